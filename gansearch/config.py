@@ -1,0 +1,359 @@
+"""What one trial trains (`TrialConfig`) and what a whole search may spend (`Budget`).
+
+Both are frozen, validated when made, and serialise to plain JSON. `TrialConfig()` is the MNIST
+configuration of Goodfellow et al. (2014), "Generative Adversarial Nets", as their published code
+sets it, with the alternating updates and the undivided discriminator loss of the paper's text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gansearch.errors import ConfigError, did_you_mean
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "maxout")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values a parameter takes, when it applies, and what it means.
+
+    `kind` is one of int, float, str (one of `choices`) and `widths` (a list of layer widths, each
+    an int in `[low, high]`). `when` lists (parameter, value) pairs, any of which makes the
+    parameter apply; empty means always.
+    """
+
+    kind: str
+    doc: str
+    low: float = -math.inf
+    high: float = math.inf
+    low_is_open: bool = False
+    choices: tuple[str, ...] = ()
+    when: tuple[tuple[str, str], ...] = ()
+
+    def describe(self) -> str:
+        """Return the rule in words, for error messages and the documentation."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "widths":
+            return f"a list of whole numbers in [{self.low:g}, {self.high:g}], one for each layer"
+        noun = "a whole number" if self.kind == "int" else "a number"
+        if self.high == math.inf:
+            return f"{noun} {'>' if self.low_is_open else '>='} {self.low:g}"
+        return f"{noun} in {'(' if self.low_is_open else '['}{self.low:g}, {self.high:g}]"
+
+    def parse(self, value: object) -> Any:
+        """Return `value` as the parameter's type, or raise ValueError with what was found."""
+        if self.kind == "widths":
+            if not isinstance(value, list | tuple) or not value:
+                raise ValueError(f"{value!r}")
+            return tuple(self._number(width, whole=True) for width in value)
+        if self.choices:
+            if value not in self.choices:
+                raise ValueError(f"{value!r}")
+            return value
+        return self._number(value, whole=self.kind == "int")
+
+    def _number(self, value: object, *, whole: bool) -> int | float:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise ValueError(f"{value!r}")
+        number = float(value)
+        below = number <= self.low if self.low_is_open else number < self.low
+        if not math.isfinite(number) or below or number > self.high:
+            raise ValueError(f"{value!r}")
+        if whole and number != int(number):
+            raise ValueError(f"{value!r}")
+        return int(number) if whole else number
+
+
+def _parameter(default: Any, kind: str, doc: str, **rule: Any) -> Any:
+    return field(default=default, metadata={"rule": Rule(kind=kind, doc=doc, **rule)})
+
+
+class _Validated:
+    """Shared by the frozen dataclasses of this module: validation, parsing and serialisation."""
+
+    _what: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, rule in self.rules().items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, rule.parse(value))
+            except ValueError as found:
+                raise ConfigError(
+                    f"{self._what}: {name}: found {found}. It must be {rule.describe()}."
+                ) from None
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        """Return the rule of every parameter, by name, in the order of definition."""
+        return {f.name: f.metadata["rule"] for f in fields(cls)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; absent and None entries take the default.
+
+        Raises:
+            ConfigError: an unknown name (with the nearest right one) or a value against its rule.
+        """
+        rules = cls.rules()
+        for name in values:
+            if name not in rules:
+                raise ConfigError(
+                    f"{cls._what}: unknown parameter {name}. {did_you_mean(name, rules)}"
+                )
+        return cls(**{name: value for name, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class TrialConfig(_Validated):
+    """The hyperparameters of one adversarial training; defaults are the paper's for MNIST.
+
+    Every parameter's meaning and range stand in its rule (`TrialConfig.rules()`), from which the
+    space files are validated and `docs/parameters.md` is held.
+    """
+
+    _what: ClassVar[str] = "configuration"
+
+    k: int = _parameter(
+        1, "int", "updates of D for each update of G (Algorithm 1)", low=1, high=100
+    )
+    update: str = _parameter(
+        "alternating",
+        "str",
+        "alternating: k updates of D, then one of G on fresh noise (Algorithm 1); simultaneous: "
+        "the last update of D and that of G come from one noise batch, as in the authors' code",
+        choices=("alternating", "simultaneous"),
+    )
+    generator_loss: str = _parameter(
+        "non_saturating",
+        "str",
+        "non_saturating: maximise log D(G(z)) (section 3); minimax: minimise log(1 - D(G(z)))",
+        choices=("non_saturating", "minimax"),
+    )
+    discriminator_loss_scale: float = _parameter(
+        1.0,
+        "float",
+        "factor on D's loss; .5 in the authors' code, 1 in Equation 1",
+        low=0,
+        low_is_open=True,
+        high=100,
+    )
+    batch_size: int = _parameter(100, "int", "examples in a minibatch, m", low=1, high=65536)
+
+    optimizer: str = _parameter(
+        "sgd", "str", "sgd with momentum, or adam; the same for G and D", choices=("sgd", "adam")
+    )
+    generator_lr: float = _parameter(
+        0.1, "float", "learning rate of G at the start", low=0, low_is_open=True, high=100
+    )
+    discriminator_lr: float = _parameter(
+        0.1, "float", "learning rate of D at the start", low=0, low_is_open=True, high=100
+    )
+    lr_decay: float = _parameter(
+        1.000004, "float", "both learning rates are divided by it each iteration", low=1, high=2
+    )
+    min_lr: float = _parameter(1e-6, "float", "floor of the decaying learning rates", low=0, high=1)
+    momentum: float = _parameter(
+        0.5, "float", "momentum at the start", low=0, high=0.9999, when=(("optimizer", "sgd"),)
+    )
+    final_momentum: float = _parameter(
+        0.7,
+        "float",
+        "momentum from epoch `momentum_epochs` on, linear from the first epoch",
+        low=0,
+        high=0.9999,
+        when=(("optimizer", "sgd"),),
+    )
+    momentum_epochs: float = _parameter(
+        250,
+        "float",
+        "epoch at which the momentum reaches its final value",
+        low=1,
+        high=1e9,
+        when=(("optimizer", "sgd"),),
+    )
+    adam_beta1: float = _parameter(
+        0.5,
+        "float",
+        "Adam's decay of the first moment",
+        low=0,
+        high=0.9999,
+        when=(("optimizer", "adam"),),
+    )
+    adam_beta2: float = _parameter(
+        0.999,
+        "float",
+        "Adam's decay of the second moment",
+        low=0,
+        high=0.999999,
+        when=(("optimizer", "adam"),),
+    )
+
+    noise: str = _parameter(
+        "uniform",
+        "str",
+        "distribution of z, of unit variance: uniform on (-sqrt 3, sqrt 3), or standard normal",
+        choices=("uniform", "normal"),
+    )
+    noise_dim: int = _parameter(
+        100, "int", "dimension of z, fed to G's lowest layer only", low=1, high=65536
+    )
+    generator_widths: tuple[int, ...] = _parameter(
+        (1200, 1200), "widths", "units of G's hidden layers", low=1, high=65536
+    )
+    generator_activation: str = _parameter(
+        "relu", "str", "activation of G's hidden layers", choices=ACTIVATIONS
+    )
+    generator_output: str = _parameter(
+        "sigmoid",
+        "str",
+        "output of G: sigmoid for pixels in [0, 1], linear for data without bounds",
+        choices=("sigmoid", "linear"),
+    )
+    output_bias: str = _parameter(
+        "data_mean",
+        "str",
+        "G's output bias at the start: the training set's mean (its logit under a sigmoid) or zero",
+        choices=("data_mean", "zero"),
+    )
+    discriminator_widths: tuple[int, ...] = _parameter(
+        (240, 240),
+        "widths",
+        "units of D's hidden layers; under maxout, after the maximum",
+        low=1,
+        high=65536,
+    )
+    discriminator_activation: str = _parameter(
+        "maxout", "str", "activation of D's hidden layers", choices=ACTIVATIONS
+    )
+    maxout_pieces: int = _parameter(
+        5,
+        "int",
+        "linear pieces of a maxout unit (Goodfellow et al. 2013)",
+        low=2,
+        high=64,
+        when=(("discriminator_activation", "maxout"), ("generator_activation", "maxout")),
+    )
+    leaky_slope: float = _parameter(
+        0.2,
+        "float",
+        "slope of leaky_relu below zero",
+        low=0,
+        high=1,
+        when=(("discriminator_activation", "leaky_relu"), ("generator_activation", "leaky_relu")),
+    )
+    dropout_input: float = _parameter(
+        0.2, "float", "share of D's inputs dropped; what is kept is scaled up", low=0, high=0.99
+    )
+    dropout_hidden: float = _parameter(
+        0.5, "float", "share of the inputs of D's later layers dropped", low=0, high=0.99
+    )
+    init: str = _parameter(
+        "uniform",
+        "str",
+        "uniform: weights from U(-range, range) with the ranges below; glorot: ranges by fan-in "
+        "and fan-out (Glorot and Bengio 2010)",
+        choices=("uniform", "glorot"),
+    )
+    generator_init_range: float = _parameter(
+        0.05,
+        "float",
+        "half-width of G's initial weights",
+        low=0,
+        low_is_open=True,
+        high=10,
+        when=(("init", "uniform"),),
+    )
+    discriminator_init_range: float = _parameter(
+        0.005,
+        "float",
+        "half-width of D's initial weights",
+        low=0,
+        low_is_open=True,
+        high=10,
+        when=(("init", "uniform"),),
+    )
+
+    def applies(self, name: str) -> bool:
+        """Return whether parameter `name` has any effect in this configuration."""
+        when = self.rules()[name].when
+        return not when or any(getattr(self, other) == value for other, value in when)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, None where a parameter does not apply; widths as lists."""
+        return {
+            f.name: _plain(getattr(self, f.name)) if self.applies(f.name) else None
+            for f in fields(self)
+        }
+
+    @property
+    def config_id(self) -> str:
+        """Eight hex digits that name this configuration: equal exactly where the training is."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Budget(_Validated):
+    """What a search may spend. Updates are parameter updates: k of D and one of G an iteration."""
+
+    _what: ClassVar[str] = "budget"
+
+    trials: int = _parameter(60, "int", "configurations that the search tries", low=1, high=10**7)
+    max_updates: int = _parameter(
+        60000,
+        "int",
+        "parameter updates of a full training, of D and G together",
+        low=1,
+        high=10**12,
+    )
+    reports: int = _parameter(20, "int", "evaluations over a full training", low=1, high=100000)
+    grace: float = _parameter(
+        0.15, "float", "share of max_updates that no trial is stopped before", low=0, high=1
+    )
+    reduction_factor: float = _parameter(
+        3, "float", "at each rung the best 1/reduction_factor go on (ASHA)", low=1.1, high=100
+    )
+    top: int = _parameter(
+        3, "int", "best configurations that are trained again on fresh seeds", low=0, high=10000
+    )
+    replicas: int = _parameter(
+        5, "int", "fresh seeds for each of these and for the paper's", low=0, high=10000
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return dataclasses.asdict(self)
+
+    def report_updates(self) -> list[int]:
+        """Return the updates at (or just after) which a trial reports, ascending, without repeats.
+
+        The last is `max_updates`. Fewer updates than reports give one report an update.
+        """
+        marks = (round(i * self.max_updates / self.reports) for i in range(1, self.reports + 1))
+        return sorted({max(1, mark) for mark in marks})
+
+    @property
+    def grace_updates(self) -> int:
+        """Updates before which no trial is stopped for its score or its health."""
+        return max(1, round(self.grace * self.max_updates))
+
+
+def trial_seed(run_seed: int, phase: str, index: int) -> int:
+    """Return the seed in `[0, 2**31)` of trial `index` of a phase, distinct between phases."""
+    digest = hashlib.sha256(f"{run_seed}/{phase}/{index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
