@@ -1,0 +1,536 @@
+"""A run's folder: the schema of its Parquet files, and reading and writing them crash-safely.
+
+`docs/files.md` describes every file and column for those who read them without gansearch. A file
+appears whole or not at all: it is written aside, flushed to the disk, then renamed. So a run that
+is killed at any moment leaves a folder that opens, and a report can read it while the run goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import socket
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gansearch.config import TrialConfig
+from gansearch.errors import ResultsError, did_you_mean
+
+STATUSES = ("running", "completed", "pruned", "collapsed", "diverged", "failed")
+
+_INT, _FLOAT, _STRING, _BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
+_KINDS = {"int": _INT, "float": _FLOAT, "str": _STRING, "widths": pa.list_(_INT)}
+_RULES = TrialConfig.rules()
+_CONFIG = [(f"config.{name}", _KINDS[rule.kind]) for name, rule in _RULES.items()]
+
+_TRIALS = pa.schema(
+    [
+        ("trial_id", _STRING),
+        ("number", _INT),
+        ("phase", _STRING),
+        ("config_id", _STRING),
+        ("seed", _INT),
+        ("status", _STRING),
+        ("reason", _STRING),
+        ("updates", _INT),
+        ("d_updates", _INT),
+        ("g_updates", _INT),
+        ("seconds", _FLOAT),
+        ("device", _STRING),
+        ("valid_ll", _FLOAT),
+        ("sigma", _FLOAT),
+        ("sigma_at_edge", _BOOL),
+        ("coverage", _FLOAT),
+        ("recall", _FLOAT),
+        ("nn_ratio", _FLOAT),
+        ("d_loss", _FLOAT),
+        ("g_loss", _FLOAT),
+        *_CONFIG,
+        ("test_ll", _FLOAT),
+        ("test_ll_se", _FLOAT),
+        ("overhead_seconds", _FLOAT),
+    ]
+)
+_HISTORY = pa.schema(
+    [
+        ("trial_id", _STRING),
+        ("number", _INT),
+        ("phase", _STRING),
+        ("updates", _INT),
+        ("d_updates", _INT),
+        ("g_updates", _INT),
+        ("seconds", _FLOAT),
+        ("valid_ll", _FLOAT),
+        ("sigma", _FLOAT),
+        ("sigma_at_edge", _BOOL),
+        ("coverage", _FLOAT),
+        ("recall", _FLOAT),
+        ("nn_ratio", _FLOAT),
+        ("d_loss", _FLOAT),
+        ("g_loss", _FLOAT),
+        ("d_real", _FLOAT),
+        ("d_fake", _FLOAT),
+        ("d_grad_norm", _FLOAT),
+        ("g_grad_norm", _FLOAT),
+        ("verdict", _STRING),
+        ("reported_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+_RANKING = pa.schema(
+    [
+        ("rank", _INT),
+        ("tied_with", pa.list_(_STRING)),
+        ("config_id", _STRING),
+        ("n_seeds", _INT),
+        ("n_failed", _INT),
+        ("test_ll", _FLOAT),
+        ("test_ll_se", _FLOAT),
+        ("valid_ll", _FLOAT),
+        ("coverage", _FLOAT),
+        ("recall", _FLOAT),
+        *_CONFIG,
+        ("test_ll_low", _FLOAT),
+        ("test_ll_high", _FLOAT),
+        ("nn_ratio", _FLOAT),
+        ("sigma", _FLOAT),
+        ("is_paper", _BOOL),
+    ]
+)
+_REFERENCES = pa.schema(
+    [
+        ("name", _STRING),
+        ("test_ll", _FLOAT),
+        ("test_ll_se", _FLOAT),
+        ("valid_ll", _FLOAT),
+        ("sigma", _FLOAT),
+        ("coverage", _FLOAT),
+        ("recall", _FLOAT),
+        ("nn_ratio", _FLOAT),
+    ]
+)
+_TEST_LL = pa.schema([("test_ll", _FLOAT)])
+
+TRIALS_COLUMNS: tuple[str, ...] = tuple(_TRIALS.names)
+HISTORY_COLUMNS: tuple[str, ...] = tuple(_HISTORY.names)
+RANKING_COLUMNS: tuple[str, ...] = tuple(_RANKING.names)
+REFERENCES_COLUMNS: tuple[str, ...] = tuple(_REFERENCES.names)
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_PART = re.compile(r"part-(\d+)\.parquet")
+
+
+class ResultsWarning(UserWarning):
+    """A file of a run can't be read; it was left out and the rest is shown."""
+
+
+@dataclass
+class RunFolder:
+    """The folder of one run, `results/<name>/`; the one place that knows its files.
+
+    `RunFolder(path)` takes the path on trust, as a worker does that was given it; `create` and
+    `open` check it. One process writes `run.json`, `trials` and `history` (see `lock`); workers
+    write only files that are their trial's own; anybody may read at any time.
+    """
+
+    path: Path
+    # Kept, since listing a folder of many parts costs more than writing one.
+    _next_part: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def create(cls, results: Path, name: str) -> RunFolder:
+        """Make the folder of a new run.
+
+        Raises:
+            ResultsError: a name that is no plain name or is taken, or a place that isn't writable.
+        """
+        path = _inside(results, name, what="a run's name").resolve()
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            remedy = (
+                f"go on with it: gansearch resume {name}"
+                if _is_run(path)
+                else "remove it: it holds no run"
+            )
+            raise ResultsError(
+                f"{path}: exists. A new run needs a folder of its own. "
+                f"Choose another --name, or {remedy}."
+            ) from None
+        except OSError as error:
+            raise ResultsError(
+                f"{path}: can't be made: {error.strerror}. Results need a folder that can be "
+                f"written. Choose another with --results."
+            ) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path | str, results: Path = Path("results")) -> RunFolder:
+        """Open a run by its folder's path, or by its name below `results`.
+
+        Raises:
+            ResultsError: neither is a run; names the runs that are there.
+        """
+        for candidate in (Path(path), results / path):
+            if _is_run(candidate):
+                return cls(candidate.resolve())
+        runs = [run.name for run in results.iterdir() if _is_run(run)] if results.is_dir() else []
+        hint = (
+            did_you_mean(Path(path).name, runs)
+            if runs
+            else f"There is no run in {results} yet: start one with gansearch run, or say where "
+            f"it is with --results."
+        )
+        raise ResultsError(f"{path}: no such run. A run is a folder with a run.json. {hint}")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process alone; the lock of a process that died does not hold.
+
+        Raises:
+            ResultsError: another live process holds it, or the file system knows no locks.
+        """
+        path = self.path / "lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise ResultsError(
+                    f"{self.path}: {holder} is at work on this run. Two at once would spoil it. "
+                    f"Wait for the other or stop it, or start a new run under another --name."
+                ) from None
+            except OSError as error:
+                raise ResultsError(
+                    f"{path}: can't be locked: {error.strerror}. A run needs a file system with "
+                    f"locks. Choose another place with --results."
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            try:
+                yield
+            finally:
+                # Not left to the closing: a child process may hold a copy of the descriptor.
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    def write_run(self, info: Mapping[str, Any]) -> None:
+        """Write `run.json`, the description of the run."""
+        write_atomically(self.path / "run.json", (json.dumps(info, indent=2) + "\n").encode())
+
+    def read_run(self) -> dict[str, Any]:
+        """Read `run.json`.
+
+        Raises:
+            ResultsError: the file is absent or isn't a JSON object.
+        """
+        path = self.path / "run.json"
+        try:
+            info = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
+        if not isinstance(info, dict):
+            raise _unreadable(path, f"found {type(info).__name__} where an object must be")
+        return info
+
+    def append_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add reports as one new file `history/part-<number>.parquet`, whole or not at all.
+
+        Only the process that holds the lock may append.
+        """
+        if rows:
+            self._add_part(_table(rows, _HISTORY))
+
+    def history(self) -> pd.DataFrame:
+        """Return all reports in the order in which they were made, a row each.
+
+        A report that is there twice, as after a trial's restart, counts once: the first of a
+        (trial_id, updates) is kept. A part that can't be read is left out with a `ResultsWarning`.
+        """
+        table, _, torn = self._read_history()
+        for path, error in torn:
+            warnings.warn(
+                f"{path}: left out, it can't be read: {error}", ResultsWarning, stacklevel=2
+            )
+        return _deduplicated(table.to_pandas())
+
+    def compact_history(self) -> None:
+        """Gather the history's parts in one file; parts that can't be read are set aside.
+
+        Safe against a kill at any moment: the old parts go only when the new one is in place, and
+        while both are there `history` shows each report once. Only the process that holds the lock
+        may compact.
+        """
+        table, parts, torn = self._read_history()
+        for path, _ in torn:
+            # An underscore hides it from those who read the folder as one data set.
+            path.rename(path.with_name(f"_torn-{path.name}"))
+        if len(parts) > 1:
+            rows = _deduplicated(table.to_pandas())
+            self._add_part(pa.Table.from_pandas(rows, _HISTORY, preserve_index=False))
+            for path in parts:
+                path.unlink()
+        for leftover in (self.path / "history").glob(".*.tmp"):
+            leftover.unlink()
+
+    def write_trials(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `trials.parquet`: a row a trial, NaN and absent values as null."""
+        _write(self.path / "trials.parquet", _table(rows, _TRIALS, nan_is_null=True))
+
+    def trials(self) -> pd.DataFrame:
+        """Return `trials.parquet` as pandas reads it; no rows while there is no such file."""
+        return _read_frame(self.path / "trials.parquet", _TRIALS)
+
+    def write_ranking(self, ranking: pd.DataFrame) -> None:
+        """Write `ranking.parquet`, in the order of `ranking`."""
+        _write(self.path / "ranking.parquet", _table(_rows(ranking), _RANKING, nan_is_null=True))
+
+    def ranking(self) -> pd.DataFrame:
+        """Return `ranking.parquet` as pandas reads it; no rows while there is no such file."""
+        return _read_frame(self.path / "ranking.parquet", _RANKING)
+
+    def write_references(self, references: pd.DataFrame) -> None:
+        """Write `references.parquet`: the scores of the reference lines."""
+        table = _table(_rows(references), _REFERENCES, nan_is_null=True)
+        _write(self.path / "references.parquet", table)
+
+    def references(self) -> pd.DataFrame:
+        """Return `references.parquet` as pandas reads it; no rows while there is no such file."""
+        return _read_frame(self.path / "references.parquet", _REFERENCES)
+
+    def write_test_ll(self, trial_id: str, per_example: np.ndarray) -> None:
+        """Write a replica's log-likelihoods (nats) of the test examples, `[n]`, in their order."""
+        table = pa.table([pa.array(np.asarray(per_example, np.float64))], _TEST_LL)
+        _write(self._test_ll_path(trial_id), table)
+
+    def test_ll(self, trial_id: str) -> np.ndarray:
+        """Return a replica's log-likelihoods (nats) of the test examples, `[n]`.
+
+        Raises:
+            ResultsError: the file is absent or can't be read.
+        """
+        path = self._test_ll_path(trial_id)
+        try:
+            column = _read(path).column("test_ll")
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise _unreadable(path, error) from error
+        values: np.ndarray = column.to_numpy()
+        return values
+
+    def test_lls(self) -> dict[str, np.ndarray]:
+        """Return the per-example test log-likelihoods of all replicas, by trial id.
+
+        A file that can't be read is left out with a `ResultsWarning`.
+        """
+        found: dict[str, np.ndarray] = {}
+        for path in sorted((self.path / "test_ll").glob("[!._]*.parquet")):
+            try:
+                found[path.stem] = self.test_ll(path.stem)
+            except ResultsError as error:
+                warnings.warn(f"left out: {error}", ResultsWarning, stacklevel=2)
+        return found
+
+    def model_dir(self, trial_id: str) -> Path:
+        """Return the folder of a trial's generator: `models/<trial_id>/`."""
+        return _inside(self.path / "models", trial_id, what="a trial's id")
+
+    def checkpoint_path(self, trial_id: str) -> Path:
+        """Return where a trial's state lies: `checkpoints/<trial_id>.safetensors`."""
+        return _inside(self.path / "checkpoints", f"{trial_id}.safetensors", what="a trial's id")
+
+    def _test_ll_path(self, trial_id: str) -> Path:
+        return _inside(self.path / "test_ll", f"{trial_id}.parquet", what="a trial's id")
+
+    def _parts(self) -> dict[int, Path]:
+        """Return the history's parts by number, ascending."""
+        found = {
+            int(match[1]): path
+            for path in (self.path / "history").glob("part-*.parquet")
+            if (match := _PART.fullmatch(path.name))
+        }
+        return dict(sorted(found.items()))
+
+    def _add_part(self, table: pa.Table) -> None:
+        if self._next_part is None:
+            self._next_part = max(self._parts(), default=-1) + 1
+        while (path := self.path / "history" / f"part-{self._next_part:08d}.parquet").exists():
+            self._next_part += 1
+        _write(path, table)
+
+    def _read_history(self) -> tuple[pa.Table, list[Path], list[tuple[Path, Exception]]]:
+        """Return all parts as one table, the paths that were read, and those that can't be."""
+        while True:
+            parts = self._parts()
+            try:
+                return _read_parts(parts.values())
+            except FileNotFoundError:
+                # Compacted away since the listing; a new listing has the part that replaces it.
+                if parts == self._parts():
+                    raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that the old or the new content is there whole, whatever happens.
+
+    Folders on the way are made.
+
+    Raises:
+        ResultsError: the place isn't writable or the disk is full; the old content is intact.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise ResultsError(
+            f"{path}: can't be written: {error.strerror}. Results need a folder that can be "
+            f"written, with space left. Make room, then go on with gansearch resume."
+        ) from error
+
+
+def config_values(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's `config.<name>` entries as `TrialConfig.to_dict` gives them.
+
+    Undoes what pandas makes of them: NaN is None again, 5.0 in a whole-number column is 5, and an
+    array of widths is a list. `TrialConfig.from_dict` takes the result.
+    """
+    return {name: _plain(row[f"config.{name}"], rule.kind) for name, rule in _RULES.items()}
+
+
+def _plain(value: Any, kind: str) -> Any:
+    if isinstance(value, list | tuple | np.ndarray):
+        return [int(width) for width in value]
+    if pd.isna(value):
+        return None
+    return {"int": int, "float": float, "str": str}[kind](value)
+
+
+def _inside(folder: Path, name: str, what: str) -> Path:
+    """Return `folder/name`, having made sure that it lies in `folder`."""
+    if not _NAME.fullmatch(name) or name in (".", "..") or len(name) > 200:
+        raise ResultsError(
+            f"{name!r}: can't be {what}. It must have 1 to 200 letters, digits, dots, dashes or "
+            f"underscores, such as mnist-2. Choose another."
+        )
+    return folder / name
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
+
+
+def _flush_folder(path: Path) -> None:
+    """Make a renaming in a folder last through a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(path: Path, found: object) -> ResultsError:
+    return ResultsError(
+        f"{path}: can't be read: {found}. It was changed or damaged since gansearch wrote it. "
+        f"Restore it from a copy, or start the run anew."
+    )
+
+
+def _table(
+    rows: Sequence[Mapping[str, Any]], schema: pa.Schema, *, nan_is_null: bool = False
+) -> pa.Table:
+    """Return `rows` as a table of `schema`: absent entries are null, entries of no column go."""
+    columns = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        values = [row.get(name) for row in rows]
+        # In the other types NaN can only be what pandas made of a null.
+        from_pandas = nan_is_null or kind != _FLOAT
+        try:
+            columns.append(pa.array(values, kind, from_pandas=from_pandas))
+        except pa.ArrowException as error:
+            error.add_note(f"in column {name}")
+            raise
+    return pa.table(columns, schema)
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    # A few rows take a quarter of the time without compression, dictionaries and statistics.
+    big = len(table) > 1000
+    compression = "zstd" if big else "none"
+    pq.write_table(table, sink, compression=compression, use_dictionary=big, write_statistics=big)
+    write_atomically(path, sink.getvalue())
+
+
+def _read(path: Path) -> pa.Table:
+    # Not pq.read_table: it takes folders named a=b on the way for columns, and is slower.
+    with pq.ParquetFile(path) as file:
+        return file.read(use_threads=file.metadata.num_rows > 1000)
+
+
+def _read_frame(path: Path, schema: pa.Schema) -> pd.DataFrame:
+    try:
+        table = _conform(_read(path), schema)
+    except FileNotFoundError:
+        table = schema.empty_table()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _read_parts(parts: Iterable[Path]) -> tuple[pa.Table, list[Path], list[tuple[Path, Exception]]]:
+    tables, read, torn = [_HISTORY.empty_table()], [], []
+    for path in parts:
+        try:
+            tables.append(_conform(_read(path), _HISTORY).select(_HISTORY.names))
+            read.append(path)
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            torn.append((path, error))
+    return pa.concat_tables(tables), read, torn
+
+
+def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return `table` with the columns of `schema` first, null where an older version lacks them.
+
+    Columns that a newer version has added follow.
+    """
+    if table.schema.equals(schema):
+        return table
+    names = [*schema.names, *(name for name in table.column_names if name not in schema.names)]
+    columns = []
+    for name in names:
+        if name not in table.column_names:
+            columns.append(pa.nulls(len(table), schema.field(name).type))
+        elif name in schema.names:
+            columns.append(table.column(name).cast(schema.field(name).type))
+        else:
+            columns.append(table.column(name))
+    return pa.table(columns, names=names)
+
+
+def _deduplicated(history: pd.DataFrame) -> pd.DataFrame:
+    return history.drop_duplicates(["trial_id", "updates"], ignore_index=True)
