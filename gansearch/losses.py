@@ -1,0 +1,35 @@
+"""The objectives of the game, as pure functions of the discriminator's logits.
+
+D(x) = sigmoid(logits). Every function takes logits `[..., n]` and averages over the last axis, so
+that leading axes (several members trained together) come through.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return -V(D, G) of Equation 1: -E[log D(x)] - E[log(1 - D(G(z)))], in nats, `[...]`."""
+    return softplus(-real_logits).mean(-1) + softplus(fake_logits).mean(-1)
+
+
+def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Return G's part of Equation 1, E[log(1 - D(G(z)))], in nats, `[...]`."""
+    return -softplus(fake_logits).mean(-1)
+
+
+def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Return -E[log D(G(z))], in nats, `[...]`: the same fixed point, stronger early gradients.
+
+    Section 3 of the paper: "rather than training G to minimize log(1 - D(G(z))) we can train G to
+    maximize log D(G(z))".
+    """
+    return softplus(-fake_logits).mean(-1)
+
+
+GENERATOR_LOSSES = {
+    "minimax": minimax_generator_loss,
+    "non_saturating": non_saturating_generator_loss,
+}

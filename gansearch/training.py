@@ -1,0 +1,433 @@
+"""Algorithm 1 of the paper: a step function, a resumable state, an iterator of metrics.
+
+Minibatch stochastic gradient descent training of generative adversarial nets: an iteration updates
+the discriminator k times and the generator once, and so costs k + 1 parameter updates.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from gansearch.config import TrialConfig, trial_seed
+from gansearch.data import Dataset
+from gansearch.errors import GansearchError
+from gansearch.losses import GENERATOR_LOSSES, discriminator_loss
+from gansearch.models import (
+    Discriminator,
+    Generator,
+    draw_noise,
+    dropout_rates,
+    generate,
+    initialise,
+)
+
+_ADAM_EPSILON = 1e-8
+_N_PROBE = 1000  # examples on which D(x) and D(G(z)) are measured at a report
+
+
+class DivergedError(GansearchError):
+    """A loss, a gradient or a weight is no longer finite; the message says which, and when."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a training says of itself at a report.
+
+    Counts and `seconds` are totals since the start. The losses (nats) are means over the updates
+    since the last report; D(x) and D(G(z)) are means over 1,000 examples each, without dropout;
+    the gradient norms are those of the last iteration.
+    """
+
+    updates: int
+    d_updates: int
+    g_updates: int
+    seconds: float
+    d_loss: float
+    g_loss: float
+    d_real: float
+    d_fake: float
+    d_grad_norm: float
+    g_grad_norm: float
+
+
+@dataclass
+class Player:
+    """One of the two networks: its parameters and its optimizer's moments, updated in place.
+
+    `moments` holds the velocity (SGD), or the first and the second moment (Adam), each a list of
+    tensors shaped like the parameters.
+    """
+
+    net: Generator | Discriminator
+    params: list[Tensor]
+    moments: list[list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """All random numbers of one iteration, drawn at once from the trial's own stream.
+
+    Attributes:
+        rows: indices into the training set, `[k, m]`.
+        noise: `[k + 1, m, noise_dim]`: one batch for each update of D, the last for that of G.
+        d_masks: for each update of D, the dropout masks of the pass over 2m examples.
+        g_masks: those of G's own pass over m examples.
+    """
+
+    rows: Tensor
+    noise: Tensor
+    d_masks: list[list[Tensor | None]]
+    g_masks: list[Tensor | None]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The step sizes of one iteration, after decay and momentum schedule."""
+
+    generator_lr: float
+    discriminator_lr: float
+    momentum: float
+
+
+def rates_at(config: TrialConfig, iteration: int, n_train: int) -> Rates:
+    """Return the step sizes of iteration `iteration` (from 0), as in the authors' configuration.
+
+    Learning rates are divided by `lr_decay` each iteration down to `min_lr`; the momentum rises
+    linearly from epoch 1 to epoch `momentum_epochs`, an epoch being `n_train / m` iterations.
+    """
+    decay = config.lr_decay**-iteration
+    epoch = 1 + iteration * config.batch_size / n_train
+    span = max(config.momentum_epochs - 1, 1e-9)
+    progress = min((epoch - 1) / span, 1.0)
+    return Rates(
+        # A rate that starts below the floor stays as given.
+        generator_lr=max(config.generator_lr * decay, min(config.min_lr, config.generator_lr)),
+        discriminator_lr=max(
+            config.discriminator_lr * decay, min(config.min_lr, config.discriminator_lr)
+        ),
+        momentum=config.momentum + progress * (config.final_momentum - config.momentum),
+    )
+
+
+def draw(
+    config: TrialConfig, input_widths: Sequence[int], n_train: int, rng: torch.Generator
+) -> Draws:
+    """Draw the random numbers of one iteration; minibatches are drawn with replacement."""
+    k, m = config.k, config.batch_size
+    return Draws(
+        rows=torch.randint(n_train, (k, m), generator=rng, device=rng.device),
+        noise=draw_noise(config, (k + 1, m, config.noise_dim), rng),
+        d_masks=[_draw_masks(config, input_widths, 2 * m, rng) for _ in range(k)],
+        g_masks=_draw_masks(config, input_widths, m, rng),
+    )
+
+
+def iterate(
+    config: TrialConfig,
+    generator: Player,
+    discriminator: Player,
+    batches: Tensor,
+    draws: Draws,
+    rates: Rates,
+    iteration: int,
+) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
+    """Do one iteration of Algorithm 1 in place: k updates of D, then one of G.
+
+    Args:
+        config: the trial's hyperparameters.
+        generator: G and its moments.
+        discriminator: D and its moments.
+        batches: real examples `[k, m, dim]`.
+        draws: the iteration's random numbers.
+        rates: the iteration's step sizes.
+        iteration: its number from 0, for Adam's bias correction.
+
+    Returns:
+        D's losses `[k]` and G's loss, in nats; the last gradients of D and of G.
+    """
+    simultaneous = config.update == "simultaneous"
+    d_losses = []
+    for i in range(config.k):
+        # With simultaneous updates G learns from the pass that D's last update makes.
+        shared = simultaneous and i == config.k - 1
+        with torch.set_grad_enabled(shared):
+            fake = generator.net(draws.noise[i])
+        logits = discriminator.net(torch.cat((batches[i], fake), -2), draws.d_masks[i])
+        real_logits, fake_logits = logits.split(config.batch_size, -1)
+        loss = discriminator_loss(real_logits, fake_logits)
+        scaled = config.discriminator_loss_scale * loss.sum()
+        d_grads = list(torch.autograd.grad(scaled, discriminator.params, retain_graph=shared))
+        d_losses.append(loss.detach())
+        if shared:
+            g_loss = GENERATOR_LOSSES[config.generator_loss](fake_logits)
+            g_grads = list(torch.autograd.grad(g_loss.sum(), generator.params))
+        d_step = iteration * config.k + i + 1
+        _update(config, discriminator, d_grads, rates.discriminator_lr, rates.momentum, d_step)
+    if not simultaneous:
+        fake_logits = discriminator.net(generator.net(draws.noise[-1]), draws.g_masks)
+        g_loss = GENERATOR_LOSSES[config.generator_loss](fake_logits)
+        g_grads = list(torch.autograd.grad(g_loss.sum(), generator.params))
+    _update(config, generator, g_grads, rates.generator_lr, rates.momentum, iteration + 1)
+    return torch.stack(d_losses), g_loss.detach(), d_grads, g_grads
+
+
+class Training:
+    """One adversarial training and all of its state; `save` and `load` lose nothing of it.
+
+    On a CPU with a fixed number of threads, the same configuration, seed and data give
+    bit-identical weights in any process, and however often the state is saved and loaded.
+    """
+
+    def __init__(
+        self, config: TrialConfig, dataset: Dataset, seed: int, *, device: str = "cpu"
+    ) -> None:
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.iteration = 0
+        self.seconds = 0.0
+        self._data = _as_tensor(dataset.train).to(device)
+        self._scale = dataset.scale
+        self._rng = torch.Generator(device).manual_seed(seed)
+        with torch.device(device):
+            generator = Generator(config, dataset.dim)
+            discriminator = Discriminator(config, dataset.dim)
+        data_mean = torch.from_numpy(dataset.train.mean(0) / dataset.scale).float().to(device)
+        initialise(generator, discriminator, config, data_mean, self._rng)
+        self.generator = generator
+        self.discriminator = discriminator
+        self._g = _make_player(generator, config)
+        self._d = _make_player(discriminator, config)
+        self._input_widths = discriminator.input_widths()
+        self._loss_sums = torch.zeros(2, device=device)  # of D and of G since the last report
+        self._iterations_summed = 0
+        self._grad_norms = torch.zeros(2, device=device)
+
+    @property
+    def updates(self) -> int:
+        """Parameter updates done: k of D and one of G an iteration."""
+        return self.iteration * (self.config.k + 1)
+
+    def step(self, *, measure: bool = False) -> None:
+        """Do one iteration of Algorithm 1; with `measure`, note the gradients' norms."""
+        config = self.config
+        n_train = self._data.shape[0]
+        draws = draw(config, self._input_widths, n_train, self._rng)
+        batches = self._data[draws.rows].float().div_(self._scale)
+        rates = rates_at(config, self.iteration, n_train)
+        d_losses, g_loss, d_grads, g_grads = iterate(
+            config, self._g, self._d, batches, draws, rates, self.iteration
+        )
+        self._loss_sums += torch.stack((d_losses.mean(), g_loss))
+        self._iterations_summed += 1
+        self.iteration += 1
+        if measure:
+            self._grad_norms = torch.stack((_norm(d_grads), _norm(g_grads)))
+
+    def advance(self, updates: int, *, time_limit_seconds: float = math.inf) -> Metrics | None:
+        """Train until at least `updates` parameter updates are done, and report.
+
+        Returns None where the time limit came first; calling again goes on, to the same result.
+
+        Raises:
+            DivergedError: a loss, a gradient or a weight is not finite.
+        """
+        start = time.perf_counter()
+        last = math.ceil(updates / (self.config.k + 1)) - 1
+        while self.iteration <= last and time.perf_counter() - start < time_limit_seconds:
+            self.step(measure=self.iteration == last)
+        self.seconds += time.perf_counter() - start
+        return self._report() if self.iteration > last else None
+
+    @property
+    def sample_seed(self) -> int:
+        """Seed of the noise from which `samples` generates, apart from the training's own."""
+        return trial_seed(self.seed, "samples", 0)
+
+    def samples(self, n_samples: int) -> np.ndarray:
+        """Return generated examples `[n_samples, dim]`, float32, from noise fixed by the seed.
+
+        The training's own stream of random numbers is left alone.
+        """
+        return generate(self.generator, self.config, n_samples, self.sample_seed)
+
+    def save(self) -> bytes:
+        """Return the whole state as safetensors, to be loaded by `load`."""
+        header = {
+            "config": self.config.to_dict(),
+            "seed": self.seed,
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "iterations_summed": self._iterations_summed,
+        }
+        return save_tensors(
+            {name: tensor.contiguous() for name, tensor in self._tensors().items()},
+            {"training": json.dumps(header)},
+        )
+
+    def load(self, state: bytes) -> None:
+        """Take over a state that `save` returned, of the same configuration and seed.
+
+        Raises:
+            GansearchError: the state belongs to another configuration or seed, or is damaged.
+        """
+        header, tensors = _parse_state(state)
+        if header["config"] != self.config.to_dict() or header["seed"] != self.seed:
+            raise GansearchError(
+                "checkpoint: it belongs to another configuration or seed than this trial's. "
+                "A state can only be resumed by the trial that saved it."
+            )
+        own = self._tensors()
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
+            raise GansearchError("checkpoint: its tensors don't fit this configuration.")
+        self._rng.set_state(tensors.pop("rng"))
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                own[name].copy_(tensor)
+        self.iteration = header["iteration"]
+        self.seconds = header["seconds"]
+        self._iterations_summed = header["iterations_summed"]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"rng": self._rng.get_state(), "loss_sums": self._loss_sums}
+        for name, player in (("generator", self._g), ("discriminator", self._d)):
+            tensors |= {f"{name}.{key}": p.detach() for key, p in player.net.named_parameters()}
+            for i, moment in enumerate(player.moments):
+                tensors |= {f"{name}.moment{i}.{j}": tensor for j, tensor in enumerate(moment)}
+        return tensors
+
+    def _report(self) -> Metrics:
+        self._raise_if_diverged()
+        losses = (self._loss_sums / max(self._iterations_summed, 1)).tolist()
+        d_real, d_fake = self._probe_discriminator()
+        d_grad_norm, g_grad_norm = self._grad_norms.tolist()
+        self._loss_sums.zero_()
+        self._iterations_summed = 0
+        return Metrics(
+            updates=self.updates,
+            d_updates=self.iteration * self.config.k,
+            g_updates=self.iteration,
+            seconds=self.seconds,
+            d_loss=losses[0],
+            g_loss=losses[1],
+            d_real=d_real,
+            d_fake=d_fake,
+            d_grad_norm=d_grad_norm,
+            g_grad_norm=g_grad_norm,
+        )
+
+    def _raise_if_diverged(self) -> None:
+        # A non-finite value anywhere stays in these sums, norms and weights until it is seen here.
+        watched = {
+            "D's loss": self._loss_sums[0],
+            "G's loss": self._loss_sums[1],
+            "D's gradient": self._grad_norms[0],
+            "G's gradient": self._grad_norms[1],
+            "D's weights": _norm(self._d.params),
+            "G's weights": _norm(self._g.params),
+        }
+        finite = torch.isfinite(torch.stack([t.detach() for t in watched.values()])).tolist()
+        broken = [name for name, is_finite in zip(watched, finite, strict=True) if not is_finite]
+        if broken:
+            raise DivergedError(
+                f"{', '.join(broken)} not finite by update {self.updates:,}: "
+                "lower the learning rates or the momentum"
+            )
+
+    def _probe_discriminator(self) -> tuple[float, float]:
+        n_probe = min(_N_PROBE, self._data.shape[0])
+        real = self._data[:n_probe] / self._scale
+        fake = torch.from_numpy(self.samples(n_probe)).to(self.device)
+        with torch.no_grad():
+            outputs = torch.sigmoid(self.discriminator(torch.cat((real, fake))))
+        return outputs[:n_probe].mean().item(), outputs[n_probe:].mean().item()
+
+
+def train(training: Training, report_updates: Iterable[int]) -> Iterator[Metrics]:
+    """Yield the metrics at each of `report_updates` (ascending) that is still ahead.
+
+    Raises:
+        DivergedError: as `Training.advance`.
+    """
+    for updates in report_updates:
+        if training.updates < updates and (metrics := training.advance(updates)):
+            yield metrics
+
+
+def _draw_masks(
+    config: TrialConfig, input_widths: Sequence[int], n: int, rng: torch.Generator
+) -> list[Tensor | None]:
+    masks: list[Tensor | None] = []
+    for rate, width in zip(dropout_rates(config), input_widths, strict=True):
+        if rate == 0:
+            masks.append(None)
+            continue
+        kept = torch.rand(n, width, generator=rng, device=rng.device) >= rate
+        masks.append(kept / (1 - rate))
+    return masks
+
+
+def _make_player(net: Generator | Discriminator, config: TrialConfig) -> Player:
+    params: list[Tensor] = list(net.parameters())
+    n_moments = 1 if config.optimizer == "sgd" else 2
+    return Player(net, params, [[torch.zeros_like(p) for p in params] for _ in range(n_moments)])
+
+
+@torch.no_grad()
+def _update(
+    config: TrialConfig,
+    player: Player,
+    grads: list[Tensor],
+    lr: float,
+    momentum: float,
+    step: int,
+) -> None:
+    if config.optimizer == "sgd":
+        (velocity,) = player.moments
+        torch._foreach_mul_(velocity, momentum)
+        torch._foreach_add_(velocity, grads, alpha=-lr)
+        torch._foreach_add_(player.params, velocity)
+        return
+    first, second = player.moments
+    beta1, beta2 = config.adam_beta1, config.adam_beta2
+    torch._foreach_lerp_(first, grads, 1 - beta1)
+    torch._foreach_mul_(second, beta2)
+    torch._foreach_addcmul_(second, grads, grads, 1 - beta2)
+    scale = torch._foreach_sqrt(second)
+    torch._foreach_div_(scale, math.sqrt(1 - beta2**step))
+    torch._foreach_add_(scale, _ADAM_EPSILON)
+    torch._foreach_addcdiv_(player.params, first, scale, -lr / (1 - beta1**step))
+
+
+def _norm(tensors: list[Tensor]) -> Tensor:
+    norms = torch.stack(torch._foreach_norm(tensors))
+    return norms.square().sum().sqrt()
+
+
+def _as_tensor(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        # Arrays in Ray's object store are read-only; nothing here writes to the data.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _parse_state(state: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        # safetensors: eight bytes of header length, then the header as JSON.
+        size = int.from_bytes(state[:8], "little")
+        header = json.loads(json.loads(state[8 : 8 + size])["__metadata__"]["training"])
+        return header, load_tensors(state)
+    except Exception as error:
+        raise GansearchError(f"checkpoint: not a readable training state ({error}).") from error
