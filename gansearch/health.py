@@ -1,0 +1,294 @@
+"""Mode collapse: samples in, three indicators and a verdict with its reason out.
+
+A log-likelihood forgives missing modes (dropping one digit of MNIST costs 14 nats of 243), and the
+mean distance between samples misses serious collapse. Three indicators together do not:
+
+- coverage (Naeem et al. 2020, Equation 5): the share of real points with a generated one inside
+  their k-nearest-neighbour ball;
+- recall (Kynkaanniemi et al. 2019, Equation 2): the share of real points that lie inside some
+  generated point's k-nearest-neighbour ball;
+- nn_ratio: the median distance to the nearest neighbour within the generated points over that
+  within the real ones; near 0 where a few images come again and again.
+
+All depend on n, so they are read as fractions of their null: what other real points score.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gansearch.errors import SamplesError
+from gansearch.parzen import Array, as_samples, as_tensor
+
+_BLOCK_BYTES = 8 * 2**20  # of a block of float64 distances
+
+# Shares of the null below which an indicator is low. A trial may still rise, so it is stopped at a
+# lower one than a finished set of samples is judged by.
+_STOP_SHARE = 0.1
+_COLLAPSED_SHARE = 0.25
+_BORDERLINE_SHARE = 0.5
+
+# The nets are at rest while D's mean outputs on real and fake differ by less than this, and neither
+# coverage nor nn_ratio has moved from the first report's by these amounts.
+_REST_GAP = 0.1
+_REST_COVERAGE = 0.01
+_REST_NN_RATIO = 0.2  # relative
+_LONGEST_REST = 4  # graces, after which a trial counts as begun
+# Coverage that rose by this much over the bad reports, absolutely and relatively, holds a verdict.
+_RISE = 0.01
+_RELATIVE_RISE = 0.2
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Coverage and recall, in [0, 1], and the ratio of nearest-neighbour distances, from 0 up."""
+
+    coverage: float
+    recall: float
+    nn_ratio: float
+
+
+class HealthReference:
+    """A fixed set of n real points that generated ones are held against.
+
+    Attributes:
+        n: how many generated points `indicators` uses.
+        null: the indicators of n other real points, the mean of `n_draws` draws.
+    """
+
+    def __init__(
+        self,
+        real: Array,
+        n: int,
+        *,
+        k: int = 5,
+        n_draws: int = 4,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Draw n points of `real` `[m, d]`, m >= 2 n > 2 k, and the null's from the others.
+
+        Raises:
+            SamplesError: there are fewer than 2 n real points, or n <= k.
+        """
+        if not k < n <= len(real) // 2:
+            raise SamplesError(
+                f"health: n={n} of {len(real):,} real points at k={k}. It needs n > k, and n real "
+                "points for the reference beside n others for its null."
+            )
+        self.n = n
+        self._k = k
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(real), generator=generator).numpy()
+        others = real[order[n:]]
+        self._real = as_tensor(real[order[:n]], device).double()
+        nearest, self._real_radii = _neighbours(self._real, k)
+        self._real_nearest = float(nearest.sqrt().median())
+        draws = [torch.randperm(len(others), generator=generator)[:n] for _ in range(n_draws)]
+        null = [self.indicators(others[draw.numpy()]) for draw in draws]
+        self.null = Indicators(
+            coverage=math.fsum(draw.coverage for draw in null) / n_draws,
+            recall=math.fsum(draw.recall for draw in null) / n_draws,
+            nn_ratio=math.fsum(draw.nn_ratio for draw in null) / n_draws,
+        )
+
+    def indicators(self, samples: Array) -> Indicators:
+        """Return the indicators of the first n of `samples` `[>= n, d]`.
+
+        Balls are closed, so that a copy of a real point covers it even among duplicates. Where over
+        half of the real points are duplicates, nn_ratio says nothing, and is 1.
+
+        Raises:
+            SamplesError: fewer than n samples, another d, or values that aren't finite.
+        """
+        fake = as_samples(samples, self._real.device)[: self.n].double()
+        if fake.shape != self._real.shape:
+            raise SamplesError(
+                f"samples: shape {list(samples.shape)}. The health indicators need "
+                f"[{self.n} or more, {self._real.shape[1]}]."
+            )
+        nearest, fake_radii = _neighbours(fake, self._k)
+        n_covered = n_recalled = 0
+        for rows, squared in _squared_distance_blocks(self._real, fake):
+            n_covered += int((squared.amin(dim=1) <= self._real_radii[rows]).sum())
+            n_recalled += int((squared <= fake_radii).any(dim=1).sum())
+        fake_nearest = float(nearest.sqrt().median())
+        return Indicators(
+            coverage=n_covered / self.n,
+            recall=n_recalled / self.n,
+            nn_ratio=fake_nearest / self._real_nearest if self._real_nearest > 0 else 1.0,
+        )
+
+
+def _neighbours(points: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each point's squared distances to its nearest and its k-th nearest other, `[n]`."""
+    nearest = []
+    for rows, squared in _squared_distance_blocks(points, points):
+        own = torch.arange(rows.start, rows.stop, device=points.device)
+        squared[own - rows.start, own] = math.inf
+        nearest.append(squared.topk(k, dim=1, largest=False).values)
+    both = torch.cat(nearest)
+    return both[:, 0], both[:, -1]
+
+
+def _squared_distance_blocks(
+    a: torch.Tensor, b: torch.Tensor
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield slices of a's rows with their squared distances to all of b, float64.
+
+    What is within rounding of 0 becomes 0, so that copies are seen as such.
+    """
+    centre = b.mean(dim=0)
+    a, b = a - centre, b - centre
+    a_norms, b_norms = a.square().sum(dim=1), b.square().sum(dim=1)
+    rounding = 1e-13 * float(a_norms.max() + b_norms.max())
+    n_rows = max(1, _BLOCK_BYTES // (8 * len(b)))
+    for start in range(0, len(a), n_rows):
+        rows = slice(start, min(start + n_rows, len(a)))
+        squared = torch.addmm(b_norms, a[rows], b.T, alpha=-2).add_(a_norms[rows, None])
+        yield rows, squared.masked_fill_(squared < rounding, 0.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement of health: `status` is sound, collapsed or undetermined; `reason` says why."""
+
+    status: str
+    reason: str = ""
+
+
+class HealthMonitor:
+    """Judges one trial, report by report; healthy trials look collapsed while they are young.
+
+    A report is bad when coverage is below a tenth of the null's, and recall or nn_ratio too. The
+    trial is collapsed once `patience` reports in a row were bad and coverage did not rise over
+    them. No report is counted within `grace_updates` of the trial's beginning, which is when D
+    first tells real from fake or the samples first change: small initial weights can keep both nets
+    at rest for a good part of a training. A rest counts for four graces at most.
+    """
+
+    def __init__(self, null: Indicators, *, grace_updates: int, patience: int = 3) -> None:
+        self._null = null
+        self._grace_updates = grace_updates
+        self._patience = patience
+        self._first: Indicators | None = None
+        self._begun_at: int | None = None
+        self._bad: list[tuple[int, float]] = []  # updates and coverage of the bad reports in a row
+
+    def judge(
+        self,
+        updates: int,
+        indicators: Indicators,
+        *,
+        d_loss: float,
+        g_loss: float,
+        d_real: float,
+        d_fake: float,
+    ) -> Verdict:
+        """Return the verdict on the report at `updates`; reports come once each, in order.
+
+        Args:
+            updates: parameter updates done.
+            indicators: of the report's samples.
+            d_loss: D's mean loss.
+            g_loss: G's mean loss.
+            d_real: D's mean output on real examples, in [0, 1].
+            d_fake: D's mean output on generated ones, in [0, 1].
+        """
+        self._note_beginning(updates, indicators, abs(d_real - d_fake))
+        if not _is_low(indicators, self._null, _STOP_SHARE):
+            self._bad = []
+            return Verdict("sound")
+        found = _describe(indicators, self._null)
+        if self._begun_at is None:
+            return Verdict("undetermined", f"{found}, but the nets are still at rest")
+        grace_ends = self._begun_at + self._grace_updates
+        if updates < grace_ends:
+            return Verdict("undetermined", f"{found}, within the grace until update {grace_ends:,}")
+        self._bad.append((updates, indicators.coverage))
+        found += f" for {_count(len(self._bad), 'report')} since update {self._bad[0][0]:,}"
+        if len(self._bad) < self._patience:
+            return Verdict("undetermined", found)
+        before = self._bad[-self._patience][1]
+        if indicators.coverage - before >= max(_RISE, _RELATIVE_RISE * before):
+            return Verdict("undetermined", f"{found}, but coverage rises, from {before:.2f}")
+        return Verdict("collapsed", f"{found}. {_hint(d_loss, g_loss, d_real, d_fake)}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on judging, as plain JSON values."""
+        return {
+            "first": dataclasses.asdict(self._first) if self._first else None,
+            "begun_at": self._begun_at,
+            "bad": [list(report) for report in self._bad],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the state of another monitor of the same trial."""
+        self._first = Indicators(**state["first"]) if state["first"] else None
+        self._begun_at = state["begun_at"]
+        self._bad = [(updates, coverage) for updates, coverage in state["bad"]]
+
+    def _note_beginning(self, updates: int, indicators: Indicators, gap: float) -> None:
+        if self._begun_at is not None:
+            return
+        if self._first is None:
+            self._first = indicators
+            if gap >= _REST_GAP:
+                self._begun_at = 0
+            return
+        first = self._first
+        moved = abs(indicators.coverage - first.coverage) >= _REST_COVERAGE or (
+            abs(indicators.nn_ratio - first.nn_ratio) >= _REST_NN_RATIO * first.nn_ratio
+        )
+        if gap >= _REST_GAP or moved or updates >= _LONGEST_REST * self._grace_updates:
+            self._begun_at = updates
+
+
+def judge_once(indicators: Indicators, null: Indicators) -> Verdict:
+    """Judge a finished set of samples, without a history and without the excuse of youth.
+
+    Collapsed: coverage below a quarter of the null's with recall or nn_ratio below theirs too, or
+    coverage below a half with nn_ratio below a tenth (a few images, again and again).
+    Undetermined: coverage below a half with recall or nn_ratio below a half.
+    """
+    found = _describe(indicators, null)
+    repeats = indicators.nn_ratio < _STOP_SHARE * null.nn_ratio
+    borderline = _is_low(indicators, null, _BORDERLINE_SHARE)
+    if _is_low(indicators, null, _COLLAPSED_SHARE) or (borderline and repeats):
+        return Verdict("collapsed", found)
+    return Verdict("undetermined", found) if borderline else Verdict("sound")
+
+
+def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:
+    """Return whether coverage, and recall or nn_ratio, are below that share of the null's."""
+    return indicators.coverage < share * null.coverage and (
+        indicators.recall < share * null.recall or indicators.nn_ratio < share * null.nn_ratio
+    )
+
+
+def _describe(indicators: Indicators, null: Indicators) -> str:
+    return (
+        f"coverage {indicators.coverage:.2f} (real data: {null.coverage:.2f}), "
+        f"recall {indicators.recall:.2f} ({null.recall:.2f}), "
+        f"nn_ratio {indicators.nn_ratio:.2g} ({null.nn_ratio:.2g})"
+    )
+
+
+def _hint(d_loss: float, g_loss: float, d_real: float, d_fake: float) -> str:
+    """Return what a collapsed trial's losses suggest to try."""
+    outputs = f"D gives {d_real:.2g} to real and {d_fake:.2g} to generated examples"
+    if d_fake < 0.1 and d_real > 0.5:
+        return f"{outputs} (loss {d_loss:.2g}): it leads; lower discriminator_lr or k"
+    if abs(d_real - d_fake) < _REST_GAP:
+        return f"{outputs}: it is at chance; raise discriminator_lr, k or the initial weights"
+    return f"{outputs} (G's loss {g_loss:.2g}): G overshoots; lower generator_lr or raise k"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
