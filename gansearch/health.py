@@ -168,9 +168,11 @@ class HealthMonitor:
 
     A report is bad when coverage is below a tenth of the null's, and recall or nn_ratio too. The
     trial is collapsed once `patience` reports in a row were bad and coverage did not rise over
-    them. No report is counted within `grace_updates` of the trial's beginning, which is when D
-    first tells real from fake or the samples first change: small initial weights can keep both nets
-    at rest for a good part of a training. A rest counts for four graces at most.
+    them; twice as many where nn_ratio is not that low, for then samples are varied, only far from
+    the data, and may still get there. No report is counted within `grace_updates` of the trial's
+    beginning, which is when D first tells real from fake or the samples first change: small initial
+    weights can keep both nets at rest for a good part of a training. A rest lasts four graces at
+    most.
     """
 
     def __init__(self, null: Indicators, *, grace_updates: int, patience: int = 3) -> None:
@@ -213,9 +215,11 @@ class HealthMonitor:
             return Verdict("undetermined", f"{found}, within the grace until update {grace_ends:,}")
         self._bad.append((updates, indicators.coverage))
         found += f" for {_count(len(self._bad), 'report')} since update {self._bad[0][0]:,}"
-        if len(self._bad) < self._patience:
+        varied = indicators.nn_ratio >= _STOP_SHARE * self._null.nn_ratio
+        n_needed = 2 * self._patience if varied else self._patience
+        if len(self._bad) < n_needed:
             return Verdict("undetermined", found)
-        before = self._bad[-self._patience][1]
+        before = self._bad[-n_needed][1]
         if indicators.coverage - before >= max(_RISE, _RELATIVE_RISE * before):
             return Verdict("undetermined", f"{found}, but coverage rises, from {before:.2f}")
         return Verdict("collapsed", f"{found}. {_hint(d_loss, g_loss, d_real, d_fake)}")
@@ -281,13 +285,13 @@ def _describe(indicators: Indicators, null: Indicators) -> str:
 
 
 def _hint(d_loss: float, g_loss: float, d_real: float, d_fake: float) -> str:
-    """Return what a collapsed trial's losses suggest to try."""
-    outputs = f"D gives {d_real:.2g} to real and {d_fake:.2g} to generated examples"
-    if d_fake < 0.1 and d_real > 0.5:
-        return f"{outputs} (loss {d_loss:.2g}): it leads; lower discriminator_lr or k"
-    if abs(d_real - d_fake) < _REST_GAP:
-        return f"{outputs}: it is at chance; raise discriminator_lr, k or the initial weights"
-    return f"{outputs} (G's loss {g_loss:.2g}): G overshoots; lower generator_lr or raise k"
+    """Return what a collapsed trial's balance suggests to try."""
+    balance = (
+        f"D gives {d_real:.2g} to real, {d_fake:.2g} to fake (losses {d_loss:.2g}, {g_loss:.2g})"
+    )
+    if d_real - d_fake >= _REST_GAP:
+        return f"{balance}, so it leads: lower discriminator_lr or k, or raise generator_lr"
+    return f"{balance}, so it guides nothing: raise discriminator_lr or k, or lower generator_lr"
 
 
 def _count(n: int, noun: str) -> str:
