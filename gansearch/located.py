@@ -1,0 +1,226 @@
+"""YAML text -> values that know where they stand, so that a message can name the file and line.
+
+Scalars are read as people write them: `1e-5` and `60_000` are numbers, `yes` and `off` booleans,
+whatever is in quotes is text. Anchors, aliases and tags are refused: a space needs none, and a few
+lines of aliases can expand to gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gansearch.errors import SpaceError
+
+_MAX_BYTES = 1_000_000
+_MAX_DEPTH = 12
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NULLS = ("", "~", "null")
+_SYNTAX_REMEDY = "Check its brackets and quotes, and the space after each colon."
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_short.maxlist = 8
+
+
+@dataclass(frozen=True)
+class Located:
+    """A value and its place.
+
+    Attributes:
+        value: a mapping of names to `Located`, a list of `Located`, or a scalar.
+        where: such as `mnist.yaml:7` or `--set k=3`.
+    """
+
+    value: Any
+    where: str
+
+    def plain(self) -> Any:
+        """Return the value without its places."""
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+    def show(self) -> str:
+        """Return the value as a message shows it, shortened where it is long."""
+        return shorten(self.plain())
+
+    def fault(self, key: str, message: str) -> SpaceError:
+        """Return the error that says `message` about `key` at this place."""
+        return SpaceError(f"{self.where}: {key}: {message}")
+
+
+def shorten(value: object) -> str:
+    """Return a `repr` of bounded length; layer widths as the lists that a file holds."""
+    return _short.repr(list(value) if isinstance(value, tuple) else value)
+
+
+def locate(value: Any, where: str) -> Located:
+    """Wrap plain values, all at the same place.
+
+    Raises:
+        SpaceError: a mapping has a key that isn't text.
+    """
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise SpaceError(f"{where}: {shorten(key)}: a key must be a name.")
+        return Located({key: locate(item, where) for key, item in value.items()}, where)
+    if isinstance(value, list | tuple):
+        return Located([locate(item, where) for item in value], where)
+    return Located(value, where)
+
+
+def read_yaml(path: Path, source: str | None = None) -> Located:
+    """Read a YAML (or JSON) file; `source` is how messages call it, by default its path.
+
+    Raises:
+        SpaceError: it can't be read, is too large, isn't text, or isn't YAML.
+    """
+    source = source or str(path)
+    return parse_yaml(_read_text(path, source), source)
+
+
+def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
+    """Parse YAML text; places are `source:line`, or `source` alone unless `numbered`.
+
+    Raises:
+        SpaceError: not YAML (with line and column), or something in it is refused.
+    """
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return Located(None, source)
+        return _locate_node(node, source, numbered)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark and numbered else source
+        problem = error.problem or "it ends too early"
+        what = "found" if isinstance(error, _Refused) else "not YAML:"
+        raise SpaceError(f"{place}: {what} {problem}. {_remedy(problem)}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        place = f"{source}:{line}" if numbered else source
+        raise SpaceError(
+            f"{place}: not YAML: the character {error.character!r} may not stand there. "
+            "Save the file as plain UTF-8 text."
+        ) from None
+    except (ValueError, OverflowError):
+        # PyYAML hands the number of an escaped character to `chr` unchecked.
+        raise SpaceError(
+            f"{source}: not YAML: an escaped character (backslash U) that Unicode does not have."
+        ) from None
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """Well-formed YAML that no space needs."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, with their lines, and refuses aliases, tags and bottomless nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise _Refused(problem="an anchor or alias", problem_mark=event.start_mark)
+        if getattr(event, "tag", None) is not None:
+            raise _Refused(problem="a tag", problem_mark=event.start_mark)
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise _Refused(problem="nested too deeply", problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _remedy(problem: str) -> str:
+    if problem in ("an anchor or alias", "a tag"):
+        return "Anchors (&name), aliases (*name) and tags (!name) aren't used. Write the value out."
+    if problem == "nested too deeply":
+        return f"A space has fewer than {_MAX_DEPTH} levels."
+    if "\\t" in problem:
+        return "YAML is indented with spaces, never tabs."
+    return _SYNTAX_REMEDY
+
+
+def _locate_node(node: yaml.Node, source: str, numbered: bool) -> Located:
+    where = f"{source}:{node.start_mark.line + 1}" if numbered else source
+    if isinstance(node, yaml.MappingNode):
+        return Located(_mapping(node, source, numbered), where)
+    if isinstance(node, yaml.SequenceNode):
+        return Located([_locate_node(item, source, numbered) for item in node.value], where)
+    assert isinstance(node, yaml.ScalarNode)
+    return Located(_scalar(node), where)
+
+
+def _mapping(node: yaml.MappingNode, source: str, numbered: bool) -> dict[str, Located]:
+    mapping: dict[str, Located] = {}
+    for key, value in node.value:
+        where = f"{source}:{key.start_mark.line + 1}" if numbered else source
+        if not isinstance(key, yaml.ScalarNode):
+            raise SpaceError(f"{where}: a key must be a name, and is a list or mapping here.")
+        name = key.value
+        if name in mapping:
+            raise SpaceError(
+                f"{where}: {name}: given twice, first at {mapping[name].where}. Remove one."
+            )
+        # The key's line is where a reader looks, also when the value starts below it.
+        mapping[name] = Located(_locate_node(value, source, numbered).value, where)
+    return mapping
+
+
+def _scalar(node: yaml.ScalarNode) -> bool | int | float | str | None:
+    text = str(node.value)
+    if node.style:  # in quotes, or a block
+        return text
+    if text.lower() in _NULLS:
+        return None
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    return _number(text)
+
+
+def _number(text: str) -> int | float | str:
+    """Return the number that `text` is, else `text`; infinities and NaN stay text."""
+    if text.lstrip("+-")[:1] not in {".", *"0123456789"}:
+        return text
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _read_text(path: Path, source: str) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise SpaceError(f"{source}: a folder. Name a file in it.") from None
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise SpaceError(f"{source}: can't be read ({reason}). Check the path.") from None
+    if len(data) > _MAX_BYTES:
+        raise SpaceError(
+            f"{source}: larger than {_MAX_BYTES // 10**6} MB, so hardly a space or configuration. "
+            "Check the path."
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpaceError(
+            f"{source}: not text: byte {error.start} is {data[error.start]:#04x}, which isn't "
+            "UTF-8. Save the file as plain UTF-8 text."
+        ) from None
