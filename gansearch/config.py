@@ -65,7 +65,10 @@ class Rule:
     def _number(self, value: object, *, whole: bool) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise ValueError(f"{value!r}")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an int beyond the range of floats
+            number = math.inf
         below = number <= self.low if self.low_is_open else number < self.low
         if not math.isfinite(number) or below or number > self.high:
             raise ValueError(f"{value!r}")
