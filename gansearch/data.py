@@ -39,7 +39,8 @@ class Dataset:
 
     Attributes:
         name: the name in `DATASETS`.
-        train, valid, test: `[n, d]` each, C-contiguous; uint8 images or float32 points.
+        train, valid, test: `[n, d]` each, C-contiguous and in no order; uint8 images or float32
+            points.
         shape: `(height, width, channels)` of an image, `(d,)` of a point.
         scale: what a stored value is divided by to lie in [0, 1]; 1 for points.
         modes: `[n_modes, d]`, the centres of a synthetic mixture; None for real data.
