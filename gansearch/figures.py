@@ -1,0 +1,230 @@
+"""Pictures: samples beside their nearest training images, learning curves, and the ranking.
+
+Samples are never picked. Matplotlib is imported where it draws, since the workers, which draw only
+strips of samples, would pay for it in memory; its figures are objects of their own, never pyplot's.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from gansearch.data import Dataset
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), "Color universal design": told apart by colour-blind readers as well.
+_BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+_BLUE, _VERMILION, _PURPLE, _GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
+_STATUS_STYLES = {
+    "completed": (_GREEN, "solid"),
+    "pruned": (_SKY, "solid"),
+    "collapsed": (_PURPLE, "dashed"),
+    "diverged": (_ORANGE, "dashdot"),
+    "failed": (_VERMILION, "dotted"),
+    "running": (_BLACK, "solid"),
+}
+_TILE_PIXELS = 48  # a shown image is at least this high
+_POINT_TILE_PIXELS = 96
+_FONT_PIXELS = 13
+_FRAME, _GAP, _PAIR_GAP = 2, 2, 8
+_MAX_POINTS = 5000
+_MAX_STRIP = 20
+_MAX_CURVES = 500
+_MAX_RANKED = 30
+_DPI = 120
+
+
+def sample_grid(
+    samples: np.ndarray,
+    dataset: Dataset,
+    *,
+    nearest: np.ndarray | None = None,
+    columns: int = 8,
+) -> Image.Image:
+    """Draw all of `samples`, each with its nearest training image to its right if given.
+
+    This is Figure 2 of Goodfellow et al. (2014), with a neighbour for each sample. Points are drawn
+    over training points and the true modes instead, by their first two coordinates, and
+    one-dimensional ones as a histogram.
+
+    Args:
+        samples: `[n, d]`, images in [0, 1] or points.
+        dataset: which they imitate.
+        nearest: `[n, d]`, the training image in [0, 1] that is nearest to each sample; no use for
+            points.
+        columns: samples in a row of the grid.
+    """
+    if not dataset.is_image:
+        return _point_picture(samples, dataset)
+    tiles = _image_tiles(samples, dataset)
+    if nearest is None:
+        return _captioned(_mosaic(tiles, columns, _PAIR_GAP), f"{len(samples)} unpicked samples")
+    neighbours = _framed(_image_tiles(nearest, dataset))
+    pairs = np.concatenate([_framed(tiles, "white"), neighbours], axis=2)
+    caption = f"{len(samples)} unpicked samples, each with its nearest training image (framed)"
+    return _captioned(_mosaic(pairs, columns, _PAIR_GAP), caption)
+
+
+def strip(samples_by_update: Sequence[np.ndarray], dataset: Dataset) -> Image.Image:
+    """Draw samples of the same noise over a training, left to right.
+
+    Args:
+        samples_by_update: one `[n, d]` a report, images in [0, 1] or points; at least one. Evenly
+            spaced ones are shown where there are many, always with the last.
+        dataset: which they imitate.
+    """
+    n_shown = min(len(samples_by_update), _MAX_STRIP)
+    shown = np.linspace(len(samples_by_update) - 1, 0, n_shown).round().astype(int)[::-1]
+    chosen = [samples_by_update[i] for i in shown]
+    if not dataset.is_image:
+        tiles = np.stack([_point_tile(samples, dataset) for samples in chosen])
+        return _captioned(_mosaic(tiles, n_shown, _GAP), "from the first report to the last")
+    by_sample = np.stack(chosen, axis=1).reshape(-1, dataset.dim)
+    tiles = _image_tiles(by_sample, dataset)
+    caption = "from the first report to the last; a row, the same noise"
+    return _captioned(_mosaic(tiles, n_shown, _GAP), caption)
+
+
+def _image_tiles(images: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return `[n, d]` in [0, 1] as RGB tiles `[n, h, w, 3]`, enlarged by a whole factor."""
+    height, width, channels = dataset.shape
+    pixels = (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
+    tiles = pixels.reshape(-1, height, width, channels)
+    if channels == 1:
+        tiles = tiles.repeat(3, axis=3)
+    factor = -(-_TILE_PIXELS // height)
+    enlarged: np.ndarray = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
+    return enlarged
+
+
+def _framed(tiles: np.ndarray, colour: str = _ORANGE) -> np.ndarray:
+    n, height, width, _ = tiles.shape
+    framed = np.empty((n, height + 2 * _FRAME, width + 2 * _FRAME, 3), np.uint8)
+    framed[:] = ImageColor.getrgb(colour)
+    framed[:, _FRAME:-_FRAME, _FRAME:-_FRAME] = tiles
+    return framed
+
+
+def _mosaic(tiles: np.ndarray, columns: int, gap: int) -> np.ndarray:
+    """Lay out tiles `[n, h, w, 3]` row by row on white, `gap` pixels apart."""
+    n, height, width, _ = tiles.shape
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
+    canvas = np.full(shape, 255, np.uint8)
+    for i, tile in enumerate(tiles):
+        top = gap + i // columns * (height + gap)
+        left = gap + i % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
+
+
+def _captioned(picture: np.ndarray, caption: str) -> Image.Image:
+    height, width, _ = picture.shape
+    letters = max(12, int(width / (0.55 * _FONT_PIXELS)))
+    lines = textwrap.wrap(caption, letters)
+    image = Image.new("RGB", (width, height + len(lines) * (_FONT_PIXELS + 4) + 4), "white")
+    image.paste(Image.fromarray(picture))
+    font = ImageFont.load_default(_FONT_PIXELS)
+    position = (_PAIR_GAP, height)
+    ImageDraw.Draw(image).multiline_text(position, "\n".join(lines), "black", font, spacing=4)
+    return image
+
+
+def _point_tile(samples: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Draw a few points `[n, d]` in the frame of the training data, with the modes as rings."""
+    low, high = _frame_of(dataset)
+    image = Image.new("RGB", (_POINT_TILE_PIXELS, _POINT_TILE_PIXELS), "#eeeeee")
+    draw = ImageDraw.Draw(image)
+    if dataset.modes is not None:
+        for x, y in _pixels(dataset.modes, low, high):
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), outline=_GREY)
+    for x, y in _pixels(samples, low, high):
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=_BLUE)
+    return np.asarray(image)
+
+
+def _pixels(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return where points `[n, d]` lie on a tile, `[n, 2]`; those far outside, just outside."""
+    share = (_plane(np.nan_to_num(points)) - low) / (high - low)
+    share[:, 1] = 1 - share[:, 1]
+    pixels: np.ndarray = share.clip(-0.1, 1.1) * _POINT_TILE_PIXELS
+    return pixels
+
+
+def _plane(points: np.ndarray) -> np.ndarray:
+    """Return the first two coordinates of points `[n, d]`; the second is 0 where d is 1."""
+    if points.shape[1] == 1:
+        points = np.concatenate([points, np.zeros_like(points)], axis=1)
+    return points[:, :2].astype(np.float64)
+
+
+def _frame_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the training data's box, each `[2]`, widened by a fifth."""
+    points = _plane(dataset.train)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = np.where(high > low, 0.2 * (high - low), 1.0)
+    return low - margin, high + margin
+
+
+def _point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
+    low, high = _frame_of(dataset)
+    train = dataset.train[:: max(1, len(dataset.train) // _MAX_POINTS)]
+    if samples.shape[1] == 1:
+        figure, axes = _figure(6, 4)
+        _draw_histograms(axes, samples[:, 0], train[:, 0], low[0], high[0])
+    else:
+        figure, axes = _figure(6, 6)
+        _draw_scatter(axes, samples, train, dataset.modes)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    plane = _plane(samples)
+    n_outside = int((~((plane >= low) & (plane <= high)).all(axis=1)).sum())
+    told = f", {n_outside:,} of them outside the frame" if n_outside else ""
+    axes.set_title(f"{len(samples):,} unpicked samples{told}", fontsize=10, loc="left")
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    return Image.open(io.BytesIO(_png(figure))).convert("RGB")
+
+
+def _draw_histograms(
+    axes: Axes, samples: np.ndarray, train: np.ndarray, low: float, high: float
+) -> None:
+    edges = np.linspace(low, high, 61).tolist()
+    axes.hist(train, edges, density=True, color=_GREY, label="training points")
+    axes.hist(samples, edges, density=True, histtype="step", color=_BLUE, label="samples")
+    axes.set(xlabel="x", ylabel="density", xlim=(low, high))
+
+
+def _draw_scatter(
+    axes: Axes, samples: np.ndarray, train: np.ndarray, modes: np.ndarray | None
+) -> None:
+    x, y = _plane(train).T
+    axes.scatter(x, y, s=4, color="#cccccc", label="training points")
+    x, y = _plane(samples).T
+    axes.scatter(x, y, s=9, color=_BLUE, alpha=0.5, linewidths=0, label="samples")
+    if modes is not None:
+        x, y = _plane(modes).T
+        axes.scatter(x, y, s=90, marker="+", color=_VERMILION, label="modes")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches and its axes, plain."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
