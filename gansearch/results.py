@@ -276,7 +276,7 @@ class RunFolder:
         table, parts, torn = self._read_history()
         for path, _ in torn:
             # An underscore hides it from those who read the folder as one data set.
-            path.rename(path.with_name(f"_torn-{path.name}"))
+            path.rename(path.with_name(f"_{path.stem}.torn"))
         if len(parts) > 1:
             rows = _deduplicated(table.to_pandas())
             self._add_part(pa.Table.from_pandas(rows, _HISTORY, preserve_index=False))
@@ -301,9 +301,9 @@ class RunFolder:
         """Return `ranking.parquet` as pandas reads it; no rows while there is no such file."""
         return _read_frame(self.path / "ranking.parquet", _RANKING)
 
-    def write_references(self, references: pd.DataFrame) -> None:
+    def write_references(self, references: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
         """Write `references.parquet`: the scores of the reference lines."""
-        table = _table(_rows(references), _REFERENCES, nan_is_null=True)
+        table = _table(_rows(pd.DataFrame(references)), _REFERENCES, nan_is_null=True)
         _write(self.path / "references.parquet", table)
 
     def references(self) -> pd.DataFrame:
