@@ -20,6 +20,7 @@ from gansearch.errors import SpaceError
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 12
+_MAX_VALUES = 10_000  # PyYAML reads some twenty thousand a second
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULLS = ("", "~", "null")
 _SYNTAX_REMEDY = "Check its brackets and quotes, and the space after each colon."
@@ -60,7 +61,12 @@ class Located:
 
 def shorten(value: object) -> str:
     """Return a `repr` of bounded length; layer widths as the lists that a file holds."""
-    return _short.repr(list(value) if isinstance(value, tuple) else value)
+    try:
+        if value is None or isinstance(value, bool):
+            return {None: "nothing", True: "true", False: "false"}[value]
+        return _short.repr(list(value) if isinstance(value, tuple) else value)
+    except ValueError:  # Python refuses to write out integers of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def locate(value: Any, where: str) -> Located:
@@ -104,7 +110,9 @@ def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark and numbered else source
-        problem = error.problem or "it ends too early"
+        # The context is a half sentence of its own, or the first half of the problem's.
+        expected = (error.context or "").startswith("expected")
+        problem = f"{error.context} {error.problem}" if expected else str(error.problem)
         what = "found" if isinstance(error, _Refused) else "not YAML:"
         raise SpaceError(f"{place}: {what} {problem}. {_remedy(problem)}") from None
     except yaml.reader.ReaderError as error:
@@ -126,9 +134,10 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, with their lines, and refuses aliases, tags and bottomless nesting."""
+    """Composes nodes, with their lines, and refuses what no space needs."""
 
     depth = 0
+    n_values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -137,8 +146,11 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             raise _Refused(problem="a tag", problem_mark=event.start_mark)
         self.depth += 1
+        self.n_values += 1
         if self.depth > _MAX_DEPTH:
-            raise _Refused(problem="nested too deeply", problem_mark=event.start_mark)
+            raise _Refused(problem="brackets nested too deeply", problem_mark=event.start_mark)
+        if self.n_values > _MAX_VALUES:
+            raise _Refused(problem="too many values", problem_mark=event.start_mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -147,8 +159,10 @@ class _Loader(yaml.SafeLoader):
 def _remedy(problem: str) -> str:
     if problem in ("an anchor or alias", "a tag"):
         return "Anchors (&name), aliases (*name) and tags (!name) aren't used. Write the value out."
-    if problem == "nested too deeply":
+    if problem == "brackets nested too deeply":
         return f"A space has fewer than {_MAX_DEPTH} levels."
+    if problem == "too many values":
+        return f"A space has fewer than {_MAX_VALUES:,}. Is this the right file?"
     if "\\t" in problem:
         return "YAML is indented with spaces, never tabs."
     return _SYNTAX_REMEDY
@@ -192,7 +206,7 @@ def _scalar(node: yaml.ScalarNode) -> bool | int | float | str | None:
 
 
 def _number(text: str) -> int | float | str:
-    """Return the number that `text` is, else `text`; infinities and NaN stay text."""
+    """Return the number that `text` is, else `text`; .inf and .nan stay text."""
     if text.lstrip("+-")[:1] not in {".", *"0123456789"}:
         return text
     for kind in (int, float):
