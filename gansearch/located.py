@@ -23,7 +23,6 @@ _MAX_DEPTH = 12
 _MAX_VALUES = 10_000  # PyYAML reads some twenty thousand a second
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULLS = ("", "~", "null")
-_SYNTAX_REMEDY = "Check its brackets and quotes, and the space after each colon."
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
@@ -101,25 +100,24 @@ def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
     Raises:
         SpaceError: not YAML (with line and column), or something in it is refused.
     """
+
+    def place(line: int, column: int | None = None) -> str:
+        if not numbered:
+            return source
+        return f"{source}:{line + 1}" + (f":{column + 1}" if column is not None else "")
+
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return Located(None, source)
-        return _locate_node(node, source, numbered)
+        node = _Loader(text).get_single_node()
+    except _RefusedError as error:
+        raise SpaceError(f"{place(error.line)}: found {error}") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark and numbered else source
-        # The context is a half sentence of its own, or the first half of the problem's.
-        expected = (error.context or "").startswith("expected")
-        problem = f"{error.context} {error.problem}" if expected else str(error.problem)
-        what = "found" if isinstance(error, _Refused) else "not YAML:"
-        raise SpaceError(f"{place}: {what} {problem}. {_remedy(problem)}") from None
+        mark = error.problem_mark
+        where = place(mark.line, mark.column) if mark else source
+        raise SpaceError(f"{where}: not YAML: {_syntax_fault(error)}") from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        place = f"{source}:{line}" if numbered else source
+        line = text.count("\n", 0, error.position)
         raise SpaceError(
-            f"{place}: not YAML: the character {error.character!r} may not stand there. "
+            f"{place(line)}: not YAML: the character {error.character!r} may not stand there. "
             "Save the file as plain UTF-8 text."
         ) from None
     except (ValueError, OverflowError):
@@ -127,10 +125,15 @@ def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
         raise SpaceError(
             f"{source}: not YAML: an escaped character (backslash U) that Unicode does not have."
         ) from None
+    return Located(None, source) if node is None else _locate_node(node, source, numbered)
 
 
-class _Refused(yaml.MarkedYAMLError):
+class _RefusedError(Exception):
     """Well-formed YAML that no space needs."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class _Loader(yaml.SafeLoader):
@@ -141,31 +144,33 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "anchor", None) is not None:
-            raise _Refused(problem="an anchor or alias", problem_mark=event.start_mark)
-        if getattr(event, "tag", None) is not None:
-            raise _Refused(problem="a tag", problem_mark=event.start_mark)
+        line = event.start_mark.line
         self.depth += 1
         self.n_values += 1
+        if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
+            raise _RefusedError(
+                "an anchor (&name), alias (*name) or tag (!name). They aren't used here. "
+                "Write the value out.",
+                line,
+            )
         if self.depth > _MAX_DEPTH:
-            raise _Refused(problem="brackets nested too deeply", problem_mark=event.start_mark)
+            raise _RefusedError(
+                f"more than {_MAX_DEPTH} levels. Remove the needless brackets.", line
+            )
         if self.n_values > _MAX_VALUES:
-            raise _Refused(problem="too many values", problem_mark=event.start_mark)
+            raise _RefusedError(f"more than {_MAX_VALUES:,} values. Is this the right file?", line)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
-def _remedy(problem: str) -> str:
-    if problem in ("an anchor or alias", "a tag"):
-        return "Anchors (&name), aliases (*name) and tags (!name) aren't used. Write the value out."
-    if problem == "brackets nested too deeply":
-        return f"A space has fewer than {_MAX_DEPTH} levels."
-    if problem == "too many values":
-        return f"A space has fewer than {_MAX_VALUES:,}. Is this the right file?"
+def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
+    problem = str(error.problem)
+    if (error.context or "").startswith("expected"):  # else what was being parsed
+        problem = f"{error.context} {problem}"
     if "\\t" in problem:
-        return "YAML is indented with spaces, never tabs."
-    return _SYNTAX_REMEDY
+        return f"{problem}. YAML is indented with spaces, never tabs."
+    return f"{problem}. Check the brackets and quotes, and the space after each colon."
 
 
 def _locate_node(node: yaml.Node, source: str, numbered: bool) -> Located:
