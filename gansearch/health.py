@@ -89,7 +89,7 @@ class HealthReference:
         others = real[order[n:]]
         self._real = as_tensor(real[order[:n]], device).double()
         nearest, self._real_radii = _neighbours(self._real, k)
-        self._real_nearest = float(nearest.sqrt().median())
+        self._real_nearest = float(nearest.sqrt().quantile(0.5))
         draws = [torch.randperm(len(others), generator=generator)[:n] for _ in range(n_draws)]
         null = [self.indicators(others[draw.numpy()]) for draw in draws]
         self.null = Indicators(
@@ -118,7 +118,7 @@ class HealthReference:
         for rows, squared in _squared_distance_blocks(self._real, fake):
             n_covered += int((squared.amin(dim=1) <= self._real_radii[rows]).sum())
             n_recalled += int((squared <= fake_radii).any(dim=1).sum())
-        fake_nearest = float(nearest.sqrt().median())
+        fake_nearest = float(nearest.sqrt().quantile(0.5))
         return Indicators(
             coverage=n_covered / self.n,
             recall=n_recalled / self.n,
