@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from gansearch.data import Dataset
@@ -31,6 +32,7 @@ _STATUS_STYLES = {
     "failed": (_VERMILION, "dotted"),
     "running": (_BLACK, "solid"),
 }
+_LINE_STYLES = ("dashed", "dotted", "dashdot")
 _TILE_PIXELS = 48  # a shown image is at least this high
 _POINT_TILE_PIXELS = 96
 _FONT_PIXELS = 13
@@ -81,16 +83,106 @@ def strip(samples_by_update: Sequence[np.ndarray], dataset: Dataset) -> Image.Im
             spaced ones are shown where there are many, always with the last.
         dataset: which they imitate.
     """
-    n_shown = min(len(samples_by_update), _MAX_STRIP)
-    shown = np.linspace(len(samples_by_update) - 1, 0, n_shown).round().astype(int)[::-1]
-    chosen = [samples_by_update[i] for i in shown]
+    chosen = [samples_by_update[i] for i in _evenly_spaced(len(samples_by_update), _MAX_STRIP)]
     if not dataset.is_image:
         tiles = np.stack([_point_tile(samples, dataset) for samples in chosen])
-        return _captioned(_mosaic(tiles, n_shown, _GAP), "from the first report to the last")
+        return _captioned(_mosaic(tiles, len(chosen), _GAP), "from the first report to the last")
     by_sample = np.stack(chosen, axis=1).reshape(-1, dataset.dim)
     tiles = _image_tiles(by_sample, dataset)
     caption = "from the first report to the last; a row, the same noise"
-    return _captioned(_mosaic(tiles, n_shown, _GAP), caption)
+    return _captioned(_mosaic(tiles, len(chosen), _GAP), caption)
+
+
+def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
+    """Draw valid_ll against updates, a line a trial in the colour of its status; PNG.
+
+    Of more than 500 trials, 500 are drawn, evenly spaced by number.
+
+    Args:
+        history: rows of `history/`, at least one with a finite valid_ll.
+        trials: rows of `trials.parquet`.
+    """
+    scored = history[np.isfinite(history["valid_ll"])].sort_values("updates")
+    curves = {str(name): curve for name, curve in scored.groupby("trial_id")}
+    names = sorted(curves)
+    shown = [names[i] for i in _evenly_spaced(len(names), _MAX_CURVES)]
+    statuses = trials.set_index("trial_id")["status"]
+    figure, axes = _figure(7, 4)
+    for status in _STATUS_STYLES:
+        of_status = [name for name in shown if statuses.get(name) == status]
+        if of_status:
+            points = [curves[name][["updates", "valid_ll"]].to_numpy() for name in of_status]
+            _draw_curves(axes, points, status)
+    _focus(axes, scored["valid_ll"])
+    if len(shown) < len(names):
+        axes.set_title(f"{len(shown)} of {len(names):,} trials", fontsize=10, loc="left")
+    axes.legend(loc="lower right", fontsize=8)
+    return _png(figure)
+
+
+def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], status: str) -> None:
+    """Draw a line for each `[n, 2]` of updates and valid_ll."""
+    from matplotlib.collections import LineCollection
+
+    colour, style = _STATUS_STYLES[status]
+    width = 1.6 if status == "completed" else 0.9
+    label = f"{len(curves)} {status}"
+    axes.add_collection(
+        LineCollection(curves, colors=colour, linestyles=style, linewidths=width, label=label)
+    )
+    # A trial that has reported once has no line.
+    first = np.array([curve[0] for curve in curves])
+    axes.plot(first[:, 0], first[:, 1], ".", color=colour, markersize=3)
+
+
+def _focus(axes: Axes, scores: pd.Series[float]) -> None:
+    """Limit the vertical axis to where trials compete; a bad one lies thousands of nats below."""
+    worst, quarter, best = np.quantile(scores, [0, 0.25, 1])
+    bottom = max(worst, 2 * quarter - best)
+    margin = 0.05 * (best - bottom) or 1.0
+    axes.autoscale()
+    axes.set_ylim(bottom - margin, best + margin)
+    cut = "\n(lower ones cut off)" if bottom > worst else ""
+    axes.set_xlabel("parameter updates, of D and G together")
+    axes.set_ylabel(f"validation log-likelihood, nats{cut}")
+
+
+def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
+    """Draw test log-likelihoods with their intervals, the best on top, beside real data's; PNG.
+
+    Args:
+        ranking: rows of `ranking.parquet`, at least one with a score; the first 30 are drawn.
+        references: rows of `references.parquet`, or none.
+    """
+    rows = ranking[np.isfinite(ranking["test_ll"])].head(_MAX_RANKED)
+    figure, axes = _figure(7, 1.3 + 0.33 * len(rows))
+    places = np.arange(len(rows))
+    scores = rows["test_ll"].to_numpy()
+    # With one seed there is no interval.
+    below = np.nan_to_num(scores - rows["test_ll_low"].to_numpy(float))
+    above = np.nan_to_num(rows["test_ll_high"].to_numpy(float) - scores)
+    axes.errorbar(
+        scores, places, xerr=np.stack([below, above]), fmt="o", color=_BLUE, capsize=3, markersize=5
+    )
+    for reference, style in zip(references.to_dict("records"), _LINE_STYLES, strict=False):
+        name = str(reference["name"]).replace("$", r"\$")
+        axes.axvline(reference["test_ll"], color=_VERMILION, linestyle=style, label=name)
+    labels = [
+        f"{row['config_id']}{' (paper)' if row['is_paper'] else ''}"
+        for row in rows.to_dict("records")
+    ]
+    axes.set_yticks(places, labels, family="monospace", fontsize=9, parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("test log-likelihood, nats, with 95 % intervals")
+    if not references.empty:
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8, ncols=3)
+    return _png(figure)
+
+
+def _evenly_spaced(n: int, most: int) -> list[int]:
+    """Return at most so many of the indices 0 to n - 1, ascending, the last among them."""
+    steps = np.linspace(n - 1, 0, min(n, most)).round().astype(int)
+    return [int(i) for i in steps[::-1]]
 
 
 def _image_tiles(images: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gansearch.config import Budget
+from gansearch.report import duration
 
 _REDRAWS_PER_SECOND = 4
 _HEARTBEAT_SECONDS = 15.0
@@ -237,7 +238,7 @@ class Progress:
         ]
         best = max([*scores, *([self._best_ended] if self._best_ended else [])], default=None)
         told = f"best valid_ll {best[0]:.2f} nats ({best[1]})" if best else "no score yet"
-        return f"{told}; {_duration(elapsed)} so far, {self._time_left(elapsed)}"
+        return f"{told}; {duration(elapsed)} so far, {self._time_left(elapsed)}"
 
     def _time_left(self, elapsed: float) -> str:
         """Return the estimate in words; "-" where there is nothing to estimate from."""
@@ -245,8 +246,8 @@ class Progress:
         if self._time_budget_seconds is not None:
             allowed = self._time_budget_seconds - elapsed
             if allowed > 0 and (left is None or left > allowed):
-                return f"at most {_duration(allowed)} left"
-        return "time left: -" if left is None else f"about {_duration(left)} left"
+                return f"at most {duration(allowed)} left"
+        return "time left: -" if left is None else f"about {duration(left)} left"
 
     def _estimate_seconds(self) -> float | None:
         """Estimate the time left from the updates trained so far and those to be expected.
@@ -277,13 +278,3 @@ def _is_number(value: float | None) -> TypeGuard[float]:
 
 def _nats(valid_ll: float | None) -> str:
     return f"{valid_ll:.2f}" if _is_number(valid_ll) else "-"
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it: 40 s, 12 min, 3 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
