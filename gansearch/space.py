@@ -292,15 +292,16 @@ def _check_start(space: SearchSpace, places: Mapping[str, str]) -> None:
 
 def _override(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace:
     """Return the space with the `key=value` changes of `--set`, checked when all are made."""
-    places: dict[str, str] = {}
+    changes: dict[str, tuple[str, str]] = {}
     for override in overrides:
         where = f"--set {override}"
         key, equals, text = override.partition("=")
-        key = key.strip()
-        if not equals or not key:
+        if not equals or not key.strip():
             raise SpaceError(f"{where}: it must be key=value, such as --set k=3.")
+        changes[key.strip()] = (text, where)
+    for key, (text, where) in changes.items():
         space = _apply(space, key, parse_yaml(text, where, numbered=False))
-        places[key] = where
+    places = {key: where for key, (_, where) in changes.items()}
     search = without_dead(space.search, space.fixed, keep=places)
     everywhere = dict.fromkeys(RULES, places.get("start_from", f"--set {overrides[0]}")) | places
     check_conditions(search, space.fixed, everywhere)
