@@ -1,5 +1,70 @@
-"""gansearch: distributed hyperparameter search for generative adversarial nets."""
+"""gansearch: distributed hyperparameter search for generative adversarial nets.
+
+run = gansearch.search("digits")          # as `gansearch run --space digits`
+run = gansearch.load("results/digits-1")  # a run's folder, with its Parquet files as frames
+run.ranking(), run.trials(), run.history()
+gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
+"""
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gansearch import ray_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gansearch.driver import Settings, resume, search
+    from gansearch.results import RunFolder
+
 __version__ = "0.1.0"
+__all__ = ["Settings", "evaluate", "load", "resume", "search"]
+
+ray_settings.apply()
+
+
+def load(run: str | Path, results: str | Path = "results") -> RunFolder:
+    """Open a run by its folder's path, or by its name below `results`.
+
+    Raises:
+        ResultsError: there is no such run.
+    """
+    from gansearch.results import RunFolder
+
+    return RunFolder.open(run, Path(results))
+
+
+def evaluate(
+    samples: np.ndarray | str | Path,
+    dataset: str,
+    *,
+    data_dir: str | Path | None = None,
+    grid: str = "fine",
+) -> dict[str, Any]:
+    """Score samples `[n, d]` (or a .npy file of them) by the paper's protocol.
+
+    Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats.
+
+    Raises:
+        SamplesError: the samples don't fit the data set.
+        DataError: no such data set, or its files are absent.
+    """
+    from gansearch.data import load_dataset
+    from gansearch.evaluation import check_samples, evaluate_samples, load_samples
+
+    data = load_dataset(dataset, Path(data_dir) if data_dir else None)
+    if isinstance(samples, str | Path):
+        samples = load_samples(Path(samples), data)
+    else:
+        samples = check_samples(samples, data)
+    return evaluate_samples(data, samples, grid=grid)
+
+
+def __getattr__(name: str) -> Any:
+    # Ray takes seconds to import; who only loads results does not wait for it.
+    if name in ("Settings", "resume", "search"):
+        return getattr(importlib.import_module("gansearch.driver"), name)
+    raise AttributeError(f"module 'gansearch' has no attribute {name!r}")

@@ -1,0 +1,416 @@
+"""The command line: flags in, text out.
+
+What a command needs is imported when it runs, so that `gansearch --help` and `gansearch report` do
+not wait for Ray and torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gansearch import __version__
+from gansearch.errors import BadInputError, GansearchError, InterruptedRunError
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_EXIT_INTERRUPTED = 130
+
+
+class Duration(click.ParamType):
+    """A time such as 2h, 90m, 1h30m, 45s or plain seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the time in seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip().lower()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
+            parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        else:
+            self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m, 45s or seconds.", param, ctx)
+        if not seconds > 0:
+            self.fail(f"{value!r}: a time budget must be longer than nothing.", param, ctx)
+        return seconds
+
+
+_RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder that holds all runs.",
+)
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="GANSEARCH_DATA",
+    help="Folder of the data sets; also GANSEARCH_DATA.  [default: ~/.cache/gansearch]",
+)
+_ADDRESS = click.option("--address", help="Address of a Ray cluster to join, or auto.")
+_QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+_TIME_BUDGET = click.option(
+    "--time-budget",
+    type=Duration(),
+    help="Time for the whole run, such as 2h or 45m; the search ends early enough for the "
+    "replicas of the best.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="gansearch")
+def cli() -> None:
+    """Search the hyperparameters of generative adversarial nets.
+
+    `gansearch run --space digits` is a whole search that needs no download and no GPU.
+    """
+
+
+@cli.command()
+@click.option(
+    "--space",
+    default="digits",
+    show_default=True,
+    help="A built-in space (`gansearch spaces` lists them) or the path of a space file.",
+)
+@click.option("--trials", type=int, help="Configurations to try.")
+@click.option("--max-updates", type=int, help="Parameter updates (of D and G) of a full training.")
+@_TIME_BUDGET
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides all.")
+@click.option("--name", help="Name of the run's folder.  [default: the space's and the time]")
+@_RESULTS
+@_DATA_DIR
+@_ADDRESS
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(0),
+    help="Fraction of a GPU for each trial.  [default: 0.25 where there is one, else 0]",
+)
+@click.option(
+    "--cpus-per-trial",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Cores that a trial holds; it computes with one thread.",
+)
+@click.option("--max-concurrent", type=click.IntRange(1), help="Trials at a time, at most.")
+@click.option(
+    "--sampler",
+    default="tpe",
+    show_default=True,
+    help="Optuna sampler that proposes: tpe, random, qmc or gp.",
+)
+@click.option("--top", type=int, help="How many of the best are trained again on fresh seeds.")
+@click.option("--replicas", type=int, help="Fresh seeds for each of these and the paper's.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="paper|CONFIG.yaml",
+    help="No search: compare these configurations over seeds. Repeatable.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the space: k=2 fixes a parameter, generator_lr='{float: [0.01, 0.1]}' searches "
+    "it, budget.reports=10 sets the budget. Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and show the plan; train nothing.")
+@_QUIET
+def run(
+    space: str,
+    trials: int | None,
+    max_updates: int | None,
+    time_budget: float | None,
+    seed: int,
+    name: str | None,
+    results: Path,
+    data_dir: Path | None,
+    address: str | None,
+    gpus_per_trial: float | None,
+    cpus_per_trial: float,
+    max_concurrent: int | None,
+    sampler: str,
+    top: int | None,
+    replicas: int | None,
+    only: tuple[str, ...],
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Search a space, train the best again on fresh seeds, and rank them."""
+    from gansearch import driver
+
+    budget = {"trials": trials, "max_updates": max_updates, "top": top, "replicas": replicas}
+    changes = [f"budget.{key}={value}" for key, value in budget.items() if value is not None]
+    settings = driver.Settings(
+        sampler=sampler,
+        address=address,
+        gpus_per_trial=gpus_per_trial,
+        cpus_per_trial=cpus_per_trial,
+        max_concurrent=max_concurrent,
+        data_dir=str(data_dir) if data_dir else None,
+        time_budget_seconds=time_budget,
+    )
+    if dry_run:
+        plan = driver.plan(
+            space, overrides=[*overrides, *changes], only=only, seed=seed, settings=settings
+        )
+        click.echo(plan)
+        return
+    console = None if quiet else Console()
+    folder = driver.search(
+        space,
+        overrides=[*overrides, *changes],
+        only=only,
+        seed=seed,
+        name=name,
+        results=results,
+        settings=settings,
+        console=console,
+    )
+    _show_end(folder, console)
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@_RESULTS
+@click.option("--trials", type=click.IntRange(1), help="Raise the number of trials to this.")
+@_TIME_BUDGET
+@_ADDRESS
+@_QUIET
+def resume(
+    run: str,
+    results: Path,
+    trials: int | None,
+    time_budget: float | None,
+    address: str | None,
+    quiet: bool,
+) -> None:
+    """Go on with a run after a stop, a crash or a kill. RUN is its folder or name."""
+    from gansearch import driver
+
+    console = None if quiet else Console()
+    folder = driver.resume(
+        run,
+        results=results,
+        trials=trials,
+        time_budget_seconds=time_budget,
+        address=address,
+        console=console,
+    )
+    _show_end(folder, console)
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@_RESULTS
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json", "csv", "markdown", "html"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+@click.option("--top", type=click.IntRange(1), help="Show the first so many only.")
+def report(run: str, results: Path, format_: str, out: Path | None, top: int | None) -> None:
+    """Rank and show a run, also while it is going on. RUN is its folder or name."""
+    from gansearch.report import build_report, print_report, render
+    from gansearch.results import RunFolder
+
+    built = build_report(RunFolder.open(run, results), top=top)
+    if format_ != "table":
+        _write(render(built, format_), out)
+    elif out is None:
+        print_report(built, Console())
+    else:
+        with out.open("w", encoding="utf-8") as file:
+            print_report(built, Console(file=file, width=100))
+
+
+@cli.command()
+@click.argument("samples", type=click.Path(path_type=Path))
+@click.option("--dataset", required=True, help="The data set that the samples imitate.")
+@_DATA_DIR
+@click.option(
+    "--sigma-grid",
+    type=click.Choice(["fine", "authors"]),
+    default="fine",
+    show_default=True,
+    help="Bandwidths that validation data chooses from; authors: ten from .1 to 1.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(
+    samples: Path, dataset: str, data_dir: Path | None, sigma_grid: str, as_json: bool
+) -> None:
+    """Score anybody's samples, a .npy array: Parzen log-likelihood and health."""
+    from gansearch.data import load_dataset
+    from gansearch.evaluation import evaluate_samples, load_samples
+
+    data = load_dataset(dataset, data_dir)
+    scores = evaluate_samples(data, load_samples(samples, data), grid=sigma_grid)
+    if as_json:
+        click.echo(json.dumps(scores))
+        return
+    health = scores.pop("health")
+    table = Table(show_header=False, box=None)
+    for key, value in [*scores.items(), *health.items()]:
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(key, escape(shown))
+    Console().print(table)
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@_RESULTS
+@_DATA_DIR
+@click.option("--trial", help="Id of the trial.  [default: a replica of the winner]")
+@click.option(
+    "--n", "n_samples", type=click.IntRange(1), default=64, show_default=True, help="How many."
+)
+@click.option("--nearest", is_flag=True, help="Beside each, its nearest training example.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("samples.png"),
+    show_default=True,
+    help="A .png picture, or a .npy array [n, d] of float32.",
+)
+def sample(
+    run: str,
+    results: Path,
+    data_dir: Path | None,
+    trial: str | None,
+    n_samples: int,
+    nearest: bool,
+    out: Path,
+) -> None:
+    """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
+    from gansearch.sampling import write_samples
+    from gansearch.results import RunFolder
+
+    folder = RunFolder.open(run, results)
+    trial_id = write_samples(
+        folder, out, trial_id=trial, n_samples=n_samples, nearest=nearest, data_dir=data_dir
+    )
+    click.echo(f"{out}: {n_samples} unpicked samples of {trial_id}")
+
+
+@cli.command()
+@click.argument("space", required=False, metavar="[NAME_OR_PATH]")
+def spaces(space: str | None) -> None:
+    """List the built-in spaces, or validate and show one."""
+    from gansearch.space import builtin_spaces, load_space
+
+    if space is None:
+        table = Table("space", "data set", "trials", "updates", "searched", box=None)
+        for name in builtin_spaces():
+            found = load_space(name)
+            table.add_row(
+                name,
+                found.dataset,
+                str(found.budget.trials),
+                f"{found.budget.max_updates:,}",
+                ", ".join(found.search),
+            )
+        Console().print(table)
+        return
+    click.echo(load_space(space).describe())
+
+
+@cli.command()
+@_DATA_DIR
+@_RESULTS
+@_ADDRESS
+def doctor(data_dir: Path | None, results: Path, address: str | None) -> None:
+    """Say what this machine and cluster have, what is missing and how to mend it."""
+    from gansearch.doctor import examine
+
+    marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[red]problem[/]"}
+    table = Table("", "what", "found", "remedy", box=None)
+    checks = examine(data_dir, results, address)
+    for check in checks:
+        table.add_row(
+            marks[check.status], escape(check.name), escape(check.found), escape(check.remedy)
+        )
+    Console().print(table)
+    if any(check.status == "problem" for check in checks):
+        sys.exit(1)
+
+
+def main() -> None:
+    """Run the command line; every error is one message, its class decides the exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except InterruptedRunError as error:
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except GansearchError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        code = _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing is wrong on our side.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if os.environ.get("GANSEARCH_TRACEBACK"):
+            raise
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\nThis is a fault of gansearch, not yours. "
+            "Set GANSEARCH_TRACEBACK=1 to see where it happened, and report it.",
+            err=True,
+        )
+        code = 1
+    sys.exit(code)
+
+
+def _show_end(folder: Any, console: Console | None) -> None:
+    from gansearch.report import build_report, print_report
+
+    if console is None:
+        return
+    print_report(build_report(folder), console)
+    console.print(f"\nEverything lies in {escape(str(folder.path))}/", highlight=False)
+    for name, what in (
+        ("report.html", "the report, to look at"),
+        ("samples.png", "samples of the winner beside their nearest training examples"),
+        ("trials.parquet", "a row a trial"),
+        ("history/", "a row a report"),
+        ("ranking.parquet", "the ranking"),
+    ):
+        if (folder.path / name).exists():
+            console.print(f"  {name:<16} {what}", highlight=False)
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error

@@ -1,0 +1,36 @@
+"""Settings that Ray reads from the environment, some of them when it is imported.
+
+A value that the user has set is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+
+_SETTINGS = {
+    # Ray's own progress output would be drawn over ours.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_WARN_THRESHOLD_S": "1000000",
+    # Results are recorded by gansearch; the default loggers would double a report's cost.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Most results of a trial carry its progress only, without a metric.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # The driver stops a run itself, on SIGTERM as on SIGINT.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # A worker that hangs at the end is waited for this long, not for ten minutes.
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
+    # Workers resolve relative paths as the driver does.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Under `uv run`, workers would otherwise rebuild their environment.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def apply() -> None:
+    """Set what the user has not set; to be called before Ray is imported."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)

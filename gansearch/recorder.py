@@ -1,0 +1,189 @@
+"""The recorder: a Tune callback that puts every report on disk and on the screen.
+
+The run's folder is the only memory of a search: resuming and reporting read nothing else. What the
+recorder writes is paced so that it takes a small share of the driver's time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from gansearch.config import TrialConfig
+from gansearch.progress import Progress
+from gansearch.results import HISTORY_COLUMNS, RunFolder, config_values
+from gansearch.scheduler import Outcome
+
+# At least this many seconds between two writes, and this many times what the last one took.
+_PACE_SECONDS = 1.0
+_PACE_FACTOR = 200
+# Small files are gathered into one when there are this many.
+_COMPACT_AT = 1000
+
+_FROM_RESULT = (
+    *("updates", "d_updates", "g_updates", "seconds", "device", "valid_ll", "sigma"),
+    *("sigma_at_edge", "coverage", "recall", "nn_ratio", "d_loss", "g_loss"),
+)
+
+
+class Recorder(Callback):
+    """Keeps `trials.parquet` and `history/` up to date, and feeds the live display.
+
+    Attributes:
+        rows: one a trial, as `trials.parquet` holds them, by our trial id.
+        seconds: spent in writing so far.
+    """
+
+    def __init__(
+        self, folder: RunFolder, progress: Progress, *, searched: Sequence[str] = ()
+    ) -> None:
+        self.rows: dict[str, dict[str, Any]] = {
+            row["trial_id"]: {str(name): value for name, value in row.items()}
+            for row in folder.trials().to_dict("records")
+        }
+        self.seconds = 0.0
+        self.outcomes: Mapping[str, Outcome] = {}
+        self._folder = folder
+        self._progress = progress
+        self._searched = searched
+        self._started: dict[str, float] = {}
+        self._busy: dict[str, float] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._trials_changed = False
+        self._last_write = -math.inf
+        self._last_cost = 0.0
+        self._n_parts = 0
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Enter a trial, or take note that it goes on."""
+        description = trial.config["trial"]
+        trial_id = description["trial_id"]
+        self._started[trial_id] = time.monotonic()
+        if trial_id not in self.rows:
+            self.rows[trial_id] = new_row(description)
+            self._trials_changed = True
+        self._progress.trial_started(
+            trial_id,
+            description["number"],
+            description["phase"],
+            summary(description["config"], self._searched),
+            self.rows[trial_id]["updates"],
+        )
+        self._write_if_due()
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        """Record a report; a slice between two reports only moves the display."""
+        row = self.rows[trial.config["trial"]["trial_id"]]
+        row.update({key: result[key] for key in _FROM_RESULT if key in result})
+        if result["is_report"]:
+            self._waiting.append(_history_row(row, result))
+        row.update(result.get("final", {}))
+        self._busy[row["trial_id"]] = result["time_total_s"]
+        self._trials_changed = True
+        self._progress.trial_reported(
+            row["trial_id"], result["updates"], row["valid_ll"], row["coverage"]
+        )
+        self._write_if_due()
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
+    ) -> None:
+        """Record how a trial ended."""
+        if (outcome := self.outcomes.get(trial.trial_id)) is not None:
+            self.end(trial.config["trial"]["trial_id"], outcome)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Record a trial whose worker failed for good."""
+        self.end(trial.config["trial"]["trial_id"], self.outcomes[trial.trial_id])
+
+    def end(self, trial_id: str, outcome: Outcome) -> None:
+        """Record that a trial is over."""
+        row = self.rows[trial_id]
+        row.update(status=outcome.status, reason=outcome.reason)
+        if (started := self._started.pop(trial_id, None)) is not None:
+            # What the trial cost beside training and evaluation: start, reports, recording.
+            wall = time.monotonic() - started
+            row["overhead_seconds"] = wall - self._busy.pop(trial_id, 0.0)
+        self._trials_changed = True
+        self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)
+        self._progress.trial_ended(trial_id, outcome.status, outcome.reason, row["valid_ll"])
+        self._write_if_due()
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        start = time.monotonic()
+        if self._waiting:
+            self._folder.append_history(self._waiting)
+            self._waiting = []
+            self._n_parts += 1
+        if self._trials_changed:
+            self._folder.write_trials(list(self.rows.values()))
+            self._trials_changed = False
+        if self._n_parts >= _COMPACT_AT:
+            self._folder.compact_history()
+            self._n_parts = 0
+        self._last_write = time.monotonic()
+        self._last_cost = self._last_write - start
+        self.seconds += self._last_cost
+
+    def _write_if_due(self) -> None:
+        pause = max(_PACE_SECONDS, _PACE_FACTOR * self._last_cost)
+        if time.monotonic() - self._last_write >= pause:
+            self.flush()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its arguments for a restore that gansearch never asks for.
+        return {}
+
+
+def new_row(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of `trials.parquet` of a trial that has just begun."""
+    config = TrialConfig.from_dict(description["config"])
+    row: dict[str, Any] = dict.fromkeys(_FROM_RESULT)
+    row |= {
+        "trial_id": description["trial_id"],
+        "number": description["number"],
+        "phase": description["phase"],
+        "config_id": config.config_id,
+        "seed": description["seed"],
+        "status": "running",
+        "reason": "",
+        "updates": 0,
+    }
+    return row | {f"config.{name}": value for name, value in config.to_dict().items()}
+
+
+def description_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description from which a row's trial was made: the inverse of `new_row`."""
+    names = ("trial_id", "number", "phase", "seed")
+    return {name: row[name] for name in names} | {"config": config_values(row)}
+
+
+def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return the named parameters of a configuration that apply, as `k=2 noise=normal`."""
+    values = {name: config[name] for name in names}
+    return " ".join(f"{name}={_short(v)}" for name, v in values.items() if v is not None)
+
+
+def _history_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**result, **row, "reported_at": datetime.now(UTC)}
+    return {name: merged[name] for name in HISTORY_COLUMNS}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)

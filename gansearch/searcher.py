@@ -1,0 +1,183 @@
+"""The searcher that Tune asks for configurations: Optuna, told how every trial really ended.
+
+Ray's own OptunaSearch reports every trial that ends as complete. Here a pruned trial is told as
+pruned, with its intermediate values; a collapsed or diverged one as pruned and infeasible, from
+which TPE learns where training dies; one that our machinery lost as failed, which teaches nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+
+from gansearch.config import TrialConfig, trial_seed
+from gansearch.errors import BadInputError, did_you_mean
+from gansearch.scheduler import Outcome
+from gansearch.space import SearchSpace
+
+# The constraint by which Optuna knows a collapsed or diverged trial: 1 if so, else -1.
+UNHEALTHY = "unhealthy"
+_STUDY = "gansearch"
+
+SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    # Grouped: conditional parameters are modelled jointly with the ones that they appear with.
+    "tpe": lambda seed: TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed),
+    "random": lambda seed: RandomSampler(seed=seed),
+    "qmc": lambda seed: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed: GPSampler(seed=seed),
+}
+
+
+def make_sampler(name: str, seed: int) -> BaseSampler:
+    """Return the Optuna sampler of that name, seeded.
+
+    Raises:
+        BadInputError: no such sampler.
+    """
+    if name not in SAMPLERS:
+        raise BadInputError(f"--sampler {name}: no such sampler. {did_you_mean(name, SAMPLERS)}")
+    with warnings.catch_warnings():
+        # `group` is marked experimental since Optuna 2.8; the pinned version is tested.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return SAMPLERS[name](seed)
+
+
+def open_study(journal: Path, sampler: BaseSampler) -> optuna.Study:
+    """Open (or begin) the run's study in its journal file, which `optuna-dashboard` reads."""
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        sampler=sampler,
+        study_name=_STUDY,
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def trial_description(
+    trial_id: str, number: int, phase: str, seed: int, config: TrialConfig
+) -> dict[str, Any]:
+    """Return the config that Tune hands to a trial's worker."""
+    return {
+        "trial_id": trial_id,
+        "number": number,
+        "phase": phase,
+        "seed": seed,
+        "config": config.to_dict(),
+    }
+
+
+class OptunaSearcher(Searcher):
+    """Proposes `n_new` configurations of a space, after the trials that an earlier stop cut short.
+
+    Args:
+        space: the searched space.
+        study: the run's study; configurations to start from are enqueued in it.
+        seed: of the run; a trial's own seed follows from it and the trial's number.
+        n_new: how many configurations to propose.
+        outcomes: Tune's trial ids to how the trials ended, filled by the scheduler.
+        interrupted: descriptions of earlier trials that go on first.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        study: optuna.Study,
+        *,
+        seed: int,
+        n_new: int,
+        outcomes: Mapping[str, Outcome],
+        interrupted: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        super().__init__()
+        self._space = space
+        self._study = study
+        self._seed = seed
+        self._n_new = n_new
+        self._outcomes = outcomes
+        self._interrupted = list(interrupted)
+        self._asked: dict[str, Trial] = {}
+        self._optuna_ids = {t.number: t._trial_id for t in study.get_trials(deepcopy=False)}
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+    ) -> bool:
+        """Tune's hook; the space and the objective are the study's own."""
+        return True
+
+    def suggest(  # type: ignore[override]  # FINISHED is a string
+        self, trial_id: str
+    ) -> dict[str, Any] | str:
+        """Return the next trial's description for Tune's `trial_id`, or that there is none."""
+        if self._interrupted:
+            description = self._interrupted.pop(0)
+            optuna_id = self._optuna_ids[description["number"]]
+            self._asked[trial_id] = Trial(self._study, optuna_id)
+            return {"trial": description}
+        if self._n_new == 0:
+            return Searcher.FINISHED
+        trial = self._study.ask()
+        config = self._space.suggest(trial)
+        self._n_new -= 1
+        self._asked[trial_id] = trial
+        seed = trial_seed(self._seed, "search", trial.number)
+        name = f"t{trial.number:05d}"
+        return {"trial": trial_description(name, trial.number, "search", seed, config)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell Optuna an intermediate value."""
+        self._tell_value(self._asked[trial_id], result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell Optuna how a trial ended; one that the run's end cut short stays open."""
+        if (outcome := self._outcomes.get(trial_id)) is None:
+            return
+        trial = self._asked.pop(trial_id)
+        if result is not None and outcome.status in ("completed", "pruned"):
+            self._tell_value(trial, result)
+        tell(self._study, trial, outcome, result)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Tune's hook; the study lies in its journal, so there is nothing to add."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Tune's hook; a resumed run builds its searcher anew, from the journal."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its arguments for a restore that gansearch never asks for.
+        return {}
+
+    @staticmethod
+    def _tell_value(trial: Trial, result: dict[str, Any]) -> None:
+        if not result["is_report"]:
+            return
+        known = trial.storage.get_trial(trial._trial_id).intermediate_values
+        if result["updates"] not in known:
+            trial.report(result["valid_ll"], result["updates"])
+
+
+def tell(
+    study: optuna.Study, trial: Trial, outcome: Outcome, result: Mapping[str, Any] | None
+) -> None:
+    """Tell the study how a trial ended, as what it is."""
+    if outcome.status == "failed":
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    trial.set_user_attr("status", outcome.status)
+    trial.set_user_attr("reason", outcome.reason)
+    trial.set_constraint(UNHEALTHY, 1.0 if outcome.status in ("collapsed", "diverged") else -1.0)
+    if outcome.status == "completed" and result is not None:
+        study.tell(trial, result["valid_ll"])
+    else:
+        study.tell(trial, state=TrialState.PRUNED)

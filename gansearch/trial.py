@@ -1,0 +1,244 @@
+"""The Ray Trainable: adapts a training to Tune, and does nothing else.
+
+A call of `step` trains for a slice of a few seconds. Most slices end between two reports and say
+only how far the trial is; one that reaches a report carries the metrics, the evaluation and the
+verdict on the trial's health. The state is saved beside the run's results, so that a trial goes on
+where it was after its worker, or the whole search, has died.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray import tune
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from gansearch.config import Budget, TrialConfig
+from gansearch.data import Dataset
+from gansearch.errors import SamplesError
+from gansearch.evaluation import Evaluation, Evaluator, final_score
+from gansearch.figures import strip
+from gansearch.health import HealthMonitor, Indicators, Verdict
+from gansearch.results import RunFolder, write_atomically
+from gansearch.training import DivergedError, Metrics, Training
+from gansearch.weights import save_generator
+
+SLICE_SECONDS = 2.0
+# A checkpoint is written when training since the last one took this many times as long as it.
+_CHECKPOINT_PAYS_AFTER = 50
+_CHECKPOINT_SECONDS = 5.0
+_STRIP_SAMPLES = 8
+FINAL_SAMPLES = 10_000
+# What a replica's final score puts in place of its last report's.
+_FINAL = (
+    *("test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
+    *("coverage", "recall", "nn_ratio"),
+)
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """What all trials of a phase share.
+
+    Attributes:
+        folder: the run's folder, on storage that every node sees.
+        budget: updates, reports and grace of a full training.
+        device: "cpu" or "cuda".
+        memory_fraction: share of a GPU's memory that a trial may use, in (0, 1].
+        threads: of a trial on a CPU.
+        final_samples: scored on the test set at the end of a replica.
+    """
+
+    folder: Path
+    budget: Budget
+    device: str = "cpu"
+    memory_fraction: float = 1.0
+    threads: int = 1
+    final_samples: int = FINAL_SAMPLES
+
+
+class GanTrial(tune.Trainable):
+    """One D/G training as a Tune trial; actors are reused for one trial after another.
+
+    Tune's `config` is `{"trial": {trial_id, number, phase, seed, config}}`, the last as
+    `TrialConfig.to_dict` gives it.
+    """
+
+    def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
+        self, config: dict[str, Any], dataset: Dataset, plan: TrialPlan
+    ) -> None:
+        """Prepare the worker once, then the first trial."""
+        torch.set_num_threads(plan.threads)
+        if plan.device == "cuda":
+            # Ray's fractions of a GPU are a matter of counting; this makes them hold.
+            torch.cuda.set_per_process_memory_fraction(plan.memory_fraction)
+        self._ended = True
+        self._dataset = dataset
+        self._plan = plan
+        self._folder = RunFolder(plan.folder)
+        self._evaluator = Evaluator(dataset, device=plan.device)
+        self._device_name = torch.cuda.get_device_name() if plan.device == "cuda" else "cpu"
+        self._begin(config["trial"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in this worker."""
+        self._begin(new_config["trial"])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train for a slice; return progress, or a full report when one is due."""
+        if self._unheard is not None:
+            row, self._unheard = self._unheard, None
+            return row
+        try:
+            metrics = self._training.advance(
+                self._marks[self._n_reports], time_limit_seconds=SLICE_SECONDS
+            )
+            if metrics is None:
+                self._save_if_it_pays()
+                return self._progress()
+            return self._report(metrics)
+        except DivergedError as error:
+            return self._progress() | {"verdict": "diverged", "reason": str(error)}
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            reason = f"out of memory: {error}".splitlines()[0]
+            return self._progress() | {"verdict": "failed", "reason": reason}
+
+    def cleanup(self) -> None:
+        """Keep what was trained when Tune ends the worker in the middle of a trial."""
+        if not self._ended:
+            self._save()
+
+    def _begin(self, trial: dict[str, Any]) -> None:
+        self._trial_id: str = trial["trial_id"]
+        self._is_replica = trial["phase"] == "replica"
+        self._config = TrialConfig.from_dict(trial["config"])
+        self._training = Training(
+            self._config, self._dataset, trial["seed"], device=self._plan.device
+        )
+        self._health = HealthMonitor(
+            self._evaluator.reference.null, grace_updates=self._plan.budget.grace_updates
+        )
+        self._marks = self._plan.budget.report_updates()
+        self._n_reports = 0
+        self._strip: list[np.ndarray] = []
+        self._last_report: dict[str, Any] | None = None
+        # Of an earlier worker, which perhaps died or was stopped before the driver heard of it.
+        self._unheard: dict[str, Any] | None = None
+        self._ended = False
+        self._saved_at = time.monotonic()
+        self._save_seconds = 0.0
+        path = self._folder.checkpoint_path(self._trial_id)
+        if path.exists():
+            self._load(path.read_bytes())
+
+    def _report(self, metrics: Metrics) -> dict[str, Any]:
+        samples = self._training.samples(self._evaluator.n_samples)
+        try:
+            evaluation = self._evaluator.report(samples)
+        except SamplesError as error:
+            raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
+        verdict = self._judge(metrics, evaluation)
+        self._n_reports += 1
+        self._strip.append(samples[:_STRIP_SAMPLES])
+        done = self._n_reports == len(self._marks)
+        row = (
+            dataclasses.asdict(metrics)
+            | dataclasses.asdict(evaluation)
+            | {
+                "is_report": True,
+                "verdict": verdict.status,
+                "reason": verdict.reason,
+                "device": self._device_name,
+                "done": done,
+            }
+        )
+        if done or verdict.status == "collapsed":
+            self._ended = True
+            row |= self._finish(verdict)
+        else:
+            self._last_report = row
+            self._save_if_it_pays()
+        return row
+
+    def _judge(self, metrics: Metrics, evaluation: Evaluation) -> Verdict:
+        return self._health.judge(
+            metrics.updates,
+            Indicators(evaluation.coverage, evaluation.recall, evaluation.nn_ratio),
+            d_loss=metrics.d_loss,
+            g_loss=metrics.g_loss,
+            d_real=metrics.d_real,
+            d_fake=metrics.d_fake,
+        )
+
+    def _finish(self, verdict: Verdict) -> dict[str, Any]:
+        """Write the generator and its pictures; score a sound replica on the test set."""
+        training = self._training
+        model_dir = self._folder.model_dir(self._trial_id)
+        save_generator(
+            model_dir,
+            training.generator,
+            self._config,
+            dataset=self._dataset.name,
+            seed=training.sample_seed,
+        )
+        strip(self._strip, self._dataset).save(model_dir / "strip.png")
+        if not self._is_replica or verdict.status == "collapsed":
+            return {}
+        samples = training.samples(self._plan.final_samples)
+        score, indicators = final_score(self._dataset, samples, device=self._plan.device)
+        self._folder.write_test_ll(self._trial_id, score.per_example)
+        final = dataclasses.asdict(score) | dataclasses.asdict(indicators)
+        return {"final": {name: final[name] for name in _FINAL}}
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "is_report": False,
+            "updates": self._training.updates,
+            "d_updates": self._training.iteration * self._config.k,
+            "g_updates": self._training.iteration,
+            "seconds": self._training.seconds,
+            "device": self._device_name,
+            "done": False,
+        }
+
+    def _save_if_it_pays(self) -> None:
+        due = max(_CHECKPOINT_SECONDS, _CHECKPOINT_PAYS_AFTER * self._save_seconds)
+        if time.monotonic() - self._saved_at >= due:
+            self._save()
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        arrays: dict[str, np.ndarray] = {
+            "training": np.frombuffer(self._training.save(), np.uint8),
+            "strip": np.array(self._strip, np.float32),
+        }
+        state = {
+            "n_reports": self._n_reports,
+            "last_report": self._last_report,
+            "health": self._health.state_dict(),
+        }
+        path = self._folder.checkpoint_path(self._trial_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save_arrays(arrays, {"trial": json.dumps(state)}))
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - start
+
+    def _load(self, checkpoint: bytes) -> None:
+        size = int.from_bytes(checkpoint[:8], "little")
+        header = json.loads(checkpoint[8 : 8 + size])
+        state = json.loads(header["__metadata__"]["trial"])
+        arrays = load_arrays(checkpoint)
+        self._training.load(arrays["training"].tobytes())
+        self._strip = list(arrays["strip"])
+        self._n_reports = state["n_reports"]
+        self._last_report = self._unheard = state["last_report"]
+        self._health.load_state_dict(state["health"])

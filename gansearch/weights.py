@@ -1,0 +1,75 @@
+"""A trained generator on disk: its weights as safetensors, its configuration as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from gansearch.config import TrialConfig
+from gansearch.errors import ConfigError, ResultsError
+from gansearch.models import Generator, generate
+from gansearch.results import write_atomically
+
+WEIGHTS_FILE = "generator.safetensors"
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class SavedGenerator:
+    """A generator with what is needed to sample from it as its trial did."""
+
+    generator: Generator
+    config: TrialConfig
+    dataset: str
+    seed: int
+
+    def samples(self, n_samples: int) -> np.ndarray:
+        """Return examples `[n_samples, dim]`, float32; the first are those that were scored."""
+        return generate(self.generator, self.config, n_samples, self.seed)
+
+
+def save_generator(
+    model_dir: Path, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
+) -> None:
+    """Write a generator into `model_dir`; `seed` is that of its evaluation noise."""
+    model_dir.mkdir(parents=True, exist_ok=True)
+    weights = {name: p.detach().cpu() for name, p in generator.named_parameters()}
+    description = {
+        "dataset": dataset,
+        "dim": generator.dim,
+        "seed": seed,
+        "config": config.to_dict(),
+    }
+    write_atomically(model_dir / WEIGHTS_FILE, save_tensors(weights))
+    write_atomically(model_dir / CONFIG_FILE, json.dumps(description, indent=2).encode())
+
+
+def load_generator(model_dir: Path) -> SavedGenerator:
+    """Read a generator that `save_generator` wrote.
+
+    Raises:
+        ResultsError: there is none, or its files are damaged or don't fit each other.
+    """
+    try:
+        description = json.loads((model_dir / CONFIG_FILE).read_bytes())
+        weights = load_tensors((model_dir / WEIGHTS_FILE).read_bytes())
+        config = TrialConfig.from_dict(description["config"])
+        generator = Generator(config, description["dim"])
+        generator.load_state_dict(weights)
+        return SavedGenerator(generator, config, description["dataset"], description["seed"])
+    except FileNotFoundError as error:
+        raise ResultsError(
+            f"{model_dir}: no trained generator lies here ({error.filename} is absent). Weights "
+            "are kept of trials that were completed or collapsed, not of pruned ones."
+        ) from error
+    except (SafetensorError, ConfigError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ResultsError(
+            f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "
+            "or damaged; train the configuration again with `gansearch run --only`."
+        ) from error

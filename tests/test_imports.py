@@ -1,0 +1,73 @@
+"""The import rules of the architecture, held for every module: data only ever flows downwards."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "gansearch"
+
+# From the top of the data's way to its end; a module imports only from above itself.
+ORDER = (
+    *("ray_settings", "errors", "config", "data"),
+    *("located", "ranges", "conditions", "sections", "space"),
+    *("models", "losses", "training"),
+    *("parzen", "health", "evaluation", "results", "weights", "ranking", "figures", "report"),
+    *("progress", "sampling", "doctor", "scheduler", "searcher", "recorder", "trial", "driver"),
+    *("cli",),
+)
+# What a module must not import itself, wherever in its text.
+FORBIDDEN = {
+    "config": {"ray", "optuna", "torch"},
+    "space": {"ray", "torch"},
+    "data": {"ray", "optuna"},
+    "models": {"ray", "optuna"},
+    "losses": {"ray", "optuna"},
+    "training": {"ray", "optuna"},
+    "parzen": {"ray", "optuna", "gansearch.models"},
+    "health": {"ray", "optuna", "gansearch.models"},
+    "evaluation": {"ray", "optuna", "gansearch.models"},
+    "weights": {"ray", "optuna"},
+    "sampling": {"ray", "optuna"},
+    "trial": {"optuna"},
+    "results": {"ray", "torch", "optuna"},
+    "ranking": {"ray", "torch", "optuna"},
+    "report": {"ray"},
+    "figures": {"ray"},
+    "progress": {"ray", "torch", "optuna"},
+}
+
+
+def imports(module):
+    """Return the dotted names of all that a module's text imports."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def modules():
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert sorted(ORDER) == modules()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_from_above_itself(module):
+    above = {f"gansearch.{name}" for name in ORDER[: ORDER.index(module)]}
+    for name in imports(module):
+        top, _, rest = name.partition(".")
+        if top == "gansearch" and rest.split(".")[0] in ORDER:
+            assert f"gansearch.{rest.split('.')[0]}" in above, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", sorted(FORBIDDEN))
+def test_a_module_does_without_what_it_must_not_know(module):
+    for name in imports(module):
+        for forbidden in FORBIDDEN[module]:
+            assert not f"{name}.".startswith(f"{forbidden}."), f"{module} imports {name}"

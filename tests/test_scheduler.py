@@ -1,0 +1,120 @@
+"""Pruning and guarding, decision by decision."""
+
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.schedulers import TrialScheduler
+
+from gansearch.config import Budget
+from gansearch.scheduler import GuardedScheduler, Outcome
+
+BUDGET = Budget(max_updates=900, grace=0.1, reduction_factor=3)  # rungs at 90, 270 and 810
+
+
+def trial(name):
+    return SimpleNamespace(trial_id=f"ray-{name}", config={"trial": {"trial_id": name}})
+
+
+def report(updates, valid_ll, **more):
+    return {"is_report": True, "updates": updates, "valid_ll": valid_ll, "verdict": "sound"} | more
+
+
+def decide(scheduler, name, updates, valid_ll, **more):
+    return scheduler.on_trial_result(None, trial(name), report(updates, valid_ll, **more))
+
+
+def test_no_trial_is_stopped_for_its_score_before_the_grace_period():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i in range(9):
+        assert decide(scheduler, f"t{i}", 89, -1000.0 * i) == TrialScheduler.CONTINUE
+    assert not scheduler.outcomes
+
+
+def test_a_trial_below_the_best_third_of_its_rung_is_pruned_with_the_numbers():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i, valid_ll in enumerate((10.0, 20.0, 30.0)):
+        assert decide(scheduler, f"t{i}", 95, valid_ll) == TrialScheduler.CONTINUE
+    assert decide(scheduler, "low", 95, 5.0) == TrialScheduler.STOP
+    assert scheduler.outcomes["ray-low"] == Outcome(
+        "pruned",
+        "valid_ll 5 at rung 90, below 23.33: not in the best 1/3 of 3 earlier trials",
+    )
+    assert decide(scheduler, "high", 95, 31.0) == TrialScheduler.CONTINUE
+
+
+def test_too_few_earlier_trials_decide_nothing():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i in range(3):
+        assert decide(scheduler, f"t{i}", 95, -10.0 * i) == TrialScheduler.CONTINUE
+    assert decide(scheduler, "t3", 95, -30.0) == TrialScheduler.STOP
+
+
+def test_a_trial_is_judged_once_at_each_rung():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i in range(6):
+        decide(scheduler, f"t{i}", 95, 10.0 + i)
+    assert decide(scheduler, "t5", 140, -50.0) == TrialScheduler.CONTINUE
+    for i in range(3):
+        decide(scheduler, f"t{i}", 280, 0.0)
+    assert decide(scheduler, "t5", 280, -50.0) == TrialScheduler.STOP
+
+
+@pytest.mark.parametrize("verdict", ["collapsed", "diverged", "failed"])
+def test_an_unhealthy_trial_is_stopped_at_once_with_its_reason(verdict):
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    result = {"is_report": False, "updates": 10, "verdict": verdict, "reason": "because"}
+    assert scheduler.on_trial_result(None, trial("t"), result) == TrialScheduler.STOP
+    scheduler.on_trial_complete(None, trial("t"), result)
+    assert scheduler.outcomes["ray-t"] == Outcome(verdict, "because")
+
+
+def test_a_collapsed_trial_leaves_no_mark_on_the_rungs():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i in range(5):
+        decide(scheduler, f"c{i}", 95, 1000.0, verdict="collapsed", reason="one image")
+    # With the scores of the collapsed ones this trial would be far below the cut.
+    assert decide(scheduler, "sound", 95, 1.0) == TrialScheduler.CONTINUE
+
+
+def test_a_slice_between_two_reports_never_stops_a_trial():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    result = {"is_report": False, "updates": 500}
+    assert scheduler.on_trial_result(None, trial("t"), result) == TrialScheduler.CONTINUE
+
+
+def test_a_trial_that_ends_by_itself_is_completed_and_counts_at_its_rung():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i in range(3):
+        scheduler.on_trial_complete(None, trial(f"t{i}"), report(900, 50.0 + i, done=True))
+    assert scheduler.outcomes["ray-t0"] == Outcome("completed")
+    assert decide(scheduler, "late", 811, 0.0) == TrialScheduler.STOP
+
+
+def test_a_trial_that_collapsed_in_its_last_report_is_not_completed():
+    scheduler = GuardedScheduler(BUDGET, halving=False)
+    last = report(900, 1.0, done=True, verdict="collapsed") | {"reason": "coverage 0"}
+    scheduler.on_trial_complete(None, trial("t"), last)
+    assert scheduler.outcomes["ray-t"] == Outcome("collapsed", "coverage 0")
+
+
+def test_a_trial_that_the_runs_end_cut_short_has_no_outcome():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    scheduler.on_trial_complete(None, trial("t"), report(95, 1.0, done=False))
+    assert not scheduler.outcomes
+
+
+def test_replicas_are_never_stopped_for_their_score():
+    scheduler = GuardedScheduler(BUDGET, halving=False)
+    decisions = {decide(scheduler, f"t{i}", 300, -100.0 * i) for i in range(20)}
+    assert decisions == {TrialScheduler.CONTINUE}
+
+
+def test_replayed_reports_rebuild_the_rungs_of_an_earlier_session():
+    before, after = (GuardedScheduler(BUDGET, halving=True) for _ in range(2))
+    reports = [(f"t{i}", updates, 10.0 * i) for updates in (95, 280) for i in range(6)]
+    for name, updates, valid_ll in reports:
+        decide(before, name, updates, valid_ll)
+    after.replay(reports)
+    for scheduler in (before, after):
+        assert decide(scheduler, "new", 95, 20.0) == TrialScheduler.STOP
+    assert before.outcomes["ray-new"] == after.outcomes["ray-new"]
