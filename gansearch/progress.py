@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gansearch.config import Budget
-from gansearch.report import duration
+from gansearch.report import duration, printable
 
 _REDRAWS_PER_SECOND = 4
 _HEARTBEAT_SECONDS = 15.0
@@ -164,14 +164,14 @@ class Progress:
                 f"[{self._n_ended}/{self._n_trials}] {trial_id} {status} "
                 f"at {line.updates:,} updates, valid_ll {_nats(valid_ll)}"
             )
-        self._print_plain(f"{text}: {reason}" if reason else text)
+        self._print_plain(printable(f"{text}: {reason}" if reason else text))
 
     def note(self, text: str) -> None:
         """Tell the user something in passing."""
         if self._live is not None:
-            self._console.print(Text(text))
+            self._console.print(Text(printable(text)))
         else:
-            self._print_plain(text)
+            self._print_plain(printable(text))
 
     @property
     def _n_ended(self) -> int:
@@ -268,8 +268,9 @@ class Progress:
             return None
         n_waiting = max(0, self._n_trials - self._n_ended - len(self._lines))
         running = sum(max(0.0, expected - line.updates) for line in self._lines.values())
-        speed = self._trained_updates / (time.monotonic() - self._training_since)
-        return (n_waiting * expected + running + later) / speed
+        trained_seconds = time.monotonic() - self._training_since
+        to_come = n_waiting * expected + running + later
+        return to_come * trained_seconds / self._trained_updates
 
 
 def _is_number(value: float | None) -> TypeGuard[float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,8 +81,8 @@ class Report:
 
     @property
     def paper_config_id(self) -> str:
-        """Id of the paper's configuration."""
-        return self.paper.config_id
+        """Id of the paper's configuration, as the run knows it."""
+        return str(self.run["paper_config_id"])
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
     paper = TrialConfig.from_dict(space["fixed"] | space["presets"].get("paper", {}))
     budget = Budget.from_dict(space["budget"])
     trials, ranking, references = folder.trials(), folder.ranking(), folder.references()
-    difference, unreadable = _winner_minus_paper(folder, trials, ranking, paper.config_id)
+    difference, unreadable = _winner_minus_paper(folder, trials, ranking, run["paper_config_id"])
     counts = _counts(trials)
     ranked = ranking.dropna(subset=["rank"])
     return Report(
@@ -159,14 +160,15 @@ def render(report: Report, format: str) -> str:
 def print_report(report: Report, console: Console) -> None:
     """Print the report for people."""
     for section in sections(report):
-        console.print(Text(section.title, style="bold"))
+        console.print(Text(printable(section.title), style="bold"))
         for line in section.text:
             warns = section.key == "warnings"
-            console.print(Text(f"! {line}", style="yellow") if warns else Text(line))
+            text = printable(line)
+            console.print(Text(f"! {text}", style="yellow") if warns else Text(text))
         if section.rows:
             console.print(_rich_table(section))
         for line in section.notes:
-            console.print(Text(line, style="dim"))
+            console.print(Text(printable(line), style="dim"))
         console.print()
 
 
@@ -194,6 +196,12 @@ def duration(seconds: float) -> str:
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, without what a terminal would take for commands."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return "".join(c for c in " ".join(plain.split()) if c.isprintable())
 
 
 def _counts(trials: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -317,13 +325,14 @@ def _warnings_of_replicas(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterat
     for config_id, group in replicas.groupby("config_id", sort=False):
         ended_badly = group[group["status"].isin(_UNSOUND)]
         if not ended_badly.empty:
-            ends = ", ".join(
-                f"{n} {status}" for status, n in ended_badly["status"].value_counts().items()
+            counts = ended_badly["status"].value_counts()
+            ends = ", ".join(f"{n} {status}" for status, n in counts.items())
+            then = (
+                "It has no score."
+                if len(ended_badly) == len(group)
+                else "Its score is the mean of the others, and a training of it may end likewise."
             )
-            yield (
-                f"{config_id}: of {len(group)} replicas {ends}. Its score is the mean of the "
-                "others, and a training of it may end likewise."
-            )
+            yield f"{config_id}: of {len(group)} replicas {ends}. {then}"
     at_edge = replicas.loc[
         (replicas["status"] == "completed") & replicas["sigma_at_edge"].eq(True), "trial_id"
     ].tolist()
@@ -527,7 +536,7 @@ def _rich_table(section: Section) -> Table:
         whole = name in _WHOLE or not any(" " in cell for cell in cells)
         table.add_column(Text(name), justify=justify, min_width=longest_word, no_wrap=whole)
     for row in section.rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
