@@ -1,0 +1,150 @@
+"""Time, memory and correctness of the Parzen score by the paper's protocol on MNIST.
+
+    python benchmarks/parzen.py --data-dir DIR [--threads 2]
+
+10,000 training images serve as samples, sigma is chosen on 1,000 validation images, and 10,000 test
+images are scored. Two other ways to the same numbers are timed beside it: scikit-learn's
+KernelDensity, and the way of the paper's code, which computes all distances anew for every sigma.
+Both are measured on a part of the points, less the time of a first point (with scikit-learn's fit,
+which is left out), and scaled to the whole, since their time is linear in points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.neighbors import KernelDensity
+
+from gansearch.data import load_dataset
+from gansearch.evaluation import Evaluator
+from gansearch.parzen import log_likelihoods, score, sigma_grid
+
+ACCEPTED = {"fine": 243.2, "authors": 241.2}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall and processor seconds; the latter, summed over threads, bear a busy machine better."""
+
+    wall: float
+    processor: float
+
+    def less(self, other: Cost) -> Cost:
+        return Cost(self.wall - other.wall, self.processor - other.processor)
+
+    def times(self, factor: float) -> Cost:
+        return Cost(self.wall * factor, self.processor * factor)
+
+
+def measure(call: Callable[[], Any]) -> tuple[Any, Cost]:
+    wall, processor = time.perf_counter(), time.process_time()
+    result = call()
+    return result, Cost(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def peak_gigabytes() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+def with_scikit_learn(samples: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
+    return KernelDensity(bandwidth=sigma).fit(samples).score_samples(points)
+
+
+def with_one_leaf(samples: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
+    density = KernelDensity(bandwidth=sigma, leaf_size=len(samples))
+    return density.fit(samples).score_samples(points)
+
+
+def with_authors_way(samples: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
+    """Ten points at a time, every difference written out: `[10, n, d]`."""
+    lls = []
+    for start in range(0, len(points), 10):
+        scaled = (points[start : start + 10, None] - samples[None]) / sigma
+        exponents = -0.5 * (scaled**2).sum(axis=2)
+        largest = exponents.max(axis=1, keepdims=True)
+        log_mean = largest[:, 0] + np.log(np.exp(exponents - largest).mean(axis=1))
+        lls.append(log_mean - samples.shape[1] * math.log(sigma * math.sqrt(2 * math.pi)))
+    return np.concatenate(lls)
+
+
+def measure_ours(samples: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Cost:
+    """Print both scores by the protocol; return the cost with the authors' grid."""
+    for kind, accepted in ACCEPTED.items():
+        grid = sigma_grid(kind, is_image=True)
+        result, cost = measure(lambda grid=grid: score(samples, valid, test, grid))
+        verdict = "as published" if abs(result.test_ll - accepted) < 0.1 else "NOT as published"
+        print(
+            f"gansearch, {kind} grid of {len(grid)}: {cost.wall:.1f} s "
+            f"({cost.processor:.1f} of processor), "
+            f"{result.test_ll:.2f} +- {result.test_ll_se:.2f} nats at sigma {result.sigma:.3f} "
+            f"({verdict}: {accepted})"
+        )
+    print(f"peak memory of the process, data included: {peak_gigabytes():.2f} GB")
+    return cost
+
+
+def measure_others(samples: np.ndarray, test: np.ndarray, n_evaluations: int, ours: Cost) -> None:
+    """Print the scaled costs of the other ways with the authors' ten sigmas, and the ratios."""
+    ways = {
+        "scikit-learn KernelDensity": (with_scikit_learn, 200),
+        "scikit-learn KernelDensity of one leaf": (with_one_leaf, 200),
+        "the authors' way in NumPy": (with_authors_way, 20),
+    }
+    for name, (way, n_part) in ways.items():
+        _, fit = measure(lambda way=way: way(samples, test[:1], 0.2))
+        part, cost = measure(lambda way=way, n=n_part: way(samples, test[: n + 1], 0.2))
+        error = np.abs(part - log_likelihoods(samples, test[: n_part + 1], [0.2])[0]).max()
+        whole = cost.less(fit).times(n_evaluations / n_part)
+        print(
+            f"{name}, ten sigmas: {whole.wall:,.0f} s ({whole.processor:,.0f} of processor), "
+            f"scaled from {cost.less(fit).wall:.2f} s for {n_part} of {n_evaluations:,} points: "
+            f"{whole.wall / ours.wall:,.0f} ({whole.processor / ours.processor:,.0f}) times "
+            f"gansearch; differs from it by up to {error:.2g} nats an example"
+        )
+
+
+def measure_report() -> None:
+    """Print the time of one report of a `digits` trial on one thread, health included."""
+    digits = load_dataset("digits")
+    evaluator = Evaluator(digits)
+    samples = digits.to_float(digits.train[: evaluator.n_samples])
+    torch.set_num_threads(1)
+    milliseconds = [1000 * measure(lambda: evaluator.report(samples))[1].wall for _ in range(50)]
+    print(
+        f"one report of a digits trial, {len(samples):,} samples, one thread: "
+        f"{statistics.median(milliseconds):.1f} ms (median of 50), "
+        f"{min(milliseconds):.1f} ms at best"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Benchmark the Parzen score on MNIST.")
+    parser.add_argument("--data-dir", type=Path, help="folder with MNIST/raw (or GANSEARCH_DATA)")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    mnist = load_dataset("mnist", arguments.data_dir)
+    samples, valid, test = (
+        mnist.to_float(images) for images in (mnist.train[:10_000], mnist.valid[:1000], mnist.test)
+    )
+    print(f"torch {torch.__version__}, {arguments.threads} threads")
+    ours = measure_ours(samples, valid, test)
+    n_sigmas = len(sigma_grid("authors", is_image=True))
+    measure_others(samples, test, n_sigmas * len(valid) + len(test), ours)
+    measure_report()
+
+
+if __name__ == "__main__":
+    main()
