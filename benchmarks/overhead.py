@@ -1,7 +1,7 @@
 """What a search costs beside training: overhead of a trial, and the recorder's share of the time.
 
-Runs a real search of `digits` with short trainings, so that starts, reports, stops and records weigh
-as much as they ever will:
+Runs a real search of `digits` with short trainings, so that starts, reports, stops and records
+weigh as much as they ever will:
 
     python benchmarks/overhead.py [--trials 24]
 """

@@ -57,10 +57,10 @@ def evaluate(
 
     data = load_dataset(dataset, Path(data_dir) if data_dir else None)
     if isinstance(samples, str | Path):
-        samples = load_samples(Path(samples), data)
+        checked = load_samples(Path(samples), data)
     else:
-        samples = check_samples(samples, data)
-    return evaluate_samples(data, samples, grid=grid)
+        checked = check_samples(samples, data)
+    return evaluate_samples(data, checked, grid=grid)
 
 
 def __getattr__(name: str) -> Any:

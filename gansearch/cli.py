@@ -25,7 +25,7 @@ _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _EXIT_INTERRUPTED = 130
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic at runtime in 8.1
     """A time such as 2h, 90m, 1h30m, 45s or plain seconds."""
 
     name = "duration"
@@ -304,8 +304,8 @@ def sample(
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
-    from gansearch.sampling import write_samples
     from gansearch.results import RunFolder
+    from gansearch.sampling import write_samples
 
     folder = RunFolder.open(run, results)
     trial_id = write_samples(

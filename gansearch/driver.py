@@ -431,7 +431,7 @@ def _resources(settings: Settings) -> Resources:
     Raises:
         BadInputError: not even one trial fits.
     """
-    available = ray.cluster_resources()
+    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     share = settings.gpus_per_trial
     if share is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -90,7 +91,12 @@ class Discriminator(nn.Module):
 
     def input_widths(self) -> list[int]:
         """Return the number of inputs of each layer, which is the width of its dropout mask."""
-        return [layer.weight.shape[-2] for layer in self.layers]
+        return [layer.weight.shape[-2] for layer in dense_layers(self)]
+
+
+def dense_layers(net: Generator | Discriminator) -> list[Dense]:
+    """Return the layers of either player, from the lowest to the output."""
+    return [cast("Dense", layer) for layer in net.layers]
 
 
 def dropout_rates(config: TrialConfig) -> list[float]:
@@ -115,14 +121,14 @@ def initialise(
             (generator, config.generator_init_range),
             (discriminator, config.discriminator_init_range),
         ):
-            for layer in net.layers:
+            for layer in dense_layers(net):
                 bound = _glorot_bound(layer) if config.init == "glorot" else half_width
                 layer.weight.uniform_(-bound, bound, generator=rng)
                 layer.bias.zero_()
         if config.output_bias == "data_mean":
             squashed = config.generator_output == "sigmoid"
             bias = torch.logit(data_mean, eps=_MARGIN) if squashed else data_mean
-            generator.layers[-1].bias.copy_(bias)
+            dense_layers(generator)[-1].bias.copy_(bias)
 
 
 def draw_noise(config: TrialConfig, shape: Sequence[int], rng: torch.Generator) -> Tensor:
@@ -170,7 +176,7 @@ def _hidden_layers(
 def _activation(name: str, config: TrialConfig) -> Callable[[Tensor], Tensor]:
     if name == "maxout":
         # Piece by piece, not unit by unit: the maximum then runs over contiguous rows.
-        return lambda z: z.unflatten(-1, (config.maxout_pieces, -1)).amax(-2)
+        return lambda z: torch.unflatten(z, -1, (config.maxout_pieces, -1)).amax(-2)
     if name == "leaky_relu":
         return lambda z: F.leaky_relu(z, config.leaky_slope)
     simple = {"relu": torch.relu, "elu": F.elu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}

@@ -87,7 +87,7 @@ class GuardedScheduler(FIFOScheduler):
 
 
 class _Halving:
-    """Asynchronous successive halving (Li et al. 2020) over parameter updates, by Ray's brackets."""
+    """Asynchronous successive halving (Li et al. 2020) over parameter updates, on Ray's rungs."""
 
     def __init__(self, budget: Budget) -> None:
         scheduler = AsyncHyperBandScheduler(

@@ -72,6 +72,9 @@ class GanTrial(tune.Trainable):
     `TrialConfig.to_dict` gives it.
     """
 
+    # A report of an earlier worker that perhaps ended before the driver heard of it.
+    _unheard: dict[str, Any] | None
+
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
         self, config: dict[str, Any], dataset: Dataset, plan: TrialPlan
     ) -> None:
@@ -80,7 +83,7 @@ class GanTrial(tune.Trainable):
         if plan.device == "cuda":
             # Ray's fractions of a GPU are a matter of counting; this makes them hold.
             torch.cuda.set_per_process_memory_fraction(plan.memory_fraction)
-        self._ended = True
+        self._ended = True  # as long as no trial has begun
         self._dataset = dataset
         self._plan = plan
         self._folder = RunFolder(plan.folder)
@@ -95,9 +98,9 @@ class GanTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for a slice; return progress, or a full report when one is due."""
-        if self._unheard is not None:
-            row, self._unheard = self._unheard, None
-            return row
+        if (unheard := self._unheard) is not None:
+            self._unheard = None
+            return unheard
         try:
             metrics = self._training.advance(
                 self._marks[self._n_reports], time_limit_seconds=SLICE_SECONDS
@@ -131,8 +134,7 @@ class GanTrial(tune.Trainable):
         self._n_reports = 0
         self._strip: list[np.ndarray] = []
         self._last_report: dict[str, Any] | None = None
-        # Of an earlier worker, which perhaps died or was stopped before the driver heard of it.
-        self._unheard: dict[str, Any] | None = None
+        self._unheard = None
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0

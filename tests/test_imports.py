@@ -50,7 +50,7 @@ def imports(module):
 
 
 def modules():
-    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
 
 
 def test_every_module_has_its_place_in_the_order():

@@ -1,0 +1,341 @@
+"""Whole searches on real Ray, through the Python API and through the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+import gansearch
+from gansearch.config import TrialConfig
+from gansearch.data import load_dataset
+from gansearch.driver import Settings, plan, search
+from gansearch.errors import RunFailedError
+from gansearch.evaluation import Evaluator
+from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
+from gansearch.searcher import UNHEALTHY, open_study
+from gansearch.space import load_space
+from gansearch.training import Training
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+
+SMALL = [
+    *("max_updates=600", "reports=4", "grace=0.2", "top=1", "replicas=2", "trials=6"),
+    "generator_widths=[32]",
+    "discriminator_widths=[32]",
+]
+COMMAND = [sys.executable, "-m", "gansearch"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small search of digits that ran to its end."""
+    return search(
+        "digits", overrides=SMALL, seed=3, name="small", results=results(tmp_path_factory)
+    )
+
+
+def results(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+def gansearch_command(*arguments, **options):
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=250, check=False, **options
+    )
+
+
+def test_every_trial_asked_for_is_there_once_with_a_final_status(finished):
+    trials = finished.trials()
+    searched = trials[trials["phase"] == "search"]
+    assert sorted(searched["number"]) == list(range(6))
+    assert set(trials["status"]) <= set(STATUSES) - {"running"}
+    assert trials["trial_id"].is_unique
+    stopped = trials[trials["status"] != "completed"]
+    assert (stopped["reason"].str.len() > 10).all()
+    assert (trials.loc[trials["status"] == "completed", "updates"] >= 600).all()
+
+
+def test_the_files_are_those_of_the_contract_and_open_in_pandas(finished):
+    path = finished.path
+    assert list(pd.read_parquet(path / "trials.parquet").columns) == list(TRIALS_COLUMNS)
+    history = pd.concat(pd.read_parquet(p) for p in sorted((path / "history").glob("*.parquet")))
+    assert list(history.columns) == list(HISTORY_COLUMNS)
+    assert not history.duplicated(["trial_id", "updates"]).any()
+    assert not pd.read_parquet(path / "ranking.parquet").empty
+    info = json.loads((path / "run.json").read_text())
+    assert info["state"] == "finished" and info["seed"] == 3
+    assert info["versions"]["torch"] and info["space"]["budget"]["max_updates"] == 600
+    for name in ("optuna.journal", "samples.png", "report.html", "references.parquet", "tune"):
+        assert (path / name).exists(), name
+
+
+def test_the_papers_configuration_is_tried_first_and_replicated(finished):
+    trials = finished.trials()
+    paper = finished.read_run()["paper_config_id"]
+    assert trials.loc[trials["number"] == 0, "config_id"].iloc[0] == paper
+    replicas = trials[(trials["phase"] == "replica") & (trials["config_id"] == paper)]
+    assert len(replicas) == 2
+    assert replicas["seed"].nunique() == 2
+    assert not set(replicas["seed"]) & set(trials.loc[trials["phase"] == "search", "seed"])
+
+
+def test_replicas_keep_their_test_scores_example_by_example(finished):
+    trials = finished.trials()
+    replicas = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
+    per_example = finished.test_lls()
+    assert set(per_example) == set(replicas["trial_id"])
+    for _, row in replicas.iterrows():
+        assert per_example[row["trial_id"]].shape == (300,)
+        assert per_example[row["trial_id"]].mean() == pytest.approx(row["test_ll"], abs=1e-6)
+    assert trials.loc[trials["phase"] == "search", "test_ll"].isna().all()
+
+
+def test_a_trials_result_depends_on_its_configuration_and_seed_alone(finished):
+    """The trial is trained once more here, without Ray; the numbers are the same to the bit."""
+    trials = finished.trials()
+    row = trials[(trials["phase"] == "search") & (trials["status"] == "completed")].iloc[0]
+    dataset = load_dataset("digits")
+    config = TrialConfig.from_dict(config_values(row))
+    training = Training(config, dataset, int(row["seed"]))
+    evaluator = Evaluator(dataset)
+    metrics = None
+    for mark in load_space("digits", SMALL).budget.report_updates():
+        metrics = training.advance(mark)
+    evaluation = evaluator.report(training.samples(evaluator.n_samples))
+    assert metrics.d_loss == row["d_loss"]
+    assert evaluation.valid_ll == row["valid_ll"]
+    assert evaluation.coverage == row["coverage"]
+
+
+def test_runs_with_the_same_seed_propose_the_same_first_configurations(finished):
+    proposals = plan("digits", overrides=SMALL, seed=3).splitlines()[-5:]
+    assert proposals == plan("digits", overrides=SMALL, seed=3).splitlines()[-5:]
+    assert proposals[1:] != plan("digits", overrides=SMALL, seed=4).splitlines()[-4:]
+    second = finished.trials().set_index("number").loc[1]
+    assert f"noise_dim={second['config.noise_dim']} " in proposals[1]
+    assert f"k={second['config.k']} " in proposals[1]
+
+
+def test_optuna_is_told_how_every_trial_ended(finished):
+    study = open_study(finished.path / "optuna.journal", optuna.samplers.RandomSampler())
+    trials = finished.trials().set_index("number")
+    trials = trials[trials["phase"] == "search"]
+    assert len(study.trials) == 6
+    for told in study.trials:
+        row = trials.loc[told.number]
+        expected = TrialState.COMPLETE if row["status"] == "completed" else TrialState.PRUNED
+        assert told.state == expected
+        assert told.user_attrs["status"] == row["status"]
+        assert (told.constraints[UNHEALTHY] > 0) == (row["status"] in ("collapsed", "diverged"))
+        if row["status"] == "completed":
+            assert told.value == row["valid_ll"]
+        if row["status"] == "pruned":
+            assert max(told.intermediate_values) == row["updates"]
+
+
+def test_the_report_and_samples_come_from_the_files_alone(finished, tmp_path):
+    report = gansearch_command("report", str(finished.path), "--format", "json")
+    assert report.returncode == 0, report.stderr
+    ranking = json.loads(report.stdout)["ranking"]
+    assert [row["rank"] for row in ranking] == [1, 2][: len(ranking)]
+    out = tmp_path / "samples.npy"
+    sample = gansearch_command("sample", str(finished.path), "--n", "50", "--out", str(out))
+    assert sample.returncode == 0, sample.stderr
+    samples = np.load(out, allow_pickle=False)
+    assert samples.shape == (50, 64) and samples.dtype == np.float32
+    scores = gansearch.evaluate(samples, "digits")
+    assert np.isfinite(scores["test_ll"]) and scores["n_samples"] == 50
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_starts(finished):
+    again = gansearch_command(
+        *("run", "--results", str(finished.path.parent), "--name", "small", "--trials", "1")
+    )
+    assert again.returncode == 2
+    assert "gansearch resume small" in again.stderr
+
+
+def test_dying_trials_end_as_what_they_are_and_are_infeasible_to_optuna(tmp_path):
+    space = tmp_path / "wild.yaml"
+    space.write_text(
+        "dataset: digits\n"
+        "budget: {trials: 4, max_updates: 3000, reports: 20, grace: 0.1, top: 1, replicas: 1}\n"
+        "search:\n"
+        "  generator_lr: {choice: [0.05, 90.0]}\n"
+        "fixed: {init: glorot, generator_widths: [32], discriminator_widths: [32],\n"
+        "        discriminator_activation: relu, momentum: 0.9, final_momentum: 0.99}\n"
+    )
+    run = search(str(space), results=tmp_path, name="wild", settings=Settings(sampler="qmc"))
+    trials = run.trials()
+    searched = trials[trials["phase"] == "search"].set_index("number")
+    dead = searched[searched["config.generator_lr"] == 90.0]
+    assert len(dead) and set(dead["status"]) <= {"collapsed", "diverged"}
+    assert (dead["updates"] < 3000).all()
+    assert (dead["reason"].str.len() > 20).all()
+    study = open_study(run.path / "optuna.journal", optuna.samplers.RandomSampler())
+    for number in dead.index:
+        assert study.trials[number].state == TrialState.PRUNED
+        assert study.trials[number].constraints[UNHEALTHY] == 1
+    assert not set(dead["config_id"]) & set(run.ranking()["config_id"])
+
+
+def test_a_search_of_which_every_trial_dies_is_one_clear_error(tmp_path):
+    overrides = [
+        *SMALL,
+        "generator_lr=100.0",
+        "discriminator_lr=100.0",
+        "momentum=0.99",
+        "trials=2",
+    ]
+    with pytest.raises(RunFailedError, match=r"not one trial of the search was completed \(2 "):
+        search("digits", overrides=overrides, results=tmp_path, name="dead")
+    assert gansearch.load("dead", tmp_path).read_run()["state"] == "failed"
+    report = gansearch_command("report", "dead", "--results", str(tmp_path))
+    assert report.returncode == 0
+    assert "Traceback" not in report.stdout + report.stderr
+
+
+def test_only_compares_given_configurations_without_a_search(tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("k: 2\ngenerator_lr: 0.05\ninit: glorot\n")
+    run = search(
+        "digits", overrides=SMALL, only=["paper", str(config)], results=tmp_path, name="only"
+    )
+    trials = run.trials()
+    assert set(trials["phase"]) == {"replica"} and len(trials) == 4
+    assert len(run.ranking()) == 2
+    assert sorted(trials["config.k"].unique()) == [1, 2]
+
+
+def test_a_time_budget_ends_the_search_and_leaves_a_ranking(tmp_path):
+    run = search(
+        "digits",
+        overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3"],
+        results=tmp_path,
+        name="timed",
+        settings=Settings(time_budget_seconds=25.0),
+    )
+    trials = run.trials()
+    assert 0 < (trials["phase"] == "search").sum() < 500
+    assert "running" not in set(trials["status"])
+    assert not run.ranking().empty
+    assert run.read_run()["wall_seconds"] < 60
+
+
+def start(results, name, *more):
+    """Start a search as a user would, in a process of its own, and wait until it trains."""
+    arguments = ["run", "--results", str(results), "--name", name, "--seed", "3", *more]
+    for override in LONGER:
+        arguments += ["--set", override]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while not list((Path(results) / name / "history").glob("*.parquet")):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    return process
+
+
+LONGER = [
+    *("max_updates=6000", "reports=12", "top=1", "replicas=2", "trials=3", "grace=0.5"),
+    "generator_widths=[64]",
+    "discriminator_widths=[64]",
+]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return search(
+        "digits", overrides=LONGER, seed=3, name="whole", results=results(tmp_path_factory)
+    )
+
+
+def ray_processes():
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in found.stdout.splitlines() if "raylet" in line or "ray::" in line]
+
+
+def assert_equal_runs(run, reference):
+    """The same trials with the same numbers, report by report."""
+    columns = ["updates", "valid_ll", "coverage", "d_loss", "d_grad_norm"]
+    first = reference.history()
+    for trial_id in ("t00000", "t00001"):
+        expected = first[first["trial_id"] == trial_id].set_index("updates")[columns[1:]]
+        history = run.history()
+        found = history[history["trial_id"] == trial_id].set_index("updates")[columns[1:]]
+        both = expected.index.intersection(found.index)
+        assert len(both) >= 6
+        pd.testing.assert_frame_equal(found.loc[both], expected.loc[both], check_exact=True)
+        assert not found.index.has_duplicates
+
+
+def test_ctrl_c_stops_in_order_and_resume_loses_nothing(tmp_path, undisturbed):
+    process = start(tmp_path, "stopped")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 130, err
+    assert f"gansearch resume {tmp_path / 'stopped'}" in err
+    assert "Traceback" not in out + err
+    assert not ray_processes()
+    before = gansearch.load("stopped", tmp_path).history()
+    resumed = gansearch_command("resume", str(tmp_path / "stopped"))
+    assert resumed.returncode == 0, resumed.stderr
+    run = gansearch.load("stopped", tmp_path)
+    assert run.read_run()["state"] == "finished"
+    after = run.history()
+    assert len(before.merge(after, on=["trial_id", "updates"])) == len(before)
+    assert (run.trials()["phase"] == "search").sum() == 3
+    assert_equal_runs(run, undisturbed)
+
+
+def test_a_killed_driver_is_resumed_from_its_files(tmp_path, undisturbed):
+    process = start(tmp_path, "killed")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    acknowledged = gansearch.load("killed", tmp_path).history()
+    resumed = gansearch_command("resume", "killed", "--results", str(tmp_path), "--quiet")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == ""
+    run = gansearch.load("killed", tmp_path)
+    trials = run.trials()
+    assert (trials["phase"] == "search").sum() == 3
+    assert not set(trials["status"]) & {"running", "failed"}
+    assert len(acknowledged.merge(run.history(), on=["trial_id", "updates"])) == len(acknowledged)
+    assert_equal_runs(run, undisturbed)
+
+
+def test_a_lost_worker_costs_no_trial_and_changes_no_number(tmp_path, undisturbed):
+    process = start(tmp_path, "worker")
+    workers = subprocess.run(
+        ["pgrep", "-f", "ray::GanTrial"], capture_output=True, text=True, check=False
+    ).stdout.split()
+    assert workers
+    os.kill(int(workers[0]), signal.SIGKILL)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "Traceback" not in out + err
+    run = gansearch.load("worker", tmp_path)
+    assert "failed" not in set(run.trials()["status"])
+    assert_equal_runs(run, undisturbed)
+
+
+def test_more_trials_can_be_asked_of_a_finished_run(finished):
+    resumed = gansearch_command("resume", str(finished.path), "--trials", "8")
+    assert resumed.returncode == 0, resumed.stderr
+    trials = finished.trials()
+    searched = trials[trials["phase"] == "search"]
+    assert len(searched) == 8
+    assert searched["config_id"].nunique() == 8
+    assert finished.read_run()["space"]["budget"]["trials"] == 8
