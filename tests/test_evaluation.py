@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ from gansearch.parzen import log_likelihoods
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def mnist_dir() -> Path:
+    folder = os.environ.get("GANSEARCH_DATA")
+    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
+        pytest.skip("needs the real MNIST: set GANSEARCH_DATA to the folder that holds MNIST/raw")
+    return Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +206,9 @@ def test_points_are_evaluated_against_their_mixture(ring: Dataset) -> None:
     assert result["health"]["verdict"] == "sound"
 
 
-def test_the_reference_line_is_what_real_data_scores(digits: Dataset) -> None:
-    (line,) = reference_scores(digits)
-    assert list(line) == [
+def test_the_reference_lines_are_what_real_data_and_its_centroids_score(digits: Dataset) -> None:
+    images, centroids = reference_scores(digits)
+    assert list(images) == [
         "name",
         "test_ll",
         "test_ll_se",
@@ -209,10 +218,27 @@ def test_the_reference_line_is_what_real_data_scores(digits: Dataset) -> None:
         "recall",
         "nn_ratio",
     ]
-    assert line["name"] == "training images"
-    assert line["test_ll"] == pytest.approx(29, abs=1)
-    assert line["coverage"] == pytest.approx(0.97, abs=0.02)
-    assert reference_scores(load_dataset("grid"))[0]["name"] == "training points"
+    assert images["name"] == "training images"
+    assert images["test_ll"] == pytest.approx(29, abs=1)
+    assert images["coverage"] == pytest.approx(0.97, abs=0.02)
+    assert centroids["name"] == "k-means centroids"
+    # As many real images as there are centroids, a fifth, score less.
+    fifth, _ = final_score(digits, digits.to_float(digits.train[:239]))
+    assert isinstance(centroids["test_ll"], float)
+    assert centroids["test_ll"] > fifth.test_ll + 3
+
+
+def test_points_have_real_ones_as_their_only_reference_line(ring: Dataset) -> None:
+    (points,) = reference_scores(ring)
+    assert points["name"] == "training points"
+
+
+@pytest.mark.data
+def test_centroids_of_mnist_score_far_above_real_images(mnist_dir: Path) -> None:
+    images, centroids = reference_scores(load_dataset("mnist", mnist_dir))
+    assert images["test_ll"] == pytest.approx(243.2, abs=0.1)
+    # Measured on its own with k-means to convergence: 340.
+    assert centroids["test_ll"] == pytest.approx(340, abs=2)
 
 
 # The nearest training examples
