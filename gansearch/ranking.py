@@ -227,7 +227,8 @@ def _difference(a: _Scored, b: _Scored, example_variance: float) -> Difference:
     if math.isnan(seeds + example_variance):
         return Difference(mean, math.nan, math.nan, math.nan)
     counts = np.array([len(a.seed_means), len(b.seed_means)])
-    degrees = seeds**2 / float((variances**2 / (counts - 1)).sum()) if seeds else math.inf
+    # Of shares, since the square of a small variance may be no number any more.
+    degrees = 1 / float(((variances / seeds) ** 2 / (counts - 1)).sum()) if seeds else math.inf
     half = _half_width(1 - LEVEL, seeds, degrees, example_variance)
     p_value = _p_value(abs(mean), seeds, degrees, example_variance)
     return Difference(mean, mean - half, mean + half, p_value)

@@ -503,11 +503,13 @@ def test_a_writer_killed_at_random_moments_loses_nothing_that_it_had_acknowledge
             text=True,
         )
         with writer:
-            assert writer.stdout.readline() == f"{start}\n"
-            time.sleep(rng.uniform(0.1, 0.4))
+            # At least one compaction, then a moment within a write or another compaction.
+            for i in range(start, start + 8 + rng.integers(20)):
+                assert writer.stdout.readline() == f"{i}\n"
+            time.sleep(rng.uniform(0, 0.02))
             writer.send_signal(signal.SIGKILL)
-            acknowledged = int(writer.stdout.read().split()[-1])
-        assert acknowledged > start + 7
+            later = writer.stdout.read().split()
+            acknowledged = int(later[-1]) if later else i
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             found = sorted(updates(folder))
@@ -667,7 +669,7 @@ def test_two_million_reports_and_100_000_trials_load_in_seconds_and_below_two_gi
     columns = {name: pa.array(rng.normal(size=n)) for name in HISTORY_COLUMNS}
     steps = np.arange(n) % 20 * 1000
     columns |= {
-        "trial_id": pa.array([f"t{i // 20:05d}" for i in range(n)]),
+        "trial_id": pa.array(np.repeat([f"t{i:05d}" for i in range(n // 20)], 20)),
         "number": pa.array(np.arange(n) // 20),
         "phase": pa.array(["search"] * n),
         **{name: pa.array(steps) for name in ("updates", "d_updates", "g_updates")},
@@ -678,7 +680,8 @@ def test_two_million_reports_and_100_000_trials_load_in_seconds_and_below_two_gi
     (folder.path / "history").mkdir()
     path = folder.path / "history" / "part-00000000.parquet"
     pq.write_table(pa.table(columns, results._HISTORY), path)
-    folder.write_trials([trial_row(f"t{i:05d}") for i in range(100_000)])
+    row = trial_row()
+    folder.write_trials([row | {"trial_id": f"t{i:05d}"} for i in range(100_000)])
     script = (
         "import resource, sys, time; from pathlib import Path\n"
         "from gansearch.results import RunFolder\n"
