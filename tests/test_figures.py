@@ -1,0 +1,259 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gansearch.data import Dataset
+from gansearch.figures import learning_curves, ranking_figure, sample_grid, strip
+
+ORANGE = (0xE6, 0x9F, 0x00)
+BLUE = (0x00, 0x72, 0xB2)
+VERMILION = (0xD5, 0x5E, 0x00)
+
+
+def images(n, height=8, width=8, channels=1):
+    """Images in [0, 1], each of one grey of its own, from black to white."""
+    return np.repeat(np.linspace(0, 1, n)[:, None], height * width * channels, axis=1)
+
+
+def dataset(height=8, width=8, channels=1):
+    train = np.zeros((4, height * width * channels), np.uint8)
+    return Dataset("some", train, train, train, shape=(height, width, channels), scale=255.0)
+
+
+def points(modes, n=400, sd=0.02):
+    rng = np.random.default_rng(0)
+    centres = np.asarray(modes, float)[rng.integers(len(modes), size=n)]
+    train = (centres + sd * rng.standard_normal(centres.shape)).astype(np.float32)
+    return Dataset(
+        "ring", train, train, train, shape=(train.shape[1],), scale=1.0, modes=np.asarray(modes)
+    )
+
+
+def has(picture, colour):
+    return bool((np.asarray(picture.convert("RGB")) == colour).all(axis=2).any())
+
+
+def opened(png):
+    picture = Image.open(io.BytesIO(png))
+    assert picture.format == "PNG"
+    return picture
+
+
+def test_every_sample_is_drawn_in_order_enlarged_by_a_whole_factor():
+    picture = np.asarray(sample_grid(images(10), dataset(), columns=5))
+    # Tiles of 48 pixels, 6 for each of the 8, and 8 between them.
+    for i in range(10):
+        top, left = 8 + i // 5 * 56, 8 + i % 5 * 56
+        tile = picture[top : top + 48, left : left + 48]
+        assert np.unique(tile).tolist() == [round(i / 9 * 255)]
+
+
+def test_the_pixels_of_an_image_stay_squares_in_their_place():
+    image = np.zeros((8, 8))
+    image[2, 5] = 1
+    picture = np.asarray(sample_grid(image.reshape(1, -1), dataset()))[8:56, 8:56]
+    expected = np.zeros((48, 48, 3), np.uint8)
+    expected[12:18, 30:36] = 255
+    np.testing.assert_array_equal(picture, expected)
+
+
+def test_the_nearest_training_image_stands_framed_to_the_right_of_its_sample():
+    picture = np.asarray(sample_grid(images(3), dataset(), nearest=images(3)[::-1]))
+    # A pair is two tiles of 48 pixels, each in a frame of 2; 8 pixels lie between pairs.
+    for i in range(3):
+        left = 8 + i * (2 * 52 + 8)
+        sample, neighbour = picture[8:60, left : left + 52], picture[8:60, left + 52 : left + 104]
+        assert np.unique(sample[2:-2, 2:-2]).tolist() == [round(i / 2 * 255)]
+        assert np.unique(neighbour[2:-2, 2:-2]).tolist() == [round((2 - i) / 2 * 255)]
+        assert tuple(neighbour[0, 0]) == ORANGE
+        assert tuple(sample[0, 0]) == (255, 255, 255)
+
+
+def test_colours_are_kept():
+    red = np.zeros((1, 32, 32, 3))
+    red[..., 0] = 1
+    picture = np.asarray(sample_grid(red.reshape(1, -1), dataset(32, 32, 3)))
+    assert (picture[8:72, 8:72] == (255, 0, 0)).all()
+
+
+def test_values_outside_the_range_of_pixels_are_shown_as_black_or_white():
+    wild = images(3)
+    wild[0], wild[1], wild[2] = -5, 7, np.nan
+    picture = np.asarray(sample_grid(wild, dataset()))
+    assert [int(picture[30, 8 + 56 * i + 20, 0]) for i in range(3)] == [0, 255, 0]
+
+
+@pytest.mark.parametrize(("height", "tile"), [(8, 48), (28, 56), (32, 64), (48, 48)])
+def test_images_of_any_size_are_shown_large_enough_to_see(height, tile):
+    picture = sample_grid(images(8, height, height), dataset(height, height))
+    assert picture.width == 8 * (tile + 8) + 8
+
+
+def test_points_are_drawn_over_the_modes_and_those_outside_are_counted():
+    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
+    picture = sample_grid(ring.train[:100], ring)
+    assert has(picture, VERMILION)
+    assert picture.size == (720, 720)
+    # Samples at no place in the frame leave a picture without them, but not without a word.
+    far = sample_grid(np.full((100, 2), 50.0), ring)
+    assert not np.array_equal(np.asarray(far)[:40], np.asarray(picture)[:40])
+
+
+def test_points_on_a_line_become_a_histogram():
+    line = points([[0.0], [1.0]])
+    low, high = (sample_grid(np.full((100, 1), x, np.float32), line) for x in (0.0, 1.0))
+    assert low.size == high.size == (720, 480)
+    # The blue outline of the samples stands where they lie.
+    blue = [np.asarray(p)[..., 2].astype(int) - np.asarray(p)[..., 0] > 60 for p in (low, high)]
+    places = [np.argwhere(b)[:, 1].mean() for b in blue]
+    assert places[1] > places[0] + 200
+
+
+def test_a_strip_runs_from_the_first_report_to_the_last_a_row_a_noise():
+    reports = [np.stack([np.full(64, t / 5), np.full(64, 1 - t / 5)]) for t in range(6)]
+    picture = np.asarray(strip(reports, dataset()))
+    for t in range(6):
+        left = 2 + t * 50
+        assert np.unique(picture[2:50, left : left + 48]).tolist() == [51 * t]
+        assert np.unique(picture[52:100, left : left + 48]).tolist() == [255 - 51 * t]
+
+
+def test_a_long_strip_shows_twenty_reports_the_first_and_the_last_among_them():
+    reports = [np.full((1, 64), t / 999) for t in range(1000)]
+    picture = np.asarray(strip(reports, dataset()))
+    assert picture.shape[1] == 20 * 50 + 2
+    assert picture[20, 20, 0] == 0
+    assert picture[20, -20, 0] == 255
+
+
+def test_a_strip_of_points_follows_them_to_the_modes():
+    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
+    picture = np.asarray(strip([np.zeros((1, 2)), np.array([[1.0, 0.0]])], ring))
+    blue = np.argwhere((picture == BLUE).all(axis=2))
+    first, last = blue[blue[:, 1] < 98], blue[blue[:, 1] > 98]
+    # The frame is the training data's box, widened by a fifth of its size on every side.
+    low, high = ring.train[:, 0].min(), ring.train[:, 0].max()
+    share = (1 - (low - 0.2 * (high - low))) / (1.4 * (high - low))
+    np.testing.assert_allclose(first.mean(axis=0), [2 + 48, 2 + 48], atol=1.5)
+    np.testing.assert_allclose(last.mean(axis=0), [2 + 48, 100 + 96 * share], atol=1.5)
+
+
+def history(**curves):
+    return pd.DataFrame(
+        [
+            {"trial_id": trial_id, "updates": 1000 * (i + 1), "valid_ll": value}
+            for trial_id, values in curves.items()
+            for i, value in enumerate(values)
+        ]
+    )
+
+
+def trials(**statuses):
+    return pd.DataFrame({"trial_id": list(statuses), "status": list(statuses.values())})
+
+
+def test_learning_curves_show_each_status_in_its_colour():
+    statuses = trials(a="completed", b="pruned", c="collapsed", d="diverged", e="running")
+    curves = history(a=[1, 5, 9], b=[1, 2], c=[0, -1, -2], d=[0, -3], e=[4])
+    picture = opened(learning_curves(curves, statuses))
+    for colour in ((0x00, 0x9E, 0x73), (0x56, 0xB4, 0xE9), (0xCC, 0x79, 0xA7), (0xE6, 0x9F, 0x00)):
+        assert has(picture, colour)
+    without = opened(learning_curves(curves[curves["trial_id"] != "a"], statuses))
+    assert not has(without, (0x00, 0x9E, 0x73))
+
+
+def test_a_trial_thousands_of_nats_below_does_not_flatten_the_curves_of_the_others():
+    good = {f"t{i}": [0.0, 5.0 + i, 9.0 + i] for i in range(6)}
+    statuses = trials(**dict.fromkeys(good, "completed"), bad="diverged")
+    picture = opened(learning_curves(history(**good, bad=[-1e5, -2e5]), statuses))
+    green = np.argwhere((np.asarray(picture.convert("RGB")) == (0x00, 0x9E, 0x73)).all(axis=2))
+    assert np.ptp(green[:, 0]) > picture.height / 3
+
+
+def test_infinite_scores_are_left_out_of_the_curves():
+    picture = learning_curves(
+        history(a=[1, np.nan, 3], b=[-np.inf]), trials(a="completed", b="diverged")
+    )
+    assert has(opened(picture), (0x00, 0x9E, 0x73))
+
+
+def test_thousands_of_trials_are_drawn_as_five_hundred():
+    names = [f"t{i:05d}" for i in range(2000)]
+    curves = pd.DataFrame({"trial_id": names, "updates": 1000, "valid_ll": np.arange(2000.0)})
+    statuses = pd.DataFrame({"trial_id": names, "status": "pruned"})
+    assert has(opened(learning_curves(curves, statuses)), (0x56, 0xB4, 0xE9))
+
+
+def ranking(scores, half=1.0):
+    return pd.DataFrame(
+        {
+            "config_id": [f"c{i}" for i in range(len(scores))],
+            "test_ll": scores,
+            "test_ll_low": np.array(scores, float) - half,
+            "test_ll_high": np.array(scores, float) + half,
+            "is_paper": [i == 0 for i in range(len(scores))],
+        }
+    )
+
+
+NO_REFERENCES = pd.DataFrame({"name": [], "test_ll": []})
+
+
+def rows_of(picture, colour):
+    pixels = np.asarray(picture.convert("RGB"))
+    return np.argwhere((pixels == colour).all(axis=2))
+
+
+def test_the_ranking_has_the_best_on_top_and_to_the_right():
+    picture = opened(ranking_figure(ranking([24.0, 12.0], half=0.1), NO_REFERENCES))
+    blue = rows_of(picture, BLUE)
+    middle = (blue[:, 0].min() + blue[:, 0].max()) / 2
+    top, bottom = blue[blue[:, 0] < middle], blue[blue[:, 0] > middle]
+    assert top[:, 1].mean() > bottom[:, 1].mean() + picture.width / 3
+
+
+def test_the_ranking_shows_a_line_for_real_data():
+    reference = pd.DataFrame({"name": ["training $images"], "test_ll": [29.0]})
+    with_line = opened(ranking_figure(ranking([24.0, 12.0]), reference))
+    without = opened(ranking_figure(ranking([24.0, 12.0]), NO_REFERENCES))
+    assert has(with_line, VERMILION)
+    assert not has(without, VERMILION)
+    line = rows_of(with_line, VERMILION)[:, 1].max()
+    assert line > rows_of(with_line, BLUE)[:, 1].max()
+
+
+def test_a_configuration_without_an_interval_is_drawn_as_a_dot():
+    alone = ranking([24.0, 12.0])
+    alone.loc[0, ["test_ll_low", "test_ll_high"]] = np.nan
+    picture = opened(ranking_figure(alone, NO_REFERENCES))
+    blue = rows_of(picture, BLUE)
+    middle = (blue[:, 0].min() + blue[:, 0].max()) / 2
+    top, bottom = blue[blue[:, 0] < middle], blue[blue[:, 0] > middle]
+    assert np.ptp(top[:, 1]) < 15
+    assert np.ptp(bottom[:, 1]) > 40
+
+
+def test_a_configuration_without_a_score_is_left_out_of_the_figure():
+    some = ranking([24.0, 12.0, np.nan])
+    assert opened(ranking_figure(some, NO_REFERENCES)).size == (
+        opened(ranking_figure(some.iloc[:2], NO_REFERENCES)).size
+    )
+
+
+def test_workers_that_draw_strips_do_not_load_matplotlib():
+    code = (
+        "import sys, numpy as np\n"
+        "from gansearch.data import Dataset\n"
+        "from gansearch.figures import sample_grid, strip\n"
+        "x = np.zeros((4, 64), np.uint8)\n"
+        "images = Dataset('some', x, x, x, shape=(8, 8, 1), scale=255.0)\n"
+        "strip([x / 255.0], images); sample_grid(x / 255.0, images)\n"
+        "print('matplotlib' in sys.modules, 'torch' in sys.modules, 'ray' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False False False\n"
