@@ -120,7 +120,7 @@ def test_runs_with_the_same_seed_propose_the_same_first_configurations(finished)
     proposals = plan("digits", overrides=SMALL, seed=3).splitlines()[-5:]
     assert proposals == plan("digits", overrides=SMALL, seed=3).splitlines()[-5:]
     assert proposals[1:] != plan("digits", overrides=SMALL, seed=4).splitlines()[-4:]
-    second = finished.trials().set_index("number").loc[1]
+    second = finished.trials().query("phase == 'search'").set_index("number").loc[1]
     assert f"noise_dim={second['config.noise_dim']} " in proposals[1]
     assert f"k={second['config.k']} " in proposals[1]
 
@@ -168,7 +168,8 @@ def test_dying_trials_end_as_what_they_are_and_are_infeasible_to_optuna(tmp_path
     space = tmp_path / "wild.yaml"
     space.write_text(
         "dataset: digits\n"
-        "budget: {trials: 4, max_updates: 3000, reports: 20, grace: 0.1, top: 1, replicas: 1}\n"
+        "budget: {trials: 4, max_updates: 2000, reports: 20, grace: 0.1, top: 1, replicas: 1,\n"
+        "         reduction_factor: 50}\n"
         "search:\n"
         "  generator_lr: {choice: [0.05, 90.0]}\n"
         "fixed: {init: glorot, generator_widths: [32], discriminator_widths: [32],\n"
@@ -179,7 +180,7 @@ def test_dying_trials_end_as_what_they_are_and_are_infeasible_to_optuna(tmp_path
     searched = trials[trials["phase"] == "search"].set_index("number")
     dead = searched[searched["config.generator_lr"] == 90.0]
     assert len(dead) and set(dead["status"]) <= {"collapsed", "diverged"}
-    assert (dead["updates"] < 3000).all()
+    assert (dead["updates"] < 2000).all()
     assert (dead["reason"].str.len() > 20).all()
     study = open_study(run.path / "optuna.journal", optuna.samplers.RandomSampler())
     for number in dead.index:
@@ -247,7 +248,7 @@ def start(results, name, *more):
 
 
 LONGER = [
-    *("max_updates=6000", "reports=12", "top=1", "replicas=2", "trials=3", "grace=0.5"),
+    *("max_updates=4000", "reports=12", "top=1", "replicas=1", "trials=2", "grace=0.5"),
     "generator_widths=[64]",
     "discriminator_widths=[64]",
 ]
@@ -296,7 +297,7 @@ def test_ctrl_c_stops_in_order_and_resume_loses_nothing(tmp_path, undisturbed):
     assert run.read_run()["state"] == "finished"
     after = run.history()
     assert len(before.merge(after, on=["trial_id", "updates"])) == len(before)
-    assert (run.trials()["phase"] == "search").sum() == 3
+    assert (run.trials()["phase"] == "search").sum() == 2
     assert_equal_runs(run, undisturbed)
 
 
@@ -310,7 +311,7 @@ def test_a_killed_driver_is_resumed_from_its_files(tmp_path, undisturbed):
     assert resumed.stdout == ""
     run = gansearch.load("killed", tmp_path)
     trials = run.trials()
-    assert (trials["phase"] == "search").sum() == 3
+    assert (trials["phase"] == "search").sum() == 2
     assert not set(trials["status"]) & {"running", "failed"}
     assert len(acknowledged.merge(run.history(), on=["trial_id", "updates"])) == len(acknowledged)
     assert_equal_runs(run, undisturbed)
@@ -319,7 +320,7 @@ def test_a_killed_driver_is_resumed_from_its_files(tmp_path, undisturbed):
 def test_a_lost_worker_costs_no_trial_and_changes_no_number(tmp_path, undisturbed):
     process = start(tmp_path, "worker")
     workers = subprocess.run(
-        ["pgrep", "-f", "ray::GanTrial"], capture_output=True, text=True, check=False
+        ["pgrep", "-f", "ray::.*Trainable"], capture_output=True, text=True, check=False
     ).stdout.split()
     assert workers
     os.kill(int(workers[0]), signal.SIGKILL)
