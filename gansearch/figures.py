@@ -115,8 +115,8 @@ def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
             _draw_curves(axes, points, status)
     _focus(axes, scored["valid_ll"])
     if len(shown) < len(names):
-        axes.set_title(f"{len(shown)} of {len(names):,} trials", fontsize=10, loc="left")
-    axes.legend(loc="lower right", fontsize=8)
+        axes.set_title(f"{len(shown)} of {len(names):,} trials", fontsize=9, loc="right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, fontsize=8, columnspacing=1)
     return _png(figure)
 
 

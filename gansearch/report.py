@@ -353,11 +353,11 @@ def _summary(report: Report) -> Section:
     else:
         lines.append(
             f"Search: {sum(report.counts['search'].values())} of {report.budget.trials} "
-            f"configurations tried{_in_words(report.counts['search'])}."
+            f"configurations tried{_in_words(report, 'search')}."
         )
     lines += [
         f"Replicas: {sum(report.counts['replica'].values())} trainings on fresh seeds"
-        f"{_in_words(report.counts['replica'])}.",
+        f"{_in_words(report, 'replica')}.",
         f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
         f"training; {report.updates:,} spent in all.",
     ]
@@ -437,7 +437,7 @@ def _leaderboard_section(report: Report) -> Section:
         [
             row["trial_id"],
             _marked(report, row["config_id"]),
-            row["status"],
+            _status(report, row["status"]),
             f"{row['updates']:,}",
             _number(row["valid_ll"], decimals),
             *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
@@ -494,9 +494,16 @@ def _marked(report: Report, config_id: str) -> str:
     return f"{config_id}*" if config_id == report.paper_config_id else config_id
 
 
-def _in_words(counts: Mapping[str, int]) -> str:
-    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+def _in_words(report: Report, phase: str) -> str:
+    counts = report.counts[phase]
+    told = ", ".join(f"{n} {_status(report, status)}" for status, n in counts.items() if n)
     return f": {told}" if told else ""
+
+
+def _status(report: Report, status: str) -> str:
+    """Return a trial's status; in a run that has stopped, none is running any more."""
+    stopped = report.run["state"] not in _UNFINISHED
+    return "interrupted" if stopped and status == "running" else status
 
 
 def _with_interval(mean: float, low: float, high: float, decimals: int, unit: str = "") -> str:

@@ -394,6 +394,13 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     )
 
 
+def test_no_trial_of_an_interrupted_run_is_called_running(searching):
+    searching.write_run(run_info(state="interrupted"))
+    text = printed(searching)
+    assert "Search: 3 of 6 configurations tried: 2 interrupted, 1 completed." in text
+    assert "t00001  3b632cbb   interrupted    4,000" in text
+
+
 def test_a_run_that_writes_nothing_any_more_is_warned_of(searching):
     for path in searching.path.iterdir():
         os.utime(path, (time.time() - 3 * 3600,) * 2)
