@@ -105,6 +105,11 @@ class Recorder(Callback):
         if (outcome := self.outcomes.get(trial.trial_id)) is not None:
             self.end(trial.config["trial"]["trial_id"], outcome)
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Say that a trial has lost its worker and goes on in another."""
+        trial_id = trial.config["trial"]["trial_id"]
+        self._progress.note(f"{trial_id} has lost its worker and goes on from its checkpoint")
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Record a trial whose worker failed for good."""
         self.end(trial.config["trial"]["trial_id"], self.outcomes[trial.trial_id])

@@ -49,6 +49,10 @@ class GuardedScheduler(FIFOScheduler):
             for name, updates, valid_ll in reports:
                 self._halving.admit(name, updates, valid_ll)
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Forget the failure of a trial that Tune tries again."""
+        self.outcomes.pop(trial.trial_id, None)
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report, and keep the outcome of a trial that stops."""
         verdict = result.get("verdict")

@@ -118,3 +118,13 @@ def test_replayed_reports_rebuild_the_rungs_of_an_earlier_session():
     for scheduler in (before, after):
         assert decide(scheduler, "new", 95, 20.0) == TrialScheduler.STOP
     assert before.outcomes["ray-new"] == after.outcomes["ray-new"]
+
+
+def test_a_trial_that_is_tried_again_is_not_failed():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    lost = SimpleNamespace(**vars(trial("t")), get_error=str, get_pickled_error=str)
+    scheduler.on_trial_error(None, lost)
+    assert scheduler.outcomes["ray-t"] == Outcome("failed", "the worker was lost")
+    scheduler.on_trial_add(None, lost)
+    scheduler.on_trial_complete(None, lost, report(900, 50.0, done=True))
+    assert scheduler.outcomes["ray-t"] == Outcome("completed")
