@@ -1,0 +1,502 @@
+"""What this machine and cluster have for a search, what is missing, and how to mend it.
+
+Every check is made the way a search would make use of the thing: packages are imported, data is
+loaded, a file is written. A `problem` would stop a search; a `warning` would slow it down or stop
+some searches only.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from packaging.requirements import Requirement
+
+from gansearch.data import DATASETS, load_dataset
+from gansearch.errors import BadInputError, DataError
+from gansearch.space import builtin_spaces, load_space
+
+_GIB = 2**30
+# A worker imports torch and Ray, some 0.75 GiB, and holds one training; so does the driver.
+_PROCESS_BYTES = 1.0 * _GIB
+# The driver asks Ray for half a GiB of object store, and twice the data set.
+_OBJECT_STORE_BYTES = 0.75 * _GIB
+_DISK_WARNING_BYTES = 5 * _GIB
+_DISK_PROBLEM_BYTES = 0.5 * _GIB
+_RAY_DISK_SHARE = 0.95  # of the disk in use, above which Ray refuses to spill objects
+_OPEN_FILES = 8192
+_CONNECT_SECONDS = 5.0
+_NODE_SECONDS = 60.0
+_CGROUP = Path("/sys/fs/cgroup")
+_SAME_VERSIONS = "Install the same versions of Python and all packages on every node."
+
+_Status = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        status: `problem` only for what would stop a search.
+        found: what there is.
+        remedy: what to do about it; empty where nothing is to be done.
+    """
+
+    name: str
+    status: _Status
+    found: str
+    remedy: str = ""
+
+
+def examine(data_dir: Path | None, results: Path, address: str | None = None) -> list[Check]:
+    """Look at all that a search needs on this machine and, with `address`, on a Ray cluster.
+
+    Args:
+        data_dir: folder of downloaded data, or None for the default.
+        results: folder that runs would be written to; it need not exist.
+        address: of a Ray cluster, `host:port` or `auto`.
+    """
+    checks = [_python(), *_packages(), *_imports(), *_gpus()]
+    checks += [_cores(), _memory(), *_shared_memory(), _open_files()]
+    checks += [*_datasets(data_dir), _spaces(), *_results(results), _disk_of_ray()]
+    return checks + (_cluster(address, results) if address else [])
+
+
+def _python() -> Check:
+    return Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+
+
+def _packages() -> Iterator[Check]:
+    """Compare the installed versions with what the distribution of gansearch asks for."""
+    try:
+        wanted = metadata.requires("gansearch") or []
+    except metadata.PackageNotFoundError:
+        yield Check(
+            "packages",
+            "warning",
+            "gansearch runs without being installed, so its requirements are unknown",
+            "pip install gansearch, or pip install -e . in a checkout.",
+        )
+        return
+    fitting = [f"gansearch {metadata.version('gansearch')}"]
+    for line in wanted:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        version = _version(requirement.name)
+        if version is not None and requirement.specifier.contains(version, prereleases=True):
+            fitting.append(f"{requirement.name} {version}")
+        else:
+            yield Check(
+                requirement.name,
+                "problem",
+                version or "not installed",
+                f"pip install '{requirement.name}{requirement.specifier}'",
+            )
+    yield Check("packages", "ok", ", ".join(fitting))
+
+
+def _imports() -> Iterator[Check]:
+    """Import what breaks at import rather than at installation."""
+    for name in ("torch", "torchvision", "ray.tune"):
+        try:
+            import_module(name)
+        except Exception as error:  # whatever a broken build raises, it is the finding
+            yield Check(
+                f"import {name}",
+                "problem",
+                f"{type(error).__name__}: {_first_line(error)}",
+                "Install torch and torchvision from the same source, both for CUDA or both for "
+                "the CPU; then the rest with pip install gansearch.",
+            )
+
+
+def _gpus() -> Iterator[Check]:
+    """Name the GPUs that torch can use; where there is none, why not."""
+    listed = _nvidia_smi()
+    try:
+        import torch
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            usable = torch.cuda.is_available()
+    except Exception:  # told by _imports
+        return
+    build = f"torch {torch.__version__}"
+    if usable:
+        driver = f", driver {listed[0][2]}" if listed else ""
+        for i in range(torch.cuda.device_count()):
+            device = torch.cuda.get_device_properties(i)
+            memory = f"{device.total_memory / _GIB:.0f} GiB"
+            yield Check(f"gpu {i}", "ok", f"{device.name}, {memory}{driver}")
+    elif listed:
+        names = ", ".join(f"{name} ({memory})" for name, memory, _ in listed)
+        why = f": {_first_line(caught[0].message)}" if caught else ""
+        yield Check(
+            "gpu",
+            "warning",
+            f"{names}, driver {listed[0][2]}; {build} can't use it{why}",
+            "Install a torch whose CUDA version the driver supports, or update the driver. Until "
+            "then trials train on CPU cores.",
+        )
+    else:
+        yield Check("gpu", "ok", f"none; {build} trains on CPU cores")
+
+
+def _nvidia_smi() -> list[tuple[str, str, str]]:
+    """Return (name, memory, driver) of each GPU that NVIDIA's own tool lists."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    rows = [[part.strip() for part in line.split(",")] for line in done.stdout.splitlines()]
+    return [(row[0], row[1], row[2]) for row in rows if done.returncode == 0 and len(row) == 3]
+
+
+def _cores() -> Check:
+    counted = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else counted
+    _, quota = _cgroup_limits()
+    usable = max(1, int(min(allowed, quota)))
+    if usable == counted:
+        return Check("cores", "ok", f"{counted}")
+    return Check(
+        "cores",
+        "warning",
+        f"{counted}, of which this process may use {min(allowed, quota):g}",
+        f"On CPU cores, more trials at a time only slow one another down: --max-concurrent "
+        f"{usable}.",
+    )
+
+
+def _memory() -> Check:
+    total, available = _memory_bytes()
+    limit, _ = _cgroup_limits()
+    available = min(available, limit)
+    found = f"{available / _GIB:.1f} GiB available of {total / _GIB:.1f}"
+    if limit < total:
+        found += f"; the container's limit is {limit / _GIB:.1f}"
+    fitting = int(available / _PROCESS_BYTES) - 1
+    if fitting < 1:
+        return Check(
+            "memory",
+            "problem",
+            found,
+            f"A search needs about {2 * _PROCESS_BYTES / _GIB:g} GiB. Close other programs, or "
+            "raise the container's limit.",
+        )
+    if fitting < (os.cpu_count() or 1):
+        return Check(
+            "memory",
+            "warning",
+            found,
+            f"A trial's process takes up to {_PROCESS_BYTES / _GIB:g} GiB, so not every core can "
+            f"have one: --max-concurrent {fitting}.",
+        )
+    return Check("memory", "ok", found)
+
+
+def _memory_bytes() -> tuple[int, float]:
+    """Return the machine's memory, and how much of it programs can still take."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return total, 1024 * int(line.split()[1])
+    return total, total
+
+
+def _cgroup_limits(
+    root: Path = _CGROUP, own: Path = Path("/proc/self/cgroup")
+) -> tuple[float, float]:
+    """Return the bytes and cores that the process's control groups allow; infinite if unlimited.
+
+    A limit of any group on the way up from the process's own holds, in version 2 (`memory.max`,
+    `cpu.max`) as in version 1.
+    """
+    n_bytes, cores = math.inf, math.inf
+    for line in own.read_text().splitlines() if own.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        # Version 2 has one tree without a name, version 1 one for each set of controllers.
+        for tree in {root, root / controllers, *(root / c for c in controllers.split(","))}:
+            group = tree / path.lstrip("/")
+            for folder in (group, *group.parents):
+                if not folder.is_relative_to(tree):
+                    break
+                n_bytes = min(
+                    n_bytes,
+                    _number(folder / "memory.max"),
+                    _number(folder / "memory.limit_in_bytes"),
+                )
+                cores = min(cores, _quota(folder))
+    return n_bytes, cores
+
+
+def _quota(folder: Path) -> float:
+    """Return the cores that a control group's quota amounts to."""
+    if (folder / "cpu.max").exists():
+        quota, period = (folder / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    quota_us = _number(folder / "cpu.cfs_quota_us")
+    if quota_us <= 0:  # -1 is unlimited
+        return math.inf
+    return quota_us / _number(folder / "cpu.cfs_period_us")
+
+
+def _number(path: Path) -> float:
+    """Return the number in a file of the kernel's; infinite where absent or `max`."""
+    if not path.exists():
+        return math.inf
+    text = path.read_text().strip()
+    return math.inf if text == "max" else float(text)
+
+
+def _shared_memory(folder: Path = Path("/dev/shm")) -> Iterator[Check]:
+    if not folder.is_dir():  # macOS has none
+        return
+    free = shutil.disk_usage(folder).free
+    found = f"{free / _GIB:.1f} GiB free"
+    if free >= _OBJECT_STORE_BYTES:
+        yield Check(str(folder), "ok", found)
+    else:
+        yield Check(
+            str(folder),
+            "warning",
+            f"{found}; Ray's object store would lie on disk",
+            "Start the container with --shm-size=2g, or delete what lies there.",
+        )
+
+
+def _open_files() -> Check:
+    # Ray raises the soft limit to the hard one by itself.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    found = "unlimited" if unlimited else f"{hard:,}"
+    if unlimited or hard >= _OPEN_FILES:
+        return Check("open files", "ok", found)
+    return Check(
+        "open files", "warning", found, "Ray needs many with many trials: ulimit -Hn 65536 as root."
+    )
+
+
+def _datasets(data_dir: Path | None) -> Iterator[Check]:
+    """Load every data set, without downloading any."""
+    for name in DATASETS:
+        try:
+            data = load_dataset(name, data_dir, download=False)
+        except DataError as error:
+            text = str(error).removeprefix(f"data set {name}: ")
+            found, _, remedy = text.partition("; downloading is switched off. ")
+            yield Check(f"data set {name}", "warning", found, remedy)
+        else:
+            sizes = f"{len(data.train):,} / {len(data.valid):,} / {len(data.test):,}"
+            yield Check(f"data set {name}", "ok", f"{sizes} to train / validate / test")
+
+
+def _spaces() -> Check:
+    names = list(builtin_spaces())
+    try:
+        for name in names:
+            load_space(name)
+    except BadInputError as error:
+        return Check("built-in spaces", "problem", str(error), "Install gansearch again.")
+    if not names:
+        return Check("built-in spaces", "problem", "none", "Install gansearch again.")
+    return Check("built-in spaces", "ok", ", ".join(names))
+
+
+def _results(results: Path) -> Iterator[Check]:
+    """Write a file where runs would go and remove it again; look at the space that is left."""
+    folder = _existing(results)
+    found = str(results) if folder == results else f"{results}, to be made in {folder.resolve()}"
+    try:
+        with _temporary_file(folder) as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        yield Check(
+            "results",
+            "problem",
+            f"{found}: can't be written ({os.strerror(error.errno or 0)})",
+            "Name another folder by --results, or make room and change the permissions.",
+        )
+        return
+    yield Check("results", "ok", f"{found}: writable")
+    free = shutil.disk_usage(folder).free
+    left = f"{free / _GIB:.1f} GiB free"
+    if free >= _DISK_WARNING_BYTES:
+        yield Check("disk of results", "ok", left)
+    else:
+        status: _Status = "problem" if free < _DISK_PROBLEM_BYTES else "warning"
+        remedy = "Make room, or name a folder on another disk by --results."
+        yield Check("disk of results", status, left, remedy)
+
+
+def _disk_of_ray() -> Check:
+    """Look at the disk of Ray's own files, which it fills only up to a share."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    usage = shutil.disk_usage(folder)
+    share = 1 - usage.free / usage.total
+    found = f"{folder}: {usage.free / _GIB:.1f} GiB free, {share:.0%} in use"
+    if share > _RAY_DISK_SHARE:
+        return Check(
+            "disk of Ray",
+            "warning",
+            found,
+            "Ray keeps nothing more there above 95 %. Make room, or name another by RAY_TMPDIR.",
+        )
+    return Check("disk of Ray", "ok", found)
+
+
+def _temporary_file(folder: Path) -> Any:
+    return tempfile.NamedTemporaryFile(dir=folder, prefix=".gansearch-")
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest of `path` and its parents that exists."""
+    return next((p for p in (path, *path.absolute().parents) if os.path.lexists(p)), path)
+
+
+def _cluster(address: str, results: Path) -> list[Check]:
+    """Join the cluster, look at its nodes, and leave it."""
+    if (why := _unreachable(address)) is not None:
+        return [_no_cluster(address, why)]
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        return [_no_cluster(address, _first_line(error))]
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        with _marker(results) as marker:
+            checks = [_node(node, marker, alone=len(nodes) == 1) for node in nodes]
+    finally:
+        ray.shutdown()
+    noun = "node" if len(nodes) == 1 else "nodes"
+    return [Check("cluster", "ok", f"{address}: {len(nodes)} {noun}"), *checks]
+
+
+def _unreachable(address: str) -> str | None:
+    """Return why nobody answers at `host:port`; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in address or not port.isdecimal():
+        return None
+    if not 0 < int(port) < 65536:  # sockets take it modulo 65536
+        return f"no port {port}: ports go from 1 to 65535"
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _no_cluster(address: str, why: str) -> Check:
+    return Check(
+        "cluster",
+        "problem",
+        f"{address}: {why}",
+        "Start one with `ray start --head` on its first node, and check the address and the token.",
+    )
+
+
+def _node(node: dict[str, Any], marker: Path | None, *, alone: bool) -> Check:
+    """Compare what a node has with what is here, and see whether it shares the results folder."""
+    name = f"node {node['NodeManagerAddress']}"
+    has = node["Resources"]
+    memory = f"{has.get('memory', 0) / _GIB:.0f} GiB"
+    found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {memory}"
+    there = _ask(node["NodeID"], marker)
+    if isinstance(there, str):
+        return Check(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
+    here = _probe()(None)
+    differing = [key for key in here if key != "sees_marker" and here[key] != there[key]]
+    if differing:
+        told = ", ".join(f"{key} {there[key] or 'absent'}, here {here[key]}" for key in differing)
+        # Another torch trains all the same, with other rounding.
+        only_torch = differing == ["torch"] and there["torch"] is not None
+        status: _Status = "warning" if only_torch else "problem"
+        return Check(name, status, f"{found}; {told}", _SAME_VERSIONS)
+    if not (alone or marker is None or there["sees_marker"]):
+        unseen = f"{found}; it does not see {marker.parent}"
+        return Check(name, "problem", unseen, "Name a folder by --results that all nodes share.")
+    return Check(name, "ok", found)
+
+
+def _ask(node_id: str, marker: Path | None) -> dict[str, Any] | str:
+    """Return what the probe finds on a node, or why it can't run there."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    probe = ray.remote(num_cpus=0)(_probe()).options(scheduling_strategy=there)
+    try:
+        answer: dict[str, Any] = ray.get(probe.remote(marker), timeout=_NODE_SECONDS)
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        return _first_line(error)
+    return answer
+
+
+def _probe() -> Callable[[Path | None], dict[str, Any]]:
+    """Return a function for a node, which tells its versions and whether it sees a file.
+
+    It is made here so that Ray sends its code along: the node may lack gansearch.
+    """
+
+    def probe(marker: Path | None) -> dict[str, Any]:
+        import platform
+        from importlib import metadata
+
+        found: dict[str, Any] = {"python": platform.python_version()}
+        for package in ("gansearch", "ray", "torch"):
+            try:
+                found[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                found[package] = None
+        return found | {"sees_marker": marker is not None and marker.exists()}
+
+    return probe
+
+
+@contextmanager
+def _marker(results: Path) -> Iterator[Path | None]:
+    """Put a file where runs would go, for the nodes to look for; None where that fails."""
+    with ExitStack() as stack:
+        path = None
+        # That it can't be written is told by _results.
+        with suppress(OSError):
+            folder = _existing(results).resolve()
+            path = Path(stack.enter_context(_temporary_file(folder)).name)
+        yield path
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _first_line(error: object) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,388 @@
+"""The doctor: each check against a machine that is made up, and the whole against this one."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import socket
+import subprocess
+import warnings
+from collections import namedtuple
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from gansearch import doctor
+from gansearch.doctor import Check, examine
+from gansearch.errors import SpaceError
+
+GIB = 2**30
+
+
+def only(checks):
+    """Return the only check there is."""
+    (check,) = checks
+    return check
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Make up the cores and the memory of the machine."""
+
+    def _machine(
+        cores=8, allowed=None, memory=64.0, available=60.0, limit=math.inf, quota=math.inf
+    ):
+        monkeypatch.setattr(doctor.os, "cpu_count", lambda: cores)
+        monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: set(range(allowed or cores)))
+        monkeypatch.setattr(doctor, "_memory_bytes", lambda: (memory * GIB, available * GIB))
+        monkeypatch.setattr(doctor, "_cgroup_limits", lambda: (limit * GIB, quota))
+
+    return _machine
+
+
+# The whole
+
+
+def test_this_machine_has_no_problem(tmp_path):
+    results = tmp_path / "results"
+    checks = examine(tmp_path, results)
+    assert [check for check in checks if check.status == "problem"] == []
+    names = [check.name for check in checks]
+    assert len(names) == len(set(names))
+    assert {"python", "packages", "cores", "memory", "results", "built-in spaces"} <= set(names)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_warning_and_problem_has_a_remedy(tmp_path):
+    for check in examine(tmp_path, tmp_path / "results"):
+        assert check.remedy or check.status == "ok", check
+
+
+# Packages
+
+
+def test_the_versions_of_all_requirements_are_told():
+    check = only(doctor._packages())
+    assert (check.name, check.status) == ("packages", "ok")
+    for package in ("gansearch", "torch", "ray", "optuna", "pandas", "pyarrow"):
+        assert f"{package} {metadata.version(package)}" in check.found
+    assert "hypothesis" not in check.found  # a developer's, not a user's
+
+
+def test_a_missing_and_an_old_package_are_problems(monkeypatch):
+    monkeypatch.setattr(
+        metadata, "requires", lambda _: ["optuna>=5.0,<6", "no-such-package>=1", "numpy>=1.0"]
+    )
+    monkeypatch.setattr(doctor, "_version", {"optuna": "4.9.0", "numpy": "2.4.6"}.get)
+    monkeypatch.setattr(metadata, "version", lambda _: "0.1.0")
+    assert list(doctor._packages()) == [
+        Check("optuna", "problem", "4.9.0", "pip install 'optuna<6,>=5.0'"),
+        Check("no-such-package", "problem", "not installed", "pip install 'no-such-package>=1'"),
+        Check("packages", "ok", "gansearch 0.1.0, numpy 2.4.6"),
+    ]
+
+
+def test_a_checkout_that_is_not_installed_is_a_warning(monkeypatch):
+    def refuse(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", refuse)
+    assert only(doctor._packages()).status == "warning"
+
+
+def test_a_torchvision_of_another_build_is_a_problem(monkeypatch):
+    def load(name):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist\nand more")
+
+    monkeypatch.setattr(doctor, "import_module", load)
+    check = only(doctor._imports())
+    assert (check.name, check.status) == ("import torchvision", "problem")
+    assert check.found == "RuntimeError: operator torchvision::nms does not exist"
+
+
+# GPUs
+
+
+@pytest.fixture
+def nvidia_smi(monkeypatch):
+    def _nvidia_smi(stdout, returncode=0):
+        monkeypatch.setattr(doctor.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+        done = subprocess.CompletedProcess([], returncode, stdout, "")
+        monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: done)
+
+    return _nvidia_smi
+
+
+def test_a_cuda_build_without_a_gpu_is_fine(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(doctor, "_nvidia_smi", list)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check = only(doctor._gpus())
+    assert check == Check("gpu", "ok", f"none; torch {torch.__version__} trains on CPU cores")
+
+
+def test_a_gpu_is_told_with_its_memory_and_driver(monkeypatch, nvidia_smi):
+    torch = pytest.importorskip("torch")
+    nvidia_smi("NVIDIA H100 80GB HBM3, 81559 MiB, 550.54.15\n")
+    device = namedtuple("Device", "name total_memory")("NVIDIA H100 80GB HBM3", 79.6 * GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: device)
+    check = only(doctor._gpus())
+    assert check == Check("gpu 0", "ok", "NVIDIA H100 80GB HBM3, 80 GiB, driver 550.54.15")
+
+
+def test_a_gpu_that_torch_cannot_use_is_a_warning_that_says_why(monkeypatch, nvidia_smi):
+    torch = pytest.importorskip("torch")
+    nvidia_smi("Tesla T4, 15360 MiB, 450.1\n")
+
+    def is_available():
+        warnings.warn("The NVIDIA driver on your system is too old", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    check = only(doctor._gpus())
+    assert check.status == "warning"
+    assert check.found == (
+        f"Tesla T4 (15360 MiB), driver 450.1; torch {torch.__version__} can't use it: The NVIDIA "
+        "driver on your system is too old"
+    )
+
+
+def test_an_nvidia_smi_that_fails_lists_no_gpu(nvidia_smi):
+    nvidia_smi("NVIDIA-SMI has failed because it couldn't communicate, with the, driver\n", 9)
+    assert doctor._nvidia_smi() == []
+
+
+# Cores and memory
+
+
+def test_a_process_with_the_whole_machine_is_fine(machine):
+    machine(cores=8)
+    assert doctor._cores() == Check("cores", "ok", "8")
+    assert doctor._memory() == Check("memory", "ok", "60.0 GiB available of 64.0")
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "usable"), [({"allowed": 2}, "2", 2), ({"quota": 2.5}, "2.5", 2)]
+)
+def test_cores_that_may_not_be_used_are_a_warning(machine, given, found, usable):
+    machine(cores=64, **given)
+    check = doctor._cores()
+    assert check.status == "warning"
+    assert check.found == f"64, of which this process may use {found}"
+    assert check.remedy.endswith(f"--max-concurrent {usable}.")
+
+
+def test_memory_for_fewer_trials_than_cores_is_a_warning(machine):
+    machine(cores=8, memory=8, available=5.5)
+    check = doctor._memory()
+    assert (check.status, check.found) == ("warning", "5.5 GiB available of 8.0")
+    assert check.remedy.endswith("--max-concurrent 4.")
+
+
+def test_a_containers_limit_counts_like_the_machines_memory(machine):
+    machine(cores=2, limit=1.5)
+    check = doctor._memory()
+    assert check.status == "problem"
+    assert check.found == "1.5 GiB available of 64.0; the container's limit is 1.5"
+
+
+def _group(folder, **files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{text}\n")
+
+
+def test_the_limits_of_all_control_groups_above_hold(tmp_path):
+    own = tmp_path / "own"
+    own.write_text("0::/slurm/job_7/step_0\n")
+    root = tmp_path / "cgroup"
+    _group(root / "slurm", cpu__max="max 100000")
+    _group(root / "slurm" / "job_7", memory__max=8 * GIB, cpu__max="400000 100000")
+    _group(root / "slurm" / "job_7" / "step_0", memory__max="max", cpu__max="1000000 100000")
+    assert doctor._cgroup_limits(root, own) == (8 * GIB, 4.0)
+
+
+def test_control_groups_of_version_1_are_read_too(tmp_path):
+    own = tmp_path / "own"
+    own.write_text("5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/docker/x\n")
+    root = tmp_path / "cgroup"
+    _group(root / "memory" / "docker" / "x", memory__limit_in_bytes=3 * GIB)
+    quota = {"cpu__cfs_quota_us": 150000, "cpu__cfs_period_us": 100000}
+    _group(root / "cpu,cpuacct" / "docker" / "x", **quota)
+    assert doctor._cgroup_limits(root, own) == (3 * GIB, 1.5)
+
+
+def test_a_container_that_sees_its_own_group_as_the_root_is_read(tmp_path):
+    own = tmp_path / "own"
+    own.write_text("0::/\n")
+    _group(tmp_path / "cgroup", memory__max=2 * GIB, cpu__max="50000 100000")
+    assert doctor._cgroup_limits(tmp_path / "cgroup", own) == (2 * GIB, 0.5)
+
+
+def test_without_control_groups_there_is_no_limit(tmp_path):
+    assert doctor._cgroup_limits(tmp_path, tmp_path / "absent") == (math.inf, math.inf)
+    own = tmp_path / "own"
+    own.write_text("4:cpu:/x\n")
+    _group(tmp_path / "cpu" / "x", cpu__cfs_quota_us=-1, cpu__cfs_period_us=100000)
+    assert doctor._cgroup_limits(tmp_path, own) == (math.inf, math.inf)
+
+
+# Shared memory, open files, disks
+
+
+def _usage(monkeypatch, free, total=100 * GIB):
+    usage = namedtuple("usage", "total used free")(total, total - free, free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+
+def test_dockers_64_mb_of_shared_memory_are_a_warning(monkeypatch, tmp_path):
+    _usage(monkeypatch, 64 * 2**20)
+    check = only(doctor._shared_memory(tmp_path))
+    assert check.status == "warning"
+    assert check.found == "0.1 GiB free; Ray's object store would lie on disk"
+    _usage(monkeypatch, 2 * GIB)
+    assert only(doctor._shared_memory(tmp_path)).status == "ok"
+    assert list(doctor._shared_memory(tmp_path / "absent")) == []
+
+
+@pytest.mark.parametrize(("hard", "status"), [(1024, "warning"), (65536, "ok"), (-1, "ok")])
+def test_few_open_files_are_a_warning(monkeypatch, hard, status):
+    monkeypatch.setattr(doctor.resource, "getrlimit", lambda _: (256, hard))
+    assert doctor._open_files().status == status
+
+
+@pytest.mark.parametrize(("free", "status"), [(0.4, "problem"), (3, "warning"), (6, "ok")])
+def test_a_disk_that_fills_up_is_told(monkeypatch, tmp_path, free, status):
+    _usage(monkeypatch, free * GIB)
+    written, disk = doctor._results(tmp_path)
+    assert (written.status, disk.status) == ("ok", status)
+
+
+def test_rays_own_disk_may_not_be_nearly_full(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    _usage(monkeypatch, 4 * GIB)
+    check = doctor._disk_of_ray()
+    assert check.status == "warning"
+    assert check.found == f"{tmp_path}: 4.0 GiB free, 96% in use"
+    _usage(monkeypatch, 6 * GIB)
+    assert doctor._disk_of_ray().status == "ok"
+
+
+def test_a_results_folder_that_is_a_file_is_a_problem(tmp_path):
+    (tmp_path / "results").write_text("")
+    check = only(doctor._results(tmp_path / "results"))
+    assert check.status == "problem"
+    assert check.found == f"{tmp_path}/results: can't be written (Not a directory)"
+
+
+def test_a_results_folder_that_cannot_be_written_is_a_problem(monkeypatch, tmp_path):
+    def refuse(folder):
+        raise OSError(30, "Read-only file system")  # permissions don't stop the superuser
+
+    monkeypatch.setattr(doctor, "_temporary_file", refuse)
+    check = only(doctor._results(tmp_path / "a" / "b"))
+    assert check.status == "problem"
+    assert check.found == (
+        f"{tmp_path}/a/b, to be made in {tmp_path}: can't be written (Read-only file system)"
+    )
+
+
+# Data and spaces
+
+
+def test_mnist_that_is_absent_is_a_warning_and_nothing_is_downloaded(tmp_path):
+    checks = {check.name: check for check in doctor._datasets(tmp_path)}
+    assert checks["data set digits"].found == "1,197 / 300 / 300 to train / validate / test"
+    mnist = checks["data set mnist"]
+    assert mnist.status == "warning"
+    assert mnist.found.startswith(f"{tmp_path}/MNIST/raw lacks train-images-idx3-ubyte, ")
+    assert "--data-dir" in mnist.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_builtin_space_is_a_problem(monkeypatch):
+    def refuse(name):
+        raise SpaceError("ring.yaml:3: search: found 3. It must be a mapping of names to values.")
+
+    monkeypatch.setattr(doctor, "load_space", refuse)
+    check = doctor._spaces()
+    assert check.status == "problem"
+    assert check.found.startswith("ring.yaml:3: search: found 3.")
+    monkeypatch.setattr(doctor, "builtin_spaces", dict)
+    assert doctor._spaces().found == "none"
+
+
+# A cluster
+
+
+def test_an_address_where_nobody_listens_is_a_problem_at_once(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: refused
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        check = only(doctor._cluster(address, tmp_path))
+    assert (check.name, check.status) == ("cluster", "problem")
+    assert check.found == f"{address}: Connection refused"
+    assert "ray start --head" in check.remedy
+
+
+def test_a_port_beyond_all_ports_is_a_problem(tmp_path):
+    check = only(doctor._cluster("127.0.0.1:99999", tmp_path))
+    assert check.found == "127.0.0.1:99999: no port 99999: ports go from 1 to 65535"
+
+
+def test_an_address_of_no_form_is_a_problem(tmp_path):
+    check = only(doctor._cluster("nonsense", tmp_path))
+    assert check.status == "problem"
+    assert check.found == "nonsense: Invalid address format: nonsense"
+
+
+NODE = {"NodeID": "a", "NodeManagerAddress": "10.0.0.7", "Resources": {"CPU": 8, "GPU": 1}}
+HAS = "8 cores, 1 GPUs, 0 GiB"
+
+
+@pytest.mark.parametrize(
+    ("difference", "status", "found"),
+    [
+        ({}, "ok", HAS),
+        ({"gansearch": None}, "problem", f"{HAS}; gansearch absent, here 0.1.0"),
+        ({"torch": "2.0.0"}, "warning", f"{HAS}; torch 2.0.0, here {metadata.version('torch')}"),
+        ({"python": "3.9.1"}, "problem", None),
+        ({"sees_marker": False}, "problem", f"{HAS}; it does not see /shared"),
+    ],
+)
+def test_a_node_that_differs_is_told(monkeypatch, difference, status, found):
+    here = doctor._probe()(None) | {"gansearch": "0.1.0"}
+    monkeypatch.setattr(doctor, "_probe", lambda: lambda _: here)
+    there = here | {"sees_marker": True} | difference
+    monkeypatch.setattr(doctor, "_ask", lambda *_: there)
+    check = doctor._node(NODE, Path("/shared/.gansearch-x"), alone=False)
+    assert (check.name, check.status) == ("node 10.0.0.7", status)
+    assert found is None or check.found == found
+
+
+def test_a_node_that_runs_nothing_is_a_problem(monkeypatch):
+    monkeypatch.setattr(doctor, "_ask", lambda *_: "the worker died")
+    check = doctor._node(NODE, None, alone=True)
+    assert (check.status, check.found) == ("problem", f"{HAS}; it runs nothing: the worker died")
+
+
+@pytest.mark.ray
+def test_the_nodes_of_a_cluster_are_asked(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=2)
+        address = cluster.address
+        checks = doctor._cluster(address, tmp_path)
+    finally:
+        cluster.shutdown()
+    assert [check.name.split()[0] for check in checks] == ["cluster", "node", "node"]
+    assert checks[0] == Check("cluster", "ok", f"{address}: 2 nodes")
+    assert {check.found.split(",")[0] for check in checks[1:]} == {"1 cores", "2 cores"}
+    assert {check.status for check in checks} == {"ok"}
+    assert list(tmp_path.iterdir()) == []
