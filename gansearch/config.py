@@ -43,12 +43,14 @@ class Rule:
         """Return the rule in words, for error messages and the documentation."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        # Fifteen digits: the default of six writes ten million as 1e+07.
+        low, high = f"{self.low:.15g}", f"{self.high:.15g}"
         if self.kind == "widths":
-            return f"a list of whole numbers in [{self.low:g}, {self.high:g}], one for each layer"
+            return f"a list of whole numbers in [{low}, {high}], one for each layer"
         noun = "a whole number" if self.kind == "int" else "a number"
         if self.high == math.inf:
-            return f"{noun} {'>' if self.low_is_open else '>='} {self.low:g}"
-        return f"{noun} in {'(' if self.low_is_open else '['}{self.low:g}, {self.high:g}]"
+            return f"{noun} {'>' if self.low_is_open else '>='} {low}"
+        return f"{noun} in {'(' if self.low_is_open else '['}{low}, {high}]"
 
     def parse(self, value: object) -> Any:
         """Return `value` as the parameter's type, or raise ValueError with what was found."""
