@@ -659,7 +659,7 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         (
             ["trials=many"],
             "--set trials=many: budget.trials: found 'many'. It must be a whole number in "
-            "[1, 1e+07].",
+            "[1, 10000000].",
         ),
         (
             ["dataset=ring"],
