@@ -360,5 +360,12 @@ def trial_seed(run_seed: int, phase: str, index: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def short(value: Any) -> str:
+    """Return a parameter's value as people read it: `0.0307`, `64-64` for widths."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value

@@ -380,7 +380,7 @@ def _existing(path: Path) -> Path:
 
 def _cluster(address: str, results: Path) -> list[Check]:
     """Join the cluster, look at its nodes, and leave it."""
-    if (why := _unreachable(address)) is not None:
+    if (why := unreachable(address)) is not None:
         return [_no_cluster(address, why)]
     import ray
 
@@ -398,7 +398,7 @@ def _cluster(address: str, results: Path) -> list[Check]:
     return [Check("cluster", "ok", f"{address}: {len(nodes)} {noun}"), *checks]
 
 
-def _unreachable(address: str) -> str | None:
+def unreachable(address: str) -> str | None:
     """Return why nobody answers at `host:port`; Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if not colon or "/" in address or not port.isdecimal():

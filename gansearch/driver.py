@@ -7,7 +7,6 @@ All that a later `resume` needs lies in the run's folder, in formats that nothin
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import shlex
@@ -26,22 +25,22 @@ from typing import Any
 
 import optuna
 import pandas as pd
-import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
 
 import gansearch
+from gansearch.cluster import Settings, connected, share_of_cluster
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import BadInputError, InterruptedRunError, RunFailedError
+from gansearch.errors import InterruptedRunError, RunFailedError
 from gansearch.evaluation import reference_scores
 from gansearch.figures import sample_grid
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.report import build_report, render
-from gansearch.results import RunFolder
+from gansearch.results import RunFolder, write_atomically
 from gansearch.sampling import nearest_examples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
@@ -56,33 +55,8 @@ from gansearch.weights import load_generator
 
 # A lost worker is tried again this often before its trial counts as failed.
 _MAX_FAILURES = 2
-_GPUS_PER_TRIAL = 0.25
 _N_PICTURED = 40
-_OBJECT_STORE_BYTES = 512 * 2**20
 PAPER = "paper"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run uses the machine; kept in `run.json` so that `resume` does the same.
-
-    Attributes:
-        sampler: name of the Optuna sampler.
-        address: of a Ray cluster to join, or None for one on this machine.
-        gpus_per_trial: fraction of a GPU; None: a quarter where there is a GPU, else 0.
-        cpus_per_trial: cores that a trial holds; it computes with one thread on a CPU.
-        max_concurrent: trials at a time; None: as many as the resources hold.
-        data_dir: where data sets lie.
-        time_budget_seconds: for the whole run, or None.
-    """
-
-    sampler: str = "tpe"
-    address: str | None = None
-    gpus_per_trial: float | None = None
-    cpus_per_trial: float = 1.0
-    max_concurrent: int | None = None
-    data_dir: str | None = None
-    time_budget_seconds: float | None = None
 
 
 @dataclass
@@ -265,7 +239,7 @@ def _execute(
     with folder.lock():
         recorder = Recorder(folder, progress, searched=tuple(space.search))
         run = _Run(folder, space, dataset, seed, settings, only, progress, recorder)
-        with _stopping_on_signals(run.stop), progress, _ray(settings, dataset):
+        with _stopping_on_signals(run.stop), progress, connected(settings, dataset):
             try:
                 if not only:
                     _search(run)
@@ -310,7 +284,7 @@ def _search(run: _Run) -> None:
 
 
 def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
-    """The second phase: train each of `configs` on the same fresh seeds, none pruned."""
+    """The second phase: train each of `configs` on fresh seeds of its own, none pruned."""
     _set_state(run, "replicating")
     descriptions = []
     for config in configs:
@@ -318,7 +292,7 @@ def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
             trial_id = f"r-{config.config_id}-{i}"
             if (row := run.recorder.rows.get(trial_id)) and row["status"] != "running":
                 continue
-            seed = trial_seed(run.seed, "replica", i)
+            seed = trial_seed(run.seed, f"replica of {config.config_id}", i)
             descriptions.append(trial_description(trial_id, i, "replica", seed, config))
     if not descriptions:
         return
@@ -345,7 +319,7 @@ def _conclude(run: _Run) -> None:
         _picture_winner(run)
     _set_state(run, "finished")
     report = build_report(folder)
-    (folder.path / "report.html").write_text(render(report, "html"), encoding="utf-8")
+    write_atomically(folder.path / "report.html", render(report, "html").encode())
 
 
 def _tune(
@@ -358,7 +332,7 @@ def _tune(
     space: Any = None,
 ) -> None:
     """Run one Tune experiment to its end, or until the run is told to stop."""
-    resources = _resources(run.settings)
+    resources = share_of_cluster(run.settings)
     run.recorder.outcomes = scheduler.outcomes
     plan = TrialPlan(
         folder=run.folder.path.resolve(),
@@ -366,7 +340,7 @@ def _tune(
         device="cuda" if resources.gpus_per_trial else "cpu",
         memory_fraction=min(resources.gpus_per_trial, 1.0) or 1.0,
     )
-    trainable = tune.with_resources(
+    trainable = tune.withshare_of_cluster(
         tune.with_parameters(GanTrial, dataset=run.dataset, plan=plan),
         {"cpu": run.settings.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
@@ -394,6 +368,10 @@ def _tune(
     )
     tuner.fit()
     run.recorder.flush()
+    # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
+    for trial_id, row in run.recorder.rows.items():
+        if row["status"] != "running":
+            run.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
 
 
 class _Stopper(tune.Stopper):
@@ -415,72 +393,6 @@ class _Stopper(tune.Stopper):
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore that gansearch never asks for.
         return {"_run": None}
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a trial gets, and how many trials run at a time."""
-
-    gpus_per_trial: float
-    max_concurrent: int
-
-
-def _resources(settings: Settings) -> Resources:
-    """Return each trial's share of the connected cluster.
-
-    Raises:
-        BadInputError: not even one trial fits.
-    """
-    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
-    share = settings.gpus_per_trial
-    if share is None:
-        share = _GPUS_PER_TRIAL if gpus else 0.0
-    if settings.cpus_per_trial > cpus:
-        raise BadInputError(
-            f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
-            "A trial must fit into it. Lower the flag."
-        )
-    if share > gpus:
-        raise BadInputError(
-            f"--gpus-per-trial {share:g}: the cluster has {gpus:g} GPUs. A trial must fit into "
-            "it. Lower the flag, or give 0 to train on CPU cores."
-        )
-    fitting = int(cpus / settings.cpus_per_trial)
-    if share:
-        fitting = min(fitting, int(gpus / share + 1e-9))
-    return Resources(share, max(1, min(fitting, settings.max_concurrent or fitting)))
-
-
-@contextmanager
-def _ray(settings: Settings, dataset: Dataset) -> Iterator[None]:
-    """Start Ray on this machine, on loopback only and silently, or join a cluster."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for name in ("ray", "ray.tune", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if ray.is_initialized():
-        yield
-        return
-    if settings.address:
-        try:
-            ray.init(address=settings.address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise BadInputError(
-                f"--address {settings.address}: no Ray cluster answers there ({error}). Start one "
-                "with `ray start --head`, or leave the flag out to run on this machine alone."
-            ) from error
-    else:
-        n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
-        ray.init(
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
-            **quiet,
-        )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
@@ -522,7 +434,7 @@ def _search_time_is_up(run: _Run) -> bool:
     speeds = [row["seconds"] / row["updates"] for row in run.rows("search") if row.get("updates")]
     mean_speed = sum(speeds) / len(speeds) if speeds else 0.0
     n_replicas = (run.budget.top + 1) * run.budget.replicas
-    concurrent = _resources(run.settings).max_concurrent
+    concurrent = share_of_cluster(run.settings).max_concurrent
     reserved = n_replicas * run.budget.max_updates * mean_speed / concurrent
     return time.monotonic() - run.started > max(limit - reserved, 0.1 * limit)
 

@@ -15,7 +15,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from gansearch.config import TrialConfig
+from gansearch.config import TrialConfig, short
 from gansearch.progress import Progress
 from gansearch.results import HISTORY_COLUMNS, RunFolder, config_values
 from gansearch.scheduler import Outcome
@@ -180,15 +180,9 @@ def description_of(row: Mapping[str, Any]) -> dict[str, Any]:
 def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
     """Return the named parameters of a configuration that apply, as `k=2 noise=normal`."""
     values = {name: config[name] for name in names}
-    return " ".join(f"{name}={_short(v)}" for name, v in values.items() if v is not None)
+    return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
 
 
 def _history_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**result, **row, "reported_at": datetime.now(UTC)}
     return {name: merged[name] for name in HISTORY_COLUMNS}
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "-".join(map(str, value)) if isinstance(value, list) else str(value)

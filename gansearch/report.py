@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gansearch import figures
-from gansearch.config import Budget, TrialConfig
+from gansearch.config import Budget, TrialConfig, short
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.ranking import Difference, compare
 from gansearch.results import STATUSES, RunFolder, config_values
@@ -477,17 +477,11 @@ def _what_differs(paper: TrialConfig, row: Mapping[str, Any]) -> str:
     """Return the parameters, of those that apply, whose value isn't the paper's."""
     theirs = TrialConfig.from_dict(config_values(row))
     told = [
-        f"{name}={_short(getattr(theirs, name))}"
+        f"{name}={short(getattr(theirs, name))}"
         for name in theirs.rules()
         if theirs.applies(name) and getattr(theirs, name) != getattr(paper, name)
     ]
     return " ".join(told) or "nothing"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _marked(report: Report, config_id: str) -> str:

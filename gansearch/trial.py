@@ -37,6 +37,8 @@ _CHECKPOINT_PAYS_AFTER = 50
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
 FINAL_SAMPLES = 10_000
+# However short the training, nets that have hardly moved from their start are not called collapsed.
+_LEAST_HEALTH_GRACE = 1000
 # What a replica's final score puts in place of its last report's.
 _FINAL = (
     *("test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
@@ -128,7 +130,8 @@ class GanTrial(tune.Trainable):
             self._config, self._dataset, trial["seed"], device=self._plan.device
         )
         self._health = HealthMonitor(
-            self._evaluator.reference.null, grace_updates=self._plan.budget.grace_updates
+            self._evaluator.reference.null,
+            grace_updates=max(self._plan.budget.grace_updates, _LEAST_HEALTH_GRACE),
         )
         self._marks = self._plan.budget.report_updates()
         self._n_reports = 0

@@ -13,8 +13,8 @@ ORDER = (
     *("located", "ranges", "conditions", "sections", "space"),
     *("models", "losses", "training"),
     *("parzen", "health", "evaluation", "results", "weights", "ranking", "figures", "report"),
-    *("progress", "sampling", "doctor", "scheduler", "searcher", "recorder", "trial", "driver"),
-    *("cli",),
+    *("progress", "sampling", "doctor", "scheduler", "searcher", "recorder", "trial", "cluster"),
+    *("driver", "cli"),
 )
 # What a module must not import itself, wherever in its text.
 FORBIDDEN = {

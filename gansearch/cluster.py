@@ -1,0 +1,114 @@
+"""Ray for one run: started here silently, or joined; and each trial's share of what it has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import ray
+
+from gansearch.data import Dataset
+from gansearch.doctor import unreachable
+from gansearch.errors import BadInputError
+
+_GPUS_PER_TRIAL = 0.25
+_OBJECT_STORE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run uses the machine; kept in `run.json` so that `resume` does the same.
+
+    Attributes:
+        sampler: name of the Optuna sampler.
+        address: of a Ray cluster to join, or None for one on this machine.
+        gpus_per_trial: fraction of a GPU; None: a quarter where there is a GPU, else 0.
+        cpus_per_trial: cores that a trial holds; it computes with one thread on a CPU.
+        max_concurrent: trials at a time; None: as many as the resources hold.
+        data_dir: where data sets lie.
+        time_budget_seconds: for the whole run, or None.
+    """
+
+    sampler: str = "tpe"
+    address: str | None = None
+    gpus_per_trial: float | None = None
+    cpus_per_trial: float = 1.0
+    max_concurrent: int | None = None
+    data_dir: str | None = None
+    time_budget_seconds: float | None = None
+
+
+@contextmanager
+def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
+    """Start Ray on this machine, on loopback only and silently, or join a cluster."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for name in ("ray", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if ray.is_initialized():
+        yield
+        return
+    if settings.address:
+        if why := unreachable(settings.address):
+            raise _no_cluster(settings.address, why)
+        try:
+            ray.init(address=settings.address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise _no_cluster(settings.address, error) from error
+    else:
+        n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
+        ray.init(
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
+            **quiet,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _no_cluster(address: str, why: object) -> BadInputError:
+    return BadInputError(
+        f"--address {address}: no Ray cluster answers there ({why}). Start one with `ray start "
+        "--head`, or leave the flag out to run on this machine alone."
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a trial gets, and how many trials run at a time."""
+
+    gpus_per_trial: float
+    max_concurrent: int
+
+
+def share_of_cluster(settings: Settings) -> Share:
+    """Return each trial's share of the connected cluster.
+
+    Raises:
+        BadInputError: not even one trial fits.
+    """
+    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    share = settings.gpus_per_trial
+    if share is None:
+        share = _GPUS_PER_TRIAL if gpus else 0.0
+    if settings.cpus_per_trial > cpus:
+        raise BadInputError(
+            f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
+            "A trial must fit into it. Lower the flag."
+        )
+    if share > gpus:
+        raise BadInputError(
+            f"--gpus-per-trial {share:g}: the cluster has {gpus:g} GPUs. A trial must fit into "
+            "it. Lower the flag, or give 0 to train on CPU cores."
+        )
+    fitting = int(cpus / settings.cpus_per_trial)
+    if share:
+        fitting = min(fitting, int(gpus / share + 1e-9))
+    return Share(share, max(1, min(fitting, settings.max_concurrent or fitting)))
