@@ -17,7 +17,8 @@ from gansearch import ray_settings
 if TYPE_CHECKING:
     import numpy as np
 
-    from gansearch.driver import Settings, resume, search
+    from gansearch.cluster import Settings
+    from gansearch.driver import resume, search
     from gansearch.results import RunFolder
 
 __version__ = "0.1.0"
@@ -65,6 +66,7 @@ def evaluate(
 
 def __getattr__(name: str) -> Any:
     # Ray takes seconds to import; who only loads results does not wait for it.
-    if name in ("Settings", "resume", "search"):
-        return getattr(importlib.import_module("gansearch.driver"), name)
+    modules = {"Settings": "cluster", "resume": "driver", "search": "driver"}
+    if name in modules:
+        return getattr(importlib.import_module(f"gansearch.{modules[name]}"), name)
     raise AttributeError(f"module 'gansearch' has no attribute {name!r}")

@@ -156,10 +156,11 @@ def run(
 ) -> None:
     """Search a space, train the best again on fresh seeds, and rank them."""
     from gansearch import driver
+    from gansearch.cluster import Settings
 
     budget = {"trials": trials, "max_updates": max_updates, "top": top, "replicas": replicas}
     changes = [f"budget.{key}={value}" for key, value in budget.items() if value is not None]
-    settings = driver.Settings(
+    settings = Settings(
         sampler=sampler,
         address=address,
         gpus_per_trial=gpus_per_trial,

@@ -340,7 +340,7 @@ def _tune(
         device="cuda" if resources.gpus_per_trial else "cpu",
         memory_fraction=min(resources.gpus_per_trial, 1.0) or 1.0,
     )
-    trainable = tune.withshare_of_cluster(
+    trainable = tune.with_resources(
         tune.with_parameters(GanTrial, dataset=run.dataset, plan=plan),
         {"cpu": run.settings.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )

@@ -15,9 +15,10 @@ import pytest
 from optuna.trial import TrialState
 
 import gansearch
+from gansearch.cluster import Settings
 from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
-from gansearch.driver import Settings, plan, search
+from gansearch.driver import plan, search
 from gansearch.errors import RunFailedError
 from gansearch.evaluation import Evaluator
 from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
