@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -299,7 +300,8 @@ def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
     n_replicas = len(configs) * run.budget.replicas
     run.progress.phase("replicas", n_replicas, n_replicas - len(descriptions))
     scheduler = GuardedScheduler(run.budget, halving=False)
-    run.stop.reason = None
+    if run.stop.reason == "time":
+        run.stop.reason = None  # it is the replicas that the rest of the time was kept for
     _tune(run, "replicas", scheduler, 1, space=tune.grid_search(descriptions))
     _raise_if_interrupted(run)
     _raise_if_none_completed(run, "replica")
@@ -405,6 +407,9 @@ def _stopping_on_signals(stop: _Stop) -> Iterator[None]:
             os.kill(os.getpid(), signum)
         stop.reason = "interrupted"
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread, whose handlers are its caller's
+        return
     previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -106,7 +106,8 @@ class OptunaSearcher(Searcher):
         self._outcomes = outcomes
         self._interrupted = list(interrupted)
         self._asked: dict[str, Trial] = {}
-        self._optuna_ids = {t.number: t._trial_id for t in study.get_trials(deepcopy=False)}
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._open = {trial.number: trial._trial_id for trial in running}
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
@@ -120,8 +121,9 @@ class OptunaSearcher(Searcher):
         """Return the next trial's description for Tune's `trial_id`, or that there is none."""
         if self._interrupted:
             description = self._interrupted.pop(0)
-            optuna_id = self._optuna_ids[description["number"]]
-            self._asked[trial_id] = Trial(self._study, optuna_id)
+            # Optuna may know the end of a trial that the results don't, after a kill between.
+            if (optuna_id := self._open.get(description["number"])) is not None:
+                self._asked[trial_id] = Trial(self._study, optuna_id)
             return {"trial": description}
         if self._n_new == 0:
             return Searcher.FINISHED
@@ -135,15 +137,16 @@ class OptunaSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell Optuna an intermediate value."""
-        self._tell_value(self._asked[trial_id], result)
+        if (trial := self._asked.get(trial_id)) is not None:
+            self._tell_value(trial, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell Optuna how a trial ended; one that the run's end cut short stays open."""
-        if (outcome := self._outcomes.get(trial_id)) is None:
+        outcome = self._outcomes.get(trial_id)
+        if outcome is None or (trial := self._asked.pop(trial_id, None)) is None:
             return
-        trial = self._asked.pop(trial_id)
         if result is not None and outcome.status in ("completed", "pruned"):
             self._tell_value(trial, result)
         tell(self._study, trial, outcome, result)
