@@ -1,44 +1,27 @@
-"""Results -> a report: a table for people, HTML, Markdown, CSV or JSON; also of a run that goes on.
+"""Results -> a `Report`: what a run's folder has to show so far, and how far it can be believed.
 
-`build_report` gathers what a run's folder holds, `sections` says it in words and tables, and the
-renderers only lay these out. What comes from files is text to them, never markup.
+Works at any stage of a run. `layout` puts a report on a page.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from gansearch import figures
-from gansearch.config import Budget, TrialConfig, short
-from gansearch.errors import BadInputError, did_you_mean
+from gansearch.config import Budget, TrialConfig
 from gansearch.ranking import Difference, compare
-from gansearch.results import STATUSES, RunFolder, config_values
+from gansearch.results import STATUSES, RunFolder
 
-FORMATS = ("json", "csv", "markdown", "html")
 _UNSOUND = ("collapsed", "diverged", "failed")
 _UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
-_N_ENDINGS = 10
-# Columns whose cells are sentences or lists, and those that are never broken.
-_PROSE = ("parameters", "reason")
-_WHOLE = ("test LL",)
 _IDLE_SECONDS = 120
 # Below this share of the real data's coverage, a generator misses much of the data.
 _LOW_COVERAGE = 0.5
@@ -85,21 +68,6 @@ class Report:
         return str(self.run["paper_config_id"])
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of a report in words: text, then a table, then notes on the table.
-
-    A column is its name and how its cells are justified.
-    """
-
-    key: str
-    title: str
-    text: Sequence[str] = ()
-    columns: Sequence[tuple[str, Literal["left", "right"]]] = ()
-    rows: Sequence[Sequence[str]] = ()
-    notes: Sequence[str] = ()
-
-
 def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
     """Gather what the run in `folder` has to show so far.
 
@@ -140,52 +108,6 @@ def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
             *unreadable,
         ],
     )
-
-
-def render(report: Report, format: str) -> str:
-    """Return the report as a text in one of `FORMATS`.
-
-    JSON has null where there is no number. CSV has the rows of the ranking or, while there is none,
-    of the search's leaderboard. HTML is one file that needs no other.
-
-    Raises:
-        BadInputError: no such format.
-    """
-    renderers = {"json": _json, "csv": _csv, "markdown": _markdown, "html": _html}
-    if format not in renderers:
-        raise BadInputError(f"--format {format}: unknown. {did_you_mean(format, FORMATS)}")
-    return renderers[format](report)
-
-
-def print_report(report: Report, console: Console) -> None:
-    """Print the report for people."""
-    for section in sections(report):
-        console.print(Text(printable(section.title), style="bold"))
-        for line in section.text:
-            warns = section.key == "warnings"
-            text = printable(line)
-            console.print(Text(f"! {text}", style="yellow") if warns else Text(text))
-        if section.rows:
-            console.print(_rich_table(section))
-        for line in section.notes:
-            console.print(Text(printable(line), style="dim"))
-        console.print()
-
-
-def sections(report: Report) -> list[Section]:
-    """Return the report in words and tables, in the order in which they are read."""
-    parts = [_summary(report)]
-    if report.warnings:
-        parts.append(Section("warnings", "Warnings", report.warnings))
-    if not report.ranking.empty:
-        parts += [_ranking_section(report), _configurations(report, report.ranking)]
-    if not report.leaderboard.empty:
-        parts.append(_leaderboard_section(report))
-    if report.ranking.empty and not report.leaderboard.empty:
-        parts.append(_configurations(report, report.leaderboard))
-    if report.endings:
-        parts.append(_endings_section(report))
-    return parts
 
 
 def duration(seconds: float) -> str:
@@ -340,356 +262,7 @@ def _warnings_of_replicas(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterat
         yield f"{_ids(at_edge)}: the best sigma is at the edge of its grid, so the score is broken."
 
 
-def _summary(report: Report) -> Section:
-    run, space = report.run, report.run["space"]
-    started = datetime.fromisoformat(run["started_at"])
-    took = f", {duration(run['wall_seconds'])} at work" if run["wall_seconds"] else ""
-    lines = [
-        f"space {space['name']}, data set {space['dataset']}, seed {run['seed']}; "
-        f"begun {started:%Y-%m-%d %H:%M} UTC{took}"
-    ]
-    if run["only"]:
-        lines.append(f"No search: {len(run['only'])} given configurations are compared.")
-    else:
-        lines.append(
-            f"Search: {sum(report.counts['search'].values())} of {report.budget.trials} "
-            f"configurations tried{_in_words(report, 'search')}."
-        )
-    lines += [
-        f"Replicas: {sum(report.counts['replica'].values())} trainings on fresh seeds"
-        f"{_in_words(report, 'replica')}.",
-        f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
-        f"training; {report.updates:,} spent in all.",
-    ]
-    return Section("summary", f"{run['name']}: {run['state']}", lines)
-
-
-def _ranking_section(report: Report) -> Section:
-    decimals = _decimals(report.ranking["test_ll"])
-    columns: list[tuple[str, Literal["left", "right"]]] = [
-        *((name, "right") for name in ("rank",)),
-        *((name, "left") for name in ("config", "test LL", "ties", "seeds")),
-        *((name, "right") for name in ("coverage", "recall", "NN ratio")),
-    ]
-    rows = [
-        [
-            _number(row["rank"], 0),
-            _marked(report, row["config_id"]),
-            _with_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
-            ", ".join(str(report.ranks[other]) for other in row["tied_with"]),
-            f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
-            *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
-        ]
-        for row in _rows(report.ranking)
-    ]
-    notes = [*_reference_lines(report.references), *_lead(report, decimals), *_legend(report)]
-    return Section(
-        "ranking", "Ranking by test log-likelihood (Parzen window, nats)", (), columns, rows, notes
-    )
-
-
-def _reference_lines(references: pd.DataFrame) -> list[str]:
-    return [
-        f"For comparison, {row['name']} as samples: {row['test_ll']:.1f}, coverage "
-        f"{_number(row['coverage'], 2)}, recall {_number(row['recall'], 2)}, NN ratio "
-        f"{_number(row['nn_ratio'], 2)}."
-        for row in _rows(references)
-    ]
-
-
-def _lead(report: Report, decimals: int) -> list[str]:
-    """Say by how much the winner beats the paper's configuration, if it does."""
-    lead = report.winner_minus_paper
-    if lead is None:
-        return []
-    told = _with_interval(lead.mean, lead.low, lead.high, decimals, " nats")
-    winner = report.ranking.iloc[0]
-    if report.paper_config_id in list(winner["tied_with"]):
-        return [f"The winner's lead over the paper's configuration, {told}, may be chance."]
-    return [f"The winner beats the paper's configuration by {told}."]
-
-
-def _legend(report: Report) -> list[str]:
-    lines = [
-        "[low, high] is a 95 % interval over training seeds and test examples; ties are the ranks "
-        "that can't be told from this one (Holm, 5 %)."
-    ]
-    if report.paper_config_id in set(report.ranking["config_id"]):
-        lines.append("* the paper's configuration")
-    return lines
-
-
-def _configurations(report: Report, shown: pd.DataFrame) -> Section:
-    """Tell the configurations of rows of the ranking or of the leaderboard."""
-    configs = {row["config_id"]: _what_differs(report.paper, row) for row in _rows(shown)}
-    return Section(
-        "configurations",
-        "Configurations: what differs from the paper's",
-        (),
-        [("config", "left"), ("parameters", "left")],
-        [[_marked(report, config_id), told] for config_id, told in configs.items()],
-    )
-
-
-def _leaderboard_section(report: Report) -> Section:
-    decimals = _decimals(report.leaderboard["valid_ll"])
-    rows = [
-        [
-            row["trial_id"],
-            _marked(report, row["config_id"]),
-            _status(report, row["status"]),
-            f"{row['updates']:,}",
-            _number(row["valid_ll"], decimals),
-            *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
-        ]
-        for row in _rows(report.leaderboard)
-    ]
-    columns: list[tuple[str, Literal["left", "right"]]] = [
-        *((name, "left") for name in ("trial", "config", "status")),
-        *((name, "right") for name in ("updates", "valid LL", "coverage", "recall", "NN ratio")),
-    ]
-    return Section(
-        "leaderboard",
-        "The search's best by validation log-likelihood (nats)",
-        (),
-        columns,
-        rows,
-        [
-            "This order is the search's own, from one training each, some cut short: the first of "
-            "it is partly the luckiest. The ranking is made from replicas."
-        ],
-    )
-
-
-def _endings_section(report: Report) -> Section:
-    n_more = len(report.endings) - _N_ENDINGS
-    return Section(
-        "endings",
-        "Why trials ended",
-        (),
-        [("trial", "left"), ("status", "left"), ("reason", "left")],
-        report.endings[:_N_ENDINGS],
-        [f"and {n_more} more in trials.parquet"] if n_more > 0 else [],
-    )
-
-
-def _what_differs(paper: TrialConfig, row: Mapping[str, Any]) -> str:
-    """Return the parameters, of those that apply, whose value isn't the paper's."""
-    theirs = TrialConfig.from_dict(config_values(row))
-    told = [
-        f"{name}={short(getattr(theirs, name))}"
-        for name in theirs.rules()
-        if theirs.applies(name) and getattr(theirs, name) != getattr(paper, name)
-    ]
-    return " ".join(told) or "nothing"
-
-
-def _marked(report: Report, config_id: str) -> str:
-    return f"{config_id}*" if config_id == report.paper_config_id else config_id
-
-
-def _in_words(report: Report, phase: str) -> str:
-    counts = report.counts[phase]
-    told = ", ".join(f"{n} {_status(report, status)}" for status, n in counts.items() if n)
-    return f": {told}" if told else ""
-
-
-def _status(report: Report, status: str) -> str:
-    """Return a trial's status; in a run that has stopped, none is running any more."""
-    stopped = report.run["state"] not in _UNFINISHED
-    return "interrupted" if stopped and status == "running" else status
-
-
-def _with_interval(mean: float, low: float, high: float, decimals: int, unit: str = "") -> str:
-    told = f"{_number(mean, decimals)}{unit}"
-    if math.isnan(low):
-        return told
-    return f"{told} [{_number(low, decimals)}, {_number(high, decimals)}]"
-
-
-def _decimals(scores: pd.Series[float]) -> int:
-    return 1 if scores.abs().max() >= 10 else 2
-
-
-def _number(value: float, decimals: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
 def _ids(ids: Sequence[str]) -> str:
     return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
-def _real_data(references: pd.DataFrame) -> dict[str, Any] | None:
-    real = references[references["name"].str.startswith("training")]
-    return None if real.empty else _rows(real)[0]
-
-
-def _rich_table(section: Section) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for i, (name, justify) in enumerate(section.columns):
-        # On a narrow terminal texts are wrapped between words; numbers stay whole.
-        cells = [name, *(row[i] for row in section.rows)]
-        longest_word = max(len(word) for cell in cells for word in cell.split() or [""])
-        whole = name in _WHOLE or not any(" " in cell for cell in cells)
-        table.add_column(Text(name), justify=justify, min_width=longest_word, no_wrap=whole)
-    for row in section.rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table
-
-
-def _json(report: Report) -> str:
-    lead = report.winner_minus_paper
-    content = {
-        "run": report.run,
-        "budget": report.budget.to_dict(),
-        "counts": report.counts,
-        "updates": report.updates,
-        "ranking": _records(report.ranking),
-        "winner_minus_paper": None if lead is None else vars(lead),
-        "references": _rows(report.references),
-        "leaderboard": _records(report.leaderboard),
-        "warnings": list(report.warnings),
-    }
-    return json.dumps(_plain(content), indent=2, allow_nan=False)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows with whole numbers whole and widths as lists, as before pandas."""
-    return [
-        row
-        | {f"config.{name}": value for name, value in config_values(row).items()}
-        | ({"rank": _whole(row["rank"])} if "rank" in row else {})
-        for row in _rows(frame)
-    ]
-
-
-def _whole(value: float) -> int | None:
-    return None if math.isnan(value) else int(value)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value for JSON: no NumPy types, null for whatever is not a finite number."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value
-
-
-def _csv(report: Report) -> str:
-    rows = _records(report.leaderboard if report.ranking.empty else report.ranking)
-    flat = [
-        {
-            name: " ".join(map(str, value)) if isinstance(value, list | np.ndarray) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
-    columns = (report.leaderboard if report.ranking.empty else report.ranking).columns
-    return pd.DataFrame(flat, columns=columns, dtype=object).to_csv(index=False)
-
-
-def _markdown(report: Report) -> str:
-    blocks = []
-    for i, section in enumerate(sections(report)):
-        blocks.append(f"{'#' if i == 0 else '##'} {_escaped(section.title)}")
-        blocks += ["\n".join(f"- {_escaped(line)}" for line in section.text)] * bool(section.text)
-        if section.rows:
-            rules = ["---:" if justify == "right" else ":---" for _, justify in section.columns]
-            cells = [[name for name, _ in section.columns], rules, *section.rows]
-            escaped = [cells[0], cells[1], *([_escaped(cell) for cell in row] for row in cells[2:])]
-            blocks.append("\n".join(f"| {' | '.join(row)} |" for row in escaped))
-        blocks += [_escaped(line) for line in section.notes]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Return text as Markdown that shows it as it is, in a table too."""
-    for mark in "\\`*|":
-        text = text.replace(mark, f"\\{mark}")
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
-    return " ".join(text.split())
-
-
-def _html(report: Report) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gansearch"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html").render(
-        run=report.run,
-        sections=sections(report),
-        pictures=list(_pictures(report)),
-        prose=_PROSE,
-        made=json.dumps(_plain(report.run), indent=2),
-    )
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A picture in the HTML report, below the section with that key."""
-
-    section: str
-    png: bytes
-    alt: str
-    caption: str
-
-    @property
-    def uri(self) -> str:
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-
-
-def _pictures(report: Report) -> Iterator[_Picture]:
-    if report.ranking["test_ll"].notna().any():
-        yield _Picture(
-            "ranking",
-            figures.ranking_figure(report.ranking, report.references),
-            "Test log-likelihood of each ranked configuration; the table has the numbers.",
-            "Dots are means over seeds, bars 95 % intervals; lines show what real data scores.",
-        )
-        yield from _pictures_of_winner(report)
-    trials = report.folder.trials()
-    history = report.folder.history()
-    scored = history[np.isfinite(history["valid_ll"])]
-    shown = {section.key for section in sections(report)}
-    for phase, what, place in (
-        ("replica", "the replicas", "ranking"),
-        ("search", "the search's trials", "leaderboard"),
-    ):
-        curves = scored[scored["phase"] == phase]
-        if not curves.empty:
-            yield _Picture(
-                place if place in shown else "summary",
-                figures.learning_curves(curves, trials),
-                f"Learning curves of {what}.",
-                f"Validation log-likelihood of {what} over their training.",
-            )
-
-
-def _pictures_of_winner(report: Report) -> Iterator[_Picture]:
-    """Yield the pictures that the run has left of its winner."""
-    winner = report.ranking["config_id"].iloc[0]
-    trials = report.folder.trials()
-    done = trials[
-        (trials["phase"] == "replica")
-        & (trials["status"] == "completed")
-        & (trials["config_id"] == winner)
-    ]
-    paths = [(report.folder.path / "samples.png", "Samples of the winner, not picked.")]
-    if not done.empty:
-        strip = report.folder.model_dir(done["trial_id"].iloc[0]) / "strip.png"
-        paths.append((strip, "Samples of the winner over its training, from the same noise."))
-    for path, caption in paths:
-        if path.exists():
-            yield _Picture("ranking", path.read_bytes(), caption, caption)
