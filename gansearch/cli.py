@@ -234,7 +234,8 @@ def resume(
 @click.option("--top", type=click.IntRange(1), help="Show the first so many only.")
 def report(run: str, results: Path, format_: str, out: Path | None, top: int | None) -> None:
     """Rank and show a run, also while it is going on. RUN is its folder or name."""
-    from gansearch.report import build_report, print_report, render
+    from gansearch.layout import print_report, render
+    from gansearch.report import build_report
     from gansearch.results import RunFolder
 
     built = build_report(RunFolder.open(run, results), top=top)
@@ -390,7 +391,8 @@ def main() -> None:
 
 
 def _show_end(folder: Any, console: Console | None) -> None:
-    from gansearch.report import build_report, print_report
+    from gansearch.layout import print_report
+    from gansearch.report import build_report
 
     if console is None:
         return

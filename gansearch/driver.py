@@ -37,10 +37,11 @@ from gansearch.data import Dataset, load_dataset
 from gansearch.errors import InterruptedRunError, RunFailedError
 from gansearch.evaluation import reference_scores
 from gansearch.figures import sample_grid
+from gansearch.layout import render
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
-from gansearch.report import build_report, render
+from gansearch.report import build_report
 from gansearch.results import RunFolder, write_atomically
 from gansearch.sampling import nearest_examples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome

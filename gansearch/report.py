@@ -67,6 +67,11 @@ class Report:
         """Id of the paper's configuration, as the run knows it."""
         return str(self.run["paper_config_id"])
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run has not stopped yet, as far as it is known."""
+        return self.run["state"] in _UNFINISHED
+
 
 def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
     """Gather what the run in `folder` has to show so far.
@@ -223,9 +228,10 @@ def _warnings_of_ranking(ranking: pd.DataFrame, references: pd.DataFrame) -> Ite
             f"{_ids(single)}: one seed only, so no interval can be given and no difference be "
             "told from chance. Give it more --replicas."
         )
-    real = _real_data(references)
-    if real is None:
+    of_training = references[references["name"].str.startswith("training")]
+    if of_training.empty:
         return
+    real = of_training.iloc[0]
     above = ranking.loc[ranking["test_ll"] > real["test_ll"], "config_id"].tolist()
     if above:
         yield (
@@ -254,7 +260,8 @@ def _warnings_of_replicas(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterat
                 if len(ended_badly) == len(group)
                 else "Its score is the mean of the others, and a training of it may end likewise."
             )
-            yield f"{config_id}: of {len(group)} replicas {ends}. {then}"
+            replicas_in_words = "1 replica" if len(group) == 1 else f"{len(group)} replicas"
+            yield f"{config_id}: of {replicas_in_words} {ends}. {then}"
     at_edge = replicas.loc[
         (replicas["status"] == "completed") & replicas["sigma_at_edge"].eq(True), "trial_id"
     ].tolist()
@@ -264,5 +271,3 @@ def _warnings_of_replicas(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterat
 
 def _ids(ids: Sequence[str]) -> str:
     return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-
-

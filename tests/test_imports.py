@@ -12,7 +12,8 @@ ORDER = (
     *("ray_settings", "errors", "config", "data"),
     *("located", "ranges", "conditions", "sections", "space"),
     *("models", "losses", "training"),
-    *("parzen", "health", "evaluation", "results", "weights", "ranking", "figures", "report"),
+    *("parzen", "health", "evaluation", "results", "weights", "ranking", "figures"),
+    *("report", "layout"),
     *("progress", "sampling", "doctor", "scheduler", "searcher", "recorder", "trial", "cluster"),
     *("driver", "cli"),
 )
@@ -33,6 +34,7 @@ FORBIDDEN = {
     "results": {"ray", "torch", "optuna"},
     "ranking": {"ray", "torch", "optuna"},
     "report": {"ray"},
+    "layout": {"ray"},
     "figures": {"ray"},
     "progress": {"ray", "torch", "optuna"},
 }

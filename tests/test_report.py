@@ -1,321 +1,37 @@
-import csv
-import io
-import json
-import math
 import os
-import re
 import time
 
-import numpy as np
-import pandas as pd
 import pytest
-from rich.console import Console
 
-from gansearch.config import TrialConfig
-from gansearch.errors import BadInputError, ResultsError
-from gansearch.ranking import rank
-from gansearch.report import build_report, duration, print_report, render
-from gansearch.results import RunFolder
+from gansearch.errors import ResultsError
+from gansearch.report import build_report, duration
 
-PAPER = TrialConfig(generator_widths=(128, 128), discriminator_widths=(64, 64))
-WINNER = TrialConfig(
-    k=2,
-    generator_lr=0.05,
-    discriminator_activation="leaky_relu",
-    generator_widths=(256, 256),
-    discriminator_widths=(64, 64),
+from .written_runs import (
+    MEANS,
+    PAPER,
+    WINNER,
+    finished_run,
+    replicas,
+    run_info,
+    searched,
+    searching_run,
+    write_run,
 )
-SECOND = TrialConfig(
-    noise_dim=32, generator_lr=0.31, generator_widths=(128, 128), discriminator_widths=(64, 64)
-)
-
-
-def run_info(**changes):
-    info = {
-        "name": "digits-1",
-        "space": {
-            "name": "digits",
-            "dataset": "digits",
-            "budget": {"trials": 6, "max_updates": 8000, "reports": 4, "top": 2, "replicas": 4},
-            "search": {"k": {"int": [1, 3]}},
-            "fixed": {},
-            "presets": {
-                "paper": {"generator_widths": [128, 128], "discriminator_widths": [64, 64]}
-            },
-            "start_from": ["paper"],
-        },
-        "seed": 0,
-        "only": None,
-        "paper_config_id": PAPER.config_id,
-        "command": "gansearch run --space digits",
-        "versions": {"gansearch": "0.1.0"},
-        "git_commit": None,
-        "machine": "here",
-        "started_at": "2026-11-24T06:00:00+00:00",
-        "state": "finished",
-        "wall_seconds": 181.0,
-    }
-    return info | changes
-
-
-def trial(trial_id, config, status="completed", phase="search", valid_ll=5.0, **values):
-    return {
-        "trial_id": trial_id,
-        "number": int(re.sub(r"\D", "", trial_id) or 0),
-        "phase": phase,
-        "config_id": config.config_id,
-        "seed": 1,
-        "status": status,
-        "reason": "",
-        "updates": 8000,
-        "d_updates": 4000,
-        "g_updates": 4000,
-        "seconds": 9.0,
-        "device": "cpu",
-        "valid_ll": valid_ll,
-        "sigma": 0.1,
-        "sigma_at_edge": False,
-        "coverage": 0.7,
-        "recall": 0.6,
-        "nn_ratio": 0.9,
-        **{f"config.{name}": value for name, value in config.to_dict().items()},
-        **values,
-    }
-
-
-def searched():
-    """A search of six trials: what each ended as."""
-    collapsed = "coverage .02 at three reports in a row"
-    return [
-        trial("t00000", PAPER, valid_ll=3.1),
-        trial("t00001", WINNER, valid_ll=9.2),
-        trial("t00002", SECOND, valid_ll=8.8),
-        trial("t00003", TrialConfig(k=3), "pruned", valid_ll=1.5, updates=2000),
-        trial("t00004", TrialConfig(k=4), "collapsed", valid_ll=12.0, reason=collapsed),
-        trial("t00005", TrialConfig(k=5), "diverged", valid_ll=math.nan, reason="loss is NaN"),
-    ]
-
-
-def replicas(config, n=4):
-    return [
-        trial(f"r-{config.config_id}-{i}", config, phase="replica", updates=8000) for i in range(n)
-    ]
-
-
-def log_likelihoods(rows, means, n=300):
-    """Per-example test log-likelihoods of the completed replicas, about their configuration's."""
-    examples = np.random.default_rng(0).normal(0, 4, n)
-    found = {}
-    for i, row in enumerate(rows):
-        if row["status"] == "completed":
-            noise = np.random.default_rng(i).normal(0, 1, n)
-            shift = means[row["config_id"]] + 0.3 * (i % 4) - examples.mean() - noise.mean()
-            found[row["trial_id"]] = examples + noise + shift
-    return found
-
-
-def references(test_ll=29.12):
-    return pd.DataFrame(
-        [
-            {
-                "name": "training images",
-                "test_ll": test_ll,
-                "test_ll_se": 0.6,
-                "valid_ll": 29.0,
-                "sigma": 0.11,
-                "coverage": 0.97,
-                "recall": 0.95,
-                "nn_ratio": 1.0,
-            }
-        ]
-    )
-
-
-def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None, **info):
-    """Write a run's folder as the driver would."""
-    folder = RunFolder.create(tmp_path, info.get("name", "digits-1"))
-    folder.write_run(run_info(**info))
-    if search or replicated:
-        folder.write_trials([*search, *replicated])
-    if means:
-        test_lls = log_likelihoods(replicated, means)
-        for trial_id, lls in test_lls.items():
-            folder.write_test_ll(trial_id, lls)
-        folder.write_ranking(rank(folder.trials(), test_lls, paper_config_id=PAPER.config_id))
-    if reference_ll is not None:
-        folder.write_references(references(reference_ll))
-    return folder
-
-
-MEANS = {WINNER.config_id: 24.0, SECOND.config_id: 23.9, PAPER.config_id: 18.5}
 
 
 @pytest.fixture
 def finished(tmp_path):
-    replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
-    replicated[1].update(status="diverged", reason="D's loss is NaN")
-    return write_run(tmp_path, searched(), replicated, MEANS, reference_ll=29.12)
-
-
-def printed(folder, width=100, **options):
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_report(build_report(folder, **options), console)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
-
-
-FINISHED_AT_100_COLUMNS = """\
-digits-1: finished
-space digits, data set digits, seed 0; begun 2026-11-24 06:00 UTC, 3 min at work
-Search: 6 of 6 configurations tried: 3 completed, 1 pruned, 1 collapsed, 1 diverged.
-Replicas: 12 trainings on fresh seeds: 11 completed, 1 diverged.
-Budget: 8,000 parameter updates, of D and G together, for a full training; 138,000 spent in all.
-
-Warnings
-! 3b632cbb: of 4 replicas 1 diverged. Its score is the mean of the others, and a training of it may
-end likewise.
-
-Ranking by test log-likelihood (Parzen window, nats)
-rank  config     test LL            ties  seeds        coverage  recall  NN ratio
-─────────────────────────────────────────────────────────────────────────────────
-   1  3b632cbb   24.5 [23.3, 25.7]  2     3, 1 failed      0.70    0.60      0.90
-   2  dbd52f8c   24.3 [23.6, 25.1]  1     4                0.70    0.60      0.90
-   3  4f610017*  18.9 [18.2, 19.7]        4                0.70    0.60      0.90
-For comparison, training images as samples: 29.1, coverage 0.97, recall 0.95, NN ratio 1.00.
-The winner beats the paper's configuration by 5.6 nats [4.6, 6.5].
-[low, high] is a 95 % interval over training seeds and test examples; ties are the ranks that can't
-be told from this one (Holm, 5 %).
-* the paper's configuration
-
-Configurations: what differs from the paper's
-config     parameters
-─────────────────────────────────────────────────────────────────────────────────────────────
-3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
-dbd52f8c   generator_lr=0.31 noise_dim=32
-4f610017*  nothing
-
-The search's best by validation log-likelihood (nats)
-trial   config     status     updates  valid LL  coverage  recall  NN ratio
-───────────────────────────────────────────────────────────────────────────
-t00001  3b632cbb   completed    8,000      9.20      0.70    0.60      0.90
-t00002  dbd52f8c   completed    8,000      8.80      0.70    0.60      0.90
-t00000  4f610017*  completed    8,000      3.10      0.70    0.60      0.90
-t00003  712b1d35   pruned       2,000      1.50      0.70    0.60      0.90
-This order is the search's own, from one training each, some cut short: the first of it is partly
-the luckiest. The ranking is made from replicas.
-"""
-
-SEARCHING_AT_100_COLUMNS = """\
-digits-1: searching
-space digits, data set digits, seed 0; begun 2026-11-24 06:00 UTC
-Search: 3 of 6 configurations tried: 2 running, 1 completed.
-Replicas: 0 trainings on fresh seeds.
-Budget: 8,000 parameter updates, of D and G together, for a full training; 12,000 spent in all.
-
-The search's best by validation log-likelihood (nats)
-trial   config     status     updates  valid LL  coverage  recall  NN ratio
-───────────────────────────────────────────────────────────────────────────
-t00001  3b632cbb   running      4,000      9.20      0.70    0.60      0.90
-t00000  4f610017*  completed    8,000      3.10      0.70    0.60      0.90
-This order is the search's own, from one training each, some cut short: the first of it is partly
-the luckiest. The ranking is made from replicas.
-
-Configurations: what differs from the paper's
-config     parameters
-─────────────────────────────────────────────────────────────────────────────────────────────
-3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
-4f610017*  nothing
-"""
+    return finished_run(tmp_path)
 
 
 @pytest.fixture
 def searching(tmp_path):
-    rows = [
-        trial("t00000", PAPER, valid_ll=3.1),
-        trial("t00001", WINNER, "running", valid_ll=9.2, updates=4000),
-        trial("t00002", SECOND, "running", valid_ll=math.nan, updates=0),
-    ]
-    return write_run(tmp_path, rows, state="searching", wall_seconds=0.0)
-
-
-def test_a_finished_run_reads_like_this(finished):
-    assert printed(finished) == FINISHED_AT_100_COLUMNS
-
-
-def test_a_run_that_is_going_on_reads_like_this(searching):
-    assert printed(searching) == SEARCHING_AT_100_COLUMNS
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_no_line_is_wider_than_the_terminal_and_no_figure_is_lost(finished, width):
-    text = printed(finished, width)
-    assert max(map(len, text.splitlines())) <= width
-    cells = ["3b632cbb", "24.5 [23.3, 25.7]", "3, 1", "0.70", "0.60", "0.90"]
-    row = next(line for line in text.splitlines() if line.startswith("   1  "))
-    assert [cell for cell in cells if cell not in row] == []
-
-
-def test_scores_of_hundreds_of_nats_fit_into_80_columns(tmp_path):
-    means = {config: ll * 10 for config, ll in MEANS.items()}
-    replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
-    text = printed(write_run(tmp_path, searched(), replicated, means, reference_ll=241.2), 80)
-    assert max(map(len, text.splitlines())) <= 80
-    row = "   1  3b632cbb   240.4 [239.7, 241.2]        4          0.70    0.60      0.90"
-    assert row in text.splitlines()
-
-
-def test_a_run_that_has_just_begun_has_a_report_in_every_format(tmp_path):
-    folder = write_run(tmp_path, state="searching", wall_seconds=0.0)
-    report = build_report(folder)
-    assert "Search: 0 of 6 configurations tried." in printed(folder)
-    assert json.loads(render(report, "json"))["ranking"] == []
-    assert render(report, "csv").startswith("trial_id,number,phase,config_id,")
-    assert render(report, "markdown").startswith("# digits-1: searching\n")
-    assert "<h1>digits-1: searching</h1>" in render(report, "html")
-
-
-def test_replicas_that_are_being_trained_are_counted_and_nothing_is_ranked_yet(tmp_path):
-    replicated = replicas(WINNER)
-    replicated[3].update(status="running", valid_ll=None)
-    folder = write_run(tmp_path, searched(), replicated, state="replicating")
-    assert "Replicas: 4 trainings on fresh seeds: 1 running, 3 completed." in printed(folder)
-    assert "Ranking" not in printed(folder)
+    return searching_run(tmp_path)
 
 
 def test_collapsed_and_diverged_trials_are_never_on_the_leaderboard(finished):
     leaders = build_report(finished).leaderboard["trial_id"].tolist()
     assert leaders == ["t00001", "t00002", "t00000", "t00003"]
-
-
-def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(finished):
-    report = build_report(finished, top=1)
-    assert report.ranking["config_id"].tolist() == [WINNER.config_id]
-    assert report.leaderboard["trial_id"].tolist() == ["t00001"]
-    assert "   1  3b632cbb  24.5 [23.3, 25.7]  2     3, 1 failed" in printed(finished, top=1)
-
-
-def test_a_comparison_without_a_search_says_so(tmp_path):
-    replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
-    only = [WINNER.to_dict(), PAPER.to_dict()]
-    text = printed(write_run(tmp_path, (), replicated, MEANS, reference_ll=29.1, only=only))
-    assert "No search: 2 given configurations are compared." in text
-    assert "The search's best" not in text
-    assert "Warnings" not in text
-
-
-def test_a_lead_that_may_be_chance_is_called_so(tmp_path):
-    means = MEANS | {PAPER.config_id: 24.0}
-    replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
-    folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
-    lead = r"The winner's lead over the paper's configuration, 0\.0 nats \[-0\.\d, 0\.\d\], may be"
-    assert re.search(f"{lead} chance\\.", printed(folder))
-
-
-def test_the_paper_as_winner_is_not_compared_with_itself(tmp_path):
-    means = MEANS | {PAPER.config_id: 27.0}
-    replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
-    folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
-    assert build_report(folder).winner_minus_paper is None
-    assert "1  4f610017*  27." in printed(folder)
 
 
 def warned(tmp_path, *args, **kwargs):
@@ -340,31 +56,12 @@ def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
     ]
 
 
-def test_one_seed_is_warned_of_and_has_no_interval(tmp_path):
-    rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
-    folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
-    assert list(build_report(folder).warnings) == [
-        "3b632cbb, 4f610017: one seed only, so no interval can be given and no difference be told "
-        "from chance. Give it more --replicas."
-    ]
-    assert "   1  3b632cbb   24.0     2     1          0.70" in printed(folder)
-
-
 def test_a_sigma_at_the_edge_of_its_grid_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     rows[2]["sigma_at_edge"] = True
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
         "r-3b632cbb-2: the best sigma is at the edge of its grid, so the score is broken."
     ]
-
-
-def test_a_configuration_whose_replicas_all_failed_comes_last_without_a_score(tmp_path):
-    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
-    for row in rows[:4]:
-        row.update(status="collapsed", reason="coverage .01")
-    folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
-    assert "3b632cbb: of 4 replicas 4 collapsed. It has no score." in build_report(folder).warnings
-    assert re.search(r"\n   -  3b632cbb +- +0, 4 failed +- +- +-\n", printed(folder))
 
 
 def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
@@ -394,13 +91,6 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     )
 
 
-def test_no_trial_of_an_interrupted_run_is_called_running(searching):
-    searching.write_run(run_info(state="interrupted"))
-    text = printed(searching)
-    assert "Search: 3 of 6 configurations tried: 2 interrupted, 1 completed." in text
-    assert "t00001  3b632cbb   interrupted    4,000" in text
-
-
 def test_a_run_that_writes_nothing_any_more_is_warned_of(searching):
     for path in searching.path.iterdir():
         os.utime(path, (time.time() - 3 * 3600,) * 2)
@@ -417,17 +107,6 @@ def test_a_ranking_from_before_a_run_went_on_is_warned_of(finished):
     )
 
 
-def test_a_failed_run_tells_how_its_trials_ended(tmp_path):
-    rows = [
-        trial("t00000", PAPER, "diverged", valid_ll=math.nan, reason="D's loss is NaN"),
-        trial("t00001", WINNER, "failed", valid_ll=math.nan, reason="[red]\x1b[31mout of memory"),
-    ]
-    text = printed(write_run(tmp_path, rows, state="failed"))
-    assert "! The run failed: it was given up because none of its trials was completed." in text
-    assert "t00000  diverged  D's loss is NaN" in text
-    assert "t00001  failed    [red]out of memory" in text
-
-
 def test_a_torn_file_of_test_scores_is_told_and_the_rest_shown(finished):
     path = next((finished.path / "test_ll").glob("r-4f610017-0*"))
     path.write_bytes(b"torn")
@@ -440,153 +119,6 @@ def test_a_damaged_table_is_an_error_that_names_it(finished):
     (finished.path / "ranking.parquet").write_bytes(b"torn")
     with pytest.raises(ResultsError, match=r"ranking\.parquet: can't be read"):
         build_report(finished)
-
-
-def test_json_is_strict_and_has_the_ranking_and_the_counts(finished):
-    def refuse(constant):
-        raise AssertionError(f"{constant} in JSON")
-
-    content = json.loads(render(build_report(finished), "json"), parse_constant=refuse)
-    assert content["run"]["name"] == "digits-1"
-    assert content["budget"]["max_updates"] == 8000
-    assert content["counts"]["search"] == {
-        "running": 0,
-        "completed": 3,
-        "pruned": 1,
-        "collapsed": 1,
-        "diverged": 1,
-        "failed": 0,
-    }
-    assert content["counts"]["replica"]["completed"] == 11
-    assert content["updates"] == 138_000
-    first, _, last = content["ranking"]
-    assert (first["rank"], first["config_id"], first["n_seeds"]) == (1, WINNER.config_id, 3)
-    assert first["tied_with"] == [SECOND.config_id]
-    assert first["config.maxout_pieces"] is None
-    assert first["config.generator_widths"] == [256, 256]
-    assert last["is_paper"] is True
-    assert last["config.maxout_pieces"] == 5
-    assert content["references"][0]["test_ll"] == 29.12
-    assert content["leaderboard"][0]["trial_id"] == "t00001"
-    assert content["winner_minus_paper"]["mean"] == pytest.approx(
-        first["test_ll"] - last["test_ll"]
-    )
-    assert content["warnings"][0].startswith("3b632cbb: of 4 replicas 1 diverged.")
-
-
-def test_a_number_that_is_not_there_is_null_in_json(searching):
-    rows = searching.trials().to_dict("records")
-    rows[0]["d_loss"] = math.inf
-    searching.write_trials(rows)
-    text = render(build_report(searching), "json")
-    assert "Infinity" not in text
-    assert "NaN" not in text
-    leader = json.loads(text)["leaderboard"][1]
-    assert leader["d_loss"] is None
-    assert leader["reason"] == ""
-
-
-def test_csv_has_the_columns_of_the_ranking_and_plain_numbers(finished):
-    rows = list(csv.DictReader(io.StringIO(render(build_report(finished), "csv"))))
-    assert list(rows[0]) == list(finished.ranking().columns)
-    assert rows[0]["rank"] == "1"
-    assert rows[0]["tied_with"] == SECOND.config_id
-    assert rows[0]["config.generator_widths"] == "256 256"
-    assert rows[0]["config.maxout_pieces"] == ""
-    assert rows[2]["config.maxout_pieces"] == "5"
-    assert float(rows[0]["test_ll"]) == finished.ranking()["test_ll"][0]
-
-
-def test_csv_of_a_run_without_a_ranking_has_the_leaderboard(searching):
-    rows = list(csv.DictReader(io.StringIO(render(build_report(searching), "csv"))))
-    assert [(row["trial_id"], row["valid_ll"]) for row in rows] == [
-        ("t00001", "9.2"),
-        ("t00000", "3.1"),
-    ]
-
-
-def test_markdown_has_tables_and_shows_marks_as_they_are(finished):
-    lines = render(build_report(finished), "markdown").splitlines()
-    assert lines[0] == "# digits-1: finished"
-    assert "| rank | config | test LL | ties | seeds | coverage | recall | NN ratio |" in lines
-    assert "| 3 | 4f610017\\* | 18.9 [18.2, 19.7] |  | 4 | 0.70 | 0.60 | 0.90 |" in lines
-
-
-HOSTILE = "<script>alert(1)</script> | [x](http://evil) `code` *bold*\nnext"
-
-
-@pytest.fixture
-def hostile(tmp_path):
-    rows = [
-        trial("t00000", PAPER),
-        trial("t00001", WINNER, "failed", valid_ll=math.nan, reason=HOSTILE),
-    ]
-    return build_report(write_run(tmp_path, rows, command=HOSTILE))
-
-
-def test_markup_from_files_is_text_in_html(hostile):
-    html = render(hostile, "html")
-    assert "<script" not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; | [x](http://evil)" in html
-
-
-def test_markup_from_files_is_text_in_markdown(hostile):
-    assert (
-        "| t00001 | failed | &lt;script>alert(1)&lt;/script> \\| [x]\\(http://evil) \\`code\\` "
-        "\\*bold\\* next |"
-    ) in render(hostile, "markdown")
-
-
-def test_html_is_one_file_that_asks_for_nothing(finished):
-    html = render(build_report(finished), "html")
-    assert not re.search(r"<(script|link|iframe|object)\b", html)
-    assert re.findall(r"(?:src|href)=\"(?!data:image/png;base64,)", html) == []
-    assert "url(" not in html
-    assert "@import" not in html
-    assert "default-src 'none'" in html
-
-
-def test_html_tables_name_their_headers_and_pictures_say_what_they_show(finished):
-    finished.append_history(curves(finished))
-    html = render(build_report(finished), "html")
-    assert html.count("<table") == 3
-    assert "<td>" not in re.sub(r"(?s).*</thead>", "", html)
-    assert html.count('<th scope="col"') == 8 + 2 + 8
-    assert html.count('<th scope="row"') == 3 + 3 + 4
-    assert re.findall(r"<img(?![^>]*alt=\"[^\"]+\")", html) == []
-    assert html.count("<img") == 3
-    assert '<meta name="viewport"' in html
-    assert "prefers-color-scheme: dark" in html
-
-
-def curves(folder):
-    return [
-        {
-            "trial_id": row["trial_id"],
-            "number": row["number"],
-            "phase": row["phase"],
-            "updates": updates,
-            "valid_ll": updates / 1000,
-        }
-        for row in folder.trials().to_dict("records")
-        for updates in (4000, 8000)
-    ]
-
-
-def test_html_shows_the_winners_pictures_that_the_run_has_left(finished):
-    model = finished.model_dir(f"r-{WINNER.config_id}-0")
-    model.mkdir(parents=True)
-    (model / "strip.png").write_bytes(b"strip")
-    (finished.path / "samples.png").write_bytes(b"samples")
-    html = render(build_report(finished), "html")
-    assert "data:image/png;base64,c3RyaXA=" in html
-    assert "data:image/png;base64,c2FtcGxlcw==" in html
-
-
-def test_an_unknown_format_is_answered_with_the_nearest(finished):
-    with pytest.raises(BadInputError) as error:
-        render(build_report(finished), "jsn")
-    assert str(error.value) == "--format jsn: unknown. Did you mean json?"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,496 @@
+"""A report -> a table for people, HTML, Markdown, CSV or JSON.
+
+`sections` says the report in words and tables; what shows them to people only lays them out. What
+comes from files is text there, never markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gansearch import figures
+from gansearch.config import TrialConfig, short
+from gansearch.errors import BadInputError, did_you_mean
+from gansearch.report import Report, duration, printable
+from gansearch.results import config_values
+
+FORMATS = ("json", "csv", "markdown", "html")
+_N_ENDINGS = 10
+# Columns of figures, of sentences or lists, and those whose cells are never broken.
+_NUMBERS = ("rank", "updates", "valid LL", "coverage", "recall", "NN ratio")
+_PROSE = ("parameters", "reason")
+_WHOLE = ("test LL",)
+# Places between two columns, and the fewest in which prose can be read.
+_GAP = 2
+_LEAST_PROSE = 24
+# From here on numbers are told as powers of ten: what diverges would need any number of places.
+_HUGE = 1e6
+
+
+# A column's name, and how its cells are justified.
+Column = tuple[str, Literal["left", "right"]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report in words: text, then a table, then notes on the table."""
+
+    key: str
+    title: str
+    text: Sequence[str] = ()
+    columns: Sequence[Column] = ()
+    rows: Sequence[Sequence[str]] = ()
+    notes: Sequence[str] = ()
+
+
+def render(report: Report, format: str) -> str:
+    """Return the report as a text in one of `FORMATS`.
+
+    JSON has null where there is no number. CSV has the rows of the ranking or, while there is none,
+    of the search's leaderboard. HTML is one file that needs no other.
+
+    Raises:
+        BadInputError: no such format.
+    """
+    renderers = {"json": _json, "csv": _csv, "markdown": _markdown, "html": _html}
+    if format not in renderers:
+        raise BadInputError(f"--format {format}: unknown. {did_you_mean(format, FORMATS)}")
+    return renderers[format](report)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the report for people."""
+    for section in sections(report):
+        mark, style = ("! ", "yellow") if section.key == "warnings" else ("", "")
+        console.print(Text(printable(section.title), style="bold"))
+        for line in section.text:
+            console.print(Text(mark + printable(line), style=style))
+        if section.rows:
+            _print_rows(section, console)
+        for line in section.notes:
+            console.print(Text(printable(line), style="dim"))
+        console.print()
+
+
+def sections(report: Report) -> list[Section]:
+    """Return the report in words and tables, in the order in which they are read."""
+    parts = [_summary(report)]
+    if report.warnings:
+        parts.append(Section("warnings", "Warnings", report.warnings))
+    if not report.ranking.empty:
+        parts += [_ranking_section(report), _configurations(report, report.ranking)]
+    if not report.leaderboard.empty:
+        parts.append(_leaderboard_section(report))
+    if report.ranking.empty and not report.leaderboard.empty:
+        parts.append(_configurations(report, report.leaderboard))
+    if report.endings:
+        parts.append(_endings_section(report))
+    return parts
+
+
+def _summary(report: Report) -> Section:
+    run, space = report.run, report.run["space"]
+    started = datetime.fromisoformat(run["started_at"])
+    took = f", {duration(run['wall_seconds'])} at work" if run["wall_seconds"] else ""
+    lines = [
+        f"space {space['name']}, data set {space['dataset']}, seed {run['seed']}; "
+        f"begun {started:%Y-%m-%d %H:%M} UTC{took}"
+    ]
+    if run["only"]:
+        n_given = len(run["only"])
+        given = (
+            "1 given configuration is trained"
+            if n_given == 1
+            else f"{n_given} given configurations are compared"
+        )
+        lines.append(f"No search: {given}.")
+    else:
+        lines.append(
+            f"Search: {sum(report.counts['search'].values())} of {report.budget.trials} "
+            f"configurations tried{_in_words(report, 'search')}."
+        )
+    n_replicas = sum(report.counts["replica"].values())
+    trainings = (
+        "1 training on a fresh seed"
+        if n_replicas == 1
+        else f"{n_replicas} trainings on fresh seeds"
+    )
+    lines += [
+        f"Replicas: {trainings}{_in_words(report, 'replica')}.",
+        f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
+        f"training; {report.updates:,} spent in all.",
+    ]
+    return Section("summary", f"{run['name']}: {run['state']}", lines)
+
+
+def _ranking_section(report: Report) -> Section:
+    decimals = _decimals(report.ranking["test_ll"])
+    rows = [
+        [
+            _number(row["rank"], 0),
+            _marked(report, row["config_id"]),
+            _with_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
+            ", ".join(str(report.ranks[other]) for other in row["tied_with"]),
+            f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
+            *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
+        ]
+        for row in _rows(report.ranking)
+    ]
+    notes = [*_reference_lines(report.references), *_lead(report, decimals), *_legend(report)]
+    return Section(
+        "ranking",
+        "Ranking by test log-likelihood (Parzen window, nats)",
+        (),
+        _columns("rank", "config", "test LL", "ties", "seeds", "coverage", "recall", "NN ratio"),
+        rows,
+        notes,
+    )
+
+
+def _reference_lines(references: pd.DataFrame) -> list[str]:
+    return [
+        f"For comparison, {row['name']} as samples: {row['test_ll']:.1f}, coverage "
+        f"{_number(row['coverage'], 2)}, recall {_number(row['recall'], 2)}, NN ratio "
+        f"{_number(row['nn_ratio'], 2)}."
+        for row in _rows(references)
+    ]
+
+
+def _lead(report: Report, decimals: int) -> list[str]:
+    """Say by how much the winner beats the paper's configuration, if it does."""
+    lead = report.winner_minus_paper
+    if lead is None:
+        return []
+    told = _with_interval(lead.mean, lead.low, lead.high, decimals, " nats")
+    winner = report.ranking.iloc[0]
+    if report.paper_config_id in list(winner["tied_with"]):
+        return [f"The winner's lead over the paper's configuration, {told}, may be chance."]
+    return [f"The winner beats the paper's configuration by {told}."]
+
+
+def _legend(report: Report) -> list[str]:
+    lines = [
+        "[low, high] is a 95 % interval over training seeds and test examples; ties are the ranks "
+        "that can't be told from this one (Holm, 5 %)."
+    ]
+    if report.paper_config_id in set(report.ranking["config_id"]):
+        lines.append("* the paper's configuration")
+    return lines
+
+
+def _configurations(report: Report, shown: pd.DataFrame) -> Section:
+    """Tell the configurations of rows of the ranking or of the leaderboard."""
+    configs = {row["config_id"]: _what_differs(report.paper, row) for row in _rows(shown)}
+    return Section(
+        "configurations",
+        "Configurations: what differs from the paper's",
+        (),
+        _columns("config", "parameters"),
+        [[_marked(report, config_id), told] for config_id, told in configs.items()],
+    )
+
+
+def _leaderboard_section(report: Report) -> Section:
+    decimals = _decimals(report.leaderboard["valid_ll"])
+    rows = [
+        [
+            row["trial_id"],
+            _marked(report, row["config_id"]),
+            _status(report, row["status"]),
+            f"{row['updates']:,}",
+            _number(row["valid_ll"], decimals),
+            *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
+        ]
+        for row in _rows(report.leaderboard)
+    ]
+    measures = ("updates", "valid LL", "coverage", "recall", "NN ratio")
+    return Section(
+        "leaderboard",
+        "The search's best by validation log-likelihood (nats)",
+        (),
+        _columns("trial", "config", "status", *measures),
+        rows,
+        [
+            "This order is the search's own, from one training each, some cut short: the first of "
+            "it is partly the luckiest. The ranking is made from replicas."
+        ],
+    )
+
+
+def _endings_section(report: Report) -> Section:
+    n_more = len(report.endings) - _N_ENDINGS
+    return Section(
+        "endings",
+        "Why trials ended",
+        (),
+        _columns("trial", "status", "reason"),
+        report.endings[:_N_ENDINGS],
+        [f"and {n_more} more in trials.parquet"] if n_more > 0 else [],
+    )
+
+
+def _columns(*names: str) -> list[Column]:
+    return [(name, "right" if name in _NUMBERS else "left") for name in names]
+
+
+def _what_differs(paper: TrialConfig, row: Mapping[str, Any]) -> str:
+    """Return the parameters, of those that apply, whose value isn't the paper's."""
+    theirs = TrialConfig.from_dict(config_values(row))
+    told = [
+        f"{name}={short(getattr(theirs, name))}"
+        for name in theirs.rules()
+        if theirs.applies(name) and getattr(theirs, name) != getattr(paper, name)
+    ]
+    return " ".join(told) or "nothing"
+
+
+def _marked(report: Report, config_id: str) -> str:
+    return f"{config_id}*" if config_id == report.paper_config_id else config_id
+
+
+def _in_words(report: Report, phase: str) -> str:
+    counts = report.counts[phase]
+    told = ", ".join(f"{n} {_status(report, status)}" for status, n in counts.items() if n)
+    return f": {told}" if told else ""
+
+
+def _status(report: Report, status: str) -> str:
+    """Return a trial's status; in a run that has stopped, none is running any more."""
+    return "interrupted" if status == "running" and not report.goes_on else status
+
+
+def _with_interval(mean: float, low: float, high: float, decimals: int, unit: str = "") -> str:
+    told = f"{_number(mean, decimals)}{unit}"
+    if math.isnan(low):
+        return told
+    return f"{told} [{_number(low, decimals)}, {_number(high, decimals)}]"
+
+
+def _decimals(scores: pd.Series[float]) -> int:
+    """Return how many decimals scores are told with; thousands of nats have none in the paper."""
+    largest = scores.abs().max()
+    return 0 if largest >= 1000 else 1 if largest >= 10 else 2
+
+
+def _number(value: float, decimals: int) -> str:
+    """Return a number in nine places or fewer, a dash where there is none."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.{decimals}f}" if abs(value) < _HUGE else f"{value:.2e}"
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _print_rows(section: Section, console: Console) -> None:
+    """Print a section's rows as a table or, where it would be cut off, each row as a paragraph."""
+    names = [name for name, _ in section.columns]
+    rows = [[printable(cell) for cell in row] for row in section.rows]
+    widths = _widths([names, *rows], console.width)
+    if widths is None:
+        for row in rows:
+            pairs = (f"{name} {cell or '-'}" for name, cell in zip(names, row, strict=True))
+            console.print(Text(", ".join(pairs)))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for (name, justify), width in zip(section.columns, widths, strict=True):
+        table.add_column(Text(name), justify=justify, max_width=width, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _widths(lines: Sequence[Sequence[str]], available: int) -> list[int] | None:
+    """Return the widths of columns in a table of at most `available` places; None if it can't be.
+
+    Texts give way and are wrapped between words; figures, ids and intervals stay whole. Rich's own
+    way to shrink a table minds no least widths, and cuts off what is too wide in the end.
+    """
+    names, *_ = lines
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    if sum(widths) + _GAP * (len(widths) - 1) <= available:
+        return widths
+    least = [_least_width(name, column) for name, column in zip(names, columns, strict=True)]
+    # Rich pads the last column too, by one place, if it is narrower than its content.
+    room = available - _GAP * (len(widths) - 1) - 1
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        slack = [width - fewest for width, fewest in zip(widths, least, strict=True)]
+        widths[slack.index(max(slack))] -= 1
+    return widths
+
+
+def _least_width(name: str, cells: Sequence[str]) -> int:
+    if name in _WHOLE:
+        return max(map(cell_len, cells))
+    longest_word = max(cell_len(word) for cell in cells for word in cell.split())
+    # A path in a reason may be longer than any line.
+    return min(longest_word, _LEAST_PROSE) if name in _PROSE else longest_word
+
+
+def _json(report: Report) -> str:
+    lead = report.winner_minus_paper
+    content = {
+        "run": report.run,
+        "budget": report.budget.to_dict(),
+        "counts": report.counts,
+        "updates": report.updates,
+        "ranking": _records(report.ranking),
+        "winner_minus_paper": None if lead is None else vars(lead),
+        "references": _rows(report.references),
+        "leaderboard": _records(report.leaderboard),
+        "warnings": list(report.warnings),
+    }
+    return json.dumps(_plain(content), indent=2, allow_nan=False)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows with whole numbers whole and widths as lists, as before pandas."""
+    return [
+        row
+        | {f"config.{name}": value for name, value in config_values(row).items()}
+        | ({"rank": _whole(row["rank"])} if "rank" in row else {})
+        for row in _rows(frame)
+    ]
+
+
+def _whole(value: float) -> int | None:
+    return None if math.isnan(value) else int(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value for JSON: no NumPy types, null for whatever is not a finite number."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
+
+
+def _csv(report: Report) -> str:
+    shown = report.leaderboard if report.ranking.empty else report.ranking
+    flat = [
+        {
+            name: " ".join(map(str, value)) if isinstance(value, list | np.ndarray) else value
+            for name, value in row.items()
+        }
+        for row in _records(shown)
+    ]
+    return pd.DataFrame(flat, columns=shown.columns, dtype=object).to_csv(index=False)
+
+
+def _markdown(report: Report) -> str:
+    blocks = []
+    for i, section in enumerate(sections(report)):
+        blocks.append(f"{'#' if i == 0 else '##'} {_escaped(section.title)}")
+        if section.text:
+            blocks.append("\n".join(f"- {_escaped(line)}" for line in section.text))
+        if section.rows:
+            names = [name for name, _ in section.columns]
+            rules = ["---:" if justify == "right" else ":---" for _, justify in section.columns]
+            rows = [[_escaped(cell) for cell in row] for row in section.rows]
+            blocks.append("\n".join(f"| {' | '.join(row)} |" for row in (names, rules, *rows)))
+        blocks += [_escaped(line) for line in section.notes]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Return text as Markdown that shows it as it is, in a table too."""
+    for mark in "\\`*|":
+        text = text.replace(mark, f"\\{mark}")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
+    return " ".join(text.split())
+
+
+def _html(report: Report) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gansearch"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html").render(
+        run=report.run,
+        sections=sections(report),
+        pictures=list(_pictures(report)),
+        prose=_PROSE,
+        made=json.dumps(_plain(report.run), indent=2),
+    )
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture in the HTML report, below the section with that key."""
+
+    section: str
+    png: bytes
+    alt: str
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+def _pictures(report: Report) -> Iterator[_Picture]:
+    trials, history = report.folder.trials(), report.folder.history()
+    if report.ranking["test_ll"].notna().any():
+        yield _Picture(
+            "ranking",
+            figures.ranking_figure(report.ranking, report.references),
+            "Test log-likelihood of each ranked configuration; the table has the numbers.",
+            "Dots are means over seeds, bars 95 % intervals; lines show what real data scores.",
+        )
+        yield from _pictures_of_winner(report, trials)
+    scored = history[np.isfinite(history["valid_ll"])]
+    for phase, what, section, shown in (
+        ("replica", "the replicas", "ranking", report.ranking),
+        ("search", "the search's trials", "leaderboard", report.leaderboard),
+    ):
+        curves = scored[scored["phase"] == phase]
+        if not curves.empty:
+            yield _Picture(
+                "summary" if shown.empty else section,
+                figures.learning_curves(curves, trials),
+                f"Learning curves of {what}.",
+                f"Validation log-likelihood of {what} over their training.",
+            )
+
+
+def _pictures_of_winner(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]:
+    """Yield the pictures that the run has left of its winner."""
+    done = trials[
+        (trials["phase"] == "replica")
+        & (trials["status"] == "completed")
+        & (trials["config_id"] == report.ranking["config_id"].iloc[0])
+    ]
+    paths = [(report.folder.path / "samples.png", "Samples of the winner, not picked.")]
+    if not done.empty:
+        strip = report.folder.model_dir(done["trial_id"].iloc[0]) / "strip.png"
+        paths.append((strip, "Samples of the winner over its training, from the same noise."))
+    for path, caption in paths:
+        if path.exists():
+            yield _Picture("ranking", path.read_bytes(), caption, caption)

@@ -1,0 +1,162 @@
+"""Folders of runs as the driver writes them, without a training, for tests of what reads them."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+
+from gansearch.config import TrialConfig
+from gansearch.ranking import rank
+from gansearch.results import RunFolder
+
+PAPER = TrialConfig(generator_widths=(128, 128), discriminator_widths=(64, 64))
+
+WINNER = TrialConfig(
+    k=2,
+    generator_lr=0.05,
+    discriminator_activation="leaky_relu",
+    generator_widths=(256, 256),
+    discriminator_widths=(64, 64),
+)
+
+SECOND = TrialConfig(
+    noise_dim=32, generator_lr=0.31, generator_widths=(128, 128), discriminator_widths=(64, 64)
+)
+
+
+def run_info(**changes):
+    info = {
+        "name": "digits-1",
+        "space": {
+            "name": "digits",
+            "dataset": "digits",
+            "budget": {"trials": 6, "max_updates": 8000, "reports": 4, "top": 2, "replicas": 4},
+            "search": {"k": {"int": [1, 3]}},
+            "fixed": {},
+            "presets": {
+                "paper": {"generator_widths": [128, 128], "discriminator_widths": [64, 64]}
+            },
+            "start_from": ["paper"],
+        },
+        "seed": 0,
+        "only": None,
+        "paper_config_id": PAPER.config_id,
+        "command": "gansearch run --space digits",
+        "versions": {"gansearch": "0.1.0"},
+        "git_commit": None,
+        "machine": "here",
+        "started_at": "2026-11-24T06:00:00+00:00",
+        "state": "finished",
+        "wall_seconds": 181.0,
+    }
+    return info | changes
+
+
+def trial(trial_id, config, status="completed", phase="search", valid_ll=5.0, **values):
+    return {
+        "trial_id": trial_id,
+        "number": int(re.sub(r"\D", "", trial_id) or 0),
+        "phase": phase,
+        "config_id": config.config_id,
+        "seed": 1,
+        "status": status,
+        "reason": "",
+        "updates": 8000,
+        "d_updates": 4000,
+        "g_updates": 4000,
+        "seconds": 9.0,
+        "device": "cpu",
+        "valid_ll": valid_ll,
+        "sigma": 0.1,
+        "sigma_at_edge": False,
+        "coverage": 0.7,
+        "recall": 0.6,
+        "nn_ratio": 0.9,
+        **{f"config.{name}": value for name, value in config.to_dict().items()},
+        **values,
+    }
+
+
+def searched():
+    """A search of six trials: what each ended as."""
+    collapsed = "coverage .02 at three reports in a row"
+    return [
+        trial("t00000", PAPER, valid_ll=3.1),
+        trial("t00001", WINNER, valid_ll=9.2),
+        trial("t00002", SECOND, valid_ll=8.8),
+        trial("t00003", TrialConfig(k=3), "pruned", valid_ll=1.5, updates=2000),
+        trial("t00004", TrialConfig(k=4), "collapsed", valid_ll=12.0, reason=collapsed),
+        trial("t00005", TrialConfig(k=5), "diverged", valid_ll=math.nan, reason="loss is NaN"),
+    ]
+
+
+def replicas(config, n=4):
+    return [
+        trial(f"r-{config.config_id}-{i}", config, phase="replica", updates=8000) for i in range(n)
+    ]
+
+
+def log_likelihoods(rows, means, n=300):
+    """Per-example test log-likelihoods of the completed replicas, about their configuration's."""
+    examples = np.random.default_rng(0).normal(0, 4, n)
+    found = {}
+    for i, row in enumerate(rows):
+        if row["status"] == "completed":
+            noise = np.random.default_rng(i).normal(0, 1, n)
+            shift = means[row["config_id"]] + 0.3 * (i % 4) - examples.mean() - noise.mean()
+            found[row["trial_id"]] = examples + noise + shift
+    return found
+
+
+def references(test_ll=29.12):
+    return pd.DataFrame(
+        [
+            {
+                "name": "training images",
+                "test_ll": test_ll,
+                "test_ll_se": 0.6,
+                "valid_ll": 29.0,
+                "sigma": 0.11,
+                "coverage": 0.97,
+                "recall": 0.95,
+                "nn_ratio": 1.0,
+            }
+        ]
+    )
+
+
+def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None, **info):
+    """Write a run's folder as the driver would."""
+    folder = RunFolder.create(tmp_path, info.get("name", "digits-1"))
+    folder.write_run(run_info(**info))
+    if search or replicated:
+        folder.write_trials([*search, *replicated])
+    if means:
+        test_lls = log_likelihoods(replicated, means)
+        for trial_id, lls in test_lls.items():
+            folder.write_test_ll(trial_id, lls)
+        folder.write_ranking(rank(folder.trials(), test_lls, paper_config_id=PAPER.config_id))
+    if reference_ll is not None:
+        folder.write_references(references(reference_ll))
+    return folder
+
+
+MEANS = {WINNER.config_id: 24.0, SECOND.config_id: 23.9, PAPER.config_id: 18.5}
+
+
+def finished_run(tmp_path):
+    """A run of three configurations with four replicas each, one of them diverged."""
+    replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
+    replicated[1].update(status="diverged", reason="D's loss is NaN")
+    return write_run(tmp_path, searched(), replicated, MEANS, reference_ll=29.12)
+
+
+def searching_run(tmp_path):
+    """A search that is going on: one trial completed, two running."""
+    rows = [
+        trial("t00000", PAPER, valid_ll=3.1),
+        trial("t00001", WINNER, "running", valid_ll=9.2, updates=4000),
+        trial("t00002", SECOND, "running", valid_ll=math.nan, updates=0),
+    ]
+    return write_run(tmp_path, rows, state="searching", wall_seconds=0.0)
