@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Literal
 
 import jinja2
@@ -145,7 +146,7 @@ def _ranking_section(report: Report) -> Section:
             _number(row["rank"], 0),
             _marked(report, row["config_id"]),
             _with_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
-            ", ".join(str(report.ranks[other]) for other in row["tied_with"]),
+            _ranges(sorted(report.ranks[other] for other in row["tied_with"])),
             f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
             *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
         ]
@@ -281,17 +282,28 @@ def _with_interval(mean: float, low: float, high: float, decimals: int, unit: st
     return f"{told} [{_number(low, decimals)}, {_number(high, decimals)}]"
 
 
+def _ranges(ranks: Sequence[int]) -> str:
+    """Return ascending ranks as `1, 2, 5-9`: in a large study most are tied with most."""
+    runs = [
+        [rank for _, rank in run]
+        for _, run in groupby(enumerate(ranks), key=lambda pair: pair[1] - pair[0])
+    ]
+    return ", ".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
+
+
 def _decimals(scores: pd.Series[float]) -> int:
-    """Return how many decimals scores are told with; thousands of nats have none in the paper."""
-    largest = scores.abs().max()
-    return 0 if largest >= 1000 else 1 if largest >= 10 else 2
+    return 1 if scores.abs().max() >= 10 else 2
 
 
 def _number(value: float, decimals: int) -> str:
-    """Return a number in nine places or fewer, a dash where there is none."""
+    """Return a number in at most nine places, thousands without decimals; a dash for none."""
     if math.isnan(value):
         return "-"
-    return f"{value:.{decimals}f}" if abs(value) < _HUGE else f"{value:.2e}"
+    if abs(value) >= _HUGE:
+        return f"{value:.2e}"
+    return f"{value:.{decimals if abs(value) < 1000 else 0}f}"
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -56,12 +56,31 @@ def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
     ]
 
 
+def test_one_seed_is_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        "3b632cbb, 4f610017: one seed only, so no interval can be given and no difference be told "
+        "from chance. Give it more --replicas."
+    ]
+
+
 def test_a_sigma_at_the_edge_of_its_grid_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     rows[2]["sigma_at_edge"] = True
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
         "r-3b632cbb-2: the best sigma is at the edge of its grid, so the score is broken."
     ]
+
+
+@pytest.mark.parametrize(
+    ("n", "told"), [(1, "1 replica 1 collapsed"), (4, "4 replicas 4 collapsed")]
+)
+def test_a_configuration_whose_replicas_all_failed_is_warned_of(tmp_path, n, told):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config, n)]
+    for row in rows[:n]:
+        row.update(status="collapsed", reason="coverage .01")
+    found = warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
+    assert f"3b632cbb: of {told}. It has no score." in found
 
 
 def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
