@@ -6,7 +6,9 @@ not wait for Ray and torch.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import re
 import sys
@@ -46,7 +48,37 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic at run
             self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m, 45s or seconds.", param, ctx)
         if not seconds > 0:
             self.fail(f"{value!r}: a time budget must be longer than nothing.", param, ctx)
+        if math.isinf(seconds):
+            self.fail(f"{value!r}: leave the flag out for a run without a limit.", param, ctx)
         return seconds
+
+
+class BudgetNumber(click.ParamType):  # type: ignore[type-arg]  # as Duration
+    """A number of the budget, held to the rule of the entry that its flag is named after."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the whole number."""
+        from gansearch.config import Budget
+
+        assert param is not None and param.name is not None
+        rule = Budget.rules()[param.name]
+        try:
+            return int(rule.parse(int(value)))
+        except ValueError:
+            self.fail(f"found {value}. It must be {rule.describe()}.", param, ctx)
+
+
+class Share(click.FloatRange):
+    """A finite number in a range; FloatRange alone lets nan and inf pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 _RESULTS = click.option(
@@ -88,8 +120,10 @@ def cli() -> None:
     show_default=True,
     help="A built-in space (`gansearch spaces` lists them) or the path of a space file.",
 )
-@click.option("--trials", type=int, help="Configurations to try.")
-@click.option("--max-updates", type=int, help="Parameter updates (of D and G) of a full training.")
+@click.option("--trials", type=BudgetNumber(), help="Configurations to try.")
+@click.option(
+    "--max-updates", type=BudgetNumber(), help="Parameter updates (of D and G) of a full training."
+)
 @_TIME_BUDGET
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides all.")
 @click.option("--name", help="Name of the run's folder.  [default: the space's and the time]")
@@ -98,12 +132,12 @@ def cli() -> None:
 @_ADDRESS
 @click.option(
     "--gpus-per-trial",
-    type=click.FloatRange(0),
+    type=Share(0),
     help="Fraction of a GPU for each trial.  [default: 0.25 where there is one, else 0]",
 )
 @click.option(
     "--cpus-per-trial",
-    type=click.FloatRange(0, min_open=True),
+    type=Share(0, min_open=True),
     default=1.0,
     show_default=True,
     help="Cores that a trial holds; it computes with one thread.",
@@ -115,8 +149,12 @@ def cli() -> None:
     show_default=True,
     help="Optuna sampler that proposes: tpe, random, qmc or gp.",
 )
-@click.option("--top", type=int, help="How many of the best are trained again on fresh seeds.")
-@click.option("--replicas", type=int, help="Fresh seeds for each of these and the paper's.")
+@click.option(
+    "--top", type=BudgetNumber(), help="How many of the best are trained again on fresh seeds."
+)
+@click.option(
+    "--replicas", type=BudgetNumber(), help="Fresh seeds for each of these and the paper's."
+)
 @click.option(
     "--only",
     multiple=True,
@@ -192,7 +230,7 @@ def run(
 @cli.command()
 @click.argument("run", metavar="RUN")
 @_RESULTS
-@click.option("--trials", type=click.IntRange(1), help="Raise the number of trials to this.")
+@click.option("--trials", type=BudgetNumber(), help="Raise the number of trials to this.")
 @_TIME_BUDGET
 @_ADDRESS
 @_QUIET
@@ -244,8 +282,9 @@ def report(run: str, results: Path, format_: str, out: Path | None, top: int | N
     elif out is None:
         print_report(built, Console())
     else:
-        with out.open("w", encoding="utf-8") as file:
-            print_report(built, Console(file=file, width=100))
+        text = io.StringIO()
+        print_report(built, Console(file=text, width=100))
+        _write(text.getvalue(), out)
 
 
 @cli.command()
@@ -374,10 +413,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         code = _EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone; nothing is wrong on our side.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OSError as error:  # such as a full disk
+        click.echo(f"Error: {error}", err=True)
+        code = 1
     except Exception as error:
         if os.environ.get("GANSEARCH_TRACEBACK"):
             raise

@@ -1,0 +1,788 @@
+"""The command line: what it answers to bad input, and that the documentation names what exists."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+import gansearch
+from gansearch.cli import cli, main
+from gansearch.config import TrialConfig
+from gansearch.data import load_dataset
+from gansearch.models import Generator
+from gansearch.space import builtin_spaces, load_space
+from gansearch.weights import save_generator
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = TrialConfig(noise_dim=2, generator_widths=(4,), discriminator_widths=(4,))
+
+Outcome = tuple[int, str, str]
+Call = Callable[..., Outcome]
+Refused = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with no data, and start no search whatever is let through."""
+
+    def started(*_args: object) -> None:
+        raise AssertionError("a search was started")
+
+    torch.set_num_threads(1)
+    monkeypatch.setattr("gansearch.driver._execute", started)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GANSEARCH_DATA", raising=False)
+    monkeypatch.delenv("GANSEARCH_TRACEBACK", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a function that runs a command line here and returns its exit code and texts."""
+
+    def run(*args: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["gansearch", *map(str, args)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        out, err = capsys.readouterr()
+        code = exited.value.code or 0
+        assert isinstance(code, int)
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(call: Call) -> Refused:
+    """Return a function that runs bad input and returns the one message that answers it."""
+
+    def run(*args: object) -> str:
+        code, out, err = call(*args)
+        assert code == 2, err
+        assert out == ""
+        assert "Traceback" not in err
+        assert err.count("Error: ") == 1
+        return err.partition("Error: ")[2].strip()
+
+    return run
+
+
+@pytest.fixture
+def stopped_run(scratch: Path) -> str:
+    """Return the name of a run whose one trial left a generator."""
+    folder = scratch / "results" / "digits-1"
+    folder.mkdir(parents=True)
+    space = load_space("digits")
+    info = {
+        "name": folder.name,
+        "space": space.to_dict(),
+        "seed": 0,
+        "only": None,
+        "paper_config_id": space.preset("paper").config_id,
+        "settings": {},
+        "command": "gansearch run",
+        "versions": {"gansearch": gansearch.__version__},
+        "git_commit": None,
+        "machine": "here",
+        "started_at": "2026-11-24T06:00:00+00:00",
+        "state": "interrupted",
+        "wall_seconds": 1.0,
+    }
+    (folder / "run.json").write_text(json.dumps(info))
+    generator = Generator(TINY, 64)
+    save_generator(folder / "models" / "t00000", generator, TINY, dataset="digits", seed=3)
+    return folder.name
+
+
+def as_process(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "gansearch", *args]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command, env=env, text=True, timeout=60, check=False, **options)
+
+
+# Names that don't exist
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(refused: Refused) -> None:
+    assert refused("rnu") == "No such command 'rnu'. Did you mean 'run'?"
+
+
+def test_an_unknown_flag_is_answered_with_the_nearest(refused: Refused) -> None:
+    assert refused("run", "--trails", "3") == "No such option '--trails'. Did you mean '--trials'?"
+
+
+@pytest.mark.parametrize("command", [["run", "--space"], ["spaces"]])
+def test_an_unknown_space_is_answered_with_the_nearest(
+    refused: Refused, command: list[str]
+) -> None:
+    assert refused(*command, "digts") == (
+        "--space digts: no built-in space is called so. Did you mean digits? "
+        "The path of a file has a slash or ends in .yaml."
+    )
+
+
+def test_a_space_called_nothing_is_answered_with_all_of_them(refused: Refused) -> None:
+    assert "Known: digits, grid, mnist, ring." in refused("run", "--space", "")
+
+
+def test_an_unknown_data_set_is_answered_with_the_nearest(refused: Refused) -> None:
+    message = refused("evaluate", "samples.npy", "--dataset", "digts")
+    assert message == "data set 'digts': unknown. Did you mean digits?"
+
+
+def test_an_unknown_sampler_is_answered_with_the_nearest(refused: Refused) -> None:
+    assert refused("run", "--sampler", "tpee") == (
+        "--sampler tpee: no such sampler. Did you mean tpe?"
+    )
+
+
+def test_an_unknown_format_is_answered_with_all_of_them(refused: Refused) -> None:
+    message = refused("report", "digits-1", "--format", "jsn")
+    assert "'jsn' is not one of 'table', 'json', 'csv', 'markdown', 'html'." in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "generater_lr=1",
+            "--set generater_lr=1: generater_lr: unknown parameter. Did you mean generator_lr?",
+        ),
+        ("k", "--set k: it must be key=value, such as --set k=3."),
+        ("", "--set : it must be key=value, such as --set k=3."),
+        ("k=0", "--set k=0: k: found 0. It must be a whole number in [1, 100]."),
+        (
+            "generator_lr=nan",
+            "--set generator_lr=nan: generator_lr: found 'nan'. It must be a number in (0, 100].",
+        ),
+        ("budget.trails=1", "--set budget.trails=1: budget.trails: unknown. Did you mean trials?"),
+        (
+            "k={int: [5, 1]}",
+            "--set k={int: [5, 1]}: k: low=5 and high=1. low must be below high. Swap or widen "
+            "them; one value alone stands under fixed: {k: 5}.",
+        ),
+    ],
+)
+def test_a_mistyped_setting_is_answered_with_the_rule(
+    refused: Refused, setting: str, message: str
+) -> None:
+    assert refused("run", "--set", setting) == message
+
+
+# Numbers that can't be
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--trials", "0", "found 0. It must be a whole number in [1, 10000000]."),
+        ("--trials", "1000000000", "found 1000000000. It must be a whole number in [1, 10000000]."),
+        ("--trials", "ten", "found ten. It must be a whole number in [1, 10000000]."),
+        ("--max-updates", "0", "found 0. It must be a whole number in [1, 1000000000000]."),
+        ("--replicas", "-1", "found -1. It must be a whole number in [0, 10000]."),
+        ("--top", "-1", "found -1. It must be a whole number in [0, 10000]."),
+        ("--gpus-per-trial", "-1", "-1.0 is not in the range x>=0."),
+        ("--gpus-per-trial", "nan", "nan is not a finite number."),
+        ("--cpus-per-trial", "0", "0.0 is not in the range x>0."),
+        ("--cpus-per-trial", "inf", "inf is not a finite number."),
+        ("--max-concurrent", "0", "0 is not in the range x>=1."),
+        ("--seed", "-1", "-1 is not in the range x>=0."),
+        ("--time-budget", "0", "'0': a time budget must be longer than nothing."),
+        ("--time-budget", "0h", "'0h': a time budget must be longer than nothing."),
+        ("--time-budget", "-1", "'-1' is not a time. Write 2h, 90m, 1h30m, 45s or seconds."),
+        ("--time-budget", "2x", "'2x' is not a time. Write 2h, 90m, 1h30m, 45s or seconds."),
+        ("--time-budget", "", "'' is not a time. Write 2h, 90m, 1h30m, 45s or seconds."),
+    ],
+)
+def test_an_impossible_number_is_answered_with_its_flag_and_rule(
+    refused: Refused, flag: str, value: str, message: str
+) -> None:
+    assert refused("run", flag, value) == f"Invalid value for '{flag}': {message}"
+
+
+def test_a_time_beyond_all_bounds_is_no_time_budget(refused: Refused) -> None:
+    message = refused("run", "--time-budget", "9" * 400)
+    assert message.endswith("leave the flag out for a run without a limit.")
+
+
+@pytest.mark.parametrize(
+    ("flag", "command"), [("--trials", "resume"), ("--top", "report"), ("--n", "sample")]
+)
+def test_nothing_can_be_asked_of_a_run_no_times(refused: Refused, flag: str, command: str) -> None:
+    assert f"Invalid value for '{flag}'" in refused(command, "digits-1", flag, "0")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2h", 7200.0),
+        ("90m", 5400.0),
+        ("1h30m", 5400.0),
+        ("45s", 45.0),
+        ("45", 45.0),
+        ("1.5D", 129600.0),
+    ],
+)
+def test_a_time_budget_is_read_as_people_write_it(text: str, seconds: float) -> None:
+    option = next(p for p in cli.commands["run"].params if p.name == "time_budget")
+    assert option.type.convert(text, option, None) == seconds
+
+
+def test_a_seed_may_have_any_size(call: Call) -> None:
+    code, out, _ = call("run", "--dry-run", "--seed", str(10**30))
+    assert code == 0
+    assert out.count("proposal") == 5
+
+
+# Space and configuration files
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "generator_lr: {float: [0.3, 0.003]}",
+            "bad.yaml:3: generator_lr: low=0.3 and high=0.003. low must be below high. Swap or "
+            "widen them; one value alone stands under fixed: {generator_lr: 0.3}.",
+        ),
+        (
+            "generator_lr: {float: [0.0, 0.3], log: true}",
+            "bad.yaml:3: generator_lr: low=0.0 with log: true. A log scale needs low > 0. "
+            "Use low: 1e-5, or drop log.",
+        ),
+        ("k: {int: [1, 500]}", "bad.yaml:3: k: found 500. It must be a whole number in [1, 100]."),
+    ],
+)
+@pytest.mark.parametrize("command", [["run", "--space"], ["spaces"]])
+def test_an_impossible_range_in_a_space_file_is_answered_with_its_line(
+    scratch: Path, refused: Refused, command: list[str], entry: str, message: str
+) -> None:
+    (scratch / "bad.yaml").write_text(f"dataset: digits\nsearch:\n  {entry}\n")
+    assert refused(*command, "bad.yaml") == message
+
+
+def test_a_folder_is_no_space(scratch: Path, refused: Refused) -> None:
+    (scratch / "mine").mkdir()
+    assert refused("run", "--space", "./mine") == "mine: a folder. Name a file in it."
+
+
+def test_an_absent_configuration_is_named(refused: Refused) -> None:
+    assert refused("run", "--only", "nothere.yaml") == (
+        "nothere.yaml: can't be read (No such file or directory). Check the path."
+    )
+
+
+def test_an_unknown_parameter_of_a_configuration_is_answered_with_the_nearest(
+    scratch: Path, refused: Refused
+) -> None:
+    (scratch / "mine.yaml").write_text("k: 2\nnoise_dims: 3\n")
+    assert refused("run", "--only", "mine.yaml") == (
+        "mine.yaml:2: config.noise_dims: unknown parameter. Did you mean noise_dim?"
+    )
+
+
+# Data that is not there
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # refuses at once
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--space", "mnist"], ["evaluate", "samples.npy", "--dataset", "mnist"]]
+)
+def test_without_mnist_and_network_one_is_told_where_the_files_go(
+    scratch: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+    no_network: None,
+    command: list[str],
+) -> None:
+    (scratch / "data").mkdir()
+    monkeypatch.setenv("GANSEARCH_DATA", str(scratch / "data"))
+    started = time.monotonic()
+    message = refused(*command)
+    assert time.monotonic() - started < 20
+    assert message.startswith(f"data set mnist: {scratch}/data/MNIST/raw lacks train-images-idx3-")
+    assert "Put MNIST's files there" in message
+    assert "--data-dir or GANSEARCH_DATA" in message
+    assert message.endswith("`--space digits` needs no download.")
+    assert not (scratch / "results").exists()
+
+
+def test_a_file_in_the_place_of_the_data_folder_is_answered_alike(
+    scratch: Path, refused: Refused, no_network: None
+) -> None:
+    (scratch / "data").write_text("")
+    message = refused("run", "--space", "mnist", "--data-dir", "data")
+    assert message.startswith("data set mnist: data/MNIST/raw lacks ")
+
+
+# Results that can't be written or aren't there
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/tmp/x", "..", "ü", "a b", "x" * 201])
+def test_a_name_that_is_no_plain_name_makes_no_folder(
+    scratch: Path, refused: Refused, name: str
+) -> None:
+    assert refused("run", "--name", name) == (
+        f"{name!r}: can't be a run's name. It must have 1 to 200 letters, digits, dots, dashes or "
+        "underscores, such as mnist-2. Choose another."
+    )
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_name_that_is_taken_is_answered_with_the_two_ways_on(
+    scratch: Path, refused: Refused, stopped_run: str
+) -> None:
+    assert refused("run", "--name", stopped_run) == (
+        f"{scratch}/results/digits-1: exists. A new run needs a folder of its own. "
+        "Choose another --name, or go on with it: gansearch resume digits-1."
+    )
+
+
+def test_results_can_not_lie_in_a_file(scratch: Path, refused: Refused) -> None:
+    (scratch / "taken").write_text("")
+    assert refused("run", "--results", "taken", "--name", "one") == (
+        f"{scratch}/taken/one: can't be made: Not a directory. Results need a folder that can be "
+        "written. Choose another with --results."
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_results_can_not_lie_where_nothing_may_be_written(scratch: Path, refused: Refused) -> None:
+    (scratch / "sealed").mkdir(mode=0o500)
+    message = refused("run", "--results", "sealed", "--name", "one")
+    assert message.startswith(f"{scratch}/sealed/one: can't be made: Permission denied.")
+
+
+@pytest.mark.parametrize("command", ["report", "resume", "sample"])
+def test_where_there_are_no_runs_one_is_told_how_to_start_one(
+    refused: Refused, command: str
+) -> None:
+    assert refused(command, "digits-1") == (
+        "digits-1: no such run. A run is a folder with a run.json. There is no run in results yet: "
+        "start one with gansearch run, or say where it is with --results."
+    )
+
+
+@pytest.mark.parametrize("command", ["report", "resume", "sample"])
+def test_a_mistyped_run_is_answered_with_the_nearest(
+    refused: Refused, stopped_run: str, command: str
+) -> None:
+    assert refused(command, "digit-1") == (
+        "digit-1: no such run. A run is a folder with a run.json. Did you mean digits-1?"
+    )
+
+
+def test_samples_are_written_as_a_picture_or_an_array_only(
+    refused: Refused, stopped_run: str
+) -> None:
+    assert refused("sample", stopped_run, "--trial", "t00000", "--out", "x.gif") == (
+        "--out x.gif: the ending .gif is not known. Samples are written as a .png picture or a "
+        ".npy array."
+    )
+
+
+def test_an_unknown_trial_has_no_samples(scratch: Path, refused: Refused, stopped_run: str) -> None:
+    message = refused("sample", stopped_run, "--trial", "nope")
+    assert message.startswith(
+        f"{scratch}/results/digits-1/models/nope: no trained generator lies here"
+    )
+
+
+def test_a_run_without_a_completed_trial_has_no_samples(refused: Refused, stopped_run: str) -> None:
+    assert "no trial has been completed" in refused("sample", stopped_run)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.npy"])
+def test_samples_can_not_be_written_into_an_absent_folder(
+    refused: Refused, stopped_run: str, name: str
+) -> None:
+    message = refused("sample", stopped_run, "--trial", "t00000", "--out", f"nothere/{name}")
+    assert message == f"--out nothere/{name}: can't be written (No such file or directory)."
+
+
+def test_samples_are_as_many_as_asked_for(scratch: Path, call: Call, stopped_run: str) -> None:
+    code, out, _ = call("sample", stopped_run, "--trial", "t00000", "--n", 5, "--out", "x.npy")
+    assert (code, out) == (0, "x.npy: 5 unpicked samples of t00000\n")
+    assert np.load(scratch / "x.npy").shape == (5, 64)
+
+
+@pytest.mark.parametrize("format_", ["table", "json", "csv", "markdown", "html"])
+def test_a_report_can_not_be_written_into_an_absent_folder(
+    refused: Refused, stopped_run: str, format_: str
+) -> None:
+    message = refused("report", stopped_run, "--format", format_, "--out", "nothere/report")
+    assert message == "--out nothere/report: can't be written (No such file or directory)."
+
+
+def test_a_table_is_written_to_a_file_as_it_is_printed(
+    scratch: Path, call: Call, stopped_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    _, printed, _ = call("report", stopped_run)
+    assert call("report", stopped_run, "--out", "report.txt") == (0, "", "")
+    assert "digits" in printed
+    assert (scratch / "report.txt").read_text() == printed
+
+
+# Samples that can't be scored
+
+
+def saved(path: Path, array: Any) -> str:
+    np.save(path, array, allow_pickle=True)
+    return path.name
+
+
+def uniform(n: int = 100, dim: int = 64) -> np.ndarray:
+    return np.random.default_rng(0).random((n, dim), dtype=np.float32)
+
+
+@pytest.fixture
+def unscorable(scratch: Path, refused: Refused) -> Callable[[Any], str]:
+    """Return a function that evaluates an array and returns the message that refuses it."""
+
+    def evaluate(array: Any) -> str:
+        name = saved(scratch / "samples.npy", array)
+        return refused("evaluate", name, "--dataset", "digits")
+
+    return evaluate
+
+
+def test_absent_samples_are_named(refused: Refused) -> None:
+    assert refused("evaluate", "nothere.npy", "--dataset", "digits") == (
+        "nothere.npy: No such file or directory. It must be a .npy file."
+    )
+
+
+def test_a_folder_holds_no_samples(scratch: Path, refused: Refused) -> None:
+    (scratch / "samples").mkdir()
+    assert refused("evaluate", "samples", "--dataset", "digits") == (
+        "samples: Is a directory. It must be a .npy file."
+    )
+
+
+def test_a_text_file_holds_no_samples(scratch: Path, refused: Refused) -> None:
+    (scratch / "samples.npy").write_text("0.1, 0.2\n")
+    assert refused("evaluate", "samples.npy", "--dataset", "digits") == (
+        "samples.npy: not a .npy file. Save an array with numpy.save: float32 in [0, 1] or uint8 "
+        "for images."
+    )
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_samples_are_refused_and_nothing_in_them_is_run(
+    scratch: Path, unscorable: Callable[[Any], str]
+) -> None:
+    sprung = scratch / "sprung"
+    traps = np.array([Trap(sprung)], dtype=object)
+    assert unscorable(traps).startswith("samples.npy: can't be read: ")
+    assert not sprung.exists()
+    np.load(scratch / "samples.npy", allow_pickle=True)
+    assert sprung.exists(), "the trap was none"
+
+
+def test_samples_with_nan_are_counted(unscorable: Callable[[Any], str]) -> None:
+    samples = uniform()
+    samples[7, 3] = np.nan
+    samples[9, 0] = np.inf
+    assert unscorable(samples) == (
+        "samples.npy: 2 of 100 samples hold NaN or infinite values, sample 7 (from 0) first. "
+        "Leave such samples out."
+    )
+
+
+def test_samples_of_another_shape_are_answered_with_the_right_ones(
+    unscorable: Callable[[Any], str],
+) -> None:
+    assert unscorable(uniform(dim=60)) == (
+        "samples.npy: shape [100, 60]. Samples of digits have [n, 64] or [n, 8, 8] or "
+        "[n, 1, 8, 8] or [n, 8, 8, 1]."
+    )
+
+
+def test_samples_from_minus_one_to_one_are_answered_with_the_conversion(
+    unscorable: Callable[[Any], str],
+) -> None:
+    assert unscorable(2 * uniform() - 1).endswith("If they run from -1 to 1, save (x + 1) / 2.")
+
+
+def test_samples_from_0_to_255_are_answered_with_the_conversion(
+    unscorable: Callable[[Any], str],
+) -> None:
+    assert unscorable(255 * uniform()).endswith(
+        "If they run from 0 to 255, save (x / 255).astype('float32')."
+    )
+
+
+def test_too_few_samples_have_no_score(unscorable: Callable[[Any], str]) -> None:
+    assert unscorable(uniform(n=19)) == (
+        "samples.npy: 19 samples. A score needs 20 at least; the protocol asks for 10,000."
+    )
+
+
+def test_evaluate_prints_the_same_object_for_bytes_and_floats(scratch: Path, call: Call) -> None:
+    digits = load_dataset("digits")
+    stored = digits.train[:500]
+    samples = stored.astype(np.float64) / 16
+    scores = []
+    for name, array in (("bytes.npy", stored), ("floats.npy", samples.astype(np.float32))):
+        saved(scratch / name, array)
+        code, out, err = call("evaluate", name, "--dataset", "digits", "--json")
+        assert (code, err) == (0, "")
+        scores.append(json.loads(out))
+    assert scores[0] == scores[1]
+    found = scores[0]
+    assert list(found) == [
+        *("dataset", "n_samples", "test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
+        "health",
+    ]
+    assert list(found["health"]) == ["coverage", "recall", "nn_ratio", "verdict", "reason"]
+    assert (found["dataset"], found["n_samples"], found["sigma_at_edge"]) == ("digits", 500, False)
+    assert found["health"]["verdict"] == "sound"
+    log_likelihoods = parzen(samples, digits.test / 16, found["sigma"])
+    assert found["test_ll"] == pytest.approx(log_likelihoods.mean(), abs=1e-3)
+    assert found["test_ll_se"] == pytest.approx(log_likelihoods.std(ddof=1) / 300**0.5, rel=1e-3)
+    valid = parzen(samples, digits.valid / 16, found["sigma"]).mean()
+    assert found["valid_ll"] == pytest.approx(valid, abs=1e-3)
+
+
+def parzen(samples: np.ndarray, data: np.ndarray, sigma: float) -> np.ndarray:
+    """Log-likelihood of each example under a Gaussian of width sigma on every sample, `[n]`."""
+    squared = ((data[:, None] - samples[None]) ** 2).sum(axis=-1)
+    dim = data.shape[1]
+    norm = np.log(len(samples)) + dim / 2 * np.log(2 * np.pi * sigma**2)
+    return np.asarray(logsumexp(-squared / (2 * sigma**2), axis=1) - norm)
+
+
+# Commands that only tell
+
+
+def test_spaces_lists_all_that_are_built_in(call: Call) -> None:
+    code, out, _ = call("spaces")
+    assert code == 0
+    listed = {line.split()[0] for line in out.splitlines() if line[1:2].isalpha()}
+    assert {*builtin_spaces()} <= listed
+    assert {"digits", "mnist", "ring", "grid"} <= listed
+
+
+@pytest.mark.parametrize("name", ["digits", "grid", "mnist", "ring"])
+def test_a_space_is_shown_as_a_file_that_means_the_same(
+    scratch: Path, call: Call, name: str
+) -> None:
+    code, out, _ = call("spaces", name)
+    assert code == 0
+    (scratch / f"{name}.yaml").write_text(out)
+    assert load_space(f"./{name}.yaml") == load_space(name)
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(scratch: Path, call: Call) -> None:
+    code, out, err = call("run", "--dry-run", "--trials", 7, "--max-updates", 1234, "--top", 1)
+    assert (code, "Error" in err) == (0, False)
+    assert "digits: 1,197 train, 300 valid, 300 test; examples of 8x8x1" in out
+    assert "7 trials of at most 1,234 updates" in out
+    assert "the best 1 and the paper's, each on 4 fresh seeds" in out
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_dry_run_of_the_paper_alone_searches_nothing(scratch: Path, call: Call) -> None:
+    code, out, _ = call("run", "--only", "paper", "--dry-run")
+    assert code == 0
+    assert "1 given, each on 4 fresh seeds" in out
+    assert "search " not in out
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_version_is_the_packages(call: Call) -> None:
+    assert call("--version") == (0, f"gansearch, version {gansearch.__version__}\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("name", [None, *cli.commands])
+def test_every_command_has_help_on_every_flag(call: Call, name: str | None, flag: str) -> None:
+    code, out, err = call(*([name] if name else []), flag)
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    assert f"gansearch {name or '[OPTIONS] COMMAND'}" in out.splitlines()[0]
+    for option in flags_of(name):
+        assert option in out
+    if name:
+        for param in cli.commands[name].params:
+            assert isinstance(param, click.Argument) or getattr(param, "help", None), param.name
+
+
+def test_the_doctor_examines_this_machine(call: Call) -> None:
+    code, out, err = call("doctor")
+    assert code in (0, 1)
+    assert code == ("problem" in out)
+    assert "python" in out
+    assert "fault of gansearch" not in err
+
+
+# Ends other than done
+
+
+def test_ctrl_c_before_the_search_begins_leaves_no_folder(
+    scratch: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gansearch.driver.load_dataset", interrupted)
+    assert call("run") == (130, "", "\nStopped.\n")
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_fault_of_our_own_is_called_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr("gansearch.driver.load_dataset", broken)
+    code, out, err = call("run")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: KeyError: 'oops'\nThis is a fault of gansearch, not yours.")
+    assert "Set GANSEARCH_TRACEBACK=1" in err
+
+
+def test_a_process_answers_bad_input_with_2_and_one_line(scratch: Path) -> None:
+    done = as_process("spaces", "digts", cwd=scratch)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: --space digts: no built-in space is called so.")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_name_in_no_encoding_is_answered_like_any_other(scratch: Path) -> None:
+    done = as_process("spaces", os.fsdecode(b"caf\xe9.yaml"), cwd=scratch)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: caf\\udce9.yaml: can't be read (No such file or directory). Check the path.\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_no_fault_of_ours(scratch: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = as_process("spaces", stdout=full, cwd=scratch)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: [Errno 28] No space left on device")
+    assert "fault of gansearch" not in done.stderr
+
+
+def test_a_reader_that_has_gone_is_told_nothing(scratch: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = as_process("spaces", "digits", stdout=writing, cwd=scratch)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+# The documentation
+
+_DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_CODE = re.compile(r"^(?: {4}|\t)(.*)$|```\w*\n((?s:.*?))```|`([^`\n]+)`", re.MULTILINE)
+
+
+def flags_of(command: str | None) -> set[str]:
+    params = (cli.commands[command] if command else cli).params
+    flags = {name for p in params if isinstance(p, click.Option) for name in p.opts}
+    return flags | {"-h", "--help"}
+
+
+def code_in(document: Path) -> Iterator[str]:
+    """Yield what a document shows as code: lines of blocks, and spans in sentences."""
+    text = document.read_text().replace("\\\n", " ")
+    for indented, fenced, span in _CODE.findall(text):
+        yield from (indented or fenced or span).splitlines()
+
+
+def command_lines(document: Path) -> Iterator[list[str]]:
+    """Yield the words after `gansearch` of every command line that a document shows."""
+    for code in code_in(document):
+        found = re.match(r"(?:\$ )?(?:\S*/)?gansearch\s+(\S.*)", code.strip().strip("`"))
+        if found:
+            # As a table's cell writes it, a bar is escaped.
+            yield shlex.split(found[1].replace("\\|", "_").replace("...", ""), comments=True)
+
+
+def unknown_in(words: list[str]) -> list[str]:
+    """Return what in a command line does not exist."""
+    command = words[0] if words and not words[0].startswith("-") else None
+    if command and command not in cli.commands:
+        return [command]
+    flags = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    return [flag for flag in flags if flag not in flags_of(command)]
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_flag_in_the_documentation_exists(document: Path) -> None:
+    for words in command_lines(document):
+        assert not unknown_in(words), f"{document.name}: gansearch {shlex.join(words)}"
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: path.name)
+def test_every_flag_that_a_sentence_names_exists(document: Path) -> None:
+    known = set().union(*(flags_of(name) for name in [None, *cli.commands]))
+    for code in code_in(document):
+        if flag := re.match(r"--[a-z-]+", code):
+            assert flag[0] in known, f"{document.name}: {code}"
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {words[0] for words in command_lines(ROOT / "README.md") if words}
+    assert set(cli.commands) <= shown
+
+
+@pytest.mark.parametrize(
+    ("line", "unknown"),
+    [
+        ("run --space digits --trials 3", []),
+        ("rum --space digits", ["rum"]),
+        ("run --spaces digits --set=k=1", ["--spaces"]),
+        ("report RUN --trials 3", ["--trials"]),
+        ("--help", []),
+    ],
+)
+def test_a_wrong_flag_in_the_documentation_would_be_found(line: str, unknown: list[str]) -> None:
+    assert unknown_in(shlex.split(line)) == unknown
+
+
+def test_code_is_found_in_blocks_and_sentences(tmp_path: Path) -> None:
+    document = tmp_path / "x.md"
+    document.write_text(
+        "Type `gansearch run --dry-run`, or\n\n    .venv/bin/gansearch doctor   # it's well\n\n"
+        "```sh\n$ gansearch report RUN \\\n  --top 3\n```\n`import gansearch`, `make run`\n"
+    )
+    assert list(command_lines(document)) == [
+        ["run", "--dry-run"],
+        ["doctor"],
+        ["report", "RUN", "--top", "3"],
+    ]
