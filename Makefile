@@ -30,8 +30,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	$(BIN)/python benchmarks/parzen.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/parzen.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

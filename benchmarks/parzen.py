@@ -27,6 +27,7 @@ import torch
 from sklearn.neighbors import KernelDensity
 
 from gansearch.data import load_dataset
+from gansearch.errors import DataError
 from gansearch.evaluation import Evaluator
 from gansearch.parzen import log_likelihoods, score, sigma_grid
 
@@ -149,7 +150,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    mnist = load_dataset("mnist", arguments.data_dir)
+    try:
+        mnist = load_dataset("mnist", arguments.data_dir)
+    except DataError as error:
+        sys.exit(f"Not measured: {error}")
     samples, valid, test = (
         mnist.to_float(images) for images in (mnist.train[:10_000], mnist.valid[:1000], mnist.test)
     )

@@ -273,3 +273,17 @@ def test_the_first_fifty_losses_are_those_on_record():
     # Another processor may round the matrix products differently.
     assert found["d_loss"] == pytest.approx(expected["d_loss"], rel=1e-3)
     assert found["g_loss"] == pytest.approx(expected["g_loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("config", VARIANTS, ids=range(len(VARIANTS)))
+def test_on_a_gpu_a_state_is_resumed_and_follows_the_cpu_at_first(config):
+    first = Training(config, blobs(), 5, device="cuda")
+    first.advance(10)
+    second = Training(config, blobs(), 5, device="cuda")
+    second.load(first.save())
+    a, b = first.advance(40), second.advance(40)
+    assert a.d_loss == pytest.approx(b.d_loss, rel=1e-4)
+    samples = second.samples(100)
+    assert samples.shape == (100, 6) and np.isfinite(samples).all()
