@@ -420,12 +420,19 @@ def main() -> None:
         if os.environ.get("GANSEARCH_TRACEBACK"):
             raise
         click.echo(
-            f"Error: {type(error).__name__}: {error}\nThis is a fault of gansearch, not yours. "
+            f"Error: {type(error).__name__}: {_told(error)}\n"
+            "This is a fault of gansearch, not yours. "
             "Set GANSEARCH_TRACEBACK=1 to see where it happened, and report it.",
             err=True,
         )
         code = 1
     sys.exit(code)
+
+
+def _told(error: Exception) -> str:
+    """Return an error's text; of the traceback that one of Ray's has for a text, the last line."""
+    text = str(error).strip()
+    return text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
 
 
 def _show_end(folder: Any, console: Console | None) -> None:

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -669,6 +670,21 @@ def test_a_fault_of_our_own_is_called_so(call: Call, monkeypatch: pytest.MonkeyP
     assert (code, out) == (1, "")
     assert err.startswith("Error: KeyError: 'oops'\nThis is a fault of gansearch, not yours.")
     assert "Set GANSEARCH_TRACEBACK=1" in err
+
+
+def test_of_a_traceback_in_an_error_only_the_end_is_shown(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object) -> None:
+        try:
+            raise KeyError("t00001")
+        except KeyError:
+            raise RuntimeError(traceback.format_exc()) from None
+
+    monkeypatch.setattr("gansearch.driver.load_dataset", broken)
+    code, _, err = call("run")
+    assert code == 1
+    assert err.startswith("Error: RuntimeError: KeyError: 't00001'\nThis is a fault of gansearch")
 
 
 def test_a_process_answers_bad_input_with_2_and_one_line(scratch: Path) -> None:
