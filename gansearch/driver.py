@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -31,7 +31,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from rich.console import Console
 
 import gansearch
-from gansearch.cluster import Settings, connected, share_of_cluster
+from gansearch.cluster import Settings, Share, connected, share_of_cluster
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.errors import InterruptedRunError, RunFailedError
@@ -49,6 +49,7 @@ from gansearch.searcher import (
     OptunaSearcher,
     make_sampler,
     open_study,
+    tell,
     trial_description,
 )
 from gansearch.space import SearchSpace, load_config, load_space
@@ -59,6 +60,7 @@ from gansearch.weights import load_generator
 _MAX_FAILURES = 2
 _N_PICTURED = 40
 PAPER = "paper"
+_SEARCH = "search"
 
 
 @dataclass
@@ -77,11 +79,17 @@ class _Run:
     dataset: Dataset
     seed: int
     settings: Settings
-    only: list[TrialConfig]
+    share: Share
     progress: Progress
     recorder: Recorder
+    seconds_before: float
     stop: _Stop = field(default_factory=_Stop)
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far, over all its sessions."""
+        return self.seconds_before + time.monotonic() - self.started
 
     @property
     def budget(self) -> Budget:
@@ -105,8 +113,8 @@ def search(
     """Search a space, train the best and the paper's configuration again, rank, and report.
 
     Args:
-        space: name of a built-in space, path of a space file, or a `SearchSpace`.
-        overrides: `key=value` changes to the space, as `--set` takes them.
+        space: name of a built-in space, path of a space file, or a `SearchSpace` as it is.
+        overrides: `key=value` changes to a named space, as `--set` takes them.
         only: no search: compare these, "paper" or paths of configuration files.
         seed: decides the proposals and every trial's own seed.
         name: of the run's folder below `results`; by default the space's and the time.
@@ -123,11 +131,17 @@ def search(
     make_sampler(settings.sampler, seed)
     if isinstance(space, str):
         space = load_space(space, overrides)
-    configs = [_only_config(space, entry) for entry in only]
+    configs = _distinct(_only_config(space, entry) for entry in only)
     dataset = load_dataset(space.dataset, _path(settings.data_dir))
     folder = RunFolder.create(Path(results), name or _default_name(space))
-    folder.write_run(
-        {
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(connected(settings, dataset))
+            share = share_of_cluster(settings)
+        except BaseException:
+            folder.path.rmdir()  # it is empty, and its name is free again
+            raise
+        info = {
             "name": folder.path.name,
             "space": space.to_dict(),
             "seed": seed,
@@ -142,8 +156,10 @@ def search(
             "state": "searching",
             "wall_seconds": 0.0,
         }
-    )
-    return _execute(folder, space, dataset, seed, settings, configs, console)
+        with folder.lock():
+            folder.write_run(info)
+            _execute(folder, dataset, share, console, search_on=not configs)
+    return folder
 
 
 def resume(
@@ -155,28 +171,32 @@ def resume(
     address: str | None = None,
     console: Console | None = None,
 ) -> RunFolder:
-    """Go on with a run that was stopped, killed or is to have more trials.
+    """Go on with a run that was stopped, killed or is to have more trials or time.
 
-    Trials that were cut short go on from their checkpoints, in the configuration that they had.
+    Trials that were cut short go on from their checkpoints, in the configuration that they had. A
+    run whose search was over is not searched again, unless `trials` or `time_budget_seconds`, which
+    is that of the whole run, asks for more.
 
     Raises:
         As `search`.
     """
     folder = RunFolder.open(run, Path(results))
-    info = folder.read_run()
-    space = SearchSpace.from_dict(info["space"])
-    settings = Settings(**info["settings"])
-    if trials is not None:
-        space = space.with_budget(trials=trials)
-    settings = Settings(
-        **vars(settings)
-        | {"time_budget_seconds": time_budget_seconds or settings.time_budget_seconds}
-        | ({"address": address} if address else {})
-    )
-    dataset = load_dataset(space.dataset, _path(settings.data_dir))
-    configs = [TrialConfig.from_dict(config) for config in info["only"] or ()]
-    folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
-    return _execute(folder, space, dataset, info["seed"], settings, configs, console)
+    with folder.lock():
+        info = folder.read_run()
+        space = SearchSpace.from_dict(info["space"])
+        if trials is not None:
+            space = space.with_budget(trials=trials)
+        asked = {"time_budget_seconds": time_budget_seconds, "address": address}
+        changes = {key: value for key, value in asked.items() if value is not None}
+        settings = Settings(**info["settings"] | changes)
+        dataset = load_dataset(space.dataset, _path(settings.data_dir))
+        more = trials is not None or time_budget_seconds is not None
+        search_on = not info["only"] and (more or not info.get("search_is_over"))
+        with connected(settings, dataset):
+            share = share_of_cluster(settings)
+            folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
+            _execute(folder, dataset, share, console, search_on=search_on)
+    return folder
 
 
 def plan(
@@ -195,7 +215,7 @@ def plan(
     settings = settings or Settings()
     sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     found = load_space(space, overrides)
-    configs = [_only_config(found, entry) for entry in only]
+    configs = _distinct(_only_config(found, entry) for entry in only)
     dataset = load_dataset(found.dataset, _path(settings.data_dir))
     budget = found.budget
     sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
@@ -223,46 +243,57 @@ def plan(
 
 def _execute(
     folder: RunFolder,
-    space: SearchSpace,
     dataset: Dataset,
-    seed: int,
-    settings: Settings,
-    only: list[TrialConfig],
+    share: Share,
     console: Console | None,
-) -> RunFolder:
-    n_configs = len(only) or space.budget.top + 1
+    *,
+    search_on: bool,
+) -> None:
+    """Do what is left of a run, as its `run.json` describes it; its lock is held, Ray is there."""
+    info = folder.read_run()
+    space = SearchSpace.from_dict(info["space"])
+    settings = Settings(**info["settings"])
+    only = [TrialConfig.from_dict(config) for config in info["only"] or ()]
     progress = Progress(
         console or Console(quiet=True),
         budget=space.budget,
-        n_replicas=n_configs * space.budget.replicas,
+        n_replicas=(len(only) or space.budget.top + 1) * space.budget.replicas,
         time_budget_seconds=settings.time_budget_seconds,
         quiet=console is None,
     )
-    with folder.lock():
-        recorder = Recorder(folder, progress, searched=tuple(space.search))
-        run = _Run(folder, space, dataset, seed, settings, only, progress, recorder)
-        with _stopping_on_signals(run.stop), progress, connected(settings, dataset):
-            try:
-                if not only:
+    recorder = Recorder(folder, progress, searched=tuple(space.search))
+    before = info["wall_seconds"]
+    run = _Run(folder, space, dataset, info["seed"], settings, share, progress, recorder, before)
+    try:
+        with progress:
+            # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
+            with _stopping_on_signals(run.stop):
+                if search_on:
                     _search(run)
                 _replicate(run, only or _finalists(run))
-            finally:
-                recorder.flush()
-                _note_time(run)
             _conclude(run)
-    return folder
+    except KeyboardInterrupt:
+        raise _interrupted(run) from None
+    finally:
+        recorder.flush()
+        _note_time(run)
 
 
 def _search(run: _Run) -> None:
     """The first phase: propose, train, stop, until the trials or the time are used up."""
-    _set_state(run, "searching")
+    _set_state(run, "searching", search_is_over=False)
     rows = run.rows("search")
     interrupted = [row for row in rows if row["status"] == "running"]
     n_new = max(0, run.budget.trials - len(rows))
-    if not interrupted and not n_new:
-        return
+    if interrupted or n_new:
+        _search_on(run, interrupted, n_new)
+    _set_state(run, "searching", search_is_over=True)
+
+
+def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None:
+    rows = run.rows("search")
     scheduler = GuardedScheduler(run.budget, halving=True)
-    scheduler.replay(_reports(run, {row["trial_id"] for row in rows}))
+    scheduler.replay(_reports_of_sound_trials(run))
     sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", len(rows)))
     study = open_study(run.folder.path / "optuna.journal", sampler)
     _close_orphans(study, {row["number"] for row in interrupted})
@@ -278,7 +309,7 @@ def _search(run: _Run) -> None:
         interrupted=[description_of(row) for row in interrupted],
     )
     n_ended = len(rows) - len(interrupted)
-    run.progress.phase("search", run.budget.trials, n_ended)
+    run.progress.phase(_SEARCH, run.budget.trials, n_ended)
     _tune(run, "search", scheduler, n_new + len(interrupted), searcher=searcher)
     _close_cut_trials(run, study)
     _raise_if_interrupted(run)
@@ -335,17 +366,16 @@ def _tune(
     space: Any = None,
 ) -> None:
     """Run one Tune experiment to its end, or until the run is told to stop."""
-    resources = share_of_cluster(run.settings)
     run.recorder.outcomes = scheduler.outcomes
     plan = TrialPlan(
         folder=run.folder.path.resolve(),
         budget=run.budget,
-        device="cuda" if resources.gpus_per_trial else "cpu",
-        memory_fraction=min(resources.gpus_per_trial, 1.0) or 1.0,
+        device="cuda" if run.share.gpus_per_trial else "cpu",
+        memory_fraction=min(run.share.gpus_per_trial, 1.0) or 1.0,
     )
     trainable = tune.with_resources(
         tune.with_parameters(GanTrial, dataset=run.dataset, plan=plan),
-        {"cpu": run.settings.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        {"cpu": run.settings.cpus_per_trial, "gpu": run.share.gpus_per_trial},
     )
     storage = run.folder.path.resolve() / "tune"
     attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
@@ -356,7 +386,7 @@ def _tune(
             num_samples=n_samples,
             search_alg=searcher,
             scheduler=scheduler,
-            max_concurrent_trials=resources.max_concurrent,
+            max_concurrent_trials=run.share.max_concurrent,
             reuse_actors=True,
         ),
         run_config=RunConfig(
@@ -382,6 +412,7 @@ class _Stopper(tune.Stopper):
 
     def __init__(self, run: _Run) -> None:
         self._run: _Run | None = run
+        self._looked_at = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
@@ -389,8 +420,10 @@ class _Stopper(tune.Stopper):
     def stop_all(self) -> bool:
         if self._run is None:
             return False
-        if self._run.stop.reason is None and _search_time_is_up(self._run):
-            self._run.stop.reason = "time"
+        if self._run.stop.reason is None and time.monotonic() - self._looked_at > 1:
+            self._looked_at = time.monotonic()
+            if _search_time_is_up(self._run):
+                self._run.stop.reason = "time"
         return self._run.stop.reason is not None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -402,10 +435,9 @@ class _Stopper(tune.Stopper):
 def _stopping_on_signals(stop: _Stop) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM end the run in order, and a second one at once."""
 
-    def handle(signum: int, _frame: Any) -> None:
+    def handle(_signum: int, _frame: Any) -> None:
         if stop.reason == "interrupted":
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
+            raise KeyboardInterrupt
         stop.reason = "interrupted"
 
     if threading.current_thread() is not threading.main_thread():
@@ -423,26 +455,28 @@ def _finalists(run: _Run) -> list[TrialConfig]:
     """Return the best completed configurations of the search by valid_ll, then the paper's."""
     completed = [row for row in run.rows("search") if row["status"] == "completed"]
     completed.sort(key=lambda row: row["valid_ll"], reverse=True)
-    configs = {row["config_id"]: description_of(row)["config"] for row in completed}
-    finalists = [TrialConfig.from_dict(config) for config in list(configs.values())]
-    finalists = finalists[: run.budget.top]
-    paper = run.space.preset(PAPER)
-    if paper not in finalists:
-        finalists.append(paper)
-    return finalists
+    best = _distinct(TrialConfig.from_dict(description_of(row)["config"]) for row in completed)
+    return _distinct([*best[: run.budget.top], run.space.preset(PAPER)])
+
+
+def _distinct(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
+    """Return the configurations without those that would train the same once more."""
+    found: dict[str, TrialConfig] = {}
+    for config in configs:
+        found.setdefault(config.config_id, config)
+    return list(found.values())
 
 
 def _search_time_is_up(run: _Run) -> bool:
     """Return whether what is left of the time budget is needed for the replicas."""
-    limit = run.settings.time_budget_seconds
-    if limit is None or run.progress.current_phase != "search":
+    limit, elapsed = run.settings.time_budget_seconds, run.seconds
+    if limit is None or run.progress.current_phase != _SEARCH or elapsed < 0.1 * limit:
         return False
-    speeds = [row["seconds"] / row["updates"] for row in run.rows("search") if row.get("updates")]
-    mean_speed = sum(speeds) / len(speeds) if speeds else 0.0
-    n_replicas = (run.budget.top + 1) * run.budget.replicas
-    concurrent = share_of_cluster(run.settings).max_concurrent
-    reserved = n_replicas * run.budget.max_updates * mean_speed / concurrent
-    return time.monotonic() - run.started > max(limit - reserved, 0.1 * limit)
+    updates_done = sum(row["updates"] for row in run.rows("search"))
+    updates_to_come = (run.budget.top + 1) * run.budget.replicas * run.budget.max_updates
+    # All that the search has taken so far counts: starts, evaluations and waiting too.
+    reserved = elapsed * updates_to_come / updates_done if updates_done else 0.0
+    return elapsed > limit - reserved
 
 
 def _close_cut_trials(run: _Run, study: optuna.Study) -> None:
@@ -451,10 +485,9 @@ def _close_cut_trials(run: _Run, study: optuna.Study) -> None:
         return
     for row in run.rows("search"):
         if row["status"] == "running":
-            run.recorder.end(
-                row["trial_id"], Outcome("pruned", "the time budget of the search was spent")
-            )
-    _close_orphans(study, set())
+            outcome = Outcome("pruned", "the time budget of the search was spent")
+            run.recorder.end(row["trial_id"], outcome)
+            tell(study, optuna.trial.Trial(study, study.trials[row["number"]]._trial_id), outcome)
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
@@ -464,7 +497,10 @@ def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _reports(run: _Run, trial_ids: set[str]) -> Iterator[tuple[str, int, float]]:
+def _reports_of_sound_trials(run: _Run) -> Iterator[tuple[str, int, float]]:
+    """Yield the reports from which ASHA's rungs are filled again, in their order."""
+    dead = ("collapsed", "diverged", "failed")
+    trial_ids = {row["trial_id"] for row in run.rows("search") if row["status"] not in dead}
     history = run.folder.history()
     for trial_id, updates, valid_ll in zip(
         history["trial_id"], history["updates"], history["valid_ll"], strict=True
@@ -475,10 +511,14 @@ def _reports(run: _Run, trial_ids: set[str]) -> Iterator[tuple[str, int, float]]
 
 def _raise_if_interrupted(run: _Run) -> None:
     if run.stop.reason == "interrupted":
-        _set_state(run, "interrupted")
-        raise InterruptedRunError(
-            f"Stopped; everything reported is kept. To go on: gansearch resume {run.folder.path}"
-        )
+        raise _interrupted(run)
+
+
+def _interrupted(run: _Run) -> InterruptedRunError:
+    _set_state(run, "interrupted")
+    return InterruptedRunError(
+        f"Stopped; everything reported is kept. To go on: gansearch resume {run.folder.path}"
+    )
 
 
 def _raise_if_none_completed(run: _Run, phase: str) -> None:
@@ -506,15 +546,14 @@ def _picture_winner(run: _Run) -> None:
     picture.save(run.folder.path / "samples.png")
 
 
-def _set_state(run: _Run, state: str) -> None:
-    run.folder.write_run(run.folder.read_run() | {"state": state})
+def _set_state(run: _Run, state: str, **more: Any) -> None:
+    run.folder.write_run(run.folder.read_run() | {"state": state} | more)
 
 
 def _note_time(run: _Run) -> None:
     info = run.folder.read_run()
-    seconds = info["wall_seconds"] + time.monotonic() - run.started
     recorder = info.get("recorder_seconds", 0.0) + run.recorder.seconds
-    run.folder.write_run(info | {"wall_seconds": seconds, "recorder_seconds": recorder})
+    run.folder.write_run(info | {"wall_seconds": run.seconds, "recorder_seconds": recorder})
 
 
 def _only_config(space: SearchSpace, entry: str) -> TrialConfig:

@@ -152,12 +152,13 @@ def generate(
     The first samples are the same whatever `n_samples` is.
     """
     device = next(generator.parameters()).device
-    rng = torch.Generator(device).manual_seed(seed)
+    # The same noise on every device: a GPU's own stream differs from a CPU's.
+    rng = torch.Generator().manual_seed(seed)
     blocks = []
     with torch.no_grad():
         for _ in range(0, n_samples, block):
             noise = draw_noise(config, (block, config.noise_dim), rng)
-            blocks.append(generator(noise).cpu().numpy())
+            blocks.append(generator(noise.to(device)).cpu().numpy())
     return np.concatenate(blocks)[:n_samples]
 
 

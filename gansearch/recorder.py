@@ -55,6 +55,7 @@ class Recorder(Callback):
         self._started: dict[str, float] = {}
         self._busy: dict[str, float] = {}
         self._waiting: list[dict[str, Any]] = []
+        self._ended: list[str] = []
         self._trials_changed = False
         self._last_write = -math.inf
         self._last_cost = 0.0
@@ -112,7 +113,10 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Record a trial whose worker failed for good."""
-        self.end(trial.config["trial"]["trial_id"], self.outcomes[trial.trial_id])
+        description = trial.config["trial"]
+        # A worker may fail before the trial has begun in it.
+        self.rows.setdefault(description["trial_id"], new_row(description))
+        self.end(description["trial_id"], self.outcomes[trial.trial_id])
 
     def end(self, trial_id: str, outcome: Outcome) -> None:
         """Record that a trial is over."""
@@ -123,7 +127,7 @@ class Recorder(Callback):
             wall = time.monotonic() - started
             row["overhead_seconds"] = wall - self._busy.pop(trial_id, 0.0)
         self._trials_changed = True
-        self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)
+        self._ended.append(trial_id)
         self._progress.trial_ended(trial_id, outcome.status, outcome.reason, row["valid_ll"])
         self._write_if_due()
 
@@ -137,6 +141,10 @@ class Recorder(Callback):
         if self._trials_changed:
             self._folder.write_trials(list(self.rows.values()))
             self._trials_changed = False
+        # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
+        for trial_id in self._ended:
+            self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)
+        self._ended = []
         if self._n_parts >= _COMPACT_AT:
             self._folder.compact_history()
             self._n_parts = 0

@@ -57,7 +57,7 @@ class GuardedScheduler(FIFOScheduler):
         """Return Tune's decision on a report, and keep the outcome of a trial that stops."""
         verdict = result.get("verdict")
         if verdict in _FATAL:
-            self.outcomes[trial.trial_id] = Outcome(verdict, result["reason"])
+            self._bury(trial, Outcome(verdict, result["reason"]))
             return str(TrialScheduler.STOP)
         if not result["is_report"] or self._halving is None:
             return str(TrialScheduler.CONTINUE)
@@ -77,7 +77,7 @@ class GuardedScheduler(FIFOScheduler):
             return
         verdict = result.get("verdict")
         if verdict in _FATAL:
-            self.outcomes[trial.trial_id] = Outcome(verdict, result["reason"])
+            self._bury(trial, Outcome(verdict, result["reason"]))
             return
         if self._halving is not None:
             self._halving.admit(
@@ -87,7 +87,12 @@ class GuardedScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep the outcome of a trial whose worker failed for good."""
-        self.outcomes[trial.trial_id] = Outcome("failed", _last_line(trial))
+        self._bury(trial, Outcome("failed", _last_line(trial)))
+
+    def _bury(self, trial: Trial, outcome: Outcome) -> None:
+        self.outcomes[trial.trial_id] = outcome
+        if self._halving is not None:
+            self._halving.forget(trial.config["trial"]["trial_id"])
 
 
 class _Halving:
@@ -123,6 +128,11 @@ class _Halving:
             f"valid_ll {valid_ll:.4g} at rung {rung:,.0f}, below {cutoff:.4g}: not in the best "
             f"1/{self._reduction_factor:g} of {len(earlier)} earlier trials"
         )
+
+    def forget(self, name: str) -> None:
+        """Take a trial's scores off all rungs."""
+        for _, scores in self._bracket._rungs:
+            scores.pop(name, None)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class OptunaSearcher(Searcher):
             return
         if result is not None and outcome.status in ("completed", "pruned"):
             self._tell_value(trial, result)
-        tell(self._study, trial, outcome, result)
+        tell(self._study, trial, outcome, (result or {}).get("valid_ll"))
 
     def save(self, checkpoint_path: str) -> None:
         """Tune's hook; the study lies in its journal, so there is nothing to add."""
@@ -171,16 +171,16 @@ class OptunaSearcher(Searcher):
 
 
 def tell(
-    study: optuna.Study, trial: Trial, outcome: Outcome, result: Mapping[str, Any] | None
+    study: optuna.Study, trial: Trial, outcome: Outcome, valid_ll: float | None = None
 ) -> None:
-    """Tell the study how a trial ended, as what it is."""
+    """Tell the study how a trial ended, as what it is; a completed one with its score."""
     if outcome.status == "failed":
         study.tell(trial, state=TrialState.FAIL)
         return
     trial.set_user_attr("status", outcome.status)
     trial.set_user_attr("reason", outcome.reason)
     trial.set_constraint(UNHEALTHY, 1.0 if outcome.status in ("collapsed", "diverged") else -1.0)
-    if outcome.status == "completed" and result is not None:
-        study.tell(trial, result["valid_ll"])
+    if outcome.status == "completed":
+        study.tell(trial, valid_ll)
     else:
         study.tell(trial, state=TrialState.PRUNED)

@@ -36,7 +36,7 @@ SLICE_SECONDS = 2.0
 _CHECKPOINT_PAYS_AFTER = 50
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
-FINAL_SAMPLES = 10_000
+_FINAL_SAMPLES = 10_000
 # However short the training, nets that have hardly moved from their start are not called collapsed.
 _LEAST_HEALTH_GRACE = 1000
 # What a replica's final score puts in place of its last report's.
@@ -55,16 +55,22 @@ class TrialPlan:
         budget: updates, reports and grace of a full training.
         device: "cpu" or "cuda".
         memory_fraction: share of a GPU's memory that a trial may use, in (0, 1].
-        threads: of a trial on a CPU.
-        final_samples: scored on the test set at the end of a replica.
     """
 
     folder: Path
     budget: Budget
     device: str = "cpu"
     memory_fraction: float = 1.0
-    threads: int = 1
-    final_samples: int = FINAL_SAMPLES
+
+
+_NOTHING_DONE = {
+    "is_report": False,
+    "updates": 0,
+    "d_updates": 0,
+    "g_updates": 0,
+    "seconds": 0.0,
+    "done": False,
+}
 
 
 class GanTrial(tune.Trainable):
@@ -76,12 +82,14 @@ class GanTrial(tune.Trainable):
 
     # A report of an earlier worker that perhaps ended before the driver heard of it.
     _unheard: dict[str, Any] | None
+    # Why the trial could not even begin.
+    _failure: str | None
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
         self, config: dict[str, Any], dataset: Dataset, plan: TrialPlan
     ) -> None:
         """Prepare the worker once, then the first trial."""
-        torch.set_num_threads(plan.threads)
+        torch.set_num_threads(1)
         if plan.device == "cuda":
             # Ray's fractions of a GPU are a matter of counting; this makes them hold.
             torch.cuda.set_per_process_memory_fraction(plan.memory_fraction)
@@ -103,6 +111,8 @@ class GanTrial(tune.Trainable):
         if (unheard := self._unheard) is not None:
             self._unheard = None
             return unheard
+        if self._failure is not None:
+            return {**_NOTHING_DONE, "verdict": "failed", "reason": self._failure}
         try:
             metrics = self._training.advance(
                 self._marks[self._n_reports], time_limit_seconds=SLICE_SECONDS
@@ -114,8 +124,7 @@ class GanTrial(tune.Trainable):
         except DivergedError as error:
             return self._progress() | {"verdict": "diverged", "reason": str(error)}
         except (torch.OutOfMemoryError, MemoryError) as error:
-            reason = f"out of memory: {error}".splitlines()[0]
-            return self._progress() | {"verdict": "failed", "reason": reason}
+            return self._progress() | {"verdict": "failed", "reason": _memory_reason(error)}
 
     def cleanup(self) -> None:
         """Keep what was trained when Tune ends the worker in the middle of a trial."""
@@ -126,9 +135,16 @@ class GanTrial(tune.Trainable):
         self._trial_id: str = trial["trial_id"]
         self._is_replica = trial["phase"] == "replica"
         self._config = TrialConfig.from_dict(trial["config"])
-        self._training = Training(
-            self._config, self._dataset, trial["seed"], device=self._plan.device
-        )
+        self._ended = True  # until there is something to save
+        self._unheard = None
+        self._failure = None
+        try:
+            self._training = Training(
+                self._config, self._dataset, trial["seed"], device=self._plan.device
+            )
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._failure = _memory_reason(error)
+            return
         self._health = HealthMonitor(
             self._evaluator.reference.null,
             grace_updates=max(self._plan.budget.grace_updates, _LEAST_HEALTH_GRACE),
@@ -137,7 +153,6 @@ class GanTrial(tune.Trainable):
         self._n_reports = 0
         self._strip: list[np.ndarray] = []
         self._last_report: dict[str, Any] | None = None
-        self._unheard = None
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
@@ -152,7 +167,8 @@ class GanTrial(tune.Trainable):
         except SamplesError as error:
             raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
         verdict = self._judge(metrics, evaluation)
-        self._n_reports += 1
+        # With a large k an iteration may pass several marks at once; it is one report.
+        self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
         self._strip.append(samples[:_STRIP_SAMPLES])
         done = self._n_reports == len(self._marks)
         row = (
@@ -198,7 +214,7 @@ class GanTrial(tune.Trainable):
         strip(self._strip, self._dataset).save(model_dir / "strip.png")
         if not self._is_replica or verdict.status == "collapsed":
             return {}
-        samples = training.samples(self._plan.final_samples)
+        samples = training.samples(_FINAL_SAMPLES)
         score, indicators = final_score(self._dataset, samples, device=self._plan.device)
         self._folder.write_test_ll(self._trial_id, score.per_example)
         final = dataclasses.asdict(score) | dataclasses.asdict(indicators)
@@ -247,3 +263,7 @@ class GanTrial(tune.Trainable):
         self._n_reports = state["n_reports"]
         self._last_report = self._unheard = state["last_report"]
         self._health.load_state_dict(state["health"])
+
+
+def _memory_reason(error: BaseException) -> str:
+    return f"out of memory: {error}".splitlines()[0]

@@ -71,7 +71,9 @@ def test_an_unhealthy_trial_is_stopped_at_once_with_its_reason(verdict):
 def test_a_collapsed_trial_leaves_no_mark_on_the_rungs():
     scheduler = GuardedScheduler(BUDGET, halving=True)
     for i in range(5):
-        decide(scheduler, f"c{i}", 95, 1000.0, verdict="collapsed", reason="one image")
+        # It passes a rung while the verdict is still open.
+        decide(scheduler, f"c{i}", 95, 1000.0, verdict="undetermined")
+        decide(scheduler, f"c{i}", 140, 1000.0, verdict="collapsed", reason="one image")
     # With the scores of the collapsed ones this trial would be far below the cut.
     assert decide(scheduler, "sound", 95, 1.0) == TrialScheduler.CONTINUE
 
