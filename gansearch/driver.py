@@ -34,7 +34,7 @@ import gansearch
 from gansearch.cluster import Settings, Share, connected, share_of_cluster
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import InterruptedRunError, RunFailedError
+from gansearch.errors import BadInputError, InterruptedRunError, RunFailedError
 from gansearch.evaluation import reference_scores
 from gansearch.figures import sample_grid
 from gansearch.layout import render
@@ -212,6 +212,7 @@ def plan(
     Raises:
         BadInputError: as `search`.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = settings or Settings()
     sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     found = load_space(space, overrides)
@@ -557,7 +558,14 @@ def _note_time(run: _Run) -> None:
 
 
 def _only_config(space: SearchSpace, entry: str) -> TrialConfig:
-    return space.preset(PAPER) if entry == PAPER else load_config(Path(entry), space)
+    if entry == PAPER:
+        return space.preset(PAPER)
+    if not Path(entry).exists():
+        raise BadInputError(
+            f"--only {entry}: there is no such file. It takes {PAPER}, or the path of a YAML or "
+            "JSON file with a configuration's parameters."
+        )
+    return load_config(Path(entry), space)
 
 
 def _default_name(space: SearchSpace) -> str:

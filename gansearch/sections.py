@@ -13,8 +13,6 @@ from gansearch.located import Located, shorten
 from gansearch.ranges import Range, parse_range, parse_value
 
 SECTIONS = ("dataset", "budget", "search", "fixed", "presets", "start_from")
-# Valid in a space file besides the data sets that `data.py` loads.
-_OTHER_DATASETS = ("cifar10", "tfd", "folder")
 
 
 def split_sections(item: Located) -> dict[str, Located]:
@@ -44,10 +42,9 @@ def parse_dataset(item: Located) -> str:
     Raises:
         SpaceError: missing or unknown.
     """
-    known = (*DATASETS, *_OTHER_DATASETS)
     if item.value is None:
-        raise item.fault("dataset", f"missing. Name the data set: {', '.join(known)}.")
-    return _one_of(known, "dataset", "data set", item)
+        raise item.fault("dataset", f"missing. Name the data set: {', '.join(DATASETS)}.")
+    return _one_of(DATASETS, "dataset", "data set", item)
 
 
 def parse_budget(item: Located) -> Budget:

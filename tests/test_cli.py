@@ -282,7 +282,8 @@ def test_a_folder_is_no_space(scratch: Path, refused: Refused) -> None:
 
 def test_an_absent_configuration_is_named(refused: Refused) -> None:
     assert refused("run", "--only", "nothere.yaml") == (
-        "nothere.yaml: can't be read (No such file or directory). Check the path."
+        "--only nothere.yaml: there is no such file. It takes paper, or the path of a YAML or "
+        "JSON file with a configuration's parameters."
     )
 
 

@@ -447,10 +447,10 @@ FILE_FAULTS = {
     "dataset: digits\ndataset: ring\n": "my.yaml:2: dataset: given twice, first at my.yaml:1. "
     "Remove one.",
     "search: {k: {int: [1, 3]}}\n": "my.yaml:1: dataset: missing. Name the data set: digits, "
-    "mnist, ring, grid, cifar10, tfd, folder.",
+    "mnist, ring, grid.",
     "dataset: digit\n": "my.yaml:1: dataset: no data set is called 'digit'. Did you mean digits?",
-    "dataset: [digits]\n": "my.yaml:1: dataset: no data set is called ['digits']. Known: cifar10, "
-    "digits, folder, grid, mnist, ring, tfd.",
+    "dataset: [digits]\n": "my.yaml:1: dataset: no data set is called ['digits']. Known: digits, "
+    "grid, mnist, ring.",
     GOOD + "serch: {}\n": "my.yaml:3: serch: no section of a space has this name. Did you mean "
     "search?",
     GOOD + "noise: normal\n": "my.yaml:3: noise: no section of a space has this name. It belongs "
