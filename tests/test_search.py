@@ -314,17 +314,24 @@ def assert_equal_runs(run, reference):
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_in_order_and_resume_loses_nothing(tmp_path, undisturbed, stop_signal):
-    process = start(tmp_path, "stopped")
+def test_sigterm_stops_in_order_as_ctrl_c_does(tmp_path):
+    stop(start(tmp_path, "terminated"), signal.SIGTERM, tmp_path / "terminated")
+
+
+def stop(process, stop_signal, run):
+    """Send a signal to a search and hold its end to what is promised."""
     began = time.monotonic()
     process.send_signal(stop_signal)
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 20
     assert process.returncode == 130, err
-    assert f"gansearch resume {tmp_path / 'stopped'}" in err
+    assert f"gansearch resume {run}" in err
     assert "Traceback" not in out + err
     assert not ray_processes()
+
+
+def test_resuming_after_ctrl_c_loses_nothing_and_changes_no_number(tmp_path, undisturbed):
+    stop(start(tmp_path, "stopped"), signal.SIGINT, tmp_path / "stopped")
     before = gansearch.load("stopped", tmp_path).history()
     resumed = gansearch_command("resume", str(tmp_path / "stopped"))
     assert resumed.returncode == 0, resumed.stderr
