@@ -74,8 +74,9 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
 
 def _no_cluster(address: str, why: object) -> BadInputError:
     return BadInputError(
-        f"--address {address}: no Ray cluster answers there ({why}). Start one with `ray start "
-        "--head`, or leave the flag out to run on this machine alone."
+        f"--address {address}: no Ray cluster lets us in there ({why}). Start one with `ray start "
+        "--head`; if it asks for a token, set RAY_AUTH_MODE=token; or leave the flag out to run on "
+        "this machine alone."
     )
 
 

@@ -26,6 +26,8 @@ _SETTINGS = {
     # Under `uv run`, workers would otherwise rebuild their environment.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A client that a cluster refuses warns once a second for a minute; the error says it once.
+    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 

@@ -240,6 +240,28 @@ def test_what_the_machine_can_not_give_is_refused_and_the_name_stays_free(tmp_pa
     assert not (tmp_path / "big").exists()
 
 
+def test_an_address_joins_a_running_cluster(tmp_path, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        small = [*("--trials", "2", "--max-updates", "200", "--top", "1", "--replicas", "1")]
+        joined = gansearch_command(
+            *("run", "--address", cluster.address, "--results", str(tmp_path), "--name", "joined"),
+            *small,
+        )
+    finally:
+        cluster.shutdown()
+    assert joined.returncode == 0, joined.stderr
+    trials = gansearch.load("joined", tmp_path).trials()
+    assert (trials["phase"] == "search").sum() == 2
+    nobody = gansearch_command("run", "--address", "127.0.0.1:1", "--results", str(tmp_path))
+    assert nobody.returncode == 2
+    assert "--address 127.0.0.1:1: no Ray cluster lets us in there" in nobody.stderr
+
+
 class BrokenTrial(GanTrial):
     def setup(self, config, dataset, plan):
         raise RuntimeError("this worker can't start")
