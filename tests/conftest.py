@@ -1,6 +1,18 @@
 """What all tests share."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 # One thread a process, in the tests as in the trials: the same bits, and cores left for Ray's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def mnist_dir() -> Path:
+    """Return the folder of the real MNIST; without it the test skips."""
+    folder = os.environ.get("GANSEARCH_DATA")
+    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
+        pytest.skip("needs the real MNIST: set GANSEARCH_DATA to the folder that holds MNIST/raw")
+    return Path(folder)

@@ -1,7 +1,6 @@
 import gzip
 import hashlib
 import http.server
-import os
 import socket
 import threading
 import time
@@ -22,14 +21,6 @@ RAW_BYTES = {
     "t10k-images-idx3-ubyte": b"\0\0\x08\x03\0\0\x27\x10\0\0\0\x1c\0\0\0\x1c" + bytes(7_840_000),
     "t10k-labels-idx1-ubyte": b"\0\0\x08\x01\0\0\x27\x10" + bytes(10_000),
 }
-
-
-@pytest.fixture
-def mnist_dir() -> Path:
-    folder = os.environ.get("GANSEARCH_DATA")
-    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
-        pytest.skip("needs the real MNIST: set GANSEARCH_DATA to the folder that holds MNIST/raw")
-    return Path(folder)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,6 @@ from gansearch.parzen import log_likelihoods
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def mnist_dir() -> Path:
-    folder = os.environ.get("GANSEARCH_DATA")
-    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
-        pytest.skip("needs the real MNIST: set GANSEARCH_DATA to the folder that holds MNIST/raw")
-    return Path(folder)
 
 
 @pytest.fixture(scope="module")

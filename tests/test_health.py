@@ -1,5 +1,4 @@
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import astuple
@@ -26,14 +25,6 @@ ASTRAY = Indicators(coverage=0.02, recall=0.0, nn_ratio=0.4)
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def mnist_dir() -> Path:
-    folder = os.environ.get("GANSEARCH_DATA")
-    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
-        pytest.skip("needs the real MNIST: set GANSEARCH_DATA to the folder that holds MNIST/raw")
-    return Path(folder)
 
 
 def digits() -> np.ndarray:

@@ -1,5 +1,4 @@
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,6 @@ AUTHORS = sigma_grid("authors", is_image=True)
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def mnist_dir() -> Path:
-    folder = os.environ.get("GANSEARCH_DATA")
-    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
-        pytest.skip("needs the real MNIST: set GANSEARCH_DATA to the folder that holds MNIST/raw")
-    return Path(folder)
 
 
 def brute_force(samples: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:

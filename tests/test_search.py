@@ -404,3 +404,6 @@ def test_more_trials_can_be_asked_of_a_finished_run(finished):
     assert len(searched) == 8
     assert searched["config_id"].nunique() == 8
     assert finished.read_run()["space"]["budget"]["trials"] == 8
+    again = gansearch_command("resume", str(finished.path))
+    assert again.returncode == 0, again.stderr
+    pd.testing.assert_frame_equal(finished.trials(), trials)
