@@ -401,6 +401,7 @@ def main() -> None:
     """Run the command line; every error is one message, its class decides the exit code."""
     try:
         code = cli(standalone_mode=False)
+        sys.stdout.flush()  # here, where its failure can still be told
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -413,8 +414,11 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         code = _EXIT_INTERRUPTED
-    except OSError as error:  # such as a full disk
-        click.echo(f"Error: {error}", err=True)
+    except OSError as error:  # such as a full disk, or a reader who has seen enough
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"Error: {error}", err=True)
+        # What is still in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
         if os.environ.get("GANSEARCH_TRACEBACK"):
