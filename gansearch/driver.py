@@ -473,10 +473,14 @@ def _search_time_is_up(run: _Run) -> bool:
     limit, elapsed = run.settings.time_budget_seconds, run.seconds
     if limit is None or run.progress.current_phase != _SEARCH or elapsed < 0.1 * limit:
         return False
-    updates_done = sum(row["updates"] for row in run.rows("search"))
+    rows = run.rows("search")
+    if not any(row["status"] == "completed" for row in rows):
+        # The start of the workers would pass for slow training, and replicas need a finalist.
+        return elapsed > limit
+    updates_done = sum(row["updates"] for row in rows)
     updates_to_come = (run.budget.top + 1) * run.budget.replicas * run.budget.max_updates
     # All that the search has taken so far counts: starts, evaluations and waiting too.
-    reserved = elapsed * updates_to_come / updates_done if updates_done else 0.0
+    reserved = elapsed * updates_to_come / updates_done
     return elapsed > limit - reserved
 
 
