@@ -480,8 +480,8 @@ def _search_time_is_up(run: _Run) -> bool:
     updates_done = sum(row["updates"] for row in rows)
     updates_to_come = (run.budget.top + 1) * run.budget.replicas * run.budget.max_updates
     # All that the search has taken so far counts: starts, evaluations and waiting too.
-    reserved = elapsed * updates_to_come / updates_done
-    return elapsed > limit - reserved
+    reserved: float = elapsed * updates_to_come / updates_done
+    return bool(elapsed > limit - reserved)
 
 
 def _close_cut_trials(run: _Run, study: optuna.Study) -> None:
