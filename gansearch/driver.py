@@ -42,7 +42,7 @@ from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.report import build_report
-from gansearch.results import RunFolder, write_atomically
+from gansearch.results import UNSOUND, RunFolder, write_atomically
 from gansearch.sampling import nearest_examples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
@@ -60,7 +60,6 @@ from gansearch.weights import load_generator
 _MAX_FAILURES = 2
 _N_PICTURED = 40
 PAPER = "paper"
-_SEARCH = "search"
 
 
 @dataclass
@@ -154,6 +153,7 @@ def search(
             "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.platform()}",
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "state": "searching",
+            "search_is_over": bool(configs),
             "wall_seconds": 0.0,
         }
         with folder.lock():
@@ -191,7 +191,7 @@ def resume(
         settings = Settings(**info["settings"] | changes)
         dataset = load_dataset(space.dataset, _path(settings.data_dir))
         more = trials is not None or time_budget_seconds is not None
-        search_on = not info["only"] and (more or not info.get("search_is_over"))
+        search_on = not info["only"] and (more or not info["search_is_over"])
         with connected(settings, dataset):
             share = share_of_cluster(settings)
             folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
@@ -233,8 +233,7 @@ def plan(
     lines.append(f"replicas     {which}, each on {budget.replicas} fresh seeds")
     if not configs:
         study = optuna.create_study(sampler=sampler, direction="maximize")
-        for preset in found.start_from:
-            study.enqueue_trial(found.encode(found.preset(preset)))
+        _enqueue_starts(study, found)
         for number in range(min(5, budget.trials)):
             config = found.suggest(study.ask()).to_dict()
             values = summary(config, tuple(found.search))
@@ -299,8 +298,7 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
     study = open_study(run.folder.path / "optuna.journal", sampler)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
-        for preset in run.space.start_from:
-            study.enqueue_trial(run.space.encode(run.space.preset(preset)))
+        _enqueue_starts(study, run.space)
     searcher = OptunaSearcher(
         run.space,
         study,
@@ -310,11 +308,16 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
         interrupted=[description_of(row) for row in interrupted],
     )
     n_ended = len(rows) - len(interrupted)
-    run.progress.phase(_SEARCH, run.budget.trials, n_ended)
+    run.progress.phase("search", run.budget.trials, n_ended)
     _tune(run, "search", scheduler, n_new + len(interrupted), searcher=searcher)
     _close_cut_trials(run, study)
     _raise_if_interrupted(run)
     _raise_if_none_completed(run, "search")
+
+
+def _enqueue_starts(study: optuna.Study, space: SearchSpace) -> None:
+    for preset in space.start_from:
+        study.enqueue_trial(space.encode(space.preset(preset)))
 
 
 def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
@@ -471,7 +474,7 @@ def _distinct(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
 def _search_time_is_up(run: _Run) -> bool:
     """Return whether what is left of the time budget is needed for the replicas."""
     limit, elapsed = run.settings.time_budget_seconds, run.seconds
-    if limit is None or run.progress.current_phase != _SEARCH or elapsed < 0.1 * limit:
+    if limit is None or run.progress.current_phase != "search" or elapsed < 0.1 * limit:
         return False
     rows = run.rows("search")
     if not any(row["status"] == "completed" for row in rows):
@@ -504,8 +507,7 @@ def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
 
 def _reports_of_sound_trials(run: _Run) -> Iterator[tuple[str, int, float]]:
     """Yield the reports from which ASHA's rungs are filled again, in their order."""
-    dead = ("collapsed", "diverged", "failed")
-    trial_ids = {row["trial_id"] for row in run.rows("search") if row["status"] not in dead}
+    trial_ids = {row["trial_id"] for row in run.rows("search") if row["status"] not in UNSOUND}
     history = run.folder.history()
     for trial_id, updates, valid_ll in zip(
         history["trial_id"], history["updates"], history["valid_ll"], strict=True

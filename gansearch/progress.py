@@ -22,6 +22,7 @@ from rich.text import Text
 
 from gansearch.config import Budget
 from gansearch.report import duration, printable
+from gansearch.results import UNSOUND
 
 _REDRAWS_PER_SECOND = 4
 _HEARTBEAT_SECONDS = 15.0
@@ -35,8 +36,6 @@ _STYLES = {
     "diverged": "yellow",
     "failed": "red",
 }
-# What a trial scored before it came to such an end does not count as the best.
-_UNSOUND = ("collapsed", "diverged", "failed")
 
 
 @dataclass
@@ -158,7 +157,7 @@ class Progress:
             line = self._lines.pop(trial_id, None) or TrialLine(trial_id, "", 0)
             self._counts[status] += 1
             self._ended_updates += line.updates
-            if status not in _UNSOUND and _is_number(valid_ll):
+            if status not in UNSOUND and _is_number(valid_ll):
                 self._best_ended = max(self._best_ended or (-math.inf, ""), (valid_ll, trial_id))
             text = (
                 f"[{self._n_ended}/{self._n_trials}] {trial_id} {status} "

@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 
 from gansearch.config import TrialConfig, short
 from gansearch.progress import Progress
-from gansearch.results import HISTORY_COLUMNS, RunFolder, config_values
+from gansearch.results import HISTORY_COLUMNS, REPORTED_COLUMNS, RunFolder, config_values
 from gansearch.scheduler import Outcome
 
 # At least this many seconds between two writes, and this many times what the last one took.
@@ -26,10 +26,7 @@ _PACE_FACTOR = 200
 # Small files are gathered into one when there are this many.
 _COMPACT_AT = 1000
 
-_FROM_RESULT = (
-    *("updates", "d_updates", "g_updates", "seconds", "device", "valid_ll", "sigma"),
-    *("sigma_at_edge", "coverage", "recall", "nn_ratio", "d_loss", "g_loss"),
-)
+_FROM_RESULT = (*REPORTED_COLUMNS, "device")
 
 
 class Recorder(Callback):

@@ -17,9 +17,8 @@ import pandas as pd
 
 from gansearch.config import Budget, TrialConfig
 from gansearch.ranking import Difference, compare
-from gansearch.results import STATUSES, RunFolder
+from gansearch.results import STATUSES, UNSOUND, RunFolder
 
-_UNSOUND = ("collapsed", "diverged", "failed")
 _UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
 _IDLE_SECONDS = 120
@@ -140,7 +139,7 @@ def _counts(trials: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _leaderboard(trials: pd.DataFrame, n: int) -> pd.DataFrame:
-    shown = (trials["phase"] == "search") & ~trials["status"].isin(_UNSOUND)
+    shown = (trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)
     scored: pd.DataFrame = trials[shown & np.isfinite(trials["valid_ll"])]
     return scored.sort_values("valid_ll", ascending=False, kind="stable").head(n)
 
@@ -203,7 +202,7 @@ def _warnings_of_state(
 
 def _warnings_of_search(budget: Budget, counts: Mapping[str, int]) -> Iterator[str]:
     n_ended = sum(counts.values()) - counts["running"]
-    n_unsound = sum(counts[status] for status in _UNSOUND)
+    n_unsound = sum(counts[status] for status in UNSOUND)
     over = n_ended > 0 and counts["running"] == 0
     if over and counts["completed"] < budget.top:
         yield (
@@ -251,7 +250,7 @@ def _warnings_of_replicas(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterat
         (trials["phase"] == "replica") & trials["config_id"].isin(ranking["config_id"])
     ]
     for config_id, group in replicas.groupby("config_id", sort=False):
-        ended_badly = group[group["status"].isin(_UNSOUND)]
+        ended_badly = group[group["status"].isin(UNSOUND)]
         if not ended_badly.empty:
             counts = ended_badly["status"].value_counts()
             ends = ", ".join(f"{n} {status}" for status, n in counts.items())

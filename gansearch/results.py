@@ -28,12 +28,32 @@ import pyarrow.parquet as pq
 from gansearch.config import TrialConfig
 from gansearch.errors import ResultsError, did_you_mean
 
-STATUSES = ("running", "completed", "pruned", "collapsed", "diverged", "failed")
+# What a trial scored before it came to such an end counts for nothing.
+UNSOUND = ("collapsed", "diverged", "failed")
+STATUSES = ("running", "completed", "pruned", *UNSOUND)
 
 _INT, _FLOAT, _STRING, _BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
 _KINDS = {"int": _INT, "float": _FLOAT, "str": _STRING, "widths": pa.list_(_INT)}
 _RULES = TrialConfig.rules()
 _CONFIG = [(f"config.{name}", _KINDS[rule.kind]) for name, rule in _RULES.items()]
+
+# What trials.parquet has of a trial's last report, and history/ of each.
+_COUNTS = [
+    ("updates", _INT),
+    ("d_updates", _INT),
+    ("g_updates", _INT),
+    ("seconds", _FLOAT),
+]
+_MEASURES = [
+    ("valid_ll", _FLOAT),
+    ("sigma", _FLOAT),
+    ("sigma_at_edge", _BOOL),
+    ("coverage", _FLOAT),
+    ("recall", _FLOAT),
+    ("nn_ratio", _FLOAT),
+    ("d_loss", _FLOAT),
+    ("g_loss", _FLOAT),
+]
 
 _TRIALS = pa.schema(
     [
@@ -44,19 +64,9 @@ _TRIALS = pa.schema(
         ("seed", _INT),
         ("status", _STRING),
         ("reason", _STRING),
-        ("updates", _INT),
-        ("d_updates", _INT),
-        ("g_updates", _INT),
-        ("seconds", _FLOAT),
+        *_COUNTS,
         ("device", _STRING),
-        ("valid_ll", _FLOAT),
-        ("sigma", _FLOAT),
-        ("sigma_at_edge", _BOOL),
-        ("coverage", _FLOAT),
-        ("recall", _FLOAT),
-        ("nn_ratio", _FLOAT),
-        ("d_loss", _FLOAT),
-        ("g_loss", _FLOAT),
+        *_MEASURES,
         *_CONFIG,
         ("test_ll", _FLOAT),
         ("test_ll_se", _FLOAT),
@@ -68,18 +78,8 @@ _HISTORY = pa.schema(
         ("trial_id", _STRING),
         ("number", _INT),
         ("phase", _STRING),
-        ("updates", _INT),
-        ("d_updates", _INT),
-        ("g_updates", _INT),
-        ("seconds", _FLOAT),
-        ("valid_ll", _FLOAT),
-        ("sigma", _FLOAT),
-        ("sigma_at_edge", _BOOL),
-        ("coverage", _FLOAT),
-        ("recall", _FLOAT),
-        ("nn_ratio", _FLOAT),
-        ("d_loss", _FLOAT),
-        ("g_loss", _FLOAT),
+        *_COUNTS,
+        *_MEASURES,
         ("d_real", _FLOAT),
         ("d_fake", _FLOAT),
         ("d_grad_norm", _FLOAT),
@@ -122,6 +122,7 @@ _REFERENCES = pa.schema(
 )
 _TEST_LL = pa.schema([("test_ll", _FLOAT)])
 
+REPORTED_COLUMNS: tuple[str, ...] = tuple(name for name, _ in [*_COUNTS, *_MEASURES])
 TRIALS_COLUMNS: tuple[str, ...] = tuple(_TRIALS.names)
 HISTORY_COLUMNS: tuple[str, ...] = tuple(_HISTORY.names)
 RANKING_COLUMNS: tuple[str, ...] = tuple(_RANKING.names)

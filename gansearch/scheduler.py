@@ -14,9 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from gansearch.config import Budget
-
-# Verdicts of a report that end the trial under that status.
-_FATAL = ("collapsed", "diverged", "failed")
+from gansearch.results import UNSOUND
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class GuardedScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report, and keep the outcome of a trial that stops."""
         verdict = result.get("verdict")
-        if verdict in _FATAL:
+        if verdict in UNSOUND:
             self._bury(trial, Outcome(verdict, result["reason"]))
             return str(TrialScheduler.STOP)
         if not result["is_report"] or self._halving is None:
@@ -76,7 +74,7 @@ class GuardedScheduler(FIFOScheduler):
         if trial.trial_id in self.outcomes or not result.get("done"):
             return
         verdict = result.get("verdict")
-        if verdict in _FATAL:
+        if verdict in UNSOUND:
             self._bury(trial, Outcome(verdict, result["reason"]))
             return
         if self._halving is not None:

@@ -366,6 +366,14 @@ def train(training: Training, report_updates: Iterable[int]) -> Iterator[Metrics
             yield metrics
 
 
+def safetensors_metadata(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file, which its library reads from files alone."""
+    # Eight bytes of header length, then the header as JSON.
+    size = int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
+    return metadata
+
+
 def _draw_masks(
     config: TrialConfig, input_widths: Sequence[int], n: int, rng: torch.Generator
 ) -> list[Tensor | None]:
@@ -425,9 +433,6 @@ def _as_tensor(array: np.ndarray) -> Tensor:
 
 def _parse_state(state: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        # safetensors: eight bytes of header length, then the header as JSON.
-        size = int.from_bytes(state[:8], "little")
-        header = json.loads(json.loads(state[8 : 8 + size])["__metadata__"]["training"])
-        return header, load_tensors(state)
+        return json.loads(safetensors_metadata(state)["training"]), load_tensors(state)
     except Exception as error:
         raise GansearchError(f"checkpoint: not a readable training state ({error}).") from error

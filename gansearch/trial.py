@@ -28,7 +28,7 @@ from gansearch.evaluation import Evaluation, Evaluator, final_score
 from gansearch.figures import strip
 from gansearch.health import HealthMonitor, Indicators, Verdict
 from gansearch.results import RunFolder, write_atomically
-from gansearch.training import DivergedError, Metrics, Training
+from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
 from gansearch.weights import save_generator
 
 SLICE_SECONDS = 2.0
@@ -254,9 +254,7 @@ class GanTrial(tune.Trainable):
         self._save_seconds = self._saved_at - start
 
     def _load(self, checkpoint: bytes) -> None:
-        size = int.from_bytes(checkpoint[:8], "little")
-        header = json.loads(checkpoint[8 : 8 + size])
-        state = json.loads(header["__metadata__"]["trial"])
+        state = json.loads(safetensors_metadata(checkpoint)["trial"])
         arrays = load_arrays(checkpoint)
         self._training.load(arrays["training"].tobytes())
         self._strip = list(arrays["strip"])
