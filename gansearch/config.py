@@ -20,15 +20,19 @@ import numpy as np
 from gansearch.errors import ConfigError, did_you_mean
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "maxout")
+NETWORKS = ("dense", "convolutional")
+_CONVOLUTIONAL_G = (("generator_network", "convolutional"),)
+_CONVOLUTIONAL_D = (("discriminator_network", "convolutional"),)
+_SIGMOID_G = (("generator_activation", "sigmoid"), ("generator_activation", "relu_sigmoid"))
 
 
 @dataclass(frozen=True)
 class Rule:
     """What values a parameter takes, when it applies, and what it means.
 
-    `kind` is one of int, float, str (one of `choices`) and `widths` (a list of layer widths, each
-    an int in `[low, high]`). `when` lists (parameter, value) pairs, any of which makes the
-    parameter apply; empty means always.
+    `kind` is one of int, float, str (one of `choices`) and `widths` (a list with an int in
+    `[low, high]` for each layer; without any, if `may_be_empty`). `when` lists (parameter, value)
+    pairs, any of which makes the parameter apply; empty means always.
     """
 
     kind: str
@@ -37,6 +41,7 @@ class Rule:
     high: float = math.inf
     low_is_open: bool = False
     choices: tuple[str, ...] = ()
+    may_be_empty: bool = False
     when: tuple[tuple[str, str], ...] = ()
 
     def describe(self) -> str:
@@ -46,7 +51,8 @@ class Rule:
         # Fifteen digits: the default of six writes ten million as 1e+07.
         low, high = f"{self.low:.15g}", f"{self.high:.15g}"
         if self.kind == "widths":
-            return f"a list of whole numbers in [{low}, {high}], one for each layer"
+            none = "; [] for none" if self.may_be_empty else ""
+            return f"a list of whole numbers in [{low}, {high}], one for each layer{none}"
         noun = "a whole number" if self.kind == "int" else "a number"
         if self.high == math.inf:
             return f"{noun} {'>' if self.low_is_open else '>='} {low}"
@@ -55,7 +61,7 @@ class Rule:
     def parse(self, value: object) -> Any:
         """Return `value` as the parameter's type, or raise ValueError with what was found."""
         if self.kind == "widths":
-            if not isinstance(value, list | tuple) or not value:
+            if not isinstance(value, list | tuple) or not (value or self.may_be_empty):
                 raise ValueError(f"{value!r}")
             return tuple(self._number(width, whole=True) for width in value)
         if self.choices:
@@ -213,11 +219,76 @@ class TrialConfig(_Validated):
     noise_dim: int = _parameter(
         100, "int", "dimension of z, fed to G's lowest layer only", low=1, high=65536
     )
+    generator_network: str = _parameter(
+        "dense",
+        "str",
+        "dense: a multilayer perceptron; convolutional: dense layers, then a layer whose units are "
+        "laid out as a map, then deconvolutions, as for the paper's second CIFAR-10 generator",
+        choices=NETWORKS,
+    )
     generator_widths: tuple[int, ...] = _parameter(
-        (1200, 1200), "widths", "units of G's hidden layers", low=1, high=65536
+        (1200, 1200),
+        "widths",
+        "units of G's hidden dense layers",
+        low=1,
+        high=65536,
+        may_be_empty=True,
+    )
+    generator_channels: tuple[int, ...] = _parameter(
+        (80,),
+        "widths",
+        "channels of the maps that G's deconvolutions begin from, the lowest first; the last "
+        "deconvolution gives the image",
+        low=1,
+        high=65536,
+        when=_CONVOLUTIONAL_G,
+    )
+    generator_kernels: tuple[int, ...] = _parameter(
+        (5,),
+        "widths",
+        "side of each deconvolution's kernel; the last entry serves the layers beyond",
+        low=1,
+        high=1024,
+        when=_CONVOLUTIONAL_G,
+    )
+    generator_strides: tuple[int, ...] = _parameter(
+        (3,),
+        "widths",
+        "stride of each deconvolution; the last entry serves the layers beyond",
+        low=1,
+        high=1024,
+        when=_CONVOLUTIONAL_G,
+    )
+    generator_paddings: tuple[int, ...] = _parameter(
+        (0,),
+        "widths",
+        "rows and columns cut off each side of a deconvolution's map; the last entry serves the "
+        "layers beyond",
+        low=0,
+        high=1024,
+        when=_CONVOLUTIONAL_G,
     )
     generator_activation: str = _parameter(
-        "relu", "str", "activation of G's hidden layers", choices=ACTIVATIONS
+        "relu",
+        "str",
+        "activation of G's hidden layers; relu_sigmoid: relu and sigmoid in turn, relu first, as "
+        "for the paper's CIFAR-10 and TFD",
+        choices=(*ACTIVATIONS, "relu_sigmoid"),
+    )
+    generator_normalization: str = _parameter(
+        "none",
+        "str",
+        "of G's hidden layers, before the activation; batch: by the minibatch's mean and variance "
+        "(Ioffe and Szegedy 2015)",
+        choices=("none", "batch"),
+    )
+    sigmoid_bias: float = _parameter(
+        0.0,
+        "float",
+        "bias of G's hidden sigmoid layers at the start; -2 for the paper's TFD",
+        low=-1000,
+        high=1000,
+        when=_SIGMOID_G,
     )
     generator_output: str = _parameter(
         "sigmoid",
@@ -231,15 +302,80 @@ class TrialConfig(_Validated):
         "G's output bias at the start: the training set's mean (its logit under a sigmoid) or zero",
         choices=("data_mean", "zero"),
     )
+    discriminator_network: str = _parameter(
+        "dense",
+        "str",
+        "dense: a multilayer perceptron; convolutional: convolutions, each with a maximum over "
+        "windows, then dense layers, as for the paper's second CIFAR-10 discriminator",
+        choices=NETWORKS,
+    )
+    discriminator_channels: tuple[int, ...] = _parameter(
+        (32, 32, 192),
+        "widths",
+        "channels of D's convolutions; under maxout, after the maximum",
+        low=1,
+        high=65536,
+        when=_CONVOLUTIONAL_D,
+    )
+    discriminator_kernels: tuple[int, ...] = _parameter(
+        (8, 8, 5),
+        "widths",
+        "side of each convolution's kernel, at most the padded map's; the last entry serves the "
+        "layers beyond",
+        low=1,
+        high=1024,
+        when=_CONVOLUTIONAL_D,
+    )
+    discriminator_strides: tuple[int, ...] = _parameter(
+        (1,),
+        "widths",
+        "stride of each convolution; the last entry serves the layers beyond",
+        low=1,
+        high=1024,
+        when=_CONVOLUTIONAL_D,
+    )
+    discriminator_paddings: tuple[int, ...] = _parameter(
+        (4, 3, 3),
+        "widths",
+        "zeros around each convolution's input; the last entry serves the layers beyond",
+        low=0,
+        high=1024,
+        when=_CONVOLUTIONAL_D,
+    )
+    discriminator_pools: tuple[int, ...] = _parameter(
+        (4, 4, 2),
+        "widths",
+        "side of the windows whose maximum each convolution passes on, at most the map's; 1 for "
+        "none; the last entry serves the layers beyond",
+        low=1,
+        high=1024,
+        when=_CONVOLUTIONAL_D,
+    )
+    discriminator_pool_strides: tuple[int, ...] = _parameter(
+        (2,),
+        "widths",
+        "stride of these windows; the last entry serves the layers beyond",
+        low=1,
+        high=1024,
+        when=_CONVOLUTIONAL_D,
+    )
     discriminator_widths: tuple[int, ...] = _parameter(
         (240, 240),
         "widths",
-        "units of D's hidden layers; under maxout, after the maximum",
+        "units of D's hidden dense layers; under maxout, after the maximum",
         low=1,
         high=65536,
+        may_be_empty=True,
     )
     discriminator_activation: str = _parameter(
         "maxout", "str", "activation of D's hidden layers", choices=ACTIVATIONS
+    )
+    discriminator_normalization: str = _parameter(
+        "none",
+        "str",
+        "of D's hidden layers but the lowest, before the activation; batch: as for G, real and "
+        "generated examples apart",
+        choices=("none", "batch"),
     )
     maxout_pieces: int = _parameter(
         5,
@@ -248,6 +384,14 @@ class TrialConfig(_Validated):
         low=2,
         high=64,
         when=(("discriminator_activation", "maxout"), ("generator_activation", "maxout")),
+    )
+    convolution_pieces: int = _parameter(
+        2,
+        "int",
+        "linear pieces of a maxout unit of D's convolutions, where the activation is maxout",
+        low=2,
+        high=64,
+        when=_CONVOLUTIONAL_D,
     )
     leaky_slope: float = _parameter(
         0.2,
@@ -266,9 +410,9 @@ class TrialConfig(_Validated):
     init: str = _parameter(
         "uniform",
         "str",
-        "uniform: weights from U(-range, range) with the ranges below; glorot: ranges by fan-in "
-        "and fan-out (Glorot and Bengio 2010)",
-        choices=("uniform", "glorot"),
+        "weights at the start; uniform: U(-range, range) with the ranges below; normal: of zero "
+        "mean; glorot: uniform, ranges by fan-in and fan-out (Glorot and Bengio 2010)",
+        choices=("uniform", "normal", "glorot"),
     )
     generator_init_range: float = _parameter(
         0.05,
@@ -288,6 +432,74 @@ class TrialConfig(_Validated):
         high=10,
         when=(("init", "uniform"),),
     )
+    init_sd: float = _parameter(
+        0.02,
+        "float",
+        "standard deviation of both players' initial weights; .02 in Radford et al. (2016)",
+        low=0,
+        low_is_open=True,
+        high=10,
+        when=(("init", "normal"),),
+    )
+    output_init: str = _parameter(
+        "hidden",
+        "str",
+        "weights of G's output layer at the start; hidden: as those of its hidden layers; uniform: "
+        "with a range of their own; sparse: a few from a standard normal into each unit, the "
+        "others zero, as for the paper's TFD",
+        choices=("hidden", "uniform", "sparse"),
+    )
+    output_init_range: float = _parameter(
+        0.5,
+        "float",
+        "half-width of G's initial output weights; .5 for the paper's CIFAR-10",
+        low=0,
+        low_is_open=True,
+        high=10,
+        when=(("output_init", "uniform"),),
+    )
+    output_init_inputs: int = _parameter(
+        100,
+        "int",
+        "inputs of each of G's output units whose weight isn't zero at the start",
+        low=1,
+        high=65536,
+        when=(("output_init", "sparse"),),
+    )
+    generator_max_norm: float = _parameter(
+        0.0,
+        "float",
+        "the incoming weights of each unit of G are scaled down to this norm after an update; 0 "
+        "for no bound; 1.9365 for the paper's TFD",
+        low=0,
+        high=1e9,
+    )
+    discriminator_max_norm: float = _parameter(
+        0.0, "float", "the same for each unit (under maxout, each piece) of D", low=0, high=1e9
+    )
+    pretraining: str = _parameter(
+        "none",
+        "str",
+        "upper_layers: first train G's upper layers as a generator of their own, fed with noise, "
+        "then all of G against a new D, as the authors' code does for TFD",
+        choices=("none", "upper_layers"),
+    )
+    pretraining_updates: int = _parameter(
+        20000,
+        "int",
+        "parameter updates of that first stage, of D and G together, out of the whole training's",
+        low=1,
+        high=10**12,
+        when=(("pretraining", "upper_layers"),),
+    )
+    pretrained_layers: int = _parameter(
+        2,
+        "int",
+        "hidden layers, next to G's output, that the first stage trains with it",
+        low=0,
+        high=1000,
+        when=(("pretraining", "upper_layers"),),
+    )
 
     def applies(self, name: str) -> bool:
         """Return whether parameter `name` has any effect in this configuration."""
@@ -303,8 +515,17 @@ class TrialConfig(_Validated):
 
     @property
     def config_id(self) -> str:
-        """Eight hex digits that name this configuration: equal exactly where the training is."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        """Eight hex digits that name this configuration: equal exactly where the training is.
+
+        Only what differs from the paper's configuration enters, so that an id outlives parameters
+        that a later version adds.
+        """
+        differs = {f.name: getattr(self, f.name) for f in fields(self) if self.applies(f.name)}
+        paper = {f.name: f.default for f in fields(self)}
+        canonical = json.dumps(
+            {name: value for name, value in differs.items() if value != paper[name]},
+            sort_keys=True,
+        )
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
@@ -364,7 +585,9 @@ def short(value: Any) -> str:
     """Return a parameter's value as people read it: `0.0307`, `64-64` for widths."""
     if isinstance(value, float):
         return f"{value:.3g}"
-    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return "-".join(map(str, value)) or "none"
+    return str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 
-from gansearch.config import Rule, TrialConfig
+from gansearch.config import Rule, TrialConfig, short
 from gansearch.errors import did_you_mean
 from gansearch.located import Located, shorten
 
@@ -104,7 +104,7 @@ class Choices:
 
     def encode(self, value: Any) -> Any:
         """Return what Optuna calls `value`: widths are text such as `64-64` to it."""
-        return "-".join(map(str, value)) if isinstance(value, tuple) else value
+        return short(value) if isinstance(value, tuple) else value
 
     def describe(self) -> str:
         """Return the choice in words."""

@@ -284,7 +284,9 @@ class Training:
             GansearchError: the state belongs to another configuration or seed, or is damaged.
         """
         header, tensors = _parse_state(state)
-        if header["config"] != self.config.to_dict() or header["seed"] != self.seed:
+        # Parsed, since an older version knew fewer parameters.
+        saved = TrialConfig.from_dict(header["config"])
+        if saved.config_id != self.config.config_id or header["seed"] != self.seed:
             raise GansearchError(
                 "checkpoint: it belongs to another configuration or seed than this trial's. "
                 "A state can only be resumed by the trial that saved it."

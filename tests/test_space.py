@@ -383,9 +383,9 @@ ENTRY_FAULTS = {
     "generator_widths: {int: [64, 128]}": "generator_widths: int does not fit. generator_widths "
     "is a list of widths. Use {choice: [...]}.",
     "generator_widths: {choice: [64, 128]}": "generator_widths: found 64. It must be a list of "
-    "whole numbers in [1, 65536], one for each layer.",
+    "whole numbers in [1, 65536], one for each layer; [] for none.",
     "generator_widths: {choice: [[64], [64, 0]]}": "generator_widths: found [64, 0]. It must be a "
-    "list of whole numbers in [1, 65536], one for each layer.",
+    "list of whole numbers in [1, 65536], one for each layer; [] for none.",
     "noise: {choice: []}": "noise: choice: found []. It must be a list of values.",
     "noise: {choice: normal}": "noise: choice: found 'normal'. It must be a list of values.",
     "noise: {choice: [normal, gauss]}": "noise: found 'gauss'. It must be one of uniform, normal.",
