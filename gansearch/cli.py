@@ -158,8 +158,9 @@ def cli() -> None:
 @click.option(
     "--only",
     multiple=True,
-    metavar="paper|CONFIG.yaml",
-    help="No search: compare these configurations over seeds. Repeatable.",
+    metavar="PRESET|CONFIG.yaml",
+    help="No search: compare configurations over seeds: presets of the space, such as paper, or "
+    "files. More may follow it. Repeatable.",
 )
 @click.option(
     "--set",
@@ -170,6 +171,7 @@ def cli() -> None:
     "it, budget.reports=10 sets the budget. Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan; train nothing.")
+@click.argument("more", nargs=-1, metavar="[CONFIG]...")
 @_QUIET
 def run(
     space: str,
@@ -190,12 +192,21 @@ def run(
     only: tuple[str, ...],
     overrides: tuple[str, ...],
     dry_run: bool,
+    more: tuple[str, ...],
     quiet: bool,
 ) -> None:
-    """Search a space, train the best again on fresh seeds, and rank them."""
+    """Search a space, train the best again on fresh seeds, and rank them.
+
+    CONFIG... are further configurations for --only.
+    """
     from gansearch import driver
     from gansearch.cluster import Settings
 
+    if more and not only:
+        raise click.UsageError(
+            f"Got unexpected extra argument ({more[0]}). Configurations to compare follow --only."
+        )
+    only += more
     budget = {"trials": trials, "max_updates": max_updates, "top": top, "replicas": replicas}
     changes = [f"budget.{key}={value}" for key, value in budget.items() if value is not None]
     settings = Settings(

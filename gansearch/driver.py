@@ -114,7 +114,7 @@ def search(
     Args:
         space: name of a built-in space, path of a space file, or a `SearchSpace` as it is.
         overrides: `key=value` changes to a named space, as `--set` takes them.
-        only: no search: compare these, "paper" or paths of configuration files.
+        only: no search: compare these, presets such as "paper" or paths of configuration files.
         seed: decides the proposals and every trial's own seed.
         name: of the run's folder below `results`; by default the space's and the time.
         results: folder of all runs.
@@ -564,12 +564,14 @@ def _note_time(run: _Run) -> None:
 
 
 def _only_config(space: SearchSpace, entry: str) -> TrialConfig:
-    if entry == PAPER:
-        return space.preset(PAPER)
+    presets = {PAPER, *space.presets}
+    if entry in presets:
+        return space.preset(entry)
     if not Path(entry).exists():
         raise BadInputError(
-            f"--only {entry}: there is no such file. It takes {PAPER}, or the path of a YAML or "
-            "JSON file with a configuration's parameters."
+            f"--only {entry}: there is no such file. It takes a preset of the space "
+            f"({', '.join(sorted(presets))}), or the path of a YAML or JSON file with a "
+            "configuration's parameters."
         )
     return load_config(Path(entry), space)
 

@@ -281,10 +281,16 @@ def test_a_folder_is_no_space(scratch: Path, refused: Refused) -> None:
 
 
 def test_an_absent_configuration_is_named(refused: Refused) -> None:
-    assert refused("run", "--only", "nothere.yaml") == (
-        "--only nothere.yaml: there is no such file. It takes paper, or the path of a YAML or "
-        "JSON file with a configuration's parameters."
+    assert refused("run", "--space", "ring", "--only", "nothere.yaml") == (
+        "--only nothere.yaml: there is no such file. It takes a preset of the space (paper), or "
+        "the path of a YAML or JSON file with a configuration's parameters."
     )
+
+
+def test_a_configuration_without_only_is_refused(call: Call) -> None:
+    code, _, err = call("run", "mine.yaml", "--dry-run")
+    assert code == 2
+    assert "Configurations to compare follow --only." in err
 
 
 def test_an_unknown_parameter_of_a_configuration_is_answered_with_the_nearest(
@@ -612,6 +618,19 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(scratch: Path, call: Call) 
     assert "7 trials of at most 1,234 updates" in out
     assert "the best 1 and the paper's, each on 4 fresh seeds" in out
     assert list(scratch.iterdir()) == []
+
+
+def test_only_takes_several_presets_and_files(scratch: Path, call: Call) -> None:
+    (scratch / "space.yaml").write_text(
+        "dataset: digits\nsearch: {k: {int: [1, 3]}}\npresets: {wide: {noise_dim: 256}}\n"
+    )
+    (scratch / "mine.yaml").write_text("k: 3\n")
+    code, out, _ = call(
+        *("run", "--space", "space.yaml", "--dry-run", "--replicas", 2),
+        *("--only", "paper", "wide", "mine.yaml", "--only", "wide"),
+    )
+    assert code == 0
+    assert "3 given, each on 2 fresh seeds" in out
 
 
 def test_a_dry_run_of_the_paper_alone_searches_nothing(scratch: Path, call: Call) -> None:
