@@ -282,8 +282,8 @@ def test_a_folder_is_no_space(scratch: Path, refused: Refused) -> None:
 
 def test_an_absent_configuration_is_named(refused: Refused) -> None:
     assert refused("run", "--space", "ring", "--only", "nothere.yaml") == (
-        "--only nothere.yaml: there is no such file. It takes a preset of the space (paper), or "
-        "the path of a YAML or JSON file with a configuration's parameters."
+        "--only nothere.yaml: there is no such file. It takes a preset of the space "
+        "(pacgan, paper), or the path of a YAML or JSON file with a configuration's parameters."
     )
 
 
