@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gansearch import data
+from gansearch import downloads
 from gansearch.data import DATASETS, load_dataset
 from gansearch.errors import DataError
 
@@ -266,7 +266,7 @@ def test_a_download_that_breaks_off_leaves_no_half_file(tmp_path: Path, mirror: 
 def test_a_server_that_never_answers_costs_no_more_than_the_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "_PATIENCE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use_proxy(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()

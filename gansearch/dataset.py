@@ -1,0 +1,99 @@
+"""`Dataset`: the training, validation and test examples of one data set, as stored arrays.
+
+Images stay uint8 until they are used, so that a data set is small in a node's shared memory.
+Training data trains, validation data chooses, and the test set is scored once, at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_BLOCK = 1000  # images that are turned into float at a time
+_N_FOR_CONTRAST = 1000  # images that the usual contrast is taken from
+_NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples of one data set, split once and for all.
+
+    Attributes:
+        name: the name in `DATASETS`.
+        train, valid, test: `[n, d]` each, C-contiguous and in no order; uint8 images or float32
+            points.
+        shape: `(height, width, channels)` of an image, `(d,)` of a point.
+        scale: what a stored value is divided by to lie in [0, 1]; 1 for points.
+        contrast: after division by `scale` an image's mean is subtracted and the rest scaled to
+            this norm (global contrast normalisation); None for images as they are.
+        modes: `[n_modes, d]`, the centres of a synthetic mixture; None for real data.
+        mode_sd: standard deviation of each mode along each axis; None for real data.
+    """
+
+    name: str
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    shape: tuple[int, ...]
+    scale: float
+    contrast: float | None = None
+    modes: np.ndarray | None = None
+    mode_sd: float | None = None
+
+    @property
+    def dim(self) -> int:
+        """Values in an example, d."""
+        return int(np.prod(self.shape))
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the examples are images rather than points."""
+        return len(self.shape) == 3
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what is trained on are pixels in [0, 1]."""
+        return self.is_image and self.contrast is None
+
+    def to_float(self, array: np.ndarray) -> np.ndarray:
+        """Return stored values `[n, d]` as they are trained on and scored, float32.
+
+        Images are in [0, 1] or, where the data set asks for it, contrast normalised; points are as
+        they are.
+        """
+        values: np.ndarray = array.astype(np.float32) / np.float32(self.scale)
+        return values if self.contrast is None else _normalised(values, self.contrast)
+
+    def to_pixels(self, images: np.ndarray) -> np.ndarray:
+        """Return images as `to_float` gives them, or generated ones, `[n, d]`, in [0, 1].
+
+        Contrast normalisation forgets each image's mean and contrast; it is undone with those of
+        the middle training image.
+        """
+        if self.contrast is None:
+            return images.clip(0, 1)
+        some = self.train[:_N_FOR_CONTRAST].astype(np.float32) / np.float32(self.scale)
+        means = some.mean(axis=1)
+        norms = np.linalg.norm(some - means[:, None], axis=1)
+        pixels = images * float(np.median(norms) / self.contrast) + float(np.median(means))
+        return pixels.astype(np.float32).clip(0, 1)
+
+    def mean(self) -> np.ndarray:
+        """Return the mean of the training examples as they are trained on, `[d]`, float32."""
+        if self.contrast is None:
+            return np.asarray(self.train.mean(axis=0) / self.scale, np.float32)
+        blocks = np.array_split(self.train, -(-len(self.train) // _BLOCK))
+        total = sum(self.to_float(block).sum(axis=0, dtype=np.float64) for block in blocks)
+        return np.asarray(total / len(self.train), np.float32)
+
+
+def _normalised(images: np.ndarray, norm: float) -> np.ndarray:
+    """Return images `[n, d]` with their means subtracted, scaled to `norm`; constant ones are 0."""
+    centred = images - images.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    # A constant image's rest is rounding error; nothing may be made of it.
+    scaled: np.ndarray = centred * np.where(
+        norms > _NO_CONTRAST, norm / np.maximum(norms, _NO_CONTRAST), 0
+    )
+    return scaled.astype(np.float32)
