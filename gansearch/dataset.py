@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gansearch.errors import DataError
+
 _BLOCK = 1000  # images that are turned into float at a time
 _N_FOR_CONTRAST = 1000  # images that the usual contrast is taken from
 _NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
@@ -27,6 +29,8 @@ class Dataset:
         scale: what a stored value is divided by to lie in [0, 1]; 1 for points.
         contrast: after division by `scale` an image's mean is subtracted and the rest scaled to
             this norm (global contrast normalisation); None for images as they are.
+        n_valid_for_sigma: how many validation examples, the first ones, the Parzen window's sigma
+            is chosen on; 1,000 in the protocol of Goodfellow et al. (2014), except for TFD.
         modes: `[n_modes, d]`, the centres of a synthetic mixture; None for real data.
         mode_sd: standard deviation of each mode along each axis; None for real data.
     """
@@ -38,6 +42,7 @@ class Dataset:
     shape: tuple[int, ...]
     scale: float
     contrast: float | None = None
+    n_valid_for_sigma: int = 1000
     modes: np.ndarray | None = None
     mode_sd: float | None = None
 
@@ -59,8 +64,8 @@ class Dataset:
     def to_float(self, array: np.ndarray) -> np.ndarray:
         """Return stored values `[n, d]` as they are trained on and scored, float32.
 
-        Images are in [0, 1] or, where the data set asks for it, contrast normalised; points are as
-        they are.
+        Images come in [0, 1] or, where the data set asks for it, contrast normalised: of norm
+        `contrast` and mean 0, and all 0 where the image is constant. Points stay as they are.
         """
         values: np.ndarray = array.astype(np.float32) / np.float32(self.scale)
         return values if self.contrast is None else _normalised(values, self.contrast)
@@ -72,7 +77,7 @@ class Dataset:
         the middle training image.
         """
         if self.contrast is None:
-            return images.clip(0, 1)
+            return images.astype(np.float32).clip(0, 1)
         some = self.train[:_N_FOR_CONTRAST].astype(np.float32) / np.float32(self.scale)
         means = some.mean(axis=1)
         norms = np.linalg.norm(some - means[:, None], axis=1)
@@ -89,11 +94,17 @@ class Dataset:
 
 
 def _normalised(images: np.ndarray, norm: float) -> np.ndarray:
-    """Return images `[n, d]` with their means subtracted, scaled to `norm`; constant ones are 0."""
+    """Return images `[n, d]` in [0, 1] with their means subtracted, scaled to `norm`."""
     centred = images - images.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    # A constant image's rest is rounding error; nothing may be made of it.
-    scaled: np.ndarray = centred * np.where(
-        norms > _NO_CONTRAST, norm / np.maximum(norms, _NO_CONTRAST), 0
-    )
-    return scaled.astype(np.float32)
+    # What is left of a constant image is rounding error; nothing may be made of it.
+    factors = np.where(norms > _NO_CONTRAST, norm / np.maximum(norms, _NO_CONTRAST), 0)
+    return (centred * factors).astype(np.float32)
+
+
+def check_variety(where: object, images: np.ndarray, remedy: str) -> None:
+    """Raise DataError, named by `where`, if nothing can be learnt from images `[n, d]`."""
+    if (images == images[:1]).all():
+        raise DataError(f"{where}: all {len(images):,} images are identical. {remedy}")
+    if (images == images[:, :1]).all():
+        raise DataError(f"{where}: each of {len(images):,} images is of one value. {remedy}")

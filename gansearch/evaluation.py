@@ -21,7 +21,6 @@ from gansearch.health import HealthReference, Indicators, judge_once
 from gansearch.parzen import Array, ParzenScore, as_samples, choose_sigma, score, sigma_grid
 
 MIN_SAMPLES = 20
-_N_VALID = 1000
 _N_REPORT_SAMPLES = 1000
 _N_REPORT_REFERENCE = 500
 _N_FINAL_REFERENCE = 1000
@@ -54,7 +53,9 @@ class Evaluator:
     def __init__(self, dataset: Dataset, *, device: str = "cpu") -> None:
         self.n_samples = _N_REPORT_SAMPLES
         self.reference = _health_reference(dataset, _N_REPORT_REFERENCE, device)
-        self._valid = torch.from_numpy(dataset.to_float(dataset.valid[:_N_VALID])).to(device)
+        self._valid = torch.from_numpy(
+            dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
+        ).to(device)
         self._grid = sigma_grid("fine", is_image=dataset.is_image)
         self._device = device
 
@@ -77,7 +78,7 @@ def final_score(
     samples: Array,
     *,
     grid: str = "fine",
-    n_valid: int = _N_VALID,
+    n_valid: int | None = None,
     device: str = "cpu",
 ) -> tuple[ParzenScore, Indicators]:
     """Score `samples` `[n, d]` on the test set, and take their health indicators.
@@ -89,7 +90,8 @@ def final_score(
         dataset: whose test set is scored.
         samples: images in [0, 1], or points.
         grid: "fine", or "authors" to compare with published scores (see `sigma_grid`).
-        n_valid: sigma is chosen on this many validation examples, the first ones.
+        n_valid: sigma is chosen on this many validation examples, the first ones; None for as
+            many as the data set says.
         device: where to compute.
 
     Raises:
@@ -108,7 +110,7 @@ def evaluate_samples(
         SamplesError: the samples hold values that aren't finite, or have another shape.
     """
     reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), "cpu")
-    parzen, indicators = _score_against(reference, dataset, samples, grid, _N_VALID, "cpu")
+    parzen, indicators = _score_against(reference, dataset, samples, grid, None, "cpu")
     verdict = judge_once(indicators, reference.null)
     return {
         "dataset": dataset.name,
@@ -136,7 +138,7 @@ def reference_scores(dataset: Dataset) -> list[dict[str, object]]:
     """
     samples = dataset.to_float(dataset.train[:_N_REFERENCE_SAMPLES])
     reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), "cpu")
-    parzen, _ = _score_against(reference, dataset, samples, "fine", _N_VALID, "cpu")
+    parzen, _ = _score_against(reference, dataset, samples, "fine", None, "cpu")
     if not dataset.is_image:
         return [_reference_line("training points", parzen, reference.null)]
     n_centroids = min(_N_REFERENCE_SAMPLES, len(dataset.train) // 5)
@@ -146,7 +148,7 @@ def reference_scores(dataset: Dataset) -> list[dict[str, object]]:
         _reference_line("training images", parzen, reference.null),
         _reference_line(
             "k-means centroids",
-            *_score_against(reference_of_centroids, dataset, centroids, "fine", _N_VALID, "cpu"),
+            *_score_against(reference_of_centroids, dataset, centroids, "fine", None, "cpu"),
         ),
     ]
 
@@ -176,7 +178,8 @@ def load_samples(path: Path, dataset: Dataset) -> np.ndarray:
     """Read samples of `dataset` from a `.npy` file, as float32 `[n, d]`, images in [0, 1].
 
     The array is `[n, d]`, `[n, *shape]` or, of grey images, `[n, height, width]`. Whole numbers are
-    divided by the data set's scale; floating-point images must lie in [0, 1] already.
+    divided by the data set's scale; floating-point images must lie in [0, 1] already. Where the
+    data set is contrast normalised so are they, unless negative values show that they are already.
 
     Raises:
         SamplesError: no such file, no such array, or values that can't be what is meant.
@@ -203,8 +206,10 @@ def check_samples(array: np.ndarray, dataset: Dataset, *, where: str = "samples"
                 f"{where}: {int((~finite).sum()):,} of {len(flat):,} samples hold NaN or infinite "
                 f"values, sample {int(np.argmin(finite)):,} (from 0) first. Leave such samples out."
             )
-    if dataset.is_image:
+    if dataset.is_bounded:
         return _image_values(where, flat, dataset)
+    if dataset.is_image:
+        return _normalised_values(where, flat, dataset)
     return flat.astype(np.float32)
 
 
@@ -219,9 +224,10 @@ def _score_against(
     dataset: Dataset,
     samples: Array,
     grid: str,
-    n_valid: int,
+    n_valid: int | None,
     device: str,
 ) -> tuple[ParzenScore, Indicators]:
+    n_valid = n_valid or dataset.n_valid_for_sigma
     samples = as_samples(samples, device)
     parzen = score(
         samples,
@@ -296,6 +302,13 @@ def _flattened(where: str, array: np.ndarray, dataset: Dataset) -> np.ndarray:
             f"{where}: shape {list(array.shape)}. Samples of {dataset.name} have {expected}."
         )
     return array.reshape(len(array), dataset.dim)
+
+
+def _normalised_values(where: str, flat: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return images `[n, d]` as they are trained on: pixels normalised, others as they are."""
+    if flat.dtype.kind == "f" and flat.min() < 0:
+        return flat.astype(np.float32)
+    return dataset.to_float(_image_values(where, flat, dataset) * np.float32(dataset.scale))
 
 
 def _image_values(where: str, flat: np.ndarray, dataset: Dataset) -> np.ndarray:
