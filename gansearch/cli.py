@@ -336,23 +336,33 @@ def evaluate(
 @_DATA_DIR
 @click.option("--trial", help="Id of the trial.  [default: a replica of the winner]")
 @click.option(
-    "--n", "n_samples", type=click.IntRange(1), default=64, show_default=True, help="How many."
+    "--n", type=click.IntRange(1), help="How many.  [default: 64 samples, or 8 rows between them]"
 )
-@click.option("--nearest", is_flag=True, help="Beside each, its nearest training example.")
+@click.option("--nearest", is_flag=True, help="Beside each, its nearest training image.")
+@click.option(
+    "--interpolate",
+    "n_steps",
+    type=click.IntRange(3),
+    is_flag=False,
+    flag_value=10,
+    metavar="[STEPS]",
+    help="Rows of so many (10), each on a straight line in noise space between two samples.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("samples.png"),
     show_default=True,
-    help="A .png picture, or a .npy array [n, d] of float32.",
+    help="A .png picture, or a .npy array of float32, [n, d] or [n, STEPS, d].",
 )
 def sample(
     run: str,
     results: Path,
     data_dir: Path | None,
     trial: str | None,
-    n_samples: int,
+    n: int | None,
     nearest: bool,
+    n_steps: int | None,
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
@@ -360,10 +370,10 @@ def sample(
     from gansearch.sampling import write_samples
 
     folder = RunFolder.open(run, results)
-    trial_id = write_samples(
-        folder, out, trial_id=trial, n_samples=n_samples, nearest=nearest, data_dir=data_dir
+    told = write_samples(
+        folder, out, trial_id=trial, n=n, nearest=nearest, n_steps=n_steps, data_dir=data_dir
     )
-    click.echo(f"{out}: {n_samples} unpicked samples of {trial_id}")
+    click.echo(f"{out}: {told}")
 
 
 @cli.command()
@@ -460,13 +470,14 @@ def _show_end(folder: Any, console: Console | None) -> None:
     console.print(f"\nEverything lies in {escape(str(folder.path))}/", highlight=False)
     for name, what in (
         ("report.html", "the report, to look at"),
-        ("samples.png", "samples of the winner beside their nearest training examples"),
+        ("samples.png", "samples of the winner beside their nearest training images"),
+        ("interpolation.png", "between them, along straight lines in noise space"),
         ("trials.parquet", "a row a trial"),
         ("history/", "a row a report"),
         ("ranking.parquet", "the ranking"),
     ):
         if (folder.path / name).exists():
-            console.print(f"  {name:<16} {what}", highlight=False)
+            console.print(f"  {name:<17} {what}", highlight=False)
 
 
 def _write(text: str, out: Path | None) -> None:

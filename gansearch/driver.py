@@ -36,14 +36,20 @@ from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.errors import BadInputError, InterruptedRunError, RunFailedError
 from gansearch.evaluation import reference_scores
-from gansearch.figures import sample_grid
+from gansearch.figures import png
 from gansearch.layout import render
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.report import build_report
 from gansearch.results import UNSOUND, RunFolder, write_atomically
-from gansearch.sampling import nearest_examples, winning_trial
+from gansearch.sampling import (
+    N_ROWS,
+    N_STEPS,
+    picture_between,
+    picture_of_samples,
+    winning_trial,
+)
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
     OptunaSearcher,
@@ -545,12 +551,12 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
 
 
 def _picture_winner(run: _Run) -> None:
-    """Write `samples.png`: unpicked samples of the winner beside their nearest training images."""
+    """Write the winner's unpicked samples, and what lies between them, as pictures."""
     saved = load_generator(run.folder.model_dir(winning_trial(run.folder)))
-    samples = saved.samples(_N_PICTURED)
-    nearest = nearest_examples(run.dataset, samples)
-    picture = sample_grid(samples, run.dataset, nearest=nearest)
-    picture.save(run.folder.path / "samples.png")
+    grid = picture_of_samples(saved, run.dataset, _N_PICTURED, nearest=run.dataset.is_image)
+    write_atomically(run.folder.path / "samples.png", png(grid))
+    between = picture_between(saved, run.dataset, N_ROWS, N_STEPS)
+    write_atomically(run.folder.path / "interpolation.png", png(between))
 
 
 def _set_state(run: _Run, state: str, **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""Pictures: samples beside their nearest training images, learning curves, and the ranking.
+"""Pictures: samples beside their neighbours and between one another, learning curves, the ranking.
 
 Samples are never picked. Matplotlib is imported where it draws, since the workers, which draw only
 strips of samples, would pay for it in memory; its figures are objects of their own, never pyplot's.
@@ -7,6 +7,7 @@ strips of samples, would pay for it in memory; its figures are objects of their 
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +17,14 @@ import pandas as pd
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from gansearch.data import Dataset
+from gansearch.game import (
+    Moment,
+    bandwidth,
+    data_density,
+    estimated_density,
+    grid_of,
+    optimal_discriminator,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +43,14 @@ _STATUS_STYLES = {
 }
 _LINE_STYLES = ("dashed", "dotted", "dashdot")
 _TILE_PIXELS = 48  # a shown image is at least this high
+_MAX_TILE_PIXELS = 96  # and at most this high and wide
+_PAGE_PIXELS = 1200  # a grid is at most this wide
 _POINT_TILE_PIXELS = 96
 _FONT_PIXELS = 13
 _FRAME, _GAP, _PAIR_GAP = 2, 2, 8
 _MAX_POINTS = 5000
+_GAME_COLUMNS = 3
+_LEAST_DENSITY = 0.03  # share of the greatest below which the optimal D is a matter of chance
 _MAX_STRIP = 20
 _MAX_CURVES = 500
 _MAX_RANKED = 30
@@ -49,7 +62,7 @@ def sample_grid(
     dataset: Dataset,
     *,
     nearest: np.ndarray | None = None,
-    columns: int = 8,
+    columns: int | None = None,
 ) -> Image.Image:
     """Draw all of `samples`, each with its nearest training image to its right if given.
 
@@ -58,29 +71,32 @@ def sample_grid(
     one-dimensional ones as a histogram.
 
     Args:
-        samples: `[n, d]`, images in [0, 1] or points.
+        samples: `[n, d]`, images as `Dataset.to_float` gives them, or points.
         dataset: which they imitate.
-        nearest: `[n, d]`, the training image in [0, 1] that is nearest to each sample; no use for
-            points.
-        columns: samples in a row of the grid.
+        nearest: `[n, d]`, the training image that is nearest to each sample; no use for points.
+        columns: samples in a row of the grid; None for eight, or more where there are more than 64
+            samples, but not more than fit a page.
     """
     if not dataset.is_image:
         return _point_picture(samples, dataset)
     tiles = _image_tiles(samples, dataset)
-    if nearest is None:
-        return _captioned(_mosaic(tiles, columns, _PAIR_GAP), f"{len(samples)} unpicked samples")
-    neighbours = _framed(_image_tiles(nearest, dataset))
-    pairs = np.concatenate([_framed(tiles, "white"), neighbours], axis=2)
-    caption = f"{len(samples)} unpicked samples, each with its nearest training image (framed)"
-    return _captioned(_mosaic(pairs, columns, _PAIR_GAP), caption)
+    caption = f"{len(samples):,} unpicked samples"
+    if nearest is not None:
+        neighbours = _framed(_image_tiles(nearest, dataset))
+        tiles = np.concatenate([_framed(tiles, "white"), neighbours], axis=2)
+        caption += ", each with its nearest training image (framed)"
+    if columns is None:
+        fitting = (_PAGE_PIXELS - _PAIR_GAP) // (tiles.shape[2] + _PAIR_GAP)
+        columns = min(fitting, max(8, math.ceil(math.sqrt(len(samples)))))
+    return _captioned(_mosaic(tiles, columns, _PAIR_GAP), caption)
 
 
 def strip(samples_by_update: Sequence[np.ndarray], dataset: Dataset) -> Image.Image:
     """Draw samples of the same noise over a training, left to right.
 
     Args:
-        samples_by_update: one `[n, d]` a report, images in [0, 1] or points; at least one. Evenly
-            spaced ones are shown where there are many, always with the last.
+        samples_by_update: one `[n, d]` a report, as in `sample_grid`; at least one. Evenly spaced
+            ones are shown where there are many, always with the last.
         dataset: which they imitate.
     """
     chosen = [samples_by_update[i] for i in _evenly_spaced(len(samples_by_update), _MAX_STRIP)]
@@ -91,6 +107,105 @@ def strip(samples_by_update: Sequence[np.ndarray], dataset: Dataset) -> Image.Im
     tiles = _image_tiles(by_sample, dataset)
     caption = "from the first report to the last; a row, the same noise"
     return _captioned(_mosaic(tiles, len(chosen), _GAP), caption)
+
+
+def interpolation_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
+    """Draw what G makes of straight lines in noise space, a row a line.
+
+    This is Figure 3 of Goodfellow et al. (2014). Points are drawn as paths over training points, by
+    their first two coordinates, and one-dimensional ones as curves over the way along the line.
+
+    Args:
+        paths: `[rows, steps, d]` as in `sample_grid`, each row from one unpicked sample to another.
+        dataset: which they imitate.
+    """
+    n_rows, n_steps, _ = paths.shape
+    if not dataset.is_image:
+        return _path_picture(paths, dataset)
+    tiles = _image_tiles(paths.reshape(n_rows * n_steps, -1), dataset)
+    told = "a row, a straight line in noise space between two unpicked samples"
+    return _captioned(_mosaic(tiles, n_steps, _GAP), told)
+
+
+def game_picture(moments: Sequence[Moment], dataset: Dataset, noise: np.ndarray) -> bytes:
+    """Draw the game in one dimension, a panel a moment, as Figure 1 of the paper; PNG.
+
+    Above, the densities of data and samples, D, and the optimal D: this compares the samples'
+    estimated density to the data's, smoothed as much, and is left out where there is neither.
+    Below, lines lead from z on its own axis to x = G(z).
+
+    Args:
+        moments: at least one.
+        dataset: of one dimension.
+        noise: the z that `Moment.arrows` come from, `[n_arrows]`, ascending, or empty.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(_GAME_COLUMNS, len(moments))
+    n_rows = -(-len(moments) // columns)
+    size = (0.6 + 3.1 * columns, 0.7 + (3.2 if len(noise) else 2.5) * n_rows)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    grid = figure.add_gridspec(n_rows, columns)
+    for i, moment in enumerate(moments):
+        cell = grid[i // columns, i % columns].subgridspec(2, 1, height_ratios=[3, 1], hspace=0)
+        upper = figure.add_subplot(cell[0] if len(noise) else cell[:])
+        probability = _draw_game(upper, moment, dataset)
+        if i % columns == 0:
+            upper.set_ylabel("density", fontsize=9)
+        else:
+            upper.set_yticklabels([])
+        if i % columns == columns - 1 or i == len(moments) - 1:
+            probability.set_ylabel("D", fontsize=9)
+        else:
+            probability.set_yticklabels([])
+        if len(noise):
+            _draw_arrows(figure.add_subplot(cell[1]), moment, dataset, noise)
+    lines = [*upper.get_lines(), *probability.get_lines()]
+    figure.legend(handles=lines, loc="outside upper center", ncols=4, fontsize=9)
+    return _png(figure)
+
+
+def _draw_game(axes: Axes, moment: Moment, dataset: Dataset) -> Axes:
+    """Draw a panel's densities and, on an axis of their own that is returned, D and its optimum."""
+    x = grid_of(dataset)
+    width = bandwidth(moment.samples, x)
+    p_data, p_g = data_density(dataset, x), estimated_density(moment.samples, x, width)
+    smoothed = data_density(dataset, x, width)
+    certain = np.maximum(smoothed, p_g) > _LEAST_DENSITY * smoothed.max()
+    optimum = np.where(certain, optimal_discriminator(smoothed, p_g), np.nan)
+    axes.plot(x, p_data, ":", color=_BLACK, linewidth=2, label="density of the data")
+    axes.plot(x, p_g, color=_GREEN, linewidth=2, label="density of the samples")
+    # A collapsed generator's density is a needle; it is cut off.
+    axes.set(ylim=(0, 2.5 * p_data.max()), xlim=(x[0], x[-1]))
+    axes.set_title(f"update {moment.updates:,}", fontsize=9)
+    probability = axes.twinx()
+    probability.plot(x, optimum, color=_VERMILION, linewidth=1, label="the optimal D(x)")
+    probability.plot(x, moment.d, "--", color=_BLUE, linewidth=1.5, label="D(x)")
+    probability.set(ylim=(0, 1))
+    for either in (axes, probability):
+        either.spines["top"].set_visible(False)
+        either.tick_params(labelsize=8)
+    return probability
+
+
+def _draw_arrows(axes: Axes, moment: Moment, dataset: Dataset, noise: np.ndarray) -> None:
+    """Draw lines up from each z, on an axis scaled to the width of the panel, to G(z)."""
+    x = grid_of(dataset)
+    place = np.interp(
+        noise, (noise[0], noise[-1]), (x[0] + 0.15 * np.ptp(x), x[-1] - 0.15 * np.ptp(x))
+    )
+    axes.plot(np.stack([place, moment.arrows]), [[0], [1]], color=_GREY, linewidth=0.7)
+    axes.set(xlim=(x[0], x[-1]), ylim=(0, 1), yticks=[0, 1], yticklabels=["z", "x"])
+    axes.spines[["left", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, left=False)
+    axes.set_xticks([])
+
+
+def png(image: Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
@@ -187,15 +302,26 @@ def _evenly_spaced(n: int, most: int) -> list[int]:
 
 
 def _image_tiles(images: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return `[n, d]` in [0, 1] as RGB tiles `[n, h, w, 3]`, enlarged by a whole factor."""
+    """Return images `[n, d]` as RGB tiles `[n, h, w, 3]`, of a size to look at.
+
+    Small ones are enlarged by a whole factor, so that their pixels stay squares.
+    """
     height, width, channels = dataset.shape
-    pixels = (np.nan_to_num(images).clip(0, 1) * 255).round().astype(np.uint8)
+    pixels = (dataset.to_pixels(np.nan_to_num(images)) * 255).round().astype(np.uint8)
     tiles = pixels.reshape(-1, height, width, channels)
     if channels == 1:
         tiles = tiles.repeat(3, axis=3)
-    factor = -(-_TILE_PIXELS // height)
+    side = max(height, width)
+    if side > _MAX_TILE_PIXELS:
+        size = [max(1, round(length * _MAX_TILE_PIXELS / side)) for length in (width, height)]
+        return np.stack([_resized(tile, (size[0], size[1])) for tile in tiles])
+    factor = max(1, min(-(-_TILE_PIXELS // height), _MAX_TILE_PIXELS // width))
     enlarged: np.ndarray = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
     return enlarged
+
+
+def _resized(tile: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS))
 
 
 def _framed(tiles: np.ndarray, colour: str = _ORANGE) -> np.ndarray:
@@ -270,7 +396,7 @@ def _frame_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def _point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
     low, high = _frame_of(dataset)
-    train = dataset.train[:: max(1, len(dataset.train) // _MAX_POINTS)]
+    train = _shown_training(dataset)
     if samples.shape[1] == 1:
         figure, axes = _figure(6, 4)
         _draw_histograms(axes, samples[:, 0], train[:, 0], low[0], high[0])
@@ -284,6 +410,46 @@ def _point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
     axes.set_title(f"{len(samples):,} unpicked samples{told}", fontsize=10, loc="left")
     axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
     return Image.open(io.BytesIO(_png(figure))).convert("RGB")
+
+
+def _shown_training(dataset: Dataset) -> np.ndarray:
+    return dataset.train[:: max(1, len(dataset.train) // _MAX_POINTS)]
+
+
+def _path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
+    low, high = _frame_of(dataset)
+    if paths.shape[2] == 1:
+        figure, axes = _figure(6, 4)
+        _draw_ways(axes, paths[:, :, 0])
+        axes.set(ylim=(low[0], high[0]))
+    else:
+        figure, axes = _figure(6, 6)
+        _draw_paths(axes, paths, _shown_training(dataset), dataset.modes)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    axes.set_title(
+        f"{len(paths)} straight lines in noise space between unpicked samples",
+        fontsize=10,
+        loc="left",
+    )
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    return Image.open(io.BytesIO(_png(figure))).convert("RGB")
+
+
+def _draw_ways(axes: Axes, paths: np.ndarray) -> None:
+    """Draw one-dimensional paths `[rows, steps]` over the share of the way between their ends."""
+    way = np.linspace(0, 1, paths.shape[1])
+    axes.plot(way, paths.T, color=_BLUE, alpha=0.7, linewidth=1)
+    ends = np.stack([np.repeat([0, 1], len(paths)), paths[:, [0, -1]].T.ravel()])
+    axes.plot(*ends, "o", color=_VERMILION, markersize=4, label="samples")
+    axes.set(xlabel="share of the way in noise space", ylabel="x", xlim=(-0.02, 1.02))
+
+
+def _draw_paths(axes: Axes, paths: np.ndarray, train: np.ndarray, modes: np.ndarray | None) -> None:
+    _draw_scatter(axes, paths[:, [0, -1]].reshape(-1, paths.shape[2]), train, modes)
+    for i, path in enumerate(paths):
+        x, y = _plane(path).T
+        label = "between them" if i == 0 else None
+        axes.plot(x, y, ".-", color=_BLUE, alpha=0.6, linewidth=1, markersize=2, label=label)
 
 
 def _draw_histograms(

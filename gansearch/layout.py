@@ -499,10 +499,20 @@ def _pictures_of_winner(report: Report, trials: pd.DataFrame) -> Iterator[_Pictu
         & (trials["status"] == "completed")
         & (trials["config_id"] == report.ranking["config_id"].iloc[0])
     ]
-    paths = [(report.folder.path / "samples.png", "Samples of the winner, not picked.")]
+    run = report.folder.path
+    pictures = [
+        (run / "samples.png", "Samples of the winner, not picked."),
+        (
+            run / "interpolation.png",
+            "Between samples of the winner, not picked: what it makes of straight lines in noise "
+            "space.",
+        ),
+    ]
     if not done.empty:
-        strip = report.folder.model_dir(done["trial_id"].iloc[0]) / "strip.png"
-        paths.append((strip, "Samples of the winner over its training, from the same noise."))
-    for path, caption in paths:
+        model = report.folder.model_dir(done["trial_id"].iloc[0])
+        strip = "Samples of the winner over its training, not picked, from the same noise."
+        game = "The winner's game in one dimension, from its first report to its last."
+        pictures += [(model / "strip.png", strip), (model / "game.png", game)]
+    for path, caption in pictures:
         if path.exists():
             yield _Picture("ranking", path.read_bytes(), caption, caption)

@@ -1,17 +1,27 @@
-"""Samples from a run's trained generators, as a picture or an array."""
+"""Samples from a run's trained generators, and what lies between them, as a picture or an array."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import BadInputError, ResultsError
+from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.evaluation import nearest_training
-from gansearch.figures import sample_grid
+from gansearch.figures import interpolation_picture, sample_grid
+from gansearch.latent import interpolate
 from gansearch.results import RunFolder
-from gansearch.weights import load_generator
+from gansearch.weights import SavedGenerator, load_generator
+
+N_SAMPLES = 64
+N_ROWS = 8
+N_STEPS = 10
+_MAX_DRAWN = 1000
+_MAX_BYTES = 4 * 2**30
 
 
 def winning_trial(folder: RunFolder) -> str:
@@ -42,40 +52,137 @@ def write_samples(
     out: Path,
     *,
     trial_id: str | None = None,
-    n_samples: int = 64,
+    n: int | None = None,
     nearest: bool = False,
+    n_steps: int | None = None,
     data_dir: Path | None = None,
 ) -> str:
-    """Write unpicked samples of a trial (by default the winner's) and return the trial's id.
+    """Write unpicked samples of a trial and return what was written, in words.
 
-    A `.npy` file becomes an array `[n_samples, dim]`, float32; a `.png` a picture, in which
-    `nearest` sets each sample's nearest training example beside it.
+    A `.npy` file becomes an array of float32, `[n, dim]` or, between samples, `[n, n_steps, dim]`;
+    a `.png` a picture.
+
+    Args:
+        folder: the run.
+        out: the file, whose ending decides.
+        trial_id: whose; None for a replica of the winner.
+        n: how many samples, or rows between samples; None for 64 samples, 8 rows.
+        nearest: set each sample's nearest training image beside it, in a picture.
+        n_steps: draw rows of so many points, at least three, on straight lines in noise space
+            between two samples, both among them; None for samples alone.
+        data_dir: where the data lies; None for where the run found it.
 
     Raises:
-        BadInputError: another ending, or a place that can't be written.
-        ResultsError: the trial has no generator on disk.
+        BadInputError: another ending, more than can be drawn or held, what does not go together,
+            or a place that can't be written.
+        ResultsError: the trial is unknown or has no generator on disk.
     """
     if out.suffix not in (".npy", ".png"):
         raise BadInputError(
             f"--out {out}: the ending {out.suffix or '(none)'} is not known. Samples are written "
             "as a .png picture or a .npy array."
         )
-    trial_id = trial_id or winning_trial(folder)
+    if nearest and (n_steps is not None or out.suffix == ".npy"):
+        other = f"--out {out}" if n_steps is None else "--interpolate"
+        raise BadInputError(
+            f"--nearest, {other}: they don't go together. Neighbours stand beside samples, in a "
+            ".png picture. Leave one of them out."
+        )
+    trial_id = _known(folder, trial_id) if trial_id else winning_trial(folder)
     saved = load_generator(folder.model_dir(trial_id))
-    samples = saved.samples(n_samples)
-    try:
-        if out.suffix == ".npy":
-            np.save(out, samples, allow_pickle=False)
-        else:
-            dataset = load_dataset(saved.dataset, data_dir)
-            beside = nearest_examples(dataset, samples) if nearest else None
-            sample_grid(samples, dataset, nearest=beside).save(out)
-    except OSError as error:
-        raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error
+    n = n or (N_SAMPLES if n_steps is None else N_ROWS)
+    dataset = None
+    if out.suffix == ".png":
+        dataset = load_dataset(saved.dataset, data_dir or _data_dir_of(folder))
+        if nearest and not dataset.is_image:
+            raise BadInputError(
+                f"--nearest: {dataset.name} has points, which are drawn over the training points "
+                "anyway. Leave the flag out."
+            )
+    _check_count(n, n_steps, saved, dataset)
+    if dataset is None:
+        array = saved.samples(n) if n_steps is None else between(saved, n, n_steps)
+        _write(out, lambda file: np.save(file, array, allow_pickle=False))
+    else:
+        picture = (
+            picture_of_samples(saved, dataset, n, nearest=nearest)
+            if n_steps is None
+            else picture_between(saved, dataset, n, n_steps)
+        )
+        _write(out, lambda file: picture.save(file, format="PNG"))
+    told = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
+    return f"{told} of {trial_id}"
+
+
+def picture_of_samples(
+    saved: SavedGenerator, dataset: Dataset, n: int, *, nearest: bool
+) -> Image.Image:
+    """Draw the first n samples, each beside its nearest training image if asked for.
+
+    The nearest one is that of the least Euclidean distance between examples as they are trained on:
+    between pixels in [0, 1] or, of contrast-normalised images, after this normalisation.
+    """
+    samples = saved.samples(n)
+    beside = None
+    if nearest:
+        rows = nearest_training(dataset, samples, n)
+        beside = dataset.to_float(dataset.train[rows])
+    return sample_grid(samples, dataset, nearest=beside)
+
+
+def picture_between(
+    saved: SavedGenerator, dataset: Dataset, n_rows: int, n_steps: int
+) -> Image.Image:
+    """Draw so many rows from one sample to another."""
+    return interpolation_picture(between(saved, n_rows, n_steps), dataset)
+
+
+def between(saved: SavedGenerator, n_rows: int, n_steps: int) -> np.ndarray:
+    """Return G between pairs of samples, `[n_rows, n_steps, dim]`; see `latent.interpolate`."""
+    return interpolate(saved.generator, saved.config, saved.seed, n_rows, n_steps)
+
+
+def _known(folder: RunFolder, trial_id: str) -> str:
+    """Return the id of a trial of the run, or raise with the nearest one."""
+    known = set(folder.trials()["trial_id"])
+    known |= {path.name for path in (folder.path / "models").glob("*")}
+    if trial_id not in known:
+        hint = did_you_mean(trial_id, known) if known else "It has none yet."
+        raise ResultsError(f"--trial {trial_id}: no such trial in {folder.path}. {hint}")
     return trial_id
 
 
-def nearest_examples(dataset: Dataset, samples: np.ndarray) -> np.ndarray:
-    """Return each sample's nearest training example, `[n, d]`, as `Dataset.to_float` gives it."""
-    rows = nearest_training(dataset, samples, len(samples))
-    return dataset.to_float(dataset.train[rows])
+def _data_dir_of(folder: RunFolder) -> Path | None:
+    found = folder.read_run().get("settings", {}).get("data_dir")
+    return Path(found) if found else None
+
+
+def _check_count(
+    n: int, n_steps: int | None, saved: SavedGenerator, dataset: Dataset | None
+) -> None:
+    """Raise BadInputError where more is asked for than can be drawn, or held in memory."""
+    flags = f"--n {n}" if n_steps is None else f"--n {n} --interpolate {n_steps}"
+    n_examples = n * (n_steps or 1)
+    if dataset is not None and dataset.is_image and n_examples > _MAX_DRAWN:
+        raise BadInputError(
+            f"{flags}: {n_examples:,} images. A picture shows {_MAX_DRAWN:,} at most. "
+            "Write them as an array: --out samples.npy."
+        )
+    n_bytes = 4 * n_examples * saved.generator.dim
+    if n_bytes > _MAX_BYTES:
+        raise BadInputError(
+            f"{flags}: {n_bytes / 2**30:,.0f} GiB. Samples are made in memory, {_MAX_BYTES >> 30} "
+            "GiB at most. Ask for fewer."
+        )
+
+
+def _write(out: Path, save: Callable[[BinaryIO], Any]) -> None:
+    """Let `save` write a file that appears whole or not at all."""
+    aside = out.with_name(f".{out.name}.tmp")
+    try:
+        with aside.open("wb") as file:
+            save(file)
+        aside.replace(out)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error

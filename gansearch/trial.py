@@ -25,8 +25,10 @@ from gansearch.config import Budget, TrialConfig
 from gansearch.data import Dataset
 from gansearch.errors import SamplesError
 from gansearch.evaluation import Evaluation, Evaluator, final_score
-from gansearch.figures import strip
+from gansearch.figures import game_picture, png, strip
+from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
 from gansearch.health import HealthMonitor, Indicators, Verdict
+from gansearch.latent import moment_of, spread_noise
 from gansearch.results import RunFolder, write_atomically
 from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
 from gansearch.weights import save_generator
@@ -152,6 +154,7 @@ class GanTrial(tune.Trainable):
         self._marks = self._plan.budget.report_updates()
         self._n_reports = 0
         self._strip: list[np.ndarray] = []
+        self._moments: list[Moment] = []
         self._last_report: dict[str, Any] | None = None
         self._ended = False
         self._saved_at = time.monotonic()
@@ -170,6 +173,9 @@ class GanTrial(tune.Trainable):
         # With a large k an iteration may pass several marks at once; it is one report.
         self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
         self._strip.append(samples[:_STRIP_SAMPLES])
+        if is_line(self._dataset):
+            moment = moment_of(self._training, self._dataset, samples)
+            self._moments = kept([*self._moments, moment], self._marks)
         done = self._n_reports == len(self._marks)
         row = (
             dataclasses.asdict(metrics)
@@ -211,7 +217,11 @@ class GanTrial(tune.Trainable):
             dataset=self._dataset.name,
             seed=training.sample_seed,
         )
-        strip(self._strip, self._dataset).save(model_dir / "strip.png")
+        write_atomically(model_dir / "strip.png", png(strip(self._strip, self._dataset)))
+        if self._moments:
+            noise = spread_noise(self._config)[:, 0].numpy()
+            picture = game_picture(self._moments, self._dataset, noise)
+            write_atomically(model_dir / "game.png", picture)
         if not self._is_replica or verdict.status == "collapsed":
             return {}
         samples = training.samples(_FINAL_SAMPLES)
@@ -241,6 +251,7 @@ class GanTrial(tune.Trainable):
         arrays: dict[str, np.ndarray] = {
             "training": np.frombuffer(self._training.save(), np.uint8),
             "strip": np.array(self._strip, np.float32),
+            **to_arrays(self._moments),
         }
         state = {
             "n_reports": self._n_reports,
@@ -258,6 +269,7 @@ class GanTrial(tune.Trainable):
         arrays = load_arrays(checkpoint)
         self._training.load(arrays["training"].tobytes())
         self._strip = list(arrays["strip"])
+        self._moments = from_arrays(arrays)
         self._n_reports = state["n_reports"]
         self._last_report = self._unheard = state["last_report"]
         self._health.load_state_dict(state["health"])

@@ -409,11 +409,27 @@ def test_samples_are_written_as_a_picture_or_an_array_only(
     )
 
 
-def test_an_unknown_trial_has_no_samples(scratch: Path, refused: Refused, stopped_run: str) -> None:
-    message = refused("sample", stopped_run, "--trial", "nope")
-    assert message.startswith(
-        f"{scratch}/results/digits-1/models/nope: no trained generator lies here"
+def test_an_unknown_trial_is_answered_with_the_nearest(
+    scratch: Path, refused: Refused, stopped_run: str
+) -> None:
+    assert refused("sample", stopped_run, "--trial", "t0000") == (
+        f"--trial t0000: no such trial in {scratch}/results/digits-1. Did you mean t00000?"
     )
+
+
+def test_rows_between_samples_are_eight_of_ten_unless_asked_for_otherwise(
+    scratch: Path, call: Call, stopped_run: str
+) -> None:
+    to = ("sample", stopped_run, "--trial", "t00000", "--out", "x.npy", "--interpolate")
+    assert call(*to) == (0, "x.npy: 8 rows between unpicked samples of t00000\n", "")
+    assert np.load(scratch / "x.npy").shape == (8, 10, 64)
+    assert call(*to, 5, "--n", 3) == (0, "x.npy: 3 rows between unpicked samples of t00000\n", "")
+    assert np.load(scratch / "x.npy").shape == (3, 5, 64)
+
+
+def test_a_row_of_two_has_nothing_between(refused: Refused, stopped_run: str) -> None:
+    message = refused("sample", stopped_run, "--interpolate", 2)
+    assert message == "Invalid value for '--interpolate': 2 is not in the range x>=3."
 
 
 def test_a_run_without_a_completed_trial_has_no_samples(refused: Refused, stopped_run: str) -> None:

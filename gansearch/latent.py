@@ -1,0 +1,103 @@
+"""G and D at chosen points: on lines in noise space, at given noise, over a range of x.
+
+Batch normalisation takes its statistics from the minibatch at hand, so that a point's output
+depends on its company. Chosen points therefore take the places of a few rows of the batch in which
+they would stand by rights: the noise that was scored for G, real examples for D.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansearch.config import TrialConfig
+from gansearch.data import Dataset
+from gansearch.game import Moment, grid_of
+from gansearch.models import Discriminator, Generator, draw_noise, generate
+from gansearch.training import Training
+
+BLOCK = 1000  # rows of a batch, as in `generate`
+_MOST_CHOSEN = 100  # of these, chosen points: few enough to leave the statistics as they are
+_N_ARROWS = 25
+
+
+def interpolate(
+    generator: Generator, config: TrialConfig, seed: int, n_rows: int, n_steps: int
+) -> np.ndarray:
+    """Return G along straight lines in noise space, `[n_rows, n_steps, dim]`, float32.
+
+    As in Figure 3 of Goodfellow et al. (2014), nothing is picked: row i leads from sample 2i to
+    sample 2i + 1 of `generate`, and its ends are these, bit for bit. Uniform noise fills a cube,
+    which contains its lines; normal noise of many dimensions lies near a sphere, and a line leads
+    through its inside, where training has seldom been.
+    """
+    noise = usual_noise(config, 2 * n_rows, seed).reshape(n_rows, 2, -1)
+    share = torch.linspace(0, 1, n_steps)[1:-1, None]
+    between = torch.lerp(noise[:, :1], noise[:, 1:], share)
+    inner = generate_at(generator, config, seed, between.flatten(0, 1))
+    ends = generate(generator, config, 2 * n_rows, seed).reshape(n_rows, 2, -1)
+    inner = inner.reshape(n_rows, n_steps - 2, ends.shape[2])
+    return np.concatenate([ends[:, :1], inner, ends[:, 1:]], axis=1)
+
+
+def generate_at(generator: Generator, config: TrialConfig, seed: int, noise: Tensor) -> np.ndarray:
+    """Return G(z) `[n, dim]`, float32, at noise `[n, noise_dim]`, among the noise of `seed`."""
+    usual = usual_noise(config, BLOCK, seed)
+    return _among(generator, noise, usual, next(generator.parameters()).device)
+
+
+def discriminate_at(
+    discriminator: Discriminator, dataset: Dataset, points: np.ndarray
+) -> np.ndarray:
+    """Return D(x) in [0, 1] without dropout, `[n]`, at float32 `[n, d]`, among real examples."""
+    real = torch.from_numpy(dataset.to_float(dataset.train[:BLOCK]))
+    device = next(discriminator.parameters()).device
+    logits = _among(discriminator, torch.from_numpy(points), real, device)
+    return torch.sigmoid(torch.from_numpy(logits)).numpy()
+
+
+def moment_of(training: Training, dataset: Dataset, samples: np.ndarray) -> Moment:
+    """Return what Figure 1 shows of a training on one-dimensional data, with samples `[n, 1]`."""
+    generator, config, seed = training.generator, training.config, training.sample_seed
+    d = discriminate_at(training.discriminator, dataset, grid_of(dataset)[:, None])
+    noise = spread_noise(config)
+    arrows = generate_at(generator, config, seed, noise)[:, 0] if len(noise) else np.empty(0)
+    return Moment(training.updates, d, samples[:, 0], arrows.astype(np.float32))
+
+
+def spread_noise(config: TrialConfig) -> Tensor:
+    """Return noise `[n, 1]`, ascending, evenly spread in probability; none of several dimensions.
+
+    So lines from it lie dense where noise is, and lead dense to where samples are.
+    """
+    if config.noise_dim > 1:
+        return torch.empty(0, config.noise_dim)
+    share = (torch.arange(_N_ARROWS) + 0.5) / _N_ARROWS
+    even = (
+        torch.special.ndtri(share) if config.noise == "normal" else (2 * share - 1) * math.sqrt(3)
+    )
+    return even[:, None]
+
+
+def usual_noise(config: TrialConfig, n: int, seed: int) -> Tensor:
+    """Return the first n rows of the noise that `generate` uses, `[n, noise_dim]`."""
+    rng = torch.Generator().manual_seed(seed)
+    n_blocks = -(-n // BLOCK)
+    blocks = [draw_noise(config, (BLOCK, config.noise_dim), rng) for _ in range(n_blocks)]
+    return torch.cat(blocks)[:n]
+
+
+@torch.no_grad()
+def _among(
+    net: Callable[[Tensor], Tensor], chosen: Tensor, usual: Tensor, device: torch.device
+) -> np.ndarray:
+    """Return what `net` gives for the chosen rows as they replace the last of the usual ones."""
+    outputs = []
+    for rows in torch.split(chosen, _MOST_CHOSEN):
+        batch = torch.cat([usual[: max(0, len(usual) - len(rows))], rows])
+        outputs.append(net(batch.to(device))[len(batch) - len(rows) :].cpu().numpy())
+    return np.concatenate(outputs)
