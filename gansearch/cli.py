@@ -92,7 +92,8 @@ _DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     envvar="GANSEARCH_DATA",
-    help="Folder of the data sets; also GANSEARCH_DATA.  [default: ~/.cache/gansearch]",
+    help="Folder of the data sets or, for folder, of the images; also GANSEARCH_DATA.  "
+    "[default: ~/.cache/gansearch]",
 )
 _ADDRESS = click.option("--address", help="Address of a Ray cluster to join, or auto.")
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")

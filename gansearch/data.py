@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gansearch.cifar10 import load_cifar10
 from gansearch.dataset import Dataset
 from gansearch.errors import DataError, did_you_mean
+from gansearch.image_folder import load_folder
 from gansearch.mnist import load_mnist
 from gansearch.points import load_gaussian, load_grid, load_ring
+from gansearch.tfd import N_FOLDS, load_tfd
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
@@ -22,8 +25,8 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
     Args:
         name: one of `DATASETS`.
         data_dir: the folder with downloaded data; None means the environment variable
-            GANSEARCH_DATA or, where that is unset, `~/.cache/gansearch`. Embedded and synthetic
-            data sets don't read it.
+            GANSEARCH_DATA or, where that is unset, `~/.cache/gansearch`. Of the data set `folder`
+            it is the folder of images; embedded and synthetic data sets don't read it.
         download: whether to fetch what is absent, where there is a network.
 
     Raises:
@@ -31,8 +34,10 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
     """
     if name not in _LOADERS:
         raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
-    if data_dir is None:
-        data_dir = Path(os.environ.get("GANSEARCH_DATA") or "~/.cache/gansearch")
+    given = data_dir or os.environ.get("GANSEARCH_DATA")
+    if name == FOLDER and not given:
+        raise DataError("data set folder: which? Name the folder of images by --data-dir.")
+    data_dir = Path(given or "~/.cache/gansearch")
     return _LOADERS[name](data_dir.expanduser(), download)
 
 
@@ -46,11 +51,22 @@ def _load_digits() -> Dataset:
     return Dataset("digits", train, valid, test, shape=(8, 8, 1), scale=16.0)
 
 
+def _tfd(fold: int) -> Callable[[Path, bool], Dataset]:
+    return lambda data_dir, _download: load_tfd(data_dir, fold)
+
+
+FOLDER = "folder"
+# The same file, with another fold for validation and the test: `tfd` itself is fold 1.
+OTHER_FOLDS = tuple(f"tfd-{fold}" for fold in range(2, N_FOLDS + 1))
 _LOADERS: dict[str, Callable[[Path, bool], Dataset]] = {
     "digits": lambda _data_dir, _download: _load_digits(),
     "mnist": load_mnist,
+    "cifar10": load_cifar10,
+    "tfd": _tfd(1),
+    FOLDER: lambda data_dir, _download: load_folder(data_dir),
     "ring": lambda _data_dir, _download: load_ring(),
     "grid": lambda _data_dir, _download: load_grid(),
     "gaussian": lambda _data_dir, _download: load_gaussian(),
+    **{name: _tfd(fold) for fold, name in enumerate(OTHER_FOLDS, start=2)},
 }
 DATASETS = tuple(_LOADERS)

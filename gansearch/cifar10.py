@@ -1,0 +1,83 @@
+"""CIFAR-10, from the batches that its authors give out, with contrast normalised images."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from gansearch.dataset import Dataset
+from gansearch.downloads import obtain
+from gansearch.errors import DataError
+
+_FOLDER = "cifar-10-batches-py"
+# MD5 of each file, as its authors and torchvision publish them.
+_TRAIN_FILES = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+}
+_TEST_FILES = {"test_batch": "40351d587109b95175f43aff81a1287e"}
+_REMEDY = (
+    "Put the batches of the Python version of CIFAR-10 there, unpacked, or name the folder that "
+    f"holds {_FOLDER} by --data-dir or GANSEARCH_DATA, or start once where there is a network: "
+    "torchvision then downloads 170 MB. `--space digits` needs no download."
+)
+
+
+def load_cifar10(data_dir: Path, download: bool) -> Dataset:
+    """CIFAR-10, split as Goodfellow et al. (2014) did: 40,000 images to train, 10,000 to validate.
+
+    As there, an image's mean is subtracted and the rest scaled to norm 55.
+    """
+    from torchvision.datasets import CIFAR10
+
+    folder = data_dir / _FOLDER
+    files = _TRAIN_FILES | _TEST_FILES
+    obtain(
+        folder,
+        list(files),
+        _fetch,
+        urls=[CIFAR10.url],
+        download=download,
+        data_set="cifar10",
+        remedy=_REMEDY,
+    )
+    images = np.concatenate([_read_batch(folder / name, md5) for name, md5 in _TRAIN_FILES.items()])
+    test = np.concatenate([_read_batch(folder / name, md5) for name, md5 in _TEST_FILES.items()])
+    return Dataset(
+        "cifar10",
+        images[:40000],
+        images[40000:],
+        test,
+        shape=(32, 32, 3),
+        scale=255.0,
+        contrast=55.0,
+    )
+
+
+def _fetch(folder: Path) -> Path:
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(str(folder), download=True)
+    return folder / _FOLDER
+
+
+def _read_batch(path: Path, md5: str) -> np.ndarray:
+    """Return the images of a batch, `[10000, 3072]`, channels last.
+
+    The file is a pickle, which can run any code; so what is unpickled is the authors' bytes alone.
+    """
+    content = path.read_bytes()
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(
+            f"{path}: {len(content):,} bytes with MD5 {found}, where CIFAR-10 has {md5}. "
+            "Delete it, so that it is downloaded again, or put the original file there."
+        )
+    rows: np.ndarray = pickle.loads(content, encoding="bytes")[b"data"]
+    return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).reshape(len(rows), -1)

@@ -1,0 +1,114 @@
+"""The Toronto Face Database, from the user's own copy: its owners give it out on request."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansearch.dataset import Dataset, check_variety
+from gansearch.errors import DataError
+
+N_FOLDS = 5
+_FILE = Path("TFD") / "TFD_48x48.mat"
+_FIELDS = ("images", "folds", "labs_ex")
+_SIDE = 48
+_UNLABELLED, _VALID, _TEST = 0, 2, 3  # what `folds` says of an image; 1 is to train a classifier
+_N_EXPRESSIONS = 7
+_REMEDY = "Put the original file there again."
+
+
+def load_tfd(data_dir: Path, fold: int) -> Dataset:
+    """TFD as Goodfellow et al. (2014) used it: all five folds train on the unlabelled images.
+
+    Sigma is chosen on all the validation images of `fold` (1 to 5), and its test images are scored.
+    """
+    path = data_dir / _FILE
+    if not path.is_file():
+        raise DataError(
+            f"data set tfd: {path} is absent. The Toronto Face Database (Susskind, Anderson and "
+            "Hinton 2010) can't be downloaded: its owners, at the University of Toronto, give it "
+            f"out on request. Put their {_FILE.name} there, or name the folder that holds {_FILE} "
+            "by --data-dir or GANSEARCH_DATA."
+        )
+    images, folds = _checked(path, _read(path))
+    member = folds[:, fold - 1]
+    train = images[member == _UNLABELLED]
+    check_variety(f"{path}: images", train, _REMEDY)
+    # The file has them source by source, and whatever looks at a few looks at the first.
+    train = train[np.random.default_rng(0).permutation(len(train))]
+    valid, test = images[member == _VALID], images[member == _TEST]
+    return Dataset(
+        "tfd" if fold == 1 else f"tfd-{fold}",
+        train,
+        valid,
+        test,
+        shape=(_SIDE, _SIDE, 1),
+        scale=255.0,
+        n_valid_for_sigma=len(valid),
+    )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return the fields that are needed of a MATLAB file."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        found: dict[str, Any] = loadmat(path, variable_names=_FIELDS)
+    except NotImplementedError:
+        raise DataError(
+            f"{path}: MATLAB's version 7.3, which can't be read here. In MATLAB, load it and save "
+            "it again with -v7, or put the original file there."
+        ) from None
+    # What SciPy raises depends on where in the file the damage lies.
+    except (
+        *(OSError, EOFError, MatReadError, ValueError, TypeError, KeyError, IndexError),
+        *(MemoryError, OverflowError, UnicodeError, struct.error, zlib.error),
+    ) as error:
+        raise DataError(
+            f"{path}: can't be read as a MATLAB file ({' '.join(str(error).split())}). {_REMEDY}"
+        ) from error
+    for name in _FIELDS:
+        if name not in found:
+            raise DataError(f"{path}: no field {name}; TFD has {', '.join(_FIELDS)}. {_REMEDY}")
+    return found
+
+
+def _checked(path: Path, fields: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return images `[n, 2304]` and folds `[n, 5]`, or raise what is wrong with which field."""
+    images, folds, labels = (np.asarray(fields[name]) for name in _FIELDS)
+    n = len(images)
+    if images.dtype != np.uint8 or images.shape != (n, _SIDE, _SIDE):
+        found = f"{images.dtype} of shape {list(images.shape)}"
+        raise _fault(path, "images", found, f"It must be uint8 of shape [n, {_SIDE}, {_SIDE}].")
+    for name, values, width in (("folds", folds, N_FOLDS), ("labs_ex", labels, 1)):
+        if values.dtype.kind not in "iuf" or values.shape != (n, width):
+            found = f"{values.dtype} of shape {list(values.shape)}, where there are {n:,} images"
+            raise _fault(path, name, found, f"It must be numbers of shape [{n}, {width}].")
+    _check_folds(path, folds)
+    expressions = labels[folds[:, 0] != _UNLABELLED]
+    if (odd := expressions[~np.isin(expressions, range(1, _N_EXPRESSIONS + 1))]).size:
+        rule = f"An image that folds doesn't call unlabelled has one from 1 to {_N_EXPRESSIONS}."
+        raise _fault(path, "labs_ex", f"an expression {odd[0]}", rule)
+    return images.reshape(n, -1), folds
+
+
+def _check_folds(path: Path, folds: np.ndarray) -> None:
+    if (odd := folds[~np.isin(folds, (0, 1, 2, 3))]).size:
+        rule = "It must be 0 (unlabelled), 1 (to train), 2 (to validate) or 3 (to test)."
+        raise _fault(path, "folds", f"found {odd[0]}", rule)
+    unlabelled = folds == _UNLABELLED
+    if (unlabelled.any(axis=1) != unlabelled.all(axis=1)).any():
+        found = "an image is unlabelled in one fold and labelled in another"
+        raise _fault(path, "folds", found, "It must be the same in all.")
+    for kind, what in ((_UNLABELLED, "unlabelled"), (_VALID, "validation"), (_TEST, "test")):
+        if not (folds == kind).any(axis=0).all():
+            raise _fault(path, "folds", f"no {what} images", "Each fold must have some.")
+
+
+def _fault(path: Path, name: str, found: str, rule: str) -> DataError:
+    return DataError(f"{path}: {name}: {found}. {rule} {_REMEDY}")
