@@ -43,13 +43,7 @@ from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.report import build_report
 from gansearch.results import UNSOUND, RunFolder, write_atomically
-from gansearch.sampling import (
-    N_ROWS,
-    N_STEPS,
-    picture_between,
-    picture_of_samples,
-    winning_trial,
-)
+from gansearch.sampling import picture_between, picture_of_samples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
     OptunaSearcher,
@@ -64,7 +58,8 @@ from gansearch.weights import load_generator
 
 # A lost worker is tried again this often before its trial counts as failed.
 _MAX_FAILURES = 2
-_N_PICTURED = 40
+_N_PICTURED, _N_PICTURED_POINTS = 40, 1000
+_N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # between samples
 PAPER = "paper"
 
 
@@ -553,9 +548,12 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
 def _picture_winner(run: _Run) -> None:
     """Write the winner's unpicked samples, and what lies between them, as pictures."""
     saved = load_generator(run.folder.model_dir(winning_trial(run.folder)))
-    grid = picture_of_samples(saved, run.dataset, _N_PICTURED, nearest=run.dataset.is_image)
+    is_image = run.dataset.is_image
+    n = _N_PICTURED if is_image else _N_PICTURED_POINTS
+    grid = picture_of_samples(saved, run.dataset, n, nearest=is_image)
     write_atomically(run.folder.path / "samples.png", png(grid))
-    between = picture_between(saved, run.dataset, N_ROWS, N_STEPS)
+    steps = _N_STEPS if is_image else _N_POINT_STEPS
+    between = picture_between(saved, run.dataset, _N_ROWS, steps)
     write_atomically(run.folder.path / "interpolation.png", png(between))
 
 

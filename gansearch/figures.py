@@ -177,7 +177,8 @@ def _draw_game(axes: Axes, moment: Moment, dataset: Dataset) -> Axes:
     axes.plot(x, p_g, color=_GREEN, linewidth=2, label="density of the samples")
     # A collapsed generator's density is a needle; it is cut off.
     axes.set(ylim=(0, 2.5 * p_data.max()), xlim=(x[0], x[-1]))
-    axes.set_title(f"update {moment.updates:,}", fontsize=9)
+    title = f"update {moment.updates:,}" if moment.updates else "before training"
+    axes.set_title(title, fontsize=9)
     probability = axes.twinx()
     probability.plot(x, optimum, color=_VERMILION, linewidth=1, label="the optimal D(x)")
     probability.plot(x, moment.d, "--", color=_BLUE, linewidth=1.5, label="D(x)")
@@ -421,7 +422,7 @@ def _path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
     if paths.shape[2] == 1:
         figure, axes = _figure(6, 4)
         _draw_ways(axes, paths[:, :, 0])
-        axes.set(ylim=(low[0], high[0]))
+        axes.set(ylim=grid_of(dataset)[[0, -1]])
     else:
         figure, axes = _figure(6, 6)
         _draw_paths(axes, paths, _shown_training(dataset), dataset.modes)
@@ -438,7 +439,7 @@ def _path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
 def _draw_ways(axes: Axes, paths: np.ndarray) -> None:
     """Draw one-dimensional paths `[rows, steps]` over the share of the way between their ends."""
     way = np.linspace(0, 1, paths.shape[1])
-    axes.plot(way, paths.T, color=_BLUE, alpha=0.7, linewidth=1)
+    axes.plot(way, paths.T, ".-", color=_BLUE, alpha=0.6, linewidth=1, markersize=2)
     ends = np.stack([np.repeat([0, 1], len(paths)), paths[:, [0, -1]].T.ravel()])
     axes.plot(*ends, "o", color=_VERMILION, markersize=4, label="samples")
     axes.set(xlabel="share of the way in noise space", ylabel="x", xlim=(-0.02, 1.02))

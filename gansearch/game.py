@@ -1,7 +1,7 @@
 """The game in one dimension, through a training: Figure 1 of Goodfellow et al. (2014).
 
-A trial on one-dimensional data keeps, of a few of its reports, what a panel of the picture shows: D
-over the range of the data, samples, and where G takes evenly spread noise.
+A trial on one-dimensional data keeps, from its start to its end, a few times what a panel of the
+picture shows: D over the range of the data, samples, and where G takes evenly spread noise.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ def grid_of(dataset: Dataset) -> np.ndarray:
 
 
 def kept(moments: Sequence[Moment], marks: Sequence[int]) -> list[Moment]:
-    """Return the moments that the picture still needs, those of a trial that reports at `marks`.
+    """Return the moments that the picture still needs, of a trial that reports at `marks`.
 
-    These are the first to reach each of a few marks, evenly chosen, and always the last: a trial
-    may end at any report.
+    These are the first to reach each of a few marks, evenly chosen, the start among them, and
+    always the last: a trial may end at any report.
     """
+    marks = [0, *marks]
     chosen = np.linspace(0, len(marks) - 1, min(len(marks), _N_PANELS)).round().astype(int)
     reached = [sum(marks[i] <= moment.updates for i in chosen) for moment in moments]
     return [

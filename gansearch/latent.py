@@ -60,13 +60,14 @@ def discriminate_at(
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
 
 
-def moment_of(training: Training, dataset: Dataset, samples: np.ndarray) -> Moment:
-    """Return what Figure 1 shows of a training on one-dimensional data, with samples `[n, 1]`."""
+def moment_of(training: Training, dataset: Dataset) -> Moment:
+    """Return what Figure 1 shows of a training on one-dimensional data as it is now."""
     generator, config, seed = training.generator, training.config, training.sample_seed
     d = discriminate_at(training.discriminator, dataset, grid_of(dataset)[:, None])
     noise = spread_noise(config)
     arrows = generate_at(generator, config, seed, noise)[:, 0] if len(noise) else np.empty(0)
-    return Moment(training.updates, d, samples[:, 0], arrows.astype(np.float32))
+    samples = training.samples(BLOCK)[:, 0]
+    return Moment(training.updates, d, samples, arrows.astype(np.float32))
 
 
 def spread_noise(config: TrialConfig) -> Tensor:

@@ -17,9 +17,8 @@ from gansearch.latent import interpolate
 from gansearch.results import RunFolder
 from gansearch.weights import SavedGenerator, load_generator
 
-N_SAMPLES = 64
-N_ROWS = 8
-N_STEPS = 10
+_N_SAMPLES = 64
+_N_ROWS = 8
 _MAX_DRAWN = 1000
 _MAX_BYTES = 4 * 2**30
 
@@ -90,7 +89,7 @@ def write_samples(
         )
     trial_id = _known(folder, trial_id) if trial_id else winning_trial(folder)
     saved = load_generator(folder.model_dir(trial_id))
-    n = n or (N_SAMPLES if n_steps is None else N_ROWS)
+    n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
     dataset = None
     if out.suffix == ".png":
         dataset = load_dataset(saved.dataset, data_dir or _data_dir_of(folder))

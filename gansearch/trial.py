@@ -162,6 +162,8 @@ class GanTrial(tune.Trainable):
         path = self._folder.checkpoint_path(self._trial_id)
         if path.exists():
             self._load(path.read_bytes())
+        else:
+            self._keep_moment()
 
     def _report(self, metrics: Metrics) -> dict[str, Any]:
         samples = self._training.samples(self._evaluator.n_samples)
@@ -173,9 +175,7 @@ class GanTrial(tune.Trainable):
         # With a large k an iteration may pass several marks at once; it is one report.
         self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
         self._strip.append(samples[:_STRIP_SAMPLES])
-        if is_line(self._dataset):
-            moment = moment_of(self._training, self._dataset, samples)
-            self._moments = kept([*self._moments, moment], self._marks)
+        self._keep_moment()
         done = self._n_reports == len(self._marks)
         row = (
             dataclasses.asdict(metrics)
@@ -195,6 +195,12 @@ class GanTrial(tune.Trainable):
             self._last_report = row
             self._save_if_it_pays()
         return row
+
+    def _keep_moment(self) -> None:
+        """Keep what the picture of a game in one dimension shows of the training as it is now."""
+        if is_line(self._dataset):
+            moment = moment_of(self._training, self._dataset)
+            self._moments = kept([*self._moments, moment], self._marks)
 
     def _judge(self, metrics: Metrics, evaluation: Evaluation) -> Verdict:
         return self._health.judge(
