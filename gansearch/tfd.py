@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gansearch.dataset import Dataset, check_variety
 from gansearch.errors import DataError
+from gansearch.matlab import read_matlab
 
 N_FOLDS = 5
 _FILE = Path("TFD") / "TFD_48x48.mat"
@@ -34,7 +32,7 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
             f"out on request. Put their {_FILE.name} there, or name the folder that holds {_FILE} "
             "by --data-dir or GANSEARCH_DATA."
         )
-    images, folds = _checked(path, _read(path))
+    images, folds = _read(path)
     member = folds[:, fold - 1]
     train = images[member == _UNLABELLED]
     check_variety(f"{path}: images", train, _REMEDY)
@@ -52,49 +50,34 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
     )
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Return the fields that are needed of a MATLAB file."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        found: dict[str, Any] = loadmat(path, variable_names=_FIELDS)
-    except NotImplementedError:
-        raise DataError(
-            f"{path}: MATLAB's version 7.3, which can't be read here. In MATLAB, load it and save "
-            "it again with -v7, or put the original file there."
-        ) from None
-    # What SciPy raises depends on where in the file the damage lies.
-    except (
-        *(OSError, EOFError, MatReadError, ValueError, TypeError, KeyError, IndexError),
-        *(MemoryError, OverflowError, UnicodeError, struct.error, zlib.error),
-    ) as error:
-        raise DataError(
-            f"{path}: can't be read as a MATLAB file ({' '.join(str(error).split())}). {_REMEDY}"
-        ) from error
-    for name in _FIELDS:
-        if name not in found:
-            raise DataError(f"{path}: no field {name}; TFD has {', '.join(_FIELDS)}. {_REMEDY}")
-    return found
-
-
-def _checked(path: Path, fields: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images `[n, 2304]` and folds `[n, 5]`, or raise what is wrong with which field."""
-    images, folds, labels = (np.asarray(fields[name]) for name in _FIELDS)
+    try:
+        fields = read_matlab(path, _FIELDS)
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: can't be read as a MATLAB file: {told}. {_REMEDY}") from error
+    if missing := [name for name in _FIELDS if name not in fields]:
+        raise DataError(f"{path}: no field {missing[0]} of numbers. TFD has it. {_REMEDY}")
+    images, folds, labels = (fields[name] for name in _FIELDS)
     n = len(images)
-    if images.dtype != np.uint8 or images.shape != (n, _SIDE, _SIDE):
-        found = f"{images.dtype} of shape {list(images.shape)}"
-        raise _fault(path, "images", found, f"It must be uint8 of shape [n, {_SIDE}, {_SIDE}].")
-    for name, values, width in (("folds", folds, N_FOLDS), ("labs_ex", labels, 1)):
-        if values.dtype.kind not in "iuf" or values.shape != (n, width):
-            found = f"{values.dtype} of shape {list(values.shape)}, where there are {n:,} images"
-            raise _fault(path, name, found, f"It must be numbers of shape [{n}, {width}].")
+    _check_array(path, "images", images, (n, _SIDE, _SIDE))
+    _check_array(path, "folds", folds, (n, N_FOLDS))
+    _check_array(path, "labs_ex", labels, (n, 1))
+    if images.dtype != np.uint8:
+        raise _fault(path, "images", f"{images.dtype}", "It must be uint8.")
     _check_folds(path, folds)
     expressions = labels[folds[:, 0] != _UNLABELLED]
     if (odd := expressions[~np.isin(expressions, range(1, _N_EXPRESSIONS + 1))]).size:
         rule = f"An image that folds doesn't call unlabelled has one from 1 to {_N_EXPRESSIONS}."
         raise _fault(path, "labs_ex", f"an expression {odd[0]}", rule)
     return images.reshape(n, -1), folds
+
+
+def _check_array(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        rule = f"It must have {list(shape)} where there are {shape[0]:,} images."
+        raise _fault(path, name, f"shape {list(array.shape)}", rule)
 
 
 def _check_folds(path: Path, folds: np.ndarray) -> None:

@@ -7,7 +7,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gansearch"
 
-DATA = ("dataset", "downloads", "points", "mnist", "cifar10", "tfd", "image_folder", "data")
+DATA = (
+    *("dataset", "downloads", "points", "mnist", "cifar10", "matlab", "tfd", "image_folder"),
+    "data",
+)
 # From the top of the data's way to its end; a module imports only from above itself.
 ORDER = (
     *("ray_settings", "errors", "config"),
