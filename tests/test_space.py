@@ -25,7 +25,7 @@ from gansearch.space import SearchSpace, builtin_spaces, load_config, load_space
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 ROOT = Path(__file__).parent.parent
-BUILTIN = ("digits", "grid", "mnist", "ring")
+BUILTIN = ("cifar10", "digits", "folder", "gaussian", "grid", "mnist", "ring", "tfd")
 SPACES = {name: load_space(name) for name in BUILTIN}
 HEAD = "dataset: digits\nsearch:\n"
 
@@ -283,7 +283,7 @@ def test_an_installed_package_finds_the_spaces_beside_its_modules(tmp_path, monk
 
 
 def test_points_get_a_generator_without_bounds():
-    for name in ("ring", "grid"):
+    for name in ("ring", "grid", "gaussian"):
         space = load_space(name)
         _, config = ask(space, 0)
         assert config.generator_output == space.preset("paper").generator_output == "linear"
@@ -447,10 +447,10 @@ FILE_FAULTS = {
     "dataset: digits\ndataset: ring\n": "my.yaml:2: dataset: given twice, first at my.yaml:1. "
     "Remove one.",
     "search: {k: {int: [1, 3]}}\n": "my.yaml:1: dataset: missing. Name the data set: digits, "
-    "mnist, ring, grid.",
+    "mnist, cifar10, tfd, folder, ring, grid, gaussian, tfd-2, tfd-3, tfd-4, tfd-5.",
     "dataset: digit\n": "my.yaml:1: dataset: no data set is called 'digit'. Did you mean digits?",
-    "dataset: [digits]\n": "my.yaml:1: dataset: no data set is called ['digits']. Known: digits, "
-    "grid, mnist, ring.",
+    "dataset: [digits]\n": "my.yaml:1: dataset: no data set is called ['digits']. Known: "
+    "cifar10, digits, folder, gaussian, grid, mnist, ring, tfd, tfd-2, tfd-3, tfd-4, tfd-5.",
     GOOD + "serch: {}\n": "my.yaml:3: serch: no section of a space has this name. Did you mean "
     "search?",
     GOOD + "noise: normal\n": "my.yaml:3: noise: no section of a space has this name. It belongs "
@@ -555,8 +555,8 @@ def test_a_path_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         "path.",
         "digts": "--space digts: no built-in space is called so. Did you mean digits? The path of "
         "a file has a slash or ends in .yaml.",
-        "": "--space : no built-in space is called so. Known: digits, grid, mnist, ring. The path "
-        "of a file has a slash or ends in .yaml.",
+        "": "--space : no built-in space is called so. Known: cifar10, digits, folder, gaussian, "
+        "grid, mnist, ring, tfd. The path of a file has a slash or ends in .yaml.",
     }
     for path, message in faults.items():
         with pytest.raises(SpaceError) as error:
@@ -683,7 +683,7 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         ),
         (
             ["start_from=[mine]"],
-            "--set start_from=[mine]: start_from: no preset is called 'mine'. Known: paper.",
+            "--set start_from=[mine]: start_from: no preset is called 'mine'. Known: dcgan, paper.",
         ),
         (
             ["maxout_pieces={int: [2, 3]}", "discriminator_activation=leaky_relu"],
