@@ -450,7 +450,7 @@ def _draw_paths(axes: Axes, paths: np.ndarray, train: np.ndarray, modes: np.ndar
     for i, path in enumerate(paths):
         x, y = _plane(path).T
         label = "between them" if i == 0 else None
-        axes.plot(x, y, ".-", color=_BLUE, alpha=0.6, linewidth=1, markersize=2, label=label)
+        axes.plot(x, y, ".-", color=_SKY, linewidth=1, markersize=3, zorder=0.9, label=label)
 
 
 def _draw_histograms(
