@@ -8,10 +8,20 @@ import pytest
 from PIL import Image
 
 from gansearch.data import Dataset
-from gansearch.figures import learning_curves, ranking_figure, sample_grid, strip
+from gansearch.figures import (
+    game_picture,
+    interpolation_picture,
+    learning_curves,
+    png,
+    ranking_figure,
+    sample_grid,
+    strip,
+)
+from gansearch.game import Moment, grid_of
 
 ORANGE = (0xE6, 0x9F, 0x00)
 BLUE = (0x00, 0x72, 0xB2)
+GREEN = (0x00, 0x9E, 0x73)
 VERMILION = (0xD5, 0x5E, 0x00)
 
 
@@ -92,6 +102,140 @@ def test_values_outside_the_range_of_pixels_are_shown_as_black_or_white():
 def test_images_of_any_size_are_shown_large_enough_to_see(height, tile):
     picture = sample_grid(images(8, height, height), dataset(height, height))
     assert picture.width == 8 * (tile + 8) + 8
+
+
+def test_large_images_are_shown_small_in_their_proportions():
+    striped = np.tile(np.repeat([0.0, 1.0], 150), 200)  # black on the left, white on the right
+    picture = np.asarray(sample_grid(striped[None], dataset(200, 300)))
+    tile = picture[8 : 8 + 64, 8 : 8 + 96, 0]
+    assert picture.shape[1] == 96 + 16
+    assert (tile[:, :44] < 10).all()
+    assert (tile[:, 52:] > 245).all()
+    assert (picture[8 + 64, :, 0] == 255).all()
+
+
+def test_sixty_four_pairs_fit_a_page():
+    for side in (8, 28, 32, 48, 64, 200):
+        some = images(64, side, side)
+        picture = sample_grid(some, dataset(side, side), nearest=some)
+        assert picture.width <= 1200
+        assert picture.height <= 1700, side
+
+
+def test_hundreds_of_samples_stand_in_more_than_eight_columns():
+    assert sample_grid(images(400), dataset()).width == 20 * 56 + 8
+    assert sample_grid(images(1000), dataset()).width == 21 * 56 + 8  # a page
+
+
+def test_contrast_normalised_images_are_drawn_as_pixels():
+    rng = np.random.default_rng(0)
+    # Of one mean and one contrast, so that the normalisation can be undone exactly.
+    pattern = np.stack([rng.permutation(np.repeat([64, 192], 32)) for _ in range(20)])
+    stored = pattern.astype(np.uint8)
+    normalised = Dataset(
+        "some", stored, stored, stored, shape=(8, 8, 1), scale=255.0, contrast=55.0
+    )
+    trained_on = normalised.to_float(stored)
+    assert trained_on.min() < -5
+    picture = np.asarray(sample_grid(trained_on[:1], normalised, nearest=trained_on[1:2]))
+    for i, left in enumerate((10, 62)):
+        small = picture[10 : 10 + 48 : 6, left : left + 48 : 6, 0]
+        np.testing.assert_allclose(small, stored[i].reshape(8, 8), atol=1)
+
+
+def test_a_row_of_an_interpolation_is_a_row_of_the_picture():
+    rows = np.repeat(np.linspace(0, 1, 12).reshape(3, 4, 1), 64, axis=2)
+    picture = np.asarray(interpolation_picture(rows, dataset()))
+    for row in range(3):
+        for step in range(4):
+            tile = picture[2 + 50 * row :, 2 + 50 * step :][:48, :48]
+            assert np.unique(tile).tolist() == [round((4 * row + step) / 11 * 255)]
+
+
+def test_paths_of_points_are_drawn_in_the_plane_between_their_ends():
+    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
+    path = np.linspace([-1.0, 0.0], [1.0, 0.0], 50)[None]
+    picture = np.asarray(interpolation_picture(path, ring))
+    sky = np.argwhere((picture == (0x56, 0xB4, 0xE9)).all(axis=2))
+    sky = sky[sky[:, 0] > 200]  # below the legend
+    assert np.ptp(sky[:, 1]) > 350
+    assert np.ptp(sky[:, 0]) < 10
+
+
+def test_paths_on_a_line_are_curves_over_the_way_between_the_samples():
+    line = points([[0.0], [1.0]])
+    rising = interpolation_picture(np.linspace(0, 1, 20).reshape(1, 20, 1), line)
+    marks = np.argwhere((np.asarray(rising) == VERMILION).all(axis=2))
+    left, right = marks[marks[:, 1] < 200], marks[(marks[:, 1] > 600) & (marks[:, 0] > 100)]
+    assert left[:, 0].mean() > right[:, 0].mean() + 100
+
+
+def on_a_line(n_modes=1):
+    modes = np.linspace(0, 1, n_modes)[:, None]
+    train = (np.random.default_rng(0).choice(modes[:, 0], 4000) + 0.3 * normal(4000))[:, None]
+    train = train.astype(np.float32)
+    return Dataset("line", train, train, train, shape=(1,), scale=1.0, modes=modes, mode_sd=0.3)
+
+
+def normal(n):
+    return np.random.default_rng(1).standard_normal(n)
+
+
+def moments(line, n, n_arrows=25):
+    d = np.full(len(grid_of(line)), 0.5)
+    arrows = np.linspace(-0.5, 0.5, n_arrows)
+    return [Moment(100 * i, d, 0.3 * normal(1000) + i, arrows) for i in range(n)]
+
+
+@pytest.mark.parametrize(("n", "rows"), [(1, 1), (2, 1), (3, 1), (4, 2), (6, 2)])
+def test_the_game_has_a_panel_a_moment_three_in_a_row(n, rows):
+    line = on_a_line()
+    picture = opened(game_picture(moments(line, n), line, np.linspace(-1, 1, 25)))
+    assert picture.width == round(120 * (0.6 + 3.1 * min(n, 3)))
+    assert picture.height == round(120 * (0.7 + 3.2 * rows))
+    for colour in ((0, 0, 0), GREEN, BLUE, VERMILION):
+        assert has(picture, colour)
+
+
+def test_the_game_shows_where_the_samples_are_and_that_d_is_a_half():
+    line = on_a_line()
+    far, near = (
+        opened(game_picture([moment], line, np.empty(0))) for moment in moments(line, 2, 0)[::-1]
+    )
+    # Below the legend; the samples' density moves, the blue line of D stays where it is.
+    green = [rows_of(p, GREEN) for p in (near, far)]
+    tops = [g[(g[:, 0] > 60) & (g[:, 0] < 300)][:, 1].mean() for g in green]
+    assert tops[1] > tops[0] + 50
+    blue = [rows_of(p, BLUE) for p in (near, far)]
+    heights = [b[b[:, 0] > 60][:, 0].mean() for b in blue]
+    assert heights[0] == pytest.approx(heights[1], abs=1)
+
+
+def test_the_optimal_d_is_a_half_where_samples_are_as_the_data():
+    line = on_a_line()
+    same = Moment(1, np.full(len(grid_of(line)), 0.5), line.train[:, 0], np.empty(0))
+    few = Moment(1, same.d, same.samples / 3, np.empty(0))  # twice as dense and more at 0
+    optimum, below = (
+        rows_of(opened(game_picture([moment], line, np.empty(0))), VERMILION)
+        for moment in (same, few)
+    )
+    d = rows_of(opened(game_picture([same], line, np.empty(0))), BLUE)
+    height = np.median(d[d[:, 0] > 60][:, 0])
+    assert np.median(optimum[optimum[:, 0] > 60][:, 0]) == pytest.approx(height, abs=4)
+    assert below[:, 0].max() > height + 40
+
+
+def test_a_collapsed_generator_can_be_drawn():
+    line = on_a_line()
+    d = np.full(len(grid_of(line)), 0.5)
+    needle = Moment(5, d, np.full(1000, 0.2), np.full(25, np.nan))
+    gone = Moment(6, d, np.full(1000, 1e6), np.full(25, 1e6))
+    assert has(opened(game_picture([needle, gone], line, np.linspace(-1, 1, 25))), GREEN)
+
+
+def test_a_picture_becomes_the_bytes_of_a_png():
+    picture = sample_grid(images(3), dataset())
+    np.testing.assert_array_equal(np.asarray(opened(png(picture))), np.asarray(picture))
 
 
 def test_points_are_drawn_over_the_modes_and_those_outside_are_counted():
