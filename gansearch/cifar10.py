@@ -14,14 +14,14 @@ from gansearch.errors import DataError
 
 _FOLDER = "cifar-10-batches-py"
 # MD5 of each file, as its authors and torchvision publish them.
-_TRAIN_FILES = {
+_FILES = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
     "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
     "data_batch_4": "634d18415352ddfa80567beed471001a",
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-_TEST_FILES = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 _REMEDY = (
     "Put the batches of the Python version of CIFAR-10 there, unpacked, or name the folder that "
     f"holds {_FOLDER} by --data-dir or GANSEARCH_DATA, or start once where there is a network: "
@@ -30,29 +30,27 @@ _REMEDY = (
 
 
 def load_cifar10(data_dir: Path, download: bool) -> Dataset:
-    """CIFAR-10, split as Goodfellow et al. (2014) did: 40,000 images to train, 10,000 to validate.
+    """CIFAR-10, split as Goodfellow et al. (2014) did: the last 10,000 of 50,000 images validate.
 
     As there, an image's mean is subtracted and the rest scaled to norm 55.
     """
     from torchvision.datasets import CIFAR10
 
     folder = data_dir / _FOLDER
-    files = _TRAIN_FILES | _TEST_FILES
     obtain(
         folder,
-        list(files),
+        list(_FILES),
         _fetch,
         urls=[CIFAR10.url],
         download=download,
         data_set="cifar10",
         remedy=_REMEDY,
     )
-    images = np.concatenate([_read_batch(folder / name, md5) for name, md5 in _TRAIN_FILES.items()])
-    test = np.concatenate([_read_batch(folder / name, md5) for name, md5 in _TEST_FILES.items()])
+    *train, valid, test = (_read_batch(folder / name, md5) for name, md5 in _FILES.items())
     return Dataset(
         "cifar10",
-        images[:40000],
-        images[40000:],
+        np.concatenate(train),
+        valid,
         test,
         shape=(32, 32, 3),
         scale=255.0,
@@ -62,8 +60,10 @@ def load_cifar10(data_dir: Path, download: bool) -> Dataset:
 
 def _fetch(folder: Path) -> Path:
     from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import download_and_extract_archive
 
-    CIFAR10(str(folder), download=True)
+    # CIFAR10(download=True) would go on to unpickle what it has fetched.
+    download_and_extract_archive(CIFAR10.url, str(folder), md5=CIFAR10.tgz_md5)
     return folder / _FOLDER
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gansearch.dataset import Dataset
+from gansearch.dataset import Dataset, check_variety
 from gansearch.downloads import obtain
 from gansearch.errors import DataError
 
@@ -16,6 +16,8 @@ _MNIST_FILES = {
     "t10k-images-idx3-ubyte": ("00000803 00002710 0000001c 0000001c", 7_840_016),
     "t10k-labels-idx1-ubyte": ("00000801 00002710", 10_008),
 }
+_N_DIGITS = 10
+_REPLACE = "Delete it, so that it is downloaded again, or put the original file there."
 _REMEDY = (
     "Put MNIST's files there, unpacked, or name the folder that holds MNIST/raw by --data-dir or "
     "GANSEARCH_DATA, or start once where there is a network: torchvision then downloads them. "
@@ -39,8 +41,13 @@ def load_mnist(data_dir: Path, download: bool) -> Dataset:
     )
     for file_name, (header, n_bytes) in _MNIST_FILES.items():
         _check_idx(folder / file_name, bytes.fromhex(header), n_bytes)
+    for file_name in _MNIST_FILES:
+        if "labels" in file_name:
+            _check_labels(folder / file_name)
     images = MNIST(str(data_dir), train=True).data.numpy().reshape(-1, 28 * 28)
     test = MNIST(str(data_dir), train=False).data.numpy().reshape(-1, 28 * 28)
+    check_variety(folder / "train-images-idx3-ubyte", images, _REPLACE)
+    check_variety(folder / "t10k-images-idx3-ubyte", test, _REPLACE)
     return Dataset("mnist", images[:50000], images[50000:], test, shape=(28, 28, 1), scale=255.0)
 
 
@@ -53,14 +60,22 @@ def _fetch(folder: Path) -> Path:
 
 def _check_idx(path: Path, header: bytes, n_bytes: int) -> None:
     """Raise DataError unless `path` has the header and the length of its file of MNIST."""
-    remedy = "Delete it, so that it is downloaded again, or put the original file there."
     found_bytes = path.stat().st_size
     if found_bytes != n_bytes:
-        raise DataError(f"{path}: {found_bytes:,} bytes, where MNIST has {n_bytes:,}. {remedy}")
+        raise DataError(f"{path}: {found_bytes:,} bytes, where MNIST has {n_bytes:,}. {_REPLACE}")
     with path.open("rb") as file:
         found = file.read(len(header))
     if found != header:
         raise DataError(
             f"{path}: the header is {found.hex(' ', 4)}, where MNIST has {header.hex(' ', 4)}. "
-            f"{remedy}"
+            f"{_REPLACE}"
+        )
+
+
+def _check_labels(path: Path) -> None:
+    labels = path.read_bytes()[8:]
+    if max(labels) >= _N_DIGITS:
+        row = next(i for i, label in enumerate(labels) if label >= _N_DIGITS)
+        raise DataError(
+            f"{path}: label {row:,} (from 0) is {labels[row]}, where MNIST has 0 to 9. {_REPLACE}"
         )

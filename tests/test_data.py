@@ -15,17 +15,20 @@ from gansearch import downloads
 from gansearch.data import DATASETS, load_dataset
 from gansearch.errors import DataError
 
+PIXELS = bytes(i % 251 for i in range(784 * 251))  # 251 images, each of them different
 RAW_BYTES = {
-    "train-images-idx3-ubyte": b"\0\0\x08\x03\0\0\xea\x60\0\0\0\x1c\0\0\0\x1c" + bytes(47_040_000),
+    "train-images-idx3-ubyte": b"\0\0\x08\x03\0\0\xea\x60\0\0\0\x1c\0\0\0\x1c"
+    + (PIXELS * 240)[:47_040_000],
     "train-labels-idx1-ubyte": b"\0\0\x08\x01\0\0\xea\x60" + bytes(60_000),
-    "t10k-images-idx3-ubyte": b"\0\0\x08\x03\0\0\x27\x10\0\0\0\x1c\0\0\0\x1c" + bytes(7_840_000),
+    "t10k-images-idx3-ubyte": b"\0\0\x08\x03\0\0\x27\x10\0\0\0\x1c\0\0\0\x1c"
+    + (PIXELS * 240)[:7_840_000],
     "t10k-labels-idx1-ubyte": b"\0\0\x08\x01\0\0\x27\x10" + bytes(10_000),
 }
 
 
 @pytest.fixture
-def black_mnist(tmp_path: Path) -> Path:
-    """A folder with files of MNIST's form whose images are all black."""
+def false_mnist(tmp_path: Path) -> Path:
+    """A folder with files of MNIST's form, with stripes for digits and every label 0."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name, content in RAW_BYTES.items():
@@ -50,7 +53,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     use_proxy(monkeypatch, "http://127.0.0.1:9")  # refuses at once
 
 
-@pytest.mark.parametrize("name", ["digits", "ring", "grid"])
+@pytest.mark.parametrize("name", ["digits", "ring", "grid", "gaussian"])
 def test_an_embedded_data_set_is_contiguous_and_of_its_declared_size(name: str) -> None:
     dataset = load_dataset(name)
     for split in (dataset.train, dataset.valid, dataset.test):
@@ -129,6 +132,18 @@ def test_a_mixture_draws_its_modes_evenly_with_their_spread(name: str) -> None:
     assert high_quality == pytest.approx(1 - np.exp(-4.5), abs=0.0015)
 
 
+def test_the_gaussian_is_one_mode_on_the_line() -> None:
+    gaussian = load_dataset("gaussian")
+    assert gaussian.shape == (1,)
+    assert not gaussian.is_image
+    assert gaussian.modes is not None
+    assert gaussian.modes.tolist() == [[1.0]]
+    assert gaussian.mode_sd == 0.5
+    # Standard errors of 100,000 draws: .0016 of the mean, .0011 of the standard deviation.
+    assert gaussian.train.mean() == pytest.approx(1, abs=0.006)
+    assert gaussian.train.std() == pytest.approx(0.5, abs=0.005)
+
+
 def test_the_splits_of_a_mixture_are_different_draws_and_the_same_every_time() -> None:
     first, second = load_dataset("ring"), load_dataset("ring")
     np.testing.assert_array_equal(first.train, second.train)
@@ -162,9 +177,9 @@ def test_mnist_is_split_as_the_authors_did(mnist_dir: Path) -> None:
 
 
 def test_the_environment_names_the_data_folder(
-    black_mnist: Path, monkeypatch: pytest.MonkeyPatch
+    false_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GANSEARCH_DATA", str(black_mnist))
+    monkeypatch.setenv("GANSEARCH_DATA", str(false_mnist))
     assert load_dataset("mnist", download=False).test.shape == (10_000, 784)
 
 
@@ -187,33 +202,55 @@ def test_absent_mnist_is_answered_with_the_folder_the_files_and_the_ways_out(
     assert capfd.readouterr() == ("", "")
 
 
-def test_only_the_files_that_lack_are_named(black_mnist: Path) -> None:
-    (black_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
+def test_only_the_files_that_lack_are_named(false_mnist: Path) -> None:
+    (false_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(
         DataError, match=r"raw lacks t10k-labels-idx1-ubyte; downloading is switched off\. "
     ):
-        load_dataset("mnist", black_mnist, download=False)
+        load_dataset("mnist", false_mnist, download=False)
 
 
 @pytest.mark.parametrize("name", list(RAW_BYTES))
-def test_a_truncated_file_is_named(black_mnist: Path, name: str) -> None:
-    path = black_mnist / "MNIST" / "raw" / name
+def test_a_truncated_file_is_named(false_mnist: Path, name: str) -> None:
+    path = false_mnist / "MNIST" / "raw" / name
     path.write_bytes(RAW_BYTES[name][:-1])
     n_bytes = len(RAW_BYTES[name])
     expected = f"{path}: {n_bytes - 1:,} bytes, where MNIST has {n_bytes:,}. Delete it"
     with pytest.raises(DataError) as caught:
-        load_dataset("mnist", black_mnist, download=False)
+        load_dataset("mnist", false_mnist, download=False)
     assert str(caught.value).startswith(expected)
 
 
-def test_a_file_with_another_header_is_named(black_mnist: Path) -> None:
-    path = black_mnist / "MNIST" / "raw" / "train-labels-idx1-ubyte"
+def test_a_file_with_another_header_is_named(false_mnist: Path) -> None:
+    path = false_mnist / "MNIST" / "raw" / "train-labels-idx1-ubyte"
     path.write_bytes(b"\x1f\x8b\x08\0" + RAW_BYTES[path.name][4:])
     with pytest.raises(DataError) as caught:
-        load_dataset("mnist", black_mnist, download=False)
+        load_dataset("mnist", false_mnist, download=False)
     assert str(caught.value).startswith(
         f"{path}: the header is 1f8b0800 0000ea60, where MNIST has 00000801 0000ea60."
     )
+
+
+def test_a_label_that_is_no_digit_is_named(false_mnist: Path) -> None:
+    path = false_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.write_bytes(RAW_BYTES[path.name][:1000] + b"\x0c" + RAW_BYTES[path.name][1001:])
+    with pytest.raises(DataError) as caught:
+        load_dataset("mnist", false_mnist, download=False)
+    assert str(caught.value) == (
+        f"{path}: label 992 (from 0) is 12, where MNIST has 0 to 9. Delete it, so that it is "
+        "downloaded again, or put the original file there."
+    )
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"])
+def test_images_that_are_all_black_are_refused(false_mnist: Path, name: str) -> None:
+    path = false_mnist / "MNIST" / "raw" / name
+    content = RAW_BYTES[name]
+    path.write_bytes(content[:16] + bytes(len(content) - 16))
+    n = (len(content) - 16) // 784
+    with pytest.raises(DataError) as caught:
+        load_dataset("mnist", false_mnist, download=False)
+    assert str(caught.value).startswith(f"{path}: all {n:,} images are identical. Delete it")
 
 
 @pytest.fixture
