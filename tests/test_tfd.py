@@ -1,0 +1,281 @@
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import loadmat, savemat
+
+from gansearch.data import load_dataset
+from gansearch.errors import DataError
+from gansearch.matlab import read_matlab
+
+N_UNLABELLED, N_LABELLED = 60, 50
+N = N_UNLABELLED + N_LABELLED
+REMEDY = "Put the original file there again."
+
+
+def layout() -> dict[str, np.ndarray]:
+    """Fields of the Toronto Face Database's layout, with random images."""
+    rng = np.random.default_rng(0)
+    folds = np.zeros((N, 5), np.uint8)
+    for fold in range(5):
+        folds[N_UNLABELLED:, fold] = rng.permutation([1] * 25 + [2] * 10 + [3] * 15)
+    labels = np.full((N, 1), -1, np.int16)
+    labels[N_UNLABELLED:, 0] = rng.integers(1, 8, N_LABELLED)
+    return {
+        "images": rng.integers(0, 256, (N, 48, 48), dtype=np.uint8),
+        "folds": folds,
+        "labs_ex": labels,
+        "labs_id": np.arange(N)[:, None],
+    }
+
+
+def saved(data_dir: Path, fields: dict[str, Any], **options: Any) -> Path:
+    path = data_dir / "TFD" / "TFD_48x48.mat"
+    path.parent.mkdir(exist_ok=True)
+    savemat(path, fields, **options)
+    return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_unlabelled_train_and_each_fold_has_its_own_validation_and_test(
+    tmp_path: Path, compressed: bool
+) -> None:
+    fields = layout()
+    saved(tmp_path, fields, do_compression=compressed)
+    flat, folds = fields["images"].reshape(N, -1), fields["folds"]
+    for fold, name in enumerate(["tfd", "tfd-2", "tfd-3", "tfd-4", "tfd-5"]):
+        dataset = load_dataset(name, tmp_path)
+        assert dataset.name == name
+        assert sorted(map(bytes, dataset.train)) == sorted(map(bytes, flat[:N_UNLABELLED]))
+        np.testing.assert_array_equal(dataset.valid, flat[folds[:, fold] == 2])
+        np.testing.assert_array_equal(dataset.test, flat[folds[:, fold] == 3])
+
+
+def test_the_splits_are_contiguous_images_in_0_to_1_and_sigma_sees_the_whole_fold(
+    tmp_path: Path,
+) -> None:
+    saved(tmp_path, layout())
+    dataset = load_dataset("tfd", tmp_path)
+    for split in (dataset.train, dataset.valid, dataset.test):
+        assert split.flags.c_contiguous
+        assert split.dtype == np.uint8
+    assert dataset.shape == (48, 48, 1)
+    assert dataset.scale == 255
+    assert dataset.is_bounded
+    assert dataset.n_valid_for_sigma == len(dataset.valid) == 10
+
+
+def test_training_images_are_shuffled_alike_for_every_fold(tmp_path: Path) -> None:
+    fields = layout()
+    saved(tmp_path, fields)
+    first, second = load_dataset("tfd", tmp_path).train, load_dataset("tfd-2", tmp_path).train
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, fields["images"].reshape(N, -1)[:N_UNLABELLED])
+
+
+def test_an_absent_file_is_answered_with_its_name_its_place_and_its_owners(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset("tfd-3", tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"data set tfd: {tmp_path}/TFD/TFD_48x48.mat is absent. ")
+    assert "its owners, at the University of Toronto, give it out on request" in message
+    assert "--data-dir or GANSEARCH_DATA" in message
+
+
+def changed(name: str, change: Any) -> dict[str, np.ndarray]:
+    fields = layout()
+    fields[name] = change(fields[name])
+    return fields
+
+
+def with_entry(row: int, column: int, value: int) -> Any:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[row, column] = value
+        return array
+
+    return change
+
+
+FAULTY = [
+    (
+        changed("images", lambda a: a[:, :40]),
+        f"images: shape [{N}, 40, 48]. It must have [{N}, 48, 48] where there are {N} images.",
+    ),
+    (changed("images", lambda a: a.astype(np.float32)), "images: float32. It must be uint8."),
+    (
+        changed("images", lambda a: a[:-1]),
+        f"folds: shape [{N}, 5]. It must have [{N - 1}, 5] where there are {N - 1} images.",
+    ),
+    (
+        changed("folds", lambda a: a[:, :4]),
+        f"folds: shape [{N}, 4]. It must have [{N}, 5] where there are {N} images.",
+    ),
+    (
+        changed("labs_ex", lambda a: a[:7]),
+        f"labs_ex: shape [7, 1]. It must have [{N}, 1] where there are {N} images.",
+    ),
+    (
+        changed("folds", with_entry(70, 2, 4)),
+        "folds: found 4. It must be 0 (unlabelled), 1 (to train), 2 (to validate) or 3 (to test).",
+    ),
+    (
+        changed("folds", with_entry(70, 2, 0)),
+        "folds: an image is unlabelled in one fold and labelled in another. It must be the same "
+        "in all.",
+    ),
+    (
+        changed("folds", lambda a: np.where(a == 2, 1, a)),
+        "folds: no validation images. Each fold must have some.",
+    ),
+    (
+        changed("folds", lambda a: np.where(a == 3, 1, a)),
+        "folds: no test images. Each fold must have some.",
+    ),
+    (
+        changed("folds", lambda a: np.where(a == 0, 1, a)),
+        "folds: no unlabelled images. Each fold must have some.",
+    ),
+    (
+        changed("labs_ex", with_entry(70, 0, 8)),
+        "labs_ex: an expression 8. An image that folds doesn't call unlabelled has one from 1 to "
+        "7.",
+    ),
+    (
+        changed("labs_ex", lambda a: np.full_like(a, -1)),
+        "labs_ex: an expression -1. An image that folds doesn't call unlabelled has one from 1 to "
+        "7.",
+    ),
+    (
+        changed("images", lambda a: np.full_like(a, 9)),
+        f"images: all {N_UNLABELLED} images are identical.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), FAULTY)
+def test_a_faulty_field_is_named_with_its_rule(
+    tmp_path: Path, fields: dict[str, np.ndarray], message: str
+) -> None:
+    path = saved(tmp_path, fields)
+    with pytest.raises(DataError) as caught:
+        load_dataset("tfd", tmp_path)
+    assert str(caught.value) == f"{path}: {message} {REMEDY}"
+
+
+@pytest.mark.parametrize("name", ["images", "folds", "labs_ex"])
+def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
+    fields = layout()
+    del fields[name]
+    path = saved(tmp_path, fields)
+    with pytest.raises(DataError) as caught:
+        load_dataset("tfd", tmp_path)
+    assert str(caught.value) == f"{path}: no field {name} of numbers. TFD has it. {REMEDY}"
+
+
+def test_a_field_that_holds_no_numbers_is_missing(tmp_path: Path) -> None:
+    path = saved(tmp_path, layout() | {"folds": {"first": np.zeros(3)}})
+    with pytest.raises(DataError) as caught:
+        load_dataset("tfd", tmp_path)
+    assert str(caught.value).startswith(f"{path}: no field folds of numbers.")
+
+
+def damage(path: Path, content: bytes, told: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_dataset("tfd", path.parents[1])
+    message = f"{path}: can't be read as a MATLAB file: {told}. {REMEDY}"
+    assert str(caught.value) == message
+
+
+def test_damaged_files_are_told_to_be(tmp_path: Path) -> None:
+    path = saved(tmp_path, layout())
+    content = path.read_bytes()
+    header = "its header is not that of a MAT file of version 5 or later"
+    damage(path, b"", header)
+    damage(path, b"\x89PNG\r\n\x1a\n" + bytes(200), header)
+    left = len(content) // 2 - 128 - 8
+    begun = int.from_bytes(content[132:136], "little")
+    damage(
+        path,
+        content[: len(content) // 2],
+        f"an element of {begun:,} bytes begins where {left:,} are left",
+    )
+    damage(path, content[:131], "it ends within an element's first bytes")
+
+
+def test_a_damaged_compressed_variable_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, layout(), do_compression=True)
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"can't be read as a MATLAB file: a variable can't be dec"):
+        load_dataset("tfd", tmp_path)
+
+
+def test_a_file_of_version_7_3_is_told_how_to_be_saved(tmp_path: Path) -> None:
+    path = saved(tmp_path, layout())
+    content = bytearray(path.read_bytes())
+    content[124:126] = b"\x00\x02"
+    damage(
+        path, bytes(content), "it is of version 7.3; in MATLAB, load it and save it again with -v7"
+    )
+
+
+# The reader of MATLAB files
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_arrays_of_every_type_are_read_as_scipy_reads_them(
+    tmp_path: Path, dtype: str, compressed: bool
+) -> None:
+    array = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(dtype)
+    path = tmp_path / "a.mat"
+    written = {"before": "text", "a": array, "small": array[:1, :1, 0], "none": array[:0]}
+    savemat(path, written, do_compression=compressed)
+    found = read_matlab(path, ["a", "small", "none", "before", "absent"])
+    assert list(found) == ["a", "small", "none"]
+    for name, value in found.items():
+        expected = loadmat(path)[name]
+        assert value.dtype == expected.dtype
+        assert value.flags.c_contiguous
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_complex_numbers_are_not_read_as_real_ones(tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"a": np.array([1 + 2j])})
+    assert read_matlab(tmp_path / "a.mat", ["a"]) == {}
+
+
+@pytest.fixture(scope="module")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes]]:
+    """A place to write to, and the contents of two small files."""
+    folder = tmp_path_factory.mktemp("mat")
+    contents = []
+    for compressed in (False, True):
+        array = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
+        savemat(folder / "a.mat", {"images": array, "s": {"x": 1}}, do_compression=compressed)
+        contents.append((folder / "a.mat").read_bytes())
+    return folder / "b.mat", contents
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 10**9), which=st.integers(0, 1))
+def test_a_damaged_file_is_read_or_raises_valueerror(
+    small_files: tuple[Path, list[bytes]], seed: int, which: int
+) -> None:
+    path, contents = small_files
+    rng = random.Random(seed)
+    content = bytearray(contents[which])
+    for _ in range(rng.choice([1, 3, 10])):
+        content[rng.randrange(124, len(content))] = rng.randrange(256)
+    path.write_bytes(content[: rng.choice([len(content), rng.randrange(len(content))])])
+    try:
+        found = read_matlab(path, ["images"])
+    except ValueError:
+        return
+    assert all(isinstance(array, np.ndarray) for array in found.values())
