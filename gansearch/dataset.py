@@ -14,7 +14,7 @@ from gansearch.errors import DataError
 
 _BLOCK = 1000  # images that are turned into float at a time
 _N_FOR_CONTRAST = 1000  # images that the usual contrast is taken from
-_NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
+NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _normalised(images: np.ndarray, norm: float) -> np.ndarray:
     centred = images - images.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     # What is left of a constant image is rounding error; nothing may be made of it.
-    factors = np.where(norms > _NO_CONTRAST, norm / np.maximum(norms, _NO_CONTRAST), 0)
+    factors = np.where(norms > NO_CONTRAST, norm / np.maximum(norms, NO_CONTRAST), 0)
     return (centred * factors).astype(np.float32)
 
 

@@ -22,7 +22,10 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig, trial_seed
 from gansearch.data import Dataset
+from gansearch.dataset import NO_CONTRAST
 from gansearch.errors import GansearchError
+from gansearch.initialisation import initialise_discriminator, initialise_generator
+from gansearch.layers import Layer, bound_norms
 from gansearch.losses import GENERATOR_LOSSES, discriminator_loss
 from gansearch.models import (
     Discriminator,
@@ -30,7 +33,7 @@ from gansearch.models import (
     draw_noise,
     dropout_rates,
     generate,
-    initialise,
+    layers_of,
 )
 
 _ADAM_EPSILON = 1e-8
@@ -66,13 +69,20 @@ class Metrics:
 class Player:
     """One of the two networks: its parameters and its optimizer's moments, updated in place.
 
-    `moments` holds the velocity (SGD), or the first and the second moment (Adam), each a list of
-    tensors shaped like the parameters.
+    Attributes:
+        net: the network.
+        layers: those of its layers that are trained.
+        params: their parameters.
+        moments: the velocity (SGD), or the first and the second moment (Adam), each a list of
+            tensors shaped like the parameters.
+        max_norm: bound of the norm of each unit's incoming weights; 0 for none.
     """
 
     net: Generator | Discriminator
+    layers: list[Layer]
     params: list[Tensor]
     moments: list[list[Tensor]]
+    max_norm: float
 
 
 @dataclass(frozen=True)
@@ -122,13 +132,25 @@ def rates_at(config: TrialConfig, iteration: int, n_train: int) -> Rates:
 
 
 def draw(
-    config: TrialConfig, input_widths: Sequence[int], n_train: int, rng: torch.Generator
+    config: TrialConfig,
+    noise_dim: int,
+    input_widths: Sequence[int],
+    n_train: int,
+    rng: torch.Generator,
 ) -> Draws:
-    """Draw the random numbers of one iteration; minibatches are drawn with replacement."""
+    """Draw the random numbers of one iteration; minibatches are drawn with replacement.
+
+    Args:
+        config: the trial's hyperparameters.
+        noise_dim: dimension of the noise that G takes.
+        input_widths: number of inputs of each of D's layers.
+        n_train: how many training examples there are.
+        rng: the trial's own stream.
+    """
     k, m = config.k, config.batch_size
     return Draws(
         rows=torch.randint(n_train, (k, m), generator=rng, device=rng.device),
-        noise=draw_noise(config, (k + 1, m, config.noise_dim), rng),
+        noise=draw_noise(config, (k + 1, m, noise_dim), rng),
         d_masks=[_draw_masks(config, input_widths, 2 * m, rng) for _ in range(k)],
         g_masks=_draw_masks(config, input_widths, m, rng),
     )
@@ -152,7 +174,7 @@ def iterate(
         batches: real examples `[k, m, dim]`.
         draws: the iteration's random numbers.
         rates: the iteration's step sizes.
-        iteration: its number from 0, for Adam's bias correction.
+        iteration: its number from 0 in its stage, for Adam's bias correction.
 
     Returns:
         D's losses `[k]` and G's loss, in nats; the last gradients of D and of G.
@@ -164,7 +186,8 @@ def iterate(
         shared = simultaneous and i == config.k - 1
         with torch.set_grad_enabled(shared):
             fake = generator.net(draws.noise[i])
-        logits = discriminator.net(torch.cat((batches[i], fake), -2), draws.d_masks[i])
+        both = torch.cat((batches[i], fake), -2)
+        logits = discriminator.net(both, draws.d_masks[i], n_batches=2)
         real_logits, fake_logits = logits.split(config.batch_size, -1)
         loss = discriminator_loss(real_logits, fake_logits)
         scaled = config.discriminator_loss_scale * loss.sum()
@@ -200,17 +223,16 @@ class Training:
         self.seconds = 0.0
         self._data = _as_tensor(dataset.train).to(device)
         self._scale = dataset.scale
+        self._contrast = dataset.contrast
         self._rng = torch.Generator(device).manual_seed(seed)
         with torch.device(device):
-            generator = Generator(config, dataset.dim)
-            discriminator = Discriminator(config, dataset.dim)
-        data_mean = torch.from_numpy(dataset.train.mean(0) / dataset.scale).float().to(device)
-        initialise(generator, discriminator, config, data_mean, self._rng)
-        self.generator = generator
-        self.discriminator = discriminator
-        self._g = _make_player(generator, config)
-        self._d = _make_player(discriminator, config)
-        self._input_widths = discriminator.input_widths()
+            self.generator = Generator(config, dataset.shape)
+            self.discriminator = Discriminator(config, dataset.shape)
+        data_mean = torch.from_numpy(dataset.mean()).to(device)
+        initialise_generator(self.generator, config, data_mean, self._rng)
+        initialise_discriminator(self.discriminator, config, self._rng)
+        self._input_widths = self.discriminator.input_widths()
+        self._train_from(self._first_layer())
         self._loss_sums = torch.zeros(2, device=device)  # of D and of G since the last report
         self._iterations_summed = 0
         self._grad_norms = torch.zeros(2, device=device)
@@ -223,12 +245,16 @@ class Training:
     def step(self, *, measure: bool = False) -> None:
         """Do one iteration of Algorithm 1; with `measure`, note the gradients' norms."""
         config = self.config
+        n_first = first_stage_iterations(config)
+        if self.iteration == n_first > 0:
+            self._begin_second_stage()
+        iteration = self.iteration - n_first if self.iteration >= n_first else self.iteration
         n_train = self._data.shape[0]
-        draws = draw(config, self._input_widths, n_train, self._rng)
-        batches = self._data[draws.rows].float().div_(self._scale)
-        rates = rates_at(config, self.iteration, n_train)
+        noise_dim = self.generator.noise_dim
+        draws = draw(config, noise_dim, self._input_widths, n_train, self._rng)
+        rates = rates_at(config, iteration, n_train)
         d_losses, g_loss, d_grads, g_grads = iterate(
-            config, self._g, self._d, batches, draws, rates, self.iteration
+            config, self._g, self._d, self._to_float(draws.rows), draws, rates, iteration
         )
         self._loss_sums += torch.stack((d_losses.mean(), g_loss))
         self._iterations_summed += 1
@@ -291,6 +317,8 @@ class Training:
                 "checkpoint: it belongs to another configuration or seed than this trial's. "
                 "A state can only be resumed by the trial that saved it."
             )
+        self.iteration = header["iteration"]
+        self._train_from(self._first_layer())
         own = self._tensors()
         if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
             raise GansearchError("checkpoint: its tensors don't fit this configuration.")
@@ -298,9 +326,34 @@ class Training:
         with torch.no_grad():
             for name, tensor in tensors.items():
                 own[name].copy_(tensor)
-        self.iteration = header["iteration"]
         self.seconds = header["seconds"]
         self._iterations_summed = header["iterations_summed"]
+
+    def _begin_second_stage(self) -> None:
+        """Let G's lower layers join, against a new D, with all moments at zero."""
+        initialise_discriminator(self.discriminator, self.config, self._rng)
+        self._train_from(0)
+
+    def _first_layer(self) -> int:
+        """Return the lowest layer of G that has been trained up to this iteration."""
+        # At the boundary itself the second stage has not begun: it does with the next step.
+        n_first = first_stage_iterations(self.config)
+        if n_first == 0 or self.iteration > n_first:
+            return 0
+        n_hidden = len(self.generator.layers) - 1
+        return max(0, n_hidden - self.config.pretrained_layers)
+
+    def _train_from(self, first_layer: int) -> None:
+        """Train all of D, and G's layers from `first_layer` on, with moments of zero."""
+        config = self.config
+        self.generator.first_layer = first_layer
+        self._g = _make_player(self.generator, config, config.generator_max_norm)
+        self._d = _make_player(self.discriminator, config, config.discriminator_max_norm)
+
+    def _to_float(self, rows: Tensor) -> Tensor:
+        """Return the training examples `[..., dim]` at `rows` as `Dataset.to_float` does."""
+        values = self._data[rows].float().div_(self._scale)
+        return values if self._contrast is None else _normalised(values, self._contrast)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {"rng": self._rng.get_state(), "loss_sums": self._loss_sums}
@@ -350,11 +403,18 @@ class Training:
 
     def _probe_discriminator(self) -> tuple[float, float]:
         n_probe = min(_N_PROBE, self._data.shape[0])
-        real = self._data[:n_probe] / self._scale
+        real = self._to_float(torch.arange(n_probe, device=self.device))
         fake = torch.from_numpy(self.samples(n_probe)).to(self.device)
         with torch.no_grad():
-            outputs = torch.sigmoid(self.discriminator(torch.cat((real, fake))))
+            outputs = torch.sigmoid(self.discriminator(torch.cat((real, fake)), n_batches=2))
         return outputs[:n_probe].mean().item(), outputs[n_probe:].mean().item()
+
+
+def first_stage_iterations(config: TrialConfig) -> int:
+    """Return how many iterations the pretraining of G's upper layers takes; 0 without one."""
+    if config.pretraining == "none":
+        return 0
+    return math.ceil(config.pretraining_updates / (config.k + 1))
 
 
 def train(training: Training, report_updates: Iterable[int]) -> Iterator[Metrics]:
@@ -389,14 +449,29 @@ def _draw_masks(
     return masks
 
 
-def _make_player(net: Generator | Discriminator, config: TrialConfig) -> Player:
-    params: list[Tensor] = list(net.parameters())
+def _make_player(net: Generator | Discriminator, config: TrialConfig, max_norm: float) -> Player:
+    layers = layers_of(net)
+    params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
     n_moments = 1 if config.optimizer == "sgd" else 2
-    return Player(net, params, [[torch.zeros_like(p) for p in params] for _ in range(n_moments)])
+    moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
+    return Player(net, layers, params, moments, max_norm)
 
 
 @torch.no_grad()
 def _update(
+    config: TrialConfig,
+    player: Player,
+    grads: list[Tensor],
+    lr: float,
+    momentum: float,
+    step: int,
+) -> None:
+    _descend(config, player, grads, lr, momentum, step)
+    if player.max_norm > 0:
+        bound_norms(player.layers, player.max_norm)
+
+
+def _descend(
     config: TrialConfig,
     player: Player,
     grads: list[Tensor],
@@ -424,6 +499,14 @@ def _update(
 def _norm(tensors: list[Tensor]) -> Tensor:
     norms = torch.stack(torch._foreach_norm(tensors))
     return norms.square().sum().sqrt()
+
+
+def _normalised(images: Tensor, norm: float) -> Tensor:
+    """Return images `[..., dim]` with their means subtracted, scaled to `norm`."""
+    centred = images - images.mean(-1, keepdim=True)
+    norms = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
+    # A constant image leaves rounding error; nothing may be made of it.
+    return torch.where(norms > NO_CONTRAST, centred * (norm / norms), 0)
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:

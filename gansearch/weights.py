@@ -42,7 +42,8 @@ def save_generator(
     weights = {name: p.detach().cpu() for name, p in generator.named_parameters()}
     description = {
         "dataset": dataset,
-        "dim": generator.dim,
+        "shape": list(generator.shape),
+        "first_layer": generator.first_layer,
         "seed": seed,
         "config": config.to_dict(),
     }
@@ -60,7 +61,10 @@ def load_generator(model_dir: Path) -> SavedGenerator:
         description = json.loads((model_dir / CONFIG_FILE).read_bytes())
         weights = load_tensors((model_dir / WEIGHTS_FILE).read_bytes())
         config = TrialConfig.from_dict(description["config"])
-        generator = Generator(config, description["dim"])
+        # Older files have the number of values alone, which is all that dense networks need.
+        shape = description["shape"] if "shape" in description else [description["dim"]]
+        generator = Generator(config, tuple(shape))
+        generator.first_layer = description.get("first_layer", 0)
         generator.load_state_dict(weights)
         return SavedGenerator(generator, config, description["dataset"], description["seed"])
     except FileNotFoundError as error:

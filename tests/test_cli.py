@@ -102,7 +102,7 @@ def stopped_run(scratch: Path) -> str:
         "wall_seconds": 1.0,
     }
     (folder / "run.json").write_text(json.dumps(info))
-    generator = Generator(TINY, 64)
+    generator = Generator(TINY, (8, 8, 1))
     save_generator(folder / "models" / "t00000", generator, TINY, dataset="digits", seed=3)
     return folder.name
 

@@ -8,28 +8,34 @@ import torch
 from torch import nn
 
 from gansearch.config import ACTIVATIONS, TrialConfig
+from gansearch.initialisation import initialise_discriminator, initialise_generator
+from gansearch.layers import Dense
 from gansearch.models import (
-    Dense,
     Discriminator,
     Generator,
     draw_noise,
     dropout_rates,
     generate,
-    initialise,
 )
 
 SMALL = TrialConfig(generator_widths=(8, 6), discriminator_widths=(5, 4), noise_dim=3)
 
 
-def make(config, dim=7, data_mean=None, seed=0):
-    generator, discriminator = Generator(config, dim), Discriminator(config, dim)
-    mean = torch.full((dim,), 0.3) if data_mean is None else data_mean
-    initialise(generator, discriminator, config, mean, torch.Generator().manual_seed(seed))
+def make(config, dim=7, data_mean=None, seed=0, shape=None):
+    shape = shape or (dim,)
+    generator, discriminator = Generator(config, shape), Discriminator(config, shape)
+    mean = torch.full((math.prod(shape),), 0.3) if data_mean is None else data_mean
+    rng = torch.Generator().manual_seed(seed)
+    initialise_generator(generator, config, mean, rng)
+    initialise_discriminator(discriminator, config, rng)
     return generator, discriminator
 
 
 def test_the_default_networks_have_the_papers_sizes():
-    generator, discriminator = Generator(TrialConfig(), 784), Discriminator(TrialConfig(), 784)
+    generator, discriminator = (
+        Generator(TrialConfig(), (784,)),
+        Discriminator(TrialConfig(), (784,)),
+    )
     assert [tuple(p.shape) for p in generator.parameters()] == [
         *((100, 1200), (1200,), (1200, 1200), (1200,), (1200, 784), (784,)),
     ]
@@ -129,7 +135,7 @@ def test_dropout_multiplies_each_layers_input_by_its_mask():
 
 def test_stacked_members_compute_what_each_computes_alone():
     pairs = [make(SMALL, seed=seed) for seed in (1, 2)]
-    stacked_g, stacked_d = Generator(SMALL, 7), Discriminator(SMALL, 7)
+    stacked_g, stacked_d = Generator(SMALL, (7,)), Discriminator(SMALL, (7,))
     for stacked, nets in ((stacked_g, [g for g, _ in pairs]), (stacked_d, [d for _, d in pairs])):
         layers = zip(stacked.layers, *(net.layers for net in nets), strict=True)
         for layer, *members in layers:

@@ -1,0 +1,293 @@
+"""The layers that both players are made of: dense, convolutional, deconvolutional.
+
+Every layer takes rows and gives rows, `[n, n_in]` to `[n, n_out]`. A map of `(channels, height,
+width)` is a row in this order, so that any layer can follow any other. Parameters may carry a
+leading member axis, `[members, in, units]` instead of `[in, units]`: the same forward pass then
+serves several networks at once, on inputs `[members, n, n_in]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Map = tuple[int, int, int]  # channels, height, width
+
+_EPSILON = 1e-5  # below the variance in batch normalisation, as in Radford et al. (2016)
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "elu": F.elu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function of rows. Under maxout `[n, pieces * units]` becomes `[n, units]`.
+
+    A maxout unit (Goodfellow et al. 2013) is the largest of its `pieces` affine maps; for all other
+    activations `pieces` is 1.
+    """
+
+    name: str
+    pieces: int = 1
+    slope: float = 0.0  # of leaky_relu below zero
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Apply the function to `[..., pieces * units]`."""
+        if self.name == "linear":
+            return z
+        if self.name == "maxout":
+            # Piece by piece, not unit by unit: the maximum then runs over contiguous rows.
+            return torch.unflatten(z, -1, (self.pieces, -1)).amax(-2)
+        if self.name == "leaky_relu":
+            return F.leaky_relu(z, self.slope)
+        return _FUNCTIONS[self.name](z)
+
+
+LINEAR = Activation("linear")
+
+
+class Layer(nn.Module):
+    """An affine map, batch normalisation where asked for, and an activation.
+
+    Attributes:
+        in_axes: the axes of the weight that a unit (of a convolution: a channel) sums over.
+        unit_axis: the axis of the weight that counts units, `pieces` of each.
+        n_in, n_out: values in a row that the layer takes and gives.
+        gamma: the scale after batch normalisation (Ioffe and Szegedy 2015), `[pieces * units]`; the
+            bias is its beta. None for a layer that isn't normalised.
+    """
+
+    in_axes: ClassVar[tuple[int, ...]]
+    unit_axis: ClassVar[int]
+    weight: nn.Parameter
+    bias: nn.Parameter
+    gamma: nn.Parameter | None
+    n_out: int
+
+    def __init__(
+        self,
+        weight_shape: tuple[int, ...],
+        bias_shape: tuple[int, ...],
+        activation: Activation,
+        *,
+        n_in: int,
+        normalised: bool,
+    ) -> None:
+        super().__init__()
+        self.n_in = n_in
+        self.activation = activation
+        self.weight = nn.Parameter(torch.empty(weight_shape))
+        self.bias = nn.Parameter(torch.zeros(bias_shape))
+        self.gamma = nn.Parameter(torch.ones(bias_shape[0])) if normalised else None
+
+    def forward(self, x: Tensor, n_batches: int = 1) -> Tensor:
+        """Apply the layer to rows `[n, n_in]` that hold `n_batches` minibatches of equal size."""
+        if self.gamma is None:
+            return self.activation(self._affine(x, self.bias))
+        normal = _batch_normalised(self._affine(x, None), self.gamma, self.bias, n_batches)
+        return self.activation(normal)
+
+    def fans(self) -> tuple[int, int]:
+        """Return fan-in and fan-out: connections into a unit and out of an input.
+
+        Of a maxout unit's pieces only one passes the gradient back: its fan-out is the unit's.
+        """
+        n_units = self.weight.shape[self.unit_axis]
+        fan_in = self.weight.numel() // n_units
+        receptive = math.prod(self.weight.shape[-2:]) if self.weight.dim() == 4 else 1
+        return fan_in, n_units // self.activation.pieces * receptive
+
+    def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+
+class Dense(Layer):
+    """A layer whose units all see the whole row; weight `[n_in, pieces * units]`."""
+
+    in_axes = (-2,)
+    unit_axis = -1
+
+    def __init__(
+        self, n_in: int, units: int, activation: Activation, *, normalised: bool = False
+    ) -> None:
+        n_affine = activation.pieces * units
+        shapes = (n_in, n_affine), (n_affine,)
+        super().__init__(*shapes, activation, n_in=n_in, normalised=normalised)
+        self.n_out = units
+
+    def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is None:
+            return x @ self.weight
+        if self.weight.dim() == 2:
+            return torch.addmm(bias, x, self.weight)
+        return torch.baddbmm(bias.unsqueeze(-2), x, self.weight)
+
+
+class Convolution(Layer):
+    """A convolution, its activation, and the maximum over windows of its maps.
+
+    Weight `[pieces * channels, channels in, height, width]`. The kernel is cut to the padded map,
+    the window to the convolution's map. Windows begin every `pool_stride` and cover all of the map;
+    the last may hang over its edge.
+    """
+
+    in_axes = (-3, -2, -1)
+    unit_axis = -4
+
+    def __init__(
+        self,
+        map_in: Map,
+        channels: int,
+        activation: Activation,
+        *,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        pool: int = 1,
+        pool_stride: int = 1,
+        normalised: bool = False,
+    ) -> None:
+        padded = [side + 2 * padding for side in map_in[1:]]
+        kernels = [min(kernel, side) for side in padded]
+        n_affine = activation.pieces * channels
+        super().__init__(
+            (n_affine, map_in[0], *kernels),
+            (n_affine,),
+            activation,
+            n_in=math.prod(map_in),
+            normalised=normalised,
+        )
+        self.map_in, self.stride, self.padding = map_in, stride, padding
+        sides = [(side - cut) // stride + 1 for side, cut in zip(padded, kernels, strict=True)]
+        self._before_pool: Map = (channels, sides[0], sides[1])
+        self.pools = [min(pool, side) for side in sides]
+        self.pool_stride = pool_stride
+        if pool > 1:
+            sides = [_n_windows(s, w, pool_stride) for s, w in zip(sides, self.pools, strict=True)]
+        self.map_out: Map = (channels, sides[0], sides[1])
+        self.n_out = math.prod(self.map_out)
+        self._pools = pool > 1
+
+    def forward(self, x: Tensor, n_batches: int = 1) -> Tensor:
+        """Return the maxima `[n, n_out]` of the maps that the convolution gives."""
+        h = super().forward(x, n_batches)
+        if not self._pools:
+            return h
+        maps = torch.unflatten(h, -1, self._before_pool)
+        pooled = F.max_pool2d(maps.flatten(0, -4), self.pools, self.pool_stride, ceil_mode=True)
+        return pooled.reshape(*maps.shape[:-3], self.n_out)
+
+    def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        maps = torch.unflatten(x, -1, self.map_in)
+        how = {"stride": self.stride, "padding": self.padding}
+        return _convolved(F.conv2d, maps, self.weight, bias, **how).flatten(-3)
+
+
+class Deconvolution(Layer):
+    """A transposed convolution, cropped to the wanted map; weight `[channels in, out, side, side]`.
+
+    `padding` rows and columns are cut off each side, and then what the map still has too much, half
+    of it at the top and left; of an odd number of rows or columns one more there.
+    """
+
+    in_axes = (-4, -2, -1)
+    unit_axis = -3
+
+    def __init__(
+        self,
+        map_in: Map,
+        map_out: Map,
+        activation: Activation,
+        *,
+        kernel: int,
+        stride: int,
+        padding: int,
+        normalised: bool = False,
+        untied_bias: bool = False,
+    ) -> None:
+        n_affine = activation.pieces * map_out[0]
+        super().__init__(
+            (map_in[0], n_affine, kernel, kernel),
+            (n_affine, *map_out[1:]) if untied_bias else (n_affine,),
+            activation,
+            n_in=math.prod(map_in),
+            normalised=normalised,
+        )
+        self.map_in, self.map_out, self.n_out = map_in, map_out, math.prod(map_out)
+        self.stride, self.padding, self.untied_bias = stride, padding, untied_bias
+        full = [(side - 1) * stride - 2 * padding + kernel for side in map_in[1:]]
+        excess = [has - wanted for has, wanted in zip(full, map_out[1:], strict=True)]
+        self._top, self._left = ((n + 1) // 2 for n in excess)
+
+    def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        maps = torch.unflatten(x, -1, self.map_in)
+        tied = None if self.untied_bias else bias
+        how = {"stride": self.stride, "padding": self.padding}
+        z = _convolved(F.conv_transpose2d, maps, self.weight, tied, **how)
+        _, height, width = self.map_out
+        z = z[..., self._top : self._top + height, self._left : self._left + width]
+        if self.untied_bias and bias is not None:
+            z = z + bias.unsqueeze(-4)
+        return z.flatten(-3)
+
+
+def side_below(side: int, kernel: int, stride: int, padding: int) -> int:
+    """Return the side of the smallest map whose deconvolution covers one of `side`.
+
+    >>> side_below(32, kernel=5, stride=3, padding=0)
+    10
+    """
+    return max(1, math.ceil((side + 2 * padding - kernel) / stride) + 1)
+
+
+@torch.no_grad()
+def bound_norms(layers: list[Layer], max_norm: float) -> None:
+    """Scale down each unit's incoming weights, in place, where their norm exceeds `max_norm`."""
+    for layer in layers:
+        norms = torch.linalg.vector_norm(layer.weight, dim=layer.in_axes, keepdim=True)
+        layer.weight.mul_((max_norm / norms).clamp_(max=1))
+
+
+def _batch_normalised(z: Tensor, gamma: Tensor, beta: Tensor, n_batches: int) -> Tensor:
+    """Return rows `[n, d]` normalised over each minibatch and, within a map, its positions."""
+    channels = gamma.shape[-1]
+    # [batches, m, channels, positions], whatever axes come before.
+    batches = torch.unflatten(torch.unflatten(z, -1, (channels, -1)), -3, (n_batches, -1))
+    variance, mean = torch.var_mean(batches, (-3, -1), correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + _EPSILON) * _per_channel(gamma)
+    normal = (batches - mean) * scale + _per_channel(beta)
+    return normal.flatten(-4, -3).flatten(-2)
+
+
+def _per_channel(parameter: Tensor) -> Tensor:
+    return parameter[..., None, None, :, None]
+
+
+def _convolved(
+    function: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None, **how: Any
+) -> Tensor:
+    """Convolve `[n, c, h, w]`, or `[members, n, c, h, w]` with stacked weights as groups."""
+    z: Tensor
+    if weight.dim() == 4:
+        z = function(x, weight, bias, **how)
+        return z
+    members = len(weight)
+    stacked = x.transpose(0, 1).flatten(1, 2)
+    flat = None if bias is None else bias.flatten()
+    z = function(stacked, weight.flatten(0, 1), flat, groups=members, **how)
+    return torch.unflatten(z, 1, (members, -1)).transpose(0, 1)
+
+
+def _n_windows(side: int, window: int, stride: int) -> int:
+    """Return how many windows cover `side`; each begins within it."""
+    n = math.ceil((side - window) / stride) + 1
+    return n - 1 if (n - 1) * stride >= side else n
