@@ -1,8 +1,8 @@
 """G and D at chosen points: on lines in noise space, at given noise, over a range of x.
 
 Batch normalisation takes its statistics from the minibatch at hand, so that a point's output
-depends on its company. Chosen points therefore take the places of a few rows of the batch in which
-they would stand by rights: the noise that was scored for G, real examples for D.
+depends on its company. Under it, chosen points therefore take the places of a few rows of the batch
+where they belong: the noise that was scored for G, real examples for D.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gansearch.models import Discriminator, Generator, draw_noise, generate
 from gansearch.training import Training
 
 BLOCK = 1000  # rows of a batch, as in `generate`
-_MOST_CHOSEN = 100  # of these, chosen points: few enough to leave the statistics as they are
+_FEW = 10  # chosen points among these that hardly move the batch's statistics
 _N_ARROWS = 25
 
 
@@ -35,7 +35,7 @@ def interpolate(
     which contains its lines; normal noise of many dimensions lies near a sphere, and a line leads
     through its inside, where training has seldom been.
     """
-    noise = usual_noise(config, 2 * n_rows, seed).reshape(n_rows, 2, -1)
+    noise = usual_noise(generator, config, seed, 2 * n_rows).reshape(n_rows, 2, -1)
     share = torch.linspace(0, 1, n_steps)[1:-1, None]
     between = torch.lerp(noise[:, :1], noise[:, 1:], share)
     inner = generate_at(generator, config, seed, between.flatten(0, 1))
@@ -46,26 +46,30 @@ def interpolate(
 
 def generate_at(generator: Generator, config: TrialConfig, seed: int, noise: Tensor) -> np.ndarray:
     """Return G(z) `[n, dim]`, float32, at noise `[n, noise_dim]`, among the noise of `seed`."""
-    usual = usual_noise(config, BLOCK, seed)
-    return _among(generator, noise, usual, next(generator.parameters()).device)
+    usual = usual_noise(generator, config, seed, BLOCK)
+    few = _FEW if config.generator_normalization == "batch" else BLOCK
+    return _among(generator, noise, usual, few, next(generator.parameters()).device)
 
 
 def discriminate_at(
-    discriminator: Discriminator, dataset: Dataset, points: np.ndarray
+    discriminator: Discriminator, config: TrialConfig, dataset: Dataset, points: np.ndarray
 ) -> np.ndarray:
     """Return D(x) in [0, 1] without dropout, `[n]`, at float32 `[n, d]`, among real examples."""
     real = torch.from_numpy(dataset.to_float(dataset.train[:BLOCK]))
     device = next(discriminator.parameters()).device
-    logits = _among(discriminator, torch.from_numpy(points), real, device)
+    few = _FEW if config.discriminator_normalization == "batch" else BLOCK
+    logits = _among(discriminator, torch.from_numpy(points), real, few, device)
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
 
 
 def moment_of(training: Training, dataset: Dataset) -> Moment:
     """Return what Figure 1 shows of a training on one-dimensional data as it is now."""
     generator, config, seed = training.generator, training.config, training.sample_seed
-    d = discriminate_at(training.discriminator, dataset, grid_of(dataset)[:, None])
+    d = discriminate_at(training.discriminator, config, dataset, grid_of(dataset)[:, None])
     noise = spread_noise(config)
-    arrows = generate_at(generator, config, seed, noise)[:, 0] if len(noise) else np.empty(0)
+    arrows = np.full(len(noise), np.nan)  # while G is trained without its lowest layers
+    if len(noise) and generator.noise_dim == config.noise_dim:
+        arrows = generate_at(generator, config, seed, noise)[:, 0]
     samples = training.samples(BLOCK)[:, 0]
     return Moment(training.updates, d, samples, arrows.astype(np.float32))
 
@@ -84,21 +88,25 @@ def spread_noise(config: TrialConfig) -> Tensor:
     return even[:, None]
 
 
-def usual_noise(config: TrialConfig, n: int, seed: int) -> Tensor:
+def usual_noise(generator: Generator, config: TrialConfig, seed: int, n: int) -> Tensor:
     """Return the first n rows of the noise that `generate` uses, `[n, noise_dim]`."""
     rng = torch.Generator().manual_seed(seed)
     n_blocks = -(-n // BLOCK)
-    blocks = [draw_noise(config, (BLOCK, config.noise_dim), rng) for _ in range(n_blocks)]
+    blocks = [draw_noise(config, (BLOCK, generator.noise_dim), rng) for _ in range(n_blocks)]
     return torch.cat(blocks)[:n]
 
 
 @torch.no_grad()
 def _among(
-    net: Callable[[Tensor], Tensor], chosen: Tensor, usual: Tensor, device: torch.device
+    net: Callable[[Tensor], Tensor],
+    chosen: Tensor,
+    usual: Tensor,
+    few: int,
+    device: torch.device,
 ) -> np.ndarray:
     """Return what `net` gives for the chosen rows as they replace the last of the usual ones."""
     outputs = []
-    for rows in torch.split(chosen, _MOST_CHOSEN):
+    for rows in torch.split(chosen, few):
         batch = torch.cat([usual[: max(0, len(usual) - len(rows))], rows])
         outputs.append(net(batch.to(device))[len(batch) - len(rows) :].cpu().numpy())
     return np.concatenate(outputs)
