@@ -34,7 +34,7 @@ import gansearch
 from gansearch.cluster import Settings, Share, connected, share_of_cluster
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import BadInputError, InterruptedRunError, RunFailedError
+from gansearch.errors import BadInputError, ConfigError, InterruptedRunError, RunFailedError
 from gansearch.evaluation import reference_scores
 from gansearch.figures import png
 from gansearch.layout import render
@@ -133,6 +133,7 @@ def search(
         space = load_space(space, overrides)
     configs = _distinct(_only_config(space, entry) for entry in only)
     dataset = load_dataset(space.dataset, _path(settings.data_dir))
+    _check_networks(space, configs, dataset)
     folder = RunFolder.create(Path(results), name or _default_name(space))
     with ExitStack() as stack:
         try:
@@ -219,6 +220,7 @@ def plan(
     found = load_space(space, overrides)
     configs = _distinct(_only_config(found, entry) for entry in only)
     dataset = load_dataset(found.dataset, _path(settings.data_dir))
+    _check_networks(found, configs, dataset)
     budget = found.budget
     sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
     lines = [
@@ -578,6 +580,23 @@ def _only_config(space: SearchSpace, entry: str) -> TrialConfig:
             "configuration's parameters."
         )
     return load_config(Path(entry), space)
+
+
+def _check_networks(space: SearchSpace, configs: Sequence[TrialConfig], dataset: Dataset) -> None:
+    """Raise ConfigError if points may get a convolutional network; `configs` rule out a search."""
+    if dataset.is_image:
+        return
+    presets = [space.preset(name) for name in (PAPER, *space.start_from)]
+    to_train = configs or [TrialConfig.from_dict(space.fixed), *presets]
+    for name in ("generator_network", "discriminator_network"):
+        searched = not configs and name in space.search
+        if any(getattr(config, name) == "convolutional" for config in to_train) or (
+            searched and space.search[name].contains("convolutional")
+        ):
+            raise ConfigError(
+                f"{space.name}: {name}: convolutional, on the points of {dataset.name}. "
+                "A convolutional network is for images. Use dense."
+            )
 
 
 def _default_name(space: SearchSpace) -> str:
