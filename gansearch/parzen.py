@@ -58,18 +58,22 @@ class ParzenScore:
     per_example: np.ndarray
 
 
-def sigma_grid(kind: str, *, is_image: bool) -> np.ndarray:
+def sigma_grid(kind: str, *, is_image: bool, is_bounded: bool = True) -> np.ndarray:
     """Return candidates for sigma, ascending.
 
     `"authors"` is the grid of the paper's code, `logspace(-1, 0, 10)`, for images in [0, 1]. It
     costs 2 nats against `"fine"` at 10,000 MNIST samples. `"fine"` has steps of .005 up to 1 for
-    images, and of 5 % from .001 to about 10 for points, whose scale isn't known beforehand.
+    images in [0, 1]; of 2 % from .01 to about 10 for images of another range (not `is_bounded`),
+    as contrast-normalised ones; and of 5 % from .001 to about 10 for points. Half a step of 2 %
+    costs .3 nats at most in 3,072 dimensions.
     """
     if kind == "authors":
         return np.logspace(-1, 0, 10)
     if kind != "fine":
         raise ValueError(f"sigma grid {kind!r}: unknown. Known: authors, fine.")
-    return np.arange(1, 201) / 200 if is_image else 0.001 * 1.05 ** np.arange(190)
+    if not is_image:
+        return 0.001 * 1.05 ** np.arange(190)
+    return np.arange(1, 201) / 200 if is_bounded else 0.01 * 1.02 ** np.arange(350)
 
 
 def log_likelihoods(
@@ -160,15 +164,43 @@ def score(
     """
     sigma, at_edge, valid_ll = choose_sigma(samples, valid, grid, device=device)
     per_example = log_likelihoods(samples, test, [sigma], device=device)[0]
-    return ParzenScore(
-        sigma=sigma,
-        sigma_at_edge=at_edge,
-        valid_ll=valid_ll,
-        test_ll=float(per_example.mean()),
-        test_ll_se=float(per_example.std(ddof=1) / math.sqrt(len(per_example))),
-        n_samples=len(samples),
-        per_example=per_example,
-    )
+    return _scored(len(samples), (sigma, at_edge, valid_ll), per_example)
+
+
+def score_curve(
+    samples: Array,
+    valid: Array,
+    test: Array,
+    grid: Sequence[float] | np.ndarray,
+    counts: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
+) -> list[ParzenScore]:
+    """Score the first n samples for each n of `counts`, as `score` would, sigma chosen anew.
+
+    Windows must narrow as samples get more, so one sigma for all would be wrong for all but one.
+    Distances to the test points are computed once for all counts.
+
+    Raises:
+        SamplesError: as `log_likelihoods`.
+        ValueError: counts that are not ascending, or more than there are samples.
+    """
+    if list(counts) != sorted(set(counts)) or not 0 < counts[0] <= counts[-1] <= len(samples):
+        raise ValueError(f"counts {list(counts)} of {len(samples)} samples: must ascend.")
+    chosen = [choose_sigma(samples[:n], valid, grid, device=device) for n in counts]
+    centred, points = _centred(samples[: counts[-1]], test, device)
+    with _full_precision():
+        blocks = [
+            np.concatenate(
+                [
+                    _block_log_likelihoods(_to_first(n, block), [sigma], centred.shape[1])
+                    for n, (sigma, _, _) in zip(counts, chosen, strict=True)
+                ]
+            )
+            for block in _distance_blocks(centred, points, _BLOCK_BYTES)
+        ]
+    per_example = np.concatenate(blocks, axis=1)
+    return [_scored(*each) for each in zip(counts, chosen, per_example, strict=True)]
 
 
 def as_samples(samples: Array, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -201,6 +233,21 @@ def as_tensor(array: Array, device: torch.device | str = "cpu") -> torch.Tensor:
         array = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     array = array.detach().to(device)
     return array if array.is_floating_point() else array.float()
+
+
+def _scored(
+    n_samples: int, chosen: tuple[float, bool, float], per_example: np.ndarray
+) -> ParzenScore:
+    sigma, at_edge, valid_ll = chosen
+    return ParzenScore(
+        sigma=sigma,
+        sigma_at_edge=at_edge,
+        valid_ll=valid_ll,
+        test_ll=float(per_example.mean()),
+        test_ll_se=float(per_example.std(ddof=1) / math.sqrt(len(per_example))),
+        n_samples=n_samples,
+        per_example=per_example,
+    )
 
 
 @dataclass(frozen=True)
@@ -249,6 +296,13 @@ def _distance_blocks(
         smallest = gaps.amin(dim=1)
         gaps -= smallest[:, None]
         yield _Distances((smallest.double() + offset.double()).clamp(min=0), gaps)
+
+
+def _to_first(n: int, block: _Distances) -> _Distances:
+    """Return a block's distances to the first n samples alone."""
+    gaps = block.gaps[:, :n]
+    smallest = gaps.amin(dim=1)
+    return _Distances(block.nearest + smallest.double(), gaps - smallest[:, None])
 
 
 def _block_log_likelihoods(

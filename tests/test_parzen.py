@@ -1,4 +1,7 @@
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,9 @@ from scipy.special import logsumexp
 from sklearn.neighbors import KernelDensity
 
 from gansearch.data import load_dataset
+from gansearch.dataset import Dataset
 from gansearch.errors import SamplesError
-from gansearch.parzen import choose_sigma, log_likelihoods, score, sigma_grid
+from gansearch.parzen import choose_sigma, log_likelihoods, score, score_curve, sigma_grid
 
 FINE = sigma_grid("fine", is_image=True)
 AUTHORS = sigma_grid("authors", is_image=True)
@@ -40,6 +44,59 @@ def test_log_likelihoods_agree_with_the_definition_in_double_precision(sigma: fl
     samples, points = digits()
     ours = log_likelihoods(samples, points, [sigma])[0]
     np.testing.assert_allclose(ours, brute_force(samples, points, sigma), atol=0.001)
+
+
+def smooth_colour_images(n: int) -> np.ndarray:
+    """Images of 32x32x3 whose neighbouring pixels agree, normalised as CIFAR-10 in the paper."""
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=(n, 4, 4, 3)) + 0.3 * rng.normal(size=(n, 1, 1, 3))
+    pixels = coarse.repeat(8, axis=1).repeat(8, axis=2) + 0.1 * rng.normal(size=(n, 32, 32, 3))
+    stored = (128 + 40 * pixels).clip(0, 255).astype(np.uint8).reshape(n, -1)
+    images = Dataset("x", stored, stored, stored, shape=(32, 32, 3), scale=255.0, contrast=55.0)
+    return images.to_float(stored)
+
+
+@pytest.mark.parametrize("sigma", [0.4, 0.8, 2.0, 10.0])
+def test_contrast_normalised_images_agree_with_the_definition(sigma: float) -> None:
+    images = smooth_colour_images(600)
+    assert np.linalg.norm(images, axis=1) == pytest.approx(55, abs=0.01)
+    ours = log_likelihoods(images[:500], images[500:], [sigma])[0]
+    np.testing.assert_allclose(ours, brute_force(images[:500], images[500:], sigma), atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "gaussian"])
+def test_points_agree_with_the_definition_at_their_sigma(name: str) -> None:
+    points = load_dataset(name)
+    grid = sigma_grid("fine", is_image=False)
+    sigma, _, _ = choose_sigma(points.train[:2000], points.valid[:500], grid)
+    ours = log_likelihoods(points.train[:2000], points.test[:500], [sigma])[0]
+    expected = brute_force(points.train[:2000], points.test[:500], sigma)
+    np.testing.assert_allclose(ours, expected, atol=0.001)
+
+
+@pytest.mark.data
+def test_mnist_agrees_with_the_definition_on_every_image(mnist_dir: Path) -> None:
+    mnist = load_dataset("mnist", mnist_dir)
+    samples, points = mnist.to_float(mnist.train[:3000]), mnist.to_float(mnist.test[:500])
+    for sigma in (0.1, 0.17, 0.5):
+        ours = log_likelihoods(samples, points, [sigma])[0]
+        np.testing.assert_allclose(ours, brute_force(samples, points, sigma), atol=0.01)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tf32", [False, True])
+def test_a_gpu_computes_in_full_single_precision_whatever_the_process_allows(tf32: bool) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    rng = np.random.default_rng(0)
+    samples, points = rng.uniform(size=(2000, 784)), rng.uniform(size=(300, 784))
+    expected = brute_force(samples, points, 0.2)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        ours = log_likelihoods(samples, points, [0.2], device="cuda")[0]
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    np.testing.assert_allclose(ours, expected, atol=0.01)
 
 
 def test_log_likelihoods_agree_with_scikit_learn() -> None:
@@ -142,6 +199,22 @@ def test_the_fine_grids_steps_are_as_documented() -> None:
     np.testing.assert_allclose(points[1:] / points[:-1], 1.05)
     assert points[0] == 0.001
     assert 10 < points[-1] < 10.5
+    normalised = sigma_grid("fine", is_image=True, is_bounded=False)
+    np.testing.assert_allclose(normalised[1:] / normalised[:-1], 1.02)
+    assert normalised[0] == 0.01
+    assert 10 < normalised[-1] < 10.5
+
+
+def test_contrast_normalised_images_find_a_sigma_inside_their_grid() -> None:
+    images = smooth_colour_images(600)
+    grid = sigma_grid("fine", is_image=True, is_bounded=False)
+    sigma, at_edge, _ = choose_sigma(images[:500], images[500:], grid)
+    every = log_likelihoods(images[:500], images[500:], grid).mean(axis=1)
+    assert sigma == grid[every.argmax()]
+    assert not at_edge
+    # What the untrained generator gives, far from all data, has one too.
+    noise = np.random.default_rng(0).normal(scale=5, size=(500, 3072))
+    assert not choose_sigma(noise, images[500:], grid)[1]
 
 
 def test_an_unknown_grid_is_refused() -> None:
@@ -226,6 +299,55 @@ def test_a_score_is_the_mean_over_test_points_with_its_standard_error() -> None:
     assert not result.sigma_at_edge
     # Training images as samples score about 29 nats on the digits.
     assert result.test_ll == pytest.approx(29, abs=1)
+
+
+def test_a_curve_has_the_score_of_the_first_samples_at_each_number() -> None:
+    samples, points = digits(1000, 300)
+    curve = score_curve(samples, points[:100], points[100:], FINE, [1, 50, 300, 1000])
+    assert [each.n_samples for each in curve] == [1, 50, 300, 1000]
+    for each in curve:
+        alone = score(samples[: each.n_samples], points[:100], points[100:], FINE)
+        assert (each.sigma, each.sigma_at_edge) == (alone.sigma, alone.sigma_at_edge)
+        np.testing.assert_allclose(each.per_example, alone.per_example, atol=0.001)
+        assert each.test_ll == pytest.approx(alone.test_ll, abs=1e-4)
+        assert each.test_ll_se == pytest.approx(alone.test_ll_se, abs=1e-4)
+        assert each.valid_ll == pytest.approx(alone.valid_ll, abs=1e-4)
+
+
+@pytest.mark.parametrize("counts", [[100, 50], [0, 50], [50, 1001], [50, 50]])
+def test_a_curve_of_impossible_numbers_is_refused(counts: list[int]) -> None:
+    samples, points = digits()
+    with pytest.raises(ValueError, match=r"of 1000 samples: must ascend"):
+        score_curve(samples, points, points, FINE, counts)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_hundred_thousand_samples_of_mnist_fit_into_four_gigabytes(mnist_dir: Path) -> None:
+    code = (
+        "import json, resource, sys\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from gansearch.data import load_dataset\n"
+        "from gansearch.evaluation import evaluate_samples\n"
+        "mnist = load_dataset('mnist', Path(sys.argv[1]))\n"
+        "samples = np.tile(mnist.to_float(mnist.train), (2, 1))\n"
+        "rng = np.random.default_rng(0)\n"
+        "for block in np.split(samples, 100):\n"
+        "    block += 0.05 * rng.standard_normal(block.shape, dtype=np.float32)\n"
+        "    block.clip(0, 1, out=block)\n"
+        "found = evaluate_samples(mnist, samples)\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(json.dumps([found['n_samples'], found['test_ll'], peak]))\n"
+    )
+    command = [sys.executable, "-c", code, str(mnist_dir)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    n_samples, test_ll, peak = json.loads(found.stdout)
+    peak_gigabytes = peak / (1e9 if sys.platform == "darwin" else 1e6)
+    print(f"\n{n_samples:,} samples: {test_ll:.1f} nats, {peak_gigabytes:.2f} GB at peak")
+    assert n_samples == 100_000
+    assert 300 < test_ll < 400
+    assert peak_gigabytes < 4
 
 
 def test_the_likelihood_of_a_known_density_is_its_entropy() -> None:
