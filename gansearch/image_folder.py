@@ -21,6 +21,7 @@ _SPLITS = ("train", "valid", "test")
 _HELD_OUT_SHARE = 0.1  # for validation, and for the test, where the folder has none
 _MOST_HELD_OUT = 10_000
 _LEAST_IMAGES = {"train": 100, "valid": 20, "test": 20}
+_BLOCK = 100  # images that a thread decodes in one go
 _MEMORY_SHARE = 0.25  # of the machine's; Ray's store and a GPU hold the images once more
 # Modes of more than eight bits a channel; all others become grey or RGB without loss to the eye.
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -144,14 +145,15 @@ def _read_all(folder: Path, paths: list[Path]) -> tuple[np.ndarray, tuple[int, i
         )
     images = np.empty((len(paths), first.size), np.uint8)
 
-    def fill(row: int) -> None:
-        image = _read(paths[row])
-        if image.shape != first.shape:
-            raise _mismatch(paths[0], first.shape, paths[row], image.shape)
-        images[row] = image.ravel()
+    def fill(start: int) -> None:
+        for row in range(start, min(start + _BLOCK, len(paths))):
+            image = _read(paths[row])
+            if image.shape != first.shape:
+                raise _mismatch(paths[0], first.shape, paths[row], image.shape)
+            images[row] = image.ravel()
 
     with ThreadPoolExecutor() as threads:
-        for _ in threads.map(fill, range(len(paths))):  # raises the first fault
+        for _ in threads.map(fill, range(0, len(paths), _BLOCK)):  # raises the first fault
             pass
     return images, (height, width, channels)
 
