@@ -8,11 +8,15 @@ import torch
 from torch import nn
 
 from gansearch.config import ACTIVATIONS, TrialConfig
+from gansearch.driver import plan
+from gansearch.errors import ConfigError
 from gansearch.initialisation import initialise_discriminator, initialise_generator
 from gansearch.layers import Dense
 from gansearch.models import (
     Discriminator,
     Generator,
+    channels_first,
+    channels_last,
     draw_noise,
     dropout_rates,
     generate,
@@ -87,35 +91,6 @@ def test_the_activations_are_those_of_the_names(name, reference):
     assert torch.allclose(layer(x), reference(x @ layer.weight + layer.bias), atol=1e-6)
 
 
-def test_the_initial_weights_fill_the_configured_ranges():
-    generator, discriminator = make(TrialConfig(), dim=784)
-    for net, bound in ((generator, 0.05), (discriminator, 0.005)):
-        for layer in net.layers:
-            assert layer.weight.abs().max() <= bound
-            assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
-
-
-def test_glorot_ranges_follow_fan_in_and_fan_out():
-    generator, discriminator = make(TrialConfig(init="glorot"), dim=784)
-    bound = generator.layers[1].weight.abs().max().item()
-    assert bound == pytest.approx(math.sqrt(6 / 2400), rel=0.01)
-    bound = discriminator.layers[0].weight.abs().max().item()
-    assert bound == pytest.approx(math.sqrt(6 / (784 + 240)), rel=0.01)
-
-
-def test_g_starts_at_the_training_sets_mean():
-    mean = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0, 0.3, 0.7])
-    generator, _ = make(SMALL, data_mean=mean)
-    with torch.no_grad():
-        for layer in generator.layers:
-            layer.weight.zero_()
-    assert torch.allclose(generator(torch.randn(1, 3))[0], mean, atol=1e-6)
-    generator, _ = make(TrialConfig(generator_output="linear"), data_mean=mean)
-    assert torch.equal(generator.layers[-1].bias.detach(), mean)
-    generator, _ = make(TrialConfig(output_bias="zero"), data_mean=mean)
-    assert not generator.layers[-1].bias.any()
-
-
 @pytest.mark.parametrize("noise", ["uniform", "normal"])
 def test_noise_has_zero_mean_and_unit_variance(noise):
     z = draw_noise(TrialConfig(noise=noise), (20000, 10), torch.Generator().manual_seed(0))
@@ -155,3 +130,229 @@ def test_the_first_generated_samples_do_not_depend_on_how_many_are_asked_for():
     assert many.shape == (2500, 7) and many.dtype == np.float32
     assert np.array_equal(few, many[:10])
     assert len(np.unique(many, axis=0)) > 2400
+
+
+DCGAN = {
+    "generator_network": "convolutional",
+    "generator_widths": (),
+    "generator_channels": (16, 8, 4),
+    "generator_kernels": (4,),
+    "generator_strides": (2,),
+    "generator_paddings": (1,),
+    "generator_normalization": "batch",
+    "discriminator_network": "convolutional",
+    "discriminator_channels": (4, 8, 16),
+    "discriminator_kernels": (4,),
+    "discriminator_strides": (2,),
+    "discriminator_paddings": (1,),
+    "discriminator_pools": (1,),
+    "discriminator_widths": (),
+    "discriminator_activation": "leaky_relu",
+    "discriminator_normalization": "batch",
+    "init": "normal",
+    "init_sd": 0.2,
+}
+
+
+def on_meta(config, shape):
+    """Return the networks without memory behind their parameters."""
+    with torch.device("meta"):
+        return Generator(config, shape), Discriminator(config, shape)
+
+
+def shapes(net):
+    return [tuple(layer.weight.shape) for layer in net.layers]
+
+
+def n_parameters(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_the_papers_dense_cifar_10_networks_have_their_sizes():
+    config = TrialConfig(
+        generator_widths=(8000, 8000),
+        generator_activation="relu_sigmoid",
+        generator_output="linear",
+        discriminator_widths=(1600, 1600),
+    )
+    generator, discriminator = on_meta(config, (32, 32, 3))
+    assert shapes(generator) == [(100, 8000), (8000, 8000), (8000, 3072)]
+    assert [layer.activation.name for layer in generator.layers] == ["relu", "sigmoid", "linear"]
+    assert shapes(discriminator) == [(3072, 8000), (1600, 8000), (1600, 1)]
+    assert n_parameters(generator) == 808_000 + 64_008_000 + 24_579_072
+    assert n_parameters(discriminator) == 24_584_000 + 12_808_000 + 1601
+
+
+def test_the_papers_convolutional_cifar_10_networks_have_their_sizes():
+    config = TrialConfig(
+        generator_network="convolutional",
+        generator_widths=(8000,),
+        generator_activation="relu_sigmoid",
+        generator_output="linear",
+        discriminator_network="convolutional",
+        discriminator_widths=(500,),
+    )
+    generator, discriminator = on_meta(config, (32, 32, 3))
+    assert shapes(generator) == [(100, 8000), (8000, 8000), (80, 3, 5, 5)]
+    assert generator.layers[2].map_in == (80, 10, 10)
+    assert generator.layers[2].bias.shape == (3, 32, 32)
+    assert [layer.activation.name for layer in generator.layers] == ["relu", "sigmoid", "linear"]
+    # 32 -> 33 -> 16 -> 15 -> 7 -> 9 -> 5, with two pieces a channel.
+    assert shapes(discriminator) == [
+        *((64, 3, 8, 8), (64, 32, 8, 8), (384, 32, 5, 5), (4800, 2500), (500, 1)),
+    ]
+    assert [layer.map_out for layer in discriminator.layers[:3]] == [
+        *((32, 16, 16), (32, 7, 7), (192, 5, 5)),
+    ]
+    assert discriminator.input_widths() == [3072, 8192, 1568, 4800, 500]
+    assert dropout_rates(config) == [0.2, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_the_papers_tfd_networks_have_their_sizes():
+    config = TrialConfig(
+        generator_widths=(8000, 100, 8000, 8000),
+        generator_activation="relu_sigmoid",
+        discriminator_widths=(1200, 1200),
+    )
+    generator, discriminator = on_meta(config, (48, 48, 1))
+    assert shapes(generator) == [
+        *((100, 8000), (8000, 100), (100, 8000), (8000, 8000), (8000, 2304)),
+    ]
+    assert [layer.activation.name for layer in generator.layers] == [
+        *("relu", "sigmoid", "relu", "sigmoid", "sigmoid"),
+    ]
+    assert shapes(discriminator) == [(2304, 6000), (1200, 6000), (1200, 1)]
+
+
+@pytest.mark.parametrize("side", [32, 28])
+def test_dcgan_begins_from_a_map_of_four_by_four(side):
+    generator, discriminator = on_meta(TrialConfig(**DCGAN), (side, side, 3))
+    assert [layer.map_in for layer in generator.layers[1:]] == [
+        *((16, 4, 4), (8, 7 if side == 28 else 8, side // 4), (4, side // 2, side // 2)),
+    ]
+    assert generator.layers[0].n_out == 16 * 4 * 4
+    assert generator.layers[-1].map_out == (3, side, side)
+    half, quarter, eighth = side // 2, side // 4, 4 if side == 32 else 3
+    assert [layer.map_out for layer in discriminator.layers[:3]] == [
+        *((4, half, half), (8, quarter, quarter), (16, eighth, eighth)),
+    ]
+    assert [layer.gamma is None for layer in generator.layers] == [False, False, False, True]
+    assert [layer.gamma is None for layer in discriminator.layers] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 12, 3), (1, 1, 1), (2, 3, 4)])
+@pytest.mark.parametrize(
+    "values", [DCGAN, DCGAN | {"generator_strides": (5,), "discriminator_pools": (3,)}, {
+        "generator_network": "convolutional", "discriminator_network": "convolutional",
+        "generator_activation": "maxout", "generator_channels": (6, 4), "generator_widths": (9,),
+        "discriminator_channels": (5, 4), "discriminator_widths": (9,), "init": "glorot",
+    }], ids=["dcgan", "wide strides", "maxout"],
+)  # fmt: skip
+def test_convolutional_networks_fit_images_of_every_size(shape, values):
+    config = TrialConfig(**values)
+    generator, discriminator = make(config, shape=shape)
+    fake = generator(draw_noise(config, (10, 100), torch.Generator().manual_seed(1)))
+    logits = discriminator(fake)
+    assert fake.shape == (10, math.prod(shape)) and logits.shape == (10,)
+    assert np.isfinite(logits.detach().numpy()).all()
+    grads = torch.autograd.grad(logits.square().sum(), list(discriminator.parameters()))
+    assert all(torch.isfinite(g).all() for g in grads)
+
+
+def test_images_are_rows_outside_and_maps_within():
+    image = torch.arange(2 * 3 * 2).reshape(1, 12)  # height 2, width 3, channels 2
+    maps = channels_first(image, (2, 3, 2))
+    assert maps.tolist() == [[0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]]
+    assert torch.equal(channels_last(maps, (2, 3, 2)), image)
+
+
+def test_a_convolutional_d_sees_neighbouring_pixels_of_one_channel():
+    config = TrialConfig(**(DCGAN | {"discriminator_channels": (1,), "init": "uniform"}))
+    _, discriminator = make(config, shape=(4, 6, 3))
+    convolution = discriminator.layers[0]
+    image = torch.randn(1, 4, 6, 3)
+    expected = nn.functional.conv2d(
+        image.permute(0, 3, 1, 2), convolution.weight, convolution.bias, stride=2, padding=1
+    )
+    features = nn.functional.leaky_relu(expected, 0.2).flatten(1)
+    output = discriminator.layers[1]
+    logit = features @ output.weight + output.bias
+    assert torch.allclose(discriminator(image.flatten(1)), logit.squeeze(-1), atol=1e-6)
+
+
+def test_a_mask_on_a_map_drops_single_values_of_it():
+    config = TrialConfig(**(DCGAN | {"discriminator_normalization": "none"}))
+    _, discriminator = make(config, shape=(8, 8, 1))
+    assert discriminator.input_widths() == [64, 64, 32, 16]
+    x = torch.randn(3, 64)
+    nothing = [None] * 3
+    first = torch.zeros(3, 64)
+    assert torch.equal(discriminator(x, [first, *nothing]), discriminator(x * 0))
+    one = torch.ones(3, 64)
+    one[0, 5] = 0  # of one example
+    changed = discriminator(x, [None, one, None, None]) != discriminator(x)
+    assert changed.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("player", "shape"), [("generator", (2,)), ("discriminator", (1,))])
+def test_points_have_no_convolutional_networks(player, shape):
+    config = TrialConfig(**{f"{player}_network": "convolutional"})
+    with pytest.raises(ConfigError, match=f"{player}_network: convolutional, on points .* images"):
+        make(config, shape=shape)
+
+
+@pytest.mark.parametrize(
+    "change", ["generator_network=convolutional",
+               "discriminator_network={choice: [dense, convolutional]}"],
+)  # fmt: skip
+def test_a_space_of_points_that_may_choose_convolutions_is_refused_before_a_trial(change):
+    with pytest.raises(ConfigError, match="convolutional, on the points of ring"):
+        plan("ring", overrides=[change])
+    assert "data set     digits" in plan("digits", overrides=[change, "trials=2"])
+
+
+def test_a_configuration_with_convolutions_is_refused_for_points(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("discriminator_network: convolutional")
+    with pytest.raises(ConfigError, match="ring: discriminator_network"):
+        plan("ring", only=[str(path)])
+
+
+def test_whole_stacked_convolutional_networks_compute_what_each_computes_alone():
+    config, shape = TrialConfig(**DCGAN), (8, 8, 3)
+    pairs = [make(config, shape=shape, seed=seed) for seed in (1, 2)]
+    stacks = Generator(config, shape), Discriminator(config, shape)
+    for stacked, *members in zip(stacks, *pairs, strict=True):
+        for layer, *own in zip(stacked.layers, *(m.layers for m in members), strict=True):
+            for name, _ in list(layer.named_parameters()):
+                values = torch.stack([getattr(one, name).detach() for one in own])
+                setattr(layer, name, nn.Parameter(values))
+    z = torch.randn(2, 6, 100)
+    together = stacks[1](stacks[0](z), n_batches=2)
+    for i, (generator, discriminator) in enumerate(pairs):
+        alone = discriminator(generator(z[i]), n_batches=2)
+        assert torch.allclose(together[i], alone, atol=1e-4)
+
+
+def test_samples_under_batch_normalisation_do_not_depend_on_how_many_are_asked_for():
+    config = TrialConfig(**DCGAN)
+    generator, _ = make(config, shape=(8, 8, 1))
+    few, many = (generate(generator, config, n, seed=4) for n in (10, 1500))
+    assert np.array_equal(few, many[:10])
+    # A row's company matters, which is why blocks are always generated whole.
+    z = draw_noise(config, (1000, 100), torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        assert not torch.allclose(generator(z[:10]), generator(z)[:10], atol=1e-3)
+
+
+def test_a_g_without_its_lower_layers_takes_noise_of_the_remaining_ones():
+    config = TrialConfig(generator_widths=(8, 5, 6), noise_dim=3)
+    generator, _ = make(config)
+    assert generator.noise_dim == 3
+    generator.first_layer = 2
+    assert generator.noise_dim == 5
+    z = torch.randn(4, 5)
+    upper = torch.relu(z @ generator.layers[2].weight)
+    output = generator.layers[3]
+    assert torch.allclose(generator(z), torch.sigmoid(upper @ output.weight + output.bias))
+    assert generate(generator, config, 20, seed=0).shape == (20, 7)

@@ -37,6 +37,20 @@ def small(**values):
     return TrialConfig(**(defaults | values))
 
 
+CONVOLUTIONAL = {
+    "generator_network": "convolutional",
+    "generator_channels": (6, 4),
+    "generator_kernels": (2,),
+    "generator_strides": (1,),
+    "discriminator_network": "convolutional",
+    "discriminator_channels": (4, 5),
+    "discriminator_kernels": (2,),
+    "discriminator_paddings": (1,),
+    "discriminator_pools": (2,),
+}
+NORMALISED = {"generator_normalization": "batch", "discriminator_normalization": "batch"}
+BOUNDED = {"generator_max_norm": 1.2, "discriminator_max_norm": 0.9}
+
 VARIANTS = [
     small(),
     small(k=3),
@@ -45,6 +59,10 @@ VARIANTS = [
     small(optimizer="adam", generator_lr=0.01, discriminator_lr=0.02, k=2),
     small(generator_loss="minimax", noise="normal", dropout_input=0, dropout_hidden=0),
     small(discriminator_activation="leaky_relu", momentum=0.9, lr_decay=1.01, min_lr=0.05),
+    small(**NORMALISED, update="simultaneous", k=2),
+    small(**BOUNDED, k=2),
+    small(**CONVOLUTIONAL, **BOUNDED, update="simultaneous"),
+    small(**CONVOLUTIONAL, **NORMALISED, optimizer="adam", generator_lr=0.01, k=2),
 ]
 
 
@@ -85,7 +103,7 @@ def reference_steps(training, config, dataset, n_steps):
         for i in range(config.k):
             fake = nets["g"](draws.noise[i])
             both = torch.cat((data[draws.rows[i]], fake))
-            logits = nets["d"](both, draws.d_masks[i])
+            logits = nets["d"](both, draws.d_masks[i], n_batches=2)
             d_loss = bce(logits[:m], 1.0) + bce(logits[m:], 0.0)
             last = i == config.k - 1 and config.update == "simultaneous"
             if last:
@@ -95,12 +113,21 @@ def reference_steps(training, config, dataset, n_steps):
             optimizers["d"].zero_grad()
             (config.discriminator_loss_scale * d_loss).backward()
             optimizers["d"].step()
+            bound(nets["d"], config.discriminator_max_norm)
         if config.update == "alternating":
             g_loss = g_loss_of(nets["d"](nets["g"](draws.noise[-1]), draws.g_masks))
             g_grads = torch.autograd.grad(g_loss, list(nets["g"].parameters()))
         for p, g in zip(nets["g"].parameters(), g_grads, strict=True):
             p.grad = g
         optimizers["g"].step()
+        bound(nets["g"], config.generator_max_norm)
+
+
+def bound(net, max_norm):
+    """Bound the norm of each unit's weights with torch's own function."""
+    for layer in net.layers if max_norm else ():
+        units = {"Dense": 1, "Convolution": 0, "Deconvolution": 1}[type(layer).__name__]
+        layer.weight.data = torch.renorm(layer.weight.data, 2, units, max_norm)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=range(len(VARIANTS)))
@@ -246,6 +273,33 @@ def test_a_state_of_another_seed_or_configuration_is_refused():
         Training(small(k=2), blobs(), 0).load(state)
     with pytest.raises(GansearchError, match="not a readable training state"):
         Training(small(), blobs(), 0).load(state[:100])
+
+
+def test_every_units_weights_stay_within_the_bound_and_some_reach_it():
+    config = small(generator_max_norm=0.8, discriminator_max_norm=0.7)
+    training = Training(config, blobs(), 0)
+    training.advance(2)
+    for net, bound in ((training.generator, 0.8), (training.discriminator, 0.7)):
+        norms = torch.cat([layer.weight.norm(dim=0) for layer in net.layers])
+        assert norms.max().item() == pytest.approx(bound, rel=1e-5)
+        assert norms.min() < 0.9 * bound
+
+
+def test_contrast_normalised_images_are_trained_on_as_they_are_scored():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 12), dtype=np.uint8)
+    images[7] = 31  # constant: nothing but its mean
+    dataset = Dataset("patches", images, images, images, (2, 2, 3), 255.0, contrast=55.0)
+    training = Training(small(generator_output="linear", batch_size=5), dataset, 0)
+    found = training._to_float(torch.arange(50).reshape(5, 10))
+    expected = dataset.to_float(images)
+    assert found.shape == (5, 10, 12)
+    assert np.allclose(found.reshape(50, 12).numpy(), expected, rtol=1e-5, atol=1e-4)
+    assert not found[0, 7].any()
+    assert torch.allclose(found[0, 0].norm(), torch.tensor(55.0))
+    bias = training.generator.layers[-1].bias.detach().numpy()
+    assert np.allclose(bias, expected.mean(axis=0), atol=1e-4)
+    training.advance(10)
 
 
 def test_training_never_writes_to_its_data():
