@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import pickle
+import struct
 import tarfile
 import threading
 import urllib.request
@@ -34,9 +35,19 @@ def batches(images: np.ndarray, tmp_path: Path) -> Path:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     for name, drawn in zip(NAMES, images, strict=True):
-        content = {b"data": drawn.reshape(N, -1), b"labels": [0] * N}
-        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+        (folder / name).write_bytes(python_2_pickle(drawn.reshape(N, -1)))
     return folder
+
+
+def python_2_pickle(rows: np.ndarray) -> bytes:
+    """What Python 2 and its NumPy wrote for {"data": rows}, as the authors did."""
+    string = b"T" + struct.pack("<i", rows.size) + rows.tobytes()
+    size = b"M" + struct.pack("<H", len(rows)) + b"M" + struct.pack("<H", rows.shape[1])
+    made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+    dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNN"
+    dtype += 2 * b"J\xff\xff\xff\xff" + b"K\x00tb"
+    state = b"(K\x01(" + size + b"t" + dtype + b"\x89" + string + b"tb"
+    return b"\x80\x02}U\x04data" + made + state + b"s."
 
 
 @pytest.fixture
