@@ -511,7 +511,10 @@ def _pictures_of_winner(report: Report, trials: pd.DataFrame) -> Iterator[_Pictu
     if not done.empty:
         model = report.folder.model_dir(done["trial_id"].iloc[0])
         strip = "Samples of the winner over its training, not picked, from the same noise."
-        game = "The winner's game in one dimension, from its first report to its last."
+        game = (
+            "The winner's game in one dimension, not picked: the densities of data and samples, D, "
+            "and below lines from z to G(z), from before the training to its last report."
+        )
         pictures += [(model / "strip.png", strip), (model / "game.png", game)]
     for path, caption in pictures:
         if path.exists():

@@ -454,10 +454,13 @@ def test_html_shows_the_winners_pictures_that_the_run_has_left(finished):
     model = finished.model_dir(f"r-{WINNER.config_id}-0")
     model.mkdir(parents=True)
     (model / "strip.png").write_bytes(b"strip")
+    (model / "game.png").write_bytes(b"game")
     (finished.path / "samples.png").write_bytes(b"samples")
+    (finished.path / "interpolation.png").write_bytes(b"between")
     html = render(build_report(finished), "html")
-    assert "data:image/png;base64,c3RyaXA=" in html
-    assert "data:image/png;base64,c2FtcGxlcw==" in html
+    # In this order: samples, between them, strip, game.
+    shown = re.findall(r"data:image/png;base64,(c2FtcGxlcw==|YmV0d2Vlbg==|c3RyaXA=|Z2FtZQ==)", html)
+    assert shown == ["c2FtcGxlcw==", "YmV0d2Vlbg==", "c3RyaXA=", "Z2FtZQ=="]
 
 
 def test_an_unknown_format_is_answered_with_the_nearest(finished):
