@@ -26,10 +26,13 @@ TINY = {
 }
 
 
+N = 800
+
+
 def images(height, width, channels):
-    """Scikit-learn's digits, enlarged, as uint8 `[1797, height, width, channels]`."""
+    """Scikit-learn's digits, enlarged, as uint8 `[N, height, width, channels]`."""
     digits = load_dataset("digits")
-    small = np.concatenate([digits.train, digits.valid, digits.test]).reshape(-1, 8, 8)
+    small = np.concatenate([digits.train, digits.valid, digits.test])[:N].reshape(-1, 8, 8)
     rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
     enlarged = (small[:, rows][:, :, columns] * 15).astype(np.uint8)
     return np.repeat(enlarged[..., None], channels, axis=3)
@@ -37,14 +40,13 @@ def images(height, width, channels):
 
 def stand_in(name, shape, contrast=None):
     """A data set of the real one's name, shape and treatment."""
-    flat = images(*shape).reshape(1797, -1)
-    train, valid, test = np.split(flat, [1197, 1497])
+    train, valid, test = np.split(images(*shape).reshape(N, -1), [600, 700])
     return Dataset(name, train, valid, test, shape=shape, scale=255.0, contrast=contrast)
 
 
 def write_tfd(data_dir):
-    folds = np.zeros((1797, 5), np.uint8)
-    folds[1200:] = np.array([1, 1, 2, 3, 3, 3])[np.arange(597) % 6][:, None]
+    folds = np.zeros((N, 5), np.uint8)
+    folds[500:] = np.array([1, 1, 2, 3, 3, 3])[np.arange(N - 500) % 6][:, None]
     labels = np.where(folds[:, :1] > 0, 1, -1)
     (data_dir / "TFD").mkdir()
     faces = images(48, 48, 1)[..., 0]
