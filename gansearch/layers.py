@@ -259,17 +259,14 @@ def bound_norms(layers: list[Layer], max_norm: float) -> None:
 
 def _batch_normalised(z: Tensor, gamma: Tensor, beta: Tensor, n_batches: int) -> Tensor:
     """Return rows `[n, d]` normalised over each minibatch and, within a map, its positions."""
-    channels = gamma.shape[-1]
-    # [batches, m, channels, positions], whatever axes come before.
-    batches = torch.unflatten(torch.unflatten(z, -1, (channels, -1)), -3, (n_batches, -1))
-    variance, mean = torch.var_mean(batches, (-3, -1), correction=0, keepdim=True)
-    scale = torch.rsqrt(variance + _EPSILON) * _per_channel(gamma)
-    normal = (batches - mean) * scale + _per_channel(beta)
-    return normal.flatten(-4, -3).flatten(-2)
-
-
-def _per_channel(parameter: Tensor) -> Tensor:
-    return parameter[..., None, None, :, None]
+    # Torch normalises channels, and much faster than a mean and a variance would: so minibatches,
+    # and members, become channels side by side, `[m, members * batches * channels, positions]`.
+    batches = torch.unflatten(z, -2, (n_batches, -1)).movedim(-2, 0)
+    scale, shift = (torch.stack([p] * n_batches, -2).flatten() for p in (gamma, beta))
+    channels = batches.reshape(len(batches), len(scale), -1)
+    # Not F.batch_norm, which refuses a minibatch of one example.
+    normal = torch.batch_norm(channels, scale, shift, None, None, True, 0.0, _EPSILON, True)
+    return normal.view_as(batches).movedim(0, -2).flatten(-3, -2)
 
 
 def _convolved(

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from gansearch.config import ACTIVATIONS, TrialConfig
-from gansearch.driver import plan
 from gansearch.errors import ConfigError
 from gansearch.initialisation import initialise_discriminator, initialise_generator
 from gansearch.layers import Dense
@@ -299,23 +298,6 @@ def test_points_have_no_convolutional_networks(player, shape):
     config = TrialConfig(**{f"{player}_network": "convolutional"})
     with pytest.raises(ConfigError, match=f"{player}_network: convolutional, on points .* images"):
         make(config, shape=shape)
-
-
-@pytest.mark.parametrize(
-    "change", ["generator_network=convolutional",
-               "discriminator_network={choice: [dense, convolutional]}"],
-)  # fmt: skip
-def test_a_space_of_points_that_may_choose_convolutions_is_refused_before_a_trial(change):
-    with pytest.raises(ConfigError, match="convolutional, on the points of ring"):
-        plan("ring", overrides=[change])
-    assert "data set     digits" in plan("digits", overrides=[change, "trials=2"])
-
-
-def test_a_configuration_with_convolutions_is_refused_for_points(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("discriminator_network: convolutional")
-    with pytest.raises(ConfigError, match="ring: discriminator_network"):
-        plan("ring", only=[str(path)])
 
 
 def test_whole_stacked_convolutional_networks_compute_what_each_computes_alone():
