@@ -65,6 +65,8 @@ def load_generator(model_dir: Path) -> SavedGenerator:
         shape = description["shape"] if "shape" in description else [description["dim"]]
         generator = Generator(config, tuple(shape))
         generator.first_layer = description.get("first_layer", 0)
+        if generator.first_layer not in range(len(generator.layers)):
+            raise ValueError(f"first_layer is {generator.first_layer}")
         generator.load_state_dict(weights)
         return SavedGenerator(generator, config, description["dataset"], description["seed"])
     except FileNotFoundError as error:
