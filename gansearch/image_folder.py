@@ -105,16 +105,24 @@ def _image_paths(folder: Path) -> list[Path]:
         DataError: there are none, in the folder or in one of its subfolders.
     """
     paths: list[Path] = []
+    empty: list[str] = []
     # Links are followed: data sets often lie on another disk.
     for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         found = [Path(parent, name) for name in files if _is_image(name)]
         if not found and not folders:
-            raise DataError(
-                f"{parent}: no images. Files must end in {', '.join(ENDINGS)}. Put images there, "
-                "or remove the folder."
-            )
+            empty.append(parent)
         paths += found
+    if not paths:
+        raise DataError(
+            f"{folder}: no images in it, nor in folders below. Their names must end in "
+            f"{', '.join(ENDINGS)}. Name another folder by --data-dir."
+        )
+    if empty:
+        raise DataError(
+            f"{empty[0]}: no images. Their names must end in {', '.join(ENDINGS)}. Put images "
+            "there, or remove the folder."
+        )
     return sorted(paths)
 
 

@@ -183,16 +183,20 @@ def test_an_absent_folder_and_a_file_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_is_told_what_images_end_in(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no image")
+    (tmp_path / "deeper").mkdir()
     assert refused(tmp_path) == (
-        f"{tmp_path}: no images. Files must end in .bmp, .gif, .jpeg, .jpg, .pbm, .pgm, .png, "
-        ".pnm, .ppm, .tif, .tiff, .webp. Put images there, or remove the folder."
+        f"{tmp_path}: no images in it, nor in folders below. Their names must end in .bmp, .gif, "
+        ".jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp. Name another folder by "
+        "--data-dir."
     )
 
 
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     save(draw(300), tmp_path / "cats")
     (tmp_path / "dogs").mkdir()
-    assert refused(tmp_path).startswith(f"{tmp_path}/dogs: no images. ")
+    message = refused(tmp_path)
+    assert message.startswith(f"{tmp_path}/dogs: no images. ")
+    assert message.endswith("Put images there, or remove the folder.")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
