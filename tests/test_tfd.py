@@ -1,3 +1,4 @@
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from scipy.io import loadmat, savemat
 
 from gansearch.data import load_dataset
 from gansearch.errors import DataError
+from gansearch.evaluation import evaluate_samples
 from gansearch.matlab import read_matlab
 
 N_UNLABELLED, N_LABELLED = 60, 50
@@ -67,6 +69,16 @@ def test_the_splits_are_contiguous_images_in_0_to_1_and_sigma_sees_the_whole_fol
     assert dataset.scale == 255
     assert dataset.is_bounded
     assert dataset.n_valid_for_sigma == len(dataset.valid) == 10
+
+
+def test_sigma_is_chosen_on_as_many_validation_examples_as_the_data_set_says() -> None:
+    digits = load_dataset("digits")
+    samples = digits.to_float(digits.train[:200])
+    few = dataclasses.replace(digits, n_valid_for_sigma=50)
+    first = dataclasses.replace(digits, valid=digits.valid[:50])
+    scores = [evaluate_samples(data, samples)["valid_ll"] for data in (few, first, digits)]
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]
 
 
 def test_training_images_are_shuffled_alike_for_every_fold(tmp_path: Path) -> None:
