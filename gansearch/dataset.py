@@ -99,7 +99,8 @@ def _normalised(images: np.ndarray, norm: float) -> np.ndarray:
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     # What is left of a constant image is rounding error; nothing may be made of it.
     factors = np.where(norms > NO_CONTRAST, norm / np.maximum(norms, NO_CONTRAST), 0)
-    return (centred * factors).astype(np.float32)
+    normalised: np.ndarray = (centred * factors).astype(np.float32)
+    return normalised
 
 
 def check_variety(where: object, images: np.ndarray, remedy: str) -> None:
