@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from gansearch.dataset import Dataset, check_variety
 from gansearch.errors import DataError
-from gansearch.matlab import read_matlab
 
 N_FOLDS = 5
-_FILE = Path("TFD") / "TFD_48x48.mat"
+_FILE = "TFD_48x48.mat"
 _FIELDS = ("images", "folds", "labs_ex")
 _SIDE = 48
 _UNLABELLED, _VALID, _TEST = 0, 2, 3  # what `folds` says of an image; 1 is to train a classifier
 _N_EXPRESSIONS = 7
 _REMEDY = "Put the original file there again."
+# Given the file and names of fields, writes those it has to the standard output as an .npz file.
+_READER = """
+import sys
+import numpy
+from scipy.io import loadmat
+found = loadmat(sys.argv[1], variable_names=sys.argv[2:])
+numpy.savez(sys.stdout.buffer, **{name: found[name] for name in sys.argv[2:] if name in found})
+"""
 
 
 def load_tfd(data_dir: Path, fold: int) -> Dataset:
@@ -24,13 +34,14 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
 
     Sigma is chosen on all the validation images of `fold` (1 to 5), and its test images are scored.
     """
-    path = data_dir / _FILE
-    if not path.is_file():
+    places = [data_dir / _FILE, data_dir / "TFD" / _FILE]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
         raise DataError(
-            f"data set tfd: {path} is absent. The Toronto Face Database (Susskind, Anderson and "
-            "Hinton 2010) can't be downloaded: its owners, at the University of Toronto, give it "
-            f"out on request. Put their {_FILE.name} there, or name the folder that holds {_FILE} "
-            "by --data-dir or GANSEARCH_DATA."
+            f"data set tfd: {places[0]} is absent. The Toronto Face Database (Susskind, Anderson "
+            "and Hinton 2010) can't be downloaded: its owners, at the University of Toronto, give "
+            f"it out on request. Put their {_FILE} there, or name its folder by --data-dir or "
+            "GANSEARCH_DATA."
         )
     images, folds = _read(path)
     member = folds[:, fold - 1]
@@ -52,13 +63,9 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images `[n, 2304]` and folds `[n, 5]`, or raise what is wrong with which field."""
-    try:
-        fields = read_matlab(path, _FIELDS)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: can't be read as a MATLAB file: {told}. {_REMEDY}") from error
+    fields = _fields(path)
     if missing := [name for name in _FIELDS if name not in fields]:
-        raise DataError(f"{path}: no field {missing[0]} of numbers. TFD has it. {_REMEDY}")
+        raise DataError(f"{path}: no field {missing[0]}. TFD has it. {_REMEDY}")
     images, folds, labels = (fields[name] for name in _FIELDS)
     n = len(images)
     _check_array(path, "images", images, (n, _SIDE, _SIDE))
@@ -72,6 +79,32 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         rule = f"An image that folds doesn't call unlabelled has one from 1 to {_N_EXPRESSIONS}."
         raise _fault(path, "labs_ex", f"an expression {odd[0]}", rule)
     return images.reshape(n, -1), folds
+
+
+def _fields(path: Path) -> dict[str, np.ndarray]:
+    """Return the fields that the file has, of those that are needed.
+
+    Another process reads it, since on some damaged files SciPy's reader crashes its own.
+    """
+    reading = subprocess.run(
+        [sys.executable, "-c", _READER, str(path), *_FIELDS], capture_output=True, check=False
+    )
+    if reading.returncode < 0:
+        raise _unreadable(path, "SciPy's reader crashes on it")
+    if reading.returncode > 0:
+        told = reading.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        if told[-1].startswith("NotImplementedError"):
+            told = ["it is of version 7.3; in MATLAB, load it and save it again with -v7"]
+        raise _unreadable(path, told[-1])
+    arrays = np.load(io.BytesIO(reading.stdout), allow_pickle=False)
+    try:
+        return {name: np.ascontiguousarray(arrays[name]) for name in arrays.files}
+    except ValueError as error:  # an array of objects, such as a MATLAB struct's
+        raise _unreadable(path, f"a field holds no numbers ({error})") from error
+
+
+def _unreadable(path: Path, told: str) -> DataError:
+    return DataError(f"{path}: can't be read as a MATLAB file: {told}. {_REMEDY}")
 
 
 def _check_array(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -307,7 +307,7 @@ def test_mnist_that_is_absent_is_a_warning_and_nothing_is_downloaded(tmp_path):
 def test_data_sets_that_only_their_user_can_bring_are_looked_for_once(tmp_path):
     checks = {check.name: check for check in doctor._datasets(tmp_path)}
     tfd = checks["data set tfd"]
-    assert (tfd.status, tfd.found) == ("warning", f"{tmp_path}/TFD/TFD_48x48.mat is absent")
+    assert (tfd.status, tfd.found) == ("warning", f"{tmp_path}/TFD_48x48.mat is absent")
     assert tfd.remedy.startswith("The Toronto Face Database")
     cifar10 = checks["data set cifar10"]
     assert cifar10.found.startswith(f"{tmp_path}/cifar-10-batches-py lacks data_batch_1, ")

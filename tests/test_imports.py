@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gansearch"
 
 DATA = (
-    *("dataset", "downloads", "points", "mnist", "cifar10", "matlab", "tfd", "image_folder"),
+    *("dataset", "downloads", "points", "mnist", "cifar10", "tfd", "image_folder"),
     "data",
 )
 # From the top of the data's way to its end; a module imports only from above itself.
@@ -18,8 +18,9 @@ ORDER = (
     *("located", "ranges", "conditions", "sections", "space"),
     *("layers", "models", "initialisation", "losses", "training"),
     *("game", "latent"),
-    *("parzen", "health", "evaluation", "results", "weights", "ranking", "figures"),
-    *("report", "layout"),
+    *("parzen", "health", "evaluation", "results", "references", "weights", "ranking"),
+    "figures",
+    *("report", "layout", "curves"),
     *("progress", "sampling", "doctor", "scheduler", "searcher", "recorder", "trial", "cluster"),
     *("driver", "cli"),
 )
@@ -34,6 +35,7 @@ FORBIDDEN = {
     "parzen": {"ray", "optuna", "gansearch.models"},
     "health": {"ray", "optuna", "gansearch.models"},
     "evaluation": {"ray", "optuna", "gansearch.models"},
+    "references": {"ray", "optuna", "gansearch.models"},
     "game": {"ray", "torch", "optuna"},
     "latent": {"ray", "optuna"},
     "weights": {"ray", "optuna"},

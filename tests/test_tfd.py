@@ -1,18 +1,14 @@
 import dataclasses
-import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.io import loadmat, savemat
+from scipy.io import savemat
 
 from gansearch.data import load_dataset
 from gansearch.errors import DataError
 from gansearch.evaluation import evaluate_samples
-from gansearch.matlab import read_matlab
 
 N_UNLABELLED, N_LABELLED = 60, 50
 N = N_UNLABELLED + N_LABELLED
@@ -36,8 +32,7 @@ def layout() -> dict[str, np.ndarray]:
 
 
 def saved(data_dir: Path, fields: dict[str, Any], **options: Any) -> Path:
-    path = data_dir / "TFD" / "TFD_48x48.mat"
-    path.parent.mkdir(exist_ok=True)
+    path = data_dir / "TFD_48x48.mat"
     savemat(path, fields, **options)
     return path
 
@@ -93,7 +88,7 @@ def test_an_absent_file_is_answered_with_its_name_its_place_and_its_owners(tmp_p
     with pytest.raises(DataError) as caught:
         load_dataset("tfd-3", tmp_path)
     message = str(caught.value)
-    assert message.startswith(f"data set tfd: {tmp_path}/TFD/TFD_48x48.mat is absent. ")
+    assert message.startswith(f"data set tfd: {tmp_path}/TFD_48x48.mat is absent. ")
     assert "its owners, at the University of Toronto, give it out on request" in message
     assert "--data-dir or GANSEARCH_DATA" in message
 
@@ -185,109 +180,62 @@ def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path, fields)
     with pytest.raises(DataError) as caught:
         load_dataset("tfd", tmp_path)
-    assert str(caught.value) == f"{path}: no field {name} of numbers. TFD has it. {REMEDY}"
+    assert str(caught.value) == f"{path}: no field {name}. TFD has it. {REMEDY}"
 
 
-def test_a_field_that_holds_no_numbers_is_missing(tmp_path: Path) -> None:
-    path = saved(tmp_path, layout() | {"folds": {"first": np.zeros(3)}})
-    with pytest.raises(DataError) as caught:
-        load_dataset("tfd", tmp_path)
-    assert str(caught.value).startswith(f"{path}: no field folds of numbers.")
+def test_a_field_that_holds_no_numbers_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, layout())
+    savemat(path, layout() | {"folds": {"first": np.zeros(3)}})
+    assert "a field holds no numbers" in told_of_damage(path, path.read_bytes())
 
 
-def damage(path: Path, content: bytes, told: str) -> None:
+def told_of_damage(path: Path, content: bytes) -> str:
+    """Return what is told between the file's name and the remedy."""
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        load_dataset("tfd", path.parents[1])
-    message = f"{path}: can't be read as a MATLAB file: {told}. {REMEDY}"
-    assert str(caught.value) == message
+        load_dataset("tfd", path.parent)
+    before, after = f"{path}: can't be read as a MATLAB file: ", f". {REMEDY}"
+    message = str(caught.value)
+    assert message.startswith(before)
+    assert message.endswith(after)
+    assert "\n" not in message
+    return message.removeprefix(before).removesuffix(after)
 
 
 def test_damaged_files_are_told_to_be(tmp_path: Path) -> None:
     path = saved(tmp_path, layout())
     content = path.read_bytes()
-    header = "its header is not that of a MAT file of version 5 or later"
-    damage(path, b"", header)
-    damage(path, b"\x89PNG\r\n\x1a\n" + bytes(200), header)
-    left = len(content) // 2 - 128 - 8
-    begun = int.from_bytes(content[132:136], "little")
-    damage(
-        path,
-        content[: len(content) // 2],
-        f"an element of {begun:,} bytes begins where {left:,} are left",
-    )
-    damage(path, content[:131], "it ends within an element's first bytes")
+    assert told_of_damage(path, b"")
+    assert told_of_damage(path, b"\x89PNG\r\n\x1a\n" + bytes(200))
+    assert told_of_damage(path, content[: len(content) // 2])
 
 
 def test_a_damaged_compressed_variable_is_told(tmp_path: Path) -> None:
     path = saved(tmp_path, layout(), do_compression=True)
     content = bytearray(path.read_bytes())
     content[5000] ^= 0xFF
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"can't be read as a MATLAB file: a variable can't be dec"):
-        load_dataset("tfd", tmp_path)
+    assert "decompress" in told_of_damage(path, bytes(content))
+
+
+def test_a_file_on_which_the_reader_crashes_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, layout())
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr("gansearch.tfd._READER", crash)
+    assert told_of_damage(path, path.read_bytes()) == "SciPy's reader crashes on it"
+
+
+def test_the_file_is_found_in_a_folder_of_its_own_too(tmp_path: Path) -> None:
+    path = saved(tmp_path, layout())
+    (tmp_path / "TFD").mkdir()
+    path.rename(tmp_path / "TFD" / path.name)
+    assert len(load_dataset("tfd", tmp_path).train) == N_UNLABELLED
 
 
 def test_a_file_of_version_7_3_is_told_how_to_be_saved(tmp_path: Path) -> None:
     path = saved(tmp_path, layout())
     content = bytearray(path.read_bytes())
     content[124:126] = b"\x00\x02"
-    damage(
-        path, bytes(content), "it is of version 7.3; in MATLAB, load it and save it again with -v7"
-    )
-
-
-# The reader of MATLAB files
-
-
-@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
-@pytest.mark.parametrize("compressed", [False, True])
-def test_arrays_of_every_type_are_read_as_scipy_reads_them(
-    tmp_path: Path, dtype: str, compressed: bool
-) -> None:
-    array = np.random.default_rng(0).integers(0, 100, (3, 4, 5)).astype(dtype)
-    path = tmp_path / "a.mat"
-    written = {"before": "text", "a": array, "small": array[:1, :1, 0], "none": array[:0]}
-    savemat(path, written, do_compression=compressed)
-    found = read_matlab(path, ["a", "small", "none", "before", "absent"])
-    assert list(found) == ["a", "small", "none"]
-    for name, value in found.items():
-        expected = loadmat(path)[name]
-        assert value.dtype == expected.dtype
-        assert value.flags.c_contiguous
-        np.testing.assert_array_equal(value, expected)
-
-
-def test_complex_numbers_are_not_read_as_real_ones(tmp_path: Path) -> None:
-    savemat(tmp_path / "a.mat", {"a": np.array([1 + 2j])})
-    assert read_matlab(tmp_path / "a.mat", ["a"]) == {}
-
-
-@pytest.fixture(scope="module")
-def small_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes]]:
-    """A place to write to, and the contents of two small files."""
-    folder = tmp_path_factory.mktemp("mat")
-    contents = []
-    for compressed in (False, True):
-        array = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
-        savemat(folder / "a.mat", {"images": array, "s": {"x": 1}}, do_compression=compressed)
-        contents.append((folder / "a.mat").read_bytes())
-    return folder / "b.mat", contents
-
-
-@settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 10**9), which=st.integers(0, 1))
-def test_a_damaged_file_is_read_or_raises_valueerror(
-    small_files: tuple[Path, list[bytes]], seed: int, which: int
-) -> None:
-    path, contents = small_files
-    rng = random.Random(seed)
-    content = bytearray(contents[which])
-    for _ in range(rng.choice([1, 3, 10])):
-        content[rng.randrange(124, len(content))] = rng.randrange(256)
-    path.write_bytes(content[: rng.choice([len(content), rng.randrange(len(content))])])
-    try:
-        found = read_matlab(path, ["images"])
-    except ValueError:
-        return
-    assert all(isinstance(array, np.ndarray) for array in found.values())
+    told = "it is of version 7.3; in MATLAB, load it and save it again with -v7"
+    assert told_of_damage(path, bytes(content)) == told
