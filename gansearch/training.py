@@ -248,7 +248,8 @@ class Training:
         n_first = first_stage_iterations(config)
         if self.iteration == n_first > 0:
             self._begin_second_stage()
-        iteration = self.iteration - n_first if self.iteration >= n_first else self.iteration
+        # Each stage counts its own iterations, from which rates and momentum follow.
+        iteration = self.iteration - (n_first if self.iteration >= n_first else 0)
         n_train = self._data.shape[0]
         noise_dim = self.generator.noise_dim
         draws = draw(config, noise_dim, self._input_widths, n_train, self._rng)
