@@ -485,9 +485,10 @@ class TrialConfig(_Validated):
         choices=("none", "upper_layers"),
     )
     pretraining_updates: int = _parameter(
-        20000,
+        98000,
         "int",
-        "parameter updates of that first stage, of D and G together, out of the whole training's",
+        "parameter updates of that first stage, of D and G together, out of the whole training's; "
+        "the default is the authors' 50 epochs of TFD",
         low=1,
         high=10**12,
         when=(("pretraining", "upper_layers"),),

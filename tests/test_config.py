@@ -78,7 +78,7 @@ def test_the_defaults_are_the_papers_for_mnist():
         "convolution_pieces": 2,
         "output_init_range": 0.5,
         "output_init_inputs": 100,
-        "pretraining_updates": 20000,
+        "pretraining_updates": 98000,
         "pretrained_layers": 2,
     }
 
