@@ -54,14 +54,15 @@ def evaluate(
         DataError: no such data set, or its files are absent.
     """
     from gansearch.data import load_dataset
-    from gansearch.evaluation import check_samples, evaluate_samples, load_samples
+    from gansearch.evaluation import check_samples, load_samples
+    from gansearch.references import evaluate_beside, reference_scores
 
     data = load_dataset(dataset, Path(data_dir) if data_dir else None)
     if isinstance(samples, str | Path):
         checked = load_samples(Path(samples), data)
     else:
         checked = check_samples(samples, data)
-    return evaluate_samples(data, checked, grid=grid)
+    return evaluate_beside(data, checked, reference_scores(data), grid=grid)
 
 
 def __getattr__(name: str) -> Any:

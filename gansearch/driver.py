@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
@@ -35,12 +34,13 @@ from gansearch.cluster import Settings, Share, connected, share_of_cluster
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.errors import BadInputError, ConfigError, InterruptedRunError, RunFailedError
-from gansearch.evaluation import reference_scores
+from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.figures import png
 from gansearch.layout import render
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
+from gansearch.references import References, curve_beside, reference_scores
 from gansearch.report import build_report
 from gansearch.results import UNSOUND, RunFolder, write_atomically
 from gansearch.sampling import picture_between, picture_of_samples, winning_trial
@@ -347,17 +347,18 @@ def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
 
 
 def _conclude(run: _Run) -> None:
-    """Rank the replicas, compute the reference lines, draw the winner, write the report."""
+    """Rank the replicas beside the reference lines, draw the winner, write the report."""
     folder = run.folder
     folder.compact_history()
-    if folder.references().empty:
-        run.progress.phase("reference lines", 1)
-        folder.write_references(pd.DataFrame(reference_scores(run.dataset)))
+    run.progress.phase("reference lines", 1)
+    references = reference_scores(run.dataset)
+    folder.write_references(references.lines)
     if run.budget.replicas:
         paper = run.space.preset(PAPER).config_id
         replicas = folder.trials().query("phase == 'replica'")
         folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
         _picture_winner(run)
+        _score_winner_by_count(run, references)
     _set_state(run, "finished")
     report = build_report(folder)
     write_atomically(folder.path / "report.html", render(report, "html").encode())
@@ -557,6 +558,13 @@ def _picture_winner(run: _Run) -> None:
     steps = _N_STEPS if is_image else _N_POINT_STEPS
     between = picture_between(saved, run.dataset, _N_ROWS, steps)
     write_atomically(run.folder.path / "interpolation.png", png(between))
+
+
+def _score_winner_by_count(run: _Run, references: References) -> None:
+    """Write how the winner's score grows with the number of its samples, beside real data's."""
+    saved = load_generator(run.folder.model_dir(winning_trial(run.folder)))
+    curve = curve_beside(run.dataset, saved.samples(N_FINAL_SAMPLES), references, name="winner")
+    run.folder.write_curve(curve)
 
 
 def _set_state(run: _Run, state: str, **more: Any) -> None:

@@ -2,6 +2,7 @@
 
 Reports see validation data only. The test set is scored once, at the end, by the protocol of
 Goodfellow et al. (2014): 10,000 samples, sigma chosen on the first 1,000 validation examples.
+A final score also says how near the samples lie to training examples, since copies score best.
 Everything here is a deterministic function of the samples.
 """
 
@@ -18,14 +19,23 @@ import torch
 from gansearch.data import Dataset
 from gansearch.errors import SamplesError
 from gansearch.health import HealthReference, Indicators, judge_once
-from gansearch.parzen import Array, ParzenScore, as_samples, choose_sigma, score, sigma_grid
+from gansearch.parzen import (
+    Array,
+    ParzenScore,
+    as_samples,
+    choose_sigma,
+    score,
+    score_curve,
+    sigma_grid,
+)
 
 MIN_SAMPLES = 20
+N_FINAL_SAMPLES = 10_000  # of the protocol
 _N_REPORT_SAMPLES = 1000
 _N_REPORT_REFERENCE = 500
 _N_FINAL_REFERENCE = 1000
-_N_REFERENCE_SAMPLES = 10_000
-_N_LLOYD_STEPS = 3
+_N_COPY_CHECKED = 1000
+_DIRECT_DIMS = 4  # up to here coordinates are subtracted: points lie too close for a product
 _BLOCK_BYTES = 32 * 2**20
 _NPY_MAGIC = b"\x93NUMPY"
 
@@ -56,7 +66,7 @@ class Evaluator:
         self._valid = torch.from_numpy(
             dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
         ).to(device)
-        self._grid = sigma_grid("fine", is_image=dataset.is_image)
+        self._grid = _grid(dataset, "fine")
         self._device = device
 
     def report(self, samples: Array) -> Evaluation:
@@ -73,6 +83,23 @@ class Evaluator:
         return Evaluation(valid_ll, sigma, at_edge, **dataclasses.asdict(indicators))
 
 
+@dataclass(frozen=True)
+class FinalScore:
+    """The score of finished samples on the test set, their health, and whether they are copies.
+
+    Attributes:
+        parzen: log-likelihoods, in nats.
+        indicators: of the samples' health.
+        null: the indicators of real data.
+        train_nn_ratio: see `train_nn_ratio`.
+    """
+
+    parzen: ParzenScore
+    indicators: Indicators
+    null: Indicators
+    train_nn_ratio: float
+
+
 def final_score(
     dataset: Dataset,
     samples: Array,
@@ -80,15 +107,15 @@ def final_score(
     grid: str = "fine",
     n_valid: int | None = None,
     device: str = "cpu",
-) -> tuple[ParzenScore, Indicators]:
-    """Score `samples` `[n, d]` on the test set, and take their health indicators.
+) -> FinalScore:
+    """Score `samples` `[n, d]` on the test set, and take their indicators.
 
     The protocol wants 10,000 samples. The indicators use 1,000 of them where there are that many,
     drawn at random, since somebody's file may be sorted.
 
     Args:
         dataset: whose test set is scored.
-        samples: images in [0, 1], or points.
+        samples: images in [0, 1] or contrast normalised as the data set is, or points.
         grid: "fine", or "authors" to compare with published scores (see `sigma_grid`).
         n_valid: sigma is chosen on this many validation examples, the first ones; None for as
             many as the data set says.
@@ -97,8 +124,23 @@ def final_score(
     Raises:
         SamplesError: the samples hold values that aren't finite, or have another shape.
     """
+    samples = as_samples(samples, device)
     reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
-    return _score_against(reference, dataset, samples, grid, n_valid, device)
+    n_valid = n_valid or dataset.n_valid_for_sigma
+    parzen = score(
+        samples,
+        dataset.to_float(dataset.valid[:n_valid]),
+        dataset.to_float(dataset.test),
+        _grid(dataset, grid),
+        device=device,
+    )
+    drawn = samples[np.random.default_rng(0).permutation(len(samples))[:_N_COPY_CHECKED]]
+    return FinalScore(
+        parzen=parzen,
+        indicators=reference.indicators(drawn),
+        null=reference.null,
+        train_nn_ratio=train_nn_ratio(dataset, drawn),
+    )
 
 
 def evaluate_samples(
@@ -109,9 +151,9 @@ def evaluate_samples(
     Raises:
         SamplesError: the samples hold values that aren't finite, or have another shape.
     """
-    reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), "cpu")
-    parzen, indicators = _score_against(reference, dataset, samples, grid, None, "cpu")
-    verdict = judge_once(indicators, reference.null)
+    final = final_score(dataset, samples, grid=grid)
+    parzen = final.parzen
+    verdict = judge_once(final.indicators, final.null)
     return {
         "dataset": dataset.name,
         "n_samples": parzen.n_samples,
@@ -121,57 +163,84 @@ def evaluate_samples(
         "sigma": parzen.sigma,
         "sigma_at_edge": parzen.sigma_at_edge,
         "health": {
-            **dataclasses.asdict(indicators),
+            **dataclasses.asdict(final.indicators),
             "verdict": verdict.status,
             "reason": verdict.reason,
         },
+        "train_nn_ratio": final.train_nn_ratio,
     }
 
 
-def reference_scores(dataset: Dataset) -> list[dict[str, object]]:
-    """Return the lines that stand beside every ranking, to read its scores by.
+def scores_by_count(
+    dataset: Dataset, samples: np.ndarray, *, grid: str = "fine"
+) -> list[dict[str, Any]]:
+    """Score the first 100, 200, 500, 1,000, ... and at last all of `samples` `[n, d]`.
 
-    Up to 10,000 training examples are scored as if they were generated; their indicators are those
-    of training examples outside the health reference, whose own would cover everything. Of images,
-    k-means centroids follow, up to 10,000, one to five training images: on MNIST they score far
-    above real data, because Parzen rewards blur.
+    A Parzen estimate rises with the number of samples; how it rises tells whether more would help.
+    Sigma is chosen anew at each number. Sorted samples must be shuffled before.
+
+    Returns:
+        A row a number of samples, with the columns of `curve.parquet` but `name`.
+
+    Raises:
+        SamplesError: the samples hold values that aren't finite, or have another shape.
     """
-    samples = dataset.to_float(dataset.train[:_N_REFERENCE_SAMPLES])
-    reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), "cpu")
-    parzen, _ = _score_against(reference, dataset, samples, "fine", None, "cpu")
-    if not dataset.is_image:
-        return [_reference_line("training points", parzen, reference.null)]
-    n_centroids = min(_N_REFERENCE_SAMPLES, len(dataset.train) // 5)
-    reference_of_centroids = _health_reference(dataset, min(reference.n, n_centroids), "cpu")
-    centroids = _k_means(dataset, n_centroids)
+    curve = score_curve(
+        samples,
+        dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma]),
+        dataset.to_float(dataset.test),
+        _grid(dataset, grid),
+        _counts(len(samples)),
+    )
     return [
-        _reference_line("training images", parzen, reference.null),
-        _reference_line(
-            "k-means centroids",
-            *_score_against(reference_of_centroids, dataset, centroids, "fine", None, "cpu"),
-        ),
+        {
+            "n_samples": each.n_samples,
+            "test_ll": each.test_ll,
+            "test_ll_se": each.test_ll_se,
+            "valid_ll": each.valid_ll,
+            "sigma": each.sigma,
+            "sigma_at_edge": each.sigma_at_edge,
+        }
+        for each in curve
     ]
 
 
-def nearest_training(dataset: Dataset, samples: np.ndarray, n: int) -> np.ndarray:
+def train_nn_ratio(dataset: Dataset, samples: Array) -> float:
+    """Return how near to training examples the samples lie, beside how near new real ones do.
+
+    It is the median distance (L2) from the first 1,000 samples to their nearest training examples,
+    over the same of the first 1,000 test examples: near 0 for copies, 1 for what is as far as new
+    real examples. The likelihood can't tell copies from the best of models (Theis et al. 2016,
+    "A note on the evaluation of generative models"); Meehan et al. (2020), "A non-parametric test
+    to detect data-copying in generative models", compare the same two distances by their ranks.
+    Where over half of the test examples are themselves copies it says nothing, and is 1.
+
+    Raises:
+        SamplesError: the samples hold values that aren't finite, or have another shape.
+    """
+    new = dataset.to_float(dataset.test[:_N_COPY_CHECKED])
+    real = _median_distance_to_training(dataset, new)
+    return _median_distance_to_training(dataset, samples[:_N_COPY_CHECKED]) / real if real else 1.0
+
+
+def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
     """Return the row in `dataset.train` nearest (L2) to each of the first n samples, `[n]`.
 
     Raises:
         SamplesError: the samples hold values that aren't finite, or have another shape.
     """
-    wanted = as_samples(samples[:n]).float()
-    best = torch.full((len(wanted),), torch.inf)
-    rows = torch.zeros(len(wanted), dtype=torch.int64)
+    device = samples.device if isinstance(samples, torch.Tensor) else "cpu"
+    wanted = as_samples(samples[:n], device).float()
+    best = torch.full((len(wanted),), torch.inf, device=wanted.device)
+    rows = torch.zeros(len(wanted), dtype=torch.int64, device=wanted.device)
     n_block = max(1, _BLOCK_BYTES // (4 * max(dataset.dim, len(wanted))))
     for start in range(0, len(dataset.train), n_block):
         block = torch.from_numpy(dataset.to_float(dataset.train[start : start + n_block]))
-        # The sample's own norm is the same for every image, so it decides nothing.
-        squared = torch.addmm(block.square().sum(dim=1), wanted, block.T, alpha=-2)
-        smallest, row = squared.min(dim=1)
+        smallest, row = _comparable_distances(wanted, block.to(wanted.device)).min(dim=1)
         closer = smallest < best
         best = torch.where(closer, smallest, best)
         rows = torch.where(closer, row + start, rows)
-    return rows.numpy()
+    return rows.cpu().numpy()
 
 
 def load_samples(path: Path, dataset: Dataset) -> np.ndarray:
@@ -219,53 +288,32 @@ def _health_reference(dataset: Dataset, n: int, device: str) -> HealthReference:
     return HealthReference(dataset.to_float(dataset.train[: 5 * n]), n, device=device)
 
 
-def _score_against(
-    reference: HealthReference,
-    dataset: Dataset,
-    samples: Array,
-    grid: str,
-    n_valid: int | None,
-    device: str,
-) -> tuple[ParzenScore, Indicators]:
-    n_valid = n_valid or dataset.n_valid_for_sigma
-    samples = as_samples(samples, device)
-    parzen = score(
-        samples,
-        dataset.to_float(dataset.valid[:n_valid]),
-        dataset.to_float(dataset.test),
-        sigma_grid(grid, is_image=dataset.is_image),
-        device=device,
-    )
-    drawn = np.random.default_rng(0).permutation(len(samples))[: reference.n]
-    return parzen, reference.indicators(samples[drawn])
+def _grid(dataset: Dataset, kind: str) -> np.ndarray:
+    return sigma_grid(kind, is_image=dataset.is_image, is_bounded=dataset.is_bounded)
 
 
-def _reference_line(name: str, parzen: ParzenScore, indicators: Indicators) -> dict[str, object]:
-    return {
-        "name": name,
-        "test_ll": parzen.test_ll,
-        "test_ll_se": parzen.test_ll_se,
-        "valid_ll": parzen.valid_ll,
-        "sigma": parzen.sigma,
-        **dataclasses.asdict(indicators),
-    }
+def _counts(n: int) -> list[int]:
+    """Return 100, 200, 500, 1,000, ... below n, and n."""
+    steps = (digit * 10**power for power in range(2, len(str(n))) for digit in (1, 2, 5))
+    return [*(step for step in steps if step < n), n]
 
 
-def _k_means(dataset: Dataset, n_centroids: int) -> torch.Tensor:
-    """Return centroids `[n_centroids, d]` after a few of Lloyd's steps from the first examples."""
-    centroids = torch.from_numpy(dataset.to_float(dataset.train[:n_centroids]))
-    n_block = max(1, _BLOCK_BYTES // (4 * n_centroids))
-    for _ in range(_N_LLOYD_STEPS):
-        sums, counts = torch.zeros_like(centroids), torch.zeros(n_centroids)
-        squared_norms = centroids.square().sum(dim=1)
-        for start in range(0, len(dataset.train), n_block):
-            block = torch.from_numpy(dataset.to_float(dataset.train[start : start + n_block]))
-            nearest = torch.addmm(squared_norms, block, centroids.T, alpha=-2).argmin(dim=1)
-            sums.index_add_(0, nearest, block)
-            counts += torch.bincount(nearest, minlength=n_centroids)
-        # A centroid that lost all its examples stays where it was.
-        centroids = torch.where(counts[:, None] > 0, sums / counts[:, None], centroids)
-    return centroids
+def _median_distance_to_training(dataset: Dataset, examples: Array) -> float:
+    """Return the median distance from examples to their nearest training ones, exactly."""
+    nearest = dataset.to_float(dataset.train[nearest_training(dataset, examples, len(examples))])
+    found = as_samples(examples, "cpu").double().numpy()
+    return float(np.median(np.linalg.norm(found - nearest, axis=1)))
+
+
+def _comparable_distances(samples: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
+    """Return squared distances `[n, n_block]` less what is the same for all of a sample's."""
+    if samples.shape[1] <= _DIRECT_DIMS:
+        squared = samples.new_zeros(len(samples), len(block))
+        for x, y in zip(samples.T, block.T, strict=True):
+            squared += (x[:, None] - y).square_()
+        return squared
+    # A sample's own norm is the same for every training example, so it decides nothing.
+    return torch.addmm(block.square().sum(dim=1), samples, block.T, alpha=-2)
 
 
 def _read_npy(path: Path) -> np.ndarray:

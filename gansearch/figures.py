@@ -10,6 +10,7 @@ import io
 import math
 import textwrap
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -267,6 +268,8 @@ def _focus(axes: Axes, scores: pd.Series[float]) -> None:
 def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     """Draw test log-likelihoods with their intervals, the best on top, beside real data's; PNG.
 
+    Published figures are thin grey lines with their names on them.
+
     Args:
         ranking: rows of `ranking.parquet`, at least one with a score; the first 30 are drawn.
         references: rows of `references.parquet`, or none.
@@ -281,9 +284,14 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     axes.errorbar(
         scores, places, xerr=np.stack([below, above]), fmt="o", color=_BLUE, capsize=3, markersize=5
     )
-    for reference, style in zip(references.to_dict("records"), _LINE_STYLES, strict=False):
-        name = str(reference["name"]).replace("$", r"\$")
-        axes.axvline(reference["test_ll"], color=_VERMILION, linestyle=style, label=name)
+    computed, published = _by_origin(references)
+    for name, test_ll, style in computed:
+        axes.axvline(test_ll, color=_VERMILION, linestyle=style, label=name)
+    for name, test_ll, _ in published:
+        axes.axvline(test_ll, color=_GREY, linewidth=0.8, zorder=0)
+        place = axes.get_xaxis_transform()
+        told = axes.text(test_ll, 0.02, name, transform=place, rotation=90, color=_GREY)
+        told.set(fontsize=6, ha="right", va="bottom")
     labels = [
         f"{row['config_id']}{' (paper)' if row['is_paper'] else ''}"
         for row in rows.to_dict("records")
@@ -291,9 +299,67 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     axes.set_yticks(places, labels, family="monospace", fontsize=9, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("test log-likelihood, nats, with 95 % intervals")
-    if not references.empty:
+    if computed:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8, ncols=3)
     return _png(figure)
+
+
+def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:
+    """Draw test log-likelihoods against the number of samples, a line a name, with references; PNG.
+
+    Training examples are in the reference lines' colour; published figures are thin and grey.
+
+    Args:
+        curve: rows of `curve.parquet`, at least one.
+        references: rows of `references.parquet`, or none.
+    """
+    figure, axes = _figure(7, 4.5)
+    computed, published = _by_origin(references)
+    for name, rows in curve.groupby("name", sort=False):
+        is_training = str(name).startswith("training")
+        axes.errorbar(
+            rows["n_samples"],
+            rows["test_ll"],
+            yerr=1.96 * rows["test_ll_se"],
+            fmt="o--" if is_training else "o-",
+            color=_VERMILION if is_training else _BLUE,
+            markersize=4,
+            capsize=2,
+            label=_plain(name),
+        )
+    for name, test_ll, style in computed:
+        if not name.startswith("training"):
+            axes.axhline(test_ll, color=_VERMILION, linestyle=style, label=name)
+    for name, test_ll, _ in published:
+        axes.axhline(test_ll, color=_GREY, linewidth=0.8, zorder=0)
+        place = axes.get_yaxis_transform()
+        told = axes.text(0.995, test_ll, name, transform=place, color=_GREY)
+        told.set(fontsize=6, ha="right", va="bottom")
+    axes.set_xscale("log")
+    axes.set_xlabel("samples")
+    axes.set_ylabel("test log-likelihood, nats, +- 1.96 se")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8, ncols=4)
+    return _png(figure)
+
+
+def _by_origin(
+    references: pd.DataFrame,
+) -> tuple[list[tuple[str, float, str]], list[tuple[str, float, str]]]:
+    """Return the name, score and line style of references that were computed, and published."""
+    is_published = references["source"].notna()
+    computed, published = (
+        [
+            (_plain(row["name"]), float(row["test_ll"]), style)
+            for row, style in zip(rows.to_dict("records"), cycle(_LINE_STYLES), strict=False)
+        ]
+        for rows in (references[~is_published], references[is_published])
+    )
+    return computed, published
+
+
+def _plain(name: object) -> str:
+    """Return a name as matplotlib shows it, which takes what is between dollars for mathematics."""
+    return str(name).replace("$", r"\$")
 
 
 def _evenly_spaced(n: int, most: int) -> list[int]:

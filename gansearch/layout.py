@@ -33,11 +33,18 @@ from gansearch.results import config_values
 FORMATS = ("json", "csv", "markdown", "html")
 _N_ENDINGS = 10
 # Columns of figures, of sentences or lists, and those whose cells are never broken.
-_NUMBERS = ("rank", "updates", "valid LL", "coverage", "recall", "NN ratio")
-_PROSE = ("parameters", "reason")
+_NUMBERS = ("rank", "updates", "valid LL", "coverage", "recall", "NN ratio", "to train", "number")
+_PROSE = ("parameters", "reason", "source")
 _WHOLE = ("test LL",)
-# Places between two columns, and the fewest in which prose can be read.
-_GAP = 2
+# What stands beside a score, by its column.
+_MEASURES = {
+    "coverage": "coverage",
+    "recall": "recall",
+    "nn_ratio": "NN ratio",
+    "train_nn_ratio": "to train",
+}
+# Places between two columns, fewer where the table would not fit; the fewest to read prose in.
+_GAPS = (2, 1)
 _LEAST_PROSE = 24
 # From here on numbers are told as powers of ten: what diverges would need any number of places.
 _HUGE = 1e6
@@ -77,15 +84,25 @@ def render(report: Report, format: str) -> str:
 def print_report(report: Report, console: Console) -> None:
     """Print the report for people."""
     for section in sections(report):
-        mark, style = ("! ", "yellow") if section.key == "warnings" else ("", "")
-        console.print(Text(printable(section.title), style="bold"))
-        for line in section.text:
-            console.print(Text(mark + printable(line), style=style))
-        if section.rows:
-            _print_rows(section, console)
-        for line in section.notes:
-            console.print(Text(printable(line), style="dim"))
-        console.print()
+        _print_section(section, console)
+
+
+def print_evaluation(scores: Mapping[str, Any], console: Console) -> None:
+    """Print what `gansearch evaluate` has found for people; `scores` is what its --json prints."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    apart = ("health", "references", "warnings")
+    single = {key: value for key, value in scores.items() if key not in apart}
+    for key, value in (single | scores["health"]).items():
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(Text(key), Text(shown))
+    console.print(table)
+    console.print()
+    references = pd.DataFrame(scores["references"])
+    parts = list(_reference_sections(references))
+    if scores["warnings"]:
+        parts.append(Section("warnings", "Warnings", scores["warnings"]))
+    for section in parts:
+        _print_section(section, console)
 
 
 def sections(report: Report) -> list[Section]:
@@ -94,7 +111,8 @@ def sections(report: Report) -> list[Section]:
     if report.warnings:
         parts.append(Section("warnings", "Warnings", report.warnings))
     if not report.ranking.empty:
-        parts += [_ranking_section(report), _configurations(report, report.ranking)]
+        parts += [_ranking_section(report), *_reference_sections(report.references)]
+        parts.append(_configurations(report, report.ranking))
     if not report.leaderboard.empty:
         parts.append(_leaderboard_section(report))
     if report.ranking.empty and not report.leaderboard.empty:
@@ -148,28 +166,52 @@ def _ranking_section(report: Report) -> Section:
             _with_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
             _ranges(sorted(report.ranks[other] for other in row["tied_with"])),
             f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
-            *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
+            *(_number(row[name], 2) for name in _MEASURES),
         ]
         for row in _rows(report.ranking)
     ]
-    notes = [*_reference_lines(report.references), *_lead(report, decimals), *_legend(report)]
     return Section(
         "ranking",
         "Ranking by test log-likelihood (Parzen window, nats)",
         (),
-        _columns("rank", "config", "test LL", "ties", "seeds", "coverage", "recall", "NN ratio"),
+        _columns("rank", "config", "test LL", "ties", "seeds", *_MEASURES.values()),
         rows,
-        notes,
+        [*_lead(report, decimals), *_legend(report)],
     )
 
 
-def _reference_lines(references: pd.DataFrame) -> list[str]:
-    return [
-        f"For comparison, {row['name']} as samples: {row['test_ll']:.1f}, coverage "
-        f"{_number(row['coverage'], 2)}, recall {_number(row['recall'], 2)}, NN ratio "
-        f"{_number(row['nn_ratio'], 2)}."
-        for row in _rows(references)
-    ]
+def _reference_sections(references: pd.DataFrame) -> Iterator[Section]:
+    """Tell what the scores are to be held against; what others published stands apart."""
+    is_published = references["source"].notna()
+    computed, published = references[~is_published], references[is_published]
+    if not computed.empty:
+        decimals = _decimals(computed["test_ll"])
+        yield Section(
+            "references",
+            "For comparison, as if they had been generated",
+            (),
+            _columns("samples", "number", "test LL", *_MEASURES.values()),
+            [
+                [
+                    row["name"],
+                    _thousands(row["n_samples"]),
+                    _number(row["test_ll"], decimals),
+                    *(_number(row[name], 2) for name in _MEASURES),
+                ]
+                for row in _rows(computed)
+            ],
+        )
+    if not published.empty:
+        yield Section(
+            "published",
+            "Published for this data set, from 10,000 samples (not computed here)",
+            (),
+            _columns("model", "test LL", "source"),
+            [
+                [row["name"], f"{row['test_ll']:.0f} +- {row['test_ll_se']:g}", row["source"]]
+                for row in _rows(published)
+            ],
+        )
 
 
 def _lead(report: Report, decimals: int) -> list[str]:
@@ -187,7 +229,9 @@ def _lead(report: Report, decimals: int) -> list[str]:
 def _legend(report: Report) -> list[str]:
     lines = [
         "[low, high] is a 95 % interval over training seeds and test examples; ties are the ranks "
-        "that can't be told from this one (Holm, 5 %)."
+        "that can't be told from this one (Holm, 5 %).",
+        "to train is the distance to the nearest training example, over that of new real ones: "
+        "near 0 for copies.",
     ]
     if report.paper_config_id in set(report.ranking["config_id"]):
         lines.append("* the paper's configuration")
@@ -297,6 +341,10 @@ def _decimals(scores: pd.Series[float]) -> int:
     return 1 if scores.abs().max() >= 10 else 2
 
 
+def _thousands(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
+
+
 def _number(value: float, decimals: int) -> str:
     """Return a number in at most nine places, thousands without decimals; a dash for none."""
     if math.isnan(value):
@@ -310,17 +358,32 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def _print_section(section: Section, console: Console) -> None:
+    mark, style = ("! ", "yellow") if section.key == "warnings" else ("", "")
+    console.print(Text(printable(section.title), style="bold"))
+    for line in section.text:
+        console.print(Text(mark + printable(line), style=style))
+    if section.rows:
+        _print_rows(section, console)
+    for line in section.notes:
+        console.print(Text(printable(line), style="dim"))
+    console.print()
+
+
 def _print_rows(section: Section, console: Console) -> None:
     """Print a section's rows as a table or, where it would be cut off, each row as a paragraph."""
     names = [name for name, _ in section.columns]
     rows = [[printable(cell) for cell in row] for row in section.rows]
-    widths = _widths([names, *rows], console.width)
+    fitting = (
+        (gap, widths) for gap in _GAPS if (widths := _widths([names, *rows], console.width, gap))
+    )
+    gap, widths = next(fitting, (0, None))
     if widths is None:
         for row in rows:
             pairs = (f"{name} {cell or '-'}" for name, cell in zip(names, row, strict=True))
             console.print(Text(", ".join(pairs)))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
     for (name, justify), width in zip(section.columns, widths, strict=True):
         table.add_column(Text(name), justify=justify, max_width=width, overflow="fold")
     for row in rows:
@@ -328,7 +391,7 @@ def _print_rows(section: Section, console: Console) -> None:
     console.print(table)
 
 
-def _widths(lines: Sequence[Sequence[str]], available: int) -> list[int] | None:
+def _widths(lines: Sequence[Sequence[str]], available: int, gap: int) -> list[int] | None:
     """Return the widths of columns in a table of at most `available` places; None if it can't be.
 
     Texts give way and are wrapped between words; figures, ids and intervals stay whole. Rich's own
@@ -337,11 +400,11 @@ def _widths(lines: Sequence[Sequence[str]], available: int) -> list[int] | None:
     names, *_ = lines
     columns = list(zip(*lines, strict=True))
     widths = [max(map(cell_len, column)) for column in columns]
-    if sum(widths) + _GAP * (len(widths) - 1) <= available:
+    if sum(widths) + gap * (len(widths) - 1) <= available:
         return widths
     least = [_least_width(name, column) for name, column in zip(names, columns, strict=True)]
     # Rich pads the last column too, by one place, if it is narrower than its content.
-    room = available - _GAP * (len(widths) - 1) - 1
+    room = available - gap * (len(widths) - 1) - 1
     if sum(least) > room:
         return None
     while sum(widths) > room:
@@ -368,6 +431,7 @@ def _json(report: Report) -> str:
         "ranking": _records(report.ranking),
         "winner_minus_paper": None if lead is None else vars(lead),
         "references": _rows(report.references),
+        "curve": _rows(report.curve),
         "leaderboard": _records(report.leaderboard),
         "warnings": list(report.warnings),
     }
@@ -474,8 +538,17 @@ def _pictures(report: Report) -> Iterator[_Picture]:
             "ranking",
             figures.ranking_figure(report.ranking, report.references),
             "Test log-likelihood of each ranked configuration; the table has the numbers.",
-            "Dots are means over seeds, bars 95 % intervals; lines show what real data scores.",
+            "Dots are means over seeds, bars 95 % intervals; lines show what real data scores, "
+            "thin grey ones what others have published.",
         )
+        if not report.curve.empty:
+            yield _Picture(
+                "ranking",
+                figures.score_curves(report.curve, report.references),
+                "Test log-likelihood against the number of samples.",
+                "How the score of the winner's first replica grows with the number of its samples, "
+                "beside training images'. Sigma is chosen anew at each number.",
+            )
         yield from _pictures_of_winner(report, trials)
     scored = history[np.isfinite(history["valid_ll"])]
     for phase, what, section, shown in (

@@ -17,7 +17,7 @@ import pandas as pd
 
 from gansearch.config import Budget, TrialConfig
 from gansearch.ranking import Difference, compare
-from gansearch.results import STATUSES, UNSOUND, RunFolder
+from gansearch.results import STATUSES, SUSPICIOUS_NN_RATIO, UNSOUND, RunFolder
 
 _UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
@@ -41,7 +41,10 @@ class Report:
         ranks: the rank of every ranked configuration, by its id.
         leaderboard: the best trials of the search by `valid_ll`, in the columns of
             `trials.parquet`; never a collapsed, diverged or failed one.
-        references: what real data scores, as `references.parquet` has it.
+        references: what real data scores, and what others published, as `references.parquet` has
+            it.
+        curve: what the winner and training examples score by the number of samples, as
+            `curve.parquet` has it.
         winner_minus_paper: the difference in test log-likelihood; None where there is none.
         endings: trial id, status and reason of trials that say why the run has come to little.
         warnings: what a reader must know before believing the figures, in sentences.
@@ -57,6 +60,7 @@ class Report:
     ranks: Mapping[str, int]
     leaderboard: pd.DataFrame
     references: pd.DataFrame
+    curve: pd.DataFrame
     winner_minus_paper: Difference | None
     endings: Sequence[tuple[str, str, str]]
     warnings: Sequence[str]
@@ -102,12 +106,14 @@ def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
         leaderboard=_leaderboard(trials, top or _N_LEADERS),
         references=references,
+        curve=folder.curve(),
         winner_minus_paper=difference,
         endings=_endings(trials, counts),
         warnings=[
             *_warnings_of_state(folder, run, ranking),
             *_warnings_of_search(budget, counts["search"]),
             *_warnings_of_ranking(ranking, references),
+            *_warnings_of_copies(ranking),
             *_warnings_of_replicas(trials, ranking),
             *unreadable,
         ],
@@ -242,6 +248,15 @@ def _warnings_of_ranking(ranking: pd.DataFrame, references: pd.DataFrame) -> Ite
         yield (
             f"{_ids(low)}: coverage below half of the {real['name']}' "
             f"{real['coverage']:.2f}. Much of the data is missing from the samples."
+        )
+
+
+def _warnings_of_copies(ranking: pd.DataFrame) -> Iterator[str]:
+    near = ranking.loc[ranking["train_nn_ratio"] < SUSPICIOUS_NN_RATIO, "config_id"].tolist()
+    if near:
+        yield (
+            f"{_ids(near)}: samples lie less than half as far from training examples as new real "
+            "ones do: they may be copies. Look at each beside its nearest."
         )
 
 

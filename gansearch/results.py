@@ -15,7 +15,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from gansearch.errors import ResultsError, did_you_mean
 
 # What a trial scored before it came to such an end counts for nothing.
 UNSOUND = ("collapsed", "diverged", "failed")
+# Below it most samples lie beside a training example; `docs/scores.md` has what it was chosen from.
+SUSPICIOUS_NN_RATIO = 0.5
 STATUSES = ("running", "completed", "pruned", *UNSOUND)
 
 _INT, _FLOAT, _STRING, _BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
@@ -71,6 +73,7 @@ _TRIALS = pa.schema(
         ("test_ll", _FLOAT),
         ("test_ll_se", _FLOAT),
         ("overhead_seconds", _FLOAT),
+        ("train_nn_ratio", _FLOAT),
     ]
 )
 _HISTORY = pa.schema(
@@ -106,6 +109,7 @@ _RANKING = pa.schema(
         ("nn_ratio", _FLOAT),
         ("sigma", _FLOAT),
         ("is_paper", _BOOL),
+        ("train_nn_ratio", _FLOAT),
     ]
 )
 _REFERENCES = pa.schema(
@@ -118,6 +122,20 @@ _REFERENCES = pa.schema(
         ("coverage", _FLOAT),
         ("recall", _FLOAT),
         ("nn_ratio", _FLOAT),
+        ("train_nn_ratio", _FLOAT),
+        ("n_samples", _INT),
+        ("source", _STRING),
+    ]
+)
+_CURVE = pa.schema(
+    [
+        ("name", _STRING),
+        ("n_samples", _INT),
+        ("test_ll", _FLOAT),
+        ("test_ll_se", _FLOAT),
+        ("valid_ll", _FLOAT),
+        ("sigma", _FLOAT),
+        ("sigma_at_edge", _BOOL),
     ]
 )
 _TEST_LL = pa.schema([("test_ll", _FLOAT)])
@@ -311,6 +329,14 @@ class RunFolder:
         """Return `references.parquet` as pandas reads it; no rows while there is no such file."""
         return _read_frame(self.path / "references.parquet", _REFERENCES)
 
+    def write_curve(self, curve: Sequence[Mapping[str, Any]]) -> None:
+        """Write `curve.parquet`: what the winner's and training examples score by their number."""
+        _write(self.path / "curve.parquet", curve_table(curve))
+
+    def curve(self) -> pd.DataFrame:
+        """Return `curve.parquet` as pandas reads it; no rows while there is no such file."""
+        return _read_frame(self.path / "curve.parquet", _CURVE)
+
     def write_test_ll(self, trial_id: str, per_example: np.ndarray) -> None:
         """Write a replica's log-likelihoods (nats) of the test examples, `[n]`, in their order."""
         table = pa.table([pa.array(np.asarray(per_example, np.float64))], _TEST_LL)
@@ -400,11 +426,18 @@ def write_atomically(path: Path, data: bytes) -> None:
         aside.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        # Where the folder is none, there is nothing to remove either.
+        with suppress(OSError):
+            aside.unlink()
         raise ResultsError(
             f"{path}: can't be written: {error.strerror}. Results need a folder that can be "
             f"written, with space left. Make room, then go on with gansearch resume."
         ) from error
+
+
+def curve_table(curve: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows of scores by number of samples as a table of `curve.parquet`."""
+    return _table(curve, _CURVE)
 
 
 def config_values(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _LEAST_HEALTH_GRACE = 1000
 # What a replica's final score puts in place of its last report's.
 _FINAL = (
     *("test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
-    *("coverage", "recall", "nn_ratio"),
+    *("coverage", "recall", "nn_ratio", "train_nn_ratio"),
 )
 
 
@@ -231,9 +231,9 @@ class GanTrial(tune.Trainable):
         if not self._is_replica or verdict.status == "collapsed":
             return {}
         samples = training.samples(_FINAL_SAMPLES)
-        score, indicators = final_score(self._dataset, samples, device=self._plan.device)
-        self._folder.write_test_ll(self._trial_id, score.per_example)
-        final = dataclasses.asdict(score) | dataclasses.asdict(indicators)
+        score = final_score(self._dataset, samples, device=self._plan.device)
+        self._folder.write_test_ll(self._trial_id, score.parzen.per_example)
+        final = vars(score) | vars(score.parzen) | vars(score.indicators)
         return {"final": {name: final[name] for name in _FINAL}}
 
     def _progress(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from gansearch.data import Dataset, load_dataset
 from gansearch.errors import SamplesError
@@ -18,7 +19,8 @@ from gansearch.evaluation import (
     final_score,
     load_samples,
     nearest_training,
-    reference_scores,
+    scores_by_count,
+    train_nn_ratio,
 )
 from gansearch.parzen import log_likelihoods
 
@@ -117,7 +119,8 @@ def test_a_report_of_samples_that_are_not_finite_is_refused(digits: Dataset) -> 
 def test_a_final_score_uses_all_samples_and_the_whole_test_set(
     digits: Dataset, fakes: np.ndarray
 ) -> None:
-    parzen, indicators = final_score(digits, fakes)
+    final = final_score(digits, fakes)
+    parzen, indicators = final.parzen, final.indicators
     expected = log_likelihoods(fakes, digits.to_float(digits.test), [parzen.sigma])[0]
     np.testing.assert_allclose(parzen.per_example, expected, atol=1e-4)
     assert parzen.n_samples == 1000
@@ -125,14 +128,14 @@ def test_a_final_score_uses_all_samples_and_the_whole_test_set(
 
 
 def test_the_authors_grid_can_be_asked_for(digits: Dataset, fakes: np.ndarray) -> None:
-    parzen, _ = final_score(digits, fakes, grid="authors")
+    parzen = final_score(digits, fakes, grid="authors").parzen
     assert parzen.sigma in np.logspace(-1, 0, 10)
 
 
 def test_fewer_validation_examples_choose_sigma_on_the_first_ones(
     digits: Dataset, fakes: np.ndarray
 ) -> None:
-    parzen, _ = final_score(digits, fakes, n_valid=50)
+    parzen = final_score(digits, fakes, n_valid=50).parzen
     valid = digits.to_float(digits.valid[:50])
     expected = log_likelihoods(fakes, valid, [parzen.sigma]).mean()
     assert parzen.valid_ll == pytest.approx(expected, abs=1e-4)
@@ -142,11 +145,9 @@ def test_a_sorted_file_is_as_healthy_as_a_shuffled_one(digits: Dataset) -> None:
     others = np.tile(digits.to_float(np.concatenate([digits.valid, digits.test])), (3, 1))
     others += np.random.default_rng(0).normal(scale=0.02, size=others.shape).astype(np.float32)
     by_ink = others[np.argsort(others.sum(axis=1))]
-    _, indicators = final_score(digits, by_ink)
-    assert indicators.coverage > 0.85
+    assert final_score(digits, by_ink).indicators.coverage > 0.85
     # What the first ones alone would have said:
-    _, head = final_score(digits, by_ink[:600])
-    assert head.coverage < 0.7
+    assert final_score(digits, by_ink[:600]).indicators.coverage < 0.7
 
 
 def test_an_evaluation_is_one_json_object_of_the_documented_keys(
@@ -162,6 +163,7 @@ def test_an_evaluation_is_one_json_object_of_the_documented_keys(
         "sigma",
         "sigma_at_edge",
         "health",
+        "train_nn_ratio",
     ]
     assert list(result["health"]) == ["coverage", "recall", "nn_ratio", "verdict", "reason"]
     assert result["dataset"] == "digits"
@@ -197,39 +199,92 @@ def test_points_are_evaluated_against_their_mixture(ring: Dataset) -> None:
     assert result["health"]["verdict"] == "sound"
 
 
-def test_the_reference_lines_are_what_real_data_and_its_centroids_score(digits: Dataset) -> None:
-    images, centroids = reference_scores(digits)
-    assert list(images) == [
-        "name",
-        "test_ll",
-        "test_ll_se",
-        "valid_ll",
-        "sigma",
-        "coverage",
-        "recall",
-        "nn_ratio",
+def test_scores_by_count_are_those_of_the_first_samples(digits: Dataset, fakes: np.ndarray) -> None:
+    curve = scores_by_count(digits, fakes)
+    assert [row["n_samples"] for row in curve] == [100, 200, 500, 1000]
+    for row in curve[::3]:
+        alone = final_score(digits, fakes[: row["n_samples"]]).parzen
+        for name in ("test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"):
+            assert row[name] == pytest.approx(getattr(alone, name), abs=1e-3), name
+    assert list(np.diff([row["test_ll"] for row in curve]) > 0) == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("n", "counts"),
+    [(20, [20]), (100, [100]), (101, [100, 101]), (2500, [100, 200, 500, 1000, 2000, 2500])],
+)
+def test_the_last_score_by_count_is_that_of_all_samples(
+    digits: Dataset, n: int, counts: list[int]
+) -> None:
+    samples = np.random.default_rng(0).uniform(size=(n, 64)).astype(np.float32)
+    assert [row["n_samples"] for row in scores_by_count(digits, samples)] == counts
+
+
+# Copies of training examples
+
+
+def test_copies_of_training_images_have_no_distance_to_them(digits: Dataset) -> None:
+    assert train_nn_ratio(digits, digits.to_float(digits.train[:1000])) == 0
+
+
+def test_new_real_images_are_as_far_from_training_images_as_others(digits: Dataset) -> None:
+    ratio = train_nn_ratio(digits, digits.to_float(digits.valid))
+    assert ratio == pytest.approx(1, abs=0.1)
+    assert train_nn_ratio(digits, digits.to_float(digits.test)) == 1
+
+
+def test_noise_on_copies_brings_them_away_step_by_step(digits: Dataset) -> None:
+    rng = np.random.default_rng(0)
+    copies = digits.to_float(digits.train[:1000])
+    ratios = [
+        train_nn_ratio(digits, np.clip(copies + sd * rng.normal(size=copies.shape), 0, 1))
+        for sd in (0.01, 0.05, 0.2)
     ]
-    assert images["name"] == "training images"
-    assert images["test_ll"] == pytest.approx(29, abs=1)
-    assert images["coverage"] == pytest.approx(0.97, abs=0.02)
-    assert centroids["name"] == "k-means centroids"
-    # As many real images as there are centroids, a fifth, score less.
-    fifth, _ = final_score(digits, digits.to_float(digits.train[:239]))
-    assert isinstance(centroids["test_ll"], float)
-    assert centroids["test_ll"] > fifth.test_ll + 3
+    assert ratios[0] < 0.1
+    assert ratios[0] < ratios[1] < 0.5 < ratios[2]
 
 
-def test_points_have_real_ones_as_their_only_reference_line(ring: Dataset) -> None:
-    (points,) = reference_scores(ring)
-    assert points["name"] == "training points"
+def test_the_distance_to_training_examples_is_the_definition(
+    digits: Dataset, fakes: np.ndarray
+) -> None:
+    train, test = digits.to_float(digits.train), digits.to_float(digits.test)
+
+    def median_distance(examples: np.ndarray) -> float:
+        return float(np.median(cdist(examples.astype(float), train.astype(float)).min(axis=1)))
+
+    expected = median_distance(fakes) / median_distance(test)
+    assert train_nn_ratio(digits, fakes) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.data
-def test_centroids_of_mnist_score_far_above_real_images(mnist_dir: Path) -> None:
-    images, centroids = reference_scores(load_dataset("mnist", mnist_dir))
-    assert images["test_ll"] == pytest.approx(243.2, abs=0.1)
-    # Measured on its own with k-means to convergence: 340.
-    assert centroids["test_ll"] == pytest.approx(340, abs=2)
+def test_points_that_lie_close_together_are_told_from_copies(ring: Dataset) -> None:
+    # Training points of the ring lie some .0002 apart, where single-precision products see nothing.
+    assert train_nn_ratio(ring, ring.valid) == pytest.approx(1, abs=0.1)
+    assert train_nn_ratio(ring, ring.train[:500]) == 0
+    distances = cdist(ring.valid[:50].astype(float), ring.train.astype(float))
+    nearest = nearest_training(ring, ring.valid, 50)
+    found = distances[np.arange(50), nearest]
+    np.testing.assert_allclose(found, distances.min(axis=1), atol=1e-7)
+
+
+def test_where_new_examples_are_copies_themselves_the_ratio_says_nothing(digits: Dataset) -> None:
+    doubled = Dataset(**{**digits.__dict__, "test": digits.train[:300]})
+    assert train_nn_ratio(doubled, doubled.to_float(doubled.train[:100])) == 1
+
+
+def test_contrast_normalised_images_are_scored_as_they_are_trained_on() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 200, size=(900, 4, 4, 3)).repeat(2, axis=1).repeat(2, axis=2)
+    stored = (coarse + rng.integers(0, 50, size=coarse.shape)).astype(np.uint8).reshape(900, -1)
+    train, new, valid, test = np.split(stored, [400, 600, 700])
+    images = Dataset("x", train, valid, test, shape=(8, 8, 3), scale=255.0, contrast=55.0)
+    final = final_score(images, images.to_float(new))
+    assert not final.parzen.sigma_at_edge
+    assert final.parzen.sigma > 1
+    assert final.train_nn_ratio == pytest.approx(1, abs=0.05)
+    expected = log_likelihoods(
+        images.to_float(new), images.to_float(test), [final.parzen.sigma]
+    ).mean()
+    assert final.parzen.test_ll == pytest.approx(expected, abs=1e-3)
 
 
 # The nearest training examples

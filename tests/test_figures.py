@@ -15,6 +15,7 @@ from gansearch.figures import (
     png,
     ranking_figure,
     sample_grid,
+    score_curves,
     strip,
 )
 from gansearch.game import Moment, grid_of
@@ -23,6 +24,7 @@ ORANGE = (0xE6, 0x9F, 0x00)
 BLUE = (0x00, 0x72, 0xB2)
 GREEN = (0x00, 0x9E, 0x73)
 VERMILION = (0xD5, 0x5E, 0x00)
+GREY = (0x99, 0x99, 0x99)
 
 
 def images(n, height=8, width=8, channels=1):
@@ -345,7 +347,7 @@ def ranking(scores, half=1.0):
     )
 
 
-NO_REFERENCES = pd.DataFrame({"name": [], "test_ll": []})
+NO_REFERENCES = pd.DataFrame({"name": [], "test_ll": [], "source": []})
 
 
 def rows_of(picture, colour):
@@ -362,13 +364,67 @@ def test_the_ranking_has_the_best_on_top_and_to_the_right():
 
 
 def test_the_ranking_shows_a_line_for_real_data():
-    reference = pd.DataFrame({"name": ["training $images"], "test_ll": [29.0]})
+    reference = pd.DataFrame({"name": ["training $images"], "test_ll": [29.0], "source": [None]})
     with_line = opened(ranking_figure(ranking([24.0, 12.0]), reference))
     without = opened(ranking_figure(ranking([24.0, 12.0]), NO_REFERENCES))
     assert has(with_line, VERMILION)
     assert not has(without, VERMILION)
     line = rows_of(with_line, VERMILION)[:, 1].max()
     assert line > rows_of(with_line, BLUE)[:, 1].max()
+
+
+def published(*scores):
+    names = [f"net {i} of $" for i, _ in enumerate(scores)]
+    return pd.DataFrame({"name": names, "test_ll": scores, "source": "Somebody 2014"})
+
+
+def test_published_figures_are_thin_grey_lines_apart_from_what_was_computed():
+    grey = rows_of(opened(ranking_figure(ranking([24.0, 12.0]), published(18.0))), GREY)
+    # Smoothed letters have the odd pixel of any grey.
+    assert len(grey) > 100
+    without = opened(ranking_figure(ranking([24.0, 12.0]), NO_REFERENCES))
+    assert len(rows_of(without, GREY)) < 30
+    # One line, through the axes from top to bottom.
+    _, n_pixels = np.unique(grey[:, 1], return_counts=True)
+    assert n_pixels.max() > 100
+
+
+def curves(*names):
+    counts = [100, 1000, 10_000]
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "name": name,
+                    "n_samples": counts,
+                    "test_ll": np.log10(counts) * 10 + 20 * i,
+                    "test_ll_se": 0.5,
+                }
+            )
+            for i, name in enumerate(names)
+        ]
+    )
+
+
+def test_a_curve_rises_from_the_left_below_that_of_training_images():
+    picture = opened(score_curves(curves("winner", "training images"), NO_REFERENCES))
+    blue, vermilion = rows_of(picture, BLUE), rows_of(picture, VERMILION)
+    # Below the legend, where a row further down is a lower score.
+    blue, vermilion = (x[x[:, 0] > 0.15 * picture.height] for x in (blue, vermilion))
+    left, right = blue[blue[:, 1] == blue[:, 1].min()], blue[blue[:, 1] == blue[:, 1].max()]
+    assert left[:, 0].mean() > right[:, 0].mean() + picture.height / 10
+    assert vermilion[:, 0].mean() < blue[:, 0].mean()
+
+
+def test_a_curve_stands_beside_the_other_reference_lines():
+    def grey_in(references):
+        return len(rows_of(opened(score_curves(curves("samples"), references)), GREY))
+
+    assert grey_in(NO_REFERENCES) < 30
+    assert grey_in(published(25.0, 35.0)) > 500
+    centroids = pd.DataFrame({"name": ["k-means centroids"], "test_ll": [35.0], "source": [None]})
+    assert not has(opened(score_curves(curves("samples"), NO_REFERENCES)), VERMILION)
+    assert has(opened(score_curves(curves("samples"), centroids)), VERMILION)
 
 
 def test_a_configuration_without_an_interval_is_drawn_as_a_dot():

@@ -38,12 +38,30 @@ def warned(tmp_path, *args, **kwargs):
     return list(build_report(write_run(tmp_path, *args, **kwargs)).warnings)
 
 
+WINS, PAPERS = WINNER.config_id, PAPER.config_id
+
+
 def test_a_score_above_the_real_datas_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=20.0) == [
-        "3b632cbb: scores above the training images themselves. The Parzen estimate rewards "
+        f"{WINS}: scores above the training images themselves. The Parzen estimate rewards "
         "blurred samples and copies. Look at the samples and at the NN ratio."
     ]
+
+
+def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row in rows[:4]:
+        row["train_nn_ratio"] = 0.3
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        f"{WINS}: samples lie less than half as far from training examples as new real ones do: "
+        "they may be copies. Look at each beside its nearest."
+    ]
+
+
+def test_the_line_of_training_images_is_no_copy_to_be_warned_of(finished):
+    assert finished.references()["train_nn_ratio"][0] == 0
+    assert not any("copies" in text for text in build_report(finished).warnings)
 
 
 def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
@@ -51,7 +69,7 @@ def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
     for row in rows[:4]:
         row["coverage"] = 0.30
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
-        "3b632cbb: coverage below half of the training images' 0.97. Much of the data is missing "
+        f"{WINS}: coverage below half of the training images' 0.97. Much of the data is missing "
         "from the samples."
     ]
 
@@ -59,7 +77,7 @@ def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
 def test_one_seed_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
-        "3b632cbb, 4f610017: one seed only, so no interval can be given and no difference be told "
+        f"{WINS}, {PAPERS}: one seed only, so no interval can be given and no difference be told "
         "from chance. Give it more --replicas."
     ]
 
@@ -68,7 +86,7 @@ def test_a_sigma_at_the_edge_of_its_grid_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     rows[2]["sigma_at_edge"] = True
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
-        "r-3b632cbb-2: the best sigma is at the edge of its grid, so the score is broken."
+        f"r-{WINS}-2: the best sigma is at the edge of its grid, so the score is broken."
     ]
 
 
@@ -80,7 +98,7 @@ def test_a_configuration_whose_replicas_all_failed_is_warned_of(tmp_path, n, tol
     for row in rows[:n]:
         row.update(status="collapsed", reason="coverage .01")
     found = warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
-    assert f"3b632cbb: of {told}. It has no score." in found
+    assert f"{WINS}: of {told}. It has no score." in found
 
 
 def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
@@ -127,10 +145,10 @@ def test_a_ranking_from_before_a_run_went_on_is_warned_of(finished):
 
 
 def test_a_torn_file_of_test_scores_is_told_and_the_rest_shown(finished):
-    path = next((finished.path / "test_ll").glob("r-4f610017-0*"))
+    path = next((finished.path / "test_ll").glob(f"r-{PAPERS}-0*"))
     path.write_bytes(b"torn")
     report = build_report(finished)
-    assert any("r-4f610017-0.parquet: can't be read" in text for text in report.warnings)
+    assert any(f"r-{PAPERS}-0.parquet: can't be read" in text for text in report.warnings)
     assert report.winner_minus_paper is not None
 
 

@@ -259,7 +259,7 @@ def test_the_columns_of_trials_are_the_contract():
     assert " ".join(c for c in TRIALS_COLUMNS if not c.startswith("config.")) == (
         "trial_id number phase config_id seed status reason updates d_updates g_updates seconds "
         "device valid_ll sigma sigma_at_edge coverage recall nn_ratio d_loss g_loss "
-        "test_ll test_ll_se overhead_seconds"
+        "test_ll test_ll_se overhead_seconds train_nn_ratio"
     )
     assert TRIALS_COLUMNS[20] == "config.k"
     assert [c for c in TRIALS_COLUMNS if c.startswith("config.")] == [
@@ -549,7 +549,7 @@ def test_a_reader_sees_every_report_once_while_parts_are_compacted(folder):
 def test_the_columns_of_the_ranking_are_the_contract():
     assert " ".join(c for c in RANKING_COLUMNS if not c.startswith("config.")) == (
         "rank tied_with config_id n_seeds n_failed test_ll test_ll_se valid_ll coverage recall "
-        "test_ll_low test_ll_high nn_ratio sigma is_paper"
+        "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio"
     )
     assert RANKING_COLUMNS[10] == "config.k"
 
@@ -585,6 +585,22 @@ def test_references_are_written_from_a_frame_or_from_rows(folder):
     pd.testing.assert_frame_equal(folder.references(), from_rows)
     assert from_rows["test_ll"].tolist() == [29.0]
     assert from_rows["coverage"].isna().all()
+
+
+def test_a_curve_comes_back_row_for_row(folder):
+    assert folder.curve().empty
+    rows = [
+        {"name": name, "n_samples": n, "test_ll": -float(n), "sigma_at_edge": n == 100}
+        for name in ("winner", "training images")
+        for n in (100, 200)
+    ]
+    folder.write_curve(rows)
+    found = folder.curve()
+    assert found["name"].tolist() == ["winner"] * 2 + ["training images"] * 2
+    assert found["n_samples"].tolist() == [100, 200, 100, 200]
+    assert found["test_ll"].tolist() == [-100.0, -200.0] * 2
+    assert found["sigma_at_edge"].tolist() == [True, False] * 2
+    assert found["sigma"].isna().all()
 
 
 def test_test_log_likelihoods_come_back_bit_for_bit(folder):
@@ -720,6 +736,7 @@ def documented_columns(section):
         ("history/part-*.parquet", results._HISTORY),
         ("ranking.parquet", results._RANKING),
         ("references.parquet", results._REFERENCES),
+        ("curve.parquet", results._CURVE),
         ("test_ll/<trial_id>.parquet", results._TEST_LL),
     ],
 )

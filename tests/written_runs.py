@@ -73,6 +73,7 @@ def trial(trial_id, config, status="completed", phase="search", valid_ll=5.0, **
         "coverage": 0.7,
         "recall": 0.6,
         "nn_ratio": 0.9,
+        "train_nn_ratio": 0.8,
         **{f"config.{name}": value for name, value in config.to_dict().items()},
         **values,
     }
@@ -121,9 +122,27 @@ def references(test_ll=29.12):
                 "coverage": 0.97,
                 "recall": 0.95,
                 "nn_ratio": 1.0,
-            }
+                "train_nn_ratio": 0.0,
+                "n_samples": 1197,
+                "source": None,
+            },
+            {
+                "name": "adversarial nets",
+                "test_ll": 12.0,
+                "test_ll_se": 2.0,
+                "n_samples": 10_000,
+                "source": "Somebody 2014, Table 1",
+            },
         ]
     )
+
+
+def curve():
+    return [
+        {"name": name, "n_samples": n, "test_ll": n**0.5 / 10 + up, "test_ll_se": 0.5}
+        for name, up in (("winner", 0), ("training images", 4))
+        for n in (100, 1000, 10_000)
+    ]
 
 
 def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None, **info):
