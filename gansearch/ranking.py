@@ -9,10 +9,12 @@ interval at level 1 - p is
 
     mean +- sqrt(t^2 s^2 / R + z^2 v),
 
-t and z the 1 - p/2 quantiles of Student's distribution with R - 1 degrees of freedom and of the
-normal one. For a difference, s^2 / R is the sum of the two, and the degrees of freedom are those of
-Welch (1947). Adding squared half-widths is the rule of Zou and Donner (2008). Three to ten seeds
-are too few to resample: `docs/ranking.md` has the coverage of this and of the bootstrap.
+t and z the 1 - p/2 quantiles of Student's distribution with 7/8 (R - 1) degrees of freedom and of
+the normal one: seeds' effects are skewed, most trainings ending near their best and a few far
+below, so that s^2 is known less well than from R normal ones. For a difference, in which skews
+cancel, s^2 / R is the sum of the two, and the degrees of freedom are those of Welch (1947). Adding
+squared half-widths is the rule of Zou and Donner (2008). Three to ten seeds are too few to
+resample: `docs/ranking.md` has the coverage of this and of the bootstrap.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ from gansearch.results import ResultsWarning
 
 LEVEL = 0.95
 _SMALLEST_P = 1e-100
-_MEANS = ("valid_ll", "coverage", "recall", "nn_ratio", "sigma")
+# Of the degrees of freedom that R - 1 normal seeds would give; see the module's text.
+_DEGREES_SHARE = 7 / 8
+_MEANS = ("valid_ll", "coverage", "recall", "nn_ratio", "sigma", "train_nn_ratio")
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ def _counts_and_means(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> 
 
 def _score(scored: _Scored) -> dict[str, float]:
     examples = _variance_of_mean(scored.per_example)
-    degrees = len(scored.seed_means) - 1
+    degrees = _DEGREES_SHARE * (len(scored.seed_means) - 1)
     half = _half_width(1 - LEVEL, scored.seed_variance, degrees, examples)
     return {
         "test_ll": scored.mean,
@@ -272,5 +276,5 @@ def _columns(replicas: pd.DataFrame) -> list[str]:
         *first,
         *("valid_ll", "coverage", "recall"),
         *_config_columns(replicas),
-        *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper"),
+        *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper", "train_nn_ratio"),
     ]

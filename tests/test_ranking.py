@@ -34,6 +34,7 @@ def study(scores, **columns):
                     "recall": 0.4,
                     "nn_ratio": 0.9,
                     "sigma": 0.2,
+                    "train_nn_ratio": 0.8,
                     "config.k": 1,
                 }
                 | columns
@@ -62,11 +63,11 @@ def test_ranks_go_by_the_mean_over_seeds():
 # Against the textbook
 
 
-def test_where_only_seeds_vary_the_interval_is_student_s():
+def test_where_only_seeds_vary_the_interval_is_student_s_with_fewer_degrees_of_freedom():
     means = [8.0, 9.5, 11.0, 8.75]
     row = ranked({"a": constant(*means)}).iloc[0]
-    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
-    assert (row["test_ll_low"], row["test_ll_high"]) == pytest.approx(tuple(expected))
+    expected = stats.t.interval(0.95, 3 * 7 / 8, np.mean(means), stats.sem(means))
+    assert (row["test_ll_low"], row["test_ll_high"]) == pytest.approx(expected)
     assert row["test_ll_se"] == pytest.approx(stats.sem(means))
 
 
@@ -185,8 +186,9 @@ def test_one_seed_gives_a_score_without_an_interval_and_a_tie_with_all():
 def test_seeds_may_differ_in_number():
     ranking = ranked({"a": constant(10, 11, 12, 11, 10, 12), "b": constant(1, 2)})
     assert ranking["n_seeds"].tolist() == [6, 2]
-    # With one degree of freedom the quantile is 12.7.
-    assert ranking.loc[1, "test_ll_high"] - ranking.loc[1, "test_ll"] == pytest.approx(6.353, 1e-3)
+    # With 7/8 of a degree of freedom the quantile is 17.5.
+    half_width = ranking.loc[1, "test_ll_high"] - ranking.loc[1, "test_ll"]
+    assert half_width == pytest.approx(stats.t.ppf(0.975, 7 / 8) / 2)
 
 
 def with_statuses(scores, statuses):
@@ -376,9 +378,23 @@ def test_intervals_cover_the_truth(n_seeds, seed_sd, skewed):
         f"\n| {law} | {seed_sd:g} | {n_seeds} | {shares['score']:.3f} | {shares['half_width']:.1f} "
         f"| {shares['difference']:.3f} | {shares['bootstrap']:.3f} |"
     )
-    floor = 0.90 if skewed else 0.93
-    assert shares["score"] >= floor
-    assert shares["difference"] >= floor
+    # Of 1,000 studies; the test below has enough of them to hold .93 itself.
+    assert shares["score"] >= 0.92
+    assert shares["difference"] >= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [3, 4, 5, 10])
+def test_intervals_of_skewed_seeds_cover_the_truth_in_twenty_thousand_studies(n_seeds):
+    # The worst world of the table, with few images, so that many studies are affordable.
+    world = World((0.0,), n_seeds, 8.0, skewed=True, n_examples=100, example_sd=20.0)
+    rng = np.random.default_rng(1)
+    n_studies, covered = 20_000, 0
+    for _ in range(n_studies):
+        row = ranked(world.draw(rng)).iloc[0]
+        covered += row["test_ll_low"] <= 0 <= row["test_ll_high"]
+    print(f"\n{n_seeds} skewed seeds: {covered / n_studies:.4f}")
+    assert covered / n_studies >= 0.93
 
 
 @pytest.mark.slow
