@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.special import logsumexp
@@ -27,6 +28,7 @@ from gansearch.space import builtin_spaces, load_space
 from gansearch.weights import save_generator
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = os.environ.get("GANSEARCH_DATA", "")
 TINY = TrialConfig(noise_dim=2, generator_widths=(4,), discriminator_widths=(4,))
 
 Outcome = tuple[int, str, str]
@@ -35,7 +37,9 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def scratch(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Work in an empty folder, with no data, and start no search whatever is let through."""
 
     def started(*_args: object) -> None:
@@ -44,6 +48,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.set_num_threads(1)
     monkeypatch.setattr("gansearch.driver._execute", started)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("GANSEARCH_DATA", raising=False)
     monkeypatch.delenv("GANSEARCH_TRACEBACK", raising=False)
     return tmp_path
@@ -473,6 +478,14 @@ def test_a_table_is_written_to_a_file_as_it_is_printed(
 # Samples that can't be scored
 
 
+@pytest.fixture
+def mnist_images(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the real MNIST, which `scratch` hides; without it the test skips."""
+    monkeypatch.setenv("GANSEARCH_DATA", DATA)
+    folder: Path = request.getfixturevalue("mnist_dir")
+    return folder
+
+
 def saved(path: Path, array: Any) -> str:
     np.save(path, array, allow_pickle=True)
     return path.name
@@ -588,7 +601,7 @@ def test_evaluate_prints_the_same_object_for_bytes_and_floats(scratch: Path, cal
     found = scores[0]
     assert list(found) == [
         *("dataset", "n_samples", "test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
-        "health",
+        *("health", "train_nn_ratio", "references", "warnings"),
     ]
     assert list(found["health"]) == ["coverage", "recall", "nn_ratio", "verdict", "reason"]
     assert (found["dataset"], found["n_samples"], found["sigma_at_edge"]) == ("digits", 500, False)
@@ -598,6 +611,106 @@ def test_evaluate_prints_the_same_object_for_bytes_and_floats(scratch: Path, cal
     assert found["test_ll_se"] == pytest.approx(log_likelihoods.std(ddof=1) / 300**0.5, rel=1e-3)
     valid = parzen(samples, digits.valid / 16, found["sigma"]).mean()
     assert found["valid_ll"] == pytest.approx(valid, abs=1e-3)
+
+
+def test_evaluate_shows_the_reference_lines_and_warns_of_copies(scratch: Path, call: Call) -> None:
+    saved(scratch / "samples.npy", load_dataset("digits").train[:500])
+    code, out, err = call("evaluate", "samples.npy", "--dataset", "digits")
+    assert (code, err) == (0, "")
+    lines = {line.split("  ")[0]: line.split() for line in out.splitlines()}
+    assert lines["verdict"][1] == "sound"
+    assert lines["train_nn_ratio"][1] == "0"
+    assert lines["training images"][2:4] == ["1,197", "29.5"]
+    assert lines["k-means centroids"][2:4] == ["239", "26.9"]
+    assert lines["fitted Gaussian"][2:4] == ["10,000", "10.9"]
+    assert "they may be copies" in " ".join(out.split())
+    assert "Published" not in out
+
+
+def test_points_are_evaluated_beside_lines_of_their_own(scratch: Path, call: Call) -> None:
+    points = load_dataset("gaussian").train[:200]
+    saved(scratch / "samples.npy", points)
+    code, out, _ = call("evaluate", "samples.npy", "--dataset", "gaussian", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert [line["name"] for line in found["references"]] == ["training points", "fitted Gaussian"]
+    assert found["test_ll"] == pytest.approx(found["references"][0]["test_ll"], abs=0.1)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "png"])
+def test_a_curve_is_written_as_its_ending_says(scratch: Path, call: Call, ending: str) -> None:
+    saved(scratch / "samples.npy", uniform(300))
+    out = scratch / f"curve.{ending}"
+    code, _, err = call("evaluate", "samples.npy", "--dataset", "digits", "--curve", out)
+    assert (code, err) == (0, "")
+    if ending == "png":
+        assert out.read_bytes().startswith(b"\x89PNG")
+        return
+    curve = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
+    assert [*curve] == [
+        *("name", "n_samples", "test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
+    ]
+    assert curve["name"].tolist() == ["samples"] * 3 + ["training images"] * 5
+    assert curve["n_samples"].tolist() == [100, 200, 300, 100, 200, 500, 1000, 1197]
+
+
+@pytest.mark.parametrize(
+    ("out", "rule"),
+    [
+        (
+            "curve.pdf",
+            "the ending .pdf is not known. A curve is written as a .png picture, or a .csv or "
+            ".parquet table.",
+        ),
+        ("curve", "the ending (none) is not known. A curve is written as a .png picture, or a"),
+        ("nothere/curve.png", "there is no folder nothere. Make it first."),
+    ],
+)
+def test_a_curve_that_can_not_be_written_is_answered_before_it_is_computed(
+    scratch: Path, refused: Refused, out: str, rule: str
+) -> None:
+    message = refused("evaluate", "nothere.npy", "--dataset", "digits", "--curve", out)
+    assert message.startswith(f"--curve {out}: {rule}")
+
+
+@pytest.mark.parametrize(
+    ("array", "problem"),
+    [
+        (np.full((100, 2), np.nan), "100 of 100 samples hold NaN or infinite values, sample 0"),
+        (np.zeros((19, 2)), "19 samples. A score needs 20 at least"),
+        (np.zeros((100, 3)), "shape [100, 3]. Samples of ring have [n, 2]."),
+    ],
+)
+def test_points_that_have_no_score_are_answered_like_images(
+    scratch: Path, refused: Refused, array: np.ndarray, problem: str
+) -> None:
+    saved(scratch / "samples.npy", array.astype(np.float32))
+    message = refused("evaluate", "samples.npy", "--dataset", "ring")
+    assert message.startswith(f"samples.npy: {problem}")
+
+
+@pytest.mark.data
+def test_mnist_training_images_score_as_published_through_the_command_line(
+    scratch: Path, call: Call, mnist_images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The lines beside the score take minutes, and have tests of their own.
+    line = {"name": "training images", "n_samples": 10_000, "test_ll": 243.2, "source": None}
+    measures = ("coverage", "recall", "nn_ratio", "train_nn_ratio", "test_ll_se")
+    line |= dict.fromkeys(measures, 1.0)
+    monkeypatch.setattr("gansearch.references._computed_lines", lambda dataset: [line])
+    monkeypatch.setattr("gansearch.references._training_curve", lambda dataset: [line])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(scratch / "cache"))
+    saved(scratch / "samples.npy", load_dataset("mnist", mnist_images).train[:10_000])
+    flags = ("--dataset", "mnist", "--data-dir", mnist_images)
+    code, out, err = call("evaluate", "samples.npy", *flags, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["test_ll"] == pytest.approx(243.2, abs=0.1)
+    assert found["health"]["verdict"] == "sound"
+    assert found["train_nn_ratio"] == 0
+    assert {"name": "adversarial nets", "test_ll": 225.0}.items() <= found["references"][4].items()
+    _, table, _ = call("evaluate", "samples.npy", *flags)
+    assert "Goodfellow et al. 2014, Table 1" in table
 
 
 def parzen(samples: np.ndarray, data: np.ndarray, sigma: float) -> np.ndarray:

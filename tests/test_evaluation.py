@@ -15,6 +15,7 @@ from gansearch.data import Dataset, load_dataset
 from gansearch.errors import SamplesError
 from gansearch.evaluation import (
     Evaluator,
+    check_samples,
     evaluate_samples,
     final_score,
     load_samples,
@@ -285,6 +286,18 @@ def test_contrast_normalised_images_are_scored_as_they_are_trained_on() -> None:
         images.to_float(new), images.to_float(test), [final.parzen.sigma]
     ).mean()
     assert final.parzen.test_ll == pytest.approx(expected, abs=1e-3)
+
+
+def test_constant_samples_of_contrast_normalised_images_have_a_score_and_no_coverage(
+    digits: Dataset,
+) -> None:
+    normalised = Dataset(**{**digits.__dict__, "contrast": 55.0})
+    grey = check_samples(np.full((100, 64), 0.5, np.float32), normalised)
+    assert not grey.any()
+    result = evaluate_samples(normalised, grey)
+    assert math.isfinite(result["test_ll"])
+    assert not result["sigma_at_edge"]
+    assert result["health"]["verdict"] == "collapsed"
 
 
 # The nearest training examples
