@@ -86,9 +86,9 @@ def _fields(path: Path) -> dict[str, np.ndarray]:
 
     Another process reads it, since on some damaged files SciPy's reader crashes its own.
     """
-    reading = subprocess.run(
-        [sys.executable, "-c", _READER, str(path), *_FIELDS], capture_output=True, check=False
-    )
+    # -P: else a numpy.py in the working directory would be run.
+    command = [sys.executable, "-P", "-c", _READER, str(path), *_FIELDS]
+    reading = subprocess.run(command, capture_output=True, check=False)
     if reading.returncode < 0:
         raise _unreadable(path, "SciPy's reader crashes on it")
     if reading.returncode > 0:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from gansearch import tfd
 from gansearch.data import load_dataset
 from gansearch.errors import DataError
 from gansearch.evaluation import evaluate_samples
@@ -37,12 +38,38 @@ def saved(data_dir: Path, fields: dict[str, Any], **options: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_the_unlabelled_train_and_each_fold_has_its_own_validation_and_test(
-    tmp_path: Path, compressed: bool
-) -> None:
+# In tests of what is made of the fields, no other process reads them from a file.
+@pytest.fixture
+def fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """The fields that are found in a file, to be changed by the test."""
+    (tmp_path / "TFD_48x48.mat").touch()
     fields = layout()
-    saved(tmp_path, fields, do_compression=compressed)
+    monkeypatch.setattr("gansearch.tfd._fields", lambda _path: fields)
+    return fields
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_fields_are_read_from_a_matlab_file(tmp_path: Path, compressed: bool) -> None:
+    fields = layout()
+    path = saved(tmp_path, fields, do_compression=compressed)
+    found = tfd._fields(path)
+    assert list(found) == ["images", "folds", "labs_ex"]
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, fields[name], strict=True)
+
+
+def test_no_code_in_the_working_directory_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, layout())
+    (tmp_path / "numpy.py").write_text("raise SystemExit('this was run')")
+    monkeypatch.chdir(tmp_path)
+    assert len(tfd._fields(path)) == 3
+
+
+def test_the_unlabelled_train_and_each_fold_has_its_own_validation_and_test(
+    tmp_path: Path, fields: dict[str, np.ndarray]
+) -> None:
     flat, folds = fields["images"].reshape(N, -1), fields["folds"]
     for fold, name in enumerate(["tfd", "tfd-2", "tfd-3", "tfd-4", "tfd-5"]):
         dataset = load_dataset(name, tmp_path)
@@ -76,9 +103,9 @@ def test_sigma_is_chosen_on_as_many_validation_examples_as_the_data_set_says() -
     assert scores[0] != scores[2]
 
 
-def test_training_images_are_shuffled_alike_for_every_fold(tmp_path: Path) -> None:
-    fields = layout()
-    saved(tmp_path, fields)
+def test_training_images_are_shuffled_alike_for_every_fold(
+    tmp_path: Path, fields: dict[str, np.ndarray]
+) -> None:
     first, second = load_dataset("tfd", tmp_path).train, load_dataset("tfd-2", tmp_path).train
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, fields["images"].reshape(N, -1)[:N_UNLABELLED])
@@ -93,12 +120,6 @@ def test_an_absent_file_is_answered_with_its_name_its_place_and_its_owners(tmp_p
     assert "--data-dir or GANSEARCH_DATA" in message
 
 
-def changed(name: str, change: Any) -> dict[str, np.ndarray]:
-    fields = layout()
-    fields[name] = change(fields[name])
-    return fields
-
-
 def with_entry(row: int, column: int, value: int) -> Any:
     def change(array: np.ndarray) -> np.ndarray:
         array[row, column] = value
@@ -109,78 +130,95 @@ def with_entry(row: int, column: int, value: int) -> Any:
 
 FAULTY = [
     (
-        changed("images", lambda a: a[:, :40]),
+        "images",
+        lambda a: a[:, :40],
         f"images: shape [{N}, 40, 48]. It must have [{N}, 48, 48] where there are {N} images.",
     ),
-    (changed("images", lambda a: a.astype(np.float32)), "images: float32. It must be uint8."),
+    ("images", lambda a: a.astype(np.float32), "images: float32. It must be uint8."),
     (
-        changed("images", lambda a: a[:-1]),
+        "images",
+        lambda a: a[:-1],
         f"folds: shape [{N}, 5]. It must have [{N - 1}, 5] where there are {N - 1} images.",
     ),
     (
-        changed("folds", lambda a: a[:, :4]),
+        "folds",
+        lambda a: a[:, :4],
         f"folds: shape [{N}, 4]. It must have [{N}, 5] where there are {N} images.",
     ),
     (
-        changed("labs_ex", lambda a: a[:7]),
+        "labs_ex",
+        lambda a: a[:7],
         f"labs_ex: shape [7, 1]. It must have [{N}, 1] where there are {N} images.",
     ),
     (
-        changed("folds", with_entry(70, 2, 4)),
+        "folds",
+        with_entry(70, 2, 4),
         "folds: found 4. It must be 0 (unlabelled), 1 (to train), 2 (to validate) or 3 (to test).",
     ),
     (
-        changed("folds", with_entry(70, 2, 0)),
+        "folds",
+        with_entry(70, 2, 0),
         "folds: an image is unlabelled in one fold and labelled in another. It must be the same "
         "in all.",
     ),
     (
-        changed("folds", lambda a: np.where(a == 2, 1, a)),
+        "folds",
+        lambda a: np.where(a == 2, 1, a),
         "folds: no validation images. Each fold must have some.",
     ),
     (
-        changed("folds", lambda a: np.where(a == 3, 1, a)),
+        "folds",
+        lambda a: np.where(a == 3, 1, a),
         "folds: no test images. Each fold must have some.",
     ),
     (
-        changed("folds", lambda a: np.where(a == 0, 1, a)),
+        "folds",
+        lambda a: np.where(a == 0, 1, a),
         "folds: no unlabelled images. Each fold must have some.",
     ),
     (
-        changed("labs_ex", with_entry(70, 0, 8)),
+        "labs_ex",
+        with_entry(70, 0, 8),
         "labs_ex: an expression 8. An image that folds doesn't call unlabelled has one from 1 to "
         "7.",
     ),
     (
-        changed("labs_ex", lambda a: np.full_like(a, -1)),
+        "labs_ex",
+        lambda a: np.full_like(a, -1),
         "labs_ex: an expression -1. An image that folds doesn't call unlabelled has one from 1 to "
         "7.",
     ),
     (
-        changed("images", lambda a: np.full_like(a, 9)),
+        "images",
+        lambda a: np.full_like(a, 9),
         f"images: all {N_UNLABELLED} images are identical.",
     ),
 ]
 
 
-@pytest.mark.parametrize(("fields", "message"), FAULTY)
+@pytest.mark.parametrize(("name", "change", "message"), FAULTY)
 def test_a_faulty_field_is_named_with_its_rule(
-    tmp_path: Path, fields: dict[str, np.ndarray], message: str
+    tmp_path: Path, fields: dict[str, np.ndarray], name: str, change: Any, message: str
 ) -> None:
-    path = saved(tmp_path, fields)
+    fields[name] = change(fields[name])
     with pytest.raises(DataError) as caught:
         load_dataset("tfd", tmp_path)
-    assert str(caught.value) == f"{path}: {message} {REMEDY}"
+    assert str(caught.value) == f"{tmp_path}/TFD_48x48.mat: {message} {REMEDY}"
 
 
 @pytest.mark.parametrize("name", ["images", "folds", "labs_ex"])
-def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
-    fields = layout()
+def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, np.ndarray], name: str) -> None:
     del fields[name]
-    path = saved(tmp_path, fields)
     with pytest.raises(DataError) as caught:
         load_dataset("tfd", tmp_path)
+    path = tmp_path / "TFD_48x48.mat"
     assert str(caught.value) == f"{path}: no field {name}. TFD has it. {REMEDY}"
+
+
+def test_a_field_that_the_file_lacks_is_missing_among_those_read(tmp_path: Path) -> None:
+    fields = layout()
+    del fields["folds"]
+    assert list(tfd._fields(saved(tmp_path, fields))) == ["images", "labs_ex"]
 
 
 def test_a_field_that_holds_no_numbers_is_told(tmp_path: Path) -> None:
