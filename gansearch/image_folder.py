@@ -57,12 +57,13 @@ def _split_paths(folder: Path) -> dict[str, list[Path]]:
         )
     present = [split for split in _SPLITS if (folder / split).is_dir()]
     if not present:
-        rest = _shuffled(_image_paths(folder))
+        rest = _shuffled(_image_paths(folder, {}))
         test, rest = _held_out(rest)
         valid, train = _held_out(rest, n_all=len(test) + len(rest))
         return {"train": train, "valid": valid, "test": test}
     _check_splits(folder, present)
-    paths = {split: _shuffled(_image_paths(folder / split)) for split in present}
+    seen: dict[str, str] = {}
+    paths = {split: _shuffled(_image_paths(folder / split, seen)) for split in present}
     if "valid" not in paths:
         paths["valid"], paths["train"] = _held_out(paths["train"])
     return paths
@@ -98,16 +99,26 @@ def _shuffled(paths: list[Path]) -> list[Path]:
     return [paths[i] for i in np.random.default_rng(0).permutation(len(paths))]
 
 
-def _image_paths(folder: Path) -> list[Path]:
+def _image_paths(folder: Path, seen: dict[str, str]) -> list[Path]:
     """Return the image files at any depth, sorted; hidden files and folders are passed over.
 
+    `seen` gathers the folders that were walked, without links, and the paths that led there.
+
     Raises:
-        DataError: there are none, in the folder or in one of its subfolders.
+        DataError: there are none, in the folder or in one of its subfolders, or links lead to a
+            folder twice.
     """
     paths: list[Path] = []
     empty: list[str] = []
     # Links are followed: data sets often lie on another disk.
     for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        # Else a link upwards would multiply the images, and the test would see those of training.
+        first = seen.setdefault(os.path.realpath(parent), parent)
+        if first != parent:
+            raise DataError(
+                f"{parent}: the same folder as {first}, by a link. Each image must be there once. "
+                "Remove one of the two."
+            )
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         found = [Path(parent, name) for name in files if _is_image(name)]
         if not found and not folders:

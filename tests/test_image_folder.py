@@ -113,6 +113,26 @@ def test_links_to_folders_elsewhere_are_followed(tmp_path: Path) -> None:
     assert len(load_dataset("folder", tmp_path / "data").train) == 240
 
 
+@pytest.mark.parametrize(("link", "target"), [("cats/all", "."), ("same", "cats")])
+def test_a_link_to_a_folder_that_is_walked_anyway_is_refused(
+    tmp_path: Path, link: str, target: str
+) -> None:
+    save(draw(300), tmp_path / "cats")
+    (tmp_path / link).symlink_to(tmp_path / target)
+    first = tmp_path / target
+    assert refused(tmp_path) == (
+        f"{tmp_path}/{link}: the same folder as {first}, by a link. Each image must be there once. "
+        "Remove one of the two."
+    )
+
+
+def test_a_test_folder_that_is_a_link_to_that_of_training_is_refused(tmp_path: Path) -> None:
+    save(draw(300), tmp_path / "train")
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    message = refused(tmp_path)
+    assert message.startswith(f"{tmp_path}/test: the same folder as {tmp_path}/train, by a link.")
+
+
 @pytest.mark.parametrize("ending", ["png", "bmp", "webp", "gif", "tif", "PPM", "jpg", "JPEG"])
 def test_the_usual_formats_are_read(tmp_path: Path, ending: str) -> None:
     image = np.zeros((8, 8, 3), np.uint8)
