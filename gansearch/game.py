@@ -27,7 +27,8 @@ class Moment:
         updates: parameter updates done by then.
         d: D(x) over `grid_of`, `[n_grid]`, in [0, 1], without dropout.
         samples: `[n]`.
-        arrows: G(z) of evenly spread z, `[n_arrows]`; empty where noise has several dimensions.
+        arrows: G(z) of evenly spread z, `[n_arrows]`; empty where noise has several dimensions, NaN
+            while z does not enter G yet (`pretraining`).
     """
 
     updates: int

@@ -172,13 +172,14 @@ class HealthMonitor:
     the data, and may still get there. No report is counted within `grace_updates` of the trial's
     beginning, which is when D first tells real from fake or the samples first change: small initial
     weights can keep both nets at rest for a good part of a training. A rest lasts four graces at
-    most.
+    most. A second stage of training is young again, and judged as a trial of its own.
     """
 
     def __init__(self, null: Indicators, *, grace_updates: int, patience: int = 3) -> None:
         self._null = null
         self._grace_updates = grace_updates
         self._patience = patience
+        self._stage_start = 0
         self._first: Indicators | None = None
         self._begun_at: int | None = None
         self._bad: list[tuple[int, float]] = []  # updates and coverage of the bad reports in a row
@@ -192,6 +193,7 @@ class HealthMonitor:
         g_loss: float,
         d_real: float,
         d_fake: float,
+        stage_start: int = 0,
     ) -> Verdict:
         """Return the verdict on the report at `updates`; reports come once each, in order.
 
@@ -202,7 +204,11 @@ class HealthMonitor:
             g_loss: G's mean loss.
             d_real: D's mean output on real examples, in [0, 1].
             d_fake: D's mean output on generated ones, in [0, 1].
+            stage_start: parameter updates done when the present stage of the training began.
         """
+        if stage_start > self._stage_start:
+            self._stage_start = stage_start
+            self._first, self._begun_at, self._bad = None, None, []
         self._note_beginning(updates, indicators, abs(d_real - d_fake))
         if not _is_low(indicators, self._null, _STOP_SHARE):
             self._bad = []
@@ -227,6 +233,7 @@ class HealthMonitor:
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on judging, as plain JSON values."""
         return {
+            "stage_start": self._stage_start,
             "first": dataclasses.asdict(self._first) if self._first else None,
             "begun_at": self._begun_at,
             "bad": [list(report) for report in self._bad],
@@ -234,6 +241,8 @@ class HealthMonitor:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the state of another monitor of the same trial."""
+        # A version that knew no stages kept none.
+        self._stage_start = state.get("stage_start", 0)
         self._first = Indicators(**state["first"]) if state["first"] else None
         self._begun_at = state["begun_at"]
         self._bad = [(updates, coverage) for updates, coverage in state["bad"]]
@@ -244,13 +253,14 @@ class HealthMonitor:
         if self._first is None:
             self._first = indicators
             if gap >= _REST_GAP:
-                self._begun_at = 0
+                self._begun_at = self._stage_start
             return
         first = self._first
         moved = abs(indicators.coverage - first.coverage) >= _REST_COVERAGE or (
             abs(indicators.nn_ratio - first.nn_ratio) >= _REST_NN_RATIO * first.nn_ratio
         )
-        if gap >= _REST_GAP or moved or updates >= _LONGEST_REST * self._grace_updates:
+        longest = self._stage_start + _LONGEST_REST * self._grace_updates
+        if gap >= _REST_GAP or moved or updates >= longest:
             self._begun_at = updates
 
 

@@ -68,7 +68,7 @@ def moment_of(training: Training, dataset: Dataset) -> Moment:
     d = discriminate_at(training.discriminator, config, dataset, grid_of(dataset)[:, None])
     noise = spread_noise(config)
     arrows = np.full(len(noise), np.nan)  # while G is trained without its lowest layers
-    if len(noise) and generator.noise_dim == config.noise_dim:
+    if len(noise) and generator.first_layer == 0:
         arrows = generate_at(generator, config, seed, noise)[:, 0]
     samples = training.samples(BLOCK)[:, 0]
     return Moment(training.updates, d, samples, arrows.astype(np.float32))

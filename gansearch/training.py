@@ -242,6 +242,12 @@ class Training:
         """Parameter updates done: k of D and one of G an iteration."""
         return self.iteration * (self.config.k + 1)
 
+    @property
+    def stage_start(self) -> int:
+        """Updates that were done when the present stage (`pretraining`) began; 0 in the first."""
+        n_first = first_stage_iterations(self.config)
+        return n_first * (self.config.k + 1) if self.iteration > n_first else 0
+
     def step(self, *, measure: bool = False) -> None:
         """Do one iteration of Algorithm 1; with `measure`, note the gradients' norms."""
         config = self.config

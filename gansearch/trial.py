@@ -210,6 +210,7 @@ class GanTrial(tune.Trainable):
             g_loss=metrics.g_loss,
             d_real=metrics.d_real,
             d_fake=metrics.d_fake,
+            stage_start=self._training.stage_start,
         )
 
     def _finish(self, verdict: Verdict) -> dict[str, Any]:

@@ -53,9 +53,16 @@ def judge(
     *,
     d_real: float = 0.98,
     d_fake: float = 0.01,
+    stage_start: int = 0,
 ) -> Verdict:
     return monitor.judge(
-        updates, indicators, d_loss=0.001, g_loss=9.5, d_real=d_real, d_fake=d_fake
+        updates,
+        indicators,
+        d_loss=0.001,
+        g_loss=9.5,
+        d_real=d_real,
+        d_fake=d_fake,
+        stage_start=stage_start,
     )
 
 
@@ -311,6 +318,25 @@ def test_the_grace_starts_anew_when_a_net_at_rest_awakes() -> None:
     assert [v.status for v in awake] == ["undetermined"] * 4 + ["collapsed"]
 
 
+def test_a_second_stage_gets_a_grace_of_its_own_and_none_of_the_firsts_bad_reports() -> None:
+    monitor = HealthMonitor(NULL, grace_updates=2000)
+    first = [judge(monitor, 1000 * i, COLLAPSED) for i in range(1, 4)]
+    second = [judge(monitor, 1000 * i, COLLAPSED, stage_start=3500) for i in range(4, 9)]
+    assert {v.status for v in first} == {"undetermined"}
+    assert second[0].reason.endswith("within the grace until update 5,500")
+    assert [v.status for v in second] == ["undetermined"] * 4 + ["collapsed"]
+    assert "for 3 reports since update 6,000" in second[-1].reason
+
+
+def test_a_second_stage_may_rest_for_four_graces_again() -> None:
+    monitor = HealthMonitor(NULL, grace_updates=1000)
+    rest = {"d_real": 0.5, "d_fake": 0.5}
+    judge(monitor, 1000, SOUND)
+    verdicts = [judge(monitor, 1000 * i, YOUNG, **rest, stage_start=5000) for i in range(6, 14)]
+    assert [v.reason.endswith("still at rest") for v in verdicts] == [True] * 3 + [False] * 5
+    assert [v.status for v in verdicts] == ["undetermined"] * 6 + ["collapsed"] * 2
+
+
 def test_the_papers_own_configuration_on_digits_is_not_stopped() -> None:
     # Measured: reports every 500 updates of a run that ended at 3.9 nats and coverage .43.
     coverage = [40, 40, 40, 54, 62, 132, 122, 152, 212, 314, 348, 348, 432, 480, 456, 432]
@@ -336,12 +362,15 @@ def test_the_papers_own_configuration_on_digits_is_not_stopped() -> None:
 
 def test_the_state_survives_json_at_every_report() -> None:
     reports = [YOUNG, YOUNG, SOUND, COLLAPSED, COLLAPSED, ASTRAY, COLLAPSED, SOUND, COLLAPSED]
+    reports += [COLLAPSED] * 5  # of a second stage
     whole = HealthMonitor(NULL, grace_updates=1500)
     resumed = HealthMonitor(NULL, grace_updates=1500)
     for i, indicators in enumerate(reports, start=1):
-        expected = judge(whole, 1000 * i, indicators, d_real=0.5 + 0.1 * i, d_fake=0.5)
+        now = {"d_real": 0.5 + 0.1 * i, "d_fake": 0.5, "stage_start": 9500 if i > 9 else 0}
+        expected = judge(whole, 1000 * i, indicators, **now)
         state = json.loads(json.dumps(resumed.state_dict()))
         resumed = HealthMonitor(NULL, grace_updates=1500)
         resumed.load_state_dict(state)
-        assert judge(resumed, 1000 * i, indicators, d_real=0.5 + 0.1 * i, d_fake=0.5) == expected
+        assert judge(resumed, 1000 * i, indicators, **now) == expected
+    assert expected.status == "collapsed"
     assert resumed.state_dict() == whole.state_dict()

@@ -93,6 +93,21 @@ def test_then_the_lower_layers_join_as_they_were_drawn_and_the_upper_keep_their_
     assert len(training._g.params) == sum(map(len, joined))
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
+def test_the_stage_starts_where_its_first_update_was_done(config):
+    training, resumed = Training(config, blobs(), 3), Training(config, blobs(), 3)
+    n_first = first_stage_iterations(config)
+    boundary = n_first * (config.k + 1)
+    found = []
+    for _ in range(n_first + 2):
+        training.step()
+        resumed.load(training.save())
+        assert resumed.stage_start == training.stage_start
+        found.append(training.stage_start)
+    assert found == [0] * n_first + [boundary] * 2
+    assert Training(staged(pretraining="none"), blobs(), 3).stage_start == 0
+
+
 def test_both_stages_train_every_layer_they_have():
     training = Training(CONFIGS[0], blobs(), 3)
     drawn = layers_of(training.generator)

@@ -196,8 +196,8 @@ def ended(trial):
     return rows
 
 
-def line_trial(trial_id):
-    config = TrialConfig(**SMALL | POINTS, noise_dim=1).to_dict()
+def line_trial(trial_id, **values):
+    config = TrialConfig(**SMALL | POINTS | {"noise_dim": 1} | values).to_dict()
     return {"trial_id": trial_id, "number": 0, "phase": "search", "seed": 5, "config": config}
 
 
@@ -216,6 +216,18 @@ def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
     for path in (tmp_path / "models").glob("*/*"):
         assert path.name in ("game.png", "strip.png", "generator.safetensors", "config.json")
     assert json.loads((pictures[0].parent / "config.json").read_text())["dataset"] == "gaussian"
+
+
+def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_path):
+    # One unit below the output: the first stage's noise has as many dimensions as the second's.
+    stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}
+    trial = line_trial("t00000", generator_widths=(1,), **stages)
+    staged = worker(tmp_path, load_dataset("gaussian"), trial)
+    ended(staged)
+    arrows = {moment.updates: np.isfinite(moment.arrows).all() for moment in staged._moments}
+    assert arrows == {0: False, 50: False, 100: False, 150: True, 200: True}
+    assert staged._health.state_dict()["stage_start"] == 100
+    assert (tmp_path / "models" / "t00000" / "game.png").exists()
 
 
 def test_a_trial_on_images_has_no_game(tmp_path):
