@@ -169,21 +169,22 @@ class Convolution(Layer):
         self.map_in, self.stride, self.padding = map_in, stride, padding
         sides = [(side - cut) // stride + 1 for side, cut in zip(padded, kernels, strict=True)]
         self._before_pool: Map = (channels, sides[0], sides[1])
-        self.pools = [min(pool, side) for side in sides]
-        self.pool_stride = pool_stride
-        if pool > 1:
-            sides = [_n_windows(s, w, pool_stride) for s, w in zip(sides, self.pools, strict=True)]
+        self._has_pool = pool > 1
+        self._windows = [min(pool, side) for side in sides]
+        self._pool_stride = pool_stride
+        if self._has_pool:
+            pooled = zip(sides, self._windows, strict=True)
+            sides = [_n_windows(side, window, pool_stride) for side, window in pooled]
         self.map_out: Map = (channels, sides[0], sides[1])
         self.n_out = math.prod(self.map_out)
-        self._pools = pool > 1
 
     def forward(self, x: Tensor, n_batches: int = 1) -> Tensor:
         """Return the maxima `[n, n_out]` of the maps that the convolution gives."""
         h = super().forward(x, n_batches)
-        if not self._pools:
+        if not self._has_pool:
             return h
         maps = torch.unflatten(h, -1, self._before_pool)
-        pooled = F.max_pool2d(maps.flatten(0, -4), self.pools, self.pool_stride, ceil_mode=True)
+        pooled = F.max_pool2d(maps.flatten(0, -4), self._windows, self._pool_stride, ceil_mode=True)
         return pooled.reshape(*maps.shape[:-3], self.n_out)
 
     def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
