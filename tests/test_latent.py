@@ -53,7 +53,7 @@ def test_batch_normalisation_leaves_no_jump_at_the_ends_of_a_row():
         generator_lr=0.002,
         discriminator_lr=0.002,
     )
-    rows = interpolate(training.generator, training.config, training.sample_seed, 40, 400)
+    rows = interpolate(training.generator, training.config, training.sample_seed, 12, 100)
     steps = np.linalg.norm(np.diff(rows, axis=1), axis=2)
     # The step into a row and that out of it, against those beside them.
     at_ends = np.concatenate([steps[:, 0], steps[:, -1]])
