@@ -921,3 +921,15 @@ def test_every_documented_change_works():
     for change in changes:
         space = load_space("mnist", [change])
         assert space != load_space("mnist"), change
+
+
+def test_the_page_names_the_presets_of_every_builtin_space():
+    page = (ROOT / "docs" / "spaces.md").read_text()
+    table = page.partition("## The built-in ones")[2].partition("\n\n`paper`")[0]
+    told = {}
+    for line in table.strip().splitlines():
+        spaces, _, *presets = line.strip("| ").split("|")
+        for name in re.findall("`(.+?)`", spaces):
+            told[name] = re.findall("`(.+?)`", "".join(presets))
+    found = {name: [p for p in load_space(name).presets if p != "paper"] for name in BUILTIN}
+    assert told == found
