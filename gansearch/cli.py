@@ -205,7 +205,8 @@ def run(
 
     if more and not only:
         raise click.UsageError(
-            f"Got unexpected extra argument ({more[0]}). Configurations to compare follow --only."
+            f"Got unexpected extra argument ({more[0]}). A space is named by --space; "
+            "configurations to compare follow --only."
         )
     only += more
     budget = {"trials": trials, "max_updates": max_updates, "top": top, "replicas": replicas}
@@ -328,8 +329,8 @@ def evaluate(
 ) -> None:
     """Score anybody's samples, a .npy array: Parzen log-likelihood and health.
 
-    What the data itself scores stands beside it. It is computed once a data set, in a minute or two
-    for MNIST, and kept in the cache.
+    What the data itself scores stands beside it. It is computed once a data set, within
+    minutes for MNIST, and kept in the cache.
     """
     from gansearch.curves import check_ending, write_curve
     from gansearch.data import load_dataset

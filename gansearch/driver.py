@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -128,10 +128,12 @@ def search(
         InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` goes on.
     """
     settings = settings or Settings()
+    if settings.data_dir:  # a resume may be typed in another folder
+        settings = replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
     make_sampler(settings.sampler, seed)
     if isinstance(space, str):
         space = load_space(space, overrides)
-    configs = _distinct(_only_config(space, entry) for entry in only)
+    configs = _only_configs(space, only)
     dataset = load_dataset(space.dataset, _path(settings.data_dir))
     _check_networks(space, configs, dataset)
     folder = RunFolder.create(Path(results), name or _default_name(space))
@@ -218,7 +220,7 @@ def plan(
     settings = settings or Settings()
     sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     found = load_space(space, overrides)
-    configs = _distinct(_only_config(found, entry) for entry in only)
+    configs = _only_configs(found, only)
     dataset = load_dataset(found.dataset, _path(settings.data_dir))
     _check_networks(found, configs, dataset)
     budget = found.budget
@@ -577,11 +579,20 @@ def _note_time(run: _Run) -> None:
     run.folder.write_run(info | {"wall_seconds": run.seconds, "recorder_seconds": recorder})
 
 
+def _only_configs(space: SearchSpace, only: Sequence[str]) -> list[TrialConfig]:
+    if only and not space.budget.replicas:
+        raise BadInputError(
+            "--only with replicas: 0 trains nothing: each configuration is trained on so many "
+            "seeds. Give --replicas 1 or more."
+        )
+    return _distinct(_only_config(space, entry) for entry in only)
+
+
 def _only_config(space: SearchSpace, entry: str) -> TrialConfig:
     presets = {PAPER, *space.presets}
     if entry in presets:
         return space.preset(entry)
-    if not Path(entry).exists():
+    if not entry or not Path(entry).exists():  # Path("") is the working directory
         raise BadInputError(
             f"--only {entry}: there is no such file. It takes a preset of the space "
             f"({', '.join(sorted(presets))}), or the path of a YAML or JSON file with a "

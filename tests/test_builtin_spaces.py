@@ -24,8 +24,6 @@ TINY = {
     "ring": DENSE,
     "tfd": [*DENSE, "pretraining_updates=20", "output_init_inputs=4"],
 }
-
-
 N = 800
 
 
@@ -81,14 +79,17 @@ def test_every_builtin_space_is_tried_here():
 
 
 @pytest.mark.parametrize("name", sorted(TINY))
-def test_a_search_of_two_trials_ranks_what_it_found(name, data_dir, tmp_path):
+def test_a_search_of_two_trials_ranks_what_it_found(name, data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = search(
         name,
         overrides=[*BUDGET, *TINY[name]],
         name=name,
         results=tmp_path,
-        settings=Settings(data_dir=str(data_dir)),
+        settings=Settings(data_dir=data_dir.name),
     )
+    # A resume in another folder finds it too.
+    assert run.read_run()["settings"]["data_dir"] == str(data_dir)
     trials = run.trials()
     assert sorted(trials["phase"].unique()) == ["replica", "search"]
     assert set(trials["status"]) <= {"completed", "pruned"}

@@ -292,12 +292,22 @@ def test_an_absent_configuration_is_named(refused: Refused) -> None:
         "--only nothere.yaml: there is no such file. It takes a preset of the space "
         "(pacgan, paper), or the path of a YAML or JSON file with a configuration's parameters."
     )
+    assert refused("run", "--only", "").startswith("--only : there is no such file. ")
+
+
+def test_configurations_on_no_seeds_are_refused(refused: Refused) -> None:
+    assert refused("run", "--only", "paper", "--replicas", 0) == (
+        "--only with replicas: 0 trains nothing: each configuration is trained on so many seeds. "
+        "Give --replicas 1 or more."
+    )
 
 
 def test_a_configuration_without_only_is_refused(call: Call) -> None:
     code, _, err = call("run", "mine.yaml", "--dry-run")
     assert code == 2
-    assert "Configurations to compare follow --only." in err
+    assert (
+        "(mine.yaml). A space is named by --space; configurations to compare follow --only" in err
+    )
 
 
 def test_an_unknown_parameter_of_a_configuration_is_answered_with_the_nearest(
