@@ -307,7 +307,8 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
 def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:
     """Draw test log-likelihoods against the number of samples, a line a name, with references; PNG.
 
-    Training examples are in the reference lines' colour; published figures are thin and grey.
+    Training examples are in the reference lines' colour; published figures are grey marks at the
+    number of samples that they come from.
 
     Args:
         curve: rows of `curve.parquet`, at least one.
@@ -330,11 +331,14 @@ def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:
     for name, test_ll, style in computed:
         if not name.startswith("training"):
             axes.axhline(test_ll, color=_VERMILION, linestyle=style, label=name)
-    for name, test_ll, _ in published:
-        axes.axhline(test_ll, color=_GREY, linewidth=0.8, zorder=0)
-        place = axes.get_yaxis_transform()
-        told = axes.text(0.995, test_ll, name, transform=place, color=_GREY)
-        told.set(fontsize=6, ha="right", va="bottom")
+    counts = references.loc[references["source"].notna(), "n_samples"]
+    by_height = sorted(zip(published, counts, strict=True), key=lambda pair: pair[0][1])
+    for i, ((name, test_ll, _), count) in enumerate(by_height):
+        axes.plot(count, test_ll, "D", color=_GREY, markersize=4, zorder=0)
+        # To the left and to the right in turn, since some lie close together.
+        place = (6 - 12 * (i % 2), 0)
+        told = axes.annotate(name, (count, test_ll), place, textcoords="offset points")
+        told.set(color=_GREY, fontsize=7, ha=("left", "right")[i % 2], va="center")
     axes.set_xscale("log")
     axes.set_xlabel("samples")
     axes.set_ylabel("test log-likelihood, nats, +- 1.96 se")

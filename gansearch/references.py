@@ -1,7 +1,7 @@
 """What a score is held against: what the data itself scores, and what others have published.
 
-A Parzen log-likelihood means little alone. Three lines are computed from the data, which take a
-minute on MNIST, so they are kept in the user's cache folder, by a hash of the data and of the way
+A Parzen log-likelihood means little alone. Three lines are computed from the data, which take
+minutes on MNIST, so they are kept in the user's cache folder, by a hash of the data and of the way
 of computing them. Published figures stand beside them, for the data sets that they belong to.
 """
 
