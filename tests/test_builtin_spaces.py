@@ -83,8 +83,6 @@ def data_dir(name, tmp_path, monkeypatch):
     if name in ("gaussian", "grid", "ring"):
         few = fewer_points(name)
         monkeypatch.setitem(data._LOADERS, name, lambda *_: few)
-    # The reference lines of stand-ins are of no use to anybody.
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
 

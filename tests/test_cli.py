@@ -37,9 +37,7 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def scratch(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, with no data, and start no search whatever is let through."""
 
     def started(*_args: object) -> None:
@@ -48,7 +46,6 @@ def scratch(
     torch.set_num_threads(1)
     monkeypatch.setattr("gansearch.driver._execute", started)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("GANSEARCH_DATA", raising=False)
     monkeypatch.delenv("GANSEARCH_TRACEBACK", raising=False)
     return tmp_path
