@@ -102,11 +102,11 @@ def log_likelihoods(
     """
     samples, points = _centred(samples, points, device)
     with _full_precision():
-        blocks = [
-            _block_log_likelihoods(block, sigmas, samples.shape[1])
-            for block in _distance_blocks(samples, points, block_bytes)
-        ]
-    return np.concatenate(blocks, axis=1)
+        return _gathered(
+            _distance_blocks(samples, points, block_bytes),
+            np.empty((len(sigmas), len(points))),
+            lambda block: _block_log_likelihoods(block, sigmas, samples.shape[1]),
+        )
 
 
 def choose_sigma(
@@ -189,17 +189,21 @@ def score_curve(
         raise ValueError(f"counts {list(counts)} of {len(samples)} samples: must ascend.")
     chosen = [choose_sigma(samples[:n], valid, grid, device=device) for n in counts]
     centred, points = _centred(samples[: counts[-1]], test, device)
+
+    def of_each_count(block: _Distances) -> np.ndarray:
+        return np.concatenate(
+            [
+                _block_log_likelihoods(_to_first(n, block), [sigma], centred.shape[1])
+                for n, (sigma, _, _) in zip(counts, chosen, strict=True)
+            ]
+        )
+
     with _full_precision():
-        blocks = [
-            np.concatenate(
-                [
-                    _block_log_likelihoods(_to_first(n, block), [sigma], centred.shape[1])
-                    for n, (sigma, _, _) in zip(counts, chosen, strict=True)
-                ]
-            )
-            for block in _distance_blocks(centred, points, _BLOCK_BYTES)
-        ]
-    per_example = np.concatenate(blocks, axis=1)
+        per_example = _gathered(
+            _distance_blocks(centred, points, _BLOCK_BYTES),
+            np.empty((len(counts), len(points))),
+            of_each_count,
+        )
     return [_scored(*each) for each in zip(counts, chosen, per_example, strict=True)]
 
 
@@ -296,6 +300,24 @@ def _distance_blocks(
         smallest = gaps.amin(dim=1)
         gaps -= smallest[:, None]
         yield _Distances((smallest.double() + offset.double()).clamp(min=0), gaps)
+
+
+def _gathered(
+    blocks: Iterable[_Distances],
+    found: np.ndarray,
+    compute: Callable[[_Distances], np.ndarray],
+) -> np.ndarray:
+    """Fill and return `found` `[n_rows, n_points]` with `compute` `[n_rows, b]` of each block.
+
+    Results that were allocated between large blocks, and kept, would leave no room for the next
+    block where the last one was: memory grew by gigabytes.
+    """
+    start = 0
+    for block in blocks:
+        stop = start + len(block.nearest)
+        found[:, start:stop] = compute(block)
+        start = stop
+    return found
 
 
 def _to_first(n: int, block: _Distances) -> _Distances:
