@@ -81,6 +81,19 @@ def test_the_files_are_those_of_the_contract_and_open_in_pandas(finished):
         assert (path / name).exists(), name
 
 
+def test_the_winners_score_by_its_number_of_samples_ends_at_its_own(finished):
+    curve = finished.curve()
+    winner = curve[curve["name"] == "winner"]
+    assert winner["n_samples"].tolist() == [100, 200, 500, 1000, 2000, 5000, 10_000]
+    ranking, trials = finished.ranking(), finished.trials()
+    of_winner = trials["config_id"] == ranking["config_id"][0]
+    replica = trials[of_winner & (trials["phase"] == "replica") & (trials["status"] == "completed")]
+    assert winner["test_ll"].iloc[-1] == pytest.approx(replica["test_ll"].iloc[0], abs=0.01)
+    training = curve[curve["name"] == "training images"]
+    reference = finished.references().iloc[0]
+    assert training["test_ll"].iloc[-1] == pytest.approx(reference["test_ll"], abs=0.01)
+
+
 def test_the_papers_configuration_is_tried_first_and_replicated(finished):
     trials = finished.trials()
     paper = finished.read_run()["paper_config_id"]
