@@ -47,7 +47,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score samples `[n, d]` (or a .npy file of them) by the paper's protocol.
 
-    Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats.
+    Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats. Of the
+    reference lines it has those that a run or a command has computed before.
 
     Raises:
         SamplesError: the samples don't fit the data set.
@@ -62,7 +63,7 @@ def evaluate(
         checked = load_samples(Path(samples), data)
     else:
         checked = check_samples(samples, data)
-    return evaluate_beside(data, checked, reference_scores(data), grid=grid)
+    return evaluate_beside(data, checked, reference_scores(data, compute=False), grid=grid)
 
 
 def __getattr__(name: str) -> Any:

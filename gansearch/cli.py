@@ -330,7 +330,7 @@ def evaluate(
     """Score anybody's samples, a .npy array: Parzen log-likelihood and health.
 
     What the data itself scores stands beside it. It is computed once a data set, within
-    minutes for MNIST, and kept in the cache.
+    minutes for MNIST, and kept in the cache; --json alone does not wait for it.
     """
     from gansearch.curves import check_ending, write_curve
     from gansearch.data import load_dataset
@@ -343,7 +343,7 @@ def evaluate(
     data = load_dataset(dataset, data_dir)
     checked = load_samples(samples, data)
     with Console(stderr=True).status("What the data itself scores, once a data set ..."):
-        references = reference_scores(data)
+        references = reference_scores(data, compute=curve is not None or not as_json)
     scores = evaluate_beside(data, checked, references, grid=sigma_grid)
     if curve:
         rows = curve_beside(data, checked, references, name="samples", grid=sigma_grid)
