@@ -55,6 +55,7 @@ _LEAST_DENSITY = 0.03  # share of the greatest below which the optimal D is a ma
 _MAX_STRIP = 20
 _MAX_CURVES = 500
 _MAX_RANKED = 30
+_NAMES_INCHES = 2.8  # height that the names of published figures need, written upright
 _DPI = 120
 
 
@@ -275,7 +276,9 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
         references: rows of `references.parquet`, or none.
     """
     rows = ranking[np.isfinite(ranking["test_ll"])].head(_MAX_RANKED)
-    figure, axes = _figure(7, 1.3 + 0.33 * len(rows))
+    computed, published = _by_origin(references)
+    height = 1.3 + 0.33 * len(rows)
+    figure, axes = _figure(7, max(height, _NAMES_INCHES) if published else height)
     places = np.arange(len(rows))
     scores = rows["test_ll"].to_numpy()
     # With one seed there is no interval.
@@ -284,7 +287,6 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     axes.errorbar(
         scores, places, xerr=np.stack([below, above]), fmt="o", color=_BLUE, capsize=3, markersize=5
     )
-    computed, published = _by_origin(references)
     for name, test_ll, style in computed:
         axes.axvline(test_ll, color=_VERMILION, linestyle=style, label=name)
     for name, test_ll, _ in published:
