@@ -156,7 +156,8 @@ def _warnings(found: Mapping[str, Any], training_curve: Sequence[Mapping[str, An
     if found["train_nn_ratio"] < SUSPICIOUS_NN_RATIO:
         told.append(
             f"The samples lie {found['train_nn_ratio']:.2g} times as far from training examples "
-            "as new real ones do: they may be copies. Look at each beside its nearest."
+            "as new real ones do: they may be copies, or blurred. Look at each beside its "
+            "nearest."
         )
     if found["sigma_at_edge"]:
         told.append("The best sigma is at the edge of its grid, so the score is broken.")

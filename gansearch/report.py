@@ -256,7 +256,7 @@ def _warnings_of_copies(ranking: pd.DataFrame) -> Iterator[str]:
     if near:
         yield (
             f"{_ids(near)}: samples lie less than half as far from training examples as new real "
-            "ones do: they may be copies. Look at each beside its nearest."
+            "ones do: they may be copies, or blurred. Look at each beside its nearest."
         )
 
 

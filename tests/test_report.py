@@ -55,7 +55,7 @@ def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp
         row["train_nn_ratio"] = 0.3
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
         f"{WINS}: samples lie less than half as far from training examples as new real ones do: "
-        "they may be copies. Look at each beside its nearest."
+        "they may be copies, or blurred. Look at each beside its nearest."
     ]
 
 
