@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import ray
 
+from gansearch import ray_settings
 from gansearch.data import Dataset
 from gansearch.doctor import unreachable
 from gansearch.errors import BadInputError
@@ -55,6 +56,7 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
     if settings.address:
         if why := unreachable(settings.address):
             raise _no_cluster(settings.address, why)
+        ray_settings.apply_to_join()
         try:
             ray.init(address=settings.address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:

@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from gansearch import ray_settings
 from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
 from gansearch.space import builtin_spaces, load_space
@@ -387,6 +388,7 @@ def _cluster(address: str, results: Path) -> list[Check]:
     import ray
 
     try:
+        ray_settings.apply_to_join()
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (ConnectionError, ValueError, RuntimeError) as error:
         return [_no_cluster(address, _first_line(error))]

@@ -26,8 +26,6 @@ _SETTINGS = {
     # Under `uv run`, workers would otherwise rebuild their environment.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A client that a cluster refuses warns once a second for a minute; the error says it once.
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -36,3 +34,12 @@ def apply() -> None:
     """Set what the user has not set; to be called before Ray is imported."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def apply_to_join() -> None:
+    """Set what the user has not set; to be called before Ray joins a cluster.
+
+    Not when Ray starts one: it would tell the user of the setting.
+    """
+    # A client that a cluster refuses warns once a second for a minute; the error says it once.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
