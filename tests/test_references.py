@@ -324,7 +324,7 @@ def test_copies_are_warned_of_and_as_training_images_score_no_higher(
 ) -> None:
     assert told(digits.to_float(digits.train)) == [
         "The samples lie 0 times as far from training examples as new real ones do: they may be "
-        "copies. Look at each beside its nearest."
+        "copies, or blurred. Look at each beside its nearest."
     ]
 
 
