@@ -54,7 +54,7 @@ from gansearch.searcher import (
 )
 from gansearch.space import SearchSpace, load_config, load_space
 from gansearch.trial import GanTrial, TrialPlan
-from gansearch.weights import load_generator
+from gansearch.weights import SavedGenerator, load_generator
 
 # A lost worker is tried again this often before its trial counts as failed.
 _MAX_FAILURES = 2
@@ -359,8 +359,9 @@ def _conclude(run: _Run) -> None:
         paper = run.space.preset(PAPER).config_id
         replicas = folder.trials().query("phase == 'replica'")
         folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
-        _picture_winner(run)
-        _score_winner_by_count(run, references)
+        winner = load_generator(folder.model_dir(winning_trial(folder)))
+        _picture_winner(run, winner)
+        _score_winner_by_count(run, winner, references)
     _set_state(run, "finished")
     report = build_report(folder)
     write_atomically(folder.path / "report.html", render(report, "html").encode())
@@ -550,22 +551,20 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
     )
 
 
-def _picture_winner(run: _Run) -> None:
+def _picture_winner(run: _Run, winner: SavedGenerator) -> None:
     """Write the winner's unpicked samples, and what lies between them, as pictures."""
-    saved = load_generator(run.folder.model_dir(winning_trial(run.folder)))
     is_image = run.dataset.is_image
     n = _N_PICTURED if is_image else _N_PICTURED_POINTS
-    grid = picture_of_samples(saved, run.dataset, n, nearest=is_image)
+    grid = picture_of_samples(winner, run.dataset, n, nearest=is_image)
     write_atomically(run.folder.path / "samples.png", png(grid))
     steps = _N_STEPS if is_image else _N_POINT_STEPS
-    between = picture_between(saved, run.dataset, _N_ROWS, steps)
+    between = picture_between(winner, run.dataset, _N_ROWS, steps)
     write_atomically(run.folder.path / "interpolation.png", png(between))
 
 
-def _score_winner_by_count(run: _Run, references: References) -> None:
+def _score_winner_by_count(run: _Run, winner: SavedGenerator, references: References) -> None:
     """Write how the winner's score grows with the number of its samples, beside real data's."""
-    saved = load_generator(run.folder.model_dir(winning_trial(run.folder)))
-    curve = curve_beside(run.dataset, saved.samples(N_FINAL_SAMPLES), references, name="winner")
+    curve = curve_beside(run.dataset, winner.samples(N_FINAL_SAMPLES), references, name="winner")
     run.folder.write_curve(curve)
 
 

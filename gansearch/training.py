@@ -473,25 +473,18 @@ def _update(
     momentum: float,
     step: int,
 ) -> None:
-    _descend(config, player, grads, lr, momentum, step)
-    if player.max_norm > 0:
-        bound_norms(player.layers, player.max_norm)
-
-
-def _descend(
-    config: TrialConfig,
-    player: Player,
-    grads: list[Tensor],
-    lr: float,
-    momentum: float,
-    step: int,
-) -> None:
     if config.optimizer == "sgd":
         (velocity,) = player.moments
         torch._foreach_mul_(velocity, momentum)
         torch._foreach_add_(velocity, grads, alpha=-lr)
         torch._foreach_add_(player.params, velocity)
-        return
+    else:
+        _adam(config, player, grads, lr, step)
+    if player.max_norm > 0:
+        bound_norms(player.layers, player.max_norm)
+
+
+def _adam(config: TrialConfig, player: Player, grads: list[Tensor], lr: float, step: int) -> None:
     first, second = player.moments
     beta1, beta2 = config.adam_beta1, config.adam_beta2
     torch._foreach_lerp_(first, grads, 1 - beta1)
