@@ -333,8 +333,14 @@ def undisturbed(tmp_path_factory):
 
 
 def ray_processes():
-    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in found.stdout.splitlines() if "raylet" in line or "ray::" in line]
+    """Return the command lines of Ray's processes that are alive.
+
+    A dead one stays listed, as a zombie, until the container's first process has reaped it; when
+    that is isn't for a search to say.
+    """
+    found = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True)
+    alive = [line for line in found.stdout.splitlines() if not line.startswith("Z")]
+    return [line for line in alive if "raylet" in line or "ray::" in line]
 
 
 def assert_equal_runs(run, reference):
