@@ -159,6 +159,54 @@ class TrialConfig(_Validated):
         low_is_open=True,
         high=100,
     )
+    label_smoothing: float = _parameter(
+        0.0,
+        "float",
+        "what D's target for real examples lies below 1; that for generated ones stays 0 "
+        "(one-sided, Salimans et al. 2016, section 3.4)",
+        low=0,
+        high=0.5,
+    )
+    gradient_penalty: str = _parameter(
+        "none",
+        "str",
+        "added to D's loss, on the gradient of its logit by its input; r1: half its squared norm "
+        "at real examples (Mescheder et al. 2018); one_centered: (norm - 1) squared between real "
+        "and generated ones (Gulrajani et al. 2017)",
+        choices=("none", "r1", "one_centered"),
+    )
+    gradient_penalty_weight: float = _parameter(
+        10.0,
+        "float",
+        "factor on the gradient penalty; 10 in both papers",
+        low=0,
+        low_is_open=True,
+        high=1e6,
+        when=(("gradient_penalty", "r1"), ("gradient_penalty", "one_centered")),
+    )
+    unrolled_steps: int = _parameter(
+        0,
+        "int",
+        "updates of D that G looks ahead, and learns through (Metz et al. 2017); 0 for none",
+        low=0,
+        high=100,
+        when=(("update", "alternating"),),
+    )
+    instance_noise_sd: float = _parameter(
+        0.0,
+        "float",
+        "standard deviation, at the start, of Gaussian noise on D's inputs, real and generated "
+        "(Sonderby et al. 2017); 0 for none",
+        low=0,
+        high=1000,
+    )
+    instance_noise_updates: int = _parameter(
+        0,
+        "int",
+        "parameter updates over which that noise falls linearly to nothing; 0 to keep it",
+        low=0,
+        high=10**12,
+    )
     batch_size: int = _parameter(100, "int", "examples in a minibatch, m", low=1, high=65536)
 
     optimizer: str = _parameter(
@@ -373,9 +421,27 @@ class TrialConfig(_Validated):
     discriminator_normalization: str = _parameter(
         "none",
         "str",
-        "of D's hidden layers but the lowest, before the activation; batch: as for G, real and "
-        "generated examples apart",
-        choices=("none", "batch"),
+        "batch: of D's hidden layers but the lowest, before the activation, as for G, real and "
+        "generated examples apart; spectral: of all of D's weights, by their largest singular "
+        "value (Miyato et al. 2018)",
+        choices=("none", "batch", "spectral"),
+    )
+    packing: int = _parameter(
+        1,
+        "int",
+        "examples that D judges together, all real or all generated (Lin et al. 2018, PacGAN); a "
+        "minibatch then has so many times batch_size examples",
+        low=1,
+        high=64,
+    )
+    minibatch_sd: int = _parameter(
+        0,
+        "int",
+        "size of the groups of a minibatch whose mean standard deviation is one more input of D's "
+        "last hidden layer (Karras et al. 2018); a batch_size or more: the whole minibatch; 0 for "
+        "none",
+        low=0,
+        high=65536,
     )
     maxout_pieces: int = _parameter(
         5,

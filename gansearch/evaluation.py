@@ -18,7 +18,8 @@ import torch
 
 from gansearch.data import Dataset
 from gansearch.errors import SamplesError
-from gansearch.health import HealthReference, Indicators, judge_once
+from gansearch.health import judge_once
+from gansearch.indicators import HealthReference, Indicators
 from gansearch.parzen import (
     Array,
     ParzenScore,

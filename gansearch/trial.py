@@ -27,7 +27,8 @@ from gansearch.errors import SamplesError
 from gansearch.evaluation import Evaluation, Evaluator, final_score
 from gansearch.figures import game_picture, png, strip
 from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
-from gansearch.health import HealthMonitor, Indicators, Verdict
+from gansearch.health import HealthMonitor, Verdict
+from gansearch.indicators import Indicators
 from gansearch.latent import moment_of, spread_noise
 from gansearch.results import RunFolder, write_atomically
 from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
