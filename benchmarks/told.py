@@ -1,0 +1,313 @@
+"""What a search gains by being told that a trial died: real searches, told it in different ways.
+
+    python benchmarks/told.py --dataset ring digits --seeds 10 --processes 2   # hours in all
+    python benchmarks/told.py --table                                          # from the data
+
+A search here is one process with one thread and no Ray: gansearch's own trials, scheduler and
+searcher, called as Tune calls them, one trial after another. Spaces are wide, so that a good third
+of random configurations dies (collapses or diverges). The arms differ in one thing only:
+
+- `told`: as gansearch does it. Dead trials are pruned and infeasible.
+- `untold`: dead trials are pruned, like those that were too slow.
+- `as_ray`: as Ray's OptunaSearch does it. Every trial that ends is complete, at its last valid_ll;
+  one without any has failed.
+- `random`: no model at all, which gives the rate at which configurations die.
+
+Arms share seeds, budgets and, as long as the model has too few trials to work, configurations.
+Searches that are in the data already are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import torch
+from optuna.trial import Trial, TrialState
+from scipy import stats
+
+from gansearch.config import trial_seed
+from gansearch.data import Dataset, load_dataset
+from gansearch.results import write_atomically
+from gansearch.scheduler import GuardedScheduler, Outcome
+from gansearch.searcher import OptunaSearcher, make_sampler, tell
+from gansearch.space import SearchSpace, load_space
+from gansearch.trial import GanTrial, TrialPlan
+
+DATA = Path(__file__).parent / "data" / "told.parquet"
+DEAD = ("collapsed", "diverged")
+_WIDE = (
+    "k={int: [1, 5]}",
+    "optimizer={choice: [sgd, adam]}",
+    "generator_lr={float: [1e-4, 1.0], log: true}",
+    "discriminator_lr={float: [1e-4, 1.0], log: true}",
+    "momentum={float: [0.0, 0.9], when: {optimizer: sgd}}",
+    "adam_beta1={choice: [0.0, 0.5, 0.9], when: {optimizer: adam}}",
+    "noise={choice: [normal, uniform]}",
+    "noise_dim={choice: [2, 8, 32, 100]}",
+    "dropout_hidden={float: [0.0, 0.6]}",
+    "generator_normalization={choice: [none, batch]}",
+    "start_from=[]",
+    "trials=40",
+    "reports=20",
+    "grace=0.15",
+)
+OVERRIDES = {
+    "ring": (
+        *_WIDE,
+        "generator_widths={choice: [[64, 64], [128, 128]]}",
+        "discriminator_widths={choice: [[64], [64, 64], [128, 128]]}",
+        "max_updates=4000",
+    ),
+    "digits": (*_WIDE, "max_updates=3000"),
+}
+Tell = Callable[[optuna.Study, Trial, Outcome, float | None], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", nargs="+", choices=OVERRIDES, default=list(OVERRIDES))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", type=int, default=10, help="searches of each arm in all")
+    parser.add_argument("--trials", type=int, help="of a search, other than 40")
+    parser.add_argument("--max-updates", type=int, help="of a trial, other than the space's")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--table", action="store_true", help="print what the data says")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        add_searches(arguments)
+    print_table(pd.read_parquet(arguments.data))
+
+
+def add_searches(arguments: argparse.Namespace) -> None:
+    """Make the searches that are still missing, and add each to the data when it has ended."""
+    frames = [pd.read_parquet(arguments.data)] if arguments.data.exists() else []
+    made = set()
+    if frames:
+        made = set(frames[0][["arm", "dataset", "seed"]].itertuples(index=False, name=None))
+    changes = {"trials": arguments.trials, "max_updates": arguments.max_updates}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    wanted = [
+        (arm, dataset, seed)
+        for seed in range(arguments.seeds)
+        for dataset in arguments.dataset
+        for arm in arguments.arms
+    ]
+    arguments.data.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        futures = [pool.submit(search, *key, changes) for key in wanted if key not in made]
+        for future in as_completed(futures):
+            rows = pd.DataFrame(future.result())
+            frames.append(rows)
+            frame = pd.concat(frames).sort_values(["dataset", "seed", "arm", "number"])
+            write_atomically(arguments.data, frame.to_parquet(index=False, compression="zstd"))
+            n_dead = rows["status"].isin(DEAD).sum()
+            first = rows.iloc[0]
+            print(
+                f"{first['dataset']} {first['arm']} seed {first['seed']}: {n_dead} of {len(rows)} "
+                f"died, {rows['seconds'].sum():.0f} s",
+                flush=True,
+            )
+
+
+def search(arm: str, dataset: str, seed: int, changes: dict[str, int]) -> list[dict[str, Any]]:
+    """Make one search, and return a row a trial."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    torch.set_num_threads(1)
+    space = load_space(dataset, OVERRIDES[dataset]).with_budget(**changes)
+    sampler, told = ARMS[arm]
+    study = optuna.create_study(
+        sampler=make_sampler(sampler, trial_seed(seed, "sampler", 0)), direction="maximize"
+    )
+    scheduler = GuardedScheduler(space.budget, halving=True)
+    searcher = Searcher(told, space, study, scheduler, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        trials = trials_of(searcher, _dataset(dataset), TrialPlan(Path(folder), space.budget))
+        return [
+            {"arm": arm, "dataset": dataset, "seed": seed, "number": number}
+            | run_trial(trial, number, searcher, scheduler)
+            for number, trial in enumerate(trials)
+        ]
+
+
+class Searcher(OptunaSearcher):
+    """gansearch's searcher, but for how it tells the end of a trial."""
+
+    def __init__(
+        self,
+        told: Tell,
+        space: SearchSpace,
+        study: optuna.Study,
+        scheduler: GuardedScheduler,
+        seed: int,
+    ) -> None:
+        n_new = space.budget.trials
+        super().__init__(space, study, seed=seed, n_new=n_new, outcomes=scheduler.outcomes)
+        self._told = told
+
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: dict[str, Any] | None = None,
+        error: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Tell Optuna how a trial ended, in the manner of the arm."""
+        assert result is not None
+        trial, outcome = self._asked.pop(trial_id), self._outcomes[trial_id]
+        if outcome.status in ("completed", "pruned"):
+            self._tell_value(trial, result)
+        self._told(self._study, trial, outcome, result["valid_ll"])
+
+
+class Worker(GanTrial):
+    """The worker of one trial after another, without what Tune needs around it."""
+
+    def __init__(self, description: dict[str, Any], dataset: Dataset, plan: TrialPlan) -> None:
+        self.setup(description, dataset, plan)
+
+
+def trials_of(
+    searcher: Searcher, dataset: Dataset, plan: TrialPlan
+) -> Iterator[tuple[dict[str, Any], Worker]]:
+    """Yield each trial that the searcher proposes, as Tune describes it, begun in the worker."""
+    worker = None
+    for number in range(plan.budget.trials):
+        description = searcher.suggest(str(number))
+        assert isinstance(description, dict)
+        if worker is None:
+            worker = Worker(description, dataset, plan)
+        else:
+            worker.reset_config(description)
+        yield description, worker
+
+
+def run_trial(
+    trial: tuple[dict[str, Any], Worker],
+    number: int,
+    searcher: Searcher,
+    scheduler: GuardedScheduler,
+) -> dict[str, Any]:
+    """Train a trial as Tune would, tell how it ended, and return what is kept of it."""
+    start = time.perf_counter()
+    description, worker = trial
+    as_tune = SimpleNamespace(trial_id=str(number), config=description)
+    valid_ll = None  # of the last report
+    decision = "CONTINUE"
+    while decision == "CONTINUE":
+        result = worker.step()
+        valid_ll = result.get("valid_ll", valid_ll)
+        if result["done"]:
+            scheduler.on_trial_complete(None, as_tune, result)  # type: ignore[arg-type]
+            break
+        decision = scheduler.on_trial_result(None, as_tune, result)  # type: ignore[arg-type]
+        if decision == "CONTINUE":
+            searcher.on_trial_result(str(number), result)
+    searcher.on_trial_complete(str(number), result | {"valid_ll": valid_ll})
+    outcome = scheduler.outcomes[str(number)]
+    return {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "updates": result["updates"],
+        "valid_ll": math.nan if valid_ll is None else valid_ll,
+        "seconds": time.perf_counter() - start,
+        "config": json.dumps(description["trial"]["config"]),
+    }
+
+
+def tell_untold(
+    study: optuna.Study, trial: Trial, outcome: Outcome, valid_ll: float | None
+) -> None:
+    """Tell of a death no more than that the trial was stopped."""
+    status = "pruned" if outcome.status in DEAD else outcome.status
+    tell(study, trial, Outcome(status, outcome.reason), valid_ll)
+
+
+def tell_as_ray(
+    study: optuna.Study,
+    trial: Trial,
+    outcome: Outcome,  # noqa: ARG001
+    valid_ll: float | None,
+) -> None:
+    """Tell of every end that the trial is complete, at its last value."""
+    if valid_ll is None:
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, valid_ll)
+
+
+# The sampler, and how it is told.
+ARMS: dict[str, tuple[str, Tell]] = {
+    "told": ("tpe", tell),
+    "untold": ("tpe", tell_untold),
+    "as_ray": ("tpe", tell_as_ray),
+    "random": ("random", tell),
+}
+
+
+def print_table(rows: pd.DataFrame) -> None:
+    """Print each arm's means over seeds, and its paired differences to `told`, with intervals."""
+    for dataset, of_dataset in rows.groupby("dataset"):
+        measured = measures(of_dataset)
+        n_trials = of_dataset["number"].max() + 1
+        n_seeds = measured.index.get_level_values("seed").nunique()
+        print(f"\n{dataset}: {n_seeds} searches an arm, of {n_trials} trials")
+        print(f"{'':10}" + "".join(f"{name:>26}" for name in measured.columns))
+        for arm in (name for name in ARMS if name in measured.index.get_level_values("arm")):
+            of_arm = measured.loc[arm]
+            cells = [
+                f"{of_arm[name].median() if name == 'best_valid_ll' else of_arm[name].mean():.4g}"
+                for name in measured.columns
+            ]
+            print(f"{arm:10}" + "".join(f"{cell:>26}" for cell in cells))
+            if arm != "told" and "told" in measured.index.get_level_values("arm"):
+                less = measured.loc["told"] - of_arm
+                cells = [interval(less[name].dropna().to_numpy()) for name in measured.columns]
+                print(f"{'  told -':10}" + "".join(f"{cell:>26}" for cell in cells))
+
+
+def measures(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what each search comes to, indexed by (arm, seed)."""
+    n_trials = rows["number"].max() + 1
+    dead = rows["status"].isin(DEAD)
+    parts = {
+        "dead_in_first_half": rows["number"] < n_trials // 2,
+        "dead_in_second_half": rows["number"] >= n_trials // 2,
+        "dead_in_last_quarter": rows["number"] >= n_trials - n_trials // 4,
+    }
+    key = [rows["arm"], rows["seed"]]
+    found = {name: dead.where(part).groupby(key).mean() for name, part in parts.items()}
+    completed = rows["valid_ll"].where(rows["status"] == "completed")
+    found["best_valid_ll"] = completed.groupby(key).max()
+    found["updates"] = rows["updates"].groupby(key).sum()
+    return pd.DataFrame(found).astype(float)
+
+
+def interval(differences: np.ndarray) -> str:
+    """Return the mean of paired differences with its 95 % interval (Student's), as text."""
+    mean = differences.mean()
+    if len(differences) < 2:
+        return f"{mean:+.3g}"
+    half = stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1)
+    return f"{mean:+.3g} [{mean - half:+.3g}, {mean + half:+.3g}]"
+
+
+@cache
+def _dataset(name: str) -> Dataset:
+    return load_dataset(name)
+
+
+if __name__ == "__main__":
+    main()
