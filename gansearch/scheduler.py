@@ -48,8 +48,9 @@ class GuardedScheduler(FIFOScheduler):
                 self._halving.admit(name, updates, valid_ll)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Forget the failure of a trial that Tune tries again."""
-        self.outcomes.pop(trial.trial_id, None)
+        """Forget the failure of a trial that Tune tries again; its scores count as before."""
+        if self.outcomes.pop(trial.trial_id, None) and self._halving is not None:
+            self._halving.recall(trial.config["trial"]["trial_id"])
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report, and keep the outcome of a trial that stops."""
@@ -107,6 +108,7 @@ class _Halving:
         )
         (self._bracket,) = scheduler._brackets
         self._reduction_factor = budget.reduction_factor
+        self._forgotten: dict[str, list[tuple[dict[str, float], float]]] = {}
 
     def admit(self, name: str, updates: int, valid_ll: float) -> str | None:
         """Enter a report at its rung; return why the trial stops there, or None to go on."""
@@ -129,8 +131,13 @@ class _Halving:
 
     def forget(self, name: str) -> None:
         """Take a trial's scores off all rungs."""
-        for _, scores in self._bracket._rungs:
-            scores.pop(name, None)
+        rungs = [scores for _, scores in self._bracket._rungs if name in scores]
+        self._forgotten[name] = [(scores, scores.pop(name)) for scores in rungs]
+
+    def recall(self, name: str) -> None:
+        """Put a trial's scores back on the rungs that they were taken from."""
+        for scores, valid_ll in self._forgotten.pop(name, ()):
+            scores[name] = valid_ll
 
 
 @dataclass(frozen=True)

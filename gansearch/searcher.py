@@ -8,7 +8,7 @@ which TPE learns where training dies; one that our machinery lost as failed, whi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 
 def open_study(journal: Path, sampler: BaseSampler) -> optuna.Study:
     """Open (or begin) the run's study in its journal file, which `optuna-dashboard` reads."""
+    _drop_torn_line(journal)
     return optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(journal))),
         sampler=sampler,
@@ -145,11 +146,13 @@ class OptunaSearcher(Searcher):
     ) -> None:
         """Tell Optuna how a trial ended; one that the run's end cut short stays open."""
         outcome = self._outcomes.get(trial_id)
-        if outcome is None or (trial := self._asked.pop(trial_id, None)) is None:
+        if outcome is None or (trial := self._asked.get(trial_id)) is None:
             return
         if result is not None and outcome.status in ("completed", "pruned"):
             self._tell_value(trial, result)
         tell(self._study, trial, outcome, (result or {}).get("valid_ll"))
+        # Not before it is told: where the journal can't be written, Tune tries the trial again.
+        del self._asked[trial_id]
 
     def save(self, checkpoint_path: str) -> None:
         """Tune's hook; the study lies in its journal, so there is nothing to add."""
@@ -184,3 +187,32 @@ def tell(
         study.tell(trial, valid_ll)
     else:
         study.tell(trial, state=TrialState.PRUNED)
+
+
+def tell_known_ends(study: optuna.Study, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Tell the study of trials that it takes for running how they ended, as `rows` know it.
+
+    After a kill between the two the results may know an end that the journal doesn't.
+
+    Args:
+        study: the run's study, just opened.
+        rows: of the search's trials, as `trials.parquet` holds them.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    unknown = {trial.number: trial._trial_id for trial in running}
+    for row in rows:
+        if row["status"] != "running" and row["number"] in unknown:
+            trial = Trial(study, unknown[row["number"]])
+            tell(study, trial, Outcome(row["status"], row["reason"]), row["valid_ll"])
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Cut off the line that a full disk or a power cut has left unfinished at the journal's end.
+
+    Optuna would write its next line behind it, and could never read the journal again.
+    """
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        whole = file.read()
+        file.truncate(whole.rfind(b"\n") + 1)

@@ -130,3 +130,46 @@ def test_a_trial_that_is_tried_again_is_not_failed():
     scheduler.on_trial_add(None, lost)
     scheduler.on_trial_complete(None, lost, report(900, 50.0, done=True))
     assert scheduler.outcomes["ray-t"] == Outcome("completed")
+
+
+def test_a_trial_that_lost_its_worker_keeps_its_place_on_the_rungs():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for i in range(4):
+        decide(scheduler, f"t{i}", 280, 40.0 - i)
+    lost = SimpleNamespace(**vars(trial("t0")), get_error=str, get_pickled_error=str)
+    scheduler.on_trial_error(None, lost)
+    scheduler.on_trial_add(None, lost)
+    # It has passed rung 270 and is not judged there again, though it has fallen since.
+    assert decide(scheduler, "t0", 300, -50.0) == TrialScheduler.CONTINUE
+    # And it counts there for others: without it the cut would be 38.33.
+    assert decide(scheduler, "new", 280, 38.5) == TrialScheduler.STOP
+    assert "below 39: " in scheduler.outcomes["ray-new"].reason
+
+
+def test_a_collapsed_trial_that_tune_tries_again_is_judged_anew():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    dead = {"verdict": "collapsed", "reason": "one image"}
+    decide(scheduler, "t", 95, 1.0, **dead)
+    lost = SimpleNamespace(**vars(trial("t")), get_error=str, get_pickled_error=str)
+    scheduler.on_trial_error(None, lost)
+    scheduler.on_trial_add(None, lost)
+    assert "ray-t" not in scheduler.outcomes
+    assert decide(scheduler, "t", 95, 1.0, **dead) == TrialScheduler.STOP
+    assert scheduler.outcomes["ray-t"] == Outcome("collapsed", "one image")
+
+
+@pytest.mark.parametrize(
+    "last_line",
+    [
+        "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.",
+        "OSError: [Errno 28] No space left on device",
+        "torch.AcceleratorError: CUDA error: out of memory",
+        "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.",
+    ],
+)
+def test_a_trial_whose_machine_failed_has_neither_collapsed_nor_diverged(last_line):
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    decide(scheduler, "t", 95, 1.0, verdict="undetermined", reason="coverage 0.00")
+    lost = SimpleNamespace(**vars(trial("t")), get_error=lambda: f"Traceback:\n{last_line}\n")
+    scheduler.on_trial_error(None, lost)
+    assert scheduler.outcomes["ray-t"] == Outcome("failed", last_line)

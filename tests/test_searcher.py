@@ -1,11 +1,19 @@
 """What Optuna is asked and told, without Ray running."""
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from gansearch.errors import BadInputError
 from gansearch.scheduler import Outcome
-from gansearch.searcher import UNHEALTHY, OptunaSearcher, make_sampler, open_study
+from gansearch.searcher import (
+    UNHEALTHY,
+    OptunaSearcher,
+    make_sampler,
+    open_study,
+    tell,
+    tell_known_ends,
+)
 from gansearch.space import load_space
 
 
@@ -58,12 +66,113 @@ def test_a_trial_is_told_as_what_it_is(space, study, status, state, constraint):
         assert told.value == 2.5
 
 
-def test_a_trial_that_our_machinery_lost_teaches_nothing(space, study):
-    searcher = searcher_of(space, study, {"ray-0": Outcome("failed", "the worker was lost")})
+@pytest.mark.parametrize(
+    ("how", "result"),
+    [
+        ("the worker was lost", None),
+        ("OSError: [Errno 28] No space left on device", None),
+        # Said by the worker itself, between two reports and after one.
+        ("out of memory: tried to allocate 2 GiB", {"is_report": False, "updates": 150}),
+        ("out of memory: tried to allocate 2 GiB", report(150, -500.0)),
+    ],
+)
+def test_a_trial_that_our_machinery_lost_teaches_nothing(space, study, how, result):
+    searcher = searcher_of(space, study, {"ray-0": Outcome("failed", how)})
     searcher.suggest("ray-0")
-    searcher.on_trial_complete("ray-0", error=True)
-    assert study.trials[0].state == TrialState.FAIL
+    searcher.on_trial_result("ray-0", report(100, -400.0))
+    searcher.on_trial_complete("ray-0", result, error=result is None)
+    (told,) = study.trials
+    assert told.state == TrialState.FAIL
+    assert not told.constraints
+    assert "status" not in told.user_attrs
+
+
+def test_a_trial_that_the_time_budget_cut_short_is_not_taken_for_dead(space, study):
+    searcher = searcher_of(space, study, {})
+    searcher.suggest("ray-0")
+    searcher.on_trial_result("ray-0", report(100, 1.0))
+    searcher.on_trial_complete("ray-0", report(100, 1.0))  # as Tune stops it: without an outcome
+    assert study.trials[0].state == TrialState.RUNNING
     assert not study.trials[0].constraints
+    outcome = Outcome("pruned", "the time budget of the search was spent")
+    tell(study, optuna.trial.Trial(study, study.trials[0]._trial_id), outcome)
+    (told,) = study.trials
+    assert (told.state, told.constraints) == (TrialState.PRUNED, {UNHEALTHY: -1})
+
+
+def test_a_trial_that_is_tried_again_is_told_as_what_it_came_to_at_last(space, study):
+    outcomes = {}
+    searcher = searcher_of(space, study, outcomes)
+    searcher.suggest("ray-0")
+    searcher.on_trial_result("ray-0", report(100, 1.0))
+    # The worker dies; Tune starts another, which repeats a report, and tells the searcher nothing.
+    searcher.on_trial_result("ray-0", report(100, 1.0))
+    outcomes["ray-0"] = Outcome("collapsed", "one image")
+    searcher.on_trial_complete("ray-0", report(200, 1.0))
+    searcher.on_trial_complete("ray-0", report(200, 1.0))
+    (told,) = study.trials
+    assert (told.state, told.constraints) == (TrialState.PRUNED, {UNHEALTHY: 1})
+
+
+def test_an_end_that_could_not_be_written_is_told_when_the_trial_ends_again(
+    space, study, monkeypatch
+):
+    searcher = searcher_of(space, study, {"ray-0": Outcome("collapsed", "one image")})
+    searcher.suggest("ray-0")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(optuna.Study, "tell", full)
+        searcher.on_trial_complete("ray-0", report(100, 1.0))
+    assert study.trials[0].state == TrialState.RUNNING
+    with pytest.warns(UserWarning, match="already set"):
+        searcher.on_trial_complete("ray-0", report(100, 1.0))
+    assert study.trials[0].state == TrialState.PRUNED
+    assert study.trials[0].constraints == {UNHEALTHY: 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "constraints"),
+    [
+        ("completed", TrialState.COMPLETE, {UNHEALTHY: -1}),
+        ("pruned", TrialState.PRUNED, {UNHEALTHY: -1}),
+        ("collapsed", TrialState.PRUNED, {UNHEALTHY: 1}),
+        ("diverged", TrialState.PRUNED, {UNHEALTHY: 1}),
+        ("failed", TrialState.FAIL, {}),
+        ("running", TrialState.RUNNING, {}),
+    ],
+)
+def test_an_end_that_only_the_results_know_is_told_when_the_run_goes_on(
+    space, tmp_path, status, state, constraints
+):
+    journal = tmp_path / "optuna.journal"
+    killed = open_study(journal, make_sampler("random", 0))
+    searcher_of(space, killed, {}).suggest("ray-0")
+    resumed = open_study(journal, make_sampler("random", 1))
+    row = {"number": 0, "status": status, "reason": "because", "valid_ll": 3.5}
+    tell_known_ends(resumed, [row])
+    tell_known_ends(resumed, [row])  # known by now: nothing is told twice
+    (told,) = resumed.trials
+    assert (told.state, told.constraints) == (state, constraints)
+    assert told.value == (3.5 if status == "completed" else None)
+
+
+@pytest.mark.parametrize("n_torn", [1, 30])
+def test_a_journal_that_ends_within_a_line_loses_no_more_than_that_line(space, tmp_path, n_torn):
+    journal = tmp_path / "optuna.journal"
+    before = searcher_of(space, open_study(journal, make_sampler("random", 0)), {})
+    before.suggest("ray-0")
+    before.suggest("ray-1")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-n_torn])
+    study = open_study(journal, make_sampler("random", 0))
+    assert [trial.number for trial in study.trials] == [0, 1]
+    study.tell(0, 1.0)
+    study.tell(1, state=TrialState.FAIL)
+    again = open_study(journal, make_sampler("random", 0))
+    assert [t.state for t in again.trials] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
 def test_a_slice_between_two_reports_tells_optuna_nothing(space, study):
