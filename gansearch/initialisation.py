@@ -42,9 +42,12 @@ def initialise_generator(
 def initialise_discriminator(
     discriminator: Discriminator, config: TrialConfig, rng: torch.Generator
 ) -> None:
-    """Draw D's weights in place; its biases are zero."""
+    """Draw D's weights in place, and u of spectral normalisation; its biases are zero."""
     for layer in _layers(discriminator):
         _draw(layer, config, config.discriminator_init_range, rng)
+        if layer.u is not None:
+            layer.u.normal_(generator=rng)
+            layer.power_iterate()
 
 
 def _draw_output(layer: Layer, config: TrialConfig, rng: torch.Generator) -> None:

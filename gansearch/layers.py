@@ -20,6 +20,7 @@ from torch import Tensor, nn
 Map = tuple[int, int, int]  # channels, height, width
 
 _EPSILON = 1e-5  # below the variance in batch normalisation, as in Radford et al. (2016)
+_SD_EPSILON = 1e-8  # the same in a group's standard deviation, as in Karras et al.'s code
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "elu": F.elu,
@@ -64,6 +65,8 @@ class Layer(nn.Module):
         n_in, n_out: values in a row that the layer takes and gives.
         gamma: the scale after batch normalisation (Ioffe and Szegedy 2015), `[pieces * units]`; the
             bias is its beta. None for a layer that isn't normalised.
+        u, v: under spectral normalisation (Miyato et al. 2018) the estimates of the first left and
+            right singular vectors of the weight as a matrix, see `power_iterate`; else None.
     """
 
     in_axes: ClassVar[tuple[int, ...]]
@@ -71,6 +74,8 @@ class Layer(nn.Module):
     weight: nn.Parameter
     bias: nn.Parameter
     gamma: nn.Parameter | None
+    u: Tensor | None
+    v: Tensor | None
     n_out: int
 
     def __init__(
@@ -81,6 +86,7 @@ class Layer(nn.Module):
         *,
         n_in: int,
         normalised: bool,
+        spectral: bool = False,
     ) -> None:
         super().__init__()
         self.n_in = n_in
@@ -88,6 +94,9 @@ class Layer(nn.Module):
         self.weight = nn.Parameter(torch.empty(weight_shape))
         self.bias = nn.Parameter(torch.zeros(bias_shape))
         self.gamma = nn.Parameter(torch.ones(bias_shape[0])) if normalised else None
+        sides = self._matrix().shape if spectral else ()
+        for name, side in zip("uv", sides or (None, None), strict=True):
+            self.register_buffer(name, None if side is None else torch.zeros(side))
 
     def forward(self, x: Tensor, n_batches: int = 1) -> Tensor:
         """Apply the layer to rows `[n, n_in]` that hold `n_batches` minibatches of equal size."""
@@ -106,6 +115,31 @@ class Layer(nn.Module):
         receptive = math.prod(self.weight.shape[-2:]) if self.weight.dim() == 4 else 1
         return fan_in, n_units // self.activation.pieces * receptive
 
+    def used_weight(self) -> Tensor:
+        """Return the weight that the layer applies: under spectral normalisation W / sigma(W).
+
+        sigma = u' W v (Miyato et al. 2018, Equation 8), through which the gradient flows while u
+        and v are held constant.
+        """
+        if self.u is None or self.v is None:
+            return self.weight
+        matrix = self._matrix()
+        sigma = self.u.unsqueeze(-2) @ matrix @ self.v.unsqueeze(-1)
+        return (matrix / sigma).view_as(self.weight)
+
+    @torch.no_grad()
+    def power_iterate(self) -> None:
+        """Bring u and v nearer the first singular vectors (Miyato et al. 2018, Algorithm 1)."""
+        if self.u is None or self.v is None:
+            return
+        matrix = self._matrix()
+        self.v.copy_(F.normalize((self.u.unsqueeze(-2) @ matrix).squeeze(-2), dim=-1))
+        self.u.copy_(F.normalize((matrix @ self.v.unsqueeze(-1)).squeeze(-1), dim=-1))
+
+    def _matrix(self) -> Tensor:
+        """Return the weight as a matrix, of a convolution `[out, in * height * width]`."""
+        return self.weight.flatten(-len(self.in_axes))
+
     def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError
 
@@ -117,19 +151,26 @@ class Dense(Layer):
     unit_axis = -1
 
     def __init__(
-        self, n_in: int, units: int, activation: Activation, *, normalised: bool = False
+        self,
+        n_in: int,
+        units: int,
+        activation: Activation,
+        *,
+        normalised: bool = False,
+        spectral: bool = False,
     ) -> None:
         n_affine = activation.pieces * units
         shapes = (n_in, n_affine), (n_affine,)
-        super().__init__(*shapes, activation, n_in=n_in, normalised=normalised)
+        super().__init__(*shapes, activation, n_in=n_in, normalised=normalised, spectral=spectral)
         self.n_out = units
 
     def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        weight = self.used_weight()
         if bias is None:
-            return x @ self.weight
-        if self.weight.dim() == 2:
-            return torch.addmm(bias, x, self.weight)
-        return torch.baddbmm(bias.unsqueeze(-2), x, self.weight)
+            return x @ weight
+        if weight.dim() == 2:
+            return torch.addmm(bias, x, weight)
+        return torch.baddbmm(bias.unsqueeze(-2), x, weight)
 
 
 class Convolution(Layer):
@@ -155,6 +196,7 @@ class Convolution(Layer):
         pool: int = 1,
         pool_stride: int = 1,
         normalised: bool = False,
+        spectral: bool = False,
     ) -> None:
         padded = [side + 2 * padding for side in map_in[1:]]
         kernels = [min(kernel, side) for side in padded]
@@ -165,6 +207,7 @@ class Convolution(Layer):
             activation,
             n_in=math.prod(map_in),
             normalised=normalised,
+            spectral=spectral,
         )
         self.map_in, self.stride, self.padding = map_in, stride, padding
         sides = [(side - cut) // stride + 1 for side, cut in zip(padded, kernels, strict=True)]
@@ -190,7 +233,7 @@ class Convolution(Layer):
     def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
         maps = torch.unflatten(x, -1, self.map_in)
         how = {"stride": self.stride, "padding": self.padding}
-        return _convolved(F.conv2d, maps, self.weight, bias, **how).flatten(-3)
+        return _convolved(F.conv2d, maps, self.used_weight(), bias, **how).flatten(-3)
 
 
 class Deconvolution(Layer):
@@ -256,6 +299,30 @@ def bound_norms(layers: list[Layer], max_norm: float) -> None:
     for layer in layers:
         norms = torch.linalg.vector_norm(layer.weight, dim=layer.in_axes, keepdim=True)
         layer.weight.mul_((max_norm / norms).clamp_(max=1))
+
+
+def with_group_sd(x: Tensor, group: int, n_batches: int) -> Tensor:
+    """Return rows `[n, d + 1]`: `[n, d]`, each with the mean standard deviation of its group.
+
+    Of each feature over `group` consecutive rows of a minibatch, then averaged over features
+    (Karras et al. 2018, section 3). The last group of a minibatch holds the rows that are left.
+    """
+    batches = torch.unflatten(x, -2, (n_batches, -1))
+    m = batches.shape[-2]
+    size = min(group, m)
+    whole, rest = torch.split(batches, [m - m % size, m % size], -2)
+    sds = [_group_sd(torch.unflatten(whole, -2, (-1, size))).flatten(-3, -2)]
+    if m % size:
+        sds.append(_group_sd(rest))
+    return torch.cat((x, torch.cat(sds, -2).flatten(-3, -2)), -1)
+
+
+def _group_sd(rows: Tensor) -> Tensor:
+    """Return for each of `[g, d]` the mean over features of their sd over rows, `[g, 1]`."""
+    variance = rows.var(-2, correction=0, keepdim=True)
+    # Within the root, so that the gradient is finite where all rows are the same.
+    sd = (variance + _SD_EPSILON).sqrt().mean(-1, keepdim=True)
+    return sd.expand(*rows.shape[:-1], 1)
 
 
 def _batch_normalised(z: Tensor, gamma: Tensor, beta: Tensor, n_batches: int) -> Tensor:

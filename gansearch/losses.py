@@ -10,9 +10,19 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return -V(D, G) of Equation 1: -E[log D(x)] - E[log(1 - D(G(z)))], in nats, `[...]`."""
-    return softplus(-real_logits).mean(-1) + softplus(fake_logits).mean(-1)
+def discriminator_loss(
+    real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Return -V(D, G) of Equation 1: -E[log D(x)] - E[log(1 - D(G(z)))], in nats, `[...]`.
+
+    With one-sided label smoothing s (Salimans et al. 2016, section 3.4) the target for real
+    examples is 1 - s: its part is -E[(1 - s) log D(x) + s log(1 - D(x))].
+    """
+    loss = softplus(-real_logits).mean(-1) + softplus(fake_logits).mean(-1)
+    if label_smoothing == 0:
+        return loss
+    # log(1 - D) = log D - logit
+    return loss + label_smoothing * real_logits.mean(-1)
 
 
 def minimax_generator_loss(fake_logits: Tensor) -> Tensor:

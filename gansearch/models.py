@@ -26,6 +26,7 @@ from gansearch.layers import (
     Layer,
     Map,
     side_below,
+    with_group_sd,
 )
 
 Shape = tuple[int, ...]  # (height, width, channels) of an image, (d,) of a point
@@ -77,41 +78,63 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D(x) before its sigmoid: examples `[n, dim]` to logits `[n]`, with dropout by given masks."""
+    """D(x) before its sigmoid: packs of examples to logits, with dropout by given masks.
+
+    A pack (Lin et al. 2018, "PacGAN") is `packing` consecutive rows side by side, of images the
+    channels; 1 is the usual D. With `minibatch_sd` the last hidden dense layer, or the output layer
+    where none is, sees the standard deviation of each group of packs too (`with_group_sd`).
+    """
 
     def __init__(self, config: TrialConfig, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.packing = config.packing
+        self._group = config.minibatch_sd
+        spectral = config.discriminator_normalization == "spectral"
         layers: list[Layer] = []
-        n_in = math.prod(shape)
+        n_in = self.packing * math.prod(shape)
         if config.discriminator_network == "convolutional":
             layers += _convolutional_layers(config, _map_of(shape, "discriminator"))
             n_in = layers[-1].n_out
         activation = _activation(config, config.discriminator_activation, config.maxout_pieces)
+        is_batch = config.discriminator_normalization == "batch"
+        n_hidden = len(layers) + len(config.discriminator_widths)
+        self._sees_sd = max(len(layers), n_hidden - 1)
         for units in config.discriminator_widths:
-            normalised = config.discriminator_normalization == "batch" and bool(layers)
-            layers.append(Dense(n_in, units, activation, normalised=normalised))
+            n_in += self._adds_sd(len(layers))
+            normalised = is_batch and bool(layers)
+            layers.append(Dense(n_in, units, activation, normalised=normalised, spectral=spectral))
             n_in = units
-        self.layers = nn.ModuleList([*layers, Dense(n_in, 1, LINEAR)])
+        n_in += self._adds_sd(len(layers))
+        self.layers = nn.ModuleList([*layers, Dense(n_in, 1, LINEAR, spectral=spectral)])
         self._takes_maps = config.discriminator_network == "convolutional"
 
     def forward(
         self, x: Tensor, masks: Sequence[Tensor | None] | None = None, n_batches: int = 1
     ) -> Tensor:
-        """Return logits `[n]`.
+        """Return logits `[n / packing]`.
 
         Args:
-            x: examples `[n, dim]`.
-            masks: has one entry a layer, `[n, inputs of the layer]` or None, that the layer's input
-                is multiplied by: 0 where dropped, 1 / (share kept) elsewhere. None for no dropout.
+            x: examples `[n, dim]`; n is a multiple of `packing`.
+            masks: has one entry a layer, `[n / packing, inputs of the layer]` or None, that the
+                layer's input is multiplied by: 0 where dropped, 1 / (share kept) elsewhere. None
+                for no dropout.
             n_batches: minibatches of equal size that x is made of, one after the other, such as a
-                real and a generated one; batch normalisation treats them apart.
+                real and a generated one; batch normalisation and `minibatch_sd` treat them apart.
         """
         h = channels_first(x, self.shape) if self._takes_maps else x
+        if self.packing > 1:
+            h = torch.unflatten(h, -2, (-1, self.packing)).flatten(-2)
         for i, layer in enumerate(layers_of(self)):
+            if self._adds_sd(i):
+                h = with_group_sd(h, self._group, n_batches)
             mask = masks[i] if masks is not None else None
             h = layer(h if mask is None else h * mask, n_batches)
         return h.squeeze(-1)
+
+    def _adds_sd(self, i: int) -> bool:
+        """Return whether the standard deviation is one more input of layer i."""
+        return self._group > 0 and i == self._sees_sd
 
     def input_widths(self) -> list[int]:
         """Return the number of inputs of each layer, which is the width of its dropout mask."""
@@ -227,13 +250,15 @@ def _generator_maps(config: TrialConfig, image: Map) -> list[Map]:
 
 
 def _convolutional_layers(config: TrialConfig, image: Map) -> list[Convolution]:
-    """Return D's convolutions; the lowest is never normalised (Radford et al. 2016)."""
+    """Return D's convolutions; the lowest is never batch normalised (Radford et al. 2016)."""
+    channels_in, height, width = image
+    pack = (config.packing * channels_in, height, width)
     activation = _activation(config, config.discriminator_activation, config.convolution_pieces)
     layers: list[Convolution] = []
     for i, channels in enumerate(config.discriminator_channels):
         layers.append(
             Convolution(
-                layers[-1].map_out if layers else image,
+                layers[-1].map_out if layers else pack,
                 channels,
                 activation,
                 kernel=_entry(config.discriminator_kernels, i),
@@ -242,6 +267,7 @@ def _convolutional_layers(config: TrialConfig, image: Map) -> list[Convolution]:
                 pool=_entry(config.discriminator_pools, i),
                 pool_stride=_entry(config.discriminator_pool_strides, i),
                 normalised=config.discriminator_normalization == "batch" and i > 0,
+                spectral=config.discriminator_normalization == "spectral",
             )
         )
     return layers

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.func
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -35,8 +36,14 @@ from gansearch.models import (
     generate,
     layers_of,
 )
+from gansearch.remedies import (
+    ADAM_EPSILON,
+    Judge,
+    gradient_penalty,
+    instance_noise_sd,
+    unrolled,
+)
 
-_ADAM_EPSILON = 1e-8
 _N_PROBE = 1000  # examples on which D(x) and D(G(z)) are measured at a report
 
 
@@ -48,9 +55,9 @@ class DivergedError(GansearchError):
 class Metrics:
     """What a training says of itself at a report.
 
-    Counts and `seconds` are totals since the start. The losses (nats) are means over the updates
-    since the last report; D(x) and D(G(z)) are means over 1,000 examples each, without dropout;
-    the gradient norms are those of the last iteration.
+    Counts and `seconds` are totals since the start. The losses (nats), without a gradient penalty,
+    are means over the updates since the last report; D(x) and D(G(z)) are means over 1,000 examples
+    each, without dropout; the gradient norms are those of the last iteration.
     """
 
     updates: int
@@ -89,26 +96,36 @@ class Player:
 class Draws:
     """All random numbers of one iteration, drawn at once from the trial's own stream.
 
+    A minibatch is m packs of `packing` examples, so n = m packing of these.
+
     Attributes:
-        rows: indices into the training set, `[k, m]`.
-        noise: `[k + 1, m, noise_dim]`: one batch for each update of D, the last for that of G.
-        d_masks: for each update of D, the dropout masks of the pass over 2m examples.
-        g_masks: those of G's own pass over m examples.
+        rows: indices into the training set, `[k, n]`.
+        noise: `[k + 1, n, noise_dim]`: one batch for each update of D, the last for that of G.
+        d_masks: for each update of D, the dropout masks of the pass over 2m packs.
+        g_masks: those of G's own pass over m packs.
+        d_noise: instance noise of unit variance for each update of D, `[k, 2n, dim]`, or None.
+        g_noise: that of G's own pass, `[n, dim]`, or None.
+        shares: where between real and generated packs the gradient penalty is taken, `[k, m, 1]`,
+            or None.
     """
 
     rows: Tensor
     noise: Tensor
     d_masks: list[list[Tensor | None]]
     g_masks: list[Tensor | None]
+    d_noise: Tensor | None
+    g_noise: Tensor | None
+    shares: Tensor | None
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The step sizes of one iteration, after decay and momentum schedule."""
+    """The step sizes of one iteration, and the sd of its instance noise, by their schedules."""
 
     generator_lr: float
     discriminator_lr: float
     momentum: float
+    instance_noise_sd: float
 
 
 def rates_at(config: TrialConfig, iteration: int, n_train: int) -> Rates:
@@ -128,12 +145,14 @@ def rates_at(config: TrialConfig, iteration: int, n_train: int) -> Rates:
             config.discriminator_lr * decay, min(config.min_lr, config.discriminator_lr)
         ),
         momentum=config.momentum + progress * (config.final_momentum - config.momentum),
+        instance_noise_sd=instance_noise_sd(config, iteration * (config.k + 1)),
     )
 
 
 def draw(
     config: TrialConfig,
     noise_dim: int,
+    dim: int,
     input_widths: Sequence[int],
     n_train: int,
     rng: torch.Generator,
@@ -143,16 +162,24 @@ def draw(
     Args:
         config: the trial's hyperparameters.
         noise_dim: dimension of the noise that G takes.
+        dim: values in an example.
         input_widths: number of inputs of each of D's layers.
         n_train: how many training examples there are.
         rng: the trial's own stream.
     """
     k, m = config.k, config.batch_size
+    n = m * config.packing
+    how: dict[str, Any] = {"generator": rng, "device": rng.device}
+    is_noisy = config.instance_noise_sd > 0
+    is_between = config.gradient_penalty == "one_centered"
     return Draws(
-        rows=torch.randint(n_train, (k, m), generator=rng, device=rng.device),
-        noise=draw_noise(config, (k + 1, m, noise_dim), rng),
+        rows=torch.randint(n_train, (k, n), **how),
+        noise=draw_noise(config, (k + 1, n, noise_dim), rng),
         d_masks=[_draw_masks(config, input_widths, 2 * m, rng) for _ in range(k)],
         g_masks=_draw_masks(config, input_widths, m, rng),
+        d_noise=torch.randn(k, 2 * n, dim, **how) if is_noisy else None,
+        g_noise=torch.randn(n, dim, **how) if is_noisy else None,
+        shares=torch.rand(k, m, 1, **how) if is_between else None,
     )
 
 
@@ -171,7 +198,7 @@ def iterate(
         config: the trial's hyperparameters.
         generator: G and its moments.
         discriminator: D and its moments.
-        batches: real examples `[k, m, dim]`.
+        batches: real examples `[k, m packing, dim]`.
         draws: the iteration's random numbers.
         rates: the iteration's step sizes.
         iteration: its number from 0 in its stage, for Adam's bias correction.
@@ -186,24 +213,100 @@ def iterate(
         shared = simultaneous and i == config.k - 1
         with torch.set_grad_enabled(shared):
             fake = generator.net(draws.noise[i])
-        both = torch.cat((batches[i], fake), -2)
-        logits = discriminator.net(both, draws.d_masks[i], n_batches=2)
-        real_logits, fake_logits = logits.split(config.batch_size, -1)
-        loss = discriminator_loss(real_logits, fake_logits)
-        scaled = config.discriminator_loss_scale * loss.sum()
-        d_grads = list(torch.autograd.grad(scaled, discriminator.params, retain_graph=shared))
+        loss, objective, fake_logits = _discriminate(
+            config, discriminator.net, batches[i], fake, draws, i, rates
+        )
+        d_grads = list(torch.autograd.grad(objective, discriminator.params, retain_graph=shared))
         d_losses.append(loss.detach())
         if shared:
             g_loss = GENERATOR_LOSSES[config.generator_loss](fake_logits)
             g_grads = list(torch.autograd.grad(g_loss.sum(), generator.params))
         d_step = iteration * config.k + i + 1
         _update(config, discriminator, d_grads, rates.discriminator_lr, rates.momentum, d_step)
+        for layer in discriminator.layers:
+            layer.power_iterate()
     if not simultaneous:
-        fake_logits = discriminator.net(generator.net(draws.noise[-1]), draws.g_masks)
+        fake = generator.net(draws.noise[-1])
+        judge: Judge = discriminator.net
+        if config.unrolled_steps > 0:
+            judge = _unroll(config, discriminator, batches[-1], fake, draws, rates, d_step)
+        fake_logits = judge(_noised(fake, draws.g_noise, rates), draws.g_masks)
         g_loss = GENERATOR_LOSSES[config.generator_loss](fake_logits)
         g_grads = list(torch.autograd.grad(g_loss.sum(), generator.params))
     _update(config, generator, g_grads, rates.generator_lr, rates.momentum, iteration + 1)
     return torch.stack(d_losses), g_loss.detach(), d_grads, g_grads
+
+
+def _discriminate(
+    config: TrialConfig,
+    judge: Judge,
+    real: Tensor,
+    fake: Tensor,
+    draws: Draws,
+    i: int,
+    rates: Rates,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return D's loss in its update i, in nats, what it minimises, and its logits of `fake`."""
+    both = torch.cat((real, fake), -2)
+    if draws.d_noise is not None:
+        both = _noised(both, draws.d_noise[i], rates)
+    logits = judge(both, draws.d_masks[i], n_batches=2)
+    real_logits, fake_logits = torch.split(logits, config.batch_size, -1)
+    loss = discriminator_loss(real_logits, fake_logits, config.label_smoothing)
+    objective = config.discriminator_loss_scale * loss.sum()
+    if config.gradient_penalty != "none":
+        m = config.batch_size
+        masks = [None if mask is None else mask[..., :m, :] for mask in draws.d_masks[i]]
+        shares = None if draws.shares is None else draws.shares[i]
+        real, fake = torch.split(both, m * config.packing, -2)
+        objective = objective + gradient_penalty(config, judge, real, fake, masks, shares).sum()
+    return loss, objective, fake_logits
+
+
+def _unroll(
+    config: TrialConfig,
+    discriminator: Player,
+    real: Tensor,
+    fake: Tensor,
+    draws: Draws,
+    rates: Rates,
+    d_step: int,
+) -> Judge:
+    """Return D as it would be after more updates on its last real batch and G's `fake`.
+
+    Their dropout masks and instance noise are those of D's last update. Metz et al. (2017) unroll
+    on fresh batches or on the same ones; the same ones need no further random numbers.
+    """
+    names = [name for name, _ in discriminator.net.named_parameters()]
+
+    def judge_with(params: Sequence[Tensor]) -> Judge:
+        weights = dict(zip(names, params, strict=True))
+
+        def judge(x: Tensor, masks: Sequence[Tensor | None], n_batches: int = 1) -> Tensor:
+            arguments = (x, masks, n_batches)
+            logits: Tensor = torch.func.functional_call(discriminator.net, weights, arguments)
+            return logits
+
+        return judge
+
+    def objective(params: list[Tensor]) -> Tensor:
+        return _discriminate(config, judge_with(params), real, fake, draws, -1, rates)[1]
+
+    ahead = unrolled(
+        config,
+        discriminator.params,
+        discriminator.moments,
+        objective,
+        rates.discriminator_lr,
+        rates.momentum,
+        d_step,
+    )
+    return judge_with(ahead)
+
+
+def _noised(x: Tensor, noise: Tensor | None, rates: Rates) -> Tensor:
+    """Return D's input with instance noise (Sonderby et al. 2017)."""
+    return x if noise is None else x + rates.instance_noise_sd * noise
 
 
 class Training:
@@ -257,8 +360,8 @@ class Training:
         # Each stage counts its own iterations, from which rates and momentum follow.
         iteration = self.iteration - (n_first if self.iteration >= n_first else 0)
         n_train = self._data.shape[0]
-        noise_dim = self.generator.noise_dim
-        draws = draw(config, noise_dim, self._input_widths, n_train, self._rng)
+        widths = self.generator.noise_dim, self.generator.dim, self._input_widths
+        draws = draw(config, *widths, n_train, self._rng)
         rates = rates_at(config, iteration, n_train)
         d_losses, g_loss, d_grads, g_grads = iterate(
             config, self._g, self._d, self._to_float(draws.rows), draws, rates, iteration
@@ -366,6 +469,7 @@ class Training:
         tensors = {"rng": self._rng.get_state(), "loss_sums": self._loss_sums}
         for name, player in (("generator", self._g), ("discriminator", self._d)):
             tensors |= {f"{name}.{key}": p.detach() for key, p in player.net.named_parameters()}
+            tensors |= {f"{name}.{key}": tensor for key, tensor in player.net.named_buffers()}
             for i, moment in enumerate(player.moments):
                 tensors |= {f"{name}.moment{i}.{j}": tensor for j, tensor in enumerate(moment)}
         return tensors
@@ -409,12 +513,15 @@ class Training:
             )
 
     def _probe_discriminator(self) -> tuple[float, float]:
-        n_probe = min(_N_PROBE, self._data.shape[0])
-        real = self._to_float(torch.arange(n_probe, device=self.device))
-        fake = torch.from_numpy(self.samples(n_probe)).to(self.device)
+        packing, n_train = self.config.packing, self._data.shape[0]
+        n_packs = max(1, min(_N_PROBE, n_train) // packing)
+        # Fewer examples than a pack holds come in it several times.
+        rows = torch.arange(n_packs * packing, device=self.device) % n_train
+        fake = torch.from_numpy(self.samples(len(rows))).to(self.device)
+        both = torch.cat((self._to_float(rows), fake))
         with torch.no_grad():
-            outputs = torch.sigmoid(self.discriminator(torch.cat((real, fake)), n_batches=2))
-        return outputs[:n_probe].mean().item(), outputs[n_probe:].mean().item()
+            outputs = torch.sigmoid(self.discriminator(both, n_batches=2))
+        return outputs[:n_packs].mean().item(), outputs[n_packs:].mean().item()
 
 
 def first_stage_iterations(config: TrialConfig) -> int:
@@ -492,7 +599,7 @@ def _adam(config: TrialConfig, player: Player, grads: list[Tensor], lr: float, s
     torch._foreach_addcmul_(second, grads, grads, 1 - beta2)
     scale = torch._foreach_sqrt(second)
     torch._foreach_div_(scale, math.sqrt(1 - beta2**step))
-    torch._foreach_add_(scale, _ADAM_EPSILON)
+    torch._foreach_add_(scale, ADAM_EPSILON)
     torch._foreach_addcdiv_(player.params, first, scale, -lr / (1 - beta1**step))
 
 

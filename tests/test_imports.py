@@ -16,7 +16,7 @@ ORDER = (
     *("ray_settings", "errors", "config"),
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
-    *("layers", "models", "initialisation", "losses", "training"),
+    *("layers", "models", "initialisation", "losses", "remedies", "training"),
     *("game", "latent"),
     *(
         "parzen",
@@ -40,6 +40,7 @@ FORBIDDEN = {
     **{name: {"ray", "optuna"} for name in DATA},
     **{name: {"ray", "optuna"} for name in ("layers", "models", "initialisation")},
     "losses": {"ray", "optuna"},
+    "remedies": {"ray", "optuna"},
     "training": {"ray", "optuna"},
     "parzen": {"ray", "optuna", "gansearch.models"},
     "indicators": {"ray", "optuna", "gansearch.models"},

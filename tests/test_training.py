@@ -93,7 +93,8 @@ def reference_steps(training, config, dataset, n_steps):
         return bce(logits, 1.0) if config.generator_loss == "non_saturating" else -bce(logits, 0.0)
 
     for t in range(n_steps):
-        draws = draw(config, config.noise_dim, nets["d"].input_widths(), len(data), rng)
+        widths = config.noise_dim, data.shape[1], nets["d"].input_widths()
+        draws = draw(config, *widths, len(data), rng)
         rates = rates_at(config, t, len(data))
         for name, lr in (("g", rates.generator_lr), ("d", rates.discriminator_lr)):
             for group in optimizers[name].param_groups:
