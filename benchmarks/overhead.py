@@ -1,23 +1,51 @@
-"""What a search costs beside training: overhead of a trial, and the recorder's share of the time.
+"""What a search costs beside training: overhead of a trial, the recorder's share, and evaluations.
 
-Runs a real search of `digits` with short trainings, so that starts, reports, stops and records
-weigh as much as they ever will:
+    python benchmarks/overhead.py [--trials 24]      # a real search
+    python benchmarks/overhead.py --evaluations      # no search
 
-    python benchmarks/overhead.py [--trials 24]
+The search is one of `digits` with short trainings, so that starts, reports, stops and records weigh
+as much as they ever will. The evaluations are timed beside the training that lies between two
+reports of the built-in spaces, in turns, in one process with one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
 import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
 
 import gansearch
+from gansearch.data import Dataset, load_dataset
+from gansearch.evaluation import Evaluator
+from gansearch.parzen import choose_sigma, sigma_grid
+from gansearch.space import load_space
+from gansearch.training import Training
+
+SPACES = ("ring", "grid", "digits", "mnist")
+_TRAINED_SECONDS = 0.5  # in each turn
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=24)
-    trials = parser.parse_args().trials
+    parser.add_argument("--evaluations", action="store_true", help="time these, without a search")
+    parser.add_argument("--turns", type=int, default=9, help="of training and evaluating")
+    arguments = parser.parse_args()
+    if arguments.evaluations:
+        time_evaluations(arguments.turns)
+    else:
+        time_search(arguments.trials)
+
+
+def time_search(trials: int) -> None:
+    """Run a search of short trainings, and print what it took beside them."""
     workers = 2
     with tempfile.TemporaryDirectory() as results:
         run = gansearch.search(
@@ -38,6 +66,65 @@ def main() -> None:
     print(f"overhead of a trial, maximum    {overhead.max():.3f} s")
     print(f"all but training, a trial       {rest:.2f} s   (with evaluations and worker starts)")
     print(f"recorder's share of wall time   {100 * share:.2f} %   (goal: at most 1 %)")
+
+
+def time_evaluations(n_turns: int) -> None:
+    """Print, for each space, what a report costs beside the training that it reports on."""
+    torch.set_num_threads(1)
+    print(f"{'':8}{'a report each':>15}{'training':>11}{'indicators':>20}{'Parzen':>20}")
+    for name in SPACES:
+        updates, training, indicators, parzen = times_of(name, n_turns)
+        cells = [f"{1000 * t:.1f} ms {100 * t / training:5.2f} %" for t in (indicators, parzen)]
+        print(
+            f"{name:8}{f'{updates:,} updates':>15}{f'{training:.2f} s':>11}"
+            + "".join(f"{cell:>20}" for cell in cells)
+        )
+    print("goal: indicators below 3 % of the training between two reports")
+
+
+def times_of(name: str, n_turns: int) -> tuple[int, float, float, float]:
+    """Return the updates between two reports of a space, and the median seconds of each part.
+
+    The configuration is the paper's, with the space's own networks.
+    """
+    space, dataset = load_space(name), _dataset(name)
+    evaluator = Evaluator(dataset)
+    valid = dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
+    grid = sigma_grid("fine", is_image=dataset.is_image, is_bounded=dataset.is_bounded)
+    training = Training(space.preset("paper"), dataset, seed=0)
+    training.advance(20)  # warm
+    between = space.budget.report_updates()[0]
+    found: list[tuple[float, float, float]] = []
+    for _ in range(n_turns):
+        before, seconds = training.updates, 0.0
+        while seconds < _TRAINED_SECONDS:
+            seconds += _seconds(training.step)
+        samples = training.samples(evaluator.n_samples)
+        found.append(
+            (
+                seconds * between / (training.updates - before),
+                _seconds(lambda samples=samples: evaluator.reference.indicators(samples)),
+                _seconds(lambda samples=samples: choose_sigma(samples, valid, grid)),
+            )
+        )
+    medians = [statistics.median(times) for times in zip(*found, strict=True)]
+    return between, medians[0], medians[1], medians[2]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _dataset(name: str) -> Dataset:
+    """Return a space's data set; noise in the shape of MNIST where MNIST itself is not at hand."""
+    if name != "mnist" or "GANSEARCH_DATA" in os.environ:
+        return load_dataset(name, Path(os.environ.get("GANSEARCH_DATA", "")))
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(12_000, 784), dtype=np.uint8)
+    train, valid, test = np.split(images, [10_000, 11_000])
+    return Dataset("mnist", train, valid, test, shape=(28, 28, 1), scale=255.0)
 
 
 if __name__ == "__main__":

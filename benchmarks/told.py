@@ -1,6 +1,7 @@
 """What a search gains by being told that a trial died: real searches, told it in different ways.
 
     python benchmarks/told.py --dataset ring digits --seeds 10 --processes 2   # hours in all
+    python benchmarks/told.py --unpruned --seeds 10 --processes 2              # three times as long
     python benchmarks/told.py --table                                          # from the data
 
 A search here is one process with one thread and no Ray: gansearch's own trials, scheduler and
@@ -12,6 +13,9 @@ of random configurations dies (collapses or diverges). The arms differ in one th
 - `as_ray`: as Ray's OptunaSearch does it. Every trial that ends is complete, at its last valid_ll;
   one without any has failed.
 - `random`: no model at all, which gives the rate at which configurations die.
+
+ASHA stops most of the dying for their score, before a verdict on their health can be. With
+`--unpruned` it is left out, and every trial ends or dies.
 
 Arms share seeds, budgets and, as long as the model has too few trials to work, configurations.
 Searches that are in the data already are not made again.
@@ -48,6 +52,7 @@ from gansearch.trial import GanTrial, TrialPlan
 
 DATA = Path(__file__).parent / "data" / "told.parquet"
 DEAD = ("collapsed", "diverged")
+KEY = ["unpruned", "dataset", "arm", "seed"]  # of a search
 _WIDE = (
     "k={int: [1, 5]}",
     "optimizer={choice: [sgd, adam]}",
@@ -83,6 +88,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="searches of each arm in all")
     parser.add_argument("--trials", type=int, help="of a search, other than 40")
     parser.add_argument("--max-updates", type=int, help="of a trial, other than the space's")
+    parser.add_argument("--unpruned", action="store_true", help="leave out ASHA")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--table", action="store_true", help="print what the data says")
@@ -97,11 +103,11 @@ def add_searches(arguments: argparse.Namespace) -> None:
     frames = [pd.read_parquet(arguments.data)] if arguments.data.exists() else []
     made = set()
     if frames:
-        made = set(frames[0][["arm", "dataset", "seed"]].itertuples(index=False, name=None))
+        made = set(frames[0][KEY].itertuples(index=False, name=None))
     changes = {"trials": arguments.trials, "max_updates": arguments.max_updates}
     changes = {name: value for name, value in changes.items() if value is not None}
     wanted = [
-        (arm, dataset, seed)
+        (arguments.unpruned, dataset, arm, seed)
         for seed in range(arguments.seeds)
         for dataset in arguments.dataset
         for arm in arguments.arms
@@ -112,7 +118,7 @@ def add_searches(arguments: argparse.Namespace) -> None:
         for future in as_completed(futures):
             rows = pd.DataFrame(future.result())
             frames.append(rows)
-            frame = pd.concat(frames).sort_values(["dataset", "seed", "arm", "number"])
+            frame = pd.concat(frames).sort_values([*KEY, "number"])
             write_atomically(arguments.data, frame.to_parquet(index=False, compression="zstd"))
             n_dead = rows["status"].isin(DEAD).sum()
             first = rows.iloc[0]
@@ -123,7 +129,9 @@ def add_searches(arguments: argparse.Namespace) -> None:
             )
 
 
-def search(arm: str, dataset: str, seed: int, changes: dict[str, int]) -> list[dict[str, Any]]:
+def search(
+    unpruned: bool, dataset: str, arm: str, seed: int, changes: dict[str, int]
+) -> list[dict[str, Any]]:
     """Make one search, and return a row a trial."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
@@ -132,12 +140,13 @@ def search(arm: str, dataset: str, seed: int, changes: dict[str, int]) -> list[d
     study = optuna.create_study(
         sampler=make_sampler(sampler, trial_seed(seed, "sampler", 0)), direction="maximize"
     )
-    scheduler = GuardedScheduler(space.budget, halving=True)
+    scheduler = GuardedScheduler(space.budget, halving=not unpruned)
     searcher = Searcher(told, space, study, scheduler, seed)
     with tempfile.TemporaryDirectory() as folder:
         trials = trials_of(searcher, _dataset(dataset), TrialPlan(Path(folder), space.budget))
         return [
-            {"arm": arm, "dataset": dataset, "seed": seed, "number": number}
+            dict(zip(KEY, (unpruned, dataset, arm, seed), strict=True))
+            | {"number": number}
             | run_trial(trial, number, searcher, scheduler)
             for number, trial in enumerate(trials)
         ]
@@ -259,11 +268,12 @@ ARMS: dict[str, tuple[str, Tell]] = {
 
 def print_table(rows: pd.DataFrame) -> None:
     """Print each arm's means over seeds, and its paired differences to `told`, with intervals."""
-    for dataset, of_dataset in rows.groupby("dataset"):
+    for (unpruned, dataset), of_dataset in rows.groupby(["unpruned", "dataset"]):
         measured = measures(of_dataset)
         n_trials = of_dataset["number"].max() + 1
         n_seeds = measured.index.get_level_values("seed").nunique()
-        print(f"\n{dataset}: {n_seeds} searches an arm, of {n_trials} trials")
+        pruning = "unpruned" if unpruned else "pruned by ASHA"
+        print(f"\n{dataset}, {pruning}: {n_seeds} searches an arm, of {n_trials} trials")
         print(f"{'':10}" + "".join(f"{name:>26}" for name in measured.columns))
         for arm in (name for name in ARMS if name in measured.index.get_level_values("arm")):
             of_arm = measured.loc[arm]

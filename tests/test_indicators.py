@@ -1,4 +1,7 @@
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -97,6 +100,148 @@ def test_copies_of_the_real_points_cover_all_even_among_duplicates() -> None:
     reference = HealthReference(three_points, 60)
     assert reference.null == Indicators(1.0, 1.0, 1.0)
     assert reference.indicators(rng.normal(size=(60, 5))).coverage == 0
+
+
+def test_a_sample_at_the_very_edge_of_a_ball_is_within_it() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((600, 784), dtype=np.float32)
+    order = torch.randperm(600, generator=torch.Generator().manual_seed(0)).numpy()
+    real = points[order[:300]]
+    # Each sample is a copy of some real point's fifth neighbour: its distance is the radius.
+    fifth = real[cdist(real, real).argsort(axis=1)[:, 5]]
+    found = HealthReference(points, 300).indicators(fifth)
+    assert found.coverage == by_definition(real, fifth, 5).coverage == 1
+    assert found.recall == by_definition(real, fifth, 5).recall
+
+
+@pytest.mark.parametrize("value", [1e4, 1e8, 1e12])
+def test_one_sample_that_is_far_off_hides_nothing_of_the_others(value: float) -> None:
+    reference = HealthReference(digits(), 300)
+    order = torch.randperm(1197, generator=torch.Generator().manual_seed(0)).numpy()
+    real = digits()[order[:300]]
+    fake = np.random.default_rng(0).random((300, 64), dtype=np.float32)
+    fake[7] = value
+    found = reference.indicators(fake)
+    assert found.coverage == by_definition(real, fake, 5).coverage == 0
+    assert found.nn_ratio == pytest.approx(by_definition(real, fake, 5).nn_ratio)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e6, 1e14])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_the_scale_and_the_place_of_the_data_change_nothing(scale: float, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(600, 3)), 0.8 * rng.normal(size=(300, 3))
+    expected = HealthReference(real, 300).indicators(fake)
+    moved = HealthReference(scale * (real + offset), 300).indicators(scale * (fake + offset))
+    assert (moved.coverage, moved.recall) == (expected.coverage, expected.recall)
+    assert moved.nn_ratio == pytest.approx(expected.nn_ratio)
+
+
+def test_real_points_that_are_all_the_same_are_covered_by_that_point_alone() -> None:
+    reference = HealthReference(np.full((40, 3), 0.5), 20)
+    assert reference.null == Indicators(1.0, 1.0, 1.0)
+    assert reference.indicators(np.full((20, 3), 0.5)) == Indicators(1.0, 1.0, 1.0)
+    beside = reference.indicators(np.full((20, 3), 0.6))
+    assert beside == Indicators(0.0, 0.0, 1.0)
+    assert judge_once(beside, reference.null).status == "collapsed"
+
+
+def test_duplicates_that_are_over_half_of_the_real_points_leave_two_indicators() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(400, 5))
+    real[rng.permutation(400)[:240]] = 0
+    reference = HealthReference(real, 200)
+    assert reference.null.nn_ratio == 1
+    assert reference.null.coverage > 0.9
+    others = np.concatenate([rng.normal(size=(80, 5)), np.zeros((120, 5))])
+    assert judge_once(reference.indicators(others), reference.null).status == "sound"
+    away = reference.indicators(np.full((200, 5), 0.5))
+    assert away.nn_ratio == 1  # it says nothing
+    assert judge_once(away, reference.null).status == "collapsed"
+    # A generator that has found the duplicates and nothing else covers just these.
+    only = reference.indicators(np.zeros((200, 5)))
+    assert only.coverage == pytest.approx(0.6, abs=0.07)
+    assert only.recall == pytest.approx(0.6, abs=0.07)
+
+
+def test_points_on_a_line_are_judged() -> None:
+    gaussian = load_dataset("gaussian")
+    reference = HealthReference(gaussian.train[:2500], 500)
+    assert reference.null.coverage == pytest.approx(0.97, abs=0.02)
+    for samples, status in (
+        (gaussian.valid, "sound"),
+        (np.ones((500, 1), np.float32), "collapsed"),
+        (1 + 0.01 * (gaussian.valid - 1), "collapsed"),
+    ):
+        assert judge_once(reference.indicators(samples), reference.null).status == status
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e15, 1e38])
+def test_a_value_that_is_no_sample_of_anything_is_refused(bad: float) -> None:
+    fake = digits()[:120].copy()
+    fake[3, 1] = bad
+    with pytest.raises(SamplesError, match=r"1 of 100 hold a NaN, an infinite.*sample 3 "):
+        HealthReference(digits(), 100).indicators(fake)
+
+
+# What the machine can count: resident memory at its highest, before and after, in a process alone.
+PEAK = """
+import resource, sys
+import numpy as np, torch
+from gansearch.indicators import HealthReference
+n, dim = map(int, sys.argv[1:])
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+real = rng.random((2 * n, dim), dtype=np.float32)
+HealthReference(real[:40], 20).indicators(real[:20])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+HealthReference(real, n, n_draws=1).indicators(real[:n])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def _peak_bytes(n: int, dim: int) -> int:
+    command = [sys.executable, "-c", PEAK, str(n), str(dim)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    per_unit = 1 if sys.platform == "darwin" else 1024
+    return int(told.stdout) * per_unit
+
+
+def test_distances_are_never_all_in_memory_at_once() -> None:
+    # All pairs of 6,000 would be 288 MB; the points themselves are 2 MB at most.
+    assert _peak_bytes(6000, 20) < 80e6
+
+
+@pytest.mark.slow
+def test_ten_thousand_images_of_mnist_size_need_their_copies_and_some_blocks() -> None:
+    # 63 MB for the points of each side, as much for the product, and copies. All pairs: 800 MB more.
+    peak = _peak_bytes(10_000, 784)
+    print(f"{peak / 1e6:.0f} MB")
+    assert peak < 700e6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_samples_on_a_gpu_are_waited_for_once() -> None:
+    fake = torch.rand(500, 64, device="cuda")
+    reference = HealthReference(digits(), 500, device="cuda")
+    on_cpu = HealthReference(digits(), 500).indicators(fake.cpu())
+    found = reference.indicators(fake)
+    assert (found.coverage, found.recall) == (on_cpu.coverage, on_cpu.recall)
+    assert found.nn_ratio == pytest.approx(on_cpu.nn_ratio)
+    assert _waits(lambda: reference.indicators(fake)) == 1
+
+
+def _waits(work: Callable[[], object]) -> int:
+    """How often the processor waits for the GPU."""
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            work()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing CUDA operation" in str(each.message) for each in caught)
 
 
 def test_samples_of_nan_or_another_shape_are_refused() -> None:
