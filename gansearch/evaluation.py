@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from gansearch.data import Dataset
-from gansearch.errors import SamplesError
+from gansearch.errors import DataError, SamplesError
 from gansearch.health import judge_once
-from gansearch.indicators import HealthReference, Indicators
+from gansearch.indicators import N_NEIGHBOURS, HealthReference, Indicators
 from gansearch.parzen import (
     Array,
     ParzenScore,
@@ -62,6 +62,11 @@ class Evaluator:
     """
 
     def __init__(self, dataset: Dataset, *, device: str = "cpu") -> None:
+        """Draw the reference.
+
+        Raises:
+            DataError: there are fewer than 40 training examples.
+        """
         self.n_samples = _N_REPORT_SAMPLES
         self.reference = _health_reference(dataset, _N_REPORT_REFERENCE, device)
         self._valid = torch.from_numpy(
@@ -123,9 +128,12 @@ def final_score(
         device: where to compute.
 
     Raises:
-        SamplesError: the samples hold values that aren't finite, or have another shape.
+        SamplesError: the samples are fewer than 20, hold values that aren't finite, or have another
+            shape.
+        DataError: there are too few training examples for the indicators.
     """
     samples = as_samples(samples, device)
+    _check_count("samples", len(samples))
     reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
     n_valid = n_valid or dataset.n_valid_for_sigma
     parzen = score(
@@ -264,11 +272,7 @@ def check_samples(array: np.ndarray, dataset: Dataset, *, where: str = "samples"
         SamplesError: as `load_samples`.
     """
     flat = _flattened(where, array, dataset)
-    if len(flat) < MIN_SAMPLES:
-        raise SamplesError(
-            f"{where}: {len(flat)} samples. A score needs {MIN_SAMPLES} at least; the protocol "
-            "asks for 10,000."
-        )
+    _check_count(where, len(flat))
     if flat.dtype.kind == "f":
         finite = np.isfinite(flat).all(axis=1)
         if not finite.all():
@@ -286,7 +290,22 @@ def check_samples(array: np.ndarray, dataset: Dataset, *, where: str = "samples"
 def _health_reference(dataset: Dataset, n: int, device: str) -> HealthReference:
     """Return a reference of up to n training examples, beside as many for its null."""
     n = min(n, len(dataset.train) // 2)
+    if n < MIN_SAMPLES:
+        # Of fewer, a ball holds more than a quarter, and a single image may lie in every ball.
+        raise DataError(
+            f"data set {dataset.name}: {len(dataset.train)} training examples. Health is judged by "
+            f"{N_NEIGHBOURS} neighbours within each half of them, so there must be "
+            f"{2 * MIN_SAMPLES} at least. Add examples."
+        )
     return HealthReference(dataset.to_float(dataset.train[: 5 * n]), n, device=device)
+
+
+def _check_count(where: str, n_samples: int) -> None:
+    if n_samples < MIN_SAMPLES:
+        raise SamplesError(
+            f"{where}: {n_samples} samples. A score needs {MIN_SAMPLES} at least; the protocol "
+            "asks for 10,000."
+        )
 
 
 def _grid(dataset: Dataset, kind: str) -> np.ndarray:

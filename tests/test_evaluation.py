@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.spatial.distance import cdist
 
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import SamplesError
+from gansearch.errors import DataError, SamplesError
 from gansearch.evaluation import (
     Evaluator,
     check_samples,
@@ -114,7 +115,82 @@ def test_a_report_of_samples_that_are_not_finite_is_refused(digits: Dataset) -> 
         Evaluator(digits).report(np.full((1000, 64), np.nan, np.float32))
 
 
+# Small and odd data
+
+
+def some(digits: Dataset, n_train: int) -> Dataset:
+    return Dataset(**{**digits.__dict__, "train": digits.train[:n_train]})
+
+
+@pytest.mark.parametrize("n_train", [11, 39])
+def test_so_few_training_images_are_too_few_to_judge_by(digits: Dataset, n_train: int) -> None:
+    expected = (
+        rf"data set digits: {n_train} training examples\. Health is judged by 5 neighbours within "
+        r"each half of them, so there must be 40 at least\. Add examples\."
+    )
+    with pytest.raises(DataError, match=expected):
+        Evaluator(some(digits, n_train))
+    with pytest.raises(DataError, match=expected):
+        evaluate_samples(some(digits, n_train), digits.to_float(digits.valid))
+
+
+@pytest.mark.parametrize("n_train", [40, 100])
+def test_a_constant_generator_is_told_from_real_images_by_a_few_training_images(
+    digits: Dataset, n_train: int
+) -> None:
+    few = some(digits, n_train)
+    evaluator = Evaluator(few)
+    constant = np.full((1000, 64), 0.3, np.float32)
+    report = evaluator.report(constant)
+    assert report.coverage < 0.25 * evaluator.reference.null.coverage
+    assert (report.recall, report.nn_ratio) == (0, 0)
+    assert evaluate_samples(few, constant)["health"]["verdict"] == "collapsed"
+    assert evaluate_samples(few, digits.to_float(digits.valid))["health"]["verdict"] == "sound"
+
+
+def test_a_folder_with_the_fewest_images_allowed_can_be_judged(tmp_path: Path) -> None:
+    images = load_dataset("digits").train * 15
+    for split, n, start in (("train", 100, 0), ("valid", 20, 100), ("test", 20, 120)):
+        (tmp_path / split).mkdir()
+        for i in range(start, start + n):
+            Image.fromarray(images[i].reshape(8, 8)).save(tmp_path / split / f"{i}.png")
+    folder = load_dataset("folder", tmp_path)
+    evaluator = Evaluator(folder)
+    assert evaluator.reference.n == 50
+    report = evaluator.report(np.full((1000, 64), 0.3, np.float32))
+    assert (report.coverage, report.recall, report.nn_ratio) == (0, 0, 0)
+    (tmp_path / "train" / "0.png").unlink()
+    with pytest.raises(DataError, match=r"99 images .*There must be 100 at least"):
+        load_dataset("folder", tmp_path)
+
+
+def test_points_on_a_line_have_a_report() -> None:
+    line = load_dataset("gaussian")
+    evaluator = Evaluator(line)
+    report = evaluator.report(line.test[:1000])
+    assert report.coverage == pytest.approx(evaluator.reference.null.coverage, abs=0.03)
+    # The entropy of N(1, .5^2) bounds it: log .5 + log(2 pi e) / 2 = .726 nats.
+    assert report.valid_ll == pytest.approx(-0.726, abs=0.05)
+    stuck = evaluator.report(np.ones((1000, 1), np.float32))
+    assert stuck.coverage < 0.1
+    assert stuck.nn_ratio == 0
+
+
+def test_one_exploded_sample_makes_no_report_healthy(ring: Dataset) -> None:
+    samples = np.zeros((1000, 2), np.float32)
+    samples[0] = 1e8
+    report = Evaluator(ring).report(samples)
+    assert report.coverage == 0
+    assert report.nn_ratio == 0
+
+
 # Final scores
+
+
+@pytest.mark.parametrize("n", [1, 19])
+def test_a_score_of_too_few_samples_is_refused(digits: Dataset, n: int) -> None:
+    with pytest.raises(SamplesError, match=f"samples: {n} samples. A score needs 20 at least"):
+        final_score(digits, digits.to_float(digits.valid[:n]))
 
 
 def test_a_final_score_uses_all_samples_and_the_whole_test_set(

@@ -214,7 +214,7 @@ def test_distances_are_never_all_in_memory_at_once() -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_images_of_mnist_size_need_their_copies_and_some_blocks() -> None:
-    # 63 MB for the points of each side, as much for the product, and copies. All pairs: 800 MB more.
+    # 63 MB for the points of each side, as much for the product, copies; all pairs: 800 MB more.
     peak = _peak_bytes(10_000, 784)
     print(f"{peak / 1e6:.0f} MB")
     assert peak < 700e6
