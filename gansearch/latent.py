@@ -1,8 +1,8 @@
 """G and D at chosen points: on lines in noise space, at given noise, over a range of x.
 
-Batch normalisation takes its statistics from the minibatch at hand, so that a point's output
-depends on its company. Under it, chosen points therefore take the places of a few rows of the batch
-where they belong: the noise that was scored for G, real examples for D.
+Batch normalisation and `minibatch_sd` take their statistics from the minibatch at hand, so that a
+point's output depends on its company. Under them, chosen points therefore take the places of a few
+rows of the batch where they belong: the noise that was scored for G, real examples for D.
 """
 
 from __future__ import annotations
@@ -54,11 +54,23 @@ def generate_at(generator: Generator, config: TrialConfig, seed: int, noise: Ten
 def discriminate_at(
     discriminator: Discriminator, config: TrialConfig, dataset: Dataset, points: np.ndarray
 ) -> np.ndarray:
-    """Return D(x) in [0, 1] without dropout, `[n]`, at float32 `[n, d]`, among real examples."""
-    real = torch.from_numpy(dataset.to_float(dataset.train[:BLOCK]))
+    """Return D(x) in [0, 1] without dropout, `[n]`, at float32 `[n, d]`, among real examples.
+
+    With `packing` a point is judged in a pack of copies of itself, among packs of real examples.
+    """
+    packing = config.packing
+    rows = np.arange(min(BLOCK, len(dataset.train)) * packing) % len(dataset.train)
+    real = torch.from_numpy(dataset.to_float(dataset.train[rows]))
     device = next(discriminator.parameters()).device
-    few = _FEW if config.discriminator_normalization == "batch" else BLOCK
-    logits = _among(discriminator, torch.from_numpy(points), real, few, device)
+    depends = config.discriminator_normalization == "batch" or config.minibatch_sd > 0
+    dim = real.shape[1]
+    logits = _among(
+        lambda packs: discriminator(packs.reshape(-1, dim)),
+        torch.from_numpy(points).repeat(1, packing),
+        real.reshape(-1, packing * dim),
+        _FEW if depends else BLOCK,
+        device,
+    )
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
 
 
@@ -104,9 +116,14 @@ def _among(
     few: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Return what `net` gives for the chosen rows as they replace the last of the usual ones."""
+    """Return what `net` gives for the chosen rows as they replace some of the usual ones.
+
+    They lie evenly spread, so that a group (`minibatch_sd`) has one of them, or few.
+    """
     outputs = []
     for rows in torch.split(chosen, few):
-        batch = torch.cat([usual[: max(0, len(usual) - len(rows))], rows])
-        outputs.append(net(batch.to(device))[len(batch) - len(rows) :].cpu().numpy())
+        batch = (usual if len(usual) > len(rows) else rows).clone()
+        places = torch.arange(len(rows)) * (len(batch) // len(rows))
+        batch[places] = rows
+        outputs.append(net(batch.to(device))[places.to(device)].cpu().numpy())
     return np.concatenate(outputs)

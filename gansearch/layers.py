@@ -65,6 +65,8 @@ class Layer(nn.Module):
         n_in, n_out: values in a row that the layer takes and gives.
         gamma: the scale after batch normalisation (Ioffe and Szegedy 2015), `[pieces * units]`; the
             bias is its beta. None for a layer that isn't normalised.
+        is_composed: batch normalise by elementary operations: slower, but they have the third
+            derivatives that unrolling through a gradient penalty takes, which torch's own lacks.
         u, v: under spectral normalisation (Miyato et al. 2018) the estimates of the first left and
             right singular vectors of the weight as a matrix, see `power_iterate`; else None.
     """
@@ -91,6 +93,7 @@ class Layer(nn.Module):
         super().__init__()
         self.n_in = n_in
         self.activation = activation
+        self.is_composed = False
         self.weight = nn.Parameter(torch.empty(weight_shape))
         self.bias = nn.Parameter(torch.zeros(bias_shape))
         self.gamma = nn.Parameter(torch.ones(bias_shape[0])) if normalised else None
@@ -102,8 +105,8 @@ class Layer(nn.Module):
         """Apply the layer to rows `[n, n_in]` that hold `n_batches` minibatches of equal size."""
         if self.gamma is None:
             return self.activation(self._affine(x, self.bias))
-        normal = _batch_normalised(self._affine(x, None), self.gamma, self.bias, n_batches)
-        return self.activation(normal)
+        normalise = _composed_batch_normalised if self.is_composed else _batch_normalised
+        return self.activation(normalise(self._affine(x, None), self.gamma, self.bias, n_batches))
 
     def fans(self) -> tuple[int, int]:
         """Return fan-in and fan-out: connections into a unit and out of an input.
@@ -335,6 +338,16 @@ def _batch_normalised(z: Tensor, gamma: Tensor, beta: Tensor, n_batches: int) ->
     # Not F.batch_norm, which refuses a minibatch of one example.
     normal = torch.batch_norm(channels, scale, shift, None, None, True, 0.0, _EPSILON, True)
     return normal.view_as(batches).movedim(0, -2).flatten(-3, -2)
+
+
+def _composed_batch_normalised(z: Tensor, gamma: Tensor, beta: Tensor, n_batches: int) -> Tensor:
+    """Return the same as `_batch_normalised`, by elementary operations."""
+    channels = gamma.shape[-1]
+    maps = torch.unflatten(torch.unflatten(z, -1, (channels, -1)), -3, (n_batches, -1))
+    variance, mean = torch.var_mean(maps, (-3, -1), correction=0, keepdim=True)
+    scale, shift = (p[..., None, None, :, None] for p in (gamma, beta))
+    normal = (maps - mean) * (variance + _EPSILON).rsqrt() * scale + shift
+    return normal.flatten(-4, -3).flatten(-2)
 
 
 def _convolved(

@@ -108,6 +108,8 @@ class Discriminator(nn.Module):
         n_in += self._adds_sd(len(layers))
         self.layers = nn.ModuleList([*layers, Dense(n_in, 1, LINEAR, spectral=spectral)])
         self._takes_maps = config.discriminator_network == "convolutional"
+        for layer in layers_of(self):
+            layer.is_composed = config.unrolled_steps > 0 and config.gradient_penalty != "none"
 
     def forward(
         self, x: Tensor, masks: Sequence[Tensor | None] | None = None, n_batches: int = 1

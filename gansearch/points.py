@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from gansearch.dataset import Dataset
 
@@ -22,6 +23,23 @@ def load_grid() -> Dataset:
 def load_gaussian() -> Dataset:
     """N(1, .5^2) on the line, for the game of Goodfellow et al. (2014), Figure 1."""
     return _mixture("gaussian", np.array([[1.0]]), sd=0.5)
+
+
+def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
+    """Return how many modes samples `[n, d]` hit, and which share of them is of high quality.
+
+    Of high quality is a sample within three standard deviations of its nearest mode, and hit is a
+    mode with such a sample (Lin et al. 2018, "PacGAN", section 4.1, who draw 2,500). Of points in
+    the plane a perfect generator's are so with probability 1 - exp(-9/2) = .989.
+
+    Raises:
+        ValueError: the data set's modes are not known.
+    """
+    if dataset.modes is None or dataset.mode_sd is None:
+        raise ValueError(f"{dataset.name}: its modes are not known, so none can be counted.")
+    distances = cdist(samples, dataset.modes)
+    is_good = distances.min(axis=1) <= 3 * dataset.mode_sd
+    return len(np.unique(distances.argmin(axis=1)[is_good])), float(is_good.mean())
 
 
 def _mixture(name: str, modes: np.ndarray, sd: float) -> Dataset:
