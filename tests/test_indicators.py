@@ -213,6 +213,7 @@ def test_distances_are_never_all_in_memory_at_once() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_ten_thousand_images_of_mnist_size_need_their_copies_and_some_blocks() -> None:
     # 63 MB for the points of each side, as much for the product, copies; all pairs: 800 MB more.
     peak = _peak_bytes(10_000, 784)

@@ -200,16 +200,20 @@ def test_a_trial_cut_short_stays_open_and_goes_on_first(space, study):
     assert told.intermediate_values == {100: 1.0, 200: 4.0}
 
 
-def test_a_trial_whose_end_optuna_knows_already_goes_on_without_being_told_twice(space, study):
+@pytest.mark.parametrize("status", ["completed", "collapsed"])
+def test_a_trial_whose_end_optuna_knows_already_goes_on_without_being_told_twice(
+    space, study, status
+):
     searcher_of(space, study, {}).suggest("ray-0")
     study.tell(0, state=TrialState.PRUNED)
     description = {"trial_id": "t00000", "number": 0, "phase": "search", "seed": 1, "config": {}}
-    outcomes = {"ray-1": Outcome("completed")}
+    outcomes = {"ray-1": Outcome(status)}
     searcher = searcher_of(space, study, outcomes, n_new=0, interrupted=[description])
     searcher.suggest("ray-1")
     searcher.on_trial_result("ray-1", report(100, 1.0))
     searcher.on_trial_complete("ray-1", report(200, 2.0))
     assert study.trials[0].state == TrialState.PRUNED
+    assert not study.trials[0].constraints
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
@@ -226,3 +230,19 @@ def test_every_sampler_proposes_the_same_again_with_the_same_seed(space, tmp_pat
 def test_an_unknown_sampler_is_refused_with_the_nearest_name():
     with pytest.raises(BadInputError, match=r"--sampler tpee: no such sampler. Did you mean tpe"):
         make_sampler("tpee", 0)
+
+
+@pytest.mark.parametrize(("told_as", "goes_there"), [("collapsed", False), ("pruned", True)])
+def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
+    study = optuna.create_study(sampler=make_sampler("tpe", 0), direction="maximize")
+    for i in range(10):
+        # Low ones are pruned early, for their score. High ones score better and live longer.
+        for x, status, updates in ((0.02 * i, "pruned", 100), (1 - 0.02 * i, told_as, 900)):
+            study.enqueue_trial({"x": x})
+            trial = study.ask()
+            trial.suggest_float("x", 0, 1)
+            trial.report(x, updates)
+            tell(study, trial, Outcome(status, "because"))
+    proposed = [study.ask().suggest_float("x", 0, 1) for _ in range(20)]
+    n_there = sum(x > 0.5 for x in proposed)
+    assert n_there >= 15 if goes_there else n_there <= 8
