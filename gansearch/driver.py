@@ -41,7 +41,7 @@ from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.references import References, curve_beside, reference_scores
-from gansearch.report import build_report
+from gansearch.report import Report, build_report
 from gansearch.results import UNSOUND, RunFolder, write_atomically
 from gansearch.sampling import picture_between, picture_of_samples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
@@ -364,6 +364,7 @@ def _conclude(run: _Run) -> None:
         _score_winner_by_count(run, winner, references)
     _set_state(run, "finished")
     report = build_report(folder)
+    _write_stability(report)
     write_atomically(folder.path / "report.html", render(report, "html").encode())
 
 
@@ -540,6 +541,8 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
     if any(row["status"] == "completed" for row in rows):
         return
     _set_state(run, "failed")
+    run.recorder.flush()
+    _write_stability(build_report(run.folder))
     counts = Counter(row["status"] for row in rows)
     told = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     reasons = Counter(row["reason"] for row in rows if row["reason"])
@@ -549,6 +552,12 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
         f"{run.folder.path}: not one {what} was completed ({told or 'none ran'}). "
         f"The commonest reason: {commonest}. `gansearch report {run.folder.path}` shows them all."
     )
+
+
+def _write_stability(report: Report) -> None:
+    """Write where the search died, for those who read the run without gansearch."""
+    if report.stability is not None:
+        report.folder.write_stability(report.stability.cells, report.stability.importances)
 
 
 def _picture_winner(run: _Run, winner: SavedGenerator) -> None:

@@ -348,6 +348,68 @@ def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
+def stability_figure(cells: pd.DataFrame, importances: pd.DataFrame) -> bytes:
+    """Draw the map of survivors by k and the learning rates' ratio, and what decides; PNG.
+
+    Cells without a trial stay blank. Where too few trials tell what decides, the map is alone.
+
+    Args:
+        cells: the map's rows of `stability.parquet`.
+        importances: rows of `importances.parquet`; at least one with an importance, or a map.
+    """
+    from matplotlib.figure import Figure
+
+    tells = bool(importances["importance"].notna().any())
+    n_rows = max(cells["value"].nunique(), 0.7 * importances["parameter"].nunique() * tells, 4)
+    n_parts = (not cells.empty) + tells
+    figure = Figure(figsize=(4.75 * n_parts, 1.4 + 0.42 * n_rows), dpi=_DPI, layout="constrained")
+    parts = list(figure.subplots(1, n_parts, squeeze=False)[0])
+    if not cells.empty:
+        _draw_map(parts[0], cells)
+    if tells:
+        _draw_importances(parts[-1], importances)
+    return _png(figure)
+
+
+def _draw_map(axes: Axes, cells: pd.DataFrame) -> None:
+    ks, ratios = cells["value"].unique(), cells["ratio"].unique()
+    shares = cells["p_survives"].to_numpy(float).reshape(len(ks), len(ratios))
+    # Cividis was made to be read alike with and without colour blindness (Nunez et al. 2018).
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
+    counts = zip(cells["n_survived"], cells["n_trials"], shares.ravel(), strict=True)
+    for i, (n_survived, n_trials, share) in enumerate(counts):
+        if n_trials:
+            place = (i % len(ratios), i // len(ratios))
+            colour = "black" if share > 0.5 else "white"
+            told = f"{n_survived}/{n_trials}"
+            axes.annotate(told, place, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(len(ratios)), list(ratios), fontsize=8)
+    axes.set_yticks(range(len(ks)), list(ks), fontsize=8)
+    axes.set(xlabel="discriminator_lr / generator_lr", ylabel="k")
+    axes.set_title("survivors/trials", fontsize=10, loc="left")
+    colours = axes.figure.colorbar(image, ax=axes, shrink=0.9)
+    colours.set_label("share that survived", fontsize=8)
+    colours.ax.tick_params(labelsize=8)
+
+
+def _draw_importances(axes: Axes, importances: pd.DataFrame) -> None:
+    """Draw two bars a parameter, the most decisive on top."""
+    told = importances.pivot_table(
+        index="parameter", columns="target", values="importance", sort=False
+    ).reindex(columns=["survival", "quality"])
+    told = told.loc[told.max(axis=1).sort_values(kind="stable").index]
+    places = np.arange(len(told))
+    for target, colour, up in (("survival", _VERMILION, 0.2), ("quality", _BLUE, -0.2)):
+        known = told[target].notna().any()
+        label = target if known else f"{target}: too few trials to tell"
+        lengths = told[target].fillna(0).clip(lower=0)
+        axes.barh(places + up, lengths, 0.38, color=colour, label=label)
+    axes.set_yticks(places, list(told.index), fontsize=8)
+    axes.set(xlim=(0, 1), xlabel="share of the forest's skill lost without it")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=1, frameon=False)
+
+
 def _by_origin(
     references: pd.DataFrame,
 ) -> tuple[list[tuple[str, float, str]], list[tuple[str, float, str]]]:

@@ -29,9 +29,12 @@ from gansearch.config import TrialConfig, short
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.report import Report, duration, printable
 from gansearch.results import config_values
+from gansearch.stability import DIED, RATIO, Stability
 
 FORMATS = ("json", "csv", "markdown", "html")
 _N_ENDINGS = 10
+# Of where training dies: cells told in words, and parameters, that cost so much of the skill.
+_N_WORST, _N_DECISIVE, _DECISIVE = 3, 4, 0.1
 # Columns of figures, of sentences or lists, and those whose cells are never broken.
 _NUMBERS = ("rank", "updates", "valid LL", "coverage", "recall", "NN ratio", "to train", "number")
 _PROSE = ("parameters", "reason", "source")
@@ -46,6 +49,7 @@ _MEASURES = {
 # Places between two columns, fewer where the table would not fit; the fewest to read prose in.
 _GAPS = (2, 1)
 _LEAST_PROSE = 24
+_WHERE = "Where training dies"
 # From here on numbers are told as powers of ten: what diverges would need any number of places.
 _HUGE = 1e6
 
@@ -117,6 +121,8 @@ def sections(report: Report) -> list[Section]:
         parts.append(_leaderboard_section(report))
     if report.ranking.empty and not report.leaderboard.empty:
         parts.append(_configurations(report, report.leaderboard))
+    if report.stability is not None:
+        parts.append(_stability_section(report, report.stability))
     if report.endings:
         parts.append(_endings_section(report))
     return parts
@@ -277,6 +283,97 @@ def _leaderboard_section(report: Report) -> Section:
     )
 
 
+def _stability_section(report: Report, found: Stability) -> Section:
+    """Tell where in the space the search's trials died; in a line if none did."""
+    quality = _decided(found, "quality", _quality_in_words(report))
+    tells = found.importances.dropna(subset=["importance"])["target"].unique()
+    legend = (
+        "Percentages of what decides: how much of what a forest foretells of trials that it hasn't "
+        "seen is lost without the parameter."
+    )
+    notes = [legend] if len(tells) else []
+    if found.n_survived == found.n_trials:
+        lines = [f"No trial of the search collapsed or diverged; {found.n_survived} survived."]
+        lines += [quality] if "quality" in tells else []
+        return Section("stability", _WHERE, lines, notes=notes)
+    lines = [
+        _survived(report, found),
+        *(f"Worse than the whole: {_in_place(cell)}." for cell in _rows(found.worst[:_N_WORST])),
+        _decided(found, "survival", "survival"),
+        quality,
+    ]
+    columns, rows = _map_table(found)
+    if rows:
+        lines.append(f"Survivors/trials by k and by ratio, which is {RATIO}:")
+    notes.append(
+        "Pruned trials survived until then; what would have become of them is unknown. The "
+        "sampler tries some cells more than others, and cells differ in more than their name."
+    )
+    return Section("stability", _WHERE, lines, columns, rows, notes)
+
+
+def _survived(report: Report, found: Stability) -> str:
+    counts = report.counts["search"]
+    died = ", ".join(f"{counts[status]} {status}" for status in DIED if counts[status])
+    completed, pruned = counts["completed"], found.n_survived - counts["completed"]
+    return (
+        f"{found.n_survived} of {found.n_trials} trials of the search survived ({completed} "
+        f"completed, {pruned} pruned while alive); the others died ({died})."
+    )
+
+
+def _quality_in_words(report: Report) -> str:
+    budget = report.budget
+    rung = next(mark for mark in budget.report_updates() if mark >= budget.grace_updates)
+    return f"quality (the survivors' valid LL at update {rung:,})"
+
+
+def _in_place(cell: Mapping[str, Any]) -> str:
+    """Tell a cell as `k=5 with discriminator_lr/generator_lr >=10: 1 of 12 survived`."""
+    is_value = cell["low"] == cell["high"] or (pd.isna(cell["low"]) and pd.isna(cell["high"]))
+    place = f"{cell['parameter']}{'=' if is_value else ' '}{cell['value']}"
+    if cell["kind"] == "map":
+        place += f" with {RATIO} {cell['ratio']}"
+    return (
+        f"{place}: {cell['n_survived']} of {cell['n_trials']} survived "
+        f"[{_percent(cell['p_low'])}, {_percent(cell['p_high'])}]"
+    )
+
+
+def _decided(found: Stability, target: str, name: str) -> str:
+    """Say what decides survival or quality, or why that can't be told."""
+    rows = found.importances[found.importances["target"] == target]
+    if rows.empty:
+        return f"What decides {name} can't be told: nothing varies among the trials."
+    if isinstance(reason := rows["reason"].iloc[0], str):
+        return f"What decides {name} can't be told: {reason}."
+    ordered = rows.sort_values("importance", ascending=False, kind="stable")
+    decisive = ordered[ordered["importance"] >= _DECISIVE].head(_N_DECISIVE)
+    told = ", ".join(
+        f"{row['parameter']} ({_percent(row['importance'])})" for row in _rows(decisive)
+    )
+    return (
+        f"{name[0].upper()}{name[1:]} is decided by {told or 'several parameters together'}: of "
+        f"pairs of trials that it hasn't seen, a forest puts "
+        f"{_percent(rows['concordance'].iloc[0])} in the right order; chance is 50 %."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _map_table(found: Stability) -> tuple[list[Column], list[list[str]]]:
+    """Return the columns and rows of the map, k down and the ratio across; no rows without one."""
+    columns: list[Column] = [("k", "right")]
+    rows = []
+    for value, cells in found.map.groupby("value", sort=False):
+        columns[1:] = [(f"ratio {ratio}", "right") for ratio in cells["ratio"]]
+        counts = zip(cells["n_survived"], cells["n_trials"], strict=True)
+        rows.append([str(value), *(f"{alive}/{n}" if n else "" for alive, n in counts)])
+    return columns, rows
+
+
 def _endings_section(report: Report) -> Section:
     n_more = len(report.endings) - _N_ENDINGS
     return Section(
@@ -432,6 +529,12 @@ def _json(report: Report) -> str:
         "winner_minus_paper": None if lead is None else vars(lead),
         "references": _rows(report.references),
         "curve": _rows(report.curve),
+        "stability": None
+        if report.stability is None
+        else {
+            "cells": _rows(report.stability.cells),
+            "importances": _rows(report.stability.importances),
+        },
         "leaderboard": _records(report.leaderboard),
         "warnings": list(report.warnings),
     }
@@ -533,6 +636,7 @@ class _Picture:
 
 def _pictures(report: Report) -> Iterator[_Picture]:
     trials, history = report.folder.trials(), report.folder.history()
+    yield from _picture_of_stability(report.stability)
     if report.ranking["test_ll"].notna().any():
         yield _Picture(
             "ranking",
@@ -563,6 +667,20 @@ def _pictures(report: Report) -> Iterator[_Picture]:
                 f"Learning curves of {what}.",
                 f"Validation log-likelihood of {what} over their training.",
             )
+
+
+def _picture_of_stability(found: Stability | None) -> Iterator[_Picture]:
+    if found is None or found.n_survived == found.n_trials:
+        return
+    if len(found.map) or found.importances["importance"].notna().any():
+        yield _Picture(
+            "stability",
+            figures.stability_figure(found.map, found.importances),
+            "Share of trials that survived, by k and the ratio of the learning rates, and what "
+            "decides survival and quality; the text has the numbers.",
+            "Left: survivors/trials; a cell without trials is blank. Right: how much of what a "
+            "forest foretells of unseen trials is lost without a parameter.",
+        )
 
 
 def _pictures_of_winner(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]:

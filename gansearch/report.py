@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,9 @@ import pandas as pd
 from gansearch.config import Budget, TrialConfig
 from gansearch.ranking import Difference, compare
 from gansearch.results import STATUSES, SUSPICIOUS_NN_RATIO, UNSOUND, RunFolder
+from gansearch.stability import Stability, stability
 
+T = TypeVar("T")
 _UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
 _IDLE_SECONDS = 120
@@ -45,6 +47,7 @@ class Report:
             it.
         curve: what the winner and training examples score by the number of samples, as
             `curve.parquet` has it.
+        stability: where the search's trials died; None before any has told.
         winner_minus_paper: the difference in test log-likelihood; None where there is none.
         endings: trial id, status and reason of trials that say why the run has come to little.
         warnings: what a reader must know before believing the figures, in sentences.
@@ -61,6 +64,7 @@ class Report:
     leaderboard: pd.DataFrame
     references: pd.DataFrame
     curve: pd.DataFrame
+    stability: Stability | None
     winner_minus_paper: Difference | None
     endings: Sequence[tuple[str, str, str]]
     warnings: Sequence[str]
@@ -93,6 +97,7 @@ def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
     budget = Budget.from_dict(space["budget"])
     trials, ranking, references = folder.trials(), folder.ranking(), folder.references()
     difference, unreadable = _winner_minus_paper(folder, trials, ranking, run["paper_config_id"])
+    survival, also_unreadable = _stability(folder, trials, space["search"], budget)
     counts = _counts(trials)
     ranked = ranking.dropna(subset=["rank"])
     return Report(
@@ -107,6 +112,7 @@ def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
         leaderboard=_leaderboard(trials, top or _N_LEADERS),
         references=references,
         curve=folder.curve(),
+        stability=survival,
         winner_minus_paper=difference,
         endings=_endings(trials, counts),
         warnings=[
@@ -116,6 +122,7 @@ def build_report(folder: RunFolder, *, top: int | None = None) -> Report:
             *_warnings_of_copies(ranking),
             *_warnings_of_replicas(trials, ranking),
             *unreadable,
+            *also_unreadable,
         ],
     )
 
@@ -157,10 +164,7 @@ def _winner_minus_paper(
     scored = ranking.dropna(subset=["rank"])["config_id"].tolist()
     if paper_id not in scored or scored[0] == paper_id:
         return None, []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        test_lls = folder.test_lls()
-    unreadable = [str(warning.message) for warning in caught]
+    test_lls, unreadable = _read(folder.test_lls)
     done = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
     sides = [
         [
@@ -173,6 +177,23 @@ def _winner_minus_paper(
     if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
         return None, unreadable
     return compare(*sides), unreadable
+
+
+def _stability(
+    folder: RunFolder, trials: pd.DataFrame, search: Mapping[str, Any], budget: Budget
+) -> tuple[Stability | None, list[str]]:
+    """Return where the search's trials died, if any has told, and what couldn't be read for it."""
+    history, unreadable = _read(folder.history)
+    found = stability(trials, history, search=search, grace_updates=budget.grace_updates)
+    return found if found.n_trials else None, unreadable
+
+
+def _read(reader: Callable[[], T]) -> tuple[T, list[str]]:
+    """Return what a reader of files returns, and its warnings of what it has left out."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = reader()
+    return found, [str(warning.message) for warning in caught]
 
 
 def _endings(
@@ -216,15 +237,22 @@ def _warnings_of_search(budget: Budget, counts: Mapping[str, int]) -> Iterator[s
             f"than the {budget.top} that were to be trained again. Give it more trials."
         )
     if over and n_unsound > n_ended / 2:
+        told = ", ".join(f"{counts[status]} {status}" for status in UNSOUND if counts[status])
         yield (
-            f"{n_unsound} of {n_ended} trials of the search collapsed, diverged or failed: the "
-            "space is too wide for its trials. Narrow it, or give it more trials."
+            f"{n_unsound} of {n_ended} trials of the search came to nothing: {told}. "
+            f"{_remedy(counts)}"
         )
     if over and budget.replicas == 0:
         yield (
             "No configuration was trained again: the best of many single trainings is partly the "
             "luckiest. Give it --replicas."
         )
+
+
+def _remedy(counts: Mapping[str, int]) -> str:
+    if counts["failed"] > counts["collapsed"] + counts["diverged"]:
+        return "What made them fail lies outside the training: see why trials ended."
+    return "The space is too wide for its trials. Narrow it where training dies, or give it more."
 
 
 def _warnings_of_ranking(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[str]:

@@ -138,6 +138,36 @@ _CURVE = pa.schema(
         ("sigma_at_edge", _BOOL),
     ]
 )
+_STABILITY = pa.schema(
+    [
+        ("kind", _STRING),
+        ("parameter", _STRING),
+        ("value", _STRING),
+        ("low", _FLOAT),
+        ("high", _FLOAT),
+        ("ratio", _STRING),
+        ("ratio_low", _FLOAT),
+        ("ratio_high", _FLOAT),
+        ("n_trials", _INT),
+        ("n_survived", _INT),
+        ("p_survives", _FLOAT),
+        ("p_low", _FLOAT),
+        ("p_high", _FLOAT),
+        ("n_measured", _INT),
+        ("median_valid_ll", _FLOAT),
+    ]
+)
+_IMPORTANCES = pa.schema(
+    [
+        ("target", _STRING),
+        ("parameter", _STRING),
+        ("importance", _FLOAT),
+        ("concordance", _FLOAT),
+        ("p_value", _FLOAT),
+        ("n_trials", _INT),
+        ("reason", _STRING),
+    ]
+)
 _TEST_LL = pa.schema([("test_ll", _FLOAT)])
 
 REPORTED_COLUMNS: tuple[str, ...] = tuple(name for name, _ in [*_COUNTS, *_MEASURES])
@@ -145,6 +175,8 @@ TRIALS_COLUMNS: tuple[str, ...] = tuple(_TRIALS.names)
 HISTORY_COLUMNS: tuple[str, ...] = tuple(_HISTORY.names)
 RANKING_COLUMNS: tuple[str, ...] = tuple(_RANKING.names)
 REFERENCES_COLUMNS: tuple[str, ...] = tuple(_REFERENCES.names)
+STABILITY_COLUMNS: tuple[str, ...] = tuple(_STABILITY.names)
+IMPORTANCES_COLUMNS: tuple[str, ...] = tuple(_IMPORTANCES.names)
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _PART = re.compile(r"part-(\d+)\.parquet")
@@ -336,6 +368,20 @@ class RunFolder:
     def curve(self) -> pd.DataFrame:
         """Return `curve.parquet` as pandas reads it; no rows while there is no such file."""
         return _read_frame(self.path / "curve.parquet", _CURVE)
+
+    def write_stability(self, cells: pd.DataFrame, importances: pd.DataFrame) -> None:
+        """Write `stability.parquet` and `importances.parquet`: where trials died, what decides."""
+        _write(self.path / "stability.parquet", _table(_rows(cells), _STABILITY, nan_is_null=True))
+        table = _table(_rows(importances), _IMPORTANCES, nan_is_null=True)
+        _write(self.path / "importances.parquet", table)
+
+    def stability(self) -> pd.DataFrame:
+        """Return `stability.parquet` as pandas reads it; no rows while there is no such file."""
+        return _read_frame(self.path / "stability.parquet", _STABILITY)
+
+    def importances(self) -> pd.DataFrame:
+        """Return `importances.parquet` as pandas reads it; no rows while there is no such file."""
+        return _read_frame(self.path / "importances.parquet", _IMPORTANCES)
 
     def write_test_ll(self, trial_id: str, per_example: np.ndarray) -> None:
         """Write a replica's log-likelihoods (nats) of the test examples, `[n]`, in their order."""

@@ -16,6 +16,7 @@ from gansearch.figures import (
     ranking_figure,
     sample_grid,
     score_curves,
+    stability_figure,
     strip,
 )
 from gansearch.game import Moment, grid_of
@@ -426,6 +427,68 @@ def test_a_curve_stands_beside_the_other_reference_lines():
     centroids = published(35.0).assign(source=None)
     assert not has(opened(score_curves(curves("samples"), NO_REFERENCES)), VERMILION)
     assert has(opened(score_curves(curves("samples"), centroids)), VERMILION)
+
+
+def mapped(*counts):
+    """A map of k = 1 and 2 and two ratios, from (n_survived, n_trials) of each cell."""
+    survived, trials = np.array(counts, float).T
+    return pd.DataFrame(
+        {
+            "value": ["1", "1", "2", "2"],
+            "ratio": ["<1", ">=1"] * 2,
+            "n_survived": survived.astype(int),
+            "n_trials": trials.astype(int),
+            "p_survives": np.where(trials > 0, survived / np.maximum(trials, 1), np.nan),
+        }
+    )
+
+
+def decisive(survival, quality):
+    return pd.DataFrame(
+        {
+            "target": ["survival"] * 2 + ["quality"] * 2,
+            "parameter": ["k", "generator_lr"] * 2,
+            "importance": [*survival, *quality],
+        }
+    )
+
+
+NOTHING_DECIDES = decisive([np.nan] * 2, [np.nan] * 2)
+# The ends of cividis.
+DEADLY, SAFE = (0, 34, 77), (253, 231, 55)
+
+
+def test_the_map_has_large_k_on_top_and_a_blank_where_nothing_was_tried():
+    picture = opened(stability_figure(mapped((0, 9), (9, 9), (0, 0), (9, 9)), NOTHING_DECIDES))
+    # Left of the colour bar.
+    deadly, safe = (rows_of(picture.crop((0, 0, 400, picture.height)), c) for c in (DEADLY, SAFE))
+    assert deadly[:, 0].min() > picture.height / 3
+    assert deadly[:, 1].max() < safe[:, 1].min()
+    assert safe[:, 0].min() < picture.height / 3
+    # The cell above the deadly one has no colour but the page's.
+    above = picture.convert("RGB").getpixel((int(deadly[:, 1].mean()), int(safe[:, 0].min()) + 20))
+    assert above == (255, 255, 255)
+
+
+def test_what_decides_is_drawn_beside_the_map_survival_and_quality_apart():
+    cells = mapped((0, 9), (9, 9), (3, 4), (9, 9))
+    alone = opened(stability_figure(cells, NOTHING_DECIDES))
+    both = opened(stability_figure(cells, decisive([0.9, 0.0], [0.1, 0.4])))
+    assert both.width > 1.8 * alone.width
+    survival, quality = rows_of(both, VERMILION), rows_of(both, BLUE)
+    # The axis ends at 1, and .9 is more than twice as long as .4; the most decisive is on top.
+    longest = np.ptp(survival[survival[:, 0] > 0.15 * both.height][:, 1])
+    shorter = np.ptp(quality[quality[:, 0] > 0.15 * both.height][:, 1])
+    assert longest == pytest.approx(0.9 / 0.4 * shorter, rel=0.05)
+    assert np.median(survival[:, 0]) < np.median(quality[:, 0])
+
+
+def test_without_a_map_what_decides_is_drawn_alone():
+    bars = opened(
+        stability_figure(mapped(*[(1, 1)] * 4).iloc[:0], decisive([0.9, 0.1], [np.nan] * 2))
+    )
+    assert has(bars, VERMILION)
+    assert not has(bars, SAFE)
 
 
 def test_a_configuration_without_an_interval_is_drawn_as_a_dot():

@@ -109,6 +109,24 @@ t00000  4f610017*  completed    8,000      3.10      0.70    0.60      0.90
 t00003  712b1d35   pruned       2,000      1.50      0.70    0.60      0.90
 This order is the search's own, from one training each, some cut short: the first of it is partly
 the luckiest. The ranking is made from replicas.
+
+Where training dies
+4 of 6 trials of the search survived (3 completed, 1 pruned while alive); the others died (1
+collapsed, 1 diverged).
+What decides survival can't be told: too few trials: 2 died and 4 survived; at least 5 of each are
+needed.
+What decides quality (the survivors' valid LL at update 2,000) can't be told: too few trials: 0
+survivors were measured at the first rung; at least 10 are needed.
+Survivors/trials by k and by ratio, which is discriminator_lr/generator_lr:
+k  ratio <1  ratio >=1
+──────────────────────
+1       1/1        1/1
+2                  1/1
+3                  1/1
+4                  0/1
+5                  0/1
+Pruned trials survived until then; what would have become of them is unknown. The sampler tries some
+cells more than others, and cells differ in more than their name.
 """
 
 SEARCHING_AT_100_COLUMNS = """\
@@ -131,6 +149,9 @@ config     parameters
 ─────────────────────────────────────────────────────────────────────────────────────────────
 3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
 4f610017*  nothing
+
+Where training dies
+No trial of the search collapsed or diverged; 1 survived.
 """
 
 
@@ -467,12 +488,12 @@ def test_html_tables_name_their_headers_and_pictures_say_what_they_show(finished
     finished.append_history(curves(finished))
     finished.write_curve(curve())
     html = render(build_report(finished), "html")
-    assert html.count("<table") == 5
+    assert html.count("<table") == 6
     assert "<td>" not in re.sub(r"(?s).*</thead>", "", html)
-    assert html.count('<th scope="col"') == 9 + 7 + 3 + 2 + 8
-    assert html.count('<th scope="row"') == 3 + 1 + 1 + 3 + 4
+    assert html.count('<th scope="col"') == 9 + 7 + 3 + 2 + 8 + 3
+    assert html.count('<th scope="row"') == 3 + 1 + 1 + 3 + 4 + 5
     assert re.findall(r"<img(?![^>]*alt=\"[^\"]+\")", html) == []
-    assert html.count("<img") == 4
+    assert html.count("<img") == 5
     assert '<meta name="viewport"' in html
     assert "prefers-color-scheme: dark" in html
 
@@ -502,6 +523,57 @@ def test_html_shows_the_winners_pictures_that_the_run_has_left(finished):
     # In this order: samples, between them, strip, game.
     shown = re.findall(r"data:image/png;base64,(c2FtcGxlcw==|YmV0d2Vlbg==|c3RyaXA=|Z2FtZQ==)", html)
     assert shown == ["c2FtcGxlcw==", "YmV0d2Vlbg==", "c3RyaXA=", "Z2FtZQ=="]
+
+
+def deadly_run(tmp_path):
+    """A search of thirty trials in which a discriminator that learns too fast kills."""
+    rows, reports = [], []
+    for i in range(30):
+        ratio = 10.0 ** (i % 6 - 2)
+        config = TrialConfig(k=1 + i % 2, generator_lr=0.001, discriminator_lr=0.001 * ratio)
+        rows.append(trial(f"t{i:05d}", config, "diverged" if ratio > 10 else "pruned"))
+        reports.append({"trial_id": f"t{i:05d}", "updates": 2000, "valid_ll": float(i % 6)})
+    folder = write_run(tmp_path, rows, state="interrupted")
+    folder.write_run(run_info(state="interrupted") | {"space": deadly_space()})
+    folder.append_history(reports)
+    return folder
+
+
+def deadly_space():
+    rates = {"float": [1e-5, 1.0], "log": True}
+    return run_info()["space"] | {"search": {"k": {"int": [1, 2]}, "discriminator_lr": rates}}
+
+
+def test_where_training_dies_is_told_in_words_to_act_on(tmp_path):
+    lines = section_of(printed(deadly_run(tmp_path), 200), "Where training dies")
+    assert lines[1:3] == [
+        "20 of 30 trials of the search survived (0 completed, 20 pruned while alive); the others "
+        "died (10 diverged).",
+        "Worse than the whole: discriminator_lr >=0.1: 0 of 10 survived [0 %, 22 %].",
+    ]
+    decided = next(line for line in lines if line.startswith("Survival"))
+    assert re.match(r"Survival is decided by discriminator_lr \([67]\d %\): of pairs", decided)
+
+
+def test_json_has_every_cell_and_what_decides_with_null_for_no_number(tmp_path):
+    found = json.loads(render(build_report(deadly_run(tmp_path)), "json"))["stability"]
+    whole = found["cells"][0]
+    assert (whole["kind"], whole["n_survived"], whole["n_trials"]) == ("all", 20, 30)
+    assert whole["parameter"] is whole["low"] is None
+    decides = {(row["target"], row["parameter"]) for row in found["importances"]}
+    assert ("survival", "discriminator_lr") in decides
+    (tmp_path / "other").mkdir()
+    replicated = build_report(write_run(tmp_path / "other", (), replicas(WINNER)))
+    assert json.loads(render(replicated, "json"))["stability"] is None
+
+
+def test_the_map_is_drawn_where_trials_died_and_not_where_none_did(tmp_path, searching):
+    def shown(folder):
+        return "Left: survivors/trials" in render(build_report(folder), "html")
+
+    assert not shown(searching)
+    (tmp_path / "other").mkdir()
+    assert shown(deadly_run(tmp_path / "other"))
 
 
 def test_an_unknown_format_is_answered_with_the_nearest(finished):

@@ -108,9 +108,37 @@ def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
     assert warned(tmp_path, rows) == [
         "Only 1 of 6 trials of the search were completed, fewer than the 2 that were to be trained "
         "again. Give it more trials.",
-        "4 of 6 trials of the search collapsed, diverged or failed: the space is too wide for its "
-        "trials. Narrow it, or give it more trials.",
+        "4 of 6 trials of the search came to nothing: 1 collapsed, 2 diverged, 1 failed. The space "
+        "is too wide for its trials. Narrow it where training dies, or give it more.",
     ]
+
+
+def test_trials_that_machines_have_failed_are_not_blamed_on_the_space(tmp_path):
+    rows = searched()
+    for row in rows[:4]:
+        row.update(status="failed", reason="out of memory")
+    assert (
+        "6 of 6 trials of the search came to nothing: 1 collapsed, 1 diverged, 4 failed. What made "
+        "them fail lies outside the training: see why trials ended."
+    ) in warned(tmp_path, rows)
+
+
+def test_where_training_died_counts_the_search_alone(finished):
+    found = build_report(finished).stability
+    assert (found.n_trials, found.n_survived) == (6, 4)
+
+
+def test_without_a_trial_that_tells_nothing_is_said_of_where_training_dies(tmp_path):
+    assert build_report(write_run(tmp_path, (), replicas(WINNER))).stability is None
+
+
+def test_a_torn_part_of_the_history_is_told_and_the_rest_shown(finished):
+    finished.append_history([{"trial_id": "t00000", "updates": 2000, "valid_ll": 1.0}])
+    finished.append_history([{"trial_id": "t00001", "updates": 2000, "valid_ll": 2.0}])
+    next((finished.path / "history").glob("part-*0.parquet")).write_bytes(b"torn")
+    report = build_report(finished)
+    assert any("part-00000000.parquet: left out" in text for text in report.warnings)
+    assert report.stability.cells["median_valid_ll"].iloc[0] == 2.0
 
 
 def test_a_search_without_replicas_is_warned_of(tmp_path):

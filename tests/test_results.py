@@ -603,6 +603,27 @@ def test_a_curve_comes_back_row_for_row(folder):
     assert found["sigma"].isna().all()
 
 
+def test_where_training_dies_comes_back_with_nulls_for_what_there_is_not(folder):
+    assert folder.stability().empty and folder.importances().empty
+    cells = pd.DataFrame(
+        [
+            {"kind": "all", "n_trials": 3, "n_survived": 2, "p_survives": 2 / 3},
+            {"kind": "map", "parameter": "k", "value": "5", "low": 5.0, "ratio": ">=10"},
+        ]
+    )
+    importances = pd.DataFrame(
+        [{"target": "survival", "parameter": "k", "importance": None, "reason": "too few"}]
+    )
+    folder.write_stability(cells.assign(n_trials=[3, 0]), importances)
+    table = pq.read_table(folder.path / "stability.parquet")
+    assert table["n_trials"].to_pylist() == [3, 0]
+    assert table["n_survived"].to_pylist() == [2, None]
+    assert table["parameter"].to_pylist() == [None, "k"]
+    assert pq.read_table(folder.path / "importances.parquet")["importance"].null_count == 1
+    assert folder.importances()["reason"].tolist() == ["too few"]
+    assert folder.stability()["ratio"].iloc[1] == ">=10"
+
+
 def test_test_log_likelihoods_come_back_bit_for_bit(folder):
     rng = np.random.default_rng(0)
     first, second = rng.normal(200, 200, 1000), rng.normal(200, 200, 1000)
@@ -737,6 +758,8 @@ def documented_columns(section):
         ("ranking.parquet", results._RANKING),
         ("references.parquet", results._REFERENCES),
         ("curve.parquet", results._CURVE),
+        ("stability.parquet", results._STABILITY),
+        ("importances.parquet", results._IMPORTANCES),
         ("test_ll/<trial_id>.parquet", results._TEST_LL),
     ],
 )

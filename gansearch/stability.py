@@ -1,0 +1,378 @@
+"""Where in its space a search dies: shares of survivors, and the parameters that decide them.
+
+A trial of the search *died* if it collapsed or diverged. It *survived* if it was completed, or if
+it was pruned at the first rung or later: it was alive when it was stopped, and what would have
+become of it is unknown. Failed and running trials count for nothing, for they tell of machines or
+of nothing yet, nor do those that were cut short before the first rung, where health is first
+judged.
+
+Shares are of what the search tried, and a sampler tries more where scores are good: cells differ in
+more than what names them. What decides is therefore asked of a random forest (Breiman 2001, "Random
+forests", Machine Learning 45), which sees all parameters at once, and is answered only if it
+foretells trials that it was not fitted to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import betaincinv
+
+from gansearch.config import TrialConfig, short
+from gansearch.forest import Feature, foretell
+from gansearch.results import IMPORTANCES_COLUMNS, STABILITY_COLUMNS
+
+RATIO = "discriminator_lr/generator_lr"
+DIED = ("collapsed", "diverged")
+# Of each, dead and alive, that a forest needs; and of survivors that were measured.
+LEAST_OF_EACH, LEAST_MEASURED = 5, 10
+LEVEL = 0.95
+# No better than chance where pure noise would foretell as well this often. Held-out predictions of
+# one fold come from one forest, so that noise is called skill in up to 5 % of searches, not in 1 %.
+_CHANCE = 0.01
+
+_MOST_BINS, _MOST_VALUES, _TRIALS_IN_BIN = 6, 6, 8
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What is known of survival in a search.
+
+    Attributes:
+        cells: rows of `stability.parquet`: all trials, the map of k and the ratio of the learning
+            rates, and the cells of each searched parameter.
+        importances: rows of `importances.parquet`: what decides survival, and what the quality of
+            the survivors.
+    """
+
+    cells: pd.DataFrame
+    importances: pd.DataFrame
+
+    @property
+    def n_trials(self) -> int:
+        """Trials of the search that died or survived."""
+        return int(self.cells["n_trials"].iloc[0])
+
+    @property
+    def n_survived(self) -> int:
+        """Those that survived."""
+        return int(self.cells["n_survived"].iloc[0])
+
+    @property
+    def map(self) -> pd.DataFrame:
+        """Cells of k and the ratio of the learning rates, a row of the map after the other."""
+        return self.cells[self.cells["kind"] == "map"]
+
+    @property
+    def worst(self) -> pd.DataFrame:
+        """Cells whose interval lies below the share of all trials, the worst first."""
+        whole = self.cells["p_survives"].iloc[0]
+        worse: pd.DataFrame = self.cells[self.cells["p_high"] < whole]
+        return worse.sort_values("p_high", kind="stable")
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """What the trials had for a parameter: numbers or names, `[n]`, NaN where it did not apply.
+
+    `is_listed` parameters have a cell for each value, the others for intervals, whose ends are
+    round numbers of a scale that is logarithmic if `is_log`.
+    """
+
+    name: str
+    column: pd.Series[Any]
+    is_number: bool
+    is_listed: bool
+    is_log: bool = False
+
+    @property
+    def varies(self) -> bool:
+        return len(self.column.dropna().unique()) > 1
+
+
+@dataclass(frozen=True)
+class _Bin:
+    """A value or an interval of a parameter: `low <= x < high`, None where it has no end."""
+
+    label: str
+    low: float | None
+    high: float | None
+    holds: np.ndarray
+
+
+def stability(
+    trials: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    search: Mapping[str, Mapping[str, Any]],
+    grace_updates: int,
+) -> Stability:
+    """Tell where trials of a search died, and which parameters decide that and the quality.
+
+    Args:
+        trials: rows of `trials.parquet`; those of another phase than search are left aside.
+        history: rows of `history/`.
+        search: what the space searches, as `run.json` has it.
+        grace_updates: `Budget.grace_updates`. Quality is the `valid_ll` (nats) of a trial's first
+            report from there on: the last place where all survivors were measured, before the worse
+            ones were pruned.
+
+    The same trials give the same numbers.
+    """
+    told = _told(trials, history, grace_updates)
+    parameters = [p for p in _searched(told, search) if p.varies]
+    rows = [_cell(told, {"kind": "all"}), *_map_cells(told, search)]
+    for parameter in parameters:
+        rows += [_cell(told[b.holds], _place(parameter, b)) for b in _bins(parameter)]
+    importances = [*_of_survival(told, parameters), *_of_quality(told, parameters)]
+    return Stability(
+        pd.DataFrame(rows, columns=list(STABILITY_COLUMNS)),
+        pd.DataFrame(importances, columns=list(IMPORTANCES_COLUMNS)),
+    )
+
+
+def jeffreys(n_survived: int, n_trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Jeffreys' prior, as Brown, Cai and DasGupta advise.
+
+    "Interval estimation for a binomial proportion", Statistical Science 16 (2001), section 4.1.2:
+    its ends are 0 where none of the trials survived, and 1 where all did.
+    """
+    tail = (1 - LEVEL) / 2
+    a, b = n_survived + 0.5, n_trials - n_survived + 0.5
+    low = 0.0 if n_survived == 0 else float(betaincinv(a, b, tail))
+    high = 1.0 if n_survived == n_trials else float(betaincinv(a, b, 1 - tail))
+    return low, high
+
+
+def _told(trials: pd.DataFrame, history: pd.DataFrame, grace_updates: int) -> pd.DataFrame:
+    """Return the trials that died or survived, with `survived`, `quality` and the ratio."""
+    at_rung = trials["updates"] >= grace_updates
+    survived = (trials["status"] == "completed") | ((trials["status"] == "pruned") & at_rung)
+    counts = (trials["phase"] == "search") & (survived | trials["status"].isin(DIED))
+    told = trials[counts].reset_index(drop=True)
+    ratio = told["config.discriminator_lr"] / told["config.generator_lr"]
+    reports = history[history["updates"] >= grace_updates].sort_values("updates", kind="stable")
+    quality = reports.drop_duplicates("trial_id").set_index("trial_id")["valid_ll"]
+    measured = told["trial_id"].map(quality).astype(float)
+    added = {
+        "survived": survived[counts].to_numpy(),
+        "quality": measured.where(np.isfinite(measured)),
+        RATIO: ratio.astype(float),
+    }
+    return pd.concat([told, pd.DataFrame(added, index=told.index)], axis=1)
+
+
+def _searched(told: pd.DataFrame, search: Mapping[str, Mapping[str, Any]]) -> Iterator[_Parameter]:
+    """Yield the searched parameters, null where they were not asked for, then the ratio."""
+    found: dict[str, _Parameter] = {}
+    for name, entry in search.items():
+        holds = pd.Series(True, told.index)
+        for other, wanted in entry.get("when", {}).items():
+            holds &= _taken(told, found, other).isin([_comparable(value) for value in wanted])
+        found[name] = _parameter(name, _raw(told, name).where(holds), entry)
+        yield found[name]
+    rates = [found.get(name) for name in ("discriminator_lr", "generator_lr")]
+    if all(rate is not None and rate.varies for rate in rates):
+        yield _ratio(told)
+
+
+def _taken(told: pd.DataFrame, found: Mapping[str, _Parameter], name: str) -> pd.Series[Any]:
+    """Return what a parameter that others depend on was: a searched one comes before them."""
+    return found[name].column if name in found else _raw(told, name)
+
+
+def _raw(told: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """Return the trials' values of a parameter: floats, or texts such as `64-64`."""
+    column = told[f"config.{name}"]
+    if TrialConfig.rules()[name].kind in ("int", "float"):
+        return column.astype(float)
+    return column.map(_comparable, na_action="ignore").astype(object)
+
+
+def _comparable(value: Any) -> Any:
+    return short(list(value)) if isinstance(value, list | tuple | np.ndarray) else value
+
+
+def _parameter(name: str, values: pd.Series[Any], entry: Mapping[str, Any]) -> _Parameter:
+    is_number = TrialConfig.rules()[name].kind in ("int", "float")
+    is_listed = "choice" in entry or ("int" in entry and values.nunique() <= _MOST_VALUES)
+    # A preset's value may lie outside of what is searched.
+    is_log = bool(entry.get("log", False)) and bool((values.dropna() > 0).all())
+    return _Parameter(name, values, is_number, is_listed, is_log)
+
+
+def _ratio(told: pd.DataFrame) -> _Parameter:
+    return _Parameter(RATIO, told[RATIO], is_number=True, is_listed=False, is_log=True)
+
+
+def _map_cells(
+    told: pd.DataFrame, search: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the cells of k and the ratio, empty ones too; none where neither varies."""
+    k = _parameter("k", _raw(told, "k"), search.get("k", {"choice": []}))
+    ratio = _ratio(told)
+    if not (k.varies or ratio.varies):
+        return
+    for row in _bins(k):
+        for across in _bins(ratio):
+            place = {"ratio": across.label, "ratio_low": across.low, "ratio_high": across.high}
+            holds = row.holds & across.holds
+            yield _cell(told[holds], _place(k, row) | {"kind": "map"} | place)
+
+
+def _place(parameter: _Parameter, bin: _Bin) -> dict[str, Any]:
+    return {
+        "kind": "parameter",
+        "parameter": parameter.name,
+        "value": bin.label,
+        "low": bin.low,
+        "high": bin.high,
+    }
+
+
+def _cell(told: pd.DataFrame, place: Mapping[str, Any]) -> dict[str, Any]:
+    n_trials, n_survived = len(told), int(told["survived"].sum())
+    low, high = jeffreys(n_survived, n_trials) if n_trials else (math.nan, math.nan)
+    quality = told.loc[told["survived"], "quality"].dropna()
+    return {
+        **place,
+        "n_trials": n_trials,
+        "n_survived": n_survived,
+        "p_survives": n_survived / n_trials if n_trials else math.nan,
+        "p_low": low,
+        "p_high": high,
+        "n_measured": len(quality),
+        "median_valid_ll": float(quality.median()) if len(quality) else math.nan,
+    }
+
+
+def _bins(parameter: _Parameter) -> list[_Bin]:
+    """Return the values of a listed parameter, ascending, or intervals between round numbers."""
+    values = parameter.column
+    if parameter.is_listed:
+        bounds = (lambda value: float(value)) if parameter.is_number else (lambda _: None)
+        return [
+            _Bin(_shown(value), bounds(value), bounds(value), (values == value).to_numpy())
+            for value in sorted(values.dropna().unique())
+        ]
+    numbers = values.to_numpy(float)
+    present = numbers[np.isfinite(numbers)]
+    n_bins = int(np.clip(len(present) // _TRIALS_IN_BIN, 2, _MOST_BINS))
+    edges = _round_edges(present, n_bins) if parameter.is_log else []
+    edges = edges or _quantile_edges(present, n_bins)
+    if not edges:
+        return [_Bin("all", None, None, np.isfinite(numbers))]
+    places = np.where(np.isfinite(numbers), np.searchsorted(edges, numbers, side="right"), -1)
+    lows, highs = [None, *edges], [*edges, None]
+    return [
+        _Bin(_interval(low, high), low, high, places == i)
+        for i, (low, high) in enumerate(zip(lows, highs, strict=True))
+    ]
+
+
+def _round_edges(values: np.ndarray, n_bins: int) -> list[float]:
+    """Return 1, 3 and 10, or decades, or every other: what makes most bins, but at most so many.
+
+    Those that cut off less than a twentieth of the values are left out.
+    """
+    if not len(values):
+        return []
+    low, high = np.quantile(values, [0.05, 0.95])
+    exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    scales = [
+        [digit * 10.0**e for e in exponents for digit in (1, 3)],
+        [10.0**e for e in exponents],
+        *([10.0**e for e in exponents if e % 2 == parity] for parity in (1, 0)),
+        [10.0**e for e in exponents if e % 4 == 0],
+    ]
+    inside = [[mark for mark in scale if low < mark <= high] for scale in scales]
+    return max((marks for marks in inside if len(marks) < n_bins), key=len, default=[])
+
+
+def _quantile_edges(values: np.ndarray, n_bins: int) -> list[float]:
+    """Return rounded quantiles that part the values in about equal numbers."""
+    if not len(values):
+        return []
+    quantiles = np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1])
+    rounded = sorted({float(f"{edge:.2g}") for edge in quantiles})
+    return [edge for edge in rounded if values.min() < edge <= values.max()]
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"<{high:.3g}"
+    return f">={low:.3g}" if high is None else f"{low:.3g}-{high:.3g}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _of_survival(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterator[dict[str, Any]]:
+    n_survived = int(told["survived"].sum())
+    n_died = len(told) - n_survived
+    few = (
+        f"{n_died} died and {n_survived} survived; at least {LEAST_OF_EACH} of each are needed"
+        if min(n_died, n_survived) < LEAST_OF_EACH
+        else None
+    )
+    return _rows("survival", parameters, told["survived"].to_numpy(float), few)
+
+
+def _of_quality(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterator[dict[str, Any]]:
+    """Tell what decides the quality of the survivors by its rank: the worst lie far below."""
+    measured = (told["survived"] & told["quality"].notna()).to_numpy()
+    n = int(measured.sum())
+    few = (
+        f"{n} survivors were measured at the first rung; at least {LEAST_MEASURED} are needed"
+        if n < LEAST_MEASURED
+        else None
+    )
+    theirs = [
+        _Parameter(p.name, p.column[measured], p.is_number, p.is_listed, p.is_log)
+        for p in parameters
+    ]
+    return _rows("quality", theirs, told.loc[measured, "quality"].rank().to_numpy(float), few)
+
+
+def _rows(
+    target: str, parameters: Sequence[_Parameter], values: np.ndarray, few: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each parameter; `few` says why there is nothing to learn from, if so."""
+    common = {"target": target, "n_trials": len(values), "reason": few and f"too few trials: {few}"}
+    varying = [p for p in parameters if p.varies]
+    importances = [math.nan] * len(varying)
+    if varying and not few:
+        found = foretell([_feature(p) for p in varying], values)
+        common |= {"concordance": found.full, "p_value": found.p_value}
+        if found.p_value <= _CHANCE:
+            skill = found.full - 0.5
+            importances = [(found.full - max(0.5, left)) / skill for left in found.without]
+        else:
+            common["reason"] = (
+                f"too few trials: of pairs of them that it hasn't seen, a forest puts "
+                f"{100 * found.full:.0f} % in the right order, no better than chance"
+            )
+    of_parameter = dict(zip([p.name for p in varying], importances, strict=True))
+    for parameter in parameters:
+        yield common | {
+            "parameter": parameter.name,
+            "importance": of_parameter.get(parameter.name, math.nan),
+        }
+
+
+def _feature(parameter: _Parameter) -> Feature:
+    """Return what a forest sees of a parameter: a number, its logarithm, or a flag a choice."""
+    column = parameter.column
+    if parameter.is_number:
+        numbers = column.to_numpy(float)[:, None]
+        block = np.log(numbers) if parameter.is_log else numbers
+    else:
+        names = sorted(column.dropna().unique())
+        block = np.stack([(column == name).to_numpy(float) for name in names], axis=1)
+    return Feature(block, column.notna().to_numpy())
