@@ -312,8 +312,8 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
         outcomes=scheduler.outcomes,
         interrupted=[description_of(row) for row in interrupted],
     )
-    n_ended = len(rows) - len(interrupted)
-    run.progress.phase("search", run.budget.trials, n_ended)
+    ended = [row["status"] for row in rows if row["status"] != "running"]
+    run.progress.phase("search", run.budget.trials, ended)
     _tune(run, "search", scheduler, n_new + len(interrupted), searcher=searcher)
     _close_cut_trials(run, study)
     _raise_if_interrupted(run)
@@ -328,18 +328,18 @@ def _enqueue_starts(study: optuna.Study, space: SearchSpace) -> None:
 def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
     """The second phase: train each of `configs` on fresh seeds of its own, none pruned."""
     _set_state(run, "replicating")
-    descriptions = []
+    descriptions, ended = [], []
     for config in configs:
         for i in range(run.budget.replicas):
             trial_id = f"r-{config.config_id}-{i}"
             if (row := run.recorder.rows.get(trial_id)) and row["status"] != "running":
+                ended.append(row["status"])
                 continue
             seed = trial_seed(run.seed, f"replica of {config.config_id}", i)
             descriptions.append(trial_description(trial_id, i, "replica", seed, config))
     if not descriptions:
         return
-    n_replicas = len(configs) * run.budget.replicas
-    run.progress.phase("replicas", n_replicas, n_replicas - len(descriptions))
+    run.progress.phase("replicas", len(configs) * run.budget.replicas, ended)
     scheduler = GuardedScheduler(run.budget, halving=False)
     if run.stop.reason == "time":
         run.stop.reason = None  # it is the replicas that the rest of the time was kept for

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeGuard
@@ -84,7 +85,7 @@ class Progress:
         self._n_trials = 0
         self._lines: dict[str, TrialLine] = {}
         self._counts: Counter[str] = Counter()
-        self._n_ended_earlier = 0
+        self._ended_earlier: Counter[str] = Counter()
         self._ended_updates = 0
         self._best_ended: tuple[float, str] | None = None
         self._trained_updates = 0
@@ -113,17 +114,17 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def phase(self, name: str, n_trials: int, n_ended: int = 0) -> None:
+    def phase(self, name: str, n_trials: int, ended: Iterable[str] = ()) -> None:
         """Begin a phase ("search", "replicas", "reference lines") of `n_trials`.
 
-        `n_ended` of them ended before the run was resumed.
+        `ended` has the statuses of those that ended before the run was resumed.
         """
         with self._lock:
             self.current_phase = name
             self._n_trials = n_trials
             self._lines.clear()
             self._counts.clear()
-            self._n_ended_earlier = n_ended
+            self._ended_earlier = Counter(ended)
             self._ended_updates = 0
             self._best_ended = None
 
@@ -174,7 +175,13 @@ class Progress:
 
     @property
     def _n_ended(self) -> int:
-        return self._n_ended_earlier + self._counts.total()
+        return self._ended_earlier.total() + self._counts.total()
+
+    @property
+    def _n_by_status(self) -> dict[str, int]:
+        """Trials that have ended, of this session and of earlier ones, by status."""
+        found = self._ended_earlier + self._counts
+        return {status: found[status] for status in _STYLES if found[status]}
 
     def _print_heartbeat_if_due(self) -> None:
         if self._live is not None:
@@ -183,7 +190,8 @@ class Progress:
             if time.monotonic() - self._last_line < _HEARTBEAT_SECONDS:
                 return
             self._last_line = time.monotonic()
-            text = f"{self._head()}; {self._tail()}"
+            ended = ", ".join(f"{n} {status}" for status, n in self._n_by_status.items())
+            text = f"{self._head()}{ended and f' ({ended})'}; {self._tail()}"
         self._print_plain(text)
 
     def _print_plain(self, text: str) -> None:
@@ -196,9 +204,8 @@ class Progress:
         """Return what the terminal shows now."""
         with self._lock:
             head = Text(self._head(), style="bold")
-            for status, style in _STYLES.items():
-                if self._counts[status]:
-                    head.append(f"  {self._counts[status]} {status}", style=f"not bold {style}")
+            for status, n in self._n_by_status.items():
+                head.append(f"  {n} {status}", style=f"not bold {_STYLES[status]}")
             lines = list(self._lines.values())
             tail = Text(self._tail())
         room = max(1, self._console.height - 4)

@@ -80,6 +80,22 @@ def test_a_log_gives_a_sign_of_life_every_15_seconds_and_not_more_often(clock):
     ]
 
 
+def test_a_sign_of_life_counts_each_end_apart_those_before_a_resume_too(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10, ["pruned", "collapsed", "completed"])
+        train(progress, "t00003", 8000, status="diverged")
+        train(progress, "t00004", 8000, status="collapsed")
+        progress.trial_started("t00005", 5, "search", "k=2")
+        clock.seconds += 20
+        progress.trial_reported("t00005", 100, None, None)
+    assert (
+        to.file.getvalue()
+        .splitlines()[-1]
+        .startswith("search 5/10, 1 running (1 completed, 1 pruned, 2 collapsed, 1 diverged); ")
+    )
+
+
 def test_a_line_about_a_trial_is_a_sign_of_life_too(clock):
     to = console()
     with make(to) as progress:
@@ -212,11 +228,11 @@ def test_replicas_are_expected_to_go_to_the_end(clock):
 def test_updates_from_before_a_resume_do_not_count_as_speed(clock):
     to = console(terminal=True)
     with make(to) as progress:
-        progress.phase("replicas", 4, n_ended=3)
+        progress.phase("replicas", 4, ["completed", "diverged", "completed"])
         progress.trial_started("r-3", 3, "replica", "", updates=6000)
         clock.seconds += 10
         progress.trial_reported("r-3", 7000, 1.0, 0.5)
-    assert last_frame(to).startswith("replicas 3/4, 1 running")
+    assert last_frame(to).startswith("replicas 3/4, 1 running  2 completed  1 diverged")
     assert "10 s so far, about 10 s left" in last_frame(to)
 
 
