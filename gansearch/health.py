@@ -1,31 +1,47 @@
 """Collapse: a trial's reports in, or one set of samples, and a verdict with its reason out.
 
-Indicators (see `indicators`) are read as fractions of their null: what other real points score.
+Indicators (see `indicators`) are read as fractions of their null: what other real points score. The
+thresholds were chosen on labelled trainings; `docs/collapse.md` has what they stop and what they
+let pass, and `benchmarks/replay.py` prints it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gansearch.indicators import Indicators
 
-# Shares of the null below which an indicator is low. A trial may still rise, so it is stopped at a
-# lower one than a finished set of samples is judged by.
-_STOP_SHARE = 0.1
-_COLLAPSED_SHARE = 0.25
-_BORDERLINE_SHARE = 0.5
-
-# The nets are at rest while D's mean outputs on real and fake differ by less than this, and neither
-# coverage nor nn_ratio has moved from the first report's by these amounts.
+# A trial's samples are off the data while coverage is below this share of the null's; unless recall
+# is above the next and they aren't far apart: then they lie spread around the data.
+_OFF_COVERAGE = 0.05
+_AROUND_RECALL = 0.9
+_APART_NN_RATIO = 50.0
+# They repeat while nn_ratio and recall are below these shares, and D's mean outputs so far apart.
+_REPEAT_NN_RATIO = 0.06
+_REPEAT_RECALL = 0.02
+_REPEAT_GAP = 0.9
+# Reports before this share of the grace don't count: the youngest nets have learned nothing yet.
+_YOUTH = 1 / 3
+# A valid_ll above the best before by this share of its range holds a verdict.
+_GAIN = 0.05
+# The nets are at rest while D's mean outputs differ by less than this, and neither coverage nor
+# nn_ratio has moved from the first report's by these amounts; for this share of a training at most.
 _REST_GAP = 0.1
 _REST_COVERAGE = 0.01
 _REST_NN_RATIO = 0.2  # relative
-_LONGEST_REST = 4  # graces, after which a trial counts as begun
-# Coverage that rose by this much over the bad reports, absolutely and relatively, holds a verdict.
-_RISE = 0.01
-_RELATIVE_RISE = 0.2
+_LONGEST_REST = 0.3
+
+# D's mean outputs so far apart separate real from generated, for the hint.
+_SEPARATES_GAP = 0.8
+
+# Shares of the null by which a finished set of samples is judged.
+_COLLAPSED_SHARE = 0.25
+_BORDERLINE_SHARE = 0.5
+_REPEATS_SHARE = 0.1
+_NOTHING_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -36,120 +52,213 @@ class Verdict:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What the verdict on a trial reads of one of its reports.
+
+    Attributes:
+        updates: parameter updates done.
+        coverage, recall, nn_ratio: the indicators of the report's samples.
+        valid_ll: the samples' validation log-likelihood, in nats.
+        d_loss: D's mean loss, in nats.
+        d_real, d_fake: D's mean outputs on real and on generated examples, in [0, 1].
+        stage_start: parameter updates done when the present stage of the training began.
+    """
+
+    updates: int
+    coverage: float
+    recall: float
+    nn_ratio: float
+    valid_ll: float
+    d_loss: float
+    d_real: float
+    d_fake: float
+    stage_start: int = 0
+
+    @property
+    def indicators(self) -> Indicators:
+        """The indicators alone."""
+        return Indicators(self.coverage, self.recall, self.nn_ratio)
+
+    @property
+    def gap(self) -> float:
+        """By how much D tells real from generated, in [-1, 1]."""
+        return self.d_real - self.d_fake
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """A sign of death: whether a report shows it, and for how long it takes to be believed."""
+
+    is_shown: Callable[[Report, Indicators], bool]
+    n_reports: int
+    share: float  # of the training, from the first of these reports to the last
+
+
+def _is_off_the_data(report: Report, null: Indicators) -> bool:
+    is_around = report.recall > _AROUND_RECALL * null.recall and not _are_apart(report, null)
+    return report.coverage < _OFF_COVERAGE * null.coverage and not is_around
+
+
+def _are_apart(report: Report, null: Indicators) -> bool:
+    return report.nn_ratio > _APART_NN_RATIO * null.nn_ratio
+
+
+def _is_repeating(report: Report, null: Indicators) -> bool:
+    return (
+        report.nn_ratio < _REPEAT_NN_RATIO * null.nn_ratio
+        and report.recall < _REPEAT_RECALL * null.recall
+        and report.gap > _REPEAT_GAP
+    )
+
+
+_SIGNS = (
+    _Sign(_is_off_the_data, n_reports=3, share=0.1),
+    _Sign(_is_repeating, n_reports=4, share=0.25),
+)
+
+
 class HealthMonitor:
     """Judges one trial, report by report; healthy trials look collapsed while they are young.
 
-    A report is bad when coverage is below a tenth of the null's, and recall or nn_ratio too. The
-    trial is collapsed once `patience` reports in a row were bad and coverage did not rise over
-    them; twice as many where nn_ratio is not that low, for then samples are varied, only far from
-    the data, and may still get there. No report is counted within `grace_updates` of the trial's
-    beginning, which is when D first tells real from fake or the samples first change: small initial
-    weights can keep both nets at rest for a good part of a training. A rest lasts four graces at
-    most. A second stage of training is young again, and judged as a trial of its own.
+    A trial is collapsed once one of these has lasted:
+
+    - its samples are off the data: coverage is below .05 of the null's, for 3 reports in a row that
+      span a tenth of the training (unless recall is above .9 and nn_ratio below 50 of theirs: such
+      samples lie spread around the data, as those of slow and healthy trainings do);
+    - its samples repeat and D tells them from real ones: nn_ratio is below .06 and recall below .02
+      of the null's and D's mean outputs are .9 apart, for 4 reports that span a quarter;
+    - nothing has moved: D is at chance, and coverage and nn_ratio are those of the first report,
+      for .3 of the training. Small initial weights can keep both nets at rest for a good while.
+
+    The first two wait while valid_ll still rises. No report counts up to a third of the grace after
+    the trial began, which is when D first tells real from generated or the samples first change,
+    and no trial is stopped within the grace. A second stage of training is judged as a trial of its
+    own.
     """
 
-    def __init__(self, null: Indicators, *, grace_updates: int, patience: int = 3) -> None:
+    def __init__(self, null: Indicators, *, max_updates: int, grace_updates: int) -> None:
         self._null = null
+        self._max_updates = max_updates
         self._grace_updates = grace_updates
-        self._patience = patience
-        self._stage_start = 0
-        self._first: Indicators | None = None
-        self._begun_at: int | None = None
-        self._bad: list[tuple[int, float]] = []  # updates and coverage of the bad reports in a row
+        self._reports: list[Report] = []  # of the present stage
 
-    def judge(
-        self,
-        updates: int,
-        indicators: Indicators,
-        *,
-        d_loss: float,
-        g_loss: float,
-        d_real: float,
-        d_fake: float,
-        stage_start: int = 0,
-    ) -> Verdict:
-        """Return the verdict on the report at `updates`; reports come once each, in order.
-
-        Args:
-            updates: parameter updates done.
-            indicators: of the report's samples.
-            d_loss: D's mean loss.
-            g_loss: G's mean loss.
-            d_real: D's mean output on real examples, in [0, 1].
-            d_fake: D's mean output on generated ones, in [0, 1].
-            stage_start: parameter updates done when the present stage of the training began.
-        """
-        if stage_start > self._stage_start:
-            self._stage_start = stage_start
-            self._first, self._begun_at, self._bad = None, None, []
-        self._note_beginning(updates, indicators, abs(d_real - d_fake))
-        if not _is_low(indicators, self._null, _STOP_SHARE):
-            self._bad = []
-            return Verdict("sound")
-        found = _describe(indicators, self._null)
-        if self._begun_at is None:
-            return Verdict("undetermined", f"{found}, but the nets are still at rest")
-        grace_ends = self._begun_at + self._grace_updates
-        if updates < grace_ends:
-            return Verdict("undetermined", f"{found}, within the grace until update {grace_ends:,}")
-        self._bad.append((updates, indicators.coverage))
-        found += f" for {_count(len(self._bad), 'report')} since update {self._bad[0][0]:,}"
-        varied = indicators.nn_ratio >= _STOP_SHARE * self._null.nn_ratio
-        n_needed = 2 * self._patience if varied else self._patience
-        if len(self._bad) < n_needed:
-            return Verdict("undetermined", found)
-        before = self._bad[-n_needed][1]
-        if indicators.coverage - before >= max(_RISE, _RELATIVE_RISE * before):
-            return Verdict("undetermined", f"{found}, but coverage rises, from {before:.2f}")
-        return Verdict("collapsed", f"{found}. {_hint(d_loss, g_loss, d_real, d_fake)}")
+    def judge(self, report: Report) -> Verdict:
+        """Return the verdict on a report; reports come once each, in order."""
+        if self._reports and report.stage_start > self._reports[-1].stage_start:
+            self._reports = []
+        self._reports.append(report)
+        begun_at = _beginning(self._reports)
+        if begun_at is None:
+            return self._judge_rest(report)
+        young_until = begun_at + _YOUTH * self._grace_updates
+        if report.updates <= young_until:
+            return self._judge_young(report)
+        counted = [each for each in self._reports if each.updates > young_until]
+        verdicts = [self._judge_sign(sign, counted) for sign in _SIGNS]
+        # The gravest, and of equals the first.
+        return max(verdicts, key=lambda verdict: _GRAVITY[verdict.status])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on judging, as plain JSON values."""
-        return {
-            "stage_start": self._stage_start,
-            "first": dataclasses.asdict(self._first) if self._first else None,
-            "begun_at": self._begun_at,
-            "bad": [list(report) for report in self._bad],
-        }
+        return {"reports": [dataclasses.asdict(report) for report in self._reports]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the state of another monitor of the same trial."""
-        # A version that knew no stages kept none.
-        self._stage_start = state.get("stage_start", 0)
-        self._first = Indicators(**state["first"]) if state["first"] else None
-        self._begun_at = state["begun_at"]
-        self._bad = [(updates, coverage) for updates, coverage in state["bad"]]
+        # An older version kept something else, so that its trials are judged from here on.
+        self._reports = [Report(**report) for report in state.get("reports", [])]
 
-    def _note_beginning(self, updates: int, indicators: Indicators, gap: float) -> None:
-        if self._begun_at is not None:
-            return
-        if self._first is None:
-            self._first = indicators
-            if gap >= _REST_GAP:
-                self._begun_at = self._stage_start
-            return
-        first = self._first
-        moved = abs(indicators.coverage - first.coverage) >= _REST_COVERAGE or (
-            abs(indicators.nn_ratio - first.nn_ratio) >= _REST_NN_RATIO * first.nn_ratio
+    def _judge_rest(self, report: Report) -> Verdict:
+        rested = report.updates - report.stage_start
+        found = f"{_describe(report.indicators, self._null)}, as at the first report"
+        if rested < max(_LONGEST_REST * self._max_updates, self._grace_updates):
+            return Verdict("undetermined", f"{found}: the nets are still at rest")
+        return Verdict(
+            "collapsed",
+            f"{found}, {rested:,} updates ago: neither net has moved (D gives {report.d_real:.2g} "
+            "to all). Raise both learning rates or the initial weights",
         )
-        longest = self._stage_start + _LONGEST_REST * self._grace_updates
-        if gap >= _REST_GAP or moved or updates >= longest:
-            self._begun_at = updates
+
+    def _judge_young(self, report: Report) -> Verdict:
+        if any(sign.is_shown(report, self._null) for sign in _SIGNS):
+            found = _describe(report.indicators, self._null)
+            return Verdict("undetermined", f"{found}, but the trial is young")
+        return Verdict("sound")
+
+    def _judge_sign(self, sign: _Sign, counted: Sequence[Report]) -> Verdict:
+        spell = _spell(counted, lambda report: sign.is_shown(report, self._null))
+        if not spell:
+            return Verdict("sound")
+        last = spell[-1]
+        found = (
+            f"{_describe(last.indicators, self._null)} for {_count(len(spell), 'report')} since "
+            f"update {spell[0].updates:,}"
+        )
+        n_recent = _least_window(spell, sign, self._max_updates)
+        if n_recent is None or last.updates - last.stage_start < self._grace_updates:
+            return Verdict("undetermined", found)
+        if _gains(self._reports, n_recent):
+            return Verdict("undetermined", f"{found}, but valid_ll rises, to {last.valid_ll:.4g}")
+        return Verdict("collapsed", f"{found}; {_hint(last, self._null)}")
+
+
+_GRAVITY = {"sound": 0, "undetermined": 1, "collapsed": 2}
 
 
 def judge_once(indicators: Indicators, null: Indicators) -> Verdict:
     """Judge a finished set of samples, without a history and without the excuse of youth.
 
-    Collapsed: coverage below a quarter of the null's with recall or nn_ratio below theirs too, or
-    coverage below a half with nn_ratio below a tenth (a few images, again and again).
-    Undetermined: coverage below a half with recall or nn_ratio below a half.
+    Collapsed: coverage below a fiftieth of the null's (all of them off the data), or below a
+    quarter with recall or nn_ratio below theirs too, or below a half with nn_ratio below a tenth (a
+    few images, again and again). Undetermined: coverage below a half with recall or nn_ratio below
+    a half.
     """
     found = _describe(indicators, null)
-    repeats = indicators.nn_ratio < _STOP_SHARE * null.nn_ratio
+    nothing = indicators.coverage < _NOTHING_SHARE * null.coverage
+    repeats = indicators.nn_ratio < _REPEATS_SHARE * null.nn_ratio
     borderline = _is_low(indicators, null, _BORDERLINE_SHARE)
-    if _is_low(indicators, null, _COLLAPSED_SHARE) or (borderline and repeats):
+    if nothing or _is_low(indicators, null, _COLLAPSED_SHARE) or (borderline and repeats):
         return Verdict("collapsed", found)
     return Verdict("undetermined", found) if borderline else Verdict("sound")
+
+
+def _beginning(reports: Sequence[Report]) -> int | None:
+    """Return the updates at which a stage's nets left their rest; None while they are at rest."""
+    first = reports[0]
+    if abs(first.gap) >= _REST_GAP:
+        return first.stage_start
+    for report in reports:
+        moved = abs(report.coverage - first.coverage) >= _REST_COVERAGE or (
+            abs(report.nn_ratio - first.nn_ratio) >= _REST_NN_RATIO * first.nn_ratio > 0
+        )
+        if moved or abs(report.gap) >= _REST_GAP:
+            return report.updates
+    return None
+
+
+def _spell(reports: Sequence[Report], is_shown: Callable[[Report], bool]) -> list[Report]:
+    """Return the last reports, all of which show a sign."""
+    spell: list[Report] = []
+    for report in reversed(reports):
+        if not is_shown(report):
+            break
+        spell.insert(0, report)
+    return spell
+
+
+def _least_window(spell: Sequence[Report], sign: _Sign, max_updates: int) -> int | None:
+    """Return how many of a spell's last reports are as long as a sign asks for; None if too few."""
+    for n in range(sign.n_reports, len(spell) + 1):
+        if spell[-1].updates - spell[-n].updates >= sign.share * max_updates:
+            return n
+    return None
+
+
+def _gains(reports: Sequence[Report], n_recent: int) -> bool:
+    """Return whether valid_ll has clearly risen in the last `n_recent` reports."""
+    scores = [report.valid_ll for report in reports]
+    before, recent = scores[:-n_recent], scores[-n_recent:]
+    return bool(before) and max(recent) > max(before) + _GAIN * (max(scores) - min(scores))
 
 
 def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:
@@ -167,14 +276,20 @@ def _describe(indicators: Indicators, null: Indicators) -> str:
     )
 
 
-def _hint(d_loss: float, g_loss: float, d_real: float, d_fake: float) -> str:
-    """Return what a collapsed trial's balance suggests to try."""
-    balance = (
-        f"D gives {d_real:.2g} to real, {d_fake:.2g} to fake (losses {d_loss:.2g}, {g_loss:.2g})"
-    )
-    if d_real - d_fake >= _REST_GAP:
-        return f"{balance}, so it leads: lower discriminator_lr or k, or raise generator_lr"
-    return f"{balance}, so it guides nothing: raise discriminator_lr or k, or lower generator_lr"
+def _hint(report: Report, null: Indicators) -> str:
+    """Return what a dying trial's balance is, and what to try against it."""
+    gives = f"gives {report.d_real:.2g} to real, {report.d_fake:.2g} to generated"
+    balance = f"({gives}; loss {report.d_loss:.2g})"
+    if _are_apart(report, null):
+        return f"the samples fly apart, D {gives}: lower both learning rates"
+    if report.gap >= _SEPARATES_GAP:
+        remedy = "lower discriminator_lr or k, or raise generator_lr"
+        return f"D separates them from real ones {balance}: {remedy}"
+    if report.gap >= _REST_GAP:
+        remedy = "lower generator_lr, or try packing: 2 or discriminator_normalization: spectral"
+        return f"D sees the difference {balance}, G doesn't mend it: {remedy}"
+    remedy = "raise discriminator_lr or k, or lower generator_lr"
+    return f"D guides nothing {balance}: {remedy}"
 
 
 def _count(n: int, noun: str) -> str:

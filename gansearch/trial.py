@@ -27,8 +27,7 @@ from gansearch.errors import SamplesError
 from gansearch.evaluation import Evaluation, Evaluator, final_score
 from gansearch.figures import game_picture, png, strip
 from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
-from gansearch.health import HealthMonitor, Verdict
-from gansearch.indicators import Indicators
+from gansearch.health import HealthMonitor, Report, Verdict, judge_once
 from gansearch.latent import moment_of, spread_noise
 from gansearch.results import RunFolder, write_atomically
 from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
@@ -148,9 +147,11 @@ class GanTrial(tune.Trainable):
         except (torch.OutOfMemoryError, MemoryError) as error:
             self._failure = _memory_reason(error)
             return
+        budget = self._plan.budget
         self._health = HealthMonitor(
             self._evaluator.reference.null,
-            grace_updates=max(self._plan.budget.grace_updates, _LEAST_HEALTH_GRACE),
+            max_updates=budget.max_updates,
+            grace_updates=max(budget.grace_updates, _LEAST_HEALTH_GRACE),
         )
         self._marks = self._plan.budget.report_updates()
         self._n_reports = 0
@@ -205,13 +206,17 @@ class GanTrial(tune.Trainable):
 
     def _judge(self, metrics: Metrics, evaluation: Evaluation) -> Verdict:
         return self._health.judge(
-            metrics.updates,
-            Indicators(evaluation.coverage, evaluation.recall, evaluation.nn_ratio),
-            d_loss=metrics.d_loss,
-            g_loss=metrics.g_loss,
-            d_real=metrics.d_real,
-            d_fake=metrics.d_fake,
-            stage_start=self._training.stage_start,
+            Report(
+                updates=metrics.updates,
+                coverage=evaluation.coverage,
+                recall=evaluation.recall,
+                nn_ratio=evaluation.nn_ratio,
+                valid_ll=evaluation.valid_ll,
+                d_loss=metrics.d_loss,
+                d_real=metrics.d_real,
+                d_fake=metrics.d_fake,
+                stage_start=self._training.stage_start,
+            )
         )
 
     def _finish(self, verdict: Verdict) -> dict[str, Any]:
@@ -234,6 +239,9 @@ class GanTrial(tune.Trainable):
             return {}
         samples = training.samples(_FINAL_SAMPLES)
         score = final_score(self._dataset, samples, device=self._plan.device)
+        last = judge_once(score.indicators, score.null)
+        if last.status == "collapsed" and training.updates >= _LEAST_HEALTH_GRACE:
+            return {"verdict": last.status, "reason": f"{last.reason}, at its end"}
         self._folder.write_test_ll(self._trial_id, score.parzen.per_example)
         final = vars(score) | vars(score.parzen) | vars(score.indicators)
         return {"final": {name: final[name] for name in _FINAL}}

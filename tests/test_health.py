@@ -1,162 +1,214 @@
 import json
+from dataclasses import astuple
 
-import numpy as np
 import pytest
-import torch
 
 from gansearch.data import load_dataset
-from gansearch.health import HealthMonitor, Verdict, judge_once
-from gansearch.indicators import Indicators
+from gansearch.health import HealthMonitor, Report, Verdict, judge_once
+from gansearch.indicators import HealthReference, Indicators
 
 NULL = Indicators(coverage=0.97, recall=0.96, nn_ratio=1.0)
 YOUNG = Indicators(coverage=0.04, recall=0.0, nn_ratio=0.011)
 SOUND = Indicators(coverage=0.5, recall=0.3, nn_ratio=0.8)
-COLLAPSED = Indicators(coverage=0.04, recall=0.01, nn_ratio=0.01)
-# Varied samples, all far from the data.
-ASTRAY = Indicators(coverage=0.02, recall=0.0, nn_ratio=0.4)
+COLLAPSED = Indicators(coverage=0.04, recall=0.01, nn_ratio=0.3)
+# A few images again and again, which happen to lie within many balls.
+REPEATED = Indicators(coverage=0.4, recall=0.0, nn_ratio=0.02)
+# Samples all around the data, as those of a slow and healthy training.
+AROUND = Indicators(coverage=0.02, recall=0.99, nn_ratio=12.0)
+APART = Indicators(coverage=0.0, recall=1.0, nn_ratio=400.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+def monitor() -> HealthMonitor:
+    """Of a training of 20,000 updates, with a grace of 3,000."""
+    return HealthMonitor(NULL, max_updates=20_000, grace_updates=3000)
 
 
-def digits() -> np.ndarray:
-    dataset = load_dataset("digits")
-    return dataset.to_float(dataset.train)
-
-
-def judge(
-    monitor: HealthMonitor,
+def report(
     updates: int,
     indicators: Indicators,
     *,
-    d_real: float = 0.98,
+    valid_ll: float = -5.0,
+    d_real: float = 0.99,
     d_fake: float = 0.01,
     stage_start: int = 0,
-) -> Verdict:
-    return monitor.judge(
-        updates,
-        indicators,
-        d_loss=0.001,
-        g_loss=9.5,
-        d_real=d_real,
-        d_fake=d_fake,
-        stage_start=stage_start,
-    )
+) -> Report:
+    return Report(updates, *astuple(indicators), valid_ll, 0.001, d_real, d_fake, stage_start)
 
 
-def judge_all(monitor: HealthMonitor, reports: list[Indicators], **losses: float) -> list[str]:
-    """The verdicts on reports at updates 1,000, 2,000, ..."""
-    verdicts = [
-        judge(monitor, 1000 * i, indicators, **losses) for i, indicators in enumerate(reports, 1)
-    ]
+def judge_all(indicators: list[Indicators], **of_each: float) -> list[Verdict]:
+    """The verdicts on reports at updates 1,000, 2,000, ... of one trial."""
+    one = monitor()
+    return [one.judge(report(1000 * i, each, **of_each)) for i, each in enumerate(indicators, 1)]
+
+
+def statuses(verdicts: list[Verdict]) -> list[str]:
     return [verdict.status for verdict in verdicts]
+
+
+AT_REST = {"d_real": 0.5, "d_fake": 0.5}
+
+
+# A finished set of samples
+
+
+def test_a_generator_of_one_mode_of_the_ring_is_called_collapsed() -> None:
+    ring = load_dataset("ring")
+    assert ring.modes is not None
+    reference = HealthReference(ring.train[:2500], 500)
+    nearest = ((ring.train[:, None] - ring.modes) ** 2).sum(-1).argmin(1)
+    one_mode = ring.train[nearest == 0]
+    assert judge_once(reference.indicators(one_mode), reference.null).status == "collapsed"
+    assert judge_once(reference.indicators(ring.test), reference.null).status == "sound"
 
 
 def test_a_single_judgement_says_what_it_saw() -> None:
     verdict = judge_once(COLLAPSED, NULL)
     assert verdict == Verdict(
-        "collapsed", "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.01 (1)"
+        "collapsed", "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1)"
     )
     assert judge_once(SOUND, NULL) == Verdict("sound", "")
 
 
-def test_a_constant_generator_is_called_collapsed() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=2000)
-    assert judge_all(monitor, [COLLAPSED] * 5) == [
-        "undetermined",
-        "undetermined",
-        "undetermined",
-        "collapsed",
-        "collapsed",
+def test_samples_that_cover_nothing_are_collapsed_however_wide_they_lie() -> None:
+    assert judge_once(APART, NULL).status == "collapsed"
+
+
+# A trial: samples off the data
+
+
+def test_a_generator_off_the_data_is_stopped_when_its_grace_is_over() -> None:
+    assert statuses(judge_all([COLLAPSED] * 5)) == [
+        *("undetermined", "undetermined", "undetermined"),
+        *("collapsed", "collapsed"),
     ]
+
+
+def test_the_first_reports_count_for_nothing() -> None:
+    young, *later = judge_all([COLLAPSED] * 3)
+    assert young.status == "undetermined"
+    assert young.reason.endswith("nn_ratio 0.3 (1), but the trial is young")
+    assert later[-1].reason.endswith("for 2 reports since update 2,000")
+    assert statuses(judge_all([SOUND])) == ["sound"]
 
 
 def test_the_reason_gives_figures_reports_and_a_remedy() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=2000)
-    verdicts = [judge(monitor, 1000 * i, COLLAPSED) for i in range(1, 5)]
-    assert [verdict.reason for verdict in verdicts] == [
-        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.01 (1), "
-        "within the grace until update 2,000",
-        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.01 (1) "
-        "for 1 report since update 2,000",
-        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.01 (1) "
-        "for 2 reports since update 2,000",
-        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.01 (1) "
-        "for 3 reports since update 2,000. D gives 0.98 to real, 0.01 to fake (losses 0.001, 9.5), "
-        "so it leads: lower discriminator_lr or k, or raise generator_lr",
-    ]
-
-
-def test_a_discriminator_at_chance_gets_another_remedy() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=1000, patience=1)
-    judge(monitor, 1000, SOUND)
-    verdict = judge(monitor, 2000, COLLAPSED, d_real=0.51, d_fake=0.49)
-    assert verdict.status == "collapsed"
-    assert verdict.reason.endswith(
-        "so it guides nothing: raise discriminator_lr or k, or lower generator_lr"
+    assert judge_all([COLLAPSED] * 5)[-1].reason == (
+        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1) for 4 reports "
+        "since update 2,000; D separates them from real ones (gives 0.99 to real, 0.01 to "
+        "generated; loss 0.001): lower discriminator_lr or k, or raise generator_lr"
     )
 
 
-def test_one_sound_report_starts_the_patience_afresh() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=1000)
-    assert "collapsed" not in judge_all(monitor, [COLLAPSED, COLLAPSED, SOUND] * 4)
+@pytest.mark.parametrize(
+    ("d_real", "d_fake", "indicators", "remedy"),
+    [
+        (0.6, 0.4, COLLAPSED, "G doesn't mend it: lower generator_lr, or try packing: 2 or "),
+        (0.51, 0.49, COLLAPSED, "raise discriminator_lr or k, or lower generator_lr"),
+        (1.0, 0.0, APART, "the samples fly apart, D gives 1 to real, 0 to generated: lower both"),
+    ],
+)
+def test_each_balance_of_the_two_nets_has_its_remedy(
+    d_real: float, d_fake: float, indicators: Indicators, remedy: str
+) -> None:
+    verdict = judge_all([SOUND] + [indicators] * 6, d_real=d_real, d_fake=d_fake)[-1]
+    assert verdict.status == "collapsed"
+    assert remedy in verdict.reason
+
+
+def test_one_sound_report_starts_the_count_afresh() -> None:
+    assert "collapsed" not in statuses(judge_all([COLLAPSED, COLLAPSED, SOUND] * 6))
 
 
 def test_a_late_collapse_is_found() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=1000)
-    assert judge_all(monitor, [SOUND] * 10 + [COLLAPSED] * 3)[9:] == [
-        "sound",
-        "undetermined",
-        "undetermined",
+    assert statuses(judge_all([SOUND] * 10 + [COLLAPSED] * 3))[9:] == [
+        *("sound", "undetermined", "undetermined", "collapsed")
+    ]
+
+
+def test_samples_spread_around_the_data_are_not_called_collapsed() -> None:
+    assert set(statuses(judge_all([AROUND] * 20))) == {"sound"}
+
+
+def test_many_reports_in_a_short_time_are_not_enough() -> None:
+    often = HealthMonitor(NULL, max_updates=100_000, grace_updates=3000)
+    verdicts = [often.judge(report(1000 * i, COLLAPSED)) for i in range(1, 14)]
+    # Those at 2,000 and 12,000 are a tenth of the training apart.
+    assert statuses(verdicts).index("collapsed") == 11
+
+
+def test_a_rising_likelihood_holds_the_verdict() -> None:
+    one, held = monitor(), []
+    for i in range(1, 12):
+        held.append(one.judge(report(1000 * i, COLLAPSED, valid_ll=-20.0 + 2 * i)))
+    assert statuses(held)[3:] == ["undetermined"] * 8
+    assert held[-1].reason.endswith(", but valid_ll rises, to 2")
+    for i in range(12, 16):
+        verdict = one.judge(report(1000 * i, COLLAPSED, valid_ll=2.0))
+    assert verdict.status == "collapsed"
+
+
+# A trial: repeated samples
+
+
+def test_repeated_samples_that_d_tells_from_real_ones_are_stopped_after_a_quarter() -> None:
+    found = statuses(judge_all([REPEATED] * 8))
+    assert found.index("collapsed") == 6  # at 7,000; they count from 2,000 on
+
+
+def test_repeated_samples_that_d_takes_for_real_are_left_alone() -> None:
+    found = statuses(judge_all([SOUND] + [REPEATED] * 19, d_real=0.6, d_fake=0.3))
+    assert set(found) == {"sound"}
+
+
+# A trial: nets at rest
+
+
+def test_nets_at_rest_are_left_alone_for_three_tenths_of_the_training() -> None:
+    verdicts = judge_all([YOUNG] * 7, **AT_REST)
+    assert statuses(verdicts) == ["undetermined"] * 5 + ["collapsed"] * 2
+    assert verdicts[2].reason.endswith("as at the first report: the nets are still at rest")
+    assert verdicts[5].reason == (
+        "coverage 0.04 (real data: 0.97), recall 0.00 (0.96), nn_ratio 0.011 (1), as at the first "
+        "report, 6,000 updates ago: neither net has moved (D gives 0.5 to all). Raise both "
+        "learning rates or the initial weights"
+    )
+
+
+def test_a_net_that_awakes_is_young_once_more() -> None:
+    one = monitor()
+    at_rest = [one.judge(report(1000 * i, YOUNG, **AT_REST)) for i in range(1, 5)]
+    awake = [one.judge(report(1000 * i, YOUNG)) for i in range(5, 10)]
+    assert set(statuses(at_rest)) == {"undetermined"}
+    assert statuses(awake) == [
+        *["undetermined"] * 4,
+        "collapsed",
+    ]
+    assert "for 3 reports since update 7,000" in awake[-1].reason
+
+
+def test_a_constant_generator_whose_nn_ratio_is_zero_may_be_at_rest() -> None:
+    constant = Indicators(coverage=0.46, recall=0.0, nn_ratio=0.0)
+    assert statuses(judge_all([constant] * 6, **AT_REST)) == [
+        *["undetermined"] * 5,
         "collapsed",
     ]
 
 
-def test_a_rising_coverage_holds_the_verdict() -> None:
-    rising = [Indicators(0.01 * i, 0.0, 0.02) for i in range(1, 10)]
-    assert "collapsed" not in judge_all(HealthMonitor(NULL, grace_updates=1000), rising)
+# A trial of two stages
 
 
-def test_varied_samples_far_from_the_data_get_twice_the_patience() -> None:
-    verdicts = judge_all(HealthMonitor(NULL, grace_updates=1000), [ASTRAY] * 7)
-    assert verdicts.index("collapsed") == 5
+def test_a_second_stage_gets_a_grace_of_its_own_and_none_of_the_firsts_reports() -> None:
+    one = monitor()
+    first = [one.judge(report(1000 * i, COLLAPSED)) for i in range(1, 4)]
+    second = [one.judge(report(1000 * i, COLLAPSED, stage_start=3500)) for i in range(4, 9)]
+    assert "collapsed" not in statuses(first)
+    assert statuses(second) == [
+        *("undetermined", "undetermined", "undetermined", "collapsed", "collapsed"),
+    ]
+    assert "for 3 reports since update 5,000" in second[3].reason
 
 
-def test_nets_at_rest_are_left_alone_for_four_graces() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=1000)
-    verdicts = [judge(monitor, 1000 * i, YOUNG, d_real=0.5, d_fake=0.5) for i in range(1, 9)]
-    assert [v.status for v in verdicts] == ["undetermined"] * 6 + ["collapsed"] * 2
-    assert verdicts[2].reason.endswith("but the nets are still at rest")
-
-
-def test_the_grace_starts_anew_when_a_net_at_rest_awakes() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=2000)
-    at_rest = [judge(monitor, 1000 * i, YOUNG, d_real=0.5, d_fake=0.5) for i in range(1, 5)]
-    awake = [judge(monitor, 1000 * i, YOUNG) for i in range(5, 10)]
-    assert {v.status for v in at_rest} == {"undetermined"}
-    assert awake[0].reason.endswith("within the grace until update 7,000")
-    assert [v.status for v in awake] == ["undetermined"] * 4 + ["collapsed"]
-
-
-def test_a_second_stage_gets_a_grace_of_its_own_and_none_of_the_firsts_bad_reports() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=2000)
-    first = [judge(monitor, 1000 * i, COLLAPSED) for i in range(1, 4)]
-    second = [judge(monitor, 1000 * i, COLLAPSED, stage_start=3500) for i in range(4, 9)]
-    assert {v.status for v in first} == {"undetermined"}
-    assert second[0].reason.endswith("within the grace until update 5,500")
-    assert [v.status for v in second] == ["undetermined"] * 4 + ["collapsed"]
-    assert "for 3 reports since update 6,000" in second[-1].reason
-
-
-def test_a_second_stage_may_rest_for_four_graces_again() -> None:
-    monitor = HealthMonitor(NULL, grace_updates=1000)
-    rest = {"d_real": 0.5, "d_fake": 0.5}
-    judge(monitor, 1000, SOUND)
-    verdicts = [judge(monitor, 1000 * i, YOUNG, **rest, stage_start=5000) for i in range(6, 14)]
-    assert [v.reason.endswith("still at rest") for v in verdicts] == [True] * 3 + [False] * 5
-    assert [v.status for v in verdicts] == ["undetermined"] * 6 + ["collapsed"] * 2
+# What it must let pass, and its state
 
 
 def test_the_papers_own_configuration_on_digits_is_not_stopped() -> None:
@@ -165,34 +217,41 @@ def test_the_papers_own_configuration_on_digits_is_not_stopped() -> None:
     nn_ratio = [11, 11, 11, 16, 36, 46, 42, 165, 285, 443, 412, 589, 564, 607, 667, 710]
     d_real = [500, 500, 503, 930, 797, 805, 876, 765, 641, 654, 619, 633, 575, 628, 588, 596]
     d_fake = [500, 500, 497, 33, 50, 34, 41, 74, 110, 156, 239, 259, 291, 331, 354, 316]
-    monitor = HealthMonitor(NULL, grace_updates=1200)
-    statuses = [
-        judge(
-            monitor,
-            500 * i,
-            Indicators(c / 1000, 0.0, n / 1000),
-            d_real=real / 1000,
-            d_fake=fake / 1000,
-        ).status
+    one = HealthMonitor(NULL, max_updates=8000, grace_updates=1200)
+    verdicts = [
+        one.judge(
+            report(
+                500 * i,
+                Indicators(c / 1000, 0.0, n / 1000),
+                d_real=real / 1000,
+                d_fake=fake / 1000,
+            )
+        )
         for i, (c, n, real, fake) in enumerate(
             zip(coverage, nn_ratio, d_real, d_fake, strict=True), start=1
         )
     ]
-    assert "collapsed" not in statuses
-    assert statuses[-1] == "sound"
+    assert "collapsed" not in statuses(verdicts)
+    assert verdicts[-1].status == "sound"
 
 
 def test_the_state_survives_json_at_every_report() -> None:
-    reports = [YOUNG, YOUNG, SOUND, COLLAPSED, COLLAPSED, ASTRAY, COLLAPSED, SOUND, COLLAPSED]
+    reports = [YOUNG, YOUNG, SOUND, COLLAPSED, COLLAPSED, APART, COLLAPSED, SOUND, COLLAPSED]
     reports += [COLLAPSED] * 5  # of a second stage
-    whole = HealthMonitor(NULL, grace_updates=1500)
-    resumed = HealthMonitor(NULL, grace_updates=1500)
+    whole, resumed = monitor(), monitor()
     for i, indicators in enumerate(reports, start=1):
-        now = {"d_real": 0.5 + 0.1 * i, "d_fake": 0.5, "stage_start": 9500 if i > 9 else 0}
-        expected = judge(whole, 1000 * i, indicators, **now)
+        stage_start = 9500 if i > 9 else 0
+        now = report(1000 * i, indicators, valid_ll=-float(i), stage_start=stage_start)
+        expected = whole.judge(now)
         state = json.loads(json.dumps(resumed.state_dict()))
-        resumed = HealthMonitor(NULL, grace_updates=1500)
+        resumed = monitor()
         resumed.load_state_dict(state)
-        assert judge(resumed, 1000 * i, indicators, **now) == expected
+        assert resumed.judge(now) == expected
     assert expected.status == "collapsed"
     assert resumed.state_dict() == whole.state_dict()
+
+
+def test_a_state_of_an_older_version_starts_the_judgement_anew() -> None:
+    one = monitor()
+    one.load_state_dict({"stage_start": 0, "first": None, "begun_at": 0, "bad": [[3000, 0.1]]})
+    assert one.judge(report(4000, COLLAPSED)).status == "undetermined"

@@ -226,7 +226,7 @@ def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_p
     ended(staged)
     arrows = {moment.updates: np.isfinite(moment.arrows).all() for moment in staged._moments}
     assert arrows == {0: False, 50: False, 100: False, 150: True, 200: True}
-    assert staged._health.state_dict()["stage_start"] == 100
+    assert staged._health.state_dict()["reports"][-1]["stage_start"] == 100
     assert (tmp_path / "models" / "t00000" / "game.png").exists()
 
 
