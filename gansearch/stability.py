@@ -355,7 +355,7 @@ def _rows(
             importances = [(found.full - max(0.5, left)) / skill for left in found.without]
         else:
             common["reason"] = (
-                f"too few trials: of pairs of them that it hasn't seen, a forest puts "
+                f"too few trials: of pairs that it hasn't seen, a forest puts "
                 f"{100 * found.full:.0f} % in the right order, no better than chance"
             )
     of_parameter = dict(zip([p.name for p in varying], importances, strict=True))

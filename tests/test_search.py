@@ -22,6 +22,7 @@ from gansearch.data import load_dataset
 from gansearch.driver import plan, search
 from gansearch.errors import RunFailedError
 from gansearch.evaluation import Evaluator
+from gansearch.report import build_report
 from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
 from gansearch.searcher import UNHEALTHY, open_study
 from gansearch.space import load_space
@@ -79,6 +80,15 @@ def test_the_files_are_those_of_the_contract_and_open_in_pandas(finished):
     assert info["versions"]["torch"] and info["space"]["budget"]["max_updates"] == 600
     for name in ("optuna.journal", "samples.png", "report.html", "references.parquet", "tune"):
         assert (path / name).exists(), name
+
+
+def test_where_training_dies_is_in_the_folder_as_the_report_tells_it(finished):
+    found = build_report(finished).stability
+    pd.testing.assert_frame_equal(finished.stability(), found.cells, check_dtype=False)
+    assert found.importances["target"].unique().tolist() == ["survival", "quality"]
+    assert finished.importances()["parameter"].tolist() == found.importances["parameter"].tolist()
+    statuses = finished.trials().query("phase == 'search'")["status"]
+    assert found.n_trials - found.n_survived == statuses.isin(["collapsed", "diverged"]).sum()
 
 
 def test_the_winners_score_by_its_number_of_samples_ends_at_its_own(finished):
@@ -215,7 +225,10 @@ def test_a_search_of_which_every_trial_dies_is_one_clear_error(tmp_path):
     ]
     with pytest.raises(RunFailedError, match=r"not one trial of the search was completed \(2 "):
         search("digits", overrides=overrides, results=tmp_path, name="dead")
-    assert gansearch.load("dead", tmp_path).read_run()["state"] == "failed"
+    run = gansearch.load("dead", tmp_path)
+    assert run.read_run()["state"] == "failed"
+    whole = run.stability().iloc[0]
+    assert (whole["n_survived"], whole["n_trials"]) == (0, 2)
     report = gansearch_command("report", "dead", "--results", str(tmp_path))
     assert report.returncode == 0
     assert "Traceback" not in report.stdout + report.stderr
