@@ -42,9 +42,10 @@ def test_a_presets_networks_fit_the_data(name: str, preset: str) -> None:
     config, shape = load_space(name).preset(preset), SHAPES[name]
     generator, discriminator = networks(config, shape)
     dim = int(torch.Size(shape).numel())
-    fakes = generator(torch.empty(3, config.noise_dim, device="meta"))
-    assert fakes.shape == (3, dim)
-    assert discriminator(fakes).shape[0] == 3
+    n = 3 * config.packing
+    fakes = generator(torch.empty(n, config.noise_dim, device="meta"))
+    assert fakes.shape == (n, dim)
+    assert discriminator(fakes).shape == (3,)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -54,8 +55,8 @@ def test_whatever_a_space_proposes_fits_the_data(name: str) -> None:
     for _ in range(10):
         config = space.suggest(study.ask())
         generator, discriminator = networks(config, SHAPES[name])
-        fakes = generator(torch.empty(2, config.noise_dim, device="meta"))
-        assert discriminator(fakes).shape[0] == 2
+        fakes = generator(torch.empty(2 * config.packing, config.noise_dim, device="meta"))
+        assert discriminator(fakes).shape == (2,)
 
 
 def test_the_papers_fully_connected_networks_for_cifar10() -> None:
@@ -141,3 +142,32 @@ def test_dcgan_is_that_of_radford_and_others(name: str) -> None:
     assert config.generator_channels == config.discriminator_channels[::-1]
     assert config.generator_widths == config.discriminator_widths == ()
     assert config.noise == "uniform"
+
+
+REMEDIES = {
+    "label_smoothing": {"label_smoothing": 0.1},
+    "minibatch_sd": {"minibatch_sd": 100},
+    "packed_2": {"packing": 2},
+    "packed_3": {"packing": 3},
+    "packed_4": {"packing": 4},
+    "unrolled": {"unrolled_steps": 5},
+    "spectral_norm": {"discriminator_normalization": "spectral"},
+    "r1": {"gradient_penalty": "r1", "gradient_penalty_weight": 0.1},
+    "one_centered": {"gradient_penalty": "one_centered", "gradient_penalty_weight": 0.1},
+    "instance_noise": {"instance_noise_sd", "instance_noise_updates"},
+    "two_time_scales": {"generator_lr"},
+}
+
+
+@pytest.mark.parametrize("name", ["ring", "grid"])
+def test_each_remedys_preset_differs_from_vanilla_by_that_remedy_alone(name: str) -> None:
+    space = load_space(name)
+    vanilla = space.preset("vanilla").to_dict()
+    for preset, remedy in REMEDIES.items():
+        values = space.preset(preset).to_dict()
+        changed = {key: value for key, value in values.items() if value != vanilla[key]}
+        assert (changed if isinstance(remedy, dict) else set(changed)) == remedy, preset
+    assert {"paper", "pacgan", "vanilla", *REMEDIES} == set(space.presets)
+    # Heusel et al. (2017): D learns the faster.
+    two = space.preset("two_time_scales")
+    assert two.generator_lr < two.discriminator_lr
