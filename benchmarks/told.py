@@ -14,7 +14,7 @@ of random configurations dies (collapses or diverges). The arms differ in one th
   one without any has failed.
 - `random`: no model at all, which gives the rate at which configurations die.
 
-ASHA stops most of the dying for their score, before a verdict on their health can be. With
+ASHA stops some of the dying for their score, before there is a verdict on their health. With
 `--unpruned` it is left out, and every trial ends or dies.
 
 Arms share seeds, budgets and, as long as the model has too few trials to work, configurations.
@@ -67,16 +67,17 @@ _WIDE = (
     "start_from=[]",
     "trials=40",
     "reports=20",
-    "grace=0.15",
 )
+# Trials are short, so the grace is the least at which health is judged: else ASHA would come first.
 OVERRIDES = {
     "ring": (
         *_WIDE,
         "generator_widths={choice: [[64, 64], [128, 128]]}",
         "discriminator_widths={choice: [[64], [64, 64], [128, 128]]}",
         "max_updates=4000",
+        "grace=0.25",
     ),
-    "digits": (*_WIDE, "max_updates=3000"),
+    "digits": (*_WIDE, "max_updates=3000", "grace=0.35"),
 }
 Tell = Callable[[optuna.Study, Trial, Outcome, float | None], None]
 
