@@ -33,7 +33,7 @@ DIED = ("collapsed", "diverged")
 LEAST_OF_EACH, LEAST_MEASURED = 5, 10
 LEVEL = 0.95
 # No better than chance where pure noise would foretell as well this often. Held-out predictions of
-# one fold come from one forest, so that noise is called skill in up to 5 % of searches, not in 1 %.
+# one fold come from one forest, so that noise may be called skill in a few searches of a hundred.
 _CHANCE = 0.01
 
 _MOST_BINS, _MOST_VALUES, _TRIALS_IN_BIN = 6, 6, 8
@@ -280,15 +280,13 @@ def _round_edges(values: np.ndarray, n_bins: int) -> list[float]:
 
     Those that cut off less than a twentieth of the values are left out.
     """
-    if not len(values):
-        return []
     low, high = np.quantile(values, [0.05, 0.95])
     exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     scales = [
-        [digit * 10.0**e for e in exponents for digit in (1, 3)],
-        [10.0**e for e in exponents],
-        *([10.0**e for e in exponents if e % 2 == parity] for parity in (1, 0)),
-        [10.0**e for e in exponents if e % 4 == 0],
+        [float(f"{digit}e{e}") for e in exponents for digit in (1, 3)],
+        [float(f"1e{e}") for e in exponents],
+        *([float(f"1e{e}") for e in exponents if e % 2 == parity] for parity in (1, 0)),
+        [float(f"1e{e}") for e in exponents if e % 4 == 0],
     ]
     inside = [[mark for mark in scale if low < mark <= high] for scale in scales]
     return max((marks for marks in inside if len(marks) < n_bins), key=len, default=[])
@@ -296,8 +294,6 @@ def _round_edges(values: np.ndarray, n_bins: int) -> list[float]:
 
 def _quantile_edges(values: np.ndarray, n_bins: int) -> list[float]:
     """Return rounded quantiles that part the values in about equal numbers."""
-    if not len(values):
-        return []
     quantiles = np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1])
     rounded = sorted({float(f"{edge:.2g}") for edge in quantiles})
     return [edge for edge in rounded if values.min() < edge <= values.max()]

@@ -150,6 +150,23 @@ def test_a_parameter_without_a_logarithmic_scale_is_parted_in_equal_numbers():
     }
 
 
+@pytest.mark.parametrize(
+    ("lowest", "n", "edges"),
+    [(0.02, 64, [0.1, 1, 10]), (0.0002, 64, [0.001, 0.01, 0.1, 1, 10]), (0.2, 64, [0.3, 1, 3, 10])],
+)
+def test_a_logarithmic_scale_is_as_fine_as_its_range_and_the_trials_allow(lowest, n, edges):
+    rates = np.geomspace(lowest, 20, n)
+    cells = found([trial(i, generator_lr=rate) for i, rate in enumerate(rates)]).cells
+    lows = cells.loc[cells["parameter"] == "generator_lr", "low"]
+    assert lows.dropna().tolist() == edges
+
+
+def test_few_trials_are_parted_in_few_intervals():
+    rates = np.geomspace(0.002, 0.5, 8)
+    whole = found([trial(i, generator_lr=rate) for i, rate in enumerate(rates)])
+    assert len(cells_of(whole, "generator_lr")) == 2
+
+
 def test_a_conditional_parameter_counts_only_where_it_applies():
     trials = [trial(i, optimizer="sgd", momentum=i / 10) for i in range(8)]
     trials += [trial(8 + i, "diverged", optimizer="adam") for i in range(8)]
