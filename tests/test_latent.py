@@ -128,3 +128,44 @@ def test_a_moment_shows_the_training_as_it_is():
     with torch.no_grad():
         expected = training.generator(spread_noise(training.config))[:, 0].numpy()
     np.testing.assert_allclose(moment.arrows, expected, atol=1e-6)
+
+
+def test_a_packed_d_judges_a_point_beside_copies_of_itself():
+    ring = load_dataset("ring")
+    training = trained(ring, packing=3, init="glorot", generator_output="linear", dropout_input=0)
+    points = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    found = discriminate_at(training.discriminator, training.config, ring, points)
+    copies = torch.from_numpy(np.repeat(points, 3, axis=0))
+    with torch.no_grad():
+        expected = torch.sigmoid(training.discriminator(copies)).numpy()
+    assert found.shape == (50,)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not np.allclose(found[:16], expected[16:32], atol=1e-3)
+
+
+@pytest.mark.parametrize("group", [4, 20])
+def test_a_point_that_d_judges_stands_among_real_examples(group):
+    ring = load_dataset("ring")
+    training = trained(
+        ring, minibatch_sd=group, init="glorot", generator_output="linear", dropout_input=0
+    )
+    # Were all of its group the same point, D would see a generator that has collapsed.
+    point = np.full((30, 2), 0.7, np.float32)
+    found = discriminate_at(training.discriminator, training.config, ring, point)
+    with torch.no_grad():
+        logits = training.discriminator(torch.from_numpy(point))
+    collapsed = torch.sigmoid(logits).numpy()
+    real = ring.train[:1000].copy()
+    real[::100] = 0.7
+    with torch.no_grad():
+        logits = training.discriminator(torch.from_numpy(real))
+    among_real = torch.sigmoid(logits).numpy()[::100]
+    np.testing.assert_allclose(found, np.tile(among_real, 3), atol=1e-6)
+    assert np.abs(found - collapsed).max() > 1e-3
+
+
+def test_the_game_on_a_line_can_be_drawn_with_packs():
+    line = load_dataset("gaussian")
+    training = trained(line, packing=2, minibatch_sd=4, generator_output="linear", noise_dim=1)
+    moment = moment_of(training, line)
+    assert moment.d.shape == (200,) and ((moment.d > 0) & (moment.d < 1)).all()
