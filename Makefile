@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-unit test-ray test-slow lint format bench clean
+.PHONY: run test test-unit test-ray test-slow lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
@@ -32,6 +32,9 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/parzen.py
+
+bench-collapse: $(READY)
+	$(BIN)/python benchmarks/replay.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

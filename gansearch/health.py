@@ -16,23 +16,27 @@ from gansearch.indicators import Indicators
 
 # A trial's samples are off the data while coverage is below this share of the null's; unless recall
 # is above the next and they aren't far apart: then they lie spread around the data.
-_OFF_COVERAGE = 0.05
-_AROUND_RECALL = 0.9
+_OFF_COVERAGE = 0.1
+_AROUND_RECALL = 0.7
 _APART_NN_RATIO = 50.0
 # They repeat while nn_ratio and recall are below these shares, and D's mean outputs so far apart.
-_REPEAT_NN_RATIO = 0.06
+_REPEAT_NN_RATIO = 0.02
 _REPEAT_RECALL = 0.02
 _REPEAT_GAP = 0.9
 # Reports before this share of the grace don't count: the youngest nets have learned nothing yet.
 _YOUTH = 1 / 3
-# A valid_ll above the best before by this share of its range holds a verdict.
+# A verdict waits while valid_ll is above the best before by this share of its range, or while
+# samples that lie too close together spread: nn_ratio is so many times the highest before.
 _GAIN = 0.05
+_SPREADING = 2.0
 # The nets are at rest while D's mean outputs differ by less than this, and neither coverage nor
-# nn_ratio has moved from the first report's by these amounts; for this share of a training at most.
+# nn_ratio has moved from the first report's by these amounts. They may rest for this share of the
+# training, and on while their outputs part: their difference doubles within the next share of it.
 _REST_GAP = 0.1
 _REST_COVERAGE = 0.01
 _REST_NN_RATIO = 0.2  # relative
 _LONGEST_REST = 0.3
+_PARTING, _PARTING_SHARE = 2.0, 0.1
 
 # D's mean outputs so far apart separate real from generated, for the hint.
 _SEPARATES_GAP = 0.8
@@ -123,18 +127,19 @@ class HealthMonitor:
 
     A trial is collapsed once one of these has lasted:
 
-    - its samples are off the data: coverage is below .05 of the null's, for 3 reports in a row that
-      span a tenth of the training (unless recall is above .9 and nn_ratio below 50 of theirs: such
+    - its samples are off the data: coverage is below .1 of the null's, for 3 reports in a row that
+      span a tenth of the training (unless recall is above .7 and nn_ratio below 50 of theirs: such
       samples lie spread around the data, as those of slow and healthy trainings do);
-    - its samples repeat and D tells them from real ones: nn_ratio is below .06 and recall below .02
+    - its samples repeat and D tells them from real ones: nn_ratio and recall are below .02
       of the null's and D's mean outputs are .9 apart, for 4 reports that span a quarter;
     - nothing has moved: D is at chance, and coverage and nn_ratio are those of the first report,
-      for .3 of the training. Small initial weights can keep both nets at rest for a good while.
+      for .3 of the training, and on while D's outputs don't part. Small initial weights can keep
+      both nets at rest for a good while, near a saddle that they leave at an exponential pace.
 
-    The first two wait while valid_ll still rises. No report counts up to a third of the grace after
-    the trial began, which is when D first tells real from generated or the samples first change,
-    and no trial is stopped within the grace. A second stage of training is judged as a trial of its
-    own.
+    The first two wait while valid_ll rises, or nn_ratio doubles from below 1. No report counts up
+    to a third of the grace after the trial began, which is when D first tells real from generated
+    or the samples first change, and no trial is stopped within the grace. A second stage of
+    training is judged as a trial of its own.
     """
 
     def __init__(self, null: Indicators, *, max_updates: int, grace_updates: int) -> None:
@@ -173,6 +178,10 @@ class HealthMonitor:
         found = f"{_describe(report.indicators, self._null)}, as at the first report"
         if rested < max(_LONGEST_REST * self._max_updates, self._grace_updates):
             return Verdict("undetermined", f"{found}: the nets are still at rest")
+        ago = report.updates - _PARTING_SHARE * self._max_updates
+        earlier = [each for each in self._reports if each.updates <= ago] or self._reports[:1]
+        if abs(report.gap) > _PARTING * abs(earlier[-1].gap):
+            return Verdict("undetermined", f"{found}, but D begins to tell real from generated")
         return Verdict(
             "collapsed",
             f"{found}, {rested:,} updates ago: neither net has moved (D gives {report.d_real:.2g} "
@@ -197,8 +206,8 @@ class HealthMonitor:
         n_recent = _least_window(spell, sign, self._max_updates)
         if n_recent is None or last.updates - last.stage_start < self._grace_updates:
             return Verdict("undetermined", found)
-        if _gains(self._reports, n_recent):
-            return Verdict("undetermined", f"{found}, but valid_ll rises, to {last.valid_ll:.4g}")
+        if (hope := _hope(self._reports, n_recent, self._null)) is not None:
+            return Verdict("undetermined", f"{found}, but {hope}")
         return Verdict("collapsed", f"{found}; {_hint(last, self._null)}")
 
 
@@ -254,11 +263,20 @@ def _least_window(spell: Sequence[Report], sign: _Sign, max_updates: int) -> int
     return None
 
 
-def _gains(reports: Sequence[Report], n_recent: int) -> bool:
-    """Return whether valid_ll has clearly risen in the last `n_recent` reports."""
+def _hope(reports: Sequence[Report], n_recent: int, null: Indicators) -> str | None:
+    """Return what has clearly grown in the last `n_recent` reports; None if nothing has."""
+    before, recent = reports[:-n_recent], reports[-n_recent:]
+    if not before:
+        return None
     scores = [report.valid_ll for report in reports]
-    before, recent = scores[:-n_recent], scores[-n_recent:]
-    return bool(before) and max(recent) > max(before) + _GAIN * (max(scores) - min(scores))
+    best = max(report.valid_ll for report in recent)
+    if best > max(scores[:-n_recent]) + _GAIN * (max(scores) - min(scores)):
+        return f"valid_ll rises, to {best:.4g}"
+    widest = max(report.nn_ratio for report in recent)
+    widest_before = max(report.nn_ratio for report in before)
+    if _SPREADING * widest_before < widest < null.nn_ratio:
+        return f"the samples spread, nn_ratio from {widest_before:.2g} to {widest:.2g}"
+    return None
 
 
 def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:

@@ -12,7 +12,7 @@ YOUNG = Indicators(coverage=0.04, recall=0.0, nn_ratio=0.011)
 SOUND = Indicators(coverage=0.5, recall=0.3, nn_ratio=0.8)
 COLLAPSED = Indicators(coverage=0.04, recall=0.01, nn_ratio=0.3)
 # A few images again and again, which happen to lie within many balls.
-REPEATED = Indicators(coverage=0.4, recall=0.0, nn_ratio=0.02)
+REPEATED = Indicators(coverage=0.4, recall=0.0, nn_ratio=0.01)
 # Samples all around the data, as those of a slow and healthy training.
 AROUND = Indicators(coverage=0.02, recall=0.99, nn_ratio=12.0)
 APART = Indicators(coverage=0.0, recall=1.0, nn_ratio=400.0)
@@ -147,6 +147,13 @@ def test_a_rising_likelihood_holds_the_verdict() -> None:
     assert verdict.status == "collapsed"
 
 
+def test_samples_that_spread_hold_the_verdict() -> None:
+    tight, wider = Indicators(0.03, 0.0, 0.01), Indicators(0.03, 0.0, 0.05)
+    verdicts = judge_all([tight, tight, wider, wider, wider, wider])
+    assert statuses(verdicts)[2:] == ["undetermined"] * 3 + ["collapsed"]
+    assert verdicts[4].reason.endswith("but the samples spread, nn_ratio from 0.01 to 0.05")
+
+
 # A trial: repeated samples
 
 
@@ -172,6 +179,17 @@ def test_nets_at_rest_are_left_alone_for_three_tenths_of_the_training() -> None:
         "report, 6,000 updates ago: neither net has moved (D gives 0.5 to all). Raise both "
         "learning rates or the initial weights"
     )
+
+
+def test_nets_at_rest_may_stay_so_while_the_outputs_of_d_part() -> None:
+    one = monitor()
+    gaps = [1e-5, 2e-5, 4e-5, 8e-5, 2e-4, 5e-4, 2e-3, 8e-3, 8e-3, 8e-3]
+    verdicts = [
+        one.judge(report(1000 * i, YOUNG, d_real=0.5 + gap, d_fake=0.5))
+        for i, gap in enumerate(gaps, 1)
+    ]
+    assert statuses(verdicts) == ["undetermined"] * 9 + ["collapsed"]
+    assert verdicts[7].reason.endswith("but D begins to tell real from generated")
 
 
 def test_a_net_that_awakes_is_young_once_more() -> None:
