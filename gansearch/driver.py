@@ -50,6 +50,7 @@ from gansearch.searcher import (
     make_sampler,
     open_study,
     tell,
+    tell_known_ends,
     trial_description,
 )
 from gansearch.space import SearchSpace, load_config, load_space
@@ -301,6 +302,7 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
     scheduler.replay(_reports_of_sound_trials(run))
     sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", len(rows)))
     study = open_study(run.folder.path / "optuna.journal", sampler)
+    tell_known_ends(study, rows)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         _enqueue_starts(study, run.space)
