@@ -40,7 +40,7 @@ from gansearch.training import DivergedError, Training
 
 DATA = Path(__file__).parent / "data" / "remedies.parquet"
 N_SAMPLES = 2500  # as in PacGAN's experiments
-UPDATES = {"ring": 10_000, "grid": 20_000}
+UPDATES = {"ring": 10_000, "grid": 10_000}
 PRESETS = (
     "vanilla",
     "label_smoothing",
