@@ -103,6 +103,7 @@ def main() -> None:
     detectors = {name: best(family, tuning) for name, family in families.items()}
     print_detectors(detectors, test)
     print_datasets(monitored, test)
+    print_transfer(tuning, test)
     print_trade_off(families, test)
     print_searches(detectors["low coverage"], test)
     if arguments.misses:
@@ -166,21 +167,29 @@ def _with_better_half(runs: list[Run]) -> list[Run]:
 
 def detector_families(tuning: Sequence[Run]) -> dict[str, list[Detector]]:
     """Return the candidates by name, each with its thresholds; models are fitted to `tuning`."""
-    logistic = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
-    trees = HistGradientBoostingClassifier(
-        max_depth=3, max_iter=60, learning_rate=0.08, min_samples_leaf=40, random_state=0
-    )
-    logistic_risk, trees_risk = _fitted(logistic, tuning), _fitted(trees, tuning)
     shares = np.geomspace(0.005, 0.5, 20)
-    risks = 1 - np.geomspace(0.002, 0.7, 20)
     return {
         "divergence alone": [lambda _: None],
         "low coverage": [_low_coverage(share) for share in shares],
         "low coverage, and recall or NN ratio": [_low_pair(share) for share in shares],
         "low coverage, likelihood not rising": [_low_and_flat(share) for share in shares],
-        "logistic regression": [_risky(logistic_risk, risk) for risk in risks],
-        "boosted trees": [_risky(trees_risk, risk) for risk in risks],
+        **model_families(tuning),
         "gansearch": [monitored],
+    }
+
+
+def model_families(tuning: Sequence[Run]) -> dict[str, list[Detector]]:
+    """Return small models that are fitted to `tuning`, by name, each with its thresholds."""
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
+    trees = HistGradientBoostingClassifier(
+        max_depth=3, max_iter=60, learning_rate=0.08, min_samples_leaf=40, random_state=0
+    )
+    models = {"logistic regression": logistic, "boosted trees": trees}
+    risks = 1 - np.geomspace(0.002, 0.7, 20)
+    return {
+        name: [_risky(risk_of, risk) for risk in risks]
+        for name, model in models.items()
+        for risk_of in [_fitted(model, tuning)]
     }
 
 
@@ -368,6 +377,22 @@ def print_datasets(detector: Detector, test: Sequence[Run]) -> None:
         if any(run.dataset == name for run in test)
     ]
     _print_table("gansearch, by data set", pd.DataFrame(rows))
+
+
+def print_transfer(tuning: Sequence[Run], test: Sequence[Run]) -> None:
+    """Print what the models do to a data set that they were not fitted to, all four together."""
+    rows = []
+    for name in ("logistic regression", "boosted trees"):
+        detectors = {}
+        for dataset in OVERRIDES:
+            others = [run for run in tuning if run.dataset != dataset]
+            detectors[dataset] = best(model_families(others)[name], others)
+
+        def detect(run: Run, of: dict[str, Detector] = detectors) -> int | None:
+            return of[run.dataset](run)
+
+        rows.append({"detector": f"{name}, unseen", **_told(outcome_of(detect, test))})
+    _print_table("Test part, each data set by models of the three others", pd.DataFrame(rows))
 
 
 def print_trade_off(families: dict[str, list[Detector]], test: Sequence[Run]) -> None:
