@@ -324,8 +324,9 @@ def _of_quality(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterato
     """Tell what decides the quality of the survivors by its rank: the worst lie far below."""
     measured = (told["survived"] & told["quality"].notna()).to_numpy()
     n = int(measured.sum())
+    were = "survivor was" if n == 1 else "survivors were"
     few = (
-        f"{n} survivors were measured at the first rung; at least {LEAST_MEASURED} are needed"
+        f"{n} {were} measured at the first rung; at least {LEAST_MEASURED} are needed"
         if n < LEAST_MEASURED
         else None
     )
