@@ -351,9 +351,10 @@ def _rows(
             skill = found.full - 0.5
             importances = [(found.full - max(0.5, left)) / skill for left in found.without]
         else:
+            right = f"{100 * found.full:.0f} % in the right order"
             common["reason"] = (
-                f"too few trials: of pairs that it hasn't seen, a forest puts {100 * found.full:.0f} "
-                f"% in the right order, as chance may (p {found.p_value:.2g})"
+                f"too few trials: of pairs that it hasn't seen, a forest puts {right}, as chance may "
+                f"(p {found.p_value:.2g})"
             )
     of_parameter = dict(zip([p.name for p in varying], importances, strict=True))
     for parameter in parameters:
