@@ -353,8 +353,8 @@ def _rows(
         else:
             right = f"{100 * found.full:.0f} % in the right order"
             common["reason"] = (
-                f"too few trials: of pairs that it hasn't seen, a forest puts {right}, as chance may "
-                f"(p {found.p_value:.2g})"
+                f"too few trials: of pairs that it hasn't seen, a forest puts {right}, as chance "
+                f"may (p {found.p_value:.2g})"
             )
     of_parameter = dict(zip([p.name for p in varying], importances, strict=True))
     for parameter in parameters:
