@@ -285,9 +285,9 @@ def test_a_folder_is_no_space(scratch: Path, refused: Refused) -> None:
 
 
 def test_an_absent_configuration_is_named(refused: Refused) -> None:
-    assert refused("run", "--space", "ring", "--only", "nothere.yaml") == (
+    assert refused("run", "--space", "digits", "--only", "nothere.yaml") == (
         "--only nothere.yaml: there is no such file. It takes a preset of the space "
-        "(pacgan, paper), or the path of a YAML or JSON file with a configuration's parameters."
+        "(dcgan, paper), or the path of a YAML or JSON file with a configuration's parameters."
     )
     assert refused("run", "--only", "").startswith("--only : there is no such file. ")
 
