@@ -99,21 +99,28 @@ class _Sign:
     share: float  # of the training, from the first of these reports to the last
 
 
+def _are_off_the_data(samples: Indicators, null: Indicators) -> bool:
+    around = samples.recall > _AROUND_RECALL * null.recall and not _are_apart(samples, null)
+    return samples.coverage < _OFF_COVERAGE * null.coverage and not around
+
+
+def _are_apart(samples: Indicators, null: Indicators) -> bool:
+    return samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
+
+
+def _repeat(samples: Indicators, null: Indicators) -> bool:
+    return (
+        samples.nn_ratio < _REPEAT_NN_RATIO * null.nn_ratio
+        and samples.recall < _REPEAT_RECALL * null.recall
+    )
+
+
 def _is_off_the_data(report: Report, null: Indicators) -> bool:
-    is_around = report.recall > _AROUND_RECALL * null.recall and not _are_apart(report, null)
-    return report.coverage < _OFF_COVERAGE * null.coverage and not is_around
-
-
-def _are_apart(report: Report, null: Indicators) -> bool:
-    return report.nn_ratio > _APART_NN_RATIO * null.nn_ratio
+    return _are_off_the_data(report.indicators, null)
 
 
 def _is_repeating(report: Report, null: Indicators) -> bool:
-    return (
-        report.nn_ratio < _REPEAT_NN_RATIO * null.nn_ratio
-        and report.recall < _REPEAT_RECALL * null.recall
-        and report.gap > _REPEAT_GAP
-    )
+    return _repeat(report.indicators, null) and report.gap > _REPEAT_GAP
 
 
 _SIGNS = (
@@ -214,6 +221,16 @@ class HealthMonitor:
 _GRAVITY = {"sound": 0, "undetermined": 1, "collapsed": 2}
 
 
+def judge_end(samples: Indicators, null: Indicators) -> Verdict:
+    """Judge a training that is over by its last samples: collapsed if off the data, or repeated.
+
+    As mild as the verdict on a report, without its patience: nothing is left to wait for.
+    """
+    if _are_off_the_data(samples, null) or _repeat(samples, null):
+        return Verdict("collapsed", f"{_describe(samples, null)} at its end")
+    return Verdict("sound")
+
+
 def judge_once(indicators: Indicators, null: Indicators) -> Verdict:
     """Judge a finished set of samples, without a history and without the excuse of youth.
 
@@ -298,7 +315,7 @@ def _hint(report: Report, null: Indicators) -> str:
     """Return what a dying trial's balance is, and what to try against it."""
     gives = f"gives {report.d_real:.2g} to real, {report.d_fake:.2g} to generated"
     balance = f"({gives}; loss {report.d_loss:.2g})"
-    if _are_apart(report, null):
+    if _are_apart(report.indicators, null):
         return f"the samples fly apart, D {gives}: lower both learning rates"
     if report.gap >= _SEPARATES_GAP:
         remedy = "lower discriminator_lr or k, or raise generator_lr"

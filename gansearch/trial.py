@@ -27,7 +27,7 @@ from gansearch.errors import SamplesError
 from gansearch.evaluation import Evaluation, Evaluator, final_score
 from gansearch.figures import game_picture, png, strip
 from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
-from gansearch.health import HealthMonitor, Report, Verdict, judge_once
+from gansearch.health import HealthMonitor, Report, Verdict, judge_end
 from gansearch.latent import moment_of, spread_noise
 from gansearch.results import RunFolder, write_atomically
 from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
@@ -239,9 +239,9 @@ class GanTrial(tune.Trainable):
             return {}
         samples = training.samples(_FINAL_SAMPLES)
         score = final_score(self._dataset, samples, device=self._plan.device)
-        last = judge_once(score.indicators, score.null)
+        last = judge_end(score.indicators, score.null)
         if last.status == "collapsed" and training.updates >= _LEAST_HEALTH_GRACE:
-            return {"verdict": last.status, "reason": f"{last.reason}, at its end"}
+            return {"verdict": last.status, "reason": last.reason}
         self._folder.write_test_ll(self._trial_id, score.parzen.per_example)
         final = vars(score) | vars(score.parzen) | vars(score.indicators)
         return {"final": {name: final[name] for name in _FINAL}}

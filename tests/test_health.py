@@ -4,7 +4,7 @@ from dataclasses import astuple
 import pytest
 
 from gansearch.data import load_dataset
-from gansearch.health import HealthMonitor, Report, Verdict, judge_once
+from gansearch.health import HealthMonitor, Report, Verdict, judge_end, judge_once
 from gansearch.indicators import HealthReference, Indicators
 
 NULL = Indicators(coverage=0.97, recall=0.96, nn_ratio=1.0)
@@ -71,6 +71,19 @@ def test_a_single_judgement_says_what_it_saw() -> None:
 
 def test_samples_that_cover_nothing_are_collapsed_however_wide_they_lie() -> None:
     assert judge_once(APART, NULL).status == "collapsed"
+
+
+def test_a_finished_training_is_judged_more_mildly_than_anybodys_samples() -> None:
+    poor = Indicators(coverage=0.2, recall=0.01, nn_ratio=0.3)
+    assert judge_once(poor, NULL).status == "collapsed"
+    assert judge_end(poor, NULL) == Verdict("sound")
+    assert [judge_end(each, NULL).status for each in (COLLAPSED, REPEATED, APART, AROUND)] == [
+        *["collapsed"] * 3,
+        "sound",
+    ]
+    assert judge_end(COLLAPSED, NULL).reason == (
+        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1) at its end"
+    )
 
 
 # A trial: samples off the data

@@ -218,6 +218,24 @@ def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
     assert json.loads((pictures[0].parent / "config.json").read_text())["dataset"] == "gaussian"
 
 
+@pytest.mark.parametrize(("least_grace", "status"), [(0, "collapsed"), (1000, "sound")])
+def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
+    tmp_path, monkeypatch, least_grace, status
+):
+    # However it ends, nets of so few updates are too young to be called collapsed.
+    monkeypatch.setattr("gansearch.trial._LEAST_HEALTH_GRACE", least_grace)
+    # A rate of nothing leaves all samples where they begin, at the data's mean.
+    rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
+    replica = line_trial("r", **rates) | {"phase": "replica"}
+    monkeypatch.setattr("gansearch.health._LONGEST_REST", 2.0)  # or it would not get to its end
+    last = ended(worker(tmp_path, load_dataset("gaussian"), replica))[-1]
+    assert (last["verdict"] == "collapsed") == (status == "collapsed")
+    assert ("final" in last) == (status == "sound")
+    assert (tmp_path / "test_ll" / "r.parquet").exists() == (status == "sound")
+    if status == "collapsed":
+        assert last["reason"].endswith("at its end")
+
+
 def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_path):
     # One unit below the output: the first stage's noise has as many dimensions as the second's.
     stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}
