@@ -37,6 +37,9 @@ _REST_COVERAGE = 0.01
 _REST_NN_RATIO = 0.2  # relative
 _LONGEST_REST = 0.3
 _PARTING, _PARTING_SHARE = 2.0, 0.1
+# But samples of which all three indicators are above this share of the null's are no sign of rest:
+# it is where a training should end.
+_ALIKE = 0.5
 
 # D's mean outputs so far apart separate real from generated, for the hint.
 _SEPARATES_GAP = 0.8
@@ -115,6 +118,11 @@ def _repeat(samples: Indicators, null: Indicators) -> bool:
     )
 
 
+def _are_like_the_data(samples: Indicators, null: Indicators) -> bool:
+    pairs = zip(dataclasses.astuple(samples), dataclasses.astuple(null), strict=True)
+    return all(value >= _ALIKE * of_null for value, of_null in pairs)
+
+
 def _is_off_the_data(report: Report, null: Indicators) -> bool:
     return _are_off_the_data(report.indicators, null)
 
@@ -140,8 +148,9 @@ class HealthMonitor:
     - its samples repeat and D tells them from real ones: nn_ratio and recall are below .02
       of the null's and D's mean outputs are .9 apart, for 4 reports that span a quarter;
     - nothing has moved: D is at chance, and coverage and nn_ratio are those of the first report,
-      for .3 of the training, and on while D's outputs don't part. Small initial weights can keep
-      both nets at rest for a good while, near a saddle that they leave at an exponential pace.
+      for .3 of the training, and longer while D's outputs part; unless all three indicators are
+      above half of the null's. Small initial weights can keep both nets at rest for a while, near a
+      saddle that they leave at an exponential pace.
 
     The first two wait while valid_ll rises, or nn_ratio doubles from below 1. No report counts up
     to a third of the grace after the trial began, which is when D first tells real from generated
@@ -181,9 +190,12 @@ class HealthMonitor:
         self._reports = [Report(**report) for report in state.get("reports", [])]
 
     def _judge_rest(self, report: Report) -> Verdict:
+        if _are_like_the_data(report.indicators, self._null):
+            return Verdict("sound")  # D is at chance because G has won
         rested = report.updates - report.stage_start
         found = f"{_describe(report.indicators, self._null)}, as at the first report"
-        if rested < max(_LONGEST_REST * self._max_updates, self._grace_updates):
+        is_long = rested >= max(_LONGEST_REST * self._max_updates, self._grace_updates)
+        if not is_long or len(self._reports) == 1:  # one report shows no standstill
             return Verdict("undetermined", f"{found}: the nets are still at rest")
         ago = report.updates - _PARTING_SHARE * self._max_updates
         earlier = [each for each in self._reports if each.updates <= ago] or self._reports[:1]

@@ -225,6 +225,24 @@ def test_a_constant_generator_whose_nn_ratio_is_zero_may_be_at_rest() -> None:
     ]
 
 
+@pytest.mark.parametrize("n_reports", [1, 2, 3, 5, 20])
+def test_a_generator_that_has_won_by_the_first_report_is_not_taken_for_one_at_rest(
+    n_reports: int,
+) -> None:
+    one, won = monitor(), Indicators(coverage=0.95, recall=0.94, nn_ratio=0.98)
+    verdicts = [
+        one.judge(report(20_000 * i // n_reports, won, d_real=0.52, d_fake=0.49))
+        for i in range(1, n_reports + 1)
+    ]
+    assert set(statuses(verdicts)) == {"sound"}
+
+
+def test_one_report_alone_shows_no_standstill_however_late_it_comes() -> None:
+    one = monitor()
+    verdicts = [one.judge(report(updates, YOUNG, **AT_REST)) for updates in (10_000, 20_000)]
+    assert statuses(verdicts) == ["undetermined", "collapsed"]
+
+
 # A trial of two stages
 
 
