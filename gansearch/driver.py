@@ -49,7 +49,6 @@ from gansearch.searcher import (
     OptunaSearcher,
     make_sampler,
     open_study,
-    tell,
     tell_known_ends,
     trial_description,
 )
@@ -505,7 +504,8 @@ def _close_cut_trials(run: _Run, study: optuna.Study) -> None:
         if row["status"] == "running":
             outcome = Outcome("pruned", "the time budget of the search was spent")
             run.recorder.end(row["trial_id"], outcome)
-            tell(study, optuna.trial.Trial(study, study.trials[row["number"]]._trial_id), outcome)
+    # The study may know the end of one that the results had lost, and takes no second.
+    tell_known_ends(study, run.rows("search"))
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:

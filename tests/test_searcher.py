@@ -1,9 +1,12 @@
 """What Optuna is asked and told, without Ray running."""
 
+from types import SimpleNamespace
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from gansearch.driver import _close_cut_trials
 from gansearch.errors import BadInputError
 from gansearch.scheduler import Outcome
 from gansearch.searcher import (
@@ -246,3 +249,25 @@ def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
     proposed = [study.ask().suggest_float("x", 0, 1) for _ in range(20)]
     n_there = sum(x > 0.5 for x in proposed)
     assert n_there >= 15 if goes_there else n_there <= 8
+
+
+def test_a_cut_trial_whose_end_only_optuna_knows_is_not_told_once_more(study):
+    known, cut = study.ask(), study.ask()
+    tell(study, known, Outcome("completed"), 2.5)
+    rows = {
+        trial.number: {"trial_id": trial.number, "number": trial.number, "status": "running"}
+        | {"reason": "", "valid_ll": None}
+        for trial in (known, cut)
+    }
+    run = SimpleNamespace(
+        stop=SimpleNamespace(reason="time"),
+        rows=lambda _: list(rows.values()),
+        recorder=SimpleNamespace(
+            end=lambda name, outcome: rows[name].update(
+                status=outcome.status, reason=outcome.reason
+            )
+        ),
+    )
+    _close_cut_trials(run, study)
+    assert [row["status"] for row in rows.values()] == ["pruned", "pruned"]
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
