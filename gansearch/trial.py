@@ -238,7 +238,10 @@ class GanTrial(tune.Trainable):
         if not self._is_replica or verdict.status == "collapsed":
             return {}
         samples = training.samples(_FINAL_SAMPLES)
-        score = final_score(self._dataset, samples, device=self._plan.device)
+        try:
+            score = final_score(self._dataset, samples, device=self._plan.device)
+        except SamplesError as error:  # a report looks at fewer
+            raise DivergedError(f"by its end: {error}") from error
         last = judge_end(score.indicators, score.null)
         if last.status == "collapsed" and training.updates >= _LEAST_HEALTH_GRACE:
             return {"verdict": last.status, "reason": last.reason}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
-from gansearch.errors import BadInputError, ResultsError
+from gansearch.errors import BadInputError, ResultsError, SamplesError
 from gansearch.results import RunFolder
 from gansearch.sampling import picture_of_samples, write_samples
 from gansearch.training import Training
@@ -234,6 +234,19 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
     assert (tmp_path / "test_ll" / "r.parquet").exists() == (status == "sound")
     if status == "collapsed":
         assert last["reason"].endswith("at its end")
+
+
+def test_a_replica_with_unusable_samples_among_its_last_has_diverged(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise SamplesError("samples: 1 of 10,000 hold a NaN")
+
+    monkeypatch.setattr("gansearch.trial.final_score", refuse)
+    replica = line_trial("r") | {"phase": "replica"}
+    trained, last = worker(tmp_path, load_dataset("gaussian"), replica), {}
+    while last.get("updates", 0) < 200:  # of the last report
+        last = trained.step()
+    assert last["verdict"] == "diverged"
+    assert last["reason"] == "by its end: samples: 1 of 10,000 hold a NaN"
 
 
 def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_path):
