@@ -243,7 +243,8 @@ class GanTrial(tune.Trainable):
         except SamplesError as error:  # a report looks at fewer
             raise DivergedError(f"by its end: {error}") from error
         last = judge_end(score.indicators, score.null)
-        if last.status == "collapsed" and training.updates >= _LEAST_HEALTH_GRACE:
+        is_young = training.updates - training.stage_start < _LEAST_HEALTH_GRACE
+        if last.status == "collapsed" and not is_young:
             return {"verdict": last.status, "reason": last.reason}
         self._folder.write_test_ll(self._trial_id, score.parzen.per_example)
         final = vars(score) | vars(score.parzen) | vars(score.indicators)

@@ -236,6 +236,20 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
         assert last["reason"].endswith("at its end")
 
 
+def test_a_replica_whose_second_stage_has_just_begun_is_too_young_to_have_collapsed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gansearch.trial._LEAST_HEALTH_GRACE", 150)  # of 200 updates
+    monkeypatch.setattr("gansearch.health._LONGEST_REST", 2.0)
+    rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
+    stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}
+    of_one, of_two = rates | {"generator_widths": (1,)}, rates | {"generator_widths": (1,)} | stages
+    for name, values, status in (("one", of_one, "collapsed"), ("two", of_two, "scored")):
+        replica = line_trial(name, **values) | {"phase": "replica"}
+        last = ended(worker(tmp_path, load_dataset("gaussian"), replica))[-1]
+        assert ("scored" if "final" in last else last["verdict"]) == status
+
+
 def test_a_replica_with_unusable_samples_among_its_last_has_diverged(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise SamplesError("samples: 1 of 10,000 hold a NaN")
