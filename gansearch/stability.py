@@ -344,7 +344,9 @@ def _rows(
     common = {"target": target, "n_trials": len(values), "reason": few and f"too few trials: {few}"}
     varying = [p for p in parameters if p.varies]
     importances = [math.nan] * len(varying)
-    if varying and not few:
+    if not varying and not few:
+        common["reason"] = f"no searched parameter varies among these {len(values)} trials"
+    elif not few:
         found = foretell([_feature(p) for p in varying], values)
         common |= {"concordance": found.full, "p_value": found.p_value}
         if found.p_value <= _CHANCE:

@@ -57,7 +57,8 @@ class Metrics:
 
     Counts and `seconds` are totals since the start. The losses (nats), without a gradient penalty,
     are means over the updates since the last report; D(x) and D(G(z)) are means over 1,000 examples
-    each, without dropout; the gradient norms are those of the last iteration.
+    each, in packs where D judges packs, without dropout and instance noise; the gradient norms are
+    those of the last iteration.
     """
 
     updates: int

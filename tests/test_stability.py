@@ -286,6 +286,14 @@ def test_few_dead_or_few_measured_survivors_are_too_few_to_tell():
     )
 
 
+def test_where_all_survivors_are_alike_nothing_can_decide_their_quality():
+    search = {"optimizer": {"choice": ["sgd", "adam"]}}
+    fates = {"sgd": "diverged", "adam": "completed"}
+    trials = [trial(i, fate, optimizer=o) for o, fate in fates.items() for i in range(12)]
+    alike = found(trials, [report(row, float(i)) for i, row in enumerate(trials)], search)
+    assert reason(alike, "quality") == "no searched parameter varies among these 12 trials"
+
+
 def test_survivors_that_are_all_worth_the_same_tell_nothing():
     trials = [trial(i, k=1 + i % 3) for i in range(12)]
     equal = found(trials, [report(row, 1.0) for row in trials])
