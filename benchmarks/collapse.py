@@ -30,6 +30,7 @@ from gansearch.config import TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.errors import SamplesError
 from gansearch.evaluation import Evaluator
+from gansearch.points import nearest_modes
 from gansearch.results import write_atomically
 from gansearch.space import SearchSpace, load_space
 from gansearch.training import DivergedError, Training
@@ -106,7 +107,7 @@ def add_runs(arguments: argparse.Namespace) -> None:
         for number, config in enumerate(draw_configs(spaces, arguments.runs))
         if number not in done
     ]
-    with ProcessPoolExecutor(arguments.processes, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(arguments.processes, initializer=one_thread) as pool:
         futures = [
             pool.submit(train_one, spaces[0], arguments.data_dir, number, config.to_dict())
             for number, config in missing
@@ -153,7 +154,7 @@ def train_one(
     space: SearchSpace, data_dir: Path | None, number: int, values: dict[str, Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train a configuration to its end, and return its row and its reports."""
-    dataset, evaluator = _prepared(space.dataset, data_dir)
+    dataset, evaluator = prepared(space.dataset, data_dir)
     config = TrialConfig.from_dict(values)
     training = Training(config, dataset, trial_seed(0, f"collapse {space.dataset}", number))
     reports: list[dict[str, Any]] = []
@@ -195,9 +196,8 @@ def truth(dataset: Dataset, samples: np.ndarray, data_dir: Path | None) -> dict[
     share of the uniform law's.
     """
     if dataset.modes is not None:
-        distances = np.linalg.norm(samples[:, None] - dataset.modes[None], axis=2)
-        belongs, n_modes = distances.argmin(axis=1), len(dataset.modes)
-        good = distances.min(axis=1) <= 3 * float(dataset.mode_sd or 0)
+        belongs, good = nearest_modes(dataset, samples)
+        n_modes = len(dataset.modes)
         hit = np.bincount(belongs[good], minlength=n_modes) > 0
     else:
         probabilities = _classifier(dataset.name, data_dir).predict_proba(samples)
@@ -214,7 +214,8 @@ def truth(dataset: Dataset, samples: np.ndarray, data_dir: Path | None) -> dict[
 
 
 @cache
-def _prepared(name: str, data_dir: Path | None) -> tuple[Dataset, Evaluator]:
+def prepared(name: str, data_dir: Path | None = None) -> tuple[Dataset, Evaluator]:
+    """Return a data set and its evaluator, made once a process."""
     dataset = load_dataset(name, data_dir)
     return dataset, Evaluator(dataset)
 
@@ -242,7 +243,8 @@ def _labelled(name: str, data_dir: Path | None) -> tuple[np.ndarray, np.ndarray]
     return images[:20000], mnist.targets.numpy()[:20000]
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Keep a process of the pool to one core."""
     torch.set_num_threads(1)
 
 

@@ -1,6 +1,6 @@
 """Detectors of dying trainings, replayed on the labelled runs: what each stops, and what it saves.
 
-    python benchmarks/replay.py                  # or make bench-collapse: all tables, in a minute
+    python benchmarks/replay.py                  # or make bench-collapse: all tables, in 20 s
     python benchmarks/replay.py --misses         # and the runs that gansearch judges wrong
     python benchmarks/replay.py --figure FILE    # and the trade-off as a picture
 
@@ -32,7 +32,6 @@ import numpy as np
 import pandas as pd
 from collapse import DATA, OVERRIDES, data_paths
 from matplotlib.figure import Figure
-from scipy.stats import beta
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -43,11 +42,12 @@ from gansearch.config import Budget
 from gansearch.health import HealthMonitor, Report
 from gansearch.indicators import Indicators
 from gansearch.scheduler import GuardedScheduler
+from gansearch.stability import jeffreys
+from gansearch.trial import _LEAST_HEALTH_GRACE
 
 N_MODES = {"ring": 8, "grid": 25, "digits": 10, "mnist": 10}
 GRACE = 0.15
 REDUCTION_FACTOR = 3
-LEAST_GRACE = 1000  # updates, as for any trial
 YOUTH = GRACE / 3  # share of a training in which no candidate reads anything
 MOST_FALSE_STOPS = 0.02
 N_SEARCHES = 10
@@ -206,7 +206,7 @@ def best(family: Iterable[Detector], tuning: Sequence[Run]) -> Detector:
 
 def monitored(run: Run) -> int | None:
     """Stop where a trial's own monitor does."""
-    grace = max(LEAST_GRACE, round(GRACE * run.max_updates))
+    grace = max(_LEAST_HEALTH_GRACE, round(GRACE * run.max_updates))
     monitor = HealthMonitor(run.null, max_updates=run.max_updates, grace_updates=grace)
     for i, report in enumerate(run.read):
         if monitor.judge(report).status == "collapsed":
@@ -581,8 +581,8 @@ def _rate(n: int, of: int) -> str:
     """Return a share as words, with Jeffreys' 95 % interval."""
     if of == 0:
         return "-"
-    low, high = beta.ppf([0.025, 0.975], n + 0.5, of - n + 0.5)
-    return f"{n}/{of} = {n / of:.2f} [{low if n else 0:.2f}, {high if n < of else 1:.2f}]"
+    low, high = jeffreys(n, of)
+    return f"{n}/{of} = {n / of:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _print_table(title: str, frame: pd.DataFrame) -> None:

@@ -25,12 +25,11 @@ def load_gaussian() -> Dataset:
     return _mixture("gaussian", np.array([[1.0]]), sd=0.5)
 
 
-def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
-    """Return how many modes samples `[n, d]` hit, and which share of them is of high quality.
+def nearest_modes(dataset: Dataset, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of samples `[n, d]` its nearest mode and whether it is of high quality.
 
-    Of high quality is a sample within three standard deviations of its nearest mode, and hit is a
-    mode with such a sample (Lin et al. 2018, "PacGAN", section 4.1, who draw 2,500). Of points in
-    the plane a perfect generator's are so with probability 1 - exp(-9/2) = .989.
+    Of high quality is a sample within three standard deviations of its nearest mode (Lin et al.
+    2018, "PacGAN", section 4.1).
 
     Raises:
         ValueError: the data set's modes are not known.
@@ -38,8 +37,21 @@ def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
     if dataset.modes is None or dataset.mode_sd is None:
         raise ValueError(f"{dataset.name}: its modes are not known, so none can be counted.")
     distances = cdist(samples, dataset.modes)
-    is_good = distances.min(axis=1) <= 3 * dataset.mode_sd
-    return len(np.unique(distances.argmin(axis=1)[is_good])), float(is_good.mean())
+    return distances.argmin(axis=1), distances.min(axis=1) <= 3 * dataset.mode_sd
+
+
+def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
+    """Return how many modes samples `[n, d]` hit, and which share of them is of high quality.
+
+    A mode is hit that is nearest to a sample of high quality (Lin et al. 2018, "PacGAN", section
+    4.1, who draw 2,500). Of points in the plane a perfect generator's are of high quality with
+    probability 1 - exp(-9/2) = .989.
+
+    Raises:
+        ValueError: the data set's modes are not known.
+    """
+    nearest, is_good = nearest_modes(dataset, samples)
+    return len(np.unique(nearest[is_good])), float(is_good.mean())
 
 
 def _mixture(name: str, modes: np.ndarray, sd: float) -> Dataset:

@@ -18,7 +18,7 @@ from gansearch.points import modes_hit
 from gansearch.remedies import gradient_penalty, instance_noise_sd, unrolled
 from gansearch.training import Training, draw, iterate, rates_at
 
-from .test_training import CONVOLUTIONAL, blobs, small, weights
+from .test_training import CONVOLUTIONAL, blobs, small, undisturbed_and_resumed, weights
 
 EVERYTHING = {
     "label_smoothing": 0.1,
@@ -71,18 +71,14 @@ def stacked(config, shape, members):
 @pytest.mark.parametrize("values", COMBINED.values(), ids=COMBINED)
 def test_a_training_with_every_remedy_is_resumed_bit_for_bit(values):
     config = small(**values)
-    undisturbed, first = Training(config, blobs(), 5), Training(config, blobs(), 5)
-    for _ in range(3):
-        first.step()
-    second = Training(config, blobs(), 5)
-    second.load(first.save())
+    undisturbed, second = undisturbed_and_resumed(config, 3)
     mark = 6 * (config.k + 1)
     a, b = undisturbed.advance(mark), second.advance(mark)
     assert all(map(torch.equal, weights(undisturbed), weights(second)))
     vectors = [list(t.discriminator.buffers()) for t in (undisturbed, second)]
     assert all(map(torch.equal, *vectors))
     assert len(vectors[0]) == (
-        2 * len(first.discriminator.layers) if config.discriminator_normalization != "batch" else 0
+        2 * len(second.discriminator.layers) if config.discriminator_normalization != "batch" else 0
     )
     assert (a.d_loss, a.g_loss, a.d_real, a.d_grad_norm, a.g_grad_norm) == (
         *(b.d_loss, b.g_loss, b.d_real, b.d_grad_norm, b.g_grad_norm),

@@ -71,6 +71,16 @@ def weights(training):
     return [p.detach().clone() for net in nets for p in net.parameters()]
 
 
+def undisturbed_and_resumed(config, saved_at):
+    """A training at its start, and one that goes on from the same one's state after some steps."""
+    undisturbed, first = Training(config, blobs(), 5), Training(config, blobs(), 5)
+    for _ in range(saved_at):
+        first.step()
+    second = Training(config, blobs(), 5)
+    second.load(first.save())
+    return undisturbed, second
+
+
 def reference_steps(training, config, dataset, n_steps):
     """Algorithm 1 once more, in the plain PyTorch of tutorials, on the same random numbers."""
     nets = {"g": training.generator, "d": training.discriminator}
@@ -152,11 +162,7 @@ def test_a_step_does_what_plain_pytorch_does_with_the_same_random_numbers(config
 @pytest.mark.parametrize("config", VARIANTS, ids=range(len(VARIANTS)))
 @pytest.mark.parametrize("saved_at", [1, 7])
 def test_a_resumed_training_equals_the_undisturbed_one_bit_for_bit(config, saved_at):
-    undisturbed, first = Training(config, blobs(), 5), Training(config, blobs(), 5)
-    for _ in range(saved_at):
-        first.step()
-    second = Training(config, blobs(), 5)
-    second.load(first.save())
+    undisturbed, second = undisturbed_and_resumed(config, saved_at)
     mark = 20 * (config.k + 1)
     a, b = undisturbed.advance(mark), second.advance(mark)
     assert all(map(torch.equal, weights(undisturbed), weights(second)))
