@@ -14,12 +14,13 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
+from gansearch.capped import CappedTPESampler
 from gansearch.config import TrialConfig, trial_seed
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.scheduler import Outcome
@@ -30,8 +31,7 @@ UNHEALTHY = "unhealthy"
 _STUDY = "gansearch"
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    # Grouped: conditional parameters are modelled jointly with the ones that they appear with.
-    "tpe": lambda seed: TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed),
+    "tpe": CappedTPESampler,
     "random": lambda seed: RandomSampler(seed=seed),
     "qmc": lambda seed: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
     "gp": lambda seed: GPSampler(seed=seed),

@@ -32,7 +32,8 @@ ORDER = (
     ),
     "figures",
     *("report", "layout", "curves"),
-    *("progress", "sampling", "doctor", "scheduler", "searcher", "recorder", "trial", "cluster"),
+    *("progress", "sampling", "doctor", "scheduler"),
+    *("capped", "searcher", "recorder", "trial", "cluster"),
     *("driver", "cli"),
 )
 # What a module must not import itself, wherever in its text.
