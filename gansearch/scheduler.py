@@ -16,6 +16,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from gansearch.config import Budget
 from gansearch.results import UNSOUND
 
+_ENDED = (Trial.TERMINATED, Trial.ERROR)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -36,6 +38,7 @@ class GuardedScheduler(FIFOScheduler):
     def __init__(self, budget: Budget, *, halving: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outcomes: dict[str, Outcome] = {}
+        self._open: list[Trial] = []
         self._halving = _Halving(budget) if halving else None
 
     def replay(self, reports: Iterable[tuple[str, int, float]]) -> None:
@@ -48,9 +51,23 @@ class GuardedScheduler(FIFOScheduler):
                 self._halving.admit(name, updates, valid_ll)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Forget the failure of a trial that Tune tries again; its scores count as before."""
+        """Take in a trial, or forget the failure of one tried again: its scores count as before."""
+        if trial not in self._open:
+            self._open.append(trial)
         if self.outcomes.pop(trial.trial_id, None) and self._halving is not None:
             self._halving.recall(trial.config["trial"]["trial_id"])
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return the trial that has waited longest, if one waits.
+
+        Ray's own looks at every trial that ever was, and is asked at every report.
+        """
+        self._open = [trial for trial in self._open if trial.status not in _ENDED]
+        for status in (Trial.PENDING, Trial.PAUSED):
+            for trial in self._open:
+                if trial.status == status:
+                    return trial
+        return None
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report, and keep the outcome of a trial that stops."""

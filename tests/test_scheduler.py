@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from gansearch.config import Budget
@@ -173,3 +174,51 @@ def test_a_trial_whose_machine_failed_has_neither_collapsed_nor_diverged(last_li
     lost = SimpleNamespace(**vars(trial("t")), get_error=lambda: f"Traceback:\n{last_line}\n")
     scheduler.on_trial_error(None, lost)
     assert scheduler.outcomes["ray-t"] == Outcome("failed", last_line)
+
+
+class Waiting:
+    """What the scheduler asks of a Tune trial that waits, runs or has ended."""
+
+    def __init__(self, trial_id, status=Trial.PENDING):
+        self.trial_id, self.status = trial_id, status
+        self.config = {"trial": {"trial_id": trial_id}}
+
+
+def test_trials_start_in_their_order_paused_ones_last_and_ended_ones_never():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    trials = [Waiting("ended"), Waiting("paused"), Waiting("first"), Waiting("second")]
+    for waiting in trials:
+        scheduler.on_trial_add(None, waiting)
+    ended, paused, first, second = trials
+    ended.status, paused.status = Trial.TERMINATED, Trial.PAUSED
+    for chosen in (first, second, paused):
+        assert scheduler.choose_trial_to_run(None) is chosen
+        chosen.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is None
+    # Tried again after its worker was lost, also where it had been given up in between.
+    first.status = Trial.ERROR
+    assert scheduler.choose_trial_to_run(None) is None
+    first.status = Trial.PENDING
+    scheduler.on_trial_add(None, first)
+    scheduler.on_trial_add(None, first)
+    assert scheduler.choose_trial_to_run(None) is first
+    first.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is None
+
+
+def test_choosing_a_trial_looks_at_none_that_has_ended():
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    looked_at = []
+
+    class Ended:
+        trial_id = "ray-ended"
+
+        @property
+        def status(self):
+            looked_at.append(self)
+            return Trial.TERMINATED
+
+    for _ in range(100):
+        scheduler.on_trial_add(None, Ended())
+        scheduler.choose_trial_to_run(None)
+    assert len(looked_at) == 100
