@@ -30,6 +30,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/parzen.py
 
