@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-CAP = 1000
+CAP = 500
 # As many as TPE takes for good at the most.
 N_GOOD = 25
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -220,10 +220,10 @@ def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
         history: rows of `history/`, at least one with a finite valid_ll.
         trials: rows of `trials.parquet`.
     """
-    scored = history[np.isfinite(history["valid_ll"])].sort_values("updates")
+    scored = history[np.isfinite(history["valid_ll"])]
     names = sorted(scored["trial_id"].unique())
     shown = [names[i] for i in _evenly_spaced(len(names), _MAX_CURVES)]
-    drawn = scored[scored["trial_id"].isin(shown)]
+    drawn = scored[scored["trial_id"].isin(shown)].sort_values("updates")
     curves = {str(name): curve for name, curve in drawn.groupby("trial_id")}
     statuses = trials.set_index("trial_id")["status"]
     figure, axes = _figure(7, 4)

@@ -15,7 +15,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 import pandas as pd
 from rich import box
@@ -24,12 +23,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gansearch import figures
 from gansearch.config import TrialConfig, short
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.report import Report, duration, printable
 from gansearch.results import config_values
-from gansearch.stability import DIED, RATIO, Stability
+from gansearch.stability import DIED, MOST_IN_FOREST, RATIO, Stability
 
 FORMATS = ("json", "csv", "markdown", "html")
 _N_ENDINGS = 10
@@ -291,6 +289,8 @@ def _stability_section(report: Report, found: Stability) -> Section:
         "Percentages of what decides: how much of what a forest foretells of trials that it hasn't "
         "seen is lost without the parameter."
     )
+    if (found.importances["n_trials"] == MOST_IN_FOREST).any():
+        legend += f" Of more trials it is shown {MOST_IN_FOREST:,}, drawn at random."
     notes = [legend] if len(tells) else []
     if found.n_survived == found.n_trials:
         lines = [f"No trial of the search collapsed or diverged; {found.n_survived} survived."]
@@ -604,6 +604,8 @@ def _escaped(text: str) -> str:
 
 
 def _html(report: Report) -> str:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gansearch"),
         autoescape=True,
@@ -635,7 +637,10 @@ class _Picture:
 
 
 def _pictures(report: Report) -> Iterator[_Picture]:
-    trials, history = report.folder.trials(), report.folder.history()
+    from gansearch import figures
+
+    trials = report.folder.trials()
+    history = report.folder.history(["trial_id", "phase", "updates", "valid_ll"])
     yield from _picture_of_stability(report.stability)
     if report.ranking["test_ll"].notna().any():
         yield _Picture(
@@ -672,6 +677,8 @@ def _pictures(report: Report) -> Iterator[_Picture]:
 def _picture_of_stability(found: Stability | None) -> Iterator[_Picture]:
     if found is None or found.n_survived == found.n_trials:
         return
+    from gansearch import figures
+
     if len(found.map) or found.importances["importance"].notna().any():
         yield _Picture(
             "stability",

@@ -183,7 +183,7 @@ def _stability(
     folder: RunFolder, trials: pd.DataFrame, search: Mapping[str, Any], budget: Budget
 ) -> tuple[Stability | None, list[str]]:
     """Return where the search's trials died, if any has told, and what couldn't be read for it."""
-    history, unreadable = _read(folder.history)
+    history, unreadable = _read(lambda: folder.history(["trial_id", "updates", "valid_ll"]))
     found = stability(trials, history, search=search, grace_updates=budget.grace_updates)
     return found if found.n_trials else None, unreadable
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
+from scipy.stats import rankdata
 
 from gansearch.config import TrialConfig, short
 from gansearch.forest import Feature, foretell
@@ -35,6 +36,9 @@ LEVEL = 0.95
 # No better than chance where pure noise would foretell as well this often. Held-out predictions of
 # one fold come from one forest, so that noise may be called skill in a few searches of a hundred.
 _CHANCE = 0.01
+
+# Of more trials than these a forest sees so many, drawn at random.
+MOST_IN_FOREST = 5000
 
 _MOST_BINS, _MOST_VALUES, _TRIALS_IN_BIN = 6, 6, 8
 
@@ -114,9 +118,11 @@ def stability(
 ) -> Stability:
     """Tell where trials of a search died, and which parameters decide that and the quality.
 
+    What decides is asked of at most `MOST_IN_FOREST` trials, drawn at random.
+
     Args:
         trials: rows of `trials.parquet`; those of another phase than search are left aside.
-        history: rows of `history/`.
+        history: rows of `history/`; of their columns, `trial_id`, `updates` and `valid_ll`.
         search: what the space searches, as `run.json` has it.
         grace_updates: `Budget.grace_updates`. Quality is the `valid_ll` (nats) of a trial's first
             report from there on: the last place where all survivors were measured, before the worse
@@ -156,8 +162,9 @@ def _told(trials: pd.DataFrame, history: pd.DataFrame, grace_updates: int) -> pd
     counts = (trials["phase"] == "search") & (survived | trials["status"].isin(DIED))
     told = trials[counts].reset_index(drop=True)
     ratio = told["config.discriminator_lr"] / told["config.generator_lr"]
-    reports = history[history["updates"] >= grace_updates].sort_values("updates", kind="stable")
-    quality = reports.drop_duplicates("trial_id").set_index("trial_id")["valid_ll"]
+    reports = history[history["updates"] >= grace_updates]
+    first = reports.groupby("trial_id", sort=False)["updates"].idxmin()
+    quality = reports.loc[first].set_index("trial_id")["valid_ll"]
     measured = told["trial_id"].map(quality).astype(float)
     added = {
         "survived": survived[counts].to_numpy(),
@@ -317,7 +324,8 @@ def _of_survival(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterat
         if min(n_died, n_survived) < LEAST_OF_EACH
         else None
     )
-    return _rows("survival", parameters, told["survived"].to_numpy(float), few)
+    values, drawn = _drawn(told["survived"].to_numpy(float), parameters)
+    return _rows("survival", drawn, values, few)
 
 
 def _of_quality(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterator[dict[str, Any]]:
@@ -330,11 +338,19 @@ def _of_quality(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterato
         if n < LEAST_MEASURED
         else None
     )
-    theirs = [
-        _Parameter(p.name, p.column[measured], p.is_number, p.is_listed, p.is_log)
-        for p in parameters
-    ]
-    return _rows("quality", theirs, told.loc[measured, "quality"].rank().to_numpy(float), few)
+    theirs = [replace(p, column=p.column[measured]) for p in parameters]
+    values, drawn = _drawn(told.loc[measured, "quality"].to_numpy(float), theirs)
+    return _rows("quality", drawn, rankdata(values), few)
+
+
+def _drawn(
+    values: np.ndarray, parameters: Sequence[_Parameter]
+) -> tuple[np.ndarray, Sequence[_Parameter]]:
+    """Return the trials that a forest sees: all, or so many as make it steady, at random."""
+    if len(values) <= MOST_IN_FOREST:
+        return values, parameters
+    chosen = np.sort(np.random.default_rng(0).permutation(len(values))[:MOST_IN_FOREST])
+    return values[chosen], [replace(p, column=p.column.iloc[chosen]) for p in parameters]
 
 
 def _rows(

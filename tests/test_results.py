@@ -403,6 +403,15 @@ def test_losses_that_are_not_finite_are_kept_as_they_are(folder):
     assert folder.history()["g_loss"].iloc[0] == -np.inf
 
 
+def test_a_few_columns_of_the_history_are_those_of_the_whole(folder):
+    folder.append_history([report(updates=u) for u in (100, 200)])
+    folder.append_history([report(updates=u) for u in (200, 300)])
+    columns = ["trial_id", "updates", "valid_ll"]
+    some = folder.history(columns)
+    pd.testing.assert_frame_equal(some, folder.history()[columns])
+    assert some["updates"].tolist() == [100, 200, 300]
+
+
 def test_a_torn_part_is_left_out_with_a_warning_that_names_it(folder):
     for i in range(3):
         folder.append_history([report(updates=i)])

@@ -304,3 +304,20 @@ def test_a_presets_value_outside_a_logarithmic_scale_is_no_obstacle():
     search = {"generator_max_norm": {"float": [0.1, 10], "log": True}}
     trials = [trial(i, ("pruned", "collapsed")[i % 2], generator_max_norm=i % 7) for i in range(24)]
     assert len(found(trials, search=search).importances) == 2
+
+
+def test_of_more_trials_a_forest_sees_some_and_still_finds_what_kills(monkeypatch):
+    monkeypatch.setattr("gansearch.stability.MOST_IN_FOREST", 80)
+    whole = drawn(
+        0,
+        160,
+        lambda c, rng: abs(np.log10(c["discriminator_lr"] / c["generator_lr"])) > 1.2,
+        lambda c, rng: 5.0 * (c["optimizer"] == "adam") + rng.normal(),
+    )
+    assert whole.n_trials == whole.cells["n_trials"].iloc[0] == 160
+    assert set(whole.importances["n_trials"]) == {80}
+    told = importances(whole, "survival")
+    assert told.pop(RATIO) > 0.6
+    assert max(told.values()) < 0.15
+    told = importances(whole, "quality")
+    assert max(told, key=told.get) == "optimizer"

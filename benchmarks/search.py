@@ -1,0 +1,422 @@
+"""What keeps a search from growing: the driver, the proposals, the records and the report.
+
+    python benchmarks/search.py                          # a short form of all, below three minutes
+    python benchmarks/search.py --driver [--trials 300]  # through Ray, with trainings that are none
+    python benchmarks/search.py --parts [--trials 5000]  # searcher, scheduler and recorder, no Ray
+    python benchmarks/search.py --proposals              # of TPE, with and without its cap
+    python benchmarks/search.py --quality                # of what is found, likewise; takes an hour
+    python benchmarks/search.py --report                 # on 100,000 trials, 2 million reports
+    python benchmarks/search.py --scale                  # what one driver can feed
+
+No network is trained. Trials report invented numbers: a smooth function of their configuration with
+noise, on learning curves; some of the space collapses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from optuna.trial import TrialState
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+import gansearch
+from gansearch import driver, results
+from gansearch.capped import CappedTPESampler
+from gansearch.config import Budget, TrialConfig
+from gansearch.recorder import Recorder
+from gansearch.results import RunFolder
+from gansearch.scheduler import GuardedScheduler
+from gansearch.searcher import OptunaSearcher
+from gansearch.space import SearchSpace, load_space
+
+UPDATES = 5000
+MEASURES = {
+    "sigma": 0.2,
+    "sigma_at_edge": False,
+    "coverage": 0.7,
+    "recall": 0.6,
+    "nn_ratio": 0.9,
+    "d_loss": 1.3,
+    "g_loss": 0.8,
+    "d_real": 0.6,
+    "d_fake": 0.4,
+    "d_grad_norm": 1.0,
+    "g_grad_norm": 1.0,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--driver", action="store_true")
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--caps", type=int, nargs="*", default=[250, 500, 1000])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--reports", type=int, default=20, help="of a full training")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sampler", default="tpe")
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if arguments.quality:
+        time_quality(arguments.caps, arguments.trials or 2000, arguments.seeds)
+    if arguments.driver:
+        trials = arguments.trials or 300
+        time_driver(trials, arguments.reports, arguments.workers, arguments.sampler)
+    if arguments.report:
+        time_report(arguments.trials or 100_000, arguments.reports)
+
+
+def invented_score(config: TrialConfig) -> float:
+    """Return what a full training of a configuration is said to score, without noise."""
+    ratio = math.log10(config.discriminator_lr / config.generator_lr)
+    return (
+        20.0
+        - 3 * (ratio - 0.3) ** 2
+        - 4 * (math.log10(config.generator_lr) + 1) ** 2
+        - 0.5 * (config.k - 1)
+        - (math.log10(config.noise_dim) - 1.3) ** 2
+        - 4 * (config.dropout_hidden - 0.3) ** 2
+        - (config.generator_activation != "relu")
+        - (config.discriminator_activation != "maxout")
+        - 0.2 * abs((config.maxout_pieces or 3) - 3)
+    )
+
+
+def invented_reports(
+    config: TrialConfig, seed: int, n_reports: int, max_updates: int = UPDATES
+) -> Iterator[dict[str, Any]]:
+    """Yield the reports of a training that never was; it may collapse on the way."""
+    rng = random.Random(seed)
+    score = invented_score(config) + rng.gauss(0, 0.3)
+    ratio = math.log10(config.discriminator_lr / config.generator_lr)
+    dies = rng.random() < 1 / (1 + math.exp(-8 * (abs(ratio) - 1.3)))
+    dies_at = rng.randint(2, n_reports) if dies else None
+    for i in range(1, n_reports + 1):
+        updates = max_updates * i // n_reports
+        collapsed = i == dies_at
+        yield {
+            **MEASURES,
+            "is_report": True,
+            "updates": updates,
+            "d_updates": updates // 2,
+            "g_updates": updates // 2,
+            "seconds": 1e-3 * i,
+            "valid_ll": score - 15 * math.exp(-4 * i / n_reports) + rng.gauss(0, 0.1),
+            "verdict": "collapsed" if collapsed else "sound",
+            "reason": "coverage .02 at three reports in a row" if collapsed else "",
+            "device": "cpu",
+            "done": collapsed or i == n_reports,
+        }
+
+
+class NullTrial(tune.Trainable):
+    """In place of `GanTrial`: reports invented numbers, at once."""
+
+    def setup(self, config: dict[str, Any], dataset: Any, plan: Any) -> None:  # noqa: ARG002
+        self._plan = plan
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        trial, budget = new_config["trial"], self._plan.budget
+        config = TrialConfig.from_dict(trial["config"])
+        n_reports = len(budget.report_updates())
+        self._reports = invented_reports(config, trial["seed"], n_reports, budget.max_updates)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return next(self._reports)
+
+
+def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> None:
+    """Run a search whose trials train nothing, and print what it gets through."""
+    seconds: list[float] = []
+    tune_as_ever, driver.GanTrial = driver._tune, NullTrial
+
+    def timed(*args: Any, **kwargs: Any) -> None:
+        start = time.perf_counter()
+        tune_as_ever(*args, **kwargs)
+        seconds.append(time.perf_counter() - start)
+
+    driver._tune = timed
+    with tempfile.TemporaryDirectory() as results:
+        run = gansearch.search(
+            "digits",
+            results=results,
+            settings=gansearch.Settings(max_concurrent=n_workers, sampler=sampler),
+            overrides=[
+                *(f"budget.trials={n_trials}", f"budget.reports={n_reports}"),
+                "budget.replicas=0",
+            ],
+        )
+        trials, history = run.trials(), run.history()
+    print(f"{len(trials)} trials, {len(history)} reports, {seconds[0]:.1f} s")
+    print(f"reports/s   {len(history) / seconds[0]:.1f}   (goal: at least 40)")
+    print(f"trials/s    {len(trials) / seconds[0]:.2f}   (goal: at least 2)")
+    print(trials["status"].value_counts().to_dict())
+
+
+@dataclass(eq=False)
+class PlayedTrial:
+    """What searcher, scheduler and recorder ask of a Tune trial, and the reports to come."""
+
+    trial_id: str
+    config: dict[str, Any]
+    reports: Iterator[dict[str, Any]]
+    status: str = "RUNNING"
+
+
+def play(
+    searcher: OptunaSearcher,
+    scheduler: GuardedScheduler,
+    recorder: Recorder | None = None,
+    *,
+    budget: Budget,
+    n_open: int,
+) -> Iterator[PlayedTrial]:
+    """Play a search as Tune would, without workers; yield each trial as it ends."""
+    is_over = False
+    opened: list[PlayedTrial] = []
+    for number in itertools.count():
+        while not is_over and len(opened) < n_open:
+            trial_id = f"ray-{number}-{len(opened)}"
+            asked = searcher.suggest(trial_id)
+            if is_over := asked == OptunaSearcher.FINISHED:
+                break
+            opened.append(_begun(trial_id, asked, budget, scheduler, recorder, opened))
+        if not opened:
+            return
+        # In turns: the trials that are open report about as often as each other.
+        trial = opened.pop(0)
+        if _report(trial, searcher, scheduler, recorder, opened):
+            yield trial
+        else:
+            opened.append(trial)
+
+
+def _begun(
+    trial_id: str,
+    asked: Any,
+    budget: Budget,
+    scheduler: GuardedScheduler,
+    recorder: Recorder | None,
+    opened: list[PlayedTrial],
+) -> PlayedTrial:
+    described = asked["trial"]
+    config = TrialConfig.from_dict(described["config"])
+    n_reports = len(budget.report_updates())
+    reports = invented_reports(config, described["seed"], n_reports, budget.max_updates)
+    trial = PlayedTrial(trial_id, asked, reports)
+    scheduler.on_trial_add(None, trial)
+    scheduler.choose_trial_to_run(None)
+    if recorder is not None:
+        recorder.on_trial_start(0, opened, trial)
+    return trial
+
+
+def _report(
+    trial: PlayedTrial,
+    searcher: OptunaSearcher,
+    scheduler: GuardedScheduler,
+    recorder: Recorder | None,
+    opened: list[PlayedTrial],
+) -> bool:
+    """Play a report of a trial as Tune's controller does; return whether it was the last."""
+    result = next(trial.reports) | {"time_total_s": 0.0}
+    scheduler.choose_trial_to_run(None)
+    is_over = result["done"]
+    if is_over:
+        scheduler.on_trial_complete(None, trial, result)
+    else:
+        is_over = scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
+    if recorder is not None:
+        recorder.on_trial_result(0, opened, trial, result)
+    if not is_over:
+        searcher.on_trial_result(trial.trial_id, result)
+        return False
+    trial.status = "TERMINATED"
+    searcher.on_trial_complete(trial.trial_id, result)
+    if recorder is not None:
+        recorder.on_trial_complete(0, opened, trial)
+    return True
+
+
+def time_quality(caps: list[int], n_trials: int, seeds: list[int]) -> None:
+    """Print what searches find with TPE's history capped, and without a cap."""
+    space = load_space("digits", ["budget.reports=10"])
+    print("cap,seed,n_trials,seconds,best,finalists,last,died", flush=True)
+    for seed in seeds:
+        for cap in [*caps, n_trials]:
+            start = time.perf_counter()
+            study = optuna.create_study(
+                sampler=CappedTPESampler(seed, cap=cap), direction="maximize"
+            )
+            scheduler = GuardedScheduler(space.budget, halving=True)
+            outcomes = scheduler.outcomes
+            searcher = OptunaSearcher(space, study, seed=seed, n_new=n_trials, outcomes=outcomes)
+            scores: dict[int, float] = {}
+            n_died = 0
+            for trial in play(searcher, scheduler, budget=space.budget, n_open=8):
+                described = trial.config["trial"]
+                config = TrialConfig.from_dict(described["config"])
+                scores[described["number"]] = invented_score(config)
+                n_died += outcomes[trial.trial_id].status == "collapsed"
+            done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            done.sort(key=lambda trial: trial.value)
+            # What a run would train again: those that measured best, by their scores without noise.
+            finalists = np.mean([scores[trial.number] for trial in done[-2:]])
+            last = np.mean(list(scores.values())[-n_trials // 10 :])
+            print(
+                f"{cap},{seed},{n_trials},{time.perf_counter() - start:.0f},"
+                f"{max(scores.values()):.3f},{finalists:.3f},{last:.3f},{n_died}",
+                flush=True,
+            )
+
+
+def time_report(n_trials: int, n_reports: int) -> None:
+    """Print what `gansearch report` takes on a large run, a process of its own for each format."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = write_large_run(Path(place), n_trials, n_reports)
+        size = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
+        print(f"{n_trials:,} trials, {n_trials * n_reports:,} reports, {size / 1e6:.0f} MB")
+        for format_ in ("table", "json", "html"):
+            command = [sys.executable, "-m", "gansearch", "report", str(folder.path)]
+            start = time.perf_counter()
+            found = subprocess.Popen([*command, "--format", format_], stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(found.pid, 0)
+            seconds = time.perf_counter() - start
+            assert status == 0, f"report --format {format_} failed"
+            print(
+                f"report --format {format_:6} {seconds:5.1f} s, {usage.ru_maxrss / 1e6:.2f} GB at "
+                "most   (goal: below 10 s and 2 GB)"
+            )
+
+
+def write_large_run(place: Path, n_trials: int, n_reports: int) -> RunFolder:
+    """Write the folder of a search that never was, as a finished run leaves it."""
+    space = load_space("digits", [f"budget.trials={n_trials}", "budget.replicas=0"])
+    folder = RunFolder.create(place, "large")
+    folder.write_run(
+        {
+            "name": "large",
+            "space": space.to_dict(),
+            "seed": 0,
+            "only": None,
+            "paper_config_id": space.preset("paper").config_id,
+            "command": "gansearch run",
+            "started_at": "2026-11-24T06:00:00+00:00",
+            "state": "finished",
+            "wall_seconds": 1e5,
+        }
+    )
+    trials = large_trials(space, n_trials)
+    table = pa.Table.from_pandas(trials, results._TRIALS, preserve_index=False)
+    pq.write_table(table, folder.path / "trials.parquet", compression="zstd")
+    history = pa.Table.from_pandas(
+        large_history(trials, n_reports), results._HISTORY, preserve_index=False
+    )
+    (folder.path / "history").mkdir()
+    pq.write_table(history, folder.path / "history/part-00000000.parquet", compression="zstd")
+    return folder
+
+
+def large_trials(space: SearchSpace, n: int) -> pd.DataFrame:
+    """Return rows of `trials.parquet` with configurations drawn at random; a tenth collapsed."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, Any] = {
+        f"config.{name}": [value] * n for name, value in space.preset("paper").to_dict().items()
+    }
+    for name, low, high in (("generator_lr", 0.003, 1), ("discriminator_lr", 0.003, 1)):
+        columns[f"config.{name}"] = np.exp(rng.uniform(math.log(low), math.log(high), n))
+    columns["config.k"] = rng.integers(1, 4, n)
+    columns["config.noise_dim"] = rng.integers(4, 101, n)
+    columns["config.dropout_hidden"] = rng.uniform(0, 0.6, n)
+    columns["config.dropout_input"] = rng.uniform(0, 0.5, n)
+    columns["config.generator_activation"] = rng.choice(["relu", "leaky_relu", "elu"], n)
+    is_maxout = rng.random(n) < 0.5
+    columns["config.discriminator_activation"] = np.where(is_maxout, "maxout", "leaky_relu")
+    columns["config.maxout_pieces"] = np.where(is_maxout, rng.integers(2, 6, n), np.nan)
+    columns["config.init"] = rng.choice(["uniform", "glorot"], n)
+    logs = [np.log10(columns[f"config.{name}"]) for name in ("discriminator_lr", "generator_lr")]
+    ratio = logs[0] - logs[1]
+    score = 20 - 3 * (ratio - 0.3) ** 2 - 4 * (logs[1] + 1) ** 2 + rng.normal(0, 0.3, n)
+    collapsed = rng.random(n) < 1 / (1 + np.exp(-8 * (abs(ratio) - 1.3)))
+    pruned = ~collapsed & (score < np.quantile(score, 0.7))
+    numbers = np.arange(n)
+    return pd.DataFrame(
+        {
+            "trial_id": [f"t{number:05d}" for number in numbers],
+            "number": numbers,
+            "phase": "search",
+            "config_id": [f"c{number:07x}" for number in numbers],
+            "seed": numbers,
+            "status": np.select([collapsed, pruned], ["collapsed", "pruned"], "completed"),
+            "reason": np.where(pruned, "below the best third at rung 1,000", ""),
+            "updates": UPDATES,
+            "d_updates": UPDATES // 2,
+            "g_updates": UPDATES // 2,
+            "seconds": 9.0,
+            "device": "cpu",
+            "valid_ll": score,
+            **{name: value for name, value in MEASURES.items() if name in results.TRIALS_COLUMNS},
+            **columns,
+            "test_ll": np.nan,
+            "test_ll_se": np.nan,
+            "overhead_seconds": 0.4,
+            "train_nn_ratio": np.nan,
+        }
+    )
+
+
+def large_history(trials: pd.DataFrame, n_reports: int) -> pd.DataFrame:
+    """Return rows of `history/`: of every trial as many reports, in the order of a search."""
+    rng = np.random.default_rng(1)
+    n = len(trials)
+    # Eight trials at a time report in turns.
+    order = np.concatenate(
+        [np.tile(np.arange(start, min(start + 8, n)), n_reports) for start in range(0, n, 8)]
+    )
+    report = pd.Series(order).groupby(order).cumcount().to_numpy() + 1
+    learnt = 15 * np.exp(-4 * report / n_reports)
+    noisy = {
+        name: np.abs(value + rng.normal(0, 0.05, len(order))) if name != "sigma_at_edge" else value
+        for name, value in MEASURES.items()
+    }
+    times = pd.Timestamp("2026-11-24", tz="UTC") + pd.to_timedelta(np.arange(len(order)), "ms")
+    return pd.DataFrame(
+        {
+            "trial_id": trials["trial_id"].to_numpy()[order],
+            "number": order,
+            "phase": "search",
+            "updates": UPDATES * report // n_reports,
+            "d_updates": UPDATES * report // n_reports // 2,
+            "g_updates": UPDATES * report // n_reports // 2,
+            "seconds": 9.0 * report / n_reports,
+            "valid_ll": trials["valid_ll"].to_numpy()[order] - learnt,
+            **noisy,
+            "verdict": "sound",
+            "reported_at": times.astype("datetime64[us, UTC]"),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
