@@ -1,6 +1,7 @@
 """The command line: what it answers to bad input, and that the documentation names what exists."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -26,6 +27,7 @@ from gansearch.data import load_dataset
 from gansearch.models import Generator
 from gansearch.space import builtin_spaces, load_space
 from gansearch.weights import save_generator
+from tests.written_runs import finished_run
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = os.environ.get("GANSEARCH_DATA", "")
@@ -882,6 +884,60 @@ def test_a_reader_that_has_gone_is_told_nothing(scratch: Path) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+# What a command waits for
+
+_SLOW = (
+    *("numpy", "pandas", "pyarrow", "scipy", "sklearn", "torch", "ray", "optuna"),
+    *("matplotlib", "PIL", "jinja2"),
+)
+
+
+def imported_by(*args: str) -> set[str]:
+    """Return which slow packages a fresh process has imported when the command line ends."""
+    code = (
+        "import sys\nfrom gansearch.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('|' + ' '.join(sys.modules))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    loaded = set(out.rpartition("|")[2].split())
+    assert "gansearch.cli" in loaded
+    return loaded & set(_SLOW)
+
+
+@pytest.mark.parametrize("args", [("--help",), ("--version",), ("run", "--help")])
+def test_help_waits_for_no_package_of_numbers(args: tuple[str, ...]) -> None:
+    assert imported_by(*args) == set()
+
+
+def test_a_report_waits_for_neither_torch_nor_ray_nor_pictures(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path)
+    loaded = imported_by("report", str(folder.path))
+    assert "pandas" in loaded
+    assert not loaded & {"torch", "ray", "optuna", "matplotlib", "PIL", "jinja2"}
+
+
+def test_spaces_are_listed_without_torch_and_ray() -> None:
+    assert not imported_by("spaces") & {"torch", "ray", "matplotlib"}
+
+
+def test_help_is_there_at_once() -> None:
+    # The least of three: .1 s on an idle core, where torch alone takes more than a second.
+    least = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        assert as_process("--help").returncode == 0
+        least = min(least, time.perf_counter() - start)
+    assert least < 1.0
 
 
 # The documentation
