@@ -132,9 +132,10 @@ def stability(
     """
     told = _told(trials, history, grace_updates)
     parameters = [p for p in _searched(told, search) if p.varies]
-    rows = [_cell(told, {"kind": "all"}), *_map_cells(told, search)]
+    fates = told[["survived", "quality"]]
+    rows = [_cell(fates, {"kind": "all"}), *_map_cells(told, search)]
     for parameter in parameters:
-        rows += [_cell(told[b.holds], _place(parameter, b)) for b in _bins(parameter)]
+        rows += [_cell(fates[b.holds], _place(parameter, b)) for b in _bins(parameter)]
     importances = [*_of_survival(told, parameters), *_of_quality(told, parameters)]
     return Stability(
         pd.DataFrame(rows, columns=list(STABILITY_COLUMNS)),
@@ -196,8 +197,11 @@ def _taken(told: pd.DataFrame, found: Mapping[str, _Parameter], name: str) -> pd
 def _raw(told: pd.DataFrame, name: str) -> pd.Series[Any]:
     """Return the trials' values of a parameter: floats, or texts such as `64-64`."""
     column = told[f"config.{name}"]
-    if TrialConfig.rules()[name].kind in ("int", "float"):
+    kind = TrialConfig.rules()[name].kind
+    if kind in ("int", "float"):
         return column.astype(float)
+    if kind == "str":
+        return column.astype(object)
     return column.map(_comparable, na_action="ignore").astype(object)
 
 
@@ -225,11 +229,12 @@ def _map_cells(
     ratio = _ratio(told)
     if not (k.varies or ratio.varies):
         return
+    fates = told[["survived", "quality"]]
     for row in _bins(k):
         for across in _bins(ratio):
             place = {"ratio": across.label, "ratio_low": across.low, "ratio_high": across.high}
             holds = row.holds & across.holds
-            yield _cell(told[holds], _place(k, row) | {"kind": "map"} | place)
+            yield _cell(fates[holds], _place(k, row) | {"kind": "map"} | place)
 
 
 def _place(parameter: _Parameter, bin: _Bin) -> dict[str, Any]:
@@ -242,10 +247,10 @@ def _place(parameter: _Parameter, bin: _Bin) -> dict[str, Any]:
     }
 
 
-def _cell(told: pd.DataFrame, place: Mapping[str, Any]) -> dict[str, Any]:
-    n_trials, n_survived = len(told), int(told["survived"].sum())
+def _cell(fates: pd.DataFrame, place: Mapping[str, Any]) -> dict[str, Any]:
+    n_trials, n_survived = len(fates), int(fates["survived"].sum())
     low, high = jeffreys(n_survived, n_trials) if n_trials else (math.nan, math.nan)
-    quality = told.loc[told["survived"], "quality"].dropna()
+    quality = fates.loc[fates["survived"], "quality"].dropna()
     return {
         **place,
         "n_trials": n_trials,
