@@ -208,6 +208,13 @@ class TrialConfig(_Validated):
         high=10**12,
     )
     batch_size: int = _parameter(100, "int", "examples in a minibatch, m", low=1, high=65536)
+    precision: str = _parameter(
+        "fp32",
+        "str",
+        "of matrix products: fp32; tf32, 10 bits of mantissa, on a GPU (elsewhere fp32); bf16, "
+        "activations too, with parameters and moments in fp32",
+        choices=("fp32", "tf32", "bf16"),
+    )
 
     optimizer: str = _parameter(
         "sgd", "str", "sgd with momentum, or adam; the same for G and D", choices=("sgd", "adam")

@@ -47,13 +47,46 @@ class Activation:
             return z
         if self.name == "maxout":
             # Piece by piece, not unit by unit: the maximum then runs over contiguous rows.
-            return torch.unflatten(z, -1, (self.pieces, -1)).amax(-2)
+            pieces = torch.unflatten(z, -1, (self.pieces, -1))
+            if z.device.type == "cpu" and z.dtype == torch.float32:
+                return _maximum(pieces)
+            return pieces.amax(-2)
         if self.name == "leaky_relu":
             return F.leaky_relu(z, self.slope)
         return _FUNCTIONS[self.name](z)
 
 
 LINEAR = Activation("linear")
+
+
+class _Maximum(torch.autograd.Function):
+    """The maximum over pieces, `[..., pieces, units]` to `[..., units]`, on a CPU.
+
+    It is what `amax` is, its gradient included (equal shares where pieces tie), in less than half
+    of the time: there torch makes booleans and converts them, one by one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, pieces: Tensor) -> Tensor:
+        """Return the maxima, and keep each piece's share of the gradient."""
+        maxima = pieces.amax(-2)
+        shares = torch.eq(pieces, maxima.unsqueeze(-2), out=torch.empty_like(pieces))
+        if shares.sum() != maxima.numel():
+            shares /= shares.sum(-2, keepdim=True)
+        ctx.save_for_backward(shares)
+        return maxima
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient by the pieces; it can be differentiated again."""
+        (shares,) = ctx.saved_tensors
+        by_piece: Tensor = shares * gradient.unsqueeze(-2)
+        return by_piece
+
+
+def _maximum(pieces: Tensor) -> Tensor:
+    maxima: Tensor = _Maximum.apply(pieces)
+    return maxima
 
 
 class Layer(nn.Module):
@@ -297,11 +330,22 @@ def side_below(side: int, kernel: int, stride: int, padding: int) -> int:
 
 
 @torch.no_grad()
-def bound_norms(layers: list[Layer], max_norm: float) -> None:
-    """Scale down each unit's incoming weights, in place, where their norm exceeds `max_norm`."""
+def bound_norms(layers: list[Layer], max_norm: float | Tensor, due: Tensor | None = None) -> None:
+    """Scale down each unit's incoming weights, in place, where their norm exceeds `max_norm`.
+
+    Of several networks each has its own bound, and those that aren't `due` (`[members]`) stay.
+    """
     for layer in layers:
         norms = torch.linalg.vector_norm(layer.weight, dim=layer.in_axes, keepdim=True)
-        layer.weight.mul_((max_norm / norms).clamp_(max=1))
+        factors = (per_member(max_norm, norms) / norms).clamp_(max=1)
+        if due is not None:
+            factors = torch.where(per_member(due, norms), factors, 1.0)
+        layer.weight.mul_(factors)
+
+
+def per_member(value: float | Tensor, like: Tensor) -> Any:
+    """Return a value of each member, `[members]`, so that it broadcasts over `like`."""
+    return value.view(-1, *[1] * (like.dim() - 1)) if isinstance(value, Tensor) else value
 
 
 def with_group_sd(x: Tensor, group: int, n_batches: int) -> Tensor:

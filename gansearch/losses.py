@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 
 def discriminator_loss(
-    real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0
+    real_logits: Tensor, fake_logits: Tensor, label_smoothing: float | Tensor = 0.0
 ) -> Tensor:
     """Return -V(D, G) of Equation 1: -E[log D(x)] - E[log(1 - D(G(z)))], in nats, `[...]`.
 
@@ -19,7 +19,7 @@ def discriminator_loss(
     examples is 1 - s: its part is -E[(1 - s) log D(x) + s log(1 - D(x))].
     """
     loss = softplus(-real_logits).mean(-1) + softplus(fake_logits).mean(-1)
-    if label_smoothing == 0:
+    if isinstance(label_smoothing, float) and label_smoothing == 0:
         return loss
     # log(1 - D) = log D - logit
     return loss + label_smoothing * real_logits.mean(-1)

@@ -38,6 +38,7 @@ def gradient_penalty(
     fake: Tensor,
     masks: Sequence[Tensor | None],
     shares: Tensor | None,
+    weight: float | Tensor,
 ) -> Tensor:
     """Return the penalty on the gradient of D's logit by its input, a whole pack, `[...]`.
 
@@ -53,6 +54,7 @@ def gradient_penalty(
         masks: D's dropout masks in its pass over the real examples.
         shares: for each pack how far it lies towards the real one, in [0, 1], `[n / packing, 1]`;
             None under r1.
+        weight: factor on the penalty, of each network.
     """
     if shares is None:
         points = real.detach()
@@ -64,10 +66,10 @@ def gradient_penalty(
     by_pack = torch.unflatten(gradient, -2, (-1, config.packing)).flatten(-2)
     squared_norms: Tensor = by_pack.square().sum(-1)
     if config.gradient_penalty == "r1":
-        return config.gradient_penalty_weight / 2 * squared_norms.mean(-1)
+        return weight / 2 * squared_norms.mean(-1)
     # Where dropout or dead units leave no gradient, the norm's own second derivative is infinite.
     norms = (squared_norms + _NORM_EPSILON).sqrt()
-    return config.gradient_penalty_weight * (norms - 1).square().mean(-1)
+    return weight * (norms - 1).square().mean(-1)
 
 
 def unrolled(
@@ -90,9 +92,10 @@ def unrolled(
     for i in range(config.unrolled_steps):
         grads = torch.autograd.grad(objective(ahead), ahead, create_graph=True)
         if config.optimizer == "sgd":
-            (velocity,) = averages
-            averages = [[momentum * v - lr * g for v, g in zip(velocity, grads, strict=True)]]
-            ahead = [p + v for p, v in zip(ahead, averages[0], strict=True)]
+            # See `optimizers.descend`; the learning rate is the last update's.
+            (sums,) = averages
+            averages = [[momentum * b + g for b, g in zip(sums, grads, strict=True)]]
+            ahead = [p - lr * b for p, b in zip(ahead, averages[0], strict=True)]
         else:
             ahead, averages = _adam(config, ahead, averages, grads, lr, step + i + 1)
     return ahead

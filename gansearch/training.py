@@ -10,13 +10,13 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-import torch.func
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -24,26 +24,26 @@ from torch import Tensor
 from gansearch.config import TrialConfig, trial_seed
 from gansearch.data import Dataset
 from gansearch.dataset import NO_CONTRAST
+from gansearch.draws import Draws, draw
 from gansearch.errors import GansearchError
 from gansearch.initialisation import initialise_discriminator, initialise_generator
-from gansearch.layers import Layer, bound_norms
-from gansearch.losses import GENERATOR_LOSSES, discriminator_loss
-from gansearch.models import (
-    Discriminator,
-    Generator,
-    draw_noise,
-    dropout_rates,
-    generate,
-    layers_of,
-)
-from gansearch.remedies import (
-    ADAM_EPSILON,
-    Judge,
-    gradient_penalty,
-    instance_noise_sd,
-    unrolled,
+from gansearch.models import Discriminator, Generator, generate, layers_of
+from gansearch.optimizers import Player
+from gansearch.remedies import Judge
+from gansearch.updates import (
+    Game,
+    coefficients_at,
+    rates_at,
+    steps_at,
+    unrolled_judge,
+    update_both,
+    update_discriminator,
+    update_generator,
 )
 
+# Random numbers are drawn for so many iterations at once: on a GPU every draw costs a launch, on a
+# CPU what is drawn should still be in the cache when it is used.
+_ITERATIONS_DRAWN = {"cuda": 32, "cpu": 1}
 _N_PROBE = 1000  # examples on which D(x) and D(G(z)) are measured at a report
 
 
@@ -73,243 +73,6 @@ class Metrics:
     g_grad_norm: float
 
 
-@dataclass
-class Player:
-    """One of the two networks: its parameters and its optimizer's moments, updated in place.
-
-    Attributes:
-        net: the network.
-        layers: those of its layers that are trained.
-        params: their parameters.
-        moments: the velocity (SGD), or the first and the second moment (Adam), each a list of
-            tensors shaped like the parameters.
-        max_norm: bound of the norm of each unit's incoming weights; 0 for none.
-    """
-
-    net: Generator | Discriminator
-    layers: list[Layer]
-    params: list[Tensor]
-    moments: list[list[Tensor]]
-    max_norm: float
-
-
-@dataclass(frozen=True)
-class Draws:
-    """All random numbers of one iteration, drawn at once from the trial's own stream.
-
-    A minibatch is m packs of `packing` examples, so n = m packing of these.
-
-    Attributes:
-        rows: indices into the training set, `[k, n]`.
-        noise: `[k + 1, n, noise_dim]`: one batch for each update of D, the last for that of G.
-        d_masks: for each update of D, the dropout masks of the pass over 2m packs.
-        g_masks: those of G's own pass over m packs.
-        d_noise: instance noise of unit variance for each update of D, `[k, 2n, dim]`, or None.
-        g_noise: that of G's own pass, `[n, dim]`, or None.
-        shares: where between real and generated packs the gradient penalty is taken, `[k, m, 1]`,
-            or None.
-    """
-
-    rows: Tensor
-    noise: Tensor
-    d_masks: list[list[Tensor | None]]
-    g_masks: list[Tensor | None]
-    d_noise: Tensor | None
-    g_noise: Tensor | None
-    shares: Tensor | None
-
-
-@dataclass(frozen=True)
-class Rates:
-    """The step sizes of one iteration, and the sd of its instance noise, by their schedules."""
-
-    generator_lr: float
-    discriminator_lr: float
-    momentum: float
-    instance_noise_sd: float
-
-
-def rates_at(config: TrialConfig, iteration: int, n_train: int) -> Rates:
-    """Return the step sizes of iteration `iteration` (from 0), as in the authors' configuration.
-
-    Learning rates are divided by `lr_decay` each iteration down to `min_lr`; the momentum rises
-    linearly from epoch 1 to epoch `momentum_epochs`, an epoch being `n_train / m` iterations.
-    """
-    decay = config.lr_decay**-iteration
-    epoch = 1 + iteration * config.batch_size / n_train
-    span = max(config.momentum_epochs - 1, 1e-9)
-    progress = min((epoch - 1) / span, 1.0)
-    return Rates(
-        # A rate that starts below the floor stays as given.
-        generator_lr=max(config.generator_lr * decay, min(config.min_lr, config.generator_lr)),
-        discriminator_lr=max(
-            config.discriminator_lr * decay, min(config.min_lr, config.discriminator_lr)
-        ),
-        momentum=config.momentum + progress * (config.final_momentum - config.momentum),
-        instance_noise_sd=instance_noise_sd(config, iteration * (config.k + 1)),
-    )
-
-
-def draw(
-    config: TrialConfig,
-    noise_dim: int,
-    dim: int,
-    input_widths: Sequence[int],
-    n_train: int,
-    rng: torch.Generator,
-) -> Draws:
-    """Draw the random numbers of one iteration; minibatches are drawn with replacement.
-
-    Args:
-        config: the trial's hyperparameters.
-        noise_dim: dimension of the noise that G takes.
-        dim: values in an example.
-        input_widths: number of inputs of each of D's layers.
-        n_train: how many training examples there are.
-        rng: the trial's own stream.
-    """
-    k, m = config.k, config.batch_size
-    n = m * config.packing
-    how: dict[str, Any] = {"generator": rng, "device": rng.device}
-    is_noisy = config.instance_noise_sd > 0
-    is_between = config.gradient_penalty == "one_centered"
-    return Draws(
-        rows=torch.randint(n_train, (k, n), **how),
-        noise=draw_noise(config, (k + 1, n, noise_dim), rng),
-        d_masks=[_draw_masks(config, input_widths, 2 * m, rng) for _ in range(k)],
-        g_masks=_draw_masks(config, input_widths, m, rng),
-        d_noise=torch.randn(k, 2 * n, dim, **how) if is_noisy else None,
-        g_noise=torch.randn(n, dim, **how) if is_noisy else None,
-        shares=torch.rand(k, m, 1, **how) if is_between else None,
-    )
-
-
-def iterate(
-    config: TrialConfig,
-    generator: Player,
-    discriminator: Player,
-    batches: Tensor,
-    draws: Draws,
-    rates: Rates,
-    iteration: int,
-) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    """Do one iteration of Algorithm 1 in place: k updates of D, then one of G.
-
-    Args:
-        config: the trial's hyperparameters.
-        generator: G and its moments.
-        discriminator: D and its moments.
-        batches: real examples `[k, m packing, dim]`.
-        draws: the iteration's random numbers.
-        rates: the iteration's step sizes.
-        iteration: its number from 0 in its stage, for Adam's bias correction.
-
-    Returns:
-        D's losses `[k]` and G's loss, in nats; the last gradients of D and of G.
-    """
-    simultaneous = config.update == "simultaneous"
-    d_losses = []
-    for i in range(config.k):
-        # With simultaneous updates G learns from the pass that D's last update makes.
-        shared = simultaneous and i == config.k - 1
-        with torch.set_grad_enabled(shared):
-            fake = generator.net(draws.noise[i])
-        loss, objective, fake_logits = _discriminate(
-            config, discriminator.net, batches[i], fake, draws, i, rates
-        )
-        d_grads = list(torch.autograd.grad(objective, discriminator.params, retain_graph=shared))
-        d_losses.append(loss.detach())
-        if shared:
-            g_loss = GENERATOR_LOSSES[config.generator_loss](fake_logits)
-            g_grads = list(torch.autograd.grad(g_loss.sum(), generator.params))
-        d_step = iteration * config.k + i + 1
-        _update(config, discriminator, d_grads, rates.discriminator_lr, rates.momentum, d_step)
-        for layer in discriminator.layers:
-            layer.power_iterate()
-    if not simultaneous:
-        fake = generator.net(draws.noise[-1])
-        judge: Judge = discriminator.net
-        if config.unrolled_steps > 0:
-            judge = _unroll(config, discriminator, batches[-1], fake, draws, rates, d_step)
-        fake_logits = judge(_noised(fake, draws.g_noise, rates), draws.g_masks)
-        g_loss = GENERATOR_LOSSES[config.generator_loss](fake_logits)
-        g_grads = list(torch.autograd.grad(g_loss.sum(), generator.params))
-    _update(config, generator, g_grads, rates.generator_lr, rates.momentum, iteration + 1)
-    return torch.stack(d_losses), g_loss.detach(), d_grads, g_grads
-
-
-def _discriminate(
-    config: TrialConfig,
-    judge: Judge,
-    real: Tensor,
-    fake: Tensor,
-    draws: Draws,
-    i: int,
-    rates: Rates,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return D's loss in its update i, in nats, what it minimises, and its logits of `fake`."""
-    both = torch.cat((real, fake), -2)
-    if draws.d_noise is not None:
-        both = _noised(both, draws.d_noise[i], rates)
-    logits = judge(both, draws.d_masks[i], n_batches=2)
-    real_logits, fake_logits = torch.split(logits, config.batch_size, -1)
-    loss = discriminator_loss(real_logits, fake_logits, config.label_smoothing)
-    objective = config.discriminator_loss_scale * loss.sum()
-    if config.gradient_penalty != "none":
-        m = config.batch_size
-        masks = [None if mask is None else mask[..., :m, :] for mask in draws.d_masks[i]]
-        shares = None if draws.shares is None else draws.shares[i]
-        real, fake = torch.split(both, m * config.packing, -2)
-        objective = objective + gradient_penalty(config, judge, real, fake, masks, shares).sum()
-    return loss, objective, fake_logits
-
-
-def _unroll(
-    config: TrialConfig,
-    discriminator: Player,
-    real: Tensor,
-    fake: Tensor,
-    draws: Draws,
-    rates: Rates,
-    d_step: int,
-) -> Judge:
-    """Return D as it would be after more updates on its last real batch and G's `fake`.
-
-    Their dropout masks and instance noise are those of D's last update. Metz et al. (2017) unroll
-    on fresh batches or on the same ones; the same ones need no further random numbers.
-    """
-    names = [name for name, _ in discriminator.net.named_parameters()]
-
-    def judge_with(params: Sequence[Tensor]) -> Judge:
-        weights = dict(zip(names, params, strict=True))
-
-        def judge(x: Tensor, masks: Sequence[Tensor | None], n_batches: int = 1) -> Tensor:
-            arguments = (x, masks, n_batches)
-            logits: Tensor = torch.func.functional_call(discriminator.net, weights, arguments)
-            return logits
-
-        return judge
-
-    def objective(params: list[Tensor]) -> Tensor:
-        return _discriminate(config, judge_with(params), real, fake, draws, -1, rates)[1]
-
-    ahead = unrolled(
-        config,
-        discriminator.params,
-        discriminator.moments,
-        objective,
-        rates.discriminator_lr,
-        rates.momentum,
-        d_step,
-    )
-    return judge_with(ahead)
-
-
-def _noised(x: Tensor, noise: Tensor | None, rates: Rates) -> Tensor:
-    """Return D's input with instance noise (Sonderby et al. 2017)."""
-    return x if noise is None else x + rates.instance_noise_sd * noise
-
-
 class Training:
     """One adversarial training and all of its state; `save` and `load` lose nothing of it.
 
@@ -336,6 +99,7 @@ class Training:
         initialise_generator(self.generator, config, data_mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
         self._input_widths = self.discriminator.input_widths()
+        self._n_drawn = self._n_used = _ITERATIONS_DRAWN[device]
         self._train_from(self._first_layer())
         self._loss_sums = torch.zeros(2, device=device)  # of D and of G since the last report
         self._iterations_summed = 0
@@ -352,26 +116,78 @@ class Training:
         n_first = first_stage_iterations(self.config)
         return n_first * (self.config.k + 1) if self.iteration > n_first else 0
 
+    @property
+    def stage_iteration(self) -> int:
+        """Iterations of the present stage: each counts its own, from which the rates follow."""
+        n_first = first_stage_iterations(self.config)
+        return self.iteration - (n_first if self.iteration >= n_first else 0)
+
     def step(self, *, measure: bool = False) -> None:
         """Do one iteration of Algorithm 1; with `measure`, note the gradients' norms."""
-        config = self.config
-        n_first = first_stage_iterations(config)
-        if self.iteration == n_first > 0:
+        if self.iteration == first_stage_iterations(self.config) > 0:
             self._begin_second_stage()
-        # Each stage counts its own iterations, from which rates and momentum follow.
-        iteration = self.iteration - (n_first if self.iteration >= n_first else 0)
-        n_train = self._data.shape[0]
-        widths = self.generator.noise_dim, self.generator.dim, self._input_widths
-        draws = draw(config, *widths, n_train, self._rng)
-        rates = rates_at(config, iteration, n_train)
-        d_losses, g_loss, d_grads, g_grads = iterate(
-            config, self._g, self._d, self._to_float(draws.rows), draws, rates, iteration
-        )
-        self._loss_sums += torch.stack((d_losses.mean(), g_loss))
-        self._iterations_summed += 1
-        self.iteration += 1
+        draws = self.draws(1)[0]
+        d_losses, g_loss, d_grads, g_grads = self._iterate(draws)
+        self.count(1, torch.stack((torch.stack(d_losses).mean(), g_loss)))
         if measure:
             self._grad_norms = torch.stack((_norm(d_grads), _norm(g_grads)))
+
+    def count(self, n_iterations: int, loss_sums: Tensor) -> None:
+        """Take note of iterations that are done, and of the sums of D's and of G's loss, `[2]`."""
+        self._loss_sums += loss_sums
+        self._iterations_summed += n_iterations
+        self.iteration += n_iterations
+
+    def draws(self, n_iterations: int) -> Draws:
+        """Return the random numbers of the next iteration, or of up to `n_iterations`.
+
+        There are fewer where those that were drawn at once end.
+        """
+        if self._n_used == self._n_drawn:
+            self._rng_before = self._rng.get_state()
+            self._drawn = self._draw()
+            self._n_used = 0
+        start = self._n_used
+        self._n_used = min(start + n_iterations, self._n_drawn)
+        return self._drawn[start : self._n_used]
+
+    def _draw(self) -> Draws:
+        net = self.generator
+        widths = net.noise_dim, net.dim, self._input_widths
+        return draw(self.config, self._n_drawn, *widths, len(self._data), self._rng)
+
+    def _iterate(self, draws: Draws) -> tuple[list[Tensor], Tensor, list[Tensor], list[Tensor]]:
+        """Do one iteration: k updates of D, then one of G.
+
+        Returns:
+            D's losses and G's, in nats, and the last gradients of D and of G.
+        """
+        config, game, iteration = self.config, self._game, self.stage_iteration
+        coefficients = coefficients_at(config, iteration)
+        d_steps, g_step = steps_at(config, iteration, len(self._data))
+        batches = self._to_float(draws.rows)
+        n_alone = config.k - (config.update == "simultaneous")
+        d_losses = []
+        for i in range(n_alone):
+            drawn = draws.of_discriminator(i)
+            loss, d_grads = update_discriminator(game, batches[i], drawn, coefficients, d_steps[i])
+            d_losses.append(loss)
+        if config.update == "simultaneous":
+            drawn, steps = draws.of_discriminator(-1), (d_steps[-1], g_step)
+            (loss, d_grads), (g_loss, g_grads) = update_both(
+                game, batches[-1], drawn, coefficients, steps
+            )
+            d_losses.append(loss)
+        else:
+            look_ahead: Callable[[Tensor], Judge] | None = None
+            if config.unrolled_steps > 0:
+                momentum = rates_at(config, iteration, len(self._data)).momentum
+                last = draws.of_discriminator(-1), coefficients, d_steps[-1], momentum
+                look_ahead = partial(unrolled_judge, game, batches[-1], last)
+            g_loss, g_grads = update_generator(
+                game, draws.of_generator(), coefficients, g_step, look_ahead=look_ahead
+            )
+        return d_losses, g_loss, d_grads, g_grads
 
     def advance(self, updates: int, *, time_limit_seconds: float = math.inf) -> Metrics | None:
         """Train until at least `updates` parameter updates are done, and report.
@@ -408,6 +224,7 @@ class Training:
             "iteration": self.iteration,
             "seconds": self.seconds,
             "iterations_summed": self._iterations_summed,
+            "iterations_used": self._n_used % self._n_drawn,
         }
         return save_tensors(
             {name: tensor.contiguous() for name, tensor in self._tensors().items()},
@@ -434,6 +251,9 @@ class Training:
         if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
             raise GansearchError("checkpoint: its tensors don't fit this configuration.")
         self._rng.set_state(tensors.pop("rng"))
+        self._n_used = self._n_drawn
+        if header["iterations_used"] > 0:
+            self.draws(header["iterations_used"])
         with torch.no_grad():
             for name, tensor in tensors.items():
                 own[name].copy_(tensor)
@@ -444,6 +264,7 @@ class Training:
         """Let G's lower layers join, against a new D, with all moments at zero."""
         initialise_discriminator(self.discriminator, self.config, self._rng)
         self._train_from(0)
+        self._n_used = self._n_drawn  # the noise has another dimension
 
     def _first_layer(self) -> int:
         """Return the lowest layer of G that has been trained up to this iteration."""
@@ -458,21 +279,35 @@ class Training:
         """Train all of D, and G's layers from `first_layer` on, with moments of zero."""
         config = self.config
         self.generator.first_layer = first_layer
-        self._g = _make_player(self.generator, config, config.generator_max_norm)
-        self._d = _make_player(self.discriminator, config, config.discriminator_max_norm)
+        self._game = Game(
+            config,
+            self.generator,
+            self.discriminator,
+            _make_player(self.generator, config, config.generator_max_norm),
+            _make_player(self.discriminator, config, config.discriminator_max_norm),
+        )
 
     def _to_float(self, rows: Tensor) -> Tensor:
         """Return the training examples `[..., dim]` at `rows` as `Dataset.to_float` does."""
-        values = self._data[rows].float().div_(self._scale)
+        # Three times as fast as by advanced indexing.
+        examples = torch.index_select(self._data, 0, rows.flatten())
+        values = examples.view(*rows.shape, -1).float().div_(self._scale)
         return values if self._contrast is None else _normalised(values, self._contrast)
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {"rng": self._rng.get_state(), "loss_sums": self._loss_sums}
-        for name, player in (("generator", self._g), ("discriminator", self._d)):
-            tensors |= {f"{name}.{key}": p.detach() for key, p in player.net.named_parameters()}
-            tensors |= {f"{name}.{key}": tensor for key, tensor in player.net.named_buffers()}
-            for i, moment in enumerate(player.moments):
-                tensors |= {f"{name}.moment{i}.{j}": tensor for j, tensor in enumerate(moment)}
+        is_between = self._n_used == self._n_drawn
+        rng = self._rng.get_state() if is_between else self._rng_before
+        tensors = {"rng": rng, "loss_sums": self._loss_sums}
+        game = self._game
+        for name, net, player in (
+            ("generator", game.generator_net, game.generator),
+            ("discriminator", game.discriminator_net, game.discriminator),
+        ):
+            tensors |= {f"{name}.{key}": p.detach() for key, p in net.named_parameters()}
+            tensors |= {f"{name}.{key}": tensor for key, tensor in net.named_buffers()}
+            kinds = ("sum",) if len(player.moments) == 1 else ("first", "second")
+            for kind, moment in zip(kinds, player.moments, strict=True):
+                tensors |= {f"{name}.{kind}.{j}": tensor for j, tensor in enumerate(moment)}
         return tensors
 
     def _report(self) -> Metrics:
@@ -502,8 +337,8 @@ class Training:
             "G's loss": self._loss_sums[1],
             "D's gradient": self._grad_norms[0],
             "G's gradient": self._grad_norms[1],
-            "D's weights": _norm(self._d.params),
-            "G's weights": _norm(self._g.params),
+            "D's weights": _norm(self._game.discriminator.params),
+            "G's weights": _norm(self._game.generator.params),
         }
         finite = torch.isfinite(torch.stack([t.detach() for t in watched.values()])).tolist()
         broken = [name for name, is_finite in zip(watched, finite, strict=True) if not is_finite]
@@ -551,57 +386,12 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
     return metadata
 
 
-def _draw_masks(
-    config: TrialConfig, input_widths: Sequence[int], n: int, rng: torch.Generator
-) -> list[Tensor | None]:
-    masks: list[Tensor | None] = []
-    for rate, width in zip(dropout_rates(config), input_widths, strict=True):
-        if rate == 0:
-            masks.append(None)
-            continue
-        kept = torch.rand(n, width, generator=rng, device=rng.device) >= rate
-        masks.append(kept / (1 - rate))
-    return masks
-
-
 def _make_player(net: Generator | Discriminator, config: TrialConfig, max_norm: float) -> Player:
     layers = layers_of(net)
     params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
     n_moments = 1 if config.optimizer == "sgd" else 2
     moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
-    return Player(net, layers, params, moments, max_norm)
-
-
-@torch.no_grad()
-def _update(
-    config: TrialConfig,
-    player: Player,
-    grads: list[Tensor],
-    lr: float,
-    momentum: float,
-    step: int,
-) -> None:
-    if config.optimizer == "sgd":
-        (velocity,) = player.moments
-        torch._foreach_mul_(velocity, momentum)
-        torch._foreach_add_(velocity, grads, alpha=-lr)
-        torch._foreach_add_(player.params, velocity)
-    else:
-        _adam(config, player, grads, lr, step)
-    if player.max_norm > 0:
-        bound_norms(player.layers, player.max_norm)
-
-
-def _adam(config: TrialConfig, player: Player, grads: list[Tensor], lr: float, step: int) -> None:
-    first, second = player.moments
-    beta1, beta2 = config.adam_beta1, config.adam_beta2
-    torch._foreach_lerp_(first, grads, 1 - beta1)
-    torch._foreach_mul_(second, beta2)
-    torch._foreach_addcmul_(second, grads, grads, 1 - beta2)
-    scale = torch._foreach_sqrt(second)
-    torch._foreach_div_(scale, math.sqrt(1 - beta2**step))
-    torch._foreach_add_(scale, ADAM_EPSILON)
-    torch._foreach_addcdiv_(player.params, first, scale, -lr / (1 - beta1**step))
+    return Player(layers, params, moments, max_norm or None)
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

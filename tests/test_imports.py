@@ -16,7 +16,8 @@ ORDER = (
     *("ray_settings", "errors", "config"),
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
-    *("layers", "models", "initialisation", "losses", "remedies", "training"),
+    *("layers", "models", "initialisation", "losses", "remedies"),
+    *("draws", "optimizers", "precision", "updates", "training"),
     *("game", "latent"),
     *(
         "parzen",
@@ -44,7 +45,7 @@ FORBIDDEN = {
     **{name: {"ray", "optuna"} for name in ("layers", "models", "initialisation")},
     "losses": {"ray", "optuna"},
     "remedies": {"ray", "optuna"},
-    "training": {"ray", "optuna"},
+    **{name: {"ray", "optuna"} for name in ("draws", "optimizers", "updates", "training")},
     "parzen": {"ray", "optuna", "gansearch.models"},
     "indicators": {"ray", "optuna", "gansearch.models"},
     "health": {"ray", "optuna", "gansearch.models"},

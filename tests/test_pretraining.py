@@ -88,9 +88,10 @@ def test_then_the_lower_layers_join_as_they_were_drawn_and_the_upper_keep_their_
     assert equal(joined, drawn) == [True, True, False, False, False]
     assert not any(equal(layers_of(training.discriminator), d_before))
     assert not any(layer.bias.any() for layer in training.discriminator.layers)
-    moments = [m for player in (training._g, training._d) for part in player.moments for m in part]
+    players = training._game.generator, training._game.discriminator
+    moments = [m for player in players for part in player.moments for m in part]
     assert not any(m.any() for m in moments)
-    assert len(training._g.params) == sum(map(len, joined))
+    assert len(training._game.generator.params) == sum(map(len, joined))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))

@@ -10,13 +10,15 @@ import torch.nn.functional as F
 
 from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
+from gansearch.draws import draw
 from gansearch.initialisation import initialise_discriminator
 from gansearch.layers import Convolution, Dense, with_group_sd
 from gansearch.losses import discriminator_loss
 from gansearch.models import Discriminator, Generator
 from gansearch.points import modes_hit
 from gansearch.remedies import gradient_penalty, instance_noise_sd, unrolled
-from gansearch.training import Training, draw, iterate, rates_at
+from gansearch.training import Training
+from gansearch.updates import coefficients_at
 
 from .test_training import CONVOLUTIONAL, blobs, small, undisturbed_and_resumed, weights
 
@@ -144,10 +146,11 @@ def test_a_packed_convolutional_d_sees_the_images_as_channels():
 
 def test_a_packed_step_has_as_many_logits_and_packing_times_the_examples():
     config = small(packing=4, k=2)
-    draws = draw(config, 4, 6, [24, 6, 5], 200, torch.Generator().manual_seed(0))
-    assert draws.rows.shape == (2, 40)
-    assert draws.noise.shape == (3, 40, 4)
-    assert [tuple(mask.shape) for mask in draws.d_masks[0]] == [(20, 24), (20, 6), (20, 5)]
+    draws = draw(config, 7, 4, 6, [24, 6, 5], 200, torch.Generator().manual_seed(0))
+    assert draws.rows.shape == (7, 2, 40)
+    assert draws.noise.shape == (7, 3, 40, 4)
+    d_masks = draws[0].of_discriminator(0).masks
+    assert [tuple(mask.shape) for mask in d_masks] == [(20, 24), (20, 6), (20, 5)]
     assert draws.d_noise is draws.g_noise is draws.shares is None
     training = Training(config, blobs(n=3), 0)  # fewer examples than a pack
     metrics = training.advance(6)
@@ -321,7 +324,7 @@ def linear_d(packing=1, **config):
 @pytest.mark.parametrize("packing", [1, 3])
 def test_r1_of_a_linear_d_is_half_its_squared_weights(packing):
     discriminator, config, w = linear_d(packing, gradient_penalty="r1", gradient_penalty_weight=7)
-    penalty = gradient_penalty(config, discriminator, torch.randn(12, 6), None, [None], None)
+    penalty = gradient_penalty(config, discriminator, torch.randn(12, 6), None, [None], None, 7.0)
     assert penalty.item() == pytest.approx(7 / 2 * w.square().sum().item(), rel=1e-5)
     (grad,) = torch.autograd.grad(penalty, discriminator.layers[0].weight)
     assert torch.allclose(grad[:, 0], 7 * w, rtol=1e-5)
@@ -333,7 +336,7 @@ def test_the_one_centred_penalty_of_a_linear_d_is_that_of_its_norm(packing):
     discriminator, config, w = linear_d(packing, **values)
     real, fake = torch.randn(2, 12, 6)
     shares = torch.rand(12 // packing, 1)
-    penalty = gradient_penalty(config, discriminator, real, fake, [None], shares)
+    penalty = gradient_penalty(config, discriminator, real, fake, [None], shares, 7.0)
     assert penalty.item() == pytest.approx(7 * (w.norm().item() - 1) ** 2, rel=1e-4)
 
 
@@ -346,7 +349,7 @@ def test_the_one_centred_penalty_is_taken_between_the_packs():
     def judge(x, masks):
         return x.square().unflatten(0, (-1, 2)).sum((1, 2)) / 2
 
-    found = gradient_penalty(config, judge, real, fake, [], shares)
+    found = gradient_penalty(config, judge, real, fake, [], shares, 1.0)
     packs = [torch.cat(tuple(part)) for part in (fake[:2], 0.75 * fake[2:4] + 0.25 * real[2:4])]
     packs.append(torch.cat(tuple(real[4:])))
     expected = torch.stack([(pack.norm() - 1) ** 2 for pack in packs]).mean()
@@ -359,15 +362,10 @@ def test_the_penalty_is_added_to_what_d_minimises_under_the_passes_own_masks():
     training = Training(config, blobs(), 0)
     layer = training.discriminator.layers[0]
     plain = Training(dataclasses.replace(config, gradient_penalty="none"), blobs(), 0)
-    draws = draw(config, 4, 6, [6], 200, torch.Generator().manual_seed(0))
-    batches = training._to_float(draws.rows)
-    rates = rates_at(config, 0, 200)
+    draws = draw(config, 1, 4, 6, [6], 200, torch.Generator().manual_seed(0))[0]
     w = layer.weight.detach().clone()
     mask = draws.d_masks[0][0][:10]
-    found, expected = (
-        iterate(config, t._g, t._d, batches, draws, rates, 0)[2][0]
-        for t, config in ((training, training.config), (plain, plain.config))
-    )
+    found, expected = (t._iterate(draws)[2][0] for t in (training, plain))
     # The gradient of D(x) = (x * mask).w by x is mask * w.
     penalty = 3.0 * (mask.square()[:, :, None] * w).mean(0)
     assert torch.allclose(found - expected, penalty, atol=1e-6)
@@ -383,7 +381,7 @@ def test_instance_noise_falls_linearly_to_nothing_or_stays():
     kept = TrialConfig(instance_noise_sd=0.4, k=3)
     assert instance_noise_sd(kept, 10**9) == 0.4
     falling = TrialConfig(instance_noise_sd=0.4, instance_noise_updates=100, k=3)
-    assert rates_at(falling, 5, 1000).instance_noise_sd == pytest.approx(0.4 * 0.8)
+    assert coefficients_at(falling, 5).instance_noise_sd == pytest.approx(0.4 * 0.8)
 
 
 def test_every_input_of_d_is_noisy_and_g_learns_through_it():
@@ -394,7 +392,7 @@ def test_every_input_of_d_is_noisy_and_g_learns_through_it():
     training.discriminator.forward = lambda x, *a, **k: (seen.append(x), forward(x, *a, **k))[1]
     rng = training._rng.clone_state()
     training.step()
-    draws = draw(config, 4, 6, training._input_widths, 200, rng)
+    draws = draw(config, 1, 4, 6, training._input_widths, 200, rng)[0]
     assert [tuple(x.shape) for x in seen] == [(20, 6), (20, 6), (10, 6)]
     for i in range(2):
         real = training._to_float(draws.rows[i])
@@ -481,19 +479,14 @@ def test_gs_gradient_through_an_unrolled_d_agrees_with_finite_differences(optimi
             with torch.no_grad():
                 training.generator.layers[0].weight[1, 2] += shift
             # D's own update sees G as it is; only G's pass sees the shift.
-            draws = draw(config, 4, 6, training._input_widths, 200, training._rng)
-            batches = training._to_float(draws.rows).double()
-            rates = rates_at(config, 0, 200)
-            _, g_loss, _, g_grads = iterate(
-                config, training._g, training._d, batches, draws, rates, 0
-            )
+            _, g_loss, _, g_grads = training._iterate(training.draws(1)[0])
             return g_loss, g_grads[0][1, 2]
 
         size = 1e-6
         # The real update of D depends on G too, and its effect is no part of G's gradient. It is
         # the same in all three only if D has no real update: its batch of noise is shut out.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("gansearch.training._update", lambda *_: None)
+            patch.setattr("gansearch.updates.descend", lambda *_: None)
             up, down = step(size)[0], step(-size)[0]
             gradient = step(0.0)[1]
     finally:
@@ -505,11 +498,12 @@ def test_looking_ahead_leaves_ds_weights_and_moments_to_its_own_updates():
     plain, unroll = (Training(small(**ADAM, unrolled_steps=steps), blobs(), 0) for steps in (0, 5))
     for training in (plain, unroll):
         training.step()
-    for a, b in zip(plain._d.params, unroll._d.params, strict=True):
-        assert torch.equal(a, b)
-    for a, b in zip(plain._d.moments, unroll._d.moments, strict=True):
+    ds = plain._game.discriminator, unroll._game.discriminator
+    assert all(map(torch.equal, *(d.params for d in ds)))
+    for a, b in zip(*(d.moments for d in ds), strict=True):
         assert all(map(torch.equal, a, b))
-    assert not any(map(torch.equal, plain._g.params[::2], unroll._g.params[::2]))
+    gs = plain._game.generator, unroll._game.generator
+    assert not any(map(torch.equal, *(g.params[::2] for g in gs)))
 
 
 # What the remedies leave alone, and how modes are counted
@@ -519,7 +513,7 @@ def test_a_remedy_that_is_off_draws_no_random_numbers():
     on = small(instance_noise_sd=0.1, gradient_penalty="one_centered")
     rngs = [torch.Generator().manual_seed(0) for _ in range(2)]
     off, with_more = (
-        draw(c, 4, 6, [6, 6, 5], 200, rng) for c, rng in zip((small(), on), rngs, strict=True)
+        draw(c, 3, 4, 6, [6, 6, 5], 200, rng) for c, rng in zip((small(), on), rngs, strict=True)
     )
     # Those that there were come first, so that they are the same.
     assert torch.equal(off.rows, with_more.rows) and torch.equal(off.noise, with_more.noise)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.errors import GansearchError
-from gansearch.training import DivergedError, Training, draw, rates_at, train
+from gansearch.training import DivergedError, Training, train
+from gansearch.updates import rates_at
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
 
@@ -92,7 +93,6 @@ def reference_steps(training, config, dataset, n_steps):
             optimizers[name] = torch.optim.Adam(parameters, lr=lr, betas=betas)
         else:
             optimizers[name] = torch.optim.SGD(parameters, lr=lr, momentum=config.momentum)
-    rng = training._rng
     data = torch.from_numpy(dataset.train).float() / 255
     m = config.batch_size
 
@@ -103,8 +103,7 @@ def reference_steps(training, config, dataset, n_steps):
         return bce(logits, 1.0) if config.generator_loss == "non_saturating" else -bce(logits, 0.0)
 
     for t in range(n_steps):
-        widths = config.noise_dim, data.shape[1], nets["d"].input_widths()
-        draws = draw(config, *widths, len(data), rng)
+        draws = training.draws(1)[0]
         rates = rates_at(config, t, len(data))
         for name, lr in (("g", rates.generator_lr), ("d", rates.discriminator_lr)):
             for group in optimizers[name].param_groups:
@@ -114,7 +113,7 @@ def reference_steps(training, config, dataset, n_steps):
         for i in range(config.k):
             fake = nets["g"](draws.noise[i])
             both = torch.cat((data[draws.rows[i]], fake))
-            logits = nets["d"](both, draws.d_masks[i], n_batches=2)
+            logits = nets["d"](both, draws.of_discriminator(i).masks, n_batches=2)
             d_loss = bce(logits[:m], 1.0) + bce(logits[m:], 0.0)
             last = i == config.k - 1 and config.update == "simultaneous"
             if last:
@@ -149,11 +148,12 @@ def test_a_step_does_what_plain_pytorch_does_with_the_same_random_numbers(config
             config.to_dict() | {"lr_decay": 1, "final_momentum": config.momentum}
         )
     dataset = blobs()
-    ours, theirs = Training(config, dataset, 3), Training(config, dataset, 3)
+    # A seed where no gradient is rounding error alone, of which Adam makes steps of full size.
+    ours, theirs = Training(config, dataset, 1), Training(config, dataset, 1)
     for _ in range(5):
         ours.step()
     reference_steps(theirs, config, dataset, 5)
-    start = weights(Training(config, dataset, 3))
+    start = weights(Training(config, dataset, 1))
     for a, b, before in zip(weights(ours), weights(theirs), start, strict=True):
         assert torch.allclose(a, b, atol=2e-6), (a - b).abs().max()
         assert not torch.equal(a, before)
@@ -257,7 +257,7 @@ def test_learning_rates_decay_to_their_floor_and_the_momentum_rises_by_epochs():
     ids=["maxout", "relu"],
 )
 def test_a_diverging_training_says_what_is_no_longer_finite_and_when(config):
-    training = Training(config, blobs(), 0)
+    training = Training(config, blobs(), 1)
     with pytest.raises(DivergedError, match=r"not finite by update [\d,]+: lower the learning"):
         for mark in range(100, 5000, 100):
             training.advance(mark)
@@ -297,7 +297,10 @@ def test_contrast_normalised_images_are_trained_on_as_they_are_scored():
     images = rng.integers(0, 256, (50, 12), dtype=np.uint8)
     images[7] = 31  # constant: nothing but its mean
     dataset = Dataset("patches", images, images, images, (2, 2, 3), 255.0, contrast=55.0)
-    training = Training(small(generator_output="linear", batch_size=5), dataset, 0)
+    config = small(
+        generator_output="linear", batch_size=5, generator_lr=1e-3, discriminator_lr=1e-3
+    )
+    training = Training(config, dataset, 0)
     found = training._to_float(torch.arange(50).reshape(5, 10))
     expected = dataset.to_float(images)
     assert found.shape == (5, 10, 12)

@@ -1,0 +1,193 @@
+"""What an update does with a gradient: gradient descent with momentum, or Adam.
+
+One network is updated by torch's fused kernels. Networks that are trained together, along a leading
+member axis, have step sizes of their own, and those that are not due keep their parameters and
+moments bit for bit.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from gansearch.layers import Layer, bound_norms
+from gansearch.remedies import ADAM_EPSILON
+
+Scalar = float | Tensor  # of one training, or of each of several, `[members]`
+
+
+@dataclass
+class Player:
+    """One of the two networks: what is trained of it, updated in place.
+
+    Attributes:
+        layers: the layers that are trained.
+        params: their parameters.
+        moments: under sgd b, the decaying sum of gradients; under adam the first and the second
+            moment; each a list of tensors shaped like the parameters.
+        max_norm: bound of the norm of each unit's incoming weights, infinite for none; None where
+            nothing is bounded.
+    """
+
+    layers: list[Layer]
+    params: list[Tensor]
+    moments: list[list[Tensor]]
+    max_norm: Scalar | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The size of one update.
+
+    Attributes:
+        lr: the learning rate.
+        decay: what is left of sgd's moment b: momentum * (last learning rate) / lr, see `descend`.
+        beta1, beta2: Adam's decays of its moments.
+        number: of the update, from 1, for Adam's bias correction.
+
+    Those of several networks are float64.
+    """
+
+    lr: Scalar
+    decay: Scalar
+    beta1: Scalar
+    beta2: Scalar
+    number: Scalar
+
+
+@torch.no_grad()
+def descend(player: Player, grads: Sequence[Tensor], step: Step, due: Tensor | None = None) -> None:
+    """Update a player in place.
+
+    sgd is v' = momentum v - lr grad, params' = params + v', as in the authors' code. With b = -v /
+    lr it is b' = decay b + grad, params' = params - lr b', which torch's fused kernel does in one
+    pass. adam is that of Kingma and Ba (2015), Algorithm 1.
+
+    Args:
+        player: one network, or several.
+        grads: the gradients by its parameters.
+        step: the size of the step.
+        due: of several networks which are updated, `[members]`; None for one.
+    """
+    is_sgd = len(player.moments) == 1
+    if due is None:
+        update_one = _sgd if is_sgd else _adam
+        update_one(player, list(grads), step)
+    else:
+        by_row = _compiled(is_sgd) if due.is_cuda and can_compile() else _by_row(is_sgd)
+        columns = _columns(step, is_sgd)
+        for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
+            rows = [t.flatten(1) for t in (param, grad, *moments)]
+            by_row(due.unsqueeze(1), columns, *rows)
+    if player.max_norm is not None:
+        bound_norms(player.layers, player.max_norm, due)
+
+
+def can_compile() -> bool:
+    """Return whether torch can make one kernel of an update: it takes Triton and a C compiler."""
+    return find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+
+
+def _sgd(player: Player, grads: list[Tensor], step: Step) -> None:
+    assert isinstance(step.lr, float)
+    assert isinstance(step.decay, float)
+    (sums,) = player.moments
+    if step.decay == 0:  # torch's kernel then takes no sums, but the momentum may rise later
+        torch._foreach_copy_(sums, grads)
+    torch._fused_sgd_(
+        player.params,
+        grads,
+        sums if step.decay > 0 else [],
+        weight_decay=0.0,
+        momentum=step.decay,
+        lr=step.lr,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
+
+
+def _adam(player: Player, grads: list[Tensor], step: Step) -> None:
+    assert isinstance(step.lr, float)
+    assert isinstance(step.beta1, float)
+    assert isinstance(step.beta2, float)
+    assert isinstance(step.number, int)
+    first, second = player.moments
+    number = torch.tensor(float(step.number), device=grads[0].device)
+    torch._fused_adam_(
+        player.params,
+        grads,
+        first,
+        second,
+        [],
+        [number] * len(grads),
+        lr=step.lr,
+        beta1=step.beta1,
+        beta2=step.beta2,
+        weight_decay=0.0,
+        eps=ADAM_EPSILON,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _columns(step: Step, is_sgd: bool) -> list[Tensor]:
+    """Return what the updates by row take of a step, each `[members, 1]`."""
+    lr, decay, beta1, beta2, number = (
+        _as_tensor(s) for s in (step.lr, step.decay, step.beta1, step.beta2, step.number)
+    )
+    if is_sgd:
+        scalars = [lr, decay]
+    else:  # in double precision: 1 - .999 has lost five digits in single
+        scalars = [lr / (1 - beta1**number), beta1, beta2, (1 - beta2**number).rsqrt()]
+    return [scalar.float().unsqueeze(1) for scalar in scalars]
+
+
+def _sgd_by_row(
+    due: Tensor, columns: Sequence[Tensor], param: Tensor, grad: Tensor, b: Tensor
+) -> None:
+    """Update those rows of `[members, values]` that are due."""
+    lr, decay = columns
+    moved = torch.addcmul(grad, b, decay)
+    param.copy_(torch.where(due, param - lr * moved, param))
+    b.copy_(torch.where(due, moved, b))
+
+
+def _adam_by_row(
+    due: Tensor,
+    columns: Sequence[Tensor],
+    param: Tensor,
+    grad: Tensor,
+    first: Tensor,
+    second: Tensor,
+) -> None:
+    """The same for Adam."""
+    rate, beta1, beta2, correction = columns
+    m = torch.lerp(grad, first, beta1)
+    v = torch.lerp(grad * grad, second, beta2)
+    moved = param - rate * m / (torch.sqrt(v) * correction + ADAM_EPSILON)
+    param.copy_(torch.where(due, moved, param))
+    first.copy_(torch.where(due, m, first))
+    second.copy_(torch.where(due, v, second))
+
+
+def _by_row(is_sgd: bool) -> Callable[..., None]:
+    return _sgd_by_row if is_sgd else _adam_by_row
+
+
+@cache
+def _compiled(is_sgd: bool) -> Callable[..., None]:
+    """Return the same in one kernel, which reads and writes every value once."""
+    return torch.compile(_by_row(is_sgd), dynamic=True)
+
+
+def _as_tensor(value: Scalar) -> Tensor:
+    assert isinstance(value, Tensor)
+    return value
