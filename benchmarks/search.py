@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,17 @@ import pyarrow.parquet as pq
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
+from rich.console import Console
 
 import gansearch
 from gansearch import driver, results
 from gansearch.capped import CappedTPESampler
 from gansearch.config import Budget, TrialConfig
+from gansearch.progress import Progress
 from gansearch.recorder import Recorder
 from gansearch.results import RunFolder
 from gansearch.scheduler import GuardedScheduler
-from gansearch.searcher import OptunaSearcher
+from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import SearchSpace, load_space
 
 UPDATES = 5000
@@ -67,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--driver", action="store_true")
     parser.add_argument("--trials", type=int)
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--quality", action="store_true")
     parser.add_argument("--caps", type=int, nargs="*", default=[250, 500, 1000])
@@ -81,6 +85,8 @@ def main() -> None:
     if arguments.driver:
         trials = arguments.trials or 300
         time_driver(trials, arguments.reports, arguments.workers, arguments.sampler)
+    if arguments.parts:
+        time_parts(arguments.trials or 5000, arguments.reports)
     if arguments.report:
         time_report(arguments.trials or 100_000, arguments.reports)
 
@@ -147,31 +153,112 @@ class NullTrial(tune.Trainable):
 
 
 def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> None:
-    """Run a search whose trials train nothing, and print what it gets through."""
-    seconds: list[float] = []
-    tune_as_ever, driver.GanTrial = driver._tune, NullTrial
+    """Run a search whose trials train nothing, and print what it gets through and how it grows."""
+    started: list[float] = []
+    marks: list[tuple[float, float]] = []
 
-    def timed(*args: Any, **kwargs: Any) -> None:
-        start = time.perf_counter()
-        tune_as_ever(*args, **kwargs)
-        seconds.append(time.perf_counter() - start)
+    class MarkingRecorder(Recorder):
+        def on_trial_start(self, *args: Any, **kwargs: Any) -> None:
+            started.append(time.perf_counter())
+            super().on_trial_start(*args, **kwargs)
 
-    driver._tune = timed
-    with tempfile.TemporaryDirectory() as results:
+        def end(self, *args: Any) -> None:
+            super().end(*args)
+            marks.append((time.perf_counter(), own_memory()))
+
+    driver.GanTrial, driver.Recorder = NullTrial, MarkingRecorder
+    with tempfile.TemporaryDirectory() as place:
         run = gansearch.search(
             "digits",
-            results=results,
+            results=place,
             settings=gansearch.Settings(max_concurrent=n_workers, sampler=sampler),
             overrides=[
                 *(f"budget.trials={n_trials}", f"budget.reports={n_reports}"),
                 "budget.replicas=0",
             ],
         )
-        trials, history = run.trials(), run.history()
-    print(f"{len(trials)} trials, {len(history)} reports, {seconds[0]:.1f} s")
-    print(f"reports/s   {len(history) / seconds[0]:.1f}   (goal: at least 40)")
-    print(f"trials/s    {len(trials) / seconds[0]:.2f}   (goal: at least 2)")
-    print(trials["status"].value_counts().to_dict())
+        n_history, share = len(run.history()), run.read_run()["recorder_seconds"]
+    # From the first start on: Ray and its workers have begun by then.
+    seconds = marks[-1][0] - started[0]
+    print(f"{len(marks)} trials, {n_history} reports, {seconds:.1f} s, sampler {sampler}")
+    print(f"reports/s         {n_history / seconds:.1f}   (goal: at least 40)")
+    print(f"trials/s          {len(marks) / seconds:.2f}   (goal: at least 2)")
+    print(f"recorder's share  {100 * share / seconds:.2f} %   (goal: at most 1 %)")
+    print_growth(marks, started[0])
+
+
+def print_growth(marks: Sequence[tuple[float, float]], start: float) -> None:
+    """Print what each fifth of the trials took, and the memory after it.
+
+    Args:
+        marks: when each trial ended, in seconds, and the memory of this process then, in MB.
+        start: when the first began.
+    """
+    n = max(1, len(marks) // 5)
+    before = start
+    for i in range(n - 1, len(marks), n):
+        now, memory = marks[i]
+        print(f"to trial {i + 1:6}   {1000 * (now - before) / n:6.1f} ms a trial, {memory:5.0f} MB")
+        before = now
+
+
+def own_memory() -> float:
+    """Return the memory of this process in MB, as it is now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def time_parts(n_trials: int, n_reports: int) -> None:
+    """Print what searcher, scheduler and recorder take by themselves, and how they grow."""
+    space = load_space("digits", [f"budget.reports={n_reports}"])
+    with tempfile.TemporaryDirectory() as place:
+        folder = RunFolder.create(Path(place), "played")
+        study = open_study(folder.path / "optuna.journal", make_sampler("tpe", 0))
+        scheduler = GuardedScheduler(space.budget, halving=True)
+        progress = Progress(
+            Console(quiet=True),
+            budget=space.budget,
+            n_replicas=0,
+            time_budget_seconds=None,
+            quiet=True,
+        )
+        recorder = Recorder(folder, progress)
+        recorder.outcomes = scheduler.outcomes
+        searcher = OptunaSearcher(space, study, seed=0, n_new=n_trials, outcomes=scheduler.outcomes)
+        spent: Counter[str] = Counter()
+        for part, names in (
+            (searcher, ("suggest", "on_trial_result", "on_trial_complete")),
+            (scheduler, ("on_trial_result", "on_trial_complete", "choose_trial_to_run")),
+            (recorder, ("on_trial_start", "on_trial_result", "on_trial_complete")),
+        ):
+            for name in names:
+                _watch(part, name, spent)
+        start = before = time.perf_counter()
+        for i, _ in enumerate(
+            play(searcher, scheduler, recorder, budget=space.budget, n_open=8), start=1
+        ):
+            if i % (n_trials // 5) == 0:
+                n = n_trials // 5
+                now = time.perf_counter()
+                told = ", ".join(f"{name} {1000 * s / n:.2f}" for name, s in spent.items())
+                print(f"to trial {i:6}  {1000 * (now - before) / n:6.1f} ms a trial ({told})")
+                before = now
+                spent.clear()
+        print(f"{time.perf_counter() - start:.0f} s in all, {own_memory():.0f} MB at the end")
+
+
+def _watch(part: Any, name: str, spent: Counter[str]) -> None:
+    """Add up the seconds that a method takes, under the name of its class."""
+    method, key = getattr(part, name), f"{type(part).__name__}.{name}"
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            spent[key] += time.perf_counter() - start
+
+    setattr(part, name, timed)
 
 
 @dataclass(eq=False)

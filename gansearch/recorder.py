@@ -1,7 +1,9 @@
 """The recorder: a Tune callback that puts every report on disk and on the screen.
 
 The run's folder is the only memory of a search: resuming and reporting read nothing else. What the
-recorder writes is paced so that it takes a small share of the driver's time.
+recorder writes is paced so that it takes a small share of the driver's time. Reports are appended,
+which costs as much however many there are; `trials.parquet` is written anew each time. Therefore
+each has its own pace, and reports don't wait for the longer of the two.
 """
 
 from __future__ import annotations
@@ -9,24 +11,70 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from gansearch.config import TrialConfig, short
 from gansearch.progress import Progress
-from gansearch.results import HISTORY_COLUMNS, REPORTED_COLUMNS, RunFolder, config_values
+from gansearch.results import (
+    HISTORY_COLUMNS,
+    REPORTED_COLUMNS,
+    RunFolder,
+    config_values,
+    trials_table,
+)
 from gansearch.scheduler import Outcome
 
-# At least this many seconds between two writes, and this many times what the last one took.
+# At least so many seconds between two writes of a kind, and so many times what the last one took.
 _PACE_SECONDS = 1.0
 _PACE_FACTOR = 200
 # Small files are gathered into one when there are this many.
 _COMPACT_AT = 1000
 
 _FROM_RESULT = (*REPORTED_COLUMNS, "device")
+
+
+@dataclass
+class _Pace:
+    """When something was written last, and what it took."""
+
+    last: float = -math.inf
+    cost: float = 0.0
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last >= max(_PACE_SECONDS, _PACE_FACTOR * self.cost)
+
+    def note(self, start: float) -> float:
+        """Take note of a write that began at `start`; return what it took."""
+        self.last = time.monotonic()
+        self.cost = self.last - start
+        return self.cost
+
+
+class _TrialsTable:
+    """The rows of trials as a table, in their order; those of ended trials are converted once."""
+
+    def __init__(self) -> None:
+        self._ended = trials_table([])
+        # Of the rows of `_ended`, in its order, the places among all.
+        self._places: dict[int, None] = {}
+
+    def of(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        """Return the table of `rows`: those of before, and perhaps more behind them."""
+        running = [i for i, row in enumerate(rows) if row["status"] == "running"]
+        going_on = set(running)
+        ended = [i for i in range(len(rows)) if i not in going_on and i not in self._places]
+        new = trials_table([rows[i] for i in ended])
+        self._ended = pa.concat_tables([self._ended, new]).combine_chunks()
+        self._places |= dict.fromkeys(ended)
+        whole = pa.concat_tables([self._ended, trials_table([rows[i] for i in running])])
+        return whole.take(np.argsort([*self._places, *running]))
 
 
 class Recorder(Callback):
@@ -54,8 +102,8 @@ class Recorder(Callback):
         self._waiting: list[dict[str, Any]] = []
         self._ended: list[str] = []
         self._trials_changed = False
-        self._last_write = -math.inf
-        self._last_cost = 0.0
+        self._table = _TrialsTable()
+        self._history_pace, self._trials_pace = _Pace(), _Pace()
         self._n_parts = 0
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -118,6 +166,8 @@ class Recorder(Callback):
     def end(self, trial_id: str, outcome: Outcome) -> None:
         """Record that a trial is over."""
         row = self.rows[trial_id]
+        if row["status"] != "running":
+            self._table = _TrialsTable()  # it holds an end that was not the last
         row.update(status=outcome.status, reason=outcome.reason)
         if (started := self._started.pop(trial_id, None)) is not None:
             # What the trial cost beside training and evaluation: start, reports, recording.
@@ -130,29 +180,42 @@ class Recorder(Callback):
 
     def flush(self) -> None:
         """Write all that waits."""
+        self._write_history()
+        self._write_trials()
+
+    def _write_if_due(self) -> None:
+        trials_are_due = self._trials_pace.is_due()
+        # An end is never known before the reports that led to it.
+        if trials_are_due or self._history_pace.is_due():
+            self._write_history()
+        if trials_are_due:
+            self._write_trials()
+
+    def _write_history(self) -> None:
+        if not self._waiting:
+            return
         start = time.monotonic()
-        if self._waiting:
-            self._folder.append_history(self._waiting)
-            self._waiting = []
-            self._n_parts += 1
-        if self._trials_changed:
-            self._folder.write_trials(list(self.rows.values()))
-            self._trials_changed = False
+        self._folder.append_history(self._waiting)
+        self._waiting = []
+        self._n_parts += 1
+        self.seconds += self._history_pace.note(start)
+        if self._n_parts >= _COMPACT_AT:
+            start = time.monotonic()
+            self._folder.compact_history(self._n_parts)
+            self._n_parts = 0
+            self.seconds += time.monotonic() - start
+
+    def _write_trials(self) -> None:
+        if not self._trials_changed:
+            return
+        start = time.monotonic()
+        self._folder.write_trials(self._table.of(list(self.rows.values())))
+        self._trials_changed = False
         # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
         for trial_id in self._ended:
             self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)
         self._ended = []
-        if self._n_parts >= _COMPACT_AT:
-            self._folder.compact_history()
-            self._n_parts = 0
-        self._last_write = time.monotonic()
-        self._last_cost = self._last_write - start
-        self.seconds += self._last_cost
-
-    def _write_if_due(self) -> None:
-        pause = max(_PACE_SECONDS, _PACE_FACTOR * self._last_cost)
-        if time.monotonic() - self._last_write >= pause:
-            self.flush()
+        self.seconds += self._trials_pace.note(start)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore that gansearch never asks for.

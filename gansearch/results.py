@@ -321,14 +321,17 @@ class RunFolder:
         frame: pd.DataFrame = _deduplicated(table).to_pandas()
         return frame
 
-    def compact_history(self) -> None:
-        """Gather the history's parts in one file; parts that can't be read are set aside.
+    def compact_history(self, n_newest: int | None = None) -> None:
+        """Gather the history's parts, or its newest ones, in one file.
+
+        Parts that can't be read are set aside. The newest alone take the same time however long the
+        history is.
 
         Safe against a kill at any moment: the old parts go only when the new one is in place, and
         while both are there `history` shows each report once. Only the process that holds the lock
         may compact.
         """
-        table, parts, torn = self._read_history()
+        table, parts, torn = self._read_history(n_newest=n_newest)
         for path, _ in torn:
             # An underscore hides it from those who read the folder as one data set.
             path.rename(path.with_name(f"_{path.stem}.torn"))
@@ -339,9 +342,10 @@ class RunFolder:
         for leftover in (self.path / "history").glob(".*.tmp"):
             leftover.unlink()
 
-    def write_trials(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write `trials.parquet`: a row a trial, NaN and absent values as null."""
-        _write(self.path / "trials.parquet", _table(rows, _TRIALS, nan_is_null=True))
+    def write_trials(self, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
+        """Write `trials.parquet`: a row a trial, as a `trials_table` or what makes one."""
+        table = rows if isinstance(rows, pa.Table) else trials_table(rows)
+        _write(self.path / "trials.parquet", table)
 
     def trials(self) -> pd.DataFrame:
         """Return `trials.parquet` as pandas reads it; no rows while there is no such file."""
@@ -446,13 +450,13 @@ class RunFolder:
         _write(path, table)
 
     def _read_history(
-        self, columns: Sequence[str] = HISTORY_COLUMNS
+        self, columns: Sequence[str] = HISTORY_COLUMNS, *, n_newest: int | None = None
     ) -> tuple[pa.Table, list[Path], list[tuple[Path, Exception]]]:
-        """Return all parts as one table, the paths that were read, and those that can't be."""
+        """Return parts as one table, the paths that were read, and those that can't be."""
         while True:
             parts = self._parts()
             try:
-                return _read_parts(parts.values(), columns)
+                return _read_parts(list(parts.values())[-(n_newest or 0) :], columns)
             except FileNotFoundError:
                 # Compacted away since the listing; a new listing has the part that replaces it.
                 if parts == self._parts():
@@ -484,6 +488,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             f"{path}: can't be written: {error.strerror}. Results need a folder that can be "
             f"written, with space left. Make room, then go on with gansearch resume."
         ) from error
+
+
+def trials_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows of trials as a table of `trials.parquet`, NaN and absent values as null."""
+    return _table(rows, _TRIALS, nan_is_null=True)
 
 
 def curve_table(curve: Sequence[Mapping[str, Any]]) -> pa.Table:

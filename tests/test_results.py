@@ -403,6 +403,17 @@ def test_losses_that_are_not_finite_are_kept_as_they_are(folder):
     assert folder.history()["g_loss"].iloc[0] == -np.inf
 
 
+def test_the_newest_parts_alone_are_gathered_behind_the_others(folder):
+    for u in range(6):
+        folder.append_history([report(updates=u)])
+    before = folder.history()
+    folder.compact_history(2)
+    assert parts(folder) == [f"part-{i:08d}.parquet" for i in (0, 1, 2, 3, 6)]
+    pd.testing.assert_frame_equal(folder.history(), before)
+    folder.append_history([report(updates=6)])
+    assert updates(folder) == list(range(7))
+
+
 def test_a_few_columns_of_the_history_are_those_of_the_whole(folder):
     folder.append_history([report(updates=u) for u in (100, 200)])
     folder.append_history([report(updates=u) for u in (200, 300)])

@@ -1,0 +1,182 @@
+"""What the recorder writes, and when; without Ray running."""
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from gansearch import recorder as module
+from gansearch.config import Budget, TrialConfig
+from gansearch.progress import Progress
+from gansearch.recorder import Recorder, description_of
+from gansearch.results import HISTORY_COLUMNS, RunFolder
+from gansearch.scheduler import Outcome
+from gansearch.searcher import trial_description
+
+
+class Clock:
+    """Time that stands still, but for what a write is said to take."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+class PlayedTrial:
+    """What the recorder asks of a Tune trial."""
+
+    def __init__(self, number):
+        self.trial_id = f"ray-{number}"
+        described = trial_description(f"t{number:05d}", number, "search", number, TrialConfig())
+        self.config = {"trial": described}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder.create(tmp_path, "run")
+
+
+@pytest.fixture
+def clock(monkeypatch, folder):
+    """Let writing history take .01 s and writing trials .1 s, and tell what was written."""
+    clock = Clock()
+    clock.written = []
+    monkeypatch.setattr(module, "time", clock)
+    for name, seconds in (("append_history", 0.01), ("write_trials", 0.1)):
+        real = getattr(RunFolder, name)
+
+        def slow(self, rows, name=name, seconds=seconds, real=real):
+            real(self, rows)
+            clock.now += seconds
+            clock.written.append(name)
+
+        monkeypatch.setattr(RunFolder, name, slow)
+    return clock
+
+
+def recorder_of(folder):
+    progress = Progress(
+        Console(quiet=True), budget=Budget(), n_replicas=0, time_budget_seconds=None, quiet=True
+    )
+    recorder = Recorder(folder, progress)
+    recorder.outcomes = {}
+    return recorder
+
+
+def start(recorder, number):
+    trial = PlayedTrial(number)
+    recorder.on_trial_start(0, [], trial)
+    return trial
+
+
+def report(recorder, trial, updates, valid_ll=1.0):
+    result = dict.fromkeys(HISTORY_COLUMNS, 0.5) | {
+        "sigma_at_edge": False,
+        "is_report": True,
+        "updates": updates,
+        "d_updates": updates,
+        "g_updates": updates,
+        "valid_ll": valid_ll,
+        "verdict": "sound",
+        "device": "cpu",
+        "time_total_s": 1.0,
+    }
+    recorder.on_trial_result(0, [], trial, result)
+
+
+def end(recorder, trial, status="completed"):
+    recorder.outcomes[trial.trial_id] = Outcome(status)
+    recorder.on_trial_complete(0, [], trial)
+
+
+def test_reports_reach_the_disk_while_the_table_of_trials_waits_for_its_turn(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    clock.written.clear()
+    for second in range(19):  # a write of .1 s is followed by 20 s without
+        clock.now += 2.1
+        report(recorder, trial, second + 1)
+        if len(clock.written) > 4:
+            break
+        assert folder.history()["updates"].tolist() == list(range(1, second + 2))
+    assert clock.written[:4] == ["append_history"] * 4
+    assert folder.trials()["updates"].tolist() == [0]
+    clock.now += 20
+    report(recorder, trial, 100)
+    assert clock.written[-2:] == ["append_history", "write_trials"]
+    assert folder.trials()["updates"].tolist() == [100]
+
+
+def test_a_checkpoint_goes_only_when_the_end_of_its_trial_is_on_disk(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    path = folder.checkpoint_path("t00000")
+    path.parent.mkdir()
+    path.write_bytes(b"state")
+    clock.now += 2.5
+    report(recorder, trial, 100)
+    end(recorder, trial)
+    clock.now += 2.5
+    other = start(recorder, 1)
+    report(recorder, other, 50)  # history is written, and it is not the trials' turn
+    assert len(folder.history()) == 2
+    assert path.exists()
+    assert folder.trials()["status"].tolist() == ["running"]
+    recorder.flush()
+    assert not path.exists()
+    assert folder.trials()["status"].tolist() == ["completed", "running"]
+
+
+def test_no_end_is_on_disk_before_the_reports_that_led_to_it(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    clock.now += 0.5
+    report(recorder, trial, 100)
+    report(recorder, trial, 200)  # waits
+    clock.now += 100
+    clock.written.clear()
+    end(recorder, trial)
+    assert clock.written == ["append_history", "write_trials"]
+
+
+def test_the_table_of_trials_is_that_of_all_rows_whatever_order_they_end_in(folder):
+    recorder = recorder_of(folder)
+    trials = [start(recorder, number) for number in range(7)]
+    for number in (4, 1, 6, 0, 3):
+        report(recorder, trials[number], 100 + number, valid_ll=float(number))
+        end(recorder, trials[number], ("completed", "pruned")[number % 2])
+        recorder._trials_changed = True
+        recorder.flush()
+    found = pq.read_table(folder.path / "trials.parquet")
+    folder.write_trials(list(recorder.rows.values()))
+    assert found.equals(pq.read_table(folder.path / "trials.parquet"))
+    assert found["number"].to_pylist() == list(range(7))
+    # A search that goes on takes its rows from there.
+    again = recorder_of(folder)
+    start(again, 7)
+    again.flush()
+    assert folder.trials()["number"].tolist() == list(range(8))
+    assert description_of(again.rows["t00003"]) == trials[3].config["trial"]
+
+
+def test_an_end_that_was_not_the_last_is_written_over(folder):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    end(recorder, trial, "failed")
+    recorder.flush()
+    recorder.end("t00000", Outcome("completed"))
+    recorder.flush()
+    assert folder.trials()["status"].tolist() == ["completed"]
+
+
+def test_the_history_is_gathered_by_the_parts_that_were_added_since(folder, monkeypatch):
+    monkeypatch.setattr(module, "_COMPACT_AT", 3)
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    for updates in range(1, 8):
+        report(recorder, trial, updates)
+        recorder.flush()
+    names = sorted(path.name for path in (folder.path / "history").iterdir())
+    assert names == [f"part-{i:08d}.parquet" for i in (3, 7, 8)]
+    assert folder.history()["updates"].tolist() == list(range(1, 8))
