@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
@@ -49,8 +51,13 @@ from gansearch.results import RunFolder
 from gansearch.scheduler import GuardedScheduler
 from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import SearchSpace, load_space
+from gansearch.trial import SLICE_SECONDS
 
 UPDATES = 5000
+# Of the updates of a full training, what a trial of a search makes on average, most being pruned.
+_SHARE_TRAINED = 0.5
+# Beyond that share of a core, reports wait for the driver.
+_BUSY_AT_MOST = 0.7
 MEASURES = {
     "sigma": 0.2,
     "sigma_at_edge": False,
@@ -68,27 +75,32 @@ MEASURES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--driver", action="store_true")
+    for name in ("driver", "parts", "proposals", "quality", "report", "scale"):
+        parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--trials", type=int)
-    parser.add_argument("--parts", action="store_true")
-    parser.add_argument("--report", action="store_true")
-    parser.add_argument("--quality", action="store_true")
-    parser.add_argument("--caps", type=int, nargs="*", default=[250, 500, 1000])
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--reports", type=int, default=20, help="of a full training")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sampler", default="tpe")
-    arguments = parser.parse_args()
+    parser.add_argument("--caps", type=int, nargs="*", default=[250, 500, 1000])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4, 5])
+    given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if arguments.quality:
-        time_quality(arguments.caps, arguments.trials or 2000, arguments.seeds)
-    if arguments.driver:
-        trials = arguments.trials or 300
-        time_driver(trials, arguments.reports, arguments.workers, arguments.sampler)
-    if arguments.parts:
-        time_parts(arguments.trials or 5000, arguments.reports)
-    if arguments.report:
-        time_report(arguments.trials or 100_000, arguments.reports)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    short = not any(
+        (given.driver, given.parts, given.proposals, given.quality, given.report, given.scale)
+    )
+    if short or given.driver:
+        time_driver(given.trials or 300, given.reports, given.workers, given.sampler)
+    if short or given.parts:
+        time_parts(given.trials or (300 if short else 5000), given.reports)
+    if short or given.proposals:
+        time_proposals([500, 1000] if short else [500, 1000, 2000, given.trials or 5000], 20)
+    if short or given.report:
+        time_report(given.trials or (20_000 if short else 100_000), given.reports)
+    if given.quality:
+        time_quality(given.caps, given.trials or 3000, given.seeds)
+    if given.scale:
+        time_scale(given.trials or 150, given.workers)
 
 
 def invented_score(config: TrialConfig) -> float:
@@ -154,17 +166,48 @@ class NullTrial(tune.Trainable):
 
 def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> None:
     """Run a search whose trials train nothing, and print what it gets through and how it grows."""
-    started: list[float] = []
+    run = null_search(n_trials, n_reports, n_workers, sampler)
+    print(f"{run.n_trials} trials, {run.n_reports} reports, {run.seconds:.1f} s, sampler {sampler}")
+    print(f"reports/s         {run.n_reports / run.seconds:.1f}   (goal: at least 40)")
+    print(f"trials/s          {run.n_trials / run.seconds:.2f}   (goal: at least 2)")
+    print(f"driver's CPU      {100 * run.cpu_seconds / run.seconds:.0f} % of a core")
+    share = 100 * run.recorder_seconds / run.seconds
+    print(f"recorder's share  {share:.2f} %   (goal: at most 1 %)")
+    for line in growth(run.marks, run.started):
+        print(line)
+
+
+@dataclass(frozen=True)
+class NullSearch:
+    """What a search whose trials train nothing has taken, from the first start to the last end.
+
+    `marks` has when each trial ended, in seconds, and the memory of the driver then, in MB.
+    """
+
+    n_trials: int
+    n_reports: int
+    started: float
+    seconds: float
+    cpu_seconds: float
+    recorder_seconds: float
+    marks: Sequence[tuple[float, float]]
+
+
+def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> NullSearch:
+    """Search `digits` through the real driver, in place of a training invented numbers."""
+    started: list[tuple[float, float]] = []
     marks: list[tuple[float, float]] = []
+    cpu_marks: list[float] = []
 
     class MarkingRecorder(Recorder):
         def on_trial_start(self, *args: Any, **kwargs: Any) -> None:
-            started.append(time.perf_counter())
+            started.append((time.perf_counter(), time.process_time()))
             super().on_trial_start(*args, **kwargs)
 
         def end(self, *args: Any) -> None:
             super().end(*args)
             marks.append((time.perf_counter(), own_memory()))
+            cpu_marks.append(time.process_time())
 
     driver.GanTrial, driver.Recorder = NullTrial, MarkingRecorder
     with tempfile.TemporaryDirectory() as place:
@@ -177,28 +220,26 @@ def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> 
                 "budget.replicas=0",
             ],
         )
-        n_history, share = len(run.history()), run.read_run()["recorder_seconds"]
-    # From the first start on: Ray and its workers have begun by then.
-    seconds = marks[-1][0] - started[0]
-    print(f"{len(marks)} trials, {n_history} reports, {seconds:.1f} s, sampler {sampler}")
-    print(f"reports/s         {n_history / seconds:.1f}   (goal: at least 40)")
-    print(f"trials/s          {len(marks) / seconds:.2f}   (goal: at least 2)")
-    print(f"recorder's share  {100 * share / seconds:.2f} %   (goal: at most 1 %)")
-    print_growth(marks, started[0])
+        # From the first start on: Ray and its workers have begun by then.
+        (start, cpu_start), (end, _) = started[0], marks[-1]
+        return NullSearch(
+            n_trials=len(marks),
+            n_reports=len(run.history()),
+            started=start,
+            seconds=end - start,
+            cpu_seconds=cpu_marks[-1] - cpu_start,
+            recorder_seconds=run.read_run()["recorder_seconds"],
+            marks=marks,
+        )
 
 
-def print_growth(marks: Sequence[tuple[float, float]], start: float) -> None:
-    """Print what each fifth of the trials took, and the memory after it.
-
-    Args:
-        marks: when each trial ended, in seconds, and the memory of this process then, in MB.
-        start: when the first began.
-    """
+def growth(marks: Sequence[tuple[float, float]], start: float) -> Iterator[str]:
+    """Yield what each fifth of the trials took, and the memory after it; see `NullSearch`."""
     n = max(1, len(marks) // 5)
     before = start
     for i in range(n - 1, len(marks), n):
         now, memory = marks[i]
-        print(f"to trial {i + 1:6}   {1000 * (now - before) / n:6.1f} ms a trial, {memory:5.0f} MB")
+        yield f"to trial {i + 1:6}   {1000 * (now - before) / n:6.1f} ms a trial, {memory:5.0f} MB"
         before = now
 
 
@@ -344,6 +385,57 @@ def _report(
     if recorder is not None:
         recorder.on_trial_complete(0, opened, trial)
     return True
+
+
+def time_proposals(counts: list[int], n_proposals: int) -> None:
+    """Print what a proposal of TPE takes after so many trials, with its cap and without, in turns.
+
+    The trials ended as those of a search do; their configurations were drawn at random.
+    """
+    print(f"ms a proposal, median and quartiles of {n_proposals} pairs in turns")
+    for name in ("digits", "mnist"):
+        space = load_space(name, ["budget.reports=10"])
+        study = optuna.create_study(sampler=make_sampler("random", 0), direction="maximize")
+        n_done = 0
+        for n in counts:
+            scheduler = GuardedScheduler(space.budget, halving=True)
+            searcher = OptunaSearcher(
+                space, study, seed=n, n_new=n - n_done, outcomes=scheduler.outcomes
+            )
+            for _ in play(searcher, scheduler, budget=space.budget, n_open=8):
+                n_done += 1
+            seconds = _pairs_of_proposals(space, study, n_proposals)
+            told = "   ".join(
+                f"{kind} {1000 * q[1]:6.1f} [{1000 * q[0]:.1f}, {1000 * q[2]:.1f}]"
+                for kind, q in zip(
+                    ("capped", "Optuna's"),
+                    np.quantile(seconds, [0.25, 0.5, 0.75], axis=0).T,
+                    strict=True,
+                )
+            )
+            ratio = np.quantile(seconds[:, 1] / seconds[:, 0], [0.25, 0.5, 0.75])
+            print(
+                f"{name:7} {n:6,} trials   {told}   ratio {ratio[1]:.1f} "
+                f"[{ratio[0]:.1f}, {ratio[2]:.1f}]",
+                flush=True,
+            )
+
+
+def _pairs_of_proposals(space: SearchSpace, study: optuna.Study, n_pairs: int) -> np.ndarray:
+    """Return the seconds of proposals, `[n_pairs, 2]`: with the cap and without."""
+    optunas = TPESampler(multivariate=True, group=True, constant_liar=True, seed=0)
+    samplers = (CappedTPESampler(0), optunas)
+    seconds = np.empty((n_pairs, 2))
+    for i in range(-1, n_pairs):  # the first pair takes in the trials
+        for j, sampler in enumerate(samplers):
+            study.sampler = sampler
+            start = time.perf_counter()
+            trial = study.ask()
+            space.suggest(trial)
+            seconds[max(i, 0), j] = time.perf_counter() - start
+            study.tell(trial, state=TrialState.FAIL)
+    study.sampler = make_sampler("random", 1)
+    return seconds
 
 
 def time_quality(caps: list[int], n_trials: int, seeds: list[int]) -> None:
@@ -503,6 +595,41 @@ def large_history(trials: pd.DataFrame, n_reports: int) -> pd.DataFrame:
             "reported_at": times.astype("datetime64[us, UTC]"),
         }
     )
+
+
+def print_scale(report_ms: float, trial_ms: float) -> None:
+    """Print how many GPUs one driver can feed, of GPUs that are so and so fast.
+
+    On `mnist`, at the paper's width: 20 reports on a full training of 60,000 updates, of which a
+    trial makes `_SHARE_TRAINED`. Each member of a GPU's pack says how far it is every
+    `SLICE_SECONDS`, unless it reports more often; that costs the driver as much as a report.
+
+    Args:
+        report_ms: what a report, or a sign of progress, takes of the driver.
+        trial_ms: what a trial takes beside: its proposal, start, end and records.
+    """
+    budget = load_space("mnist").budget
+    between = budget.max_updates / len(budget.report_updates())
+    print(f"a report {report_ms:.1f} ms, a trial {trial_ms:.0f} ms of the driver's core")
+    print("updates/s of a GPU   members   reports/s   signs/s   trials/s   driver   GPUs at most")
+    for updates, members in itertools.product((2e4, 5e4, 1e5, 2e5, 5e5), (16, 64, 256)):
+        reports = updates / between
+        signs = max(0.0, members / SLICE_SECONDS - reports)
+        trials = updates / (_SHARE_TRAINED * budget.max_updates)
+        busy = ((reports + signs) * report_ms + trials * trial_ms) / 1000
+        print(
+            f"{updates:18,.0f} {members:9} {reports:11.1f} {signs:9.1f} {trials:10.2f} "
+            f"{100 * busy:6.1f} % {_BUSY_AT_MOST / busy:14.1f}"
+        )
+
+
+def time_scale(n_trials: int, n_workers: int) -> None:
+    """Tell what a report and a trial take of the driver apart, and print what that can feed."""
+    few, many = (null_search(n_trials, n, n_workers, "tpe") for n in (10, 80))
+    counts = np.array([[run.n_reports, run.n_trials] for run in (few, many)], float)
+    seconds = [run.cpu_seconds for run in (few, many)]
+    report_seconds, trial_seconds = np.linalg.solve(counts, seconds)
+    print_scale(1000 * report_seconds, 1000 * trial_seconds)
 
 
 if __name__ == "__main__":

@@ -73,30 +73,68 @@ class Metrics:
     g_grad_norm: float
 
 
+class Examples:
+    """The training examples of a data set on a device, as networks see them.
+
+    Attributes:
+        n: how many there are.
+        device: where they lie.
+    """
+
+    def __init__(self, dataset: Dataset, device: str) -> None:
+        self.n = len(dataset.train)
+        self.device = device
+        self.mean = torch.from_numpy(dataset.mean()).to(device)
+        self._values = _as_tensor(dataset.train).to(device)
+        self._scale = dataset.scale
+        self._contrast = dataset.contrast
+
+    def at(self, rows: Tensor) -> Tensor:
+        """Return the examples `[..., dim]` at `rows`, as `Dataset.to_float` does."""
+        # Three times as fast as by advanced indexing.
+        found = torch.index_select(self._values, 0, rows.flatten())
+        values = found.view(*rows.shape, -1).float().div_(self._scale)
+        return values if self._contrast is None else _normalised(values, self._contrast)
+
+
 class Training:
     """One adversarial training and all of its state; `save` and `load` lose nothing of it.
 
     On a CPU with a fixed number of threads, the same configuration, seed and data give
     bit-identical weights in any process, and however often the state is saved and loaded.
+
+    Trainings on the same device may share `examples`.
+
+    Attributes:
+        config, seed, device: as given.
+        iteration: how many are done.
+        seconds: that it has trained for.
+        examples: that it learns from.
+        game: the players, and the rules.
     """
 
+    game: Game
+
     def __init__(
-        self, config: TrialConfig, dataset: Dataset, seed: int, *, device: str = "cpu"
+        self,
+        config: TrialConfig,
+        dataset: Dataset,
+        seed: int,
+        *,
+        device: str = "cpu",
+        examples: Examples | None = None,
     ) -> None:
         self.config = config
         self.seed = seed
         self.device = device
         self.iteration = 0
         self.seconds = 0.0
-        self._data = _as_tensor(dataset.train).to(device)
-        self._scale = dataset.scale
-        self._contrast = dataset.contrast
+        self.examples = examples or Examples(dataset, device)
         self._rng = torch.Generator(device).manual_seed(seed)
         with torch.device(device):
             self.generator = Generator(config, dataset.shape)
             self.discriminator = Discriminator(config, dataset.shape)
-        data_mean = torch.from_numpy(dataset.mean()).to(device)
-        initialise_generator(self.generator, config, data_mean, self._rng)
+        initialise_generator(self.generator, config, self.examples.mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
         self._input_widths = self.discriminator.input_widths()
         self._n_drawn = self._n_used = _ITERATIONS_DRAWN[device]
@@ -154,7 +192,7 @@ class Training:
     def _draw(self) -> Draws:
         net = self.generator
         widths = net.noise_dim, net.dim, self._input_widths
-        return draw(self.config, self._n_drawn, *widths, len(self._data), self._rng)
+        return draw(self.config, self._n_drawn, *widths, self.examples.n, self._rng)
 
     def _iterate(self, draws: Draws) -> tuple[list[Tensor], Tensor, list[Tensor], list[Tensor]]:
         """Do one iteration: k updates of D, then one of G.
@@ -162,10 +200,10 @@ class Training:
         Returns:
             D's losses and G's, in nats, and the last gradients of D and of G.
         """
-        config, game, iteration = self.config, self._game, self.stage_iteration
+        config, game, iteration = self.config, self.game, self.stage_iteration
         coefficients = coefficients_at(config, iteration)
-        d_steps, g_step = steps_at(config, iteration, len(self._data))
-        batches = self._to_float(draws.rows)
+        d_steps, g_step = steps_at(config, iteration, self.examples.n)
+        batches = self.examples.at(draws.rows)
         n_alone = config.k - (config.update == "simultaneous")
         d_losses = []
         for i in range(n_alone):
@@ -181,7 +219,7 @@ class Training:
         else:
             look_ahead: Callable[[Tensor], Judge] | None = None
             if config.unrolled_steps > 0:
-                momentum = rates_at(config, iteration, len(self._data)).momentum
+                momentum = rates_at(config, iteration, self.examples.n).momentum
                 last = draws.of_discriminator(-1), coefficients, d_steps[-1], momentum
                 look_ahead = partial(unrolled_judge, game, batches[-1], last)
             g_loss, g_grads = update_generator(
@@ -279,7 +317,7 @@ class Training:
         """Train all of D, and G's layers from `first_layer` on, with moments of zero."""
         config = self.config
         self.generator.first_layer = first_layer
-        self._game = Game(
+        self.game = Game(
             config,
             self.generator,
             self.discriminator,
@@ -287,18 +325,11 @@ class Training:
             _make_player(self.discriminator, config, config.discriminator_max_norm),
         )
 
-    def _to_float(self, rows: Tensor) -> Tensor:
-        """Return the training examples `[..., dim]` at `rows` as `Dataset.to_float` does."""
-        # Three times as fast as by advanced indexing.
-        examples = torch.index_select(self._data, 0, rows.flatten())
-        values = examples.view(*rows.shape, -1).float().div_(self._scale)
-        return values if self._contrast is None else _normalised(values, self._contrast)
-
     def _tensors(self) -> dict[str, Tensor]:
         is_between = self._n_used == self._n_drawn
         rng = self._rng.get_state() if is_between else self._rng_before
         tensors = {"rng": rng, "loss_sums": self._loss_sums}
-        game = self._game
+        game = self.game
         for name, net, player in (
             ("generator", game.generator_net, game.generator),
             ("discriminator", game.discriminator_net, game.discriminator),
@@ -337,8 +368,8 @@ class Training:
             "G's loss": self._loss_sums[1],
             "D's gradient": self._grad_norms[0],
             "G's gradient": self._grad_norms[1],
-            "D's weights": _norm(self._game.discriminator.params),
-            "G's weights": _norm(self._game.generator.params),
+            "D's weights": _norm(self.game.discriminator.params),
+            "G's weights": _norm(self.game.generator.params),
         }
         finite = torch.isfinite(torch.stack([t.detach() for t in watched.values()])).tolist()
         broken = [name for name, is_finite in zip(watched, finite, strict=True) if not is_finite]
@@ -349,12 +380,12 @@ class Training:
             )
 
     def _probe_discriminator(self) -> tuple[float, float]:
-        packing, n_train = self.config.packing, self._data.shape[0]
+        packing, n_train = self.config.packing, self.examples.n
         n_packs = max(1, min(_N_PROBE, n_train) // packing)
         # Fewer examples than a pack holds come in it several times.
         rows = torch.arange(n_packs * packing, device=self.device) % n_train
         fake = torch.from_numpy(self.samples(len(rows))).to(self.device)
-        both = torch.cat((self._to_float(rows), fake))
+        both = torch.cat((self.examples.at(rows), fake))
         with torch.no_grad():
             outputs = torch.sigmoid(self.discriminator(both, n_batches=2))
         return outputs[:n_packs].mean().item(), outputs[n_packs:].mean().item()

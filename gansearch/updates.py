@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.func
 from torch import Tensor
@@ -60,30 +62,31 @@ class Game:
 
 @dataclass(frozen=True)
 class Rates:
-    """The learning rates and the momentum of one iteration, by their schedules."""
+    """The learning rates and the momentum of an iteration, or of several, by their schedules."""
 
-    generator_lr: float
-    discriminator_lr: float
-    momentum: float
+    generator_lr: Any
+    discriminator_lr: Any
+    momentum: Any
 
 
-def rates_at(config: TrialConfig, iteration: int, n_train: int) -> Rates:
-    """Return the rates of iteration `iteration` (from 0), as in the authors' configuration.
+def rates_at(config: TrialConfig, iteration: int | np.ndarray, n_train: int) -> Rates:
+    """Return the rates of `iteration` (from 0), one or many, as in the authors' configuration.
 
     Learning rates are divided by `lr_decay` each iteration down to `min_lr`; the momentum rises
     linearly from epoch 1 to epoch `momentum_epochs`, an epoch being `n_train / m` iterations.
     """
-    decay = config.lr_decay**-iteration
+    decay = np.power(config.lr_decay, -np.float64(iteration))
     epoch = 1 + iteration * config.batch_size / n_train
-    span = max(config.momentum_epochs - 1, 1e-9)
-    progress = min((epoch - 1) / span, 1.0)
-    return Rates(
+    progress = np.minimum((epoch - 1) / max(config.momentum_epochs - 1, 1e-9), 1.0)
+
+    def decayed(lr: float) -> Any:
         # A rate that starts below the floor stays as given.
-        generator_lr=max(config.generator_lr * decay, min(config.min_lr, config.generator_lr)),
-        discriminator_lr=max(
-            config.discriminator_lr * decay, min(config.min_lr, config.discriminator_lr)
-        ),
-        momentum=config.momentum + progress * (config.final_momentum - config.momentum),
+        return np.maximum(lr * decay, min(config.min_lr, lr))
+
+    return Rates(
+        decayed(config.generator_lr),
+        decayed(config.discriminator_lr),
+        config.momentum + progress * (config.final_momentum - config.momentum),
     )
 
 

@@ -395,7 +395,7 @@ def test_every_input_of_d_is_noisy_and_g_learns_through_it():
     draws = draw(config, 1, 4, 6, training._input_widths, 200, rng)[0]
     assert [tuple(x.shape) for x in seen] == [(20, 6), (20, 6), (10, 6)]
     for i in range(2):
-        real = training._to_float(draws.rows[i])
+        real = training.examples.at(draws.rows[i])
         assert torch.allclose(seen[i][:10] - real, 0.5 * draws.d_noise[i][:10], atol=1e-6)
     assert draws.d_noise.std() == pytest.approx(1, abs=0.15)
     noises = [draws.d_noise[0], draws.d_noise[1], draws.g_noise]
@@ -498,11 +498,11 @@ def test_looking_ahead_leaves_ds_weights_and_moments_to_its_own_updates():
     plain, unroll = (Training(small(**ADAM, unrolled_steps=steps), blobs(), 0) for steps in (0, 5))
     for training in (plain, unroll):
         training.step()
-    ds = plain._game.discriminator, unroll._game.discriminator
+    ds = plain.game.discriminator, unroll.game.discriminator
     assert all(map(torch.equal, *(d.params for d in ds)))
     for a, b in zip(*(d.moments for d in ds), strict=True):
         assert all(map(torch.equal, a, b))
-    gs = plain._game.generator, unroll._game.generator
+    gs = plain.game.generator, unroll.game.generator
     assert not any(map(torch.equal, *(g.params[::2] for g in gs)))
 
 

@@ -301,7 +301,7 @@ def test_contrast_normalised_images_are_trained_on_as_they_are_scored():
         generator_output="linear", batch_size=5, generator_lr=1e-3, discriminator_lr=1e-3
     )
     training = Training(config, dataset, 0)
-    found = training._to_float(torch.arange(50).reshape(5, 10))
+    found = training.examples.at(torch.arange(50).reshape(5, 10))
     expected = dataset.to_float(images)
     assert found.shape == (5, 10, 12)
     assert np.allclose(found.reshape(50, 12).numpy(), expected, rtol=1e-5, atol=1e-4)
