@@ -33,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/parzen.py
+	$(BIN)/python benchmarks/search.py
 
 bench-collapse: $(READY)
 	$(BIN)/python benchmarks/replay.py
