@@ -34,6 +34,8 @@ from gansearch.scheduler import Outcome
 # At least so many seconds between two writes of a kind, and so many times what the last one took.
 _PACE_SECONDS = 1.0
 _PACE_FACTOR = 200
+# However slow a write was, as on a disk that others keep busy: a kill costs what it waits for.
+_LONGEST_PAUSE_SECONDS = 30.0
 # Small files are gathered into one when there are this many.
 _COMPACT_AT = 1000
 
@@ -48,7 +50,8 @@ class _Pace:
     cost: float = 0.0
 
     def is_due(self) -> bool:
-        return time.monotonic() - self.last >= max(_PACE_SECONDS, _PACE_FACTOR * self.cost)
+        pause = min(_LONGEST_PAUSE_SECONDS, max(_PACE_SECONDS, _PACE_FACTOR * self.cost))
+        return time.monotonic() - self.last >= pause
 
     def note(self, start: float) -> float:
         """Take note of a write that began at `start`; return what it took."""

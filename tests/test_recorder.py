@@ -108,6 +108,18 @@ def test_reports_reach_the_disk_while_the_table_of_trials_waits_for_its_turn(fol
     assert folder.trials()["updates"].tolist() == [100]
 
 
+def test_a_write_that_was_slow_for_once_delays_the_next_by_half_a_minute_at_most(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    recorder._trials_pace.cost = 5.0  # another process kept the disk busy
+    clock.now += 29
+    report(recorder, trial, 100)
+    assert folder.trials()["updates"].tolist() == [0]
+    clock.now += 1
+    report(recorder, trial, 200)
+    assert folder.trials()["updates"].tolist() == [200]
+
+
 def test_a_checkpoint_goes_only_when_the_end_of_its_trial_is_on_disk(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
