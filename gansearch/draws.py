@@ -116,6 +116,11 @@ def draw(
     )
 
 
+def drops(rate: float) -> bool:
+    """Return whether a dropout rate is large enough to drop anything."""
+    return round(rate * _LEVELS) > 0
+
+
 def _draw_masks(
     config: TrialConfig, n_iterations: int, input_widths: Sequence[int], rng: torch.Generator
 ) -> tuple[Masks, Masks]:
@@ -128,8 +133,8 @@ def _draw_masks(
     passes = [((n_iterations, k, 2 * m), True), ((n_iterations, m), own)]
     for rows, is_drawn in passes:
         for threshold, width in zip(thresholds, input_widths, strict=True):
-            drops = is_drawn and threshold > 0
-            shapes.append((threshold, (*rows, width)) if drops else None)
+            has_mask = is_drawn and threshold > 0
+            shapes.append((threshold, (*rows, width)) if has_mask else None)
     bits = _random_bits(sum(math.prod(entry[1]) for entry in shapes if entry), rng)
     masks: Masks = []
     at = 0

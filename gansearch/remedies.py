@@ -7,7 +7,9 @@ in `models` and `layers`, label smoothing is in `losses`. `docs/remedies.md` has
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ ADAM_EPSILON = 1e-8
 _NORM_EPSILON = 1e-12
 
 
-def instance_noise_sd(config: TrialConfig, updates: int) -> float:
+def instance_noise_sd(config: TrialConfig, updates: int | np.ndarray) -> Any:
     """Return the sd of the noise on D's inputs after `updates` parameter updates of a stage.
 
     It falls linearly to 0 over `instance_noise_updates`, and stays where that is 0 (Sonderby et al.
@@ -28,7 +30,7 @@ def instance_noise_sd(config: TrialConfig, updates: int) -> float:
     """
     if config.instance_noise_updates == 0:
         return config.instance_noise_sd
-    return config.instance_noise_sd * max(0.0, 1 - updates / config.instance_noise_updates)
+    return config.instance_noise_sd * np.maximum(0.0, 1 - updates / config.instance_noise_updates)
 
 
 def gradient_penalty(

@@ -111,6 +111,7 @@ class Training:
         seconds: that it has trained for.
         examples: that it learns from.
         game: the players, and the rules.
+        loss_sums: sums of D's and of G's losses since the last report, `[2]`.
     """
 
     game: Game
@@ -139,7 +140,7 @@ class Training:
         self._input_widths = self.discriminator.input_widths()
         self._n_drawn = self._n_used = _ITERATIONS_DRAWN[device]
         self._train_from(self._first_layer())
-        self._loss_sums = torch.zeros(2, device=device)  # of D and of G since the last report
+        self.loss_sums = torch.zeros(2, device=device)
         self._iterations_summed = 0
         self._grad_norms = torch.zeros(2, device=device)
 
@@ -166,13 +167,13 @@ class Training:
             self._begin_second_stage()
         draws = self.draws(1)[0]
         d_losses, g_loss, d_grads, g_grads = self._iterate(draws)
-        self.count(1, torch.stack((torch.stack(d_losses).mean(), g_loss)))
+        self.loss_sums += torch.stack((torch.stack(d_losses).mean(), g_loss))
+        self.count(1)
         if measure:
             self._grad_norms = torch.stack((_norm(d_grads), _norm(g_grads)))
 
-    def count(self, n_iterations: int, loss_sums: Tensor) -> None:
-        """Take note of iterations that are done, and of the sums of D's and of G's loss, `[2]`."""
-        self._loss_sums += loss_sums
+    def count(self, n_iterations: int) -> None:
+        """Take note of iterations that are done."""
         self._iterations_summed += n_iterations
         self.iteration += n_iterations
 
@@ -328,7 +329,7 @@ class Training:
     def _tensors(self) -> dict[str, Tensor]:
         is_between = self._n_used == self._n_drawn
         rng = self._rng.get_state() if is_between else self._rng_before
-        tensors = {"rng": rng, "loss_sums": self._loss_sums}
+        tensors = {"rng": rng, "loss_sums": self.loss_sums}
         game = self.game
         for name, net, player in (
             ("generator", game.generator_net, game.generator),
@@ -343,10 +344,10 @@ class Training:
 
     def _report(self) -> Metrics:
         self._raise_if_diverged()
-        losses = (self._loss_sums / max(self._iterations_summed, 1)).tolist()
+        losses = (self.loss_sums / max(self._iterations_summed, 1)).tolist()
         d_real, d_fake = self._probe_discriminator()
         d_grad_norm, g_grad_norm = self._grad_norms.tolist()
-        self._loss_sums.zero_()
+        self.loss_sums.zero_()
         self._iterations_summed = 0
         return Metrics(
             updates=self.updates,
@@ -364,8 +365,8 @@ class Training:
     def _raise_if_diverged(self) -> None:
         # A non-finite value anywhere stays in these sums, norms and weights until it is seen here.
         watched = {
-            "D's loss": self._loss_sums[0],
-            "G's loss": self._loss_sums[1],
+            "D's loss": self.loss_sums[0],
+            "G's loss": self.loss_sums[1],
             "D's gradient": self._grad_norms[0],
             "G's gradient": self._grad_norms[1],
             "D's weights": _norm(self.game.discriminator.params),

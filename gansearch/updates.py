@@ -108,8 +108,8 @@ def steps_at(config: TrialConfig, iteration: int, n_train: int) -> tuple[list[St
     )
 
 
-def coefficients_at(config: TrialConfig, iteration: int) -> Coefficients:
-    """Return the coefficients of the objectives in an iteration (from 0 in its stage)."""
+def coefficients_at(config: TrialConfig, iteration: int | np.ndarray) -> Coefficients:
+    """Return the coefficients in `iteration` (from 0 in its stage), one or many."""
     return Coefficients(
         config.discriminator_loss_scale,
         config.label_smoothing,
