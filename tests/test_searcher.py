@@ -162,6 +162,31 @@ def test_an_end_that_only_the_results_know_is_told_when_the_run_goes_on(
     assert told.value == (3.5 if status == "completed" else None)
 
 
+def test_the_journal_is_flushed_where_a_trial_begins_or_ends_and_read_by_optunas_own(
+    space, tmp_path, monkeypatch
+):
+    journal = tmp_path / "optuna.journal"
+    study = open_study(journal, make_sampler("random", 0))
+    flushed = []
+    monkeypatch.setattr("os.fsync", lambda _: flushed.append(journal.read_bytes().splitlines()[-1]))
+    searcher = searcher_of(space, study, {"ray-0": Outcome("completed")})
+    searcher.suggest("ray-0")
+    assert len(flushed) == 1
+    for updates in (100, 200, 300):
+        searcher.on_trial_result("ray-0", report(updates, 1.5))
+    assert len(flushed) == 1
+    # Not flushed is not unwritten: a kill loses nothing.
+    assert b'"step":300' in journal.read_bytes()
+    searcher.on_trial_complete("ray-0", report(400, 2.5))
+    assert len(flushed) == 2
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    read = optuna.load_study(
+        study_name=study.study_name, storage=optuna.storages.JournalStorage(backend)
+    )
+    assert read.trials == study.trials
+    assert read.trials[0].value == 2.5
+
+
 @pytest.mark.parametrize("n_torn", [1, 30])
 def test_a_journal_that_ends_within_a_line_loses_no_more_than_that_line(space, tmp_path, n_torn):
     journal = tmp_path / "optuna.journal"
