@@ -17,7 +17,7 @@ ORDER = (
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
     *("layers", "models", "initialisation", "losses", "remedies"),
-    *("draws", "optimizers", "precision", "updates", "training", "group"),
+    *("draws", "optimizers", "precision", "updates", "training", "group", "engine"),
     *("game", "latent"),
     *(
         "parzen",
@@ -45,7 +45,7 @@ FORBIDDEN = {
     **{name: {"ray", "optuna"} for name in ("layers", "models", "initialisation")},
     "losses": {"ray", "optuna"},
     "remedies": {"ray", "optuna"},
-    **{name: {"ray", "optuna"} for name in ("draws", "optimizers", "updates", "training", "group")},
+    **{name: {"ray", "optuna"} for name in ("draws", "optimizers", "updates", "training", "group", "engine")},
     "parzen": {"ray", "optuna", "gansearch.models"},
     "indicators": {"ray", "optuna", "gansearch.models"},
     "health": {"ray", "optuna", "gansearch.models"},
