@@ -25,7 +25,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,13 @@ from gansearch.results import RunFolder
 from gansearch.scheduler import GuardedScheduler
 from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import SearchSpace, load_space
-from gansearch.trial import SLICE_SECONDS
+from gansearch.work import SLICE_SECONDS
 
 UPDATES = 5000
 # Of the updates of a full training, what a trial of a search makes on average, most being pruned.
 _SHARE_TRAINED = 0.5
+# So often a training says how far it is, between two reports.
+_SLICE_SECONDS = 2.0
 # Beyond that share of a core, reports wait for the driver.
 _BUSY_AT_MOST = 0.7
 MEASURES = {
@@ -92,7 +94,7 @@ def main() -> None:
     if short or given.driver:
         time_driver(given.trials or 300, given.reports, given.workers, given.sampler)
     if short or given.parts:
-        time_parts(given.trials or (300 if short else 5000), given.reports)
+        time_parts(given.trials or (300 if short else 5000), given.reports, given.sampler)
     if short or given.proposals:
         time_proposals([500, 1000] if short else [500, 1000, 2000, given.trials or 5000], 20)
     if short or given.report:
@@ -173,41 +175,45 @@ def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> 
     print(f"driver's CPU      {100 * run.cpu_seconds / run.seconds:.0f} % of a core")
     share = 100 * run.recorder_seconds / run.seconds
     print(f"recorder's share  {share:.2f} %   (goal: at most 1 %)")
-    for line in growth(run.marks, run.started):
-        print(line)
 
 
 @dataclass(frozen=True)
 class NullSearch:
-    """What a search whose trials train nothing has taken, from the first start to the last end.
-
-    `marks` has when each trial ended, in seconds, and the memory of the driver then, in MB.
-    """
+    """What a search whose trials train nothing has taken, from the first start to the last end."""
 
     n_trials: int
     n_reports: int
-    started: float
     seconds: float
     cpu_seconds: float
     recorder_seconds: float
-    marks: Sequence[tuple[float, float]]
 
 
 def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> NullSearch:
-    """Search `digits` through the real driver, in place of a training invented numbers."""
-    started: list[tuple[float, float]] = []
+    """Search `digits` through the real driver, in place of a training invented numbers.
+
+    Prints what each fifth of the trials took, and the driver's memory after it.
+    """
+    # Seconds, and those of the driver's processor: as the first trial began, then at every end.
     marks: list[tuple[float, float]] = []
-    cpu_marks: list[float] = []
+    fifth = max(1, n_trials // 5)
 
     class MarkingRecorder(Recorder):
         def on_trial_start(self, *args: Any, **kwargs: Any) -> None:
-            started.append((time.perf_counter(), time.process_time()))
+            if not marks:
+                marks.append((time.perf_counter(), time.process_time()))
             super().on_trial_start(*args, **kwargs)
 
         def end(self, *args: Any) -> None:
             super().end(*args)
-            marks.append((time.perf_counter(), own_memory()))
-            cpu_marks.append(time.process_time())
+            marks.append((time.perf_counter(), time.process_time()))
+            n_ended = len(marks) - 1
+            if n_ended % fifth == 0:
+                wall, cpu = 1000 * (np.array(marks[-1]) - marks[-1 - fifth]) / fifth
+                print(
+                    f"to trial {n_ended:6}   {wall:6.1f} ms a trial, {cpu:6.1f} of them of the "
+                    f"driver's CPU; {own_memory():5.0f} MB",
+                    flush=True,
+                )
 
     driver.GanTrial, driver.Recorder = NullTrial, MarkingRecorder
     with tempfile.TemporaryDirectory() as place:
@@ -221,26 +227,14 @@ def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> 
             ],
         )
         # From the first start on: Ray and its workers have begun by then.
-        (start, cpu_start), (end, _) = started[0], marks[-1]
+        seconds, cpu_seconds = np.array(marks[-1]) - marks[0]
         return NullSearch(
-            n_trials=len(marks),
+            n_trials=len(marks) - 1,
             n_reports=len(run.history()),
-            started=start,
-            seconds=end - start,
-            cpu_seconds=cpu_marks[-1] - cpu_start,
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
             recorder_seconds=run.read_run()["recorder_seconds"],
-            marks=marks,
         )
-
-
-def growth(marks: Sequence[tuple[float, float]], start: float) -> Iterator[str]:
-    """Yield what each fifth of the trials took, and the memory after it; see `NullSearch`."""
-    n = max(1, len(marks) // 5)
-    before = start
-    for i in range(n - 1, len(marks), n):
-        now, memory = marks[i]
-        yield f"to trial {i + 1:6}   {1000 * (now - before) / n:6.1f} ms a trial, {memory:5.0f} MB"
-        before = now
 
 
 def own_memory() -> float:
@@ -249,12 +243,12 @@ def own_memory() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def time_parts(n_trials: int, n_reports: int) -> None:
+def time_parts(n_trials: int, n_reports: int, sampler: str) -> None:
     """Print what searcher, scheduler and recorder take by themselves, and how they grow."""
     space = load_space("digits", [f"budget.reports={n_reports}"])
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(Path(place), "played")
-        study = open_study(folder.path / "optuna.journal", make_sampler("tpe", 0))
+        study = open_study(folder.path / "optuna.journal", make_sampler(sampler, 0))
         scheduler = GuardedScheduler(space.budget, halving=True)
         progress = Progress(
             Console(quiet=True),
@@ -602,7 +596,7 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
 
     On `mnist`, at the paper's width: 20 reports on a full training of 60,000 updates, of which a
     trial makes `_SHARE_TRAINED`. Each member of a GPU's pack says how far it is every
-    `SLICE_SECONDS`, unless it reports more often; that costs the driver as much as a report.
+    two seconds, unless it reports more often; that costs the driver as much as a report.
 
     Args:
         report_ms: what a report, or a sign of progress, takes of the driver.
@@ -614,7 +608,7 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
     print("updates/s of a GPU   members   reports/s   signs/s   trials/s   driver   GPUs at most")
     for updates, members in itertools.product((2e4, 5e4, 1e5, 2e5, 5e5), (16, 64, 256)):
         reports = updates / between
-        signs = max(0.0, members / SLICE_SECONDS - reports)
+        signs = max(0.0, members / _SLICE_SECONDS - reports)
         trials = updates / (_SHARE_TRAINED * budget.max_updates)
         busy = ((reports + signs) * report_ms + trials * trial_ms) / 1000
         print(
