@@ -51,7 +51,6 @@ from gansearch.results import RunFolder
 from gansearch.scheduler import GuardedScheduler
 from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import SearchSpace, load_space
-from gansearch.work import SLICE_SECONDS
 
 UPDATES = 5000
 # Of the updates of a full training, what a trial of a search makes on average, most being pruned.
