@@ -1,0 +1,81 @@
+"""The page on scaling and its benchmark, held to the code."""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from gansearch.capped import CAP, N_GOOD
+from gansearch.scheduler import GuardedScheduler
+from gansearch.searcher import OptunaSearcher
+from gansearch.space import load_space
+from gansearch.stability import MOST_IN_FOREST
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "scaling.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import search
+    finally:
+        sys.path.pop(0)
+    return search
+
+
+def test_the_page_has_the_limits_of_the_code():
+    assert f"at most {N_GOOD}, and all others" in PAGE
+    assert f"the newest {CAP:,} are kept" in PAGE
+    assert f"are shown {MOST_IN_FOREST:,}\ntrials" in PAGE
+
+
+def test_every_form_of_the_benchmark_that_the_page_names_exists(benchmark, monkeypatch, capsys):
+    named = set(re.findall(r"benchmarks/search\.py (--\w+)", PAGE))
+    monkeypatch.setattr(sys, "argv", ["search.py", "--help"])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    told = capsys.readouterr().out
+    assert named >= {"--driver", "--proposals", "--quality", "--scale", "--report"}
+    assert all(flag in told for flag in named)
+
+
+def test_the_table_of_caps_is_that_of_the_kept_searches():
+    with (ROOT / "benchmarks" / "data" / "capped.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for cap, name in ((250, "250"), (500, "500"), (1000, "1,000"), (3000, "none")):
+        of_cap = [row for row in rows if int(row["cap"]) == cap]
+        assert sorted(int(row["seed"]) for row in of_cap) == list(range(6))
+        finalists, last = (
+            np.mean([float(row[key]) for row in of_cap]) for key in ("finalists", "last")
+        )
+        n_died = sum(int(row["n_died"]) for row in of_cap)
+        (line,) = re.findall(rf"^\| {name} \|.*$", PAGE, re.MULTILINE)
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert (cells[1], cells[3], cells[4]) == (f"{finalists:.2f}", f"{last:.2f}", f"{n_died}")
+
+
+def test_a_played_search_proposes_reports_prunes_and_ends_every_trial(benchmark):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = load_space("digits", ["budget.reports=10"])
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
+    scheduler = GuardedScheduler(space.budget, halving=True)
+    searcher = OptunaSearcher(space, study, seed=0, n_new=60, outcomes=scheduler.outcomes)
+    ended = list(benchmark.play(searcher, scheduler, budget=space.budget, n_open=4))
+    statuses = [scheduler.outcomes[trial.trial_id].status for trial in ended]
+    assert len(ended) == len(scheduler.outcomes) == 60
+    assert {"completed", "pruned", "collapsed"} == set(statuses)
+    assert all(trial.state.is_finished() for trial in study.trials)
+
+
+def test_the_table_of_what_a_driver_feeds_follows_its_formula(benchmark, capsys):
+    benchmark.print_scale(report_ms=2.0, trial_ms=30.0)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    by_hand = next(row for row in rows if row[:2] == ["20,000", "256"])
+    # 6.67 reports/s, 128 - 6.67 signs/s and 0.67 trials/s: 0.256 + 0.020 of a core.
+    assert by_hand[2:] == ["6.7", "121.3", "0.67", "27.6", "%", "2.5"]
