@@ -43,7 +43,7 @@ from gansearch.health import HealthMonitor, Report
 from gansearch.indicators import Indicators
 from gansearch.scheduler import GuardedScheduler
 from gansearch.stability import jeffreys
-from gansearch.trial import _LEAST_HEALTH_GRACE
+from gansearch.work import _LEAST_HEALTH_GRACE
 
 N_MODES = {"ring": 8, "grid": 25, "digits": 10, "mnist": 10}
 GRACE = 0.15

@@ -48,7 +48,8 @@ from gansearch.results import write_atomically
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import OptunaSearcher, make_sampler, tell
 from gansearch.space import SearchSpace, load_space
-from gansearch.trial import GanTrial, TrialPlan
+from gansearch.trial_plan import TrialPlan
+from gansearch.work import Work, Workplace
 
 DATA = Path(__file__).parent / "data" / "told.parquet"
 DEAD = ("collapsed", "diverged")
@@ -182,42 +183,31 @@ class Searcher(OptunaSearcher):
         self._told(self._study, trial, outcome, result["valid_ll"])
 
 
-class Worker(GanTrial):
-    """The worker of one trial after another, without what Tune needs around it."""
-
-    def __init__(self, description: dict[str, Any], dataset: Dataset, plan: TrialPlan) -> None:
-        self.setup(description, dataset, plan)
-
-
 def trials_of(
     searcher: Searcher, dataset: Dataset, plan: TrialPlan
-) -> Iterator[tuple[dict[str, Any], Worker]]:
-    """Yield each trial that the searcher proposes, as Tune describes it, begun in the worker."""
-    worker = None
+) -> Iterator[tuple[dict[str, Any], Work]]:
+    """Yield each trial that the searcher proposes, as Tune describes it, and its work, begun."""
+    place = Workplace.prepare(dataset, plan)
     for number in range(plan.budget.trials):
         description = searcher.suggest(str(number))
         assert isinstance(description, dict)
-        if worker is None:
-            worker = Worker(description, dataset, plan)
-        else:
-            worker.reset_config(description)
-        yield description, worker
+        yield description, Work(description["trial"], place)
 
 
 def run_trial(
-    trial: tuple[dict[str, Any], Worker],
+    trial: tuple[dict[str, Any], Work],
     number: int,
     searcher: Searcher,
     scheduler: GuardedScheduler,
 ) -> dict[str, Any]:
     """Train a trial as Tune would, tell how it ended, and return what is kept of it."""
     start = time.perf_counter()
-    description, worker = trial
+    description, work = trial
     as_tune = SimpleNamespace(trial_id=str(number), config=description)
     valid_ll = None  # of the last report
     decision = "CONTINUE"
     while decision == "CONTINUE":
-        result = worker.step()
+        result = work.step()
         valid_ll = result.get("valid_ll", valid_ll)
         if result["done"]:
             scheduler.on_trial_complete(None, as_tune, result)  # type: ignore[arg-type]

@@ -143,6 +143,13 @@ def cli() -> None:
     show_default=True,
     help="Cores that a trial holds; it computes with one thread.",
 )
+@click.option(
+    "--packing",
+    default="auto",
+    show_default=True,
+    metavar="auto|on|off",
+    help="Train the trials of a device together in one process; auto: on a GPU that several share.",
+)
 @click.option("--max-concurrent", type=click.IntRange(1), help="Trials at a time, at most.")
 @click.option(
     "--sampler",
@@ -186,6 +193,7 @@ def run(
     address: str | None,
     gpus_per_trial: float | None,
     cpus_per_trial: float,
+    packing: str,
     max_concurrent: int | None,
     sampler: str,
     top: int | None,
@@ -216,6 +224,7 @@ def run(
         address=address,
         gpus_per_trial=gpus_per_trial,
         cpus_per_trial=cpus_per_trial,
+        packing=packing,
         max_concurrent=max_concurrent,
         data_dir=str(data_dir) if data_dir else None,
         time_budget_seconds=time_budget,

@@ -14,9 +14,12 @@ import ray
 from gansearch import ray_settings
 from gansearch.data import Dataset
 from gansearch.doctor import unreachable
-from gansearch.errors import BadInputError
+from gansearch.errors import BadInputError, did_you_mean
 
 _GPUS_PER_TRIAL = 0.25
+# Trainings in a group of the engine: on a GPU some eight already share its bandwidth well.
+_MAX_SLOTS = 8
+_PACKING = ("auto", "on", "off")
 _OBJECT_STORE_BYTES = 512 * 2**20
 
 
@@ -29,6 +32,8 @@ class Settings:
         address: of a Ray cluster to join, or None for one on this machine.
         gpus_per_trial: fraction of a GPU; None: a quarter where there is a GPU, else 0.
         cpus_per_trial: cores that a trial holds; it computes with one thread on a CPU.
+        packing: train the trials of a device together in one process: "on", "off", or "auto": on a
+            GPU that several trials share.
         max_concurrent: trials at a time; None: as many as the resources hold.
         data_dir: where data sets lie.
         time_budget_seconds: for the whole run, or None.
@@ -38,9 +43,15 @@ class Settings:
     address: str | None = None
     gpus_per_trial: float | None = None
     cpus_per_trial: float = 1.0
+    packing: str = "auto"
     max_concurrent: int | None = None
     data_dir: str | None = None
     time_budget_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.packing not in _PACKING:
+            nearest = did_you_mean(self.packing, _PACKING)
+            raise BadInputError(f"--packing {self.packing}: no such choice. {nearest}")
 
 
 @contextmanager
@@ -84,10 +95,22 @@ def _no_cluster(address: str, why: object) -> BadInputError:
 
 @dataclass(frozen=True)
 class Share:
-    """What a trial gets, and how many trials run at a time."""
+    """What a trial gets, and how many trials run at a time.
+
+    Attributes:
+        gpus_per_trial: fraction of a GPU, 0 for none.
+        max_concurrent: trials at a time.
+        n_slots: of the engines that train the trials of a device together; 0 for no engines.
+    """
 
     gpus_per_trial: float
     max_concurrent: int
+    n_slots: int = 0
+
+    @property
+    def memory_fraction(self) -> float:
+        """Share of a GPU's memory for a process that trains: an engine's is all that it serves."""
+        return 1.0 if self.n_slots else min(self.gpus_per_trial, 1.0) or 1.0
 
 
 def share_of_cluster(settings: Settings) -> Share:
@@ -114,4 +137,13 @@ def share_of_cluster(settings: Settings) -> Share:
     fitting = int(cpus / settings.cpus_per_trial)
     if share:
         fitting = min(fitting, int(gpus / share + 1e-9))
-    return Share(share, max(1, min(fitting, settings.max_concurrent or fitting)))
+    at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
+    return Share(share, at_a_time, _n_slots(settings, share, at_a_time))
+
+
+def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
+    """Return how many trainings the groups of an engine hold; 0 for no engine."""
+    on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
+    if settings.packing == "off" or (settings.packing == "auto" and on_a_gpu < 2):
+        return 0
+    return max(2, min(on_a_gpu or at_a_time, _MAX_SLOTS))

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
@@ -33,6 +34,7 @@ import gansearch
 from gansearch.cluster import Settings, Share, connected, share_of_cluster
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
+from gansearch.engine_actor import end_engines
 from gansearch.errors import BadInputError, ConfigError, InterruptedRunError, RunFailedError
 from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.figures import png
@@ -53,7 +55,8 @@ from gansearch.searcher import (
     trial_description,
 )
 from gansearch.space import SearchSpace, load_config, load_space
-from gansearch.trial import GanTrial, TrialPlan
+from gansearch.trial import GanTrial
+from gansearch.trial_plan import TrialPlan
 from gansearch.weights import SavedGenerator, load_generator
 
 # A lost worker is tried again this often before its trial counts as failed.
@@ -384,10 +387,11 @@ def _tune(
         folder=run.folder.path.resolve(),
         budget=run.budget,
         device="cuda" if run.share.gpus_per_trial else "cpu",
-        memory_fraction=min(run.share.gpus_per_trial, 1.0) or 1.0,
+        memory_fraction=run.share.memory_fraction,
+        n_slots=run.share.n_slots,
     )
     trainable = tune.with_resources(
-        tune.with_parameters(GanTrial, dataset=run.dataset, plan=plan),
+        tune.with_parameters(GanTrial, dataset=[ray.put(run.dataset)], plan=plan),
         {"cpu": run.settings.cpus_per_trial, "gpu": run.share.gpus_per_trial},
     )
     storage = run.folder.path.resolve() / "tune"
@@ -412,7 +416,10 @@ def _tune(
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        end_engines(plan)
     run.recorder.flush()
     # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
     for trial_id, row in run.recorder.rows.items():

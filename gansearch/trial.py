@@ -1,106 +1,41 @@
-"""The Ray Trainable: adapts a training to Tune, and does nothing else.
+"""The Ray Trainable: adapts a trial to Tune, and does nothing else.
 
-A call of `step` trains for a slice of a few seconds. Most slices end between two reports and say
-only how far the trial is; one that reaches a report carries the metrics, the evaluation and the
-verdict on the trial's health. The state is saved beside the run's results, so that a trial goes on
-where it was after its worker, or the whole search, has died.
+The work is done in this process, or, for all trials of a GPU together, in an engine's. Then this
+process is thin: it imports no torch.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from ray import tune
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
+import ray
+from ray import ObjectRef, tune
 
-from gansearch.config import Budget, TrialConfig
 from gansearch.data import Dataset
-from gansearch.errors import SamplesError
-from gansearch.evaluation import Evaluation, Evaluator, final_score
-from gansearch.figures import game_picture, png, strip
-from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
-from gansearch.health import HealthMonitor, Report, Verdict, judge_end
-from gansearch.latent import moment_of, spread_noise
-from gansearch.results import RunFolder, write_atomically
-from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
-from gansearch.weights import save_generator
+from gansearch.engine_actor import EngineClient
+from gansearch.trial_plan import TrialPlan
 
-SLICE_SECONDS = 2.0
-# A checkpoint is written when training since the last one took this many times as long as it.
-_CHECKPOINT_PAYS_AFTER = 50
-_CHECKPOINT_SECONDS = 5.0
-_STRIP_SAMPLES = 8
-_FINAL_SAMPLES = 10_000
-# However short the training, nets that have hardly moved from their start are not called collapsed.
-_LEAST_HEALTH_GRACE = 1000
-# What a replica's final score puts in place of its last report's.
-_FINAL = (
-    *("test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
-    *("coverage", "recall", "nn_ratio", "train_nn_ratio"),
-)
-
-
-@dataclass(frozen=True)
-class TrialPlan:
-    """What all trials of a phase share.
-
-    Attributes:
-        folder: the run's folder, on storage that every node sees.
-        budget: updates, reports and grace of a full training.
-        device: "cpu" or "cuda".
-        memory_fraction: share of a GPU's memory that a trial may use, in (0, 1].
-    """
-
-    folder: Path
-    budget: Budget
-    device: str = "cpu"
-    memory_fraction: float = 1.0
-
-
-_NOTHING_DONE = {
-    "is_report": False,
-    "updates": 0,
-    "d_updates": 0,
-    "g_updates": 0,
-    "seconds": 0.0,
-    "done": False,
-}
+if TYPE_CHECKING:
+    from gansearch.work import Work, Workplace
 
 
 class GanTrial(tune.Trainable):
     """One D/G training as a Tune trial; actors are reused for one trial after another.
 
     Tune's `config` is `{"trial": {trial_id, number, phase, seed, config}}`, the last as
-    `TrialConfig.to_dict` gives it.
+    `TrialConfig.to_dict` gives it. `dataset` is a reference in a list, which Ray leaves unopened.
     """
 
-    # A report of an earlier worker that perhaps ended before the driver heard of it.
-    _unheard: dict[str, Any] | None
-    # Why the trial could not even begin.
-    _failure: str | None
+    _work: Work | EngineClient
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
-        self, config: dict[str, Any], dataset: Dataset, plan: TrialPlan
+        self, config: dict[str, Any], dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan
     ) -> None:
         """Prepare the worker once, then the first trial."""
-        torch.set_num_threads(1)
-        if plan.device == "cuda":
-            # Ray's fractions of a GPU are a matter of counting; this makes them hold.
-            torch.cuda.set_per_process_memory_fraction(plan.memory_fraction)
-        self._ended = True  # as long as no trial has begun
-        self._dataset = dataset
-        self._plan = plan
-        self._folder = RunFolder(plan.folder)
-        self._evaluator = Evaluator(dataset, device=plan.device)
-        self._device_name = torch.cuda.get_device_name() if plan.device == "cuda" else "cpu"
+        self._dataset, self._plan = dataset, plan
+        self._place: Workplace | None = None
+        self._client: EngineClient | None = None
         self._begin(config["trial"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -110,190 +45,19 @@ class GanTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for a slice; return progress, or a full report when one is due."""
-        if (unheard := self._unheard) is not None:
-            self._unheard = None
-            return unheard
-        if self._failure is not None:
-            return {**_NOTHING_DONE, "verdict": "failed", "reason": self._failure}
-        try:
-            metrics = self._training.advance(
-                self._marks[self._n_reports], time_limit_seconds=SLICE_SECONDS
-            )
-            if metrics is None:
-                self._save_if_it_pays()
-                return self._progress()
-            return self._report(metrics)
-        except DivergedError as error:
-            return self._progress() | {"verdict": "diverged", "reason": str(error)}
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            return self._progress() | {"verdict": "failed", "reason": _memory_reason(error)}
+        return self._work.step()
 
     def cleanup(self) -> None:
         """Keep what was trained when Tune ends the worker in the middle of a trial."""
-        if not self._ended:
-            self._save()
+        self._work.stop()
 
     def _begin(self, trial: dict[str, Any]) -> None:
-        self._trial_id: str = trial["trial_id"]
-        self._is_replica = trial["phase"] == "replica"
-        self._config = TrialConfig.from_dict(trial["config"])
-        self._ended = True  # until there is something to save
-        self._unheard = None
-        self._failure = None
-        try:
-            self._training = Training(
-                self._config, self._dataset, trial["seed"], device=self._plan.device
-            )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._failure = _memory_reason(error)
+        if self._plan.n_slots:
+            self._client = self._client or EngineClient(self._dataset, self._plan)
+            self._client.begin(trial)
+            self._work = self._client
             return
-        budget = self._plan.budget
-        self._health = HealthMonitor(
-            self._evaluator.reference.null,
-            max_updates=budget.max_updates,
-            grace_updates=max(budget.grace_updates, _LEAST_HEALTH_GRACE),
-        )
-        self._marks = self._plan.budget.report_updates()
-        self._n_reports = 0
-        self._strip: list[np.ndarray] = []
-        self._moments: list[Moment] = []
-        self._last_report: dict[str, Any] | None = None
-        self._ended = False
-        self._saved_at = time.monotonic()
-        self._save_seconds = 0.0
-        path = self._folder.checkpoint_path(self._trial_id)
-        if path.exists():
-            self._load(path.read_bytes())
-        else:
-            self._keep_moment()
+        from gansearch.work import Work, Workplace
 
-    def _report(self, metrics: Metrics) -> dict[str, Any]:
-        samples = self._training.samples(self._evaluator.n_samples)
-        try:
-            evaluation = self._evaluator.report(samples)
-        except SamplesError as error:
-            raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
-        verdict = self._judge(metrics, evaluation)
-        # With a large k an iteration may pass several marks at once; it is one report.
-        self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
-        self._strip.append(samples[:_STRIP_SAMPLES])
-        self._keep_moment()
-        done = self._n_reports == len(self._marks)
-        row = (
-            dataclasses.asdict(metrics)
-            | dataclasses.asdict(evaluation)
-            | {
-                "is_report": True,
-                "verdict": verdict.status,
-                "reason": verdict.reason,
-                "device": self._device_name,
-                "done": done,
-            }
-        )
-        if done or verdict.status == "collapsed":
-            self._ended = True
-            row |= self._finish(verdict)
-        else:
-            self._last_report = row
-            self._save_if_it_pays()
-        return row
-
-    def _keep_moment(self) -> None:
-        """Keep what the picture of a game in one dimension shows of the training as it is now."""
-        if is_line(self._dataset):
-            moment = moment_of(self._training, self._dataset)
-            self._moments = kept([*self._moments, moment], self._marks)
-
-    def _judge(self, metrics: Metrics, evaluation: Evaluation) -> Verdict:
-        return self._health.judge(
-            Report(
-                updates=metrics.updates,
-                coverage=evaluation.coverage,
-                recall=evaluation.recall,
-                nn_ratio=evaluation.nn_ratio,
-                valid_ll=evaluation.valid_ll,
-                d_loss=metrics.d_loss,
-                d_real=metrics.d_real,
-                d_fake=metrics.d_fake,
-                stage_start=self._training.stage_start,
-            )
-        )
-
-    def _finish(self, verdict: Verdict) -> dict[str, Any]:
-        """Write the generator and its pictures; score a sound replica on the test set."""
-        training = self._training
-        model_dir = self._folder.model_dir(self._trial_id)
-        save_generator(
-            model_dir,
-            training.generator,
-            self._config,
-            dataset=self._dataset.name,
-            seed=training.sample_seed,
-        )
-        write_atomically(model_dir / "strip.png", png(strip(self._strip, self._dataset)))
-        if self._moments:
-            noise = spread_noise(self._config)[:, 0].numpy()
-            picture = game_picture(self._moments, self._dataset, noise)
-            write_atomically(model_dir / "game.png", picture)
-        if not self._is_replica or verdict.status == "collapsed":
-            return {}
-        samples = training.samples(_FINAL_SAMPLES)
-        try:
-            score = final_score(self._dataset, samples, device=self._plan.device)
-        except SamplesError as error:  # a report looks at fewer
-            raise DivergedError(f"by its end: {error}") from error
-        last = judge_end(score.indicators, score.null)
-        is_young = training.updates - training.stage_start < _LEAST_HEALTH_GRACE
-        if last.status == "collapsed" and not is_young:
-            return {"verdict": last.status, "reason": last.reason}
-        self._folder.write_test_ll(self._trial_id, score.parzen.per_example)
-        final = vars(score) | vars(score.parzen) | vars(score.indicators)
-        return {"final": {name: final[name] for name in _FINAL}}
-
-    def _progress(self) -> dict[str, Any]:
-        return {
-            "is_report": False,
-            "updates": self._training.updates,
-            "d_updates": self._training.iteration * self._config.k,
-            "g_updates": self._training.iteration,
-            "seconds": self._training.seconds,
-            "device": self._device_name,
-            "done": False,
-        }
-
-    def _save_if_it_pays(self) -> None:
-        due = max(_CHECKPOINT_SECONDS, _CHECKPOINT_PAYS_AFTER * self._save_seconds)
-        if time.monotonic() - self._saved_at >= due:
-            self._save()
-
-    def _save(self) -> None:
-        start = time.monotonic()
-        arrays: dict[str, np.ndarray] = {
-            "training": np.frombuffer(self._training.save(), np.uint8),
-            "strip": np.array(self._strip, np.float32),
-            **to_arrays(self._moments),
-        }
-        state = {
-            "n_reports": self._n_reports,
-            "last_report": self._last_report,
-            "health": self._health.state_dict(),
-        }
-        path = self._folder.checkpoint_path(self._trial_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save_arrays(arrays, {"trial": json.dumps(state)}))
-        self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - start
-
-    def _load(self, checkpoint: bytes) -> None:
-        state = json.loads(safetensors_metadata(checkpoint)["trial"])
-        arrays = load_arrays(checkpoint)
-        self._training.load(arrays["training"].tobytes())
-        self._strip = list(arrays["strip"])
-        self._moments = from_arrays(arrays)
-        self._n_reports = state["n_reports"]
-        self._last_report = self._unheard = state["last_report"]
-        self._health.load_state_dict(state["health"])
-
-
-def _memory_reason(error: BaseException) -> str:
-    return f"out of memory: {error}".splitlines()[0]
+        self._place = self._place or Workplace.prepare(ray.get(self._dataset[0]), self._plan)
+        self._work = Work(trial, self._place)

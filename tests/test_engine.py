@@ -42,7 +42,7 @@ def training_for(engine, config, seed):
 
 
 def test_each_caller_gets_its_own_reports(engine):
-    jobs = [(config, seed) for config in CONFIGS for seed in range(3)]
+    jobs = [(config, seed) for config in CONFIGS for seed in (1, 2)]
 
     def train(job):
         config, seed = job

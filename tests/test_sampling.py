@@ -13,8 +13,9 @@ from gansearch.errors import BadInputError, ResultsError, SamplesError
 from gansearch.results import RunFolder
 from gansearch.sampling import picture_of_samples, write_samples
 from gansearch.training import Training
-from gansearch.trial import GanTrial, TrialPlan
+from gansearch.trial_plan import TrialPlan
 from gansearch.weights import load_generator, save_generator
+from gansearch.work import Work, Workplace
 from tests.written_runs import run_info
 
 SMALL = {"generator_widths": (16,), "discriminator_widths": (16,), "batch_size": 20}
@@ -182,10 +183,8 @@ def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch)
 
 def worker(folder, dataset, trial):
     """A trial's worker, without Ray."""
-    made = GanTrial.__new__(GanTrial)
     plan = TrialPlan(folder, Budget(max_updates=200, reports=4))
-    made.setup({"trial": trial}, dataset, plan)
-    return made
+    return Work(trial, Workplace.prepare(dataset, plan))
 
 
 def ended(trial):
@@ -208,7 +207,7 @@ def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
     cut = worker(tmp_path, line, line_trial("cut"))
     cut.step()
     cut.step()
-    cut.cleanup()
+    cut.stop()
     resumed = worker(tmp_path, line, line_trial("cut"))
     ended(resumed)
     pictures = [(tmp_path / "models" / name / "game.png") for name in ("whole", "cut")]
@@ -223,7 +222,7 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
     tmp_path, monkeypatch, least_grace, status
 ):
     # However it ends, nets of so few updates are too young to be called collapsed.
-    monkeypatch.setattr("gansearch.trial._LEAST_HEALTH_GRACE", least_grace)
+    monkeypatch.setattr("gansearch.work._LEAST_HEALTH_GRACE", least_grace)
     # A rate of nothing leaves all samples where they begin, at the data's mean.
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     replica = line_trial("r", **rates) | {"phase": "replica"}
@@ -239,7 +238,7 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
 def test_a_replica_whose_second_stage_has_just_begun_is_too_young_to_have_collapsed(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("gansearch.trial._LEAST_HEALTH_GRACE", 150)  # of 200 updates
+    monkeypatch.setattr("gansearch.work._LEAST_HEALTH_GRACE", 150)  # of 200 updates
     monkeypatch.setattr("gansearch.health._LONGEST_REST", 2.0)
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}
@@ -254,7 +253,7 @@ def test_a_replica_with_unusable_samples_among_its_last_has_diverged(tmp_path, m
     def refuse(*_, **__):
         raise SamplesError("samples: 1 of 10,000 hold a NaN")
 
-    monkeypatch.setattr("gansearch.trial.final_score", refuse)
+    monkeypatch.setattr("gansearch.work.final_score", refuse)
     replica = line_trial("r") | {"phase": "replica"}
     trained, last = worker(tmp_path, load_dataset("gaussian"), replica), {}
     while last.get("updates", 0) < 200:  # of the last report

@@ -368,6 +368,47 @@ def assert_equal_runs(run, reference):
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
+def workers(of):
+    """Return the process numbers of the living actors of a class."""
+    found = subprocess.run(
+        ["ps", "-eo", "pid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(None, 2) for line in found.stdout.splitlines()]
+    return [int(row[0]) for row in rows if row[1][0] != "Z" and row[2].startswith(f"ray::{of}")]
+
+
+def has_torch(pid):
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(tmp_path):
+    """As on a GPU, but on a CPU: one process trains, and those that Tune knows are thin."""
+    reference = search(
+        "digits",
+        overrides=LONGER,
+        seed=3,
+        name="undisturbed",
+        results=tmp_path,
+        settings=Settings(packing="on"),
+    )
+    process = start(tmp_path, "packed", "--packing", "on")
+    try:
+        (engine,) = workers("EngineProcess")
+        assert has_torch(engine)
+        thin = workers("GanTrial")
+        assert len(thin) == 2 and not any(map(has_torch, thin))
+        os.kill(engine, signal.SIGKILL)
+        out, err = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "has lost its worker and goes on from its checkpoint" in out + err
+    run = gansearch.load("packed", tmp_path)
+    assert_equal_runs(run, reference)
+    assert not run.history().duplicated(["trial_id", "updates"]).any()
+    assert not workers("EngineProcess")
+
+
 def test_sigterm_stops_in_order_as_ctrl_c_does(tmp_path):
     stop(start(tmp_path, "terminated"), signal.SIGTERM, tmp_path / "terminated")
 

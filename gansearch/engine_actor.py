@@ -1,0 +1,127 @@
+"""The engine's own process on Ray: all trials that Ray places on one GPU do their work in it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import ObjectRef
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from gansearch.data import Dataset
+from gansearch.trial_plan import TrialPlan
+
+if TYPE_CHECKING:
+    from gansearch.work import Work
+
+_NAMESPACE = "gansearch"  # without one of its own Ray says something to the terminal
+# An engine that nobody has called for so long ends: nothing else would end it where the driver was
+# killed but the cluster lives on.
+_IDLE_SECONDS = 300.0
+_LOOKS_EVERY_SECONDS = 5.0
+_STOP_TIMEOUT_SECONDS = 60.0
+_MAX_CALLS = 256  # at a time, each in a thread
+
+
+class EngineProcess:
+    """A Ray actor that holds one engine, and the work of every trial that it trains."""
+
+    def __init__(self, gpu: str, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
+        # Before torch looks. Ray shows no GPU to an actor that holds none: the trials hold it.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        from gansearch.work import Workplace
+
+        self._place = Workplace.prepare(ray.get(dataset[0]), plan)
+        self._works: dict[str, Work] = {}
+        self._called_at = time.monotonic()
+        threading.Thread(target=self._end_when_idle, daemon=True).start()
+
+    def begin(self, trial: dict[str, Any], instead_of: str | None) -> None:
+        """Begin a trial, or go on with it from its checkpoint; forget the one before it."""
+        from gansearch.work import Work
+
+        self._called_at = time.monotonic()
+        if instead_of is not None:
+            self._works.pop(instead_of, None)
+        self._works[trial["trial_id"]] = Work(trial, self._place)
+
+    def step(self, trial_id: str) -> dict[str, Any]:
+        """Do what `Work.step` does."""
+        self._called_at = time.monotonic()
+        return self._works[trial_id].step()
+
+    def stop(self, trial_id: str) -> None:
+        """Save a trial that is not over, and forget it."""
+        self._called_at = time.monotonic()
+        if (work := self._works.pop(trial_id, None)) is not None:
+            work.stop()
+
+    def process_id(self) -> int:
+        """Return the process's number, by which a test can kill it."""
+        return os.getpid()
+
+    def _end_when_idle(self) -> None:
+        while time.monotonic() - self._called_at < _IDLE_SECONDS:
+            time.sleep(_LOOKS_EVERY_SECONDS)
+        os._exit(0)
+
+
+class EngineClient:
+    """One trial after another, whose work the engine of this process's GPU does."""
+
+    def __init__(self, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
+        self._engine = _engine_here(dataset, plan)
+        self._trial_id: str | None = None
+
+    def begin(self, trial: dict[str, Any]) -> None:
+        """Begin a trial there, in place of the one before."""
+        before, self._trial_id = self._trial_id, trial["trial_id"]
+        ray.get(self._engine.begin.remote(trial, before))
+
+    def step(self) -> dict[str, Any]:
+        """Do what `Work.step` does.
+
+        Raises:
+            ray.exceptions.ActorDiedError: the engine is lost; Tune tries the trial again.
+        """
+        result: dict[str, Any] = ray.get(self._engine.step.remote(self._trial_id))
+        return result
+
+    def stop(self) -> None:
+        """Do what `Work.stop` does."""
+        ray.get(self._engine.stop.remote(self._trial_id), timeout=_STOP_TIMEOUT_SECONDS)
+
+
+def end_engines(plan: TrialPlan) -> None:
+    """End the engines of a phase, wherever they are."""
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if actor["namespace"] == _NAMESPACE and actor["name"].startswith(_prefix(plan)):
+            ray.kill(ray.get_actor(actor["name"], _NAMESPACE))
+
+
+def _engine_here(dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> Any:
+    """Return the engine of this node's GPU, which the first trial there starts."""
+    node = ray.get_runtime_context().get_node_id()
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if plan.device == "cuda" else ""
+    return (
+        ray.remote(EngineProcess)
+        .options(
+            name=f"{_prefix(plan)}{node}-{gpu}",
+            namespace=_NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",  # else it would end with the trial that started it
+            num_cpus=0,
+            num_gpus=0,
+            max_concurrency=_MAX_CALLS,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        .remote(gpu, dataset, plan)
+    )
+
+
+def _prefix(plan: TrialPlan) -> str:
+    return f"gansearch-engine-{plan.folder}-"
