@@ -105,6 +105,7 @@ class Recorder(Callback):
         self._waiting: list[dict[str, Any]] = []
         self._ended: list[str] = []
         self._trials_changed = False
+        self._has_new_trial = False
         self._table = _TrialsTable()
         self._history_pace, self._trials_pace = _Pace(), _Pace()
         self._n_parts = 0
@@ -116,7 +117,7 @@ class Recorder(Callback):
         self._started[trial_id] = time.monotonic()
         if trial_id not in self.rows:
             self.rows[trial_id] = new_row(description)
-            self._trials_changed = True
+            self._trials_changed = self._has_new_trial = True
         self._progress.trial_started(
             trial_id,
             description["number"],
@@ -187,9 +188,11 @@ class Recorder(Callback):
         self._write_trials()
 
     def _write_if_due(self) -> None:
-        trials_are_due = self._trials_pace.is_due()
+        history_is_due = self._history_pace.is_due()
+        # A trial whose row a kill has taken can't go on, however much of it was reported.
+        trials_are_due = self._trials_pace.is_due() or (history_is_due and self._has_new_trial)
         # An end is never known before the reports that led to it.
-        if trials_are_due or self._history_pace.is_due():
+        if trials_are_due or history_is_due:
             self._write_history()
         if trials_are_due:
             self._write_trials()
@@ -213,7 +216,7 @@ class Recorder(Callback):
             return
         start = time.monotonic()
         self._folder.write_trials(self._table.of(list(self.rows.values())))
-        self._trials_changed = False
+        self._trials_changed = self._has_new_trial = False
         # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
         for trial_id in self._ended:
             self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)

@@ -122,7 +122,8 @@ def test_a_write_that_was_slow_for_once_delays_the_next_by_half_a_minute_at_most
 
 def test_a_checkpoint_goes_only_when_the_end_of_its_trial_is_on_disk(folder, clock):
     recorder = recorder_of(folder)
-    trial = start(recorder, 0)
+    trial, other = start(recorder, 0), start(recorder, 1)
+    recorder.flush()
     path = folder.checkpoint_path("t00000")
     path.parent.mkdir()
     path.write_bytes(b"state")
@@ -130,14 +131,23 @@ def test_a_checkpoint_goes_only_when_the_end_of_its_trial_is_on_disk(folder, clo
     report(recorder, trial, 100)
     end(recorder, trial)
     clock.now += 2.5
-    other = start(recorder, 1)
     report(recorder, other, 50)  # history is written, and it is not the trials' turn
     assert len(folder.history()) == 2
     assert path.exists()
-    assert folder.trials()["status"].tolist() == ["running"]
+    assert folder.trials()["status"].tolist() == ["running", "running"]
     recorder.flush()
     assert not path.exists()
     assert folder.trials()["status"].tolist() == ["completed", "running"]
+
+
+def test_a_new_trial_is_on_disk_as_soon_as_its_reports(folder, clock):
+    recorder = recorder_of(folder)
+    start(recorder, 0)
+    clock.now += 1.5
+    trial = start(recorder, 1)  # within the pause that the first write has earned
+    report(recorder, trial, 100)
+    assert folder.history()["trial_id"].tolist() == ["t00001"]
+    assert folder.trials()["trial_id"].tolist() == ["t00000", "t00001"]
 
 
 def test_no_end_is_on_disk_before_the_reports_that_led_to_it(folder, clock):
