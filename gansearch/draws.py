@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ class Draws:
 
     def __getitem__(self, which: int | slice) -> Draws:
         """Return one of the iterations, without their axis, or some of them, with it."""
+        if which == slice(0, len(self.rows)):
+            return self
         return Draws(**{f.name: _at(getattr(self, f.name), which) for f in fields(self)})
 
     def of_discriminator(self, i: int) -> UpdateDraws:
@@ -135,18 +138,24 @@ def _draw_masks(
         for threshold, width in zip(thresholds, input_widths, strict=True):
             has_mask = is_drawn and threshold > 0
             shapes.append((threshold, (*rows, width)) if has_mask else None)
-    bits = _random_bits(sum(math.prod(entry[1]) for entry in shapes if entry), rng)
-    masks: Masks = []
-    at = 0
-    for entry in shapes:
-        if entry is None:
-            masks.append(None)
-            continue
-        threshold, shape = entry
-        size = math.prod(shape)
-        masks.append(_mask(bits[at : at + size], threshold).view(shape))
-        at += size
+    drawn = iter(_masks([entry for entry in shapes if entry], rng))
+    masks: Masks = [None if entry is None else next(drawn) for entry in shapes]
     return masks[: len(thresholds)], masks[len(thresholds) :]
+
+
+def _masks(shapes: Sequence[tuple[int, tuple[int, ...]]], rng: torch.Generator) -> list[Tensor]:
+    """Return a mask for each threshold and shape."""
+    bits = _random_bits(sum(math.prod(shape) for _, shape in shapes), rng)
+    masks: list[Tensor] = []
+    at = 0
+    # Neighbours of one threshold are made at once: on a GPU every operation costs a launch.
+    for threshold, alike in groupby(shapes, key=lambda entry: entry[0]):
+        run = [shape for _, shape in alike]
+        sizes = list(map(math.prod, run))
+        made = torch.split(_mask(bits[at : at + sum(sizes)], threshold), sizes)
+        masks += [mask.view(shape) for mask, shape in zip(made, run, strict=True)]
+        at += sum(sizes)
+    return masks
 
 
 def _random_bits(n: int, rng: torch.Generator) -> Tensor:

@@ -9,7 +9,8 @@ on when it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,7 +21,7 @@ from gansearch.config import TrialConfig
 from gansearch.draws import Draws, Masks, UpdateDraws, drops
 from gansearch.layers import Layer
 from gansearch.models import Discriminator, Generator, dropout_rates, layers_of
-from gansearch.optimizers import Player, Step
+from gansearch.optimizers import Player, step_columns
 from gansearch.training import Examples, Training
 from gansearch.updates import (
     Coefficients,
@@ -45,12 +46,11 @@ _SWITCHES = (
     *("dropout_input", "dropout_hidden", "instance_noise_sd"),
     *("generator_max_norm", "discriminator_max_norm"),
 )
-# The numbers of each tick and member, in the order of `_Buffers.numbers`.
-_NUMBERS = (
-    *("d_lr", "d_decay", "d_number", "g_lr", "g_decay", "g_number"),
-    *("beta1", "beta2", "loss_scale", "label_smoothing", "penalty_weight"),
-    *("instance_noise_sd", "loss_share"),
-)
+_N_STEP_COLUMNS = {"sgd": 2, "adam": 4}  # of `step_columns`
+_MAX_GRAPHS = 4  # of a group: each takes some megabytes, and less than a second to record
+# Graphs by the stream that each was recorded on.
+_STREAMS: weakref.WeakKeyDictionary[torch.cuda.CUDAGraph, int] = weakref.WeakKeyDictionary()
+_N_STREAMS = 32  # that torch has, and gives in turn
 
 
 def structure_of(config: TrialConfig) -> TrialConfig | None:
@@ -116,8 +116,17 @@ class _Buffers:
     d_instance: Tensor | None
     g_instance: Tensor | None
     shares: Tensor | None
-    numbers: Tensor  # [ticks, slots, len(_NUMBERS)], float64
-    due: Tensor  # [ticks, slots, 2], bool: D, G
+    numbers: Tensor  # [ticks, numbers, slots], see `Group._plan`
+    due: Tensor  # [ticks, 2, slots], bool: D, G
+
+
+@dataclass
+class _Plan:
+    """The numbers and who is due, on the host; a GPU takes them when it gets to the chunk."""
+
+    numbers: Tensor
+    due: Tensor
+    taken: torch.cuda.Event | None
 
 
 class Group:
@@ -144,11 +153,11 @@ class Group:
         self._members: dict[int, _Member] = {}
         self._game = _stacked_game(structure, shape, n_slots, examples.device)
         self._buffers = _make_buffers(self._game, n_slots, n_ticks, examples.device)
-        self._loss_sums = torch.zeros(n_slots, 2, device=examples.device)
-        # Filled on the host, and copied at once.
-        self._numbers = np.zeros((n_ticks, n_slots, len(_NUMBERS)))
-        self._due = np.zeros((n_ticks, n_slots, 2), dtype=bool)
-        self._recorded: dict[frozenset[int], torch.cuda.CUDAGraph] = {}
+        self._n_step_columns = _N_STEP_COLUMNS[structure.optimizer]
+        self._loss_sums = torch.zeros(2, n_slots, device=examples.device)
+        # Two, so that the next chunk is prepared while a GPU is busy with this one.
+        self._plans = [_make_plan(self._buffers) for _ in range(2)]
+        self._recorded: dict[tuple[bool, ...], torch.cuda.CUDAGraph] = {}
 
     @property
     def has_room(self) -> bool:
@@ -187,13 +196,16 @@ class Group:
         return self._members[self._slot_of(training)].left
 
     def advance(self) -> None:
-        """Do one chunk: as many of each member's iterations as fit."""
+        """Do one chunk: as many of each member's iterations as fit.
+
+        On a GPU it may still run when this returns, two chunks late at most.
+        """
         done = self._fill()
-        ks = frozenset(self._members[slot].training.config.k for slot in done)
+        with_g = self._ticks_with_g(self._members[slot].training.config.k for slot in done)
         if self._examples.device == "cuda":
-            self._replay(ks)
+            self._replay(with_g)
         else:
-            self._run(ks)
+            self._run(with_g)
         for slot, n in done.items():
             member = self._members[slot]
             member.training.count(n)
@@ -201,46 +213,57 @@ class Group:
 
     def _fill(self) -> dict[int, int]:
         """Prepare a chunk; return how many iterations each slot's member does in it."""
-        self._due[:] = False
+        plan = self._plans[0]
+        self._plans.reverse()
+        if plan.taken is not None:
+            plan.taken.synchronize()
+        plan.due.zero_()
+        plan.numbers[:, -2:].zero_()
+        numbers, due = plan.numbers.numpy(), plan.due.numpy()
         done: dict[int, int] = {}
         for slot, member in self._members.items():
             config = member.training.config
             n = min(member.left, self.n_ticks // config.k)
             if n > 0:
-                self._plan(slot, member.training, n)
+                self._plan(numbers[:, :, slot], due[:, :, slot], member.training, n)
                 self._draw(slot, member.training, n)
                 done[slot] = n
-        self._buffers.numbers.copy_(torch.from_numpy(self._numbers))
-        self._buffers.due.copy_(torch.from_numpy(self._due))
+        self._buffers.numbers.copy_(plan.numbers, non_blocking=True)
+        self._buffers.due.copy_(plan.due, non_blocking=True)
+        if plan.taken is not None:
+            plan.taken.record()
         return done
 
-    def _plan(self, slot: int, training: Training, n: int) -> None:
-        """Write down a member's step sizes and coefficients for its next n iterations."""
+    def _plan(self, numbers: np.ndarray, due: np.ndarray, training: Training, n: int) -> None:
+        """Write down a member's numbers and when it is due, `[ticks, ...]`, for n iterations.
+
+        The numbers are the step columns of D, those of G, the coefficients, and the shares of D's
+        and of G's loss in their sums.
+        """
         config, k = training.config, training.config.k
         iterations = training.iteration + np.arange(n)
-        n_train = self._examples.n
-        now = rates_at(config, iterations, n_train)
-        last = rates_at(config, np.maximum(iterations - 1, 0), n_train)
-        ticks = slice(0, n * k)
-        columns = {name: self._numbers[ticks, slot, i] for i, name in enumerate(_NUMBERS)}
-        for player in ("discriminator", "generator"):
-            lr, last_lr = (getattr(rates, f"{player}_lr") for rates in (now, last))
-            decay = now.momentum * last_lr / lr
-            columns[f"{player[0]}_lr"][:] = np.repeat(lr, k)
-            columns[f"{player[0]}_decay"][:] = np.repeat(decay, k)
-        # Within an iteration D's rate stays.
-        columns["d_decay"].reshape(n, k)[:, 1:] = np.asarray(now.momentum)[:, None]
-        columns["d_number"][:] = training.iteration * k + 1 + np.arange(n * k)
-        columns["g_number"][:] = np.repeat(iterations + 1, k)
-        columns["beta1"][:], columns["beta2"][:] = config.adam_beta1, config.adam_beta2
-        columns["loss_share"][:] = 1 / k
+        around = np.maximum(training.iteration - 1 + np.arange(n + 1), 0)
+        rates = rates_at(config, around, self._examples.n)
+        momentum, betas = rates.momentum[1:], (config.adam_beta1, config.adam_beta2)
+        columns: list[np.ndarray] = []
+        for lrs, per_iteration in ((rates.discriminator_lr, k), (rates.generator_lr, 1)):
+            lr, number = (np.repeat(x, per_iteration) for x in (lrs[1:], iterations))
+            decay = np.repeat(momentum, per_iteration)
+            # Within an iteration D's rate stays.
+            decay[::per_iteration] *= lrs[:-1] / lrs[1:]
+            number = number * per_iteration + 1 + np.arange(n * per_iteration) % per_iteration
+            steps = step_columns(lr, decay, *betas, number, is_sgd=config.optimizer == "sgd")
+            columns += [np.repeat(c, k // per_iteration) if np.ndim(c) else c for c in steps]
+        ticks, g_ticks = slice(0, n * k), slice(k - 1, n * k, k)
+        for i, column in enumerate(columns):
+            numbers[ticks, i] = column
+        first = len(columns)
         coefficients = coefficients_at(config, iterations)
-        for field in fields(Coefficients):
-            columns[field.name].reshape(n, k)[:] = np.reshape(
-                getattr(coefficients, field.name), (-1, 1)
-            )
-        self._due[ticks, slot, 0] = True
-        self._due[k - 1 : n * k : k, slot, 1] = True
+        for i, field in enumerate(fields(Coefficients), first):
+            value = getattr(coefficients, field.name)
+            numbers[ticks, i] = np.repeat(value, k) if np.ndim(value) else value
+        numbers[ticks, -2], numbers[g_ticks, -1] = 1 / k, 1
+        due[ticks, 0], due[g_ticks, 1] = True, True
 
     def _draw(self, slot: int, training: Training, n: int) -> None:
         """Copy a member's random numbers for its next n iterations to where the ticks read them."""
@@ -267,40 +290,56 @@ class Group:
             if b.g_instance is not None and draws.g_noise is not None:
                 b.g_instance[g_ticks, slot] = draws.g_noise
 
-    def _replay(self, ks: frozenset[int]) -> None:
-        """Do a chunk by the graph recorded for such a set of k's, recording it first."""
-        if ks not in self._recorded:
-            self._record(ks)
-        self._recorded[ks].replay()
+    def _ticks_with_g(self, ks: Iterable[int]) -> tuple[bool, ...]:
+        """Return in which ticks an iteration can end, among members with such k's."""
+        ks = set(ks)
+        return tuple(any((tick + 1) % k == 0 for k in ks) for tick in range(self.n_ticks))
 
-    def _record(self, ks: frozenset[int]) -> None:
-        due = self._buffers.due.clone()
-        self._buffers.due.zero_()  # so that warming up changes nothing
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    def _replay(self, with_g: tuple[bool, ...]) -> None:
+        """Do a chunk by the graph recorded for such ticks, recording it first."""
+        graph = self._recorded.pop(with_g, None)
+        if graph is None:
+            if (stream := _unused_stream()) is None:
+                self._run(with_g)
+                return
+            graph = self._record(with_g, stream)
+        self._recorded[with_g] = graph  # the last one used comes last
+        graph.replay()
+
+    def _record(self, with_g: tuple[bool, ...], stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
+        torch.cuda.synchronize()  # before a graph is dropped that may still run
+        while len(self._recorded) >= _MAX_GRAPHS:
+            del self._recorded[next(iter(self._recorded))]
+        due, sums = self._buffers.due.clone(), self._loss_sums.clone()
+        self._buffers.due.zero_()  # so that warming up changes no weight
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):
-                self._run(ks)
+                self._run(with_g)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # Its own stream: graphs recorded on one share a workspace of cuBLAS.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            self._run(ks)
+        # They run one at a time and leave nothing in their memory, so that they can share it.
+        pool = next(iter(self._recorded.values())).pool() if self._recorded else None
+        # Other threads may use the device meanwhile.
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            self._run(with_g)
+        _STREAMS[graph] = stream.cuda_stream
+        self._loss_sums.copy_(sums)
         self._buffers.due.copy_(due)
-        self._recorded[ks] = graph
+        return graph
 
-    def _run(self, ks: frozenset[int]) -> None:
-        """Do all ticks of a chunk; G is left out of those in which no iteration can end."""
-        for tick in range(self.n_ticks):
-            self._tick(tick, with_g=any((tick + 1) % k == 0 for k in ks))
+    def _run(self, with_g: Sequence[bool]) -> None:
+        """Do all ticks of a chunk, and G's part in those in which an iteration can end."""
+        for tick, has_g in enumerate(with_g):
+            self._tick(tick, with_g=has_g)
 
     def _tick(self, tick: int, *, with_g: bool) -> None:
-        b = self._buffers
-        n = dict(zip(_NUMBERS, b.numbers[tick].unbind(-1), strict=True))
-        d_due, g_due = b.due[tick].unbind(-1)
-        d_step = Step(n["d_lr"], n["d_decay"], n["beta1"], n["beta2"], n["d_number"])
-        g_step = Step(n["g_lr"], n["g_decay"], n["beta1"], n["beta2"], n["g_number"])
-        c = Coefficients(*(n[field.name].float() for field in fields(Coefficients)))
+        b, n_columns = self._buffers, self._n_step_columns
+        numbers = b.numbers[tick].unsqueeze(-1).unbind()
+        d_step, g_step = numbers[:n_columns], numbers[n_columns : 2 * n_columns]
+        *coefficients, d_share, g_share = b.numbers[tick, 2 * n_columns :].unbind()
+        c = Coefficients(*coefficients)
+        d_due, g_due = b.due[tick].unbind()
         real = self._examples.at(b.rows[tick])
         drawn = _at_tick(tick, b.d_noise, b.d_masks, b.d_instance, b.shares)
         g_loss: Tensor | None = None
@@ -313,10 +352,9 @@ class Group:
             if with_g:
                 own = _at_tick(tick, b.g_noise, b.g_masks, b.g_instance, None)
                 g_loss, _ = update_generator(self._game, own, c, g_step, g_due)
-        share = n["loss_share"].float()
-        self._loss_sums[:, 0] += torch.where(d_due, d_loss * share, 0.0)
+        self._loss_sums[0].addcmul_(d_loss, d_share)
         if g_loss is not None:
-            self._loss_sums[:, 1] += torch.where(g_due, g_loss, 0.0)
+            self._loss_sums[1].addcmul_(g_loss, g_share)
 
     def _slot_of(self, training: Training) -> int:
         return next(s for s, member in self._members.items() if member.training is training)
@@ -329,7 +367,7 @@ class Group:
 
     def _pairs(self, training: Training, slot: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each tensor of a training with the part of the slot's that it takes."""
-        yield self._loss_sums[slot], training.loss_sums
+        yield self._loss_sums[:, slot], training.loss_sums
         for mine, theirs in zip(_players(self._game), _players(training.game), strict=True):
             pieces = [
                 layer.activation.pieces for layer in theirs.layers for _ in layer.parameters()
@@ -381,6 +419,7 @@ def _make_buffers(game: Game, n_slots: int, n_ticks: int, device: str) -> _Buffe
         return [zeros(n_rows, width) if rate > 0 else None for rate, width in pairs]
 
     is_noisy = config.instance_noise_sd > 0
+    n_numbers = 2 * _N_STEP_COLUMNS[config.optimizer] + len(fields(Coefficients)) + 2
     return _Buffers(
         rows=zeros(n, dtype=torch.int64),
         d_noise=zeros(n, config.noise_dim),
@@ -390,9 +429,32 @@ def _make_buffers(game: Game, n_slots: int, n_ticks: int, device: str) -> _Buffe
         d_instance=zeros(2 * n, dim) if is_noisy else None,
         g_instance=zeros(n, dim) if is_noisy else None,
         shares=zeros(m, 1) if config.gradient_penalty == "one_centered" else None,
-        numbers=zeros(len(_NUMBERS), dtype=torch.float64),
-        due=zeros(2, dtype=torch.bool),
+        numbers=torch.zeros(n_ticks, n_numbers, n_slots, device=device),
+        due=torch.zeros(n_ticks, 2, n_slots, dtype=torch.bool, device=device),
     )
+
+
+def _make_plan(buffers: _Buffers) -> _Plan:
+    on_gpu = buffers.due.is_cuda
+    numbers, due = (
+        torch.zeros(t.shape, dtype=t.dtype, pin_memory=on_gpu)
+        for t in (buffers.numbers, buffers.due)
+    )
+    return _Plan(numbers, due, torch.cuda.Event() if on_gpu else None)  # type: ignore[no-untyped-call]
+
+
+def _unused_stream() -> torch.cuda.Stream | None:
+    """Return a stream that no living graph was recorded on, or None.
+
+    A graph goes on with the workspace of cuBLAS that belongs to its stream, which another one that
+    was recorded there takes along when it is dropped (pytorch issue 193402).
+    """
+    taken = set(_STREAMS.values())
+    for _ in range(_N_STREAMS):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        if stream.cuda_stream not in taken:
+            return stream
+    return None
 
 
 def _at_tick(

@@ -8,10 +8,13 @@ moments bit for bit.
 from __future__ import annotations
 
 import shutil
+import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,26 +46,29 @@ class Player:
 
 @dataclass(frozen=True)
 class Step:
-    """The size of one update.
+    """The size of one update of a network.
 
     Attributes:
         lr: the learning rate.
         decay: what is left of sgd's moment b: momentum * (last learning rate) / lr, see `descend`.
         beta1, beta2: Adam's decays of its moments.
         number: of the update, from 1, for Adam's bias correction.
-
-    Those of several networks are float64.
     """
 
-    lr: Scalar
-    decay: Scalar
-    beta1: Scalar
-    beta2: Scalar
-    number: Scalar
+    lr: float
+    decay: float
+    beta1: float
+    beta2: float
+    number: int
 
 
 @torch.no_grad()
-def descend(player: Player, grads: Sequence[Tensor], step: Step, due: Tensor | None = None) -> None:
+def descend(
+    player: Player,
+    grads: Sequence[Tensor],
+    step: Step | Sequence[Tensor],
+    due: Tensor | None = None,
+) -> None:
     """Update a player in place.
 
     sgd is v' = momentum v - lr grad, params' = params + v', as in the authors' code. With b = -v /
@@ -72,31 +78,49 @@ def descend(player: Player, grads: Sequence[Tensor], step: Step, due: Tensor | N
     Args:
         player: one network, or several.
         grads: the gradients by its parameters.
-        step: the size of the step.
+        step: the size of the step; of several networks their `step_columns`, each `[members, 1]`.
         due: of several networks which are updated, `[members]`; None for one.
     """
     is_sgd = len(player.moments) == 1
-    if due is None:
+    if isinstance(step, Step):
         update_one = _sgd if is_sgd else _adam
         update_one(player, list(grads), step)
     else:
+        assert due is not None
         by_row = _compiled(is_sgd) if due.is_cuda and can_compile() else _by_row(is_sgd)
-        columns = _columns(step, is_sgd)
         for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
             rows = [t.flatten(1) for t in (param, grad, *moments)]
-            by_row(due.unsqueeze(1), columns, *rows)
+            by_row(due.unsqueeze(1), step, *rows)
     if player.max_norm is not None:
         bound_norms(player.layers, player.max_norm, due)
 
 
+@cache
 def can_compile() -> bool:
-    """Return whether torch can make one kernel of an update: it takes Triton and a C compiler."""
-    return find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+    """Return whether torch can make one kernel of an update, by Triton.
+
+    Triton builds its launcher with a C compiler and Python's headers, for GPUs from Volta on.
+    """
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
+    is_recent = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (7, 0)
+    return find_spec("triton") is not None and has_compiler and has_headers and is_recent
+
+
+def step_columns(
+    lr: Any, decay: Any, beta1: Any, beta2: Any, number: Any, *, is_sgd: bool
+) -> tuple[Any, ...]:
+    """Return what the update of several networks takes of their steps, in double precision.
+
+    The arguments are those of `Step`, arrays with an entry for each of some steps. 1 - .999 would
+    have lost five digits in single precision.
+    """
+    if is_sgd:
+        return lr, decay
+    return lr / (1 - beta1**number), beta1, beta2, (1 - beta2**number) ** -0.5
 
 
 def _sgd(player: Player, grads: list[Tensor], step: Step) -> None:
-    assert isinstance(step.lr, float)
-    assert isinstance(step.decay, float)
     (sums,) = player.moments
     if step.decay == 0:  # torch's kernel then takes no sums, but the momentum may rise later
         torch._foreach_copy_(sums, grads)
@@ -115,12 +139,9 @@ def _sgd(player: Player, grads: list[Tensor], step: Step) -> None:
 
 
 def _adam(player: Player, grads: list[Tensor], step: Step) -> None:
-    assert isinstance(step.lr, float)
-    assert isinstance(step.beta1, float)
-    assert isinstance(step.beta2, float)
-    assert isinstance(step.number, int)
     first, second = player.moments
-    number = torch.tensor(float(step.number), device=grads[0].device)
+    # Filled on the device: a number copied there would make the host wait for it.
+    number = torch.full((), float(step.number), device=grads[0].device)
     torch._fused_adam_(
         player.params,
         grads,
@@ -136,18 +157,6 @@ def _adam(player: Player, grads: list[Tensor], step: Step) -> None:
         amsgrad=False,
         maximize=False,
     )
-
-
-def _columns(step: Step, is_sgd: bool) -> list[Tensor]:
-    """Return what the updates by row take of a step, each `[members, 1]`."""
-    lr, decay, beta1, beta2, number = (
-        _as_tensor(s) for s in (step.lr, step.decay, step.beta1, step.beta2, step.number)
-    )
-    if is_sgd:
-        scalars = [lr, decay]
-    else:  # in double precision: 1 - .999 has lost five digits in single
-        scalars = [lr / (1 - beta1**number), beta1, beta2, (1 - beta2**number).rsqrt()]
-    return [scalar.float().unsqueeze(1) for scalar in scalars]
 
 
 def _sgd_by_row(
@@ -186,8 +195,3 @@ def _by_row(is_sgd: bool) -> Callable[..., None]:
 def _compiled(is_sgd: bool) -> Callable[..., None]:
     """Return the same in one kernel, which reads and writes every value once."""
     return torch.compile(_by_row(is_sgd), dynamic=True)
-
-
-def _as_tensor(value: Scalar) -> Tensor:
-    assert isinstance(value, Tensor)
-    return value

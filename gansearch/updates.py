@@ -123,7 +123,7 @@ def update_discriminator(
     real: Tensor,
     drawn: UpdateDraws,
     coefficients: Coefficients,
-    step: Step,
+    step: Step | Sequence[Tensor],
     due: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Update D in place on a real and a generated minibatch.
@@ -133,7 +133,7 @@ def update_discriminator(
         real: examples `[n, dim]`.
         drawn: the update's random numbers.
         coefficients: those of the objective.
-        step: the size of the step.
+        step: the size of the step, as `descend` takes it.
         due: of several networks which are updated; None for one.
 
     Returns:
@@ -144,7 +144,7 @@ def update_discriminator(
             fake = game.generator_net(drawn.noise)
         net = game.discriminator_net
         loss, objective, _ = _discriminate(game.config, net, real, fake, drawn, coefficients)
-    grads = list(torch.autograd.grad(objective, game.discriminator.params))
+    grads = _gradients(game, objective, game.discriminator)
     _descend_discriminator(game, grads, step, due)
     return loss.detach(), grads
 
@@ -153,7 +153,7 @@ def update_generator(
     game: Game,
     drawn: UpdateDraws,
     coefficients: Coefficients,
-    step: Step,
+    step: Step | Sequence[Tensor],
     due: Tensor | None = None,
     *,
     look_ahead: Callable[[Tensor], Judge] | None = None,
@@ -168,7 +168,7 @@ def update_generator(
         judge: Judge = game.discriminator_net if look_ahead is None else look_ahead(fake)
         logits = judge(_noised(fake, drawn.instance_noise, coefficients), drawn.masks)
         loss = GENERATOR_LOSSES[game.config.generator_loss](_unrounded(logits))
-    grads = list(torch.autograd.grad(loss.sum(), game.generator.params))
+    grads = _gradients(game, loss.sum(), game.generator)
     descend(game.generator, grads, step, due)
     return loss.detach(), grads
 
@@ -178,7 +178,7 @@ def update_both(
     real: Tensor,
     drawn: UpdateDraws,
     coefficients: Coefficients,
-    steps: tuple[Step, Step],
+    steps: tuple[Step | Sequence[Tensor], Step | Sequence[Tensor]],
     dues: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> tuple[tuple[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]:
     """Update D and G in place from one pass, `update: simultaneous`.
@@ -194,8 +194,8 @@ def update_both(
             game.config, net, real, fake, drawn, coefficients, apart=True
         )
         g_loss = GENERATOR_LOSSES[game.config.generator_loss](logits)
-    d_grads = list(torch.autograd.grad(objective, d.params, retain_graph=True))
-    g_grads = list(torch.autograd.grad(g_loss.sum(), g.params))
+    d_grads = _gradients(game, objective, d, is_last=False)
+    g_grads = _gradients(game, g_loss.sum(), g)
     _descend_discriminator(game, d_grads, steps[0], dues[0])
     descend(g, g_grads, steps[1], dues[1])
     return (loss.detach(), d_grads), (g_loss.detach(), g_grads)
@@ -225,8 +225,6 @@ def unrolled_judge(
     def objective(params: list[Tensor]) -> Tensor:
         return _discriminate(config, judge_with(params), real, fake, drawn, coefficients)[1]
 
-    assert isinstance(step.lr, float)
-    assert isinstance(step.number, int)
     ahead = unrolled(config, d.params, d.moments, objective, step.lr, momentum, step.number)
     return judge_with(ahead)
 
@@ -265,11 +263,21 @@ def _discriminate(
     return loss, objective.sum(), fake_logits
 
 
-def _descend_discriminator(game: Game, grads: list[Tensor], step: Step, due: Tensor | None) -> None:
+def _descend_discriminator(
+    game: Game, grads: list[Tensor], step: Step | Sequence[Tensor], due: Tensor | None
+) -> None:
     descend(game.discriminator, grads, step, due)
     if game.config.discriminator_normalization == "spectral":
         for layer in game.discriminator.layers:
             layer.power_iterate()
+
+
+def _gradients(
+    game: Game, objective: Tensor, player: Player, *, is_last: bool = True
+) -> list[Tensor]:
+    """Return the gradients of a sum by a player's parameters."""
+    with arithmetic(game.config.precision, objective.device.type, backward=True):
+        return list(torch.autograd.grad(objective, player.params, retain_graph=not is_last))
 
 
 def _noised(x: Tensor, noise: Tensor | None, coefficients: Coefficients) -> Tensor:

@@ -260,7 +260,7 @@ def test_a_tick_reads_nothing_back_to_the_host(name, monkeypatch):
     # On a GPU the maximum is torch's own; that for CPUs looks whether any pieces tie.
     monkeypatch.setattr("gansearch.layers._maximum", lambda pieces: pieces.amax(-2))
     with Operations() as operations:
-        group._run(frozenset({config.k, other.k}))
+        group._run(group._ticks_with_g({config.k, other.k}))
     assert "aten::addmm" not in operations.names  # all products are batched
     assert operations.names.isdisjoint(
         {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::_to_copy.cuda"}
@@ -275,10 +275,11 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
     for seed in range(3):
         group.admit(training_of(config, seed, "cuda"), 1000)
     group.advance()
+    with_g = group._ticks_with_g({config.k})
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._replay(frozenset({config.k}))
+        group._replay(with_g)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before

@@ -1,11 +1,12 @@
 """The updates of one network and of several, against the recursions that papers and code give."""
 
+import numpy as np
 import pytest
 import torch
 
 from gansearch.config import TrialConfig
 from gansearch.layers import LINEAR, Dense
-from gansearch.optimizers import Player, Step, descend
+from gansearch.optimizers import Player, Step, descend, step_columns
 from gansearch.updates import rates_at, steps_at
 
 
@@ -40,11 +41,12 @@ def test_sgd_is_the_velocity_of_the_authors_code_under_changing_rates(config):
         assert torch.allclose(p.double(), expected, atol=1e-6)
 
 
-def stacked_steps(steps):
+def stacked_steps(steps, *, is_sgd):
     """The step of several networks, from one of each."""
     names = ("lr", "decay", "beta1", "beta2", "number")
-    columns = [[getattr(step, name) for step in steps] for name in names]
-    return Step(*(torch.tensor(column, dtype=torch.float64) for column in columns))
+    numbers = [np.array([getattr(step, name) for step in steps]) for name in names]
+    columns = step_columns(*numbers, is_sgd=is_sgd)
+    return [torch.tensor(column, dtype=torch.float32).unsqueeze(1) for column in columns]
 
 
 @pytest.mark.parametrize("n_moments", [1, 2], ids=["sgd", "adam"])
@@ -61,7 +63,7 @@ def test_networks_that_are_updated_together_follow_those_updated_alone(n_moments
             if is_due:
                 descend(a, g, s)
         stacked = [torch.stack(g) for g in zip(*grads, strict=True)]
-        descend(together, stacked, stacked_steps(steps), due)
+        descend(together, stacked, stacked_steps(steps, is_sgd=n_moments == 1), due)
     for i, a in enumerate(alone):
         for p, q in zip(a.params, together.params, strict=True):
             assert torch.allclose(p, q[i], atol=1e-6)
@@ -82,7 +84,8 @@ def test_a_network_that_is_not_due_keeps_every_bit_whatever_its_gradient(n_momen
     for grad in grads:
         grad[1] = 1.0
     steps = [Step(0.1, 0.5, 0.5, 0.9, 1)] * 2
-    descend(both, grads, stacked_steps(steps), torch.tensor([False, True]))
+    columns = stacked_steps(steps, is_sgd=n_moments == 1)
+    descend(both, grads, columns, torch.tensor([False, True]))
     after = (*params, *(m for kind in moments for m in kind))
     assert all(torch.equal(b, a[0]) for b, a in zip(before, after, strict=True))
     assert all(torch.isfinite(a[1]).all() for a in after)
