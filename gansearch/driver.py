@@ -367,7 +367,7 @@ def _conclude(run: _Run) -> None:
         _picture_winner(run, winner)
         _score_winner_by_count(run, winner, references)
     _set_state(run, "finished")
-    report = build_report(folder)
+    report = build_report(folder, afresh=True)
     _write_stability(report)
     write_atomically(folder.path / "report.html", render(report, "html").encode())
 
@@ -551,7 +551,7 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
         return
     _set_state(run, "failed")
     run.recorder.flush()
-    _write_stability(build_report(run.folder))
+    _write_stability(build_report(run.folder, afresh=True))
     counts = Counter(row["status"] for row in rows)
     told = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     reasons = Counter(row["reason"] for row in rows if row["reason"])

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau
 
 _N_FOLDS, _N_TREES, _LEAST_IN_LEAF, _MOST_IN_TREE = 5, 50, 3, 500
 # So many predictions make an average steady; where there are many trials, fewer of each do.
@@ -68,6 +67,8 @@ def foretell(features: Sequence[Feature], target: np.ndarray) -> Foretold:
             total[:, held_out] += _predictions(forest, matrix, held_out, columns, applies, rng)
     full, *without = (concordance(predicted, target) for predicted in total)
     # Without a rank among the predictions, or among the targets, there is no such p-value.
+    from scipy.stats import kendalltau
+
     p_value = float(kendalltau(total[0], target, alternative="greater").pvalue)
     return Foretold(full, without, 1.0 if math.isnan(p_value) else p_value)
 
@@ -84,6 +85,8 @@ def concordance(predicted: np.ndarray, actual: np.ndarray) -> float:
         return math.nan
     if not of_predicted:
         return 0.5
+    from scipy.stats import kendalltau
+
     tau = float(kendalltau(predicted, actual).statistic)
     return 0.5 + 0.5 * tau * math.sqrt(of_predicted / of_actual)
 

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
 from gansearch.errors import ResultsError
@@ -258,6 +257,9 @@ def _p_value(
         return 1.0
     if beyond(lowest) <= 0:
         return _SMALLEST_P
+    # Imported here: half a second that who shows a finished run doesn't need.
+    from scipy.optimize import brentq
+
     return math.exp(brentq(beyond, lowest, 0.0))
 
 

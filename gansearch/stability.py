@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
-from scipy.stats import rankdata
 
 from gansearch.config import TrialConfig, short
 from gansearch.forest import Feature, foretell
@@ -345,7 +344,7 @@ def _of_quality(told: pd.DataFrame, parameters: Sequence[_Parameter]) -> Iterato
     )
     theirs = [replace(p, column=p.column[measured]) for p in parameters]
     values, drawn = _drawn(told.loc[measured, "quality"].to_numpy(float), theirs)
-    return _rows("quality", drawn, rankdata(values), few)
+    return _rows("quality", drawn, pd.Series(values).rank().to_numpy(), few)
 
 
 def _drawn(

@@ -1,6 +1,7 @@
 import os
 import time
 
+import pandas as pd
 import pytest
 
 from gansearch.errors import ResultsError
@@ -126,6 +127,23 @@ def test_trials_that_machines_have_failed_are_not_blamed_on_the_space(tmp_path):
 def test_where_training_died_counts_the_search_alone(finished):
     found = build_report(finished).stability
     assert (found.n_trials, found.n_survived) == (6, 4)
+
+
+def test_a_finished_run_tells_what_it_has_kept_of_where_training_died(finished, monkeypatch):
+    worked_out = build_report(finished, afresh=True).stability
+    finished.write_stability(worked_out.cells, worked_out.importances)
+
+    def forbidden(*_args, **_kwargs):
+        raise AssertionError("it was worked out anew")
+
+    monkeypatch.setattr("gansearch.report.stability", forbidden)
+    kept = build_report(finished).stability
+    pd.testing.assert_frame_equal(kept.cells, worked_out.cells, check_dtype=False)
+    with pytest.raises(AssertionError, match="anew"):
+        build_report(finished, afresh=True)
+    (finished.path / "stability.parquet").write_bytes(b"torn")
+    with pytest.raises(AssertionError, match="anew"):
+        build_report(finished)
 
 
 def test_without_a_trial_that_tells_nothing_is_said_of_where_training_dies(tmp_path):
