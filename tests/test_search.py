@@ -395,7 +395,7 @@ def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(
     try:
         (engine,) = workers("EngineProcess")
         assert has_torch(engine)
-        thin = workers("GanTrial")
+        thin = workers("ResourceTrainable")  # as Tune calls a trial with resources
         assert len(thin) == 2 and not any(map(has_torch, thin))
         os.kill(engine, signal.SIGKILL)
         out, err = process.communicate(timeout=200)
