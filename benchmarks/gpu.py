@@ -3,6 +3,7 @@
     python benchmarks/gpu.py --write                 # all of it, some eight minutes on a GPU
     python benchmarks/gpu.py --stages checks speed   # parts of it
     python benchmarks/gpu.py --device cpu --quick    # the same code, in less than a minute
+    python benchmarks/gpu.py --device cpu --stages speed --slots 4 --widths 64 1200
 
 It needs torch, NumPy and SciPy, but neither Ray nor Optuna. `--write` keeps the tables in
 `benchmarks/gpu-<card>.md`. Ratios are medians over turns that all ways take in one process, with
@@ -13,6 +14,7 @@ GANSEARCH_DATA the images are noise in the shape of MNIST.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import multiprocessing
 import os
@@ -62,7 +64,7 @@ class Setting:
     device: str
     widths: tuple[int, ...] = (PAPER, 256, 64)
     slots: tuple[int, ...] = (1, 4, 8, 16, 32)
-    n_ticks: int = 32
+    n_ticks: int = 32  # updates of D in a chunk
     turns: int = 5
     seconds: float = 0.25  # of each way in a turn
     n_processes: int = 8
@@ -72,6 +74,11 @@ class Setting:
     @property
     def on_gpu(self) -> bool:
         return self.device == "cuda"
+
+
+def usual(device: str) -> Setting:
+    # The engine's chunks.
+    return Setting(device, n_ticks=32 if device == "cuda" else 8)
 
 
 def quick(device: str) -> Setting:
@@ -95,10 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default=default)
     parser.add_argument("--quick", action="store_true", help="run the code, measure nothing well")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--widths", type=int, nargs="+", help="of G's layers")
+    parser.add_argument("--slots", type=int, nargs="+", help="of a group")
     parser.add_argument("--write", action="store_true", help="keep the tables beside this script")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    setting = quick(options.device) if options.quick else Setting(options.device)
+    setting = quick(options.device) if options.quick else usual(options.device)
+    for name in ("widths", "slots"):
+        if values := getattr(options, name):
+            setting = dataclasses.replace(setting, **{name: tuple(values)})
     lines: list[str] = []
     for line in report(setting, options.stages):
         lines.append(line)
@@ -702,7 +714,7 @@ def costs(setting: Setting, dataset: Dataset) -> Iterator[str]:
     yield table("G's layers", "of", "cost")
     for width in setting.widths:
         config = config_of(width)
-        few, many = setting.slots[-2], setting.slots[-1]
+        few, many = 1, max(2, setting.slots[-1])
         heads = f"{width}", "memory a member, MiB; while a graph is recorded"
         if setting.on_gpu:
             most, least = (_memory(setting, dataset, examples, config, n) for n in (many, few))

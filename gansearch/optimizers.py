@@ -89,7 +89,8 @@ def descend(
         assert due is not None
         by_row = _compiled(is_sgd) if due.is_cuda and can_compile() else _by_row(is_sgd)
         for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
-            rows = [t.flatten(1) for t in (param, grad, *moments)]
+            # Detached: torch would compile the update once more for what is a Parameter.
+            rows = [t.detach().flatten(1) for t in (param, grad, *moments)]
             by_row(due.unsqueeze(1), step, *rows)
     if player.max_norm is not None:
         bound_norms(player.layers, player.max_norm, due)
