@@ -51,12 +51,11 @@ from gansearch.results import RunFolder
 from gansearch.scheduler import GuardedScheduler
 from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import SearchSpace, load_space
+from gansearch.trial_plan import slice_seconds
 
 UPDATES = 5000
 # Of the updates of a full training, what a trial of a search makes on average, most being pruned.
 _SHARE_TRAINED = 0.5
-# So often a training says how far it is, between two reports.
-_SLICE_SECONDS = 2.0
 # Beyond that share of a core, reports wait for the driver.
 _BUSY_AT_MOST = 0.7
 MEASURES = {
@@ -594,8 +593,8 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
     """Print how many GPUs one driver can feed, of GPUs that are so and so fast.
 
     On `mnist`, at the paper's width: 20 reports on a full training of 60,000 updates, of which a
-    trial makes `_SHARE_TRAINED`. Each member of a GPU's pack says how far it is every
-    two seconds, unless it reports more often; that costs the driver as much as a report.
+    trial makes `_SHARE_TRAINED`. Each training says how far it is after every slice, unless it
+    reports more often; that costs the driver as much as a report.
 
     Args:
         report_ms: what a report, or a sign of progress, takes of the driver.
@@ -606,13 +605,21 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
     print(f"a report {report_ms:.1f} ms, a trial {trial_ms:.0f} ms of the driver's core")
     print("updates/s of a GPU   members   reports/s   signs/s   trials/s   driver   GPUs at most")
     for updates, members in itertools.product((2e4, 5e4, 1e5, 2e5, 5e5), (16, 64, 256)):
-        reports = updates / between
-        signs = max(0.0, members / _SLICE_SECONDS - reports)
         trials = updates / (_SHARE_TRAINED * budget.max_updates)
-        busy = ((reports + signs) * report_ms + trials * trial_ms) / 1000
+        reports = updates / between
+
+        def signs(n_gpus: float, members: int = members, reports: float = reports) -> float:
+            n_trials = n_gpus * members
+            return max(0.0, n_trials / slice_seconds(round(n_trials)) - n_gpus * reports)
+
+        def busy(n_gpus: float, reports: float = reports, trials: float = trials) -> float:
+            heard = n_gpus * reports + signs(n_gpus)
+            return (heard * report_ms + n_gpus * trials * trial_ms) / 1000
+
+        fed = [n_gpus for n_gpus in np.arange(0.1, 100, 0.1) if busy(n_gpus) <= _BUSY_AT_MOST]
         print(
-            f"{updates:18,.0f} {members:9} {reports:11.1f} {signs:9.1f} {trials:10.2f} "
-            f"{100 * busy:6.1f} % {_BUSY_AT_MOST / busy:14.1f}"
+            f"{updates:18,.0f} {members:9} {reports:11.1f} {signs(1):9.1f} {trials:10.2f} "
+            f"{100 * busy(1):6.1f} % {max(fed):14.1f}"
         )
 
 

@@ -56,7 +56,7 @@ from gansearch.searcher import (
 )
 from gansearch.space import SearchSpace, load_config, load_space
 from gansearch.trial import GanTrial
-from gansearch.trial_plan import TrialPlan
+from gansearch.trial_plan import TrialPlan, slice_seconds
 from gansearch.weights import SavedGenerator, load_generator
 
 # A lost worker is tried again this often before its trial counts as failed.
@@ -388,6 +388,7 @@ def _tune(
         budget=run.budget,
         device="cuda" if run.share.gpus_per_trial else "cpu",
         memory_fraction=run.share.memory_fraction,
+        slice_seconds=slice_seconds(run.share.max_concurrent),
         n_slots=run.share.n_slots,
     )
     trainable = tune.with_resources(

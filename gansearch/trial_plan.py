@@ -17,6 +17,7 @@ class TrialPlan:
         budget: updates, reports and grace of a full training.
         device: "cpu" or "cuda".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
+        slice_seconds: after which a trial says how far it is, if it has no report by then.
         n_slots: of the engine that trains all trials of a device together, see `Engine`; 0 for none
             where each trial trains in its own process.
     """
@@ -25,4 +26,16 @@ class TrialPlan:
     budget: Budget
     device: str = "cpu"
     memory_fraction: float = 1.0
+    slice_seconds: float = 2.0
     n_slots: int = 0
+
+
+def slice_seconds(n_trials: int) -> float:
+    """Return how long the slices of `n_trials` at a time are: what all say is too much for one.
+
+    The driver hears of some 32 slices a second, at most 10 s apart, so that a run stops in time.
+
+    >>> [slice_seconds(n) for n in (8, 128, 1024)]
+    [2.0, 4.0, 10.0]
+    """
+    return min(max(2.0, n_trials / 32), 10.0)

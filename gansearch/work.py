@@ -35,7 +35,6 @@ from gansearch.training import DivergedError, Metrics, Training, safetensors_met
 from gansearch.trial_plan import TrialPlan
 from gansearch.weights import save_generator
 
-SLICE_SECONDS = 2.0
 # A checkpoint is written when training since the last one took this many times as long as it.
 _CHECKPOINT_PAYS_AFTER = 50
 _CHECKPOINT_SECONDS = 5.0
@@ -182,7 +181,7 @@ class Work:
         advance = (
             self._training.advance if engine is None else partial(engine.advance, self._training)
         )
-        return advance(updates, time_limit_seconds=SLICE_SECONDS)
+        return advance(updates, time_limit_seconds=self._plan.slice_seconds)
 
     def _report(self, metrics: Metrics) -> dict[str, Any]:
         samples = self._training.samples(self._evaluator.n_samples)
