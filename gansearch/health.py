@@ -333,7 +333,7 @@ def _hint(report: Report, null: Indicators) -> str:
         remedy = "lower discriminator_lr or k, or raise generator_lr"
         return f"D separates them from real ones {balance}: {remedy}"
     if report.gap >= _REST_GAP:
-        remedy = "lower generator_lr, or try packing: 2 or discriminator_normalization: spectral"
+        remedy = "lower generator_lr, or try packing: 2 or gradient_penalty: one_centered"
         return f"D sees the difference {balance}, G doesn't mend it: {remedy}"
     remedy = "raise discriminator_lr or k, or lower generator_lr"
     return f"D guides nothing {balance}: {remedy}"
