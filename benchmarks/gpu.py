@@ -417,7 +417,7 @@ def speed(setting: Setting, dataset: Dataset) -> Iterator[str]:
         runs += [(most, "tf32", (1,)), (most, "bf16", (1,)), (most, "fp32", _MIXED_KS)]
         for n_slots, precision, ks in runs:
             rates = _speeds(setting, dataset, examples, width, n_slots, precision, ks)
-            has_goal = n_slots == most and len(ks) == 1
+            has_goal = setting.on_gpu and n_slots == most and len(ks) == 1
             goal = f"{GOALS[width]}" if has_goal and width in GOALS else ""
             told = "1" if len(ks) == 1 else "1 to 5, mixed"
             packed = statistics.median(rates["packed"])

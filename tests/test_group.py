@@ -286,6 +286,7 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_scores_of_packed_and_single_trainings_have_one_distribution():
     """Twenty seeds each way, on digits; Kolmogorov and Smirnov find no difference."""
     from scipy import stats
