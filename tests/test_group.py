@@ -1,14 +1,17 @@
 """Trainings that share every kernel: each follows its own way, whatever trains beside it."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gansearch.group import Group, bucket, structure_of
+from gansearch.group import Group, _unused_stream, bucket, structure_of
+from gansearch.precision import arithmetic, full_precision
 from gansearch.training import Examples, Training
+from gansearch.updates import steps_at
 
 from .test_training import BOUNDED, NORMALISED, blobs, small
 
@@ -236,6 +239,69 @@ def test_what_cannot_share_a_group_is_told_apart():
     for values in ({"optimizer": "adam"}, {"batch_size": 20}, {"dropout_input": 0}):
         assert structure_of(small(**values)) != base
     assert structure_of(small(generator_lr=0.7, k=9, dropout_input=0.3)) == base
+
+
+def test_g_is_left_out_of_ticks_in_which_no_iteration_can_end():
+    group = group_for(small(), n_ticks=6)
+    assert group._ticks_with_g({2, 3}) == (False, True, True, True, False, True)
+    # So that members with these k's share a recorded graph with those that have 1 alone.
+    assert group._ticks_with_g({1, 4}) == group._ticks_with_g({1})
+
+
+def test_the_host_gives_each_tick_what_the_single_step_takes():
+    config = small(k=2, lr_decay=1.1, momentum=0.3, final_momentum=0.9, momentum_epochs=3)
+    group, member = group_for(config, n_ticks=8), training_of(config, 0)
+    member.count(5)
+    group.admit(member, 3)
+    group._fill()
+    numbers, due = group._buffers.numbers[:, :, 0], group._buffers.due[:, :, 0]
+    for i in range(3):
+        d_steps, g_step = steps_at(config, 5 + i, member.examples.n)
+        for j, step in enumerate(d_steps):
+            expected = torch.tensor([step.lr, step.decay], dtype=torch.float32)
+            assert torch.allclose(numbers[2 * i + j, :2], expected, rtol=1e-6)
+        expected = torch.tensor([g_step.lr, g_step.decay], dtype=torch.float32)
+        assert torch.allclose(numbers[2 * i + 1, 2:4], expected, rtol=1e-6)
+    assert due[:, 0].tolist() == [True] * 6 + [False] * 2
+    assert due[:, 1].tolist() == [False, True] * 3 + [False] * 2
+    assert numbers[:, -2].tolist() == [0.5] * 6 + [0] * 2
+    assert numbers[:, -1].tolist() == [0, 1] * 3 + [0] * 2
+
+
+def test_no_graph_is_recorded_on_a_stream_of_another_one(monkeypatch):
+    class Stream:
+        number = 0
+
+        def __init__(self):
+            Stream.number = Stream.number % 32 + 1
+            self.cuda_stream = Stream.number
+
+    class Graph:
+        pass
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    taken = weakref.WeakKeyDictionary()
+    monkeypatch.setattr("gansearch.group._STREAMS", taken)
+    graphs = [Graph() for _ in range(32)]
+    for graph in graphs:
+        taken[graph] = _unused_stream().cuda_stream
+    assert set(taken.values()) == set(range(1, 33))
+    assert _unused_stream() is None
+    del graphs[6], graph
+    assert _unused_stream().cuda_stream == 7
+
+
+def test_tf32_is_allowed_in_both_passes_and_no_longer():
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    for backward in (False, True):
+        with arithmetic("tf32", "cuda", backward=backward):
+            assert matmul.fp32_precision == "tf32"
+            with full_precision("cuda"):
+                assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == before
+    with arithmetic("bf16", "cpu", backward=True):
+        assert not torch.is_autocast_enabled("cpu")
 
 
 class Operations(TorchDispatchMode):
