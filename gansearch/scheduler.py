@@ -6,12 +6,14 @@ decides over a sound one.
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gansearch.config import Budget
 from gansearch.results import UNSOUND
@@ -112,56 +114,81 @@ class GuardedScheduler(FIFOScheduler):
 
 
 class _Halving:
-    """Asynchronous successive halving (Li et al. 2020) over parameter updates, on Ray's rungs."""
+    """Asynchronous successive halving (Li et al. 2020) over parameter updates."""
 
     def __init__(self, budget: Budget) -> None:
-        scheduler = AsyncHyperBandScheduler(
-            time_attr="updates",
-            metric="valid_ll",
-            mode="max",
-            max_t=budget.max_updates,
-            grace_period=min(budget.grace_updates, budget.max_updates),
-            reduction_factor=budget.reduction_factor,
-        )
-        (self._bracket,) = scheduler._brackets
         self._reduction_factor = budget.reduction_factor
-        self._forgotten: dict[str, list[tuple[dict[str, float], float]]] = {}
+        self._rungs: list[_Rung] = []  # the lowest first
+        updates = float(min(budget.grace_updates, budget.max_updates))
+        while updates <= budget.max_updates:
+            self._rungs.append(_Rung(updates))
+            updates *= budget.reduction_factor
+        self._forgotten: dict[str, list[tuple[_Rung, float]]] = {}
 
     def admit(self, name: str, updates: int, valid_ll: float) -> str | None:
         """Enter a report at its rung; return why the trial stops there, or None to go on."""
-        entered = [(m, r) for m, r in self._bracket._rungs if updates >= m and name not in r]
-        trial = cast("Trial", _Named(name))
-        stop = self._bracket.on_result(trial, updates, valid_ll) == TrialScheduler.STOP
-        if not stop:
+        reached = [rung for rung in self._rungs if updates >= rung.updates]
+        if not reached or name in reached[-1].scores:
             return None
-        rung, scores = entered[0]
-        earlier = {key: score for key, score in scores.items() if key != name}
-        if len(earlier) < self._reduction_factor:
-            # Of so few the best 1/reduction_factor is nobody; Ray would stop a trial for being
-            # second of two.
+        rung, n_earlier = reached[-1], len(reached[-1].scores)
+        # Of too few the best 1/reduction_factor is nobody: the second of two would be stopped.
+        is_judged = n_earlier >= self._reduction_factor
+        cutoff = rung.cutoff(self._reduction_factor) if is_judged else -math.inf
+        rung.add(name, valid_ll)
+        if valid_ll >= cutoff:
             return None
-        cutoff = self._bracket.cutoff(earlier)
         return (
-            f"valid_ll {valid_ll:.4g} at rung {rung:,.0f}, below {cutoff:.4g}: not in the best "
-            f"1/{self._reduction_factor:g} of {len(earlier)} earlier trials"
+            f"valid_ll {valid_ll:.4g} at rung {rung.updates:,.0f}, below {cutoff:.4g}: not in the "
+            f"best 1/{self._reduction_factor:g} of {n_earlier} earlier trials"
         )
 
     def forget(self, name: str) -> None:
         """Take a trial's scores off all rungs."""
-        rungs = [scores for _, scores in self._bracket._rungs if name in scores]
-        self._forgotten[name] = [(scores, scores.pop(name)) for scores in rungs]
+        rungs = [rung for rung in self._rungs if name in rung.scores]
+        kept = self._forgotten.setdefault(name, [])
+        kept += [(rung, rung.remove(name)) for rung in rungs]
 
     def recall(self, name: str) -> None:
         """Put a trial's scores back on the rungs that they were taken from."""
-        for scores, valid_ll in self._forgotten.pop(name, ()):
-            scores[name] = valid_ll
+        for rung, valid_ll in self._forgotten.pop(name, ()):
+            if name not in rung.scores:
+                rung.add(name, valid_ll)
 
 
-@dataclass(frozen=True)
-class _Named:
-    """All that a bracket wants of a trial."""
+class _Rung:
+    """The scores of all trials that have come to so many updates, which it keeps sorted.
 
-    trial_id: str
+    Attributes:
+        updates: where it stands.
+        scores: by the trial's name.
+    """
+
+    def __init__(self, updates: float) -> None:
+        self.updates = updates
+        self.scores: dict[str, float] = {}
+        self._sorted: list[float] = []
+
+    def add(self, name: str, score: float) -> None:
+        """Enter a trial's score."""
+        self.scores[name] = score
+        bisect.insort(self._sorted, score)
+
+    def remove(self, name: str) -> float:
+        """Take a trial's score off, and return it."""
+        score = self.scores.pop(name)
+        del self._sorted[bisect.bisect_left(self._sorted, score)]
+        return score
+
+    def cutoff(self, reduction_factor: float) -> float:
+        """Return the score from which one belongs to the best 1/reduction_factor of those here.
+
+        It is NumPy's percentile, linear between two scores, without a look at all of them.
+        """
+        position = (1 - 1 / reduction_factor) * (len(self._sorted) - 1)
+        below = math.floor(position)
+        above = min(below + 1, len(self._sorted) - 1)
+        low, high = self._sorted[below], self._sorted[above]
+        return low + (position - below) * (high - low)
 
 
 def _last_line(trial: Trial) -> str:
