@@ -28,6 +28,7 @@ from gansearch.layers import (
     side_below,
     with_group_sd,
 )
+from gansearch.precision import full_precision
 
 Shape = tuple[int, ...]  # (height, width, channels) of an image, (d,) of a point
 
@@ -193,7 +194,7 @@ def generate(
     # The same noise on every device: a GPU's own stream differs from a CPU's.
     rng = torch.Generator().manual_seed(seed)
     blocks = []
-    with torch.no_grad():
+    with torch.no_grad(), full_precision(device.type):
         for _ in range(0, n_samples, block):
             noise = draw_noise(config, (block, generator.noise_dim), rng)
             blocks.append(generator(noise.to(device)).cpu().numpy())

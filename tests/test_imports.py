@@ -16,8 +16,8 @@ ORDER = (
     *("ray_settings", "errors", "config"),
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
-    *("layers", "models", "initialisation", "losses", "remedies"),
-    *("draws", "optimizers", "precision", "updates", "training", "group", "engine"),
+    *("precision", "layers", "models", "initialisation", "losses", "remedies"),
+    *("draws", "optimizers", "updates", "training", "group", "engine"),
     *("game", "latent"),
     *(
         "parzen",
