@@ -40,12 +40,14 @@ class CappedTPESampler(TPESampler):
         self._newest: list[tuple[int, FrozenTrial]] = []
         self._best: list[tuple[_Rank, FrozenTrial]] = []
         self._not_grouped: list[FrozenTrial] = []
+        # What was seen when the newest trial was asked for, and that trial's number.
+        self._seen: tuple[int, _View] | None = None
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the parameters that ended trials had, of which groups were made one by one."""
-        self._look(study)
+        self._seen = trial.number, self._look(study)
         view = _View(study, self._not_grouped)
         self._not_grouped = []
         return super().infer_relative_search_space(view, trial)
@@ -54,7 +56,7 @@ class CappedTPESampler(TPESampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return proposed values of the parameters that belong to groups."""
-        return super().sample_relative(self._look(study), trial, search_space)
+        return super().sample_relative(self._seen_for(study, trial), trial, search_space)
 
     def sample_independent(
         self,
@@ -64,20 +66,26 @@ class CappedTPESampler(TPESampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Return a proposed value of a parameter that belongs to no group yet."""
-        view = self._look(study)
+        view = self._seen_for(study, trial)
         return super().sample_independent(view, trial, param_name, param_distribution)
+
+    def _seen_for(self, study: optuna.Study, trial: FrozenTrial) -> _View:
+        """Return the study as it was when `trial` was asked for: a look goes through all trials."""
+        if self._seen is None or self._seen[0] != trial.number:
+            self._seen = trial.number, self._look(study)
+        return self._seen[1]
 
     def _look(self, study: optuna.Study) -> _View:
         """Take note of trials that have ended since; return the study as it is modelled."""
         trials = study.get_trials(deepcopy=False, states=(*_ENDED, TrialState.RUNNING))
         running = []
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                running.append(trial)
-            elif trial.number not in self._known:
-                self._admit(trial)
-        shown = {trial.number: trial for _, trial in [*self._newest, *self._best]}
-        shown |= {trial.number: trial for trial in running}
+        for other in trials:
+            if other.state == TrialState.RUNNING:
+                running.append(other)
+            elif other.number not in self._known:
+                self._admit(other)
+        shown = {other.number: other for _, other in [*self._newest, *self._best]}
+        shown |= {other.number: other for other in running}
         return _View(study, [shown[number] for number in sorted(shown)])
 
     def _admit(self, trial: FrozenTrial) -> None:

@@ -101,7 +101,7 @@ def test_a_parameter_that_no_modelled_trial_has_is_not_forgotten():
         trial = study.ask()
         suggest(trial)
         tell(study, trial, Outcome("completed"), 1.0 if i else -100.0)
-    space = sampler.infer_relative_search_space(study, SimpleNamespace())
+    space = sampler.infer_relative_search_space(study, SimpleNamespace(number=0))
     assert set(space) == {"x", "k", "kind", "pieces"}
     assert all("pieces" not in t.params for t in sampler._look(study)._get_trials())
     for _ in range(20):
