@@ -417,6 +417,8 @@ def _tune(
             verbose=0,
         ),
     )
+    # Those that a killed driver has left on a cluster would go on as they were.
+    end_engines(plan)
     try:
         tuner.fit()
     finally:

@@ -129,10 +129,12 @@ class Engine:
         groups = self._groups.setdefault(structure, [])
         group = next((group for group in groups if group.has_room), None)
         if group is None:
-            self._drop_idle_groups()
-            group = Group(
-                structure, self._shape, self.examples, n_slots=self._n_slots, n_ticks=self._n_ticks
-            )
+            self._drop_idle_groups(_MAX_IDLE_GROUPS)
+            try:
+                group = self._make_group(structure)
+            except torch.OutOfMemoryError:
+                self._drop_idle_groups(0)
+                group = self._make_group(structure)
             groups.append(group)
         group.admit(training, n_left)
         request.group = group
@@ -163,10 +165,15 @@ class Engine:
         self._active.remove(request)
         request.answer.set_result(metrics)
 
-    def _drop_idle_groups(self) -> None:
+    def _make_group(self, structure: TrialConfig) -> Group:
+        return Group(
+            structure, self._shape, self.examples, n_slots=self._n_slots, n_ticks=self._n_ticks
+        )
+
+    def _drop_idle_groups(self, n_kept: int) -> None:
         """Give back the memory of groups that nobody trains in, but for the newest few."""
         idle = [g for groups in self._groups.values() for g in groups if not g.trainings]
-        for group in idle[:-_MAX_IDLE_GROUPS]:
+        for group in idle[: max(0, len(idle) - n_kept)]:
             self._forget(group)
 
     def _forget(self, group: Group) -> None:

@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import ObjectRef
+from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gansearch.data import Dataset
@@ -37,56 +39,84 @@ class EngineProcess:
 
         self._place = Workplace.prepare(ray.get(dataset[0]), plan)
         self._works: dict[str, Work] = {}
-        self._called_at = time.monotonic()
+        self._calls = _Calls()
         threading.Thread(target=self._end_when_idle, daemon=True).start()
 
     def begin(self, trial: dict[str, Any], instead_of: str | None) -> None:
         """Begin a trial, or go on with it from its checkpoint; forget the one before it."""
-        from gansearch.work import Work
+        from gansearch.work import Work, ending_with_the_gpu
 
-        self._called_at = time.monotonic()
-        if instead_of is not None:
-            self._works.pop(instead_of, None)
-        self._works[trial["trial_id"]] = Work(trial, self._place)
+        with self._calls, ending_with_the_gpu():
+            if instead_of is not None:
+                self._works.pop(instead_of, None)
+            self._works[trial["trial_id"]] = Work(trial, self._place)
 
     def step(self, trial_id: str) -> dict[str, Any]:
         """Do what `Work.step` does."""
-        self._called_at = time.monotonic()
-        return self._works[trial_id].step()
+        from gansearch.work import ending_with_the_gpu
+
+        with self._calls, ending_with_the_gpu():
+            return self._works[trial_id].step()
 
     def stop(self, trial_id: str) -> None:
         """Save a trial that is not over, and forget it."""
-        self._called_at = time.monotonic()
-        if (work := self._works.pop(trial_id, None)) is not None:
-            work.stop()
-
-    def process_id(self) -> int:
-        """Return the process's number, by which a test can kill it."""
-        return os.getpid()
+        with self._calls:
+            if (work := self._works.pop(trial_id, None)) is not None:
+                work.stop()
 
     def _end_when_idle(self) -> None:
-        while time.monotonic() - self._called_at < _IDLE_SECONDS:
+        while self._calls.idle_seconds() < _IDLE_SECONDS:
             time.sleep(_LOOKS_EVERY_SECONDS)
+        for work in list(self._works.values()):
+            work.stop()
         os._exit(0)
+
+
+class _Calls:
+    """Counts the calls that are being answered, and knows since when there is none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n = 0
+        self._last = time.monotonic()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n -= 1
+            self._last = time.monotonic()
+
+    def idle_seconds(self) -> float:
+        with self._lock:
+            return 0.0 if self._n else time.monotonic() - self._last
 
 
 class EngineClient:
     """One trial after another, whose work the engine of this process's GPU does."""
 
     def __init__(self, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
+        self._dataset, self._plan = dataset, plan
         self._engine = _engine_here(dataset, plan)
         self._trial_id: str | None = None
 
     def begin(self, trial: dict[str, Any]) -> None:
         """Begin a trial there, in place of the one before."""
         before, self._trial_id = self._trial_id, trial["trial_id"]
-        ray.get(self._engine.begin.remote(trial, before))
+        try:
+            ray.get(self._engine.begin.remote(trial, before))
+        except RayActorError:
+            # Tune tries no trial again that a worker which it uses again has failed to begin.
+            self._engine = _engine_here(self._dataset, self._plan)
+            ray.get(self._engine.begin.remote(trial, None))
 
     def step(self) -> dict[str, Any]:
         """Do what `Work.step` does.
 
         Raises:
-            ray.exceptions.ActorDiedError: the engine is lost; Tune tries the trial again.
+            RayActorError: the engine is lost; Tune tries the trial again.
         """
         result: dict[str, Any] = ray.get(self._engine.step.remote(self._trial_id))
         return result
@@ -100,7 +130,8 @@ def end_engines(plan: TrialPlan) -> None:
     """End the engines of a phase, wherever they are."""
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["namespace"] == _NAMESPACE and actor["name"].startswith(_prefix(plan)):
-            ray.kill(ray.get_actor(actor["name"], _NAMESPACE))
+            with suppress(ValueError):  # it has ended by itself
+                ray.kill(ray.get_actor(actor["name"], _NAMESPACE))
 
 
 def _engine_here(dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> Any:
@@ -124,4 +155,4 @@ def _engine_here(dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> Any:
 
 
 def _prefix(plan: TrialPlan) -> str:
-    return f"gansearch-engine-{plan.folder}-"
+    return f"gansearch-engine-{plan.folder}:"  # a run's name has no colon

@@ -34,6 +34,8 @@ from gansearch.scheduler import Outcome
 # At least so many seconds between two writes of a kind, and so many times what the last one took.
 _PACE_SECONDS = 1.0
 _PACE_FACTOR = 200
+# The same where the row of a trial that has begun is not on disk yet.
+_HURRY_FACTOR = 20
 # However slow a write was, as on a disk that others keep busy: a kill costs what it waits for.
 _LONGEST_PAUSE_SECONDS = 30.0
 # Small files are gathered into one when there are this many.
@@ -49,8 +51,8 @@ class _Pace:
     last: float = -math.inf
     cost: float = 0.0
 
-    def is_due(self) -> bool:
-        pause = min(_LONGEST_PAUSE_SECONDS, max(_PACE_SECONDS, _PACE_FACTOR * self.cost))
+    def is_due(self, factor: float = _PACE_FACTOR) -> bool:
+        pause = min(_LONGEST_PAUSE_SECONDS, max(_PACE_SECONDS, factor * self.cost))
         return time.monotonic() - self.last >= pause
 
     def note(self, start: float) -> float:
@@ -188,9 +190,11 @@ class Recorder(Callback):
         self._write_trials()
 
     def _write_if_due(self) -> None:
-        history_is_due = self._history_pace.is_due()
-        # A trial whose row a kill has taken can't go on, however much of it was reported.
-        trials_are_due = self._trials_pace.is_due() or (history_is_due and self._has_new_trial)
+        factor = _HURRY_FACTOR if self._has_new_trial else _PACE_FACTOR
+        trials_are_due = self._trials_pace.is_due(factor)
+        # A trial whose row a kill has taken can't go on, however much of it was reported: reports
+        # wait for the rows of new trials.
+        history_is_due = self._history_pace.is_due() and not self._has_new_trial
         # An end is never known before the reports that led to it.
         if trials_are_due or history_is_due:
             self._write_history()

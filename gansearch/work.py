@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -112,7 +115,13 @@ class Work:
         self._place = place
         self._plan, self._dataset, self._evaluator = place.plan, place.dataset, place.evaluator
         self._folder = RunFolder(place.plan.folder)
-        self._begin(trial)
+        self._unheard = None
+        self._failure = None
+        try:
+            self._begin(trial)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._ended = True
+            self._failure = _memory_reason(error)
 
     def step(self) -> dict[str, Any]:
         """Train for a slice; return progress, or a full report when one is due."""
@@ -128,9 +137,16 @@ class Work:
                 return self._progress()
             return self._report(metrics)
         except DivergedError as error:
+            self._ended = True
             return self._progress() | {"verdict": "diverged", "reason": str(error)}
         except (torch.OutOfMemoryError, MemoryError) as error:
+            self._ended = True
+            if self._place.engine is not None:
+                raise  # it may be a neighbour's fault: Tune tries the trial again
             return self._progress() | {"verdict": "failed", "reason": _memory_reason(error)}
+        except Exception:
+            self._ended = True  # what a failure has left is no state to save: the checkpoint is
+            raise
 
     def stop(self) -> None:
         """Keep what was trained when the trial is ended in the middle."""
@@ -142,19 +158,13 @@ class Work:
         self._is_replica = trial["phase"] == "replica"
         self._config = TrialConfig.from_dict(trial["config"])
         self._ended = True  # until there is something to save
-        self._unheard = None
-        self._failure = None
-        try:
-            self._training = Training(
-                self._config,
-                self._dataset,
-                trial["seed"],
-                device=self._plan.device,
-                examples=self._place.engine.examples if self._place.engine else None,
-            )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._failure = _memory_reason(error)
-            return
+        self._training = Training(
+            self._config,
+            self._dataset,
+            trial["seed"],
+            device=self._plan.device,
+            examples=self._place.engine.examples if self._place.engine else None,
+        )
         budget = self._plan.budget
         self._health = HealthMonitor(
             self._evaluator.reference.null,
@@ -218,7 +228,8 @@ class Work:
     def _keep_moment(self) -> None:
         """Keep what the picture of a game in one dimension shows of the training as it is now."""
         if is_line(self._dataset):
-            moment = moment_of(self._training, self._dataset)
+            with full_precision(self._plan.device):
+                moment = moment_of(self._training, self._dataset)
             self._moments = kept([*self._moments, moment], self._marks)
 
     def _judge(self, metrics: Metrics, evaluation: Evaluation) -> Verdict:
@@ -311,6 +322,17 @@ class Work:
         self._n_reports = state["n_reports"]
         self._last_report = self._unheard = state["last_report"]
         self._health.load_state_dict(state["health"])
+
+
+@contextmanager
+def ending_with_the_gpu() -> Iterator[None]:
+    """End this process where its GPU has failed: it can do nothing more there, another one can."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except torch.AcceleratorError:
+        os._exit(1)
 
 
 def _memory_reason(error: BaseException) -> str:

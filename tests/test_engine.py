@@ -99,6 +99,23 @@ def test_what_goes_wrong_in_a_group_is_told_to_those_in_it(engine, monkeypatch):
     assert engine.advance(training_for(engine, small(), 1), 100).updates == 100
 
 
+def test_idle_groups_make_room_where_memory_runs_out(engine, monkeypatch):
+    for units in (8, 16, 24):
+        engine.advance(training_for(engine, small(generator_widths=(units,)), 0), 20)
+    make, calls = engine._make_group, []
+
+    def short_of_memory(structure):
+        calls.append(sum(map(len, engine._groups.values())))
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("no memory for this")
+        return make(structure)
+
+    monkeypatch.setattr(engine, "_make_group", short_of_memory)
+    config = small(generator_widths=(32,))
+    assert engine.advance(training_for(engine, config, 0), 20).updates == 20
+    assert calls == [3, 0]
+
+
 def test_groups_that_nobody_uses_are_given_back(engine):
     for units in range(1, 12):
         config = small(generator_widths=(8 * units,))

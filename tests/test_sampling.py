@@ -10,6 +10,7 @@ from PIL import Image
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
 from gansearch.errors import BadInputError, ResultsError, SamplesError
+from gansearch.group import Group
 from gansearch.results import RunFolder
 from gansearch.sampling import picture_of_samples, write_samples
 from gansearch.training import Training
@@ -215,6 +216,30 @@ def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
     for path in (tmp_path / "models").glob("*/*"):
         assert path.name in ("game.png", "strip.png", "generator.safetensors", "config.json")
     assert json.loads((pictures[0].parent / "config.json").read_text())["dataset"] == "gaussian"
+
+
+def test_a_failure_in_the_middle_leaves_the_last_checkpoint_as_the_state(tmp_path, monkeypatch):
+    """A failing chunk has counted iterations whose weights are lost."""
+    plan = TrialPlan(tmp_path, Budget(max_updates=2000, reports=2), n_slots=2)
+    place = Workplace.prepare(load_dataset("gaussian"), plan)
+    advance, calls = Group.advance, []
+
+    def failing(self):
+        calls.append(1)
+        if len(calls) == 5:
+            raise RuntimeError("the machine's fault")
+        advance(self)
+
+    trial = line_trial("t") | {"phase": "search"}
+    work = Work(trial, place)
+    monkeypatch.setattr(Group, "advance", failing)
+    with pytest.raises(RuntimeError, match="the machine's fault"):
+        work.step()
+    work.stop()
+    assert not RunFolder(tmp_path).checkpoint_path("t").exists()
+    again = Work(trial, place)
+    assert ended(again)[-1]["updates"] == 2000
+    place.engine.close()
 
 
 @pytest.mark.parametrize(("least_grace", "status"), [(0, "collapsed"), (1000, "sound")])
