@@ -35,7 +35,7 @@ from gansearch.scheduler import Outcome
 _PACE_SECONDS = 1.0
 _PACE_FACTOR = 200
 # The same where the row of a trial that has begun is not on disk yet.
-_HURRY_FACTOR = 20
+_HURRY_FACTOR = 100
 # However slow a write was, as on a disk that others keep busy: a kill costs what it waits for.
 _LONGEST_PAUSE_SECONDS = 30.0
 # Small files are gathered into one when there are this many.
