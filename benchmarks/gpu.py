@@ -17,7 +17,6 @@ import argparse
 import dataclasses
 import math
 import multiprocessing
-import os
 import platform
 import re
 import statistics
@@ -33,17 +32,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import softplus
+from careful import PAPER, CarefulLoop, config_of, mnist_or_noise
 
 from gansearch.config import TrialConfig
-from gansearch.data import Dataset, load_dataset
+from gansearch.data import Dataset
 from gansearch.group import Group, structure_of
-from gansearch.models import draw_noise
 from gansearch.parzen import log_likelihoods
 from gansearch.training import Examples, Training
 
-PAPER = 1200  # units of the paper's G
 # Updates of all members a second, in times of one eager training's, by width.
 GOALS = {PAPER: 15, 256: 30}
 _PROCESS_GOAL = 4  # in times of eight eager processes'
@@ -135,22 +131,6 @@ def report(setting: Setting, stages: Sequence[str]) -> Iterator[str]:
 
 def card(setting: Setting) -> str:
     return torch.cuda.get_device_name() if setting.on_gpu else f"CPU {platform.machine()}"
-
-
-def config_of(width: int, **values: object) -> TrialConfig:
-    """Return the paper's configuration for MNIST, its layers cut in proportion to `width`."""
-    units = max(16, round(width * 240 / PAPER))
-    widths = {"generator_widths": (width, width), "discriminator_widths": (units, units)}
-    return TrialConfig.from_dict({**widths, **values})
-
-
-def mnist_or_noise() -> Dataset:
-    if folder := os.environ.get("GANSEARCH_DATA"):
-        return load_dataset("mnist", Path(folder))
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, size=(12_000, 784), dtype=np.uint8)
-    train, valid, test = np.split(images, [10_000, 11_000])
-    return Dataset("noise", train, valid, test, shape=(28, 28, 1), scale=255.0)
 
 
 def synchronize(device: str) -> None:
@@ -310,76 +290,6 @@ def _replays_alone(at: Place) -> bool:
 # Speed
 
 
-class CarefulLoop:
-    """Algorithm 1 by nn.Module and torch.optim, as somebody writes it who minds speed.
-
-    The data a tensor on the device, one pass of D over real and generated examples, no gradient
-    that isn't needed, fused optimizers, nothing read back.
-    """
-
-    def __init__(self, config: TrialConfig, examples: Examples) -> None:
-        self.config = config
-        self.examples = examples
-        self.rng = torch.Generator(examples.device).manual_seed(0)
-        with torch.device(examples.device):
-            self.generator, self.discriminator = (
-                torch_generator(config),
-                torch_discriminator(config),
-            )
-        g, d = self.generator.parameters(), self.discriminator.parameters()
-        self.g_optimizer = torch.optim.SGD(g, config.generator_lr, config.momentum, fused=True)
-        self.d_optimizer = torch.optim.SGD(d, config.discriminator_lr, config.momentum, fused=True)
-
-    def step(self) -> None:
-        m = self.config.batch_size
-        rows = torch.randint(self.examples.n, (m,), generator=self.rng, device=self.examples.device)
-        with torch.no_grad():
-            fake = self.generator(self._noise())
-        both = torch.cat((self.examples.at(rows), fake))
-        real_logits, fake_logits = self.discriminator(both).split(m)
-        loss = softplus(-real_logits).mean() + softplus(fake_logits).mean()
-        self.d_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.d_optimizer.step()
-        self.discriminator.requires_grad_(False)
-        loss = softplus(-self.discriminator(self.generator(self._noise()))).mean()
-        self.g_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.g_optimizer.step()
-        self.discriminator.requires_grad_(True)
-
-    def _noise(self) -> Tensor:
-        return draw_noise(self.config, (self.config.batch_size, self.config.noise_dim), self.rng)
-
-
-class Maxout(nn.Module):
-    """The largest of `pieces` affine maps for each unit (Goodfellow et al. 2013)."""
-
-    def __init__(self, n_in: int, units: int, pieces: int) -> None:
-        super().__init__()
-        self.pieces = pieces
-        self.affine = nn.Linear(n_in, units * pieces)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.affine(x).unflatten(1, (self.pieces, -1)).amax(1)
-
-
-def torch_generator(config: TrialConfig) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for n_in, units in pairwise((config.noise_dim, *config.generator_widths)):
-        layers += [nn.Linear(n_in, units), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(config.generator_widths[-1], 784), nn.Sigmoid())
-
-
-def torch_discriminator(config: TrialConfig) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    rate = config.dropout_input
-    for n_in, units in pairwise((784, *config.discriminator_widths)):
-        layers += [nn.Dropout(rate), Maxout(n_in, units, config.maxout_pieces)]
-        rate = config.dropout_hidden
-    return nn.Sequential(*layers, nn.Dropout(rate), nn.Linear(config.discriminator_widths[-1], 1))
-
-
 class Packed:
     """As many trainings as there are slots, which go on for ever; `step` does a chunk of each."""
 
@@ -443,7 +353,7 @@ def _speeds(
     ours = Training(base, dataset, 0, device=setting.device, examples=examples)
     ways = {
         "ours": (ours.step, 2),
-        "careful": (CarefulLoop(base, examples).step, 2),
+        "careful": (CarefulLoop(base, dataset, setting.device).step, 2),
         "packed": (packed.step, packed.updates),
     }
     return rates_in_turns(setting, ways)

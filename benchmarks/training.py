@@ -32,13 +32,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import numpy as np
 import torch
+from careful import (
+    PAPER,
+    CarefulLoop,
+    config_of,
+    mnist_or_noise,
+    torch_discriminator,
+    torch_generator,
+)
 from scipy import stats
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 from torch.utils.data import DataLoader, TensorDataset
 
 from gansearch.config import TrialConfig
@@ -48,13 +54,13 @@ from gansearch.parzen import choose_sigma, sigma_grid
 from gansearch.space import load_space
 from gansearch.training import Training
 
-WIDTHS = (64, 256, 1200)  # of G's hidden layers; the last is the paper's
+WIDTHS = (64, 256, PAPER)  # of G's hidden layers
 # What a way is to take at least, in times of ours, by width.
 GOALS = {
     ("careful", 64): 1.4,
     ("tutorial", 64): 3.0,
-    ("tutorial", 1200): 1.3,
-    ("products", 1200): 0.85,
+    ("tutorial", PAPER): 1.3,
+    ("products", PAPER): 0.85,
 }
 _SCORED_SAMPLES = 10_000
 
@@ -81,124 +87,21 @@ def main() -> None:
         print_two_trials(config_of(width), dataset, arguments)
 
 
-def config_of(width: int) -> TrialConfig:
-    """Return the paper's configuration for MNIST, its layers cut in proportion to `width`."""
-    units = max(16, round(width * 240 / 1200))
-    return TrialConfig(generator_widths=(width, width), discriminator_widths=(units, units))
-
-
-def mnist_or_noise() -> Dataset:
-    if folder := os.environ.get("GANSEARCH_DATA"):
-        return load_dataset("mnist", Path(folder))
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, size=(12_000, 784), dtype=np.uint8)
-    train, valid, test = np.split(images, [10_000, 11_000])
-    return Dataset("mnist", train, valid, test, shape=(28, 28, 1), scale=255.0)
-
-
 def ways(config: TrialConfig, dataset: Dataset) -> dict[str, Step]:
     """Return one iteration of each way to train `config`."""
     simultaneous = dataclasses.replace(config, update="simultaneous")
-    steps = {
+    bf16 = dataclasses.replace(config, precision="bf16")
+    return {
         "ours": Training(config, dataset, 0).step,
         "careful": CarefulLoop(config, dataset).step,
         "tutorial": tutorial_loop(config, dataset).__next__,
         "products": multiply_all(products(config, math.prod(dataset.shape))),
         "simultaneous": Training(simultaneous, dataset, 0).step,
+        "bf16": Training(bf16, dataset, 0).step,
     }
-    if "precision" in TrialConfig.rules():
-        bf16 = TrialConfig.from_dict({**config.to_dict(), "precision": "bf16"})
-        steps["bf16"] = Training(bf16, dataset, 0).step
-    return steps
 
 
-# The other ways
-
-
-class Maxout(nn.Module):
-    """The largest of `pieces` affine maps for each unit (Goodfellow et al. 2013)."""
-
-    def __init__(self, n_in: int, units: int, pieces: int) -> None:
-        super().__init__()
-        self.pieces = pieces
-        self.affine = nn.Linear(n_in, units * pieces)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.affine(x).unflatten(1, (self.pieces, -1)).amax(1)
-
-
-def torch_generator(config: TrialConfig, dim: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    n_in = config.noise_dim
-    for units in config.generator_widths:
-        layers += [nn.Linear(n_in, units), nn.ReLU()]
-        n_in = units
-    net = nn.Sequential(*layers, nn.Linear(n_in, dim), nn.Sigmoid())
-    return initialised(net, config.generator_init_range)
-
-
-def torch_discriminator(config: TrialConfig, dim: int) -> nn.Sequential:
-    """Return D up to its logit, with dropout on every layer's input."""
-    layers: list[nn.Module] = []
-    n_in, rate = dim, config.dropout_input
-    for units in config.discriminator_widths:
-        layers += [nn.Dropout(rate), Maxout(n_in, units, config.maxout_pieces)]
-        n_in, rate = units, config.dropout_hidden
-    net = nn.Sequential(*layers, nn.Dropout(rate), nn.Linear(n_in, 1))
-    return initialised(net, config.discriminator_init_range)
-
-
-def initialised(net: nn.Sequential, half_width: float) -> nn.Sequential:
-    for parameter in net.parameters():
-        if parameter.dim() == 1:
-            nn.init.zeros_(parameter)
-        else:
-            nn.init.uniform_(parameter, -half_width, half_width)
-    return net
-
-
-class CarefulLoop:
-    """Algorithm 1 by nn.Module and torch.optim, with the arithmetic of ours and none beyond it."""
-
-    def __init__(self, config: TrialConfig, dataset: Dataset) -> None:
-        self.config = config
-        self.images = torch.from_numpy(dataset.to_float(dataset.train))
-        dim = math.prod(dataset.shape)
-        self.generator = torch_generator(config, dim)
-        self.discriminator = torch_discriminator(config, dim)
-        self.g_optimizer = torch.optim.SGD(
-            self.generator.parameters(), config.generator_lr, config.momentum, fused=True
-        )
-        self.d_optimizer = torch.optim.SGD(
-            self.discriminator.parameters(), config.discriminator_lr, config.momentum, fused=True
-        )
-
-    def step(self) -> None:
-        self.update_discriminator()
-        self.update_generator()
-
-    def update_discriminator(self) -> None:
-        m = self.config.batch_size
-        real = self.images[torch.randint(len(self.images), (m,))]
-        with torch.no_grad():
-            fake = self.generator(self._noise())
-        real_logits, fake_logits = self.discriminator(torch.cat((real, fake))).split(m)
-        loss = softplus(-real_logits).mean() + softplus(fake_logits).mean()
-        self.d_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.d_optimizer.step()
-
-    def update_generator(self) -> None:
-        self.discriminator.requires_grad_(False)
-        loss = softplus(-self.discriminator(self.generator(self._noise()))).mean()
-        self.g_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.g_optimizer.step()
-        self.discriminator.requires_grad_(True)
-
-    def _noise(self) -> Tensor:
-        shape = (self.config.batch_size, self.config.noise_dim)
-        return draw_noise(self.config, shape, torch.default_generator)
+# The tutorials' way
 
 
 def tutorial_loop(config: TrialConfig, dataset: Dataset) -> Iterator[tuple[float, ...]]:

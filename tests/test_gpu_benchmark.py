@@ -96,7 +96,7 @@ def test_the_least_time_is_bound_by_the_slower_of_operations_and_bytes():
 
 def test_the_careful_loop_trains_networks_of_the_same_size():
     dataset = benchmark.mnist_or_noise()
-    loop = benchmark.CarefulLoop(benchmark.config_of(16), Examples(dataset, "cpu"))
+    loop = benchmark.CarefulLoop(benchmark.config_of(16), dataset)
     ours = Training(benchmark.config_of(16), dataset, 0)
     for theirs, net in ((loop.generator, ours.generator), (loop.discriminator, ours.discriminator)):
         n_theirs, n_ours = (sum(p.numel() for p in x.parameters()) for x in (theirs, net))
