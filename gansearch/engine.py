@@ -122,7 +122,7 @@ class Engine:
     def _place(self, request: _Request) -> None:
         """Find a slot for a training that has something to do in one."""
         training = request.training
-        n_left = _last_iteration(training, request.updates) - training.iteration
+        n_left = training.last_iteration(request.updates) - training.iteration
         structure = structure_of(training.config)
         if structure is None or n_left <= 0 or training.config.k > self._n_ticks:
             return
@@ -180,8 +180,3 @@ class Engine:
         for groups in self._groups.values():
             if group in groups:
                 groups.remove(group)
-
-
-def _last_iteration(training: Training, updates: int) -> int:
-    """Return the number of the iteration in which a training reaches `updates`."""
-    return math.ceil(updates / (training.config.k + 1)) - 1

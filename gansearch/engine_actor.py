@@ -128,6 +128,8 @@ class EngineClient:
 
 def end_engines(plan: TrialPlan) -> None:
     """End the engines of a phase, wherever they are."""
+    if not plan.n_slots:
+        return
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["namespace"] == _NAMESPACE and actor["name"].startswith(_prefix(plan)):
             with suppress(ValueError):  # it has ended by itself

@@ -21,7 +21,7 @@ from gansearch.config import TrialConfig
 from gansearch.draws import Draws, Masks, UpdateDraws, drops
 from gansearch.layers import Layer
 from gansearch.models import Discriminator, Generator, dropout_rates, layers_of
-from gansearch.optimizers import Player, step_columns
+from gansearch.optimizers import Player, make_player, step_columns
 from gansearch.training import Examples, Training
 from gansearch.updates import (
     Coefficients,
@@ -384,18 +384,13 @@ def _stacked_game(
 ) -> Game:
     """Return players whose tensors have a leading axis of `n_slots`, all zero."""
     g, d = Generator(structure, shape), Discriminator(structure, shape)
-    nets: tuple[Generator | Discriminator, ...] = g, d
-    max_norms = structure.generator_max_norm, structure.discriminator_max_norm
     players = []
-    for net, max_norm in zip(nets, max_norms, strict=True):
-        layers = layers_of(net)
+    bounded = structure.generator_max_norm > 0, structure.discriminator_max_norm > 0
+    for layers, is_bounded in zip((layers_of(g), layers_of(d)), bounded, strict=True):
         for layer in layers:
             _stack(layer, n_slots, device)
-        params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
-        n_moments = 1 if structure.optimizer == "sgd" else 2
-        moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
-        bounds = torch.full((n_slots,), torch.inf, device=device) if max_norm > 0 else None
-        players.append(Player(layers, params, moments, bounds))
+        bounds = torch.full((n_slots,), torch.inf, device=device) if is_bounded else None
+        players.append(make_player(layers, structure.optimizer, bounds))
     return Game(structure, g, d, *players)
 
 

@@ -44,6 +44,14 @@ class Player:
     max_norm: Scalar | None
 
 
+def make_player(layers: list[Layer], optimizer: str, max_norm: Scalar | None) -> Player:
+    """Return the player that trains `layers`, with moments of zero."""
+    params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
+    n_moments = 1 if optimizer == "sgd" else 2
+    moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
+    return Player(layers, params, moments, max_norm)
+
+
 @dataclass(frozen=True)
 class Step:
     """The size of one update of a network.

@@ -28,7 +28,7 @@ from gansearch.draws import Draws, draw
 from gansearch.errors import GansearchError
 from gansearch.initialisation import initialise_discriminator, initialise_generator
 from gansearch.models import Discriminator, Generator, generate, layers_of
-from gansearch.optimizers import Player
+from gansearch.optimizers import make_player
 from gansearch.remedies import Judge
 from gansearch.updates import (
     Game,
@@ -228,6 +228,10 @@ class Training:
             )
         return d_losses, g_loss, d_grads, g_grads
 
+    def last_iteration(self, updates: int) -> int:
+        """Return the number (from 0) of the iteration in which `updates` are reached."""
+        return math.ceil(updates / (self.config.k + 1)) - 1
+
     def advance(self, updates: int, *, time_limit_seconds: float = math.inf) -> Metrics | None:
         """Train until at least `updates` parameter updates are done, and report.
 
@@ -237,7 +241,7 @@ class Training:
             DivergedError: a loss, a gradient or a weight is not finite.
         """
         start = time.perf_counter()
-        last = math.ceil(updates / (self.config.k + 1)) - 1
+        last = self.last_iteration(updates)
         while self.iteration <= last and time.perf_counter() - start < time_limit_seconds:
             self.step(measure=self.iteration == last)
         self.seconds += time.perf_counter() - start
@@ -318,12 +322,13 @@ class Training:
         """Train all of D, and G's layers from `first_layer` on, with moments of zero."""
         config = self.config
         self.generator.first_layer = first_layer
+        g_layers, d_layers = layers_of(self.generator), layers_of(self.discriminator)
         self.game = Game(
             config,
             self.generator,
             self.discriminator,
-            _make_player(self.generator, config, config.generator_max_norm),
-            _make_player(self.discriminator, config, config.discriminator_max_norm),
+            make_player(g_layers, config.optimizer, config.generator_max_norm or None),
+            make_player(d_layers, config.optimizer, config.discriminator_max_norm or None),
         )
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -416,14 +421,6 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
     size = int.from_bytes(data[:8], "little")
     metadata: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
     return metadata
-
-
-def _make_player(net: Generator | Discriminator, config: TrialConfig, max_norm: float) -> Player:
-    layers = layers_of(net)
-    params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
-    n_moments = 1 if config.optimizer == "sgd" else 2
-    moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
-    return Player(layers, params, moments, max_norm or None)
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -329,9 +329,7 @@ def ending_with_the_gpu() -> Iterator[None]:
     """End this process where its GPU has failed: it can do nothing more there, another one can."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
-    except torch.AcceleratorError:
+    except torch.AcceleratorError:  # lack of memory is none
         os._exit(1)
 
 
