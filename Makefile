@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-unit test-ray test-slow lint format bench bench-collapse clean
+.PHONY: run test test-unit test-ray test-slow fuzz lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
@@ -28,6 +28,10 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Ten thousand cases of bad input; `.venv/bin/python -m tests.fuzzing --help` has its flags.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzzing
 
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py

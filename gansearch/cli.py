@@ -457,13 +457,14 @@ def main() -> None:
         code = cli(standalone_mode=False)
         sys.stdout.flush()  # here, where its failure can still be told
     except click.ClickException as error:
+        error.message = _plain(error.message)  # type: ignore[misc]  # final by annotation only
         error.show()
         code = error.exit_code
     except InterruptedRunError as error:
-        click.echo(str(error), err=True)
+        click.echo(_plain(str(error)), err=True)
         code = error.exit_code
     except GansearchError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {_plain(str(error))}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
@@ -478,13 +479,18 @@ def main() -> None:
         if os.environ.get("GANSEARCH_TRACEBACK"):
             raise
         click.echo(
-            f"Error: {type(error).__name__}: {_told(error)}\n"
+            f"Error: {type(error).__name__}: {_plain(_told(error))}\n"
             "This is a fault of gansearch, not yours. "
             "Set GANSEARCH_TRACEBACK=1 to see where it happened, and report it.",
             err=True,
         )
         code = 1
     sys.exit(code)
+
+
+def _plain(text: str) -> str:
+    """Return a text without the control characters that files and flags may bring to a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _told(error: Exception) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import optuna
 import ray
@@ -53,11 +53,29 @@ class Settings:
             nearest = did_you_mean(self.packing, _PACKING)
             raise BadInputError(f"--packing {self.packing}: no such choice. {nearest}")
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Return the settings that `run.json` holds.
+
+        Raises:
+            ValueError: one is unknown or of the wrong type.
+        """
+        types = get_type_hints(cls)
+        for name, value in values.items():
+            if name not in types:
+                raise ValueError(f"{name} is no setting")
+            # JSON may have made a whole number of a float.
+            kind = types[name] | int if types[name] in (float, float | None) else types[name]
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"found {value!r} for {name}")
+        return cls(**values)
+
 
 @contextmanager
 def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
     """Start Ray on this machine, on loopback only and silently, or join a cluster."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Its warnings, as of samplers that ignore conditions, would break into the live view.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}

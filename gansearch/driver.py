@@ -44,7 +44,7 @@ from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.references import References, curve_beside, reference_scores
 from gansearch.report import Report, build_report
-from gansearch.results import UNSOUND, RunFolder, write_atomically
+from gansearch.results import UNSOUND, RunFolder, unreadable, write_atomically
 from gansearch.sampling import picture_between, picture_of_samples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
@@ -195,7 +195,7 @@ def resume(
             space = space.with_budget(trials=trials)
         asked = {"time_budget_seconds": time_budget_seconds, "address": address}
         changes = {key: value for key, value in asked.items() if value is not None}
-        settings = Settings(**info["settings"] | changes)
+        settings = _settings_of(folder, info["settings"] | changes)
         dataset = load_dataset(space.dataset, _path(settings.data_dir))
         more = trials is not None or time_budget_seconds is not None
         search_on = not info["only"] and (more or not info["search_is_over"])
@@ -204,6 +204,13 @@ def resume(
             folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
             _execute(folder, dataset, share, console, search_on=search_on)
     return folder
+
+
+def _settings_of(folder: RunFolder, values: dict[str, Any]) -> Settings:
+    try:
+        return Settings.from_dict(values)
+    except ValueError as error:
+        raise unreadable(folder.path / "run.json", f"settings: {error}") from error
 
 
 def plan(
@@ -219,7 +226,7 @@ def plan(
     Raises:
         BadInputError: as `search`.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     settings = settings or Settings()
     sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     found = load_space(space, overrides)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -347,7 +348,7 @@ def _read_npy(path: Path) -> np.ndarray:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise SamplesError(f"{path}: {error.strerror or error}. It must be a .npy file.") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, TokenError) as error:  # the last is of a header cut off
         raise SamplesError(f"{path}: can't be read: {error}. {remedy}") from error
     return array
 

@@ -168,7 +168,7 @@ def _ranking_section(report: Report) -> Section:
             _number(row["rank"], 0),
             _marked(report, row["config_id"]),
             _with_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
-            _ranges(sorted(report.ranks[other] for other in row["tied_with"])),
+            _ranges(sorted(map(report.ranks.__getitem__, report.ranks.keys() & row["tied_with"]))),
             f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
             *(_number(row[name], 2) for name in _MEASURES),
         ]

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from gansearch.config import Budget, TrialConfig
-from gansearch.errors import ResultsError
+from gansearch.errors import ConfigError, ResultsError
 from gansearch.ranking import Difference, compare
-from gansearch.results import STATUSES, SUSPICIOUS_NN_RATIO, UNSOUND, RunFolder
+from gansearch.results import STATUSES, SUSPICIOUS_NN_RATIO, UNSOUND, RunFolder, unreadable
 from gansearch.stability import Stability, stability
 
 T = TypeVar("T")
@@ -95,13 +95,16 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
     """
     run = folder.read_run()
     space = run["space"]
-    paper = TrialConfig.from_dict(space["fixed"] | space["presets"].get("paper", {}))
-    budget = Budget.from_dict(space["budget"])
+    try:
+        paper = TrialConfig.from_dict(space["fixed"] | space["presets"].get("paper", {}))
+        budget = Budget.from_dict(space["budget"])
+    except ConfigError as error:
+        raise unreadable(folder.path / "run.json", error) from error
     trials, ranking, references = folder.trials(), folder.ranking(), folder.references()
-    difference, unreadable = _winner_minus_paper(folder, trials, ranking, run["paper_config_id"])
-    also_unreadable: list[str] = []
+    difference, left_out = _winner_minus_paper(folder, trials, ranking, run["paper_config_id"])
+    also_left_out: list[str] = []
     if afresh or (survival := _kept_stability(folder, run)) is None:
-        survival, also_unreadable = _stability(folder, trials, space["search"], budget)
+        survival, also_left_out = _stability(folder, trials, space["search"], budget)
     counts = _counts(trials)
     ranked = ranking.dropna(subset=["rank"])
     return Report(
@@ -125,8 +128,8 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
             *_warnings_of_ranking(ranking, references),
             *_warnings_of_copies(ranking),
             *_warnings_of_replicas(trials, ranking),
-            *unreadable,
-            *also_unreadable,
+            *left_out,
+            *also_left_out,
         ],
     )
 
@@ -168,7 +171,7 @@ def _winner_minus_paper(
     scored = ranking.dropna(subset=["rank"])["config_id"].tolist()
     if paper_id not in scored or scored[0] == paper_id:
         return None, []
-    test_lls, unreadable = _read(folder.test_lls)
+    test_lls, left_out = _read(folder.test_lls)
     done = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
     sides = [
         [
@@ -179,8 +182,8 @@ def _winner_minus_paper(
         for config_id in (scored[0], paper_id)
     ]
     if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
-        return None, unreadable
-    return compare(*sides), unreadable
+        return None, left_out
+    return compare(*sides), left_out
 
 
 def _kept_stability(folder: RunFolder, run: Mapping[str, Any]) -> Stability | None:
@@ -198,9 +201,9 @@ def _stability(
     folder: RunFolder, trials: pd.DataFrame, search: Mapping[str, Any], budget: Budget
 ) -> tuple[Stability | None, list[str]]:
     """Return where the search's trials died, if any has told, and what couldn't be read for it."""
-    history, unreadable = _read(lambda: folder.history(["trial_id", "updates", "valid_ll"]))
+    history, left_out = _read(lambda: folder.history(["trial_id", "updates", "valid_ll"]))
     found = stability(trials, history, search=search, grace_updates=budget.grace_updates)
-    return found if found.n_trials else None, unreadable
+    return found if found.n_trials else None, left_out
 
 
 def _read(reader: Callable[[], T]) -> tuple[T, list[str]]:

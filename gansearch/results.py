@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
 import socket
@@ -17,12 +18,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gansearch.config import TrialConfig
@@ -178,6 +182,30 @@ REFERENCES_COLUMNS: tuple[str, ...] = tuple(_REFERENCES.names)
 STABILITY_COLUMNS: tuple[str, ...] = tuple(_STABILITY.names)
 IMPORTANCES_COLUMNS: tuple[str, ...] = tuple(_IMPORTANCES.names)
 
+# What run.json has, by the kind of its value; the last three are not in every version's.
+_RUN: dict[str, type | UnionType] = {
+    "name": str,
+    "space": dict,
+    "seed": int,
+    "only": list | None,
+    "paper_config_id": str,
+    "started_at": str,
+    "state": str,
+    "wall_seconds": int | float,
+}
+_RUN_OPTIONAL: dict[str, type | UnionType] = {
+    "settings": dict,
+    "search_is_over": bool,
+    "recorder_seconds": int | float,
+}
+# Columns by which rows are found, so that none may lack a value.
+_KEYS = {
+    *("trial_id", "number", "phase", "seed", "status", "config_id", "updates"),
+    *("name", "tied_with"),
+}
+# No log-likelihood of an example is that far from 0 (nats), however small sigma.
+_LARGEST_LL = 1e15
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _PART = re.compile(r"part-(\d+)\.parquet")
 
@@ -285,15 +313,17 @@ class RunFolder:
         """Read `run.json`.
 
         Raises:
-            ResultsError: the file is absent or isn't a JSON object.
+            ResultsError: the file is absent, isn't a JSON object, or lacks what a run has.
         """
         path = self.path / "run.json"
         try:
             info = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         if not isinstance(info, dict):
-            raise _unreadable(path, f"found {type(info).__name__} where an object must be")
+            raise unreadable(path, f"found {type(info).__name__} where an object must be")
+        if why := _fault_of_run(info):
+            raise unreadable(path, why)
         return info
 
     def append_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -403,10 +433,12 @@ class RunFolder:
         """
         path = self._test_ll_path(trial_id)
         try:
-            column = _read(path).column("test_ll")
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise _unreadable(path, error) from error
-        values: np.ndarray = column.to_numpy()
+            table = _conform(_read(path), _TEST_LL)
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(path, error) from error
+        values: np.ndarray = table.column("test_ll").to_numpy()
+        if (np.abs(values) > _LARGEST_LL).any():
+            raise unreadable(path, "it has a value that is no log-likelihood")
         return values
 
     def test_lls(self) -> dict[str, np.ndarray]:
@@ -531,6 +563,50 @@ def _is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
+def _fault_of_run(info: Mapping[str, Any]) -> str | None:
+    """Return what a run's description lacks, or has of the wrong kind; None if it is sound."""
+    if absent := [key for key in _RUN if key not in info]:
+        return f"it lacks {', '.join(absent)}"
+    for key, kind in (_RUN | _RUN_OPTIONAL).items():
+        if key in info and (
+            not isinstance(info[key], kind) or (isinstance(info[key], bool) and kind is not bool)
+        ):
+            return f"found {str(info[key])[:40]!r} for {key}"
+    try:
+        datetime.fromisoformat(info["started_at"])
+    except ValueError as error:
+        return f"started_at: {error}"
+    if not 0 <= info["wall_seconds"] < math.inf:
+        return f"found {info['wall_seconds']} for wall_seconds"
+    return _fault_of_space(info["space"])
+
+
+def _fault_of_space(space: Mapping[str, Any]) -> str | None:
+    """Return what a run's space lacks that a report reads; `SearchSpace` checks all of it."""
+    for section in ("name", "dataset"):
+        if not isinstance(space.get(section), str):
+            return f"space: {section}: found {str(space.get(section))[:40]!r}"
+    for section in ("budget", "search", "fixed", "presets"):
+        if not isinstance(space.get(section), dict):
+            return f"space: {section}: found {str(space.get(section))[:40]!r}"
+    for name, entry in space["search"].items():
+        if name not in _RULES or not isinstance(entry, dict) or not _is_range(entry):
+            return f"space: search: found {name}: {str(entry)[:40]}"
+    return None
+
+
+def _is_range(entry: Mapping[str, Any]) -> bool:
+    kinds = [entry[kind] for kind in ("int", "float", "choice") if kind in entry]
+    when = entry.get("when", {})
+    return (
+        len(kinds) == 1
+        and isinstance(kinds[0], list)
+        and isinstance(when, dict)
+        and set(when) <= set(_RULES)
+        and all(isinstance(wanted, list) for wanted in when.values())
+    )
+
+
 def _flush_folder(path: Path) -> None:
     """Make a renaming in a folder last through a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -540,7 +616,8 @@ def _flush_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _unreadable(path: Path, found: object) -> ResultsError:
+def unreadable(path: Path, found: object) -> ResultsError:
+    """Return the error that says what is wrong with a file of a run."""
     return ResultsError(
         f"{path}: can't be read: {found}. It was changed or damaged since gansearch wrote it. "
         f"Restore it from a copy, or start the run anew."
@@ -586,12 +663,24 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def _read_frame(path: Path, schema: pa.Schema) -> pd.DataFrame:
     try:
         table = _conform(_read(path), schema)
+        _check_keys(table)
     except FileNotFoundError:
         table = schema.empty_table()
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _check_keys(table: pa.Table) -> None:
+    for name in _KEYS & set(table.column_names):
+        if table.column(name).null_count:
+            raise ValueError(f"a row lacks its {name}")
+    for name, known in (("status", STATUSES), ("phase", ("search", "replica"))):
+        if name in table.column_names:
+            unknown = set(pc.unique(table.column(name)).to_pylist()) - set(known)
+            if unknown:
+                raise ValueError(f"found {name} {min(unknown)[:40]!r}, none of {', '.join(known)}")
 
 
 def _read_parts(

@@ -74,7 +74,10 @@ def load_generator(model_dir: Path) -> SavedGenerator:
             f"{model_dir}: no trained generator lies here ({error.filename} is absent). Weights "
             "are kept of trials that were completed or collapsed, not of pruned ones."
         ) from error
-    except (SafetensorError, ConfigError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (
+        *(OSError, SafetensorError, ConfigError),
+        *(ValueError, KeyError, TypeError, RuntimeError),
+    ) as error:
         raise ResultsError(
             f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "
             "or damaged; train the configuration again with `gansearch run --only`."

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import os
 import re
 import signal
@@ -33,6 +34,7 @@ from gansearch.results import (
     config_values,
     write_atomically,
 )
+from tests.written_runs import run_info
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "run-0.1"
@@ -240,9 +242,38 @@ def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 
 
 def test_run_json_gives_back_what_was_written(folder):
-    info = {"name": "run", "space": {"search": {"k": [1, 5]}}, "only": None, "seconds": 1.5}
+    info = run_info(wall_seconds=1.5)
     folder.write_run(info)
     assert folder.read_run() == info == json.loads((folder.path / "run.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"seed": "three"}, "found 'three' for seed"),
+        ({"started_at": "yesterday"}, "started_at: Invalid isoformat string"),
+        ({"wall_seconds": -1.0}, "found -1.0 for wall_seconds"),
+        ({"space": run_info()["space"] | {"fixed": []}}, r"space: fixed: found '\[\]'"),
+        ({"space": run_info()["space"] | {"search": {"k": 3}}}, "space: search: found k: 3"),
+    ],
+)
+def test_a_run_json_with_a_wrong_value_is_told(folder, changes, why):
+    folder.write_run(run_info() | changes)
+    with pytest.raises(ResultsError, match=rf"run\.json: can't be read: {why}"):
+        folder.read_run()
+
+
+def test_a_row_without_what_it_is_found_by_is_told(folder):
+    folder.write_trials([{"trial_id": "t00000", "phase": "search"}])
+    with pytest.raises(ResultsError, match=r"trials\.parquet: can't be read: a row lacks its"):
+        folder.trials()
+
+
+@pytest.mark.parametrize("value", [1e300, -math.inf])
+def test_a_test_score_that_can_be_none_is_told(folder, value):
+    folder.write_test_ll("t00000", np.array([1.0, value]))
+    with pytest.raises(ResultsError, match="a value that is no log-likelihood"):
+        folder.test_ll("t00000")
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[]"])
