@@ -111,6 +111,7 @@ class Recorder(Callback):
         self._table = _TrialsTable()
         self._history_pace, self._trials_pace = _Pace(), _Pace()
         self._n_parts = 0
+        self._recorded = _recorded(folder, self.rows)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Enter a trial, or take note that it goes on."""
@@ -137,10 +138,16 @@ class Recorder(Callback):
         result: dict[str, Any],
         **_: Any,
     ) -> None:
-        """Record a report; a slice between two reports only moves the display."""
+        """Record a report; a slice between two reports only moves the display.
+
+        A trial that goes on from its checkpoint tells again what it has reported: what was recorded
+        is recorded once.
+        """
         row = self.rows[trial.config["trial"]["trial_id"]]
         row.update({key: result[key] for key in _FROM_RESULT if key in result})
-        if result["is_report"]:
+        recorded = self._recorded.setdefault(row["trial_id"], set())
+        if result["is_report"] and result["updates"] not in recorded:
+            recorded.add(result["updates"])
             self._waiting.append(_history_row(row, result))
         row.update(result.get("final", {}))
         self._busy[row["trial_id"]] = result["time_total_s"]
@@ -175,6 +182,7 @@ class Recorder(Callback):
         if row["status"] != "running":
             self._table = _TrialsTable()  # it holds an end that was not the last
         row.update(status=outcome.status, reason=outcome.reason)
+        self._recorded.pop(trial_id, None)
         if (started := self._started.pop(trial_id, None)) is not None:
             # What the trial cost beside training and evaluation: start, reports, recording.
             wall = time.monotonic() - started
@@ -230,6 +238,19 @@ class Recorder(Callback):
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore that gansearch never asks for.
         return {}
+
+
+def _recorded(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, set[int]]:
+    """Return at which updates the trials that go on have reported, as the history has it."""
+    recorded: dict[str, set[int]] = {
+        trial_id: set() for trial_id, row in rows.items() if row["status"] == "running"
+    }
+    if recorded:
+        history = folder.history(["trial_id", "updates"])
+        for trial_id, updates in zip(history["trial_id"], history["updates"], strict=True):
+            if trial_id in recorded:
+                recorded[trial_id].add(int(updates))
+    return recorded
 
 
 def new_row(description: dict[str, Any]) -> dict[str, Any]:

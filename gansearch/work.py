@@ -106,8 +106,8 @@ class Work:
         place: where it is done.
     """
 
-    # A report of an earlier worker that perhaps ended before the driver heard of it.
-    _unheard: dict[str, Any] | None
+    # The reports of earlier workers: some were perhaps not on disk when the driver died.
+    _unheard: list[dict[str, Any]]
     # Why the trial could not even begin.
     _failure: str | None
 
@@ -115,7 +115,7 @@ class Work:
         self._place = place
         self._plan, self._dataset, self._evaluator = place.plan, place.dataset, place.evaluator
         self._folder = RunFolder(place.plan.folder)
-        self._unheard = None
+        self._unheard = []
         self._failure = None
         try:
             self._begin(trial)
@@ -124,10 +124,12 @@ class Work:
             self._failure = _memory_reason(error)
 
     def step(self) -> dict[str, Any]:
-        """Train for a slice; return progress, or a full report when one is due."""
-        if (unheard := self._unheard) is not None:
-            self._unheard = None
-            return unheard
+        """Train for a slice; return progress, or a full report when one is due.
+
+        A trial that goes on from a checkpoint first tells again all that it has reported.
+        """
+        if self._unheard:
+            return self._unheard.pop(0)
         if self._failure is not None:
             return {**_NOTHING_DONE, "verdict": "failed", "reason": self._failure}
         try:
@@ -175,7 +177,7 @@ class Work:
         self._n_reports = 0
         self._strip: list[np.ndarray] = []
         self._moments: list[Moment] = []
-        self._last_report: dict[str, Any] | None = None
+        self._reports: list[dict[str, Any]] = []
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
@@ -221,7 +223,7 @@ class Work:
             self._ended = True
             row |= self._finish(verdict)
         else:
-            self._last_report = row
+            self._reports.append(row)
             self._save_if_it_pays()
         return row
 
@@ -304,7 +306,7 @@ class Work:
         }
         state = {
             "n_reports": self._n_reports,
-            "last_report": self._last_report,
+            "reports": self._reports,
             "health": self._health.state_dict(),
         }
         path = self._folder.checkpoint_path(self._trial_id)
@@ -320,7 +322,7 @@ class Work:
         self._strip = list(arrays["strip"])
         self._moments = from_arrays(arrays)
         self._n_reports = state["n_reports"]
-        self._last_report = self._unheard = state["last_report"]
+        self._reports, self._unheard = state["reports"], list(state["reports"])
         self._health.load_state_dict(state["health"])
 
 

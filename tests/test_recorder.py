@@ -70,7 +70,7 @@ def start(recorder, number):
     return trial
 
 
-def report(recorder, trial, updates, valid_ll=1.0):
+def report(recorder, trial, updates, valid_ll=1.0, **more):
     result = dict.fromkeys(HISTORY_COLUMNS, 0.5) | {
         "sigma_at_edge": False,
         "is_report": True,
@@ -81,6 +81,7 @@ def report(recorder, trial, updates, valid_ll=1.0):
         "verdict": "sound",
         "device": "cpu",
         "time_total_s": 1.0,
+        **more,
     }
     recorder.on_trial_result(0, [], trial, result)
 
@@ -148,9 +149,39 @@ def test_a_new_trial_is_on_disk_as_soon_as_its_reports(folder, clock):
     report(recorder, trial, 100)
     assert folder.history().empty
     clock.now += 9.0  # half of the pause that trials which are on disk already would have
-    report(recorder, trial, 100)
-    assert folder.history()["trial_id"].tolist() == ["t00001"]
+    report(recorder, trial, 200)
+    assert folder.history()["trial_id"].tolist() == ["t00001"] * 2
     assert folder.trials()["trial_id"].tolist() == ["t00000", "t00001"]
+
+
+def test_a_report_that_a_resumed_trial_tells_again_is_recorded_once(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100)
+    recorder.flush()
+    report(recorder, trial, 200)  # heard, and lost with the driver
+    again = recorder_of(folder)
+    trial = start(again, 0)
+    for updates in (100, 200, 300):
+        report(again, trial, updates)
+    for updates in (100, 200, 300):  # its worker was lost too
+        report(again, trial, updates)
+    again.flush()
+    parts = [pq.read_table(path) for path in sorted((folder.path / "history").iterdir())]
+    assert [n for part in parts for n in part["updates"].to_pylist()] == [100, 200, 300]
+
+
+def test_a_last_report_told_again_still_brings_the_final_score(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100)
+    recorder.flush()
+    again = recorder_of(folder)
+    trial = start(again, 0)
+    report(again, trial, 100, final={"test_ll": 7.0})
+    end(again, trial)
+    again.flush()
+    assert folder.trials()["test_ll"].tolist() == [7.0]
 
 
 def test_no_end_is_on_disk_before_the_reports_that_led_to_it(folder, clock):
