@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import optuna
 import ray
+from ray._private import ray_constants
 
 from gansearch import ray_settings
 from gansearch.data import Dataset
@@ -21,6 +22,7 @@ _GPUS_PER_TRIAL = 0.25
 _MAX_SLOTS = 8
 _PACKING = ("auto", "on", "off")
 _OBJECT_STORE_BYTES = 512 * 2**20
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,32 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
             raise _no_cluster(settings.address, error) from error
     else:
         n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
-        ray.init(
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
-            **quiet,
-        )
+        with _on_loopback():
+            ray.init(
+                _node_ip_address=_LOOPBACK,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
+                **quiet,
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let the Ray that is started meanwhile listen on the loopback interface only.
+
+    As it does on Windows and macOS by itself. On Linux it takes the machine's outward address even
+    where 127.0.0.1 is given, so that others may join, and whoever reaches it may run code.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _no_cluster(address: str, why: object) -> BadInputError:

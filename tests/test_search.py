@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -409,8 +410,33 @@ def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(
     assert not workers("EngineProcess")
 
 
-def test_sigterm_stops_in_order_as_ctrl_c_does(tmp_path):
-    stop(start(tmp_path, "terminated"), signal.SIGTERM, tmp_path / "terminated")
+def family(pid):
+    """The process and all that descend from it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in family(int(child)))]
+
+
+def listening_addresses(pid):
+    """The addresses at which a process waits for connections, as hexadecimal digits."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            inodes.add(str(descriptor.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            local, state, inode = (line.split()[i] for i in (1, 3, 9))
+            if state == "0A" and f"socket:[{inode}]" in inodes:
+                found.add(local.split(":")[0])
+    return found
+
+
+def test_a_run_listens_on_loopback_only_and_sigterm_stops_it_as_ctrl_c_does(tmp_path):
+    process = start(tmp_path, "terminated")
+    addresses = set().union(*(listening_addresses(pid) for pid in family(process.pid)))
+    loopback = {"0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F"}
+    assert addresses and addresses <= loopback
+    stop(process, signal.SIGTERM, tmp_path / "terminated")
 
 
 def stop(process, stop_signal, run):
