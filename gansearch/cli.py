@@ -490,7 +490,9 @@ def main() -> None:
 
 def _plain(text: str) -> str:
     """Return a text without the control characters that files and flags may bring to a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _told(error: Exception) -> str:
