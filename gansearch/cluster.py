@@ -14,8 +14,8 @@ from ray._private import ray_constants
 
 from gansearch import ray_settings
 from gansearch.data import Dataset
-from gansearch.doctor import unreachable
 from gansearch.errors import BadInputError, did_you_mean
+from gansearch.nodes import unreachable
 
 _GPUS_PER_TRIAL = 0.25
 # Trainings in a group of the engine: on a GPU some eight already share its bandwidth well.

@@ -13,20 +13,18 @@ import os
 import platform
 import resource
 import shutil
-import socket
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from packaging.requirements import Requirement
 
 from gansearch import ray_settings
+from gansearch.checks import Check, Status, first_line
 from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
 from gansearch.space import builtin_spaces, load_space
@@ -40,29 +38,7 @@ _DISK_WARNING_BYTES = 5 * _GIB
 _DISK_PROBLEM_BYTES = 0.5 * _GIB
 _RAY_DISK_SHARE = 0.95  # of the disk in use, above which Ray refuses to spill objects
 _OPEN_FILES = 8192
-_CONNECT_SECONDS = 5.0
-_NODE_SECONDS = 60.0
 _CGROUP = Path("/sys/fs/cgroup")
-_SAME_VERSIONS = "Install the same versions of Python and all packages on every node."
-
-_Status = Literal["ok", "warning", "problem"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: what.
-        status: `problem` only for what would stop a search.
-        found: what there is.
-        remedy: what to do about it; empty where nothing is to be done.
-    """
-
-    name: str
-    status: _Status
-    found: str
-    remedy: str = ""
 
 
 def examine(data_dir: Path | None, results: Path, address: str | None = None) -> list[Check]:
@@ -122,7 +98,7 @@ def _imports() -> Iterator[Check]:
             yield Check(
                 f"import {name}",
                 "problem",
-                f"{type(error).__name__}: {_first_line(error)}",
+                f"{type(error).__name__}: {first_line(error)}",
                 "Install torch and torchvision from the same source, both for CUDA or both for "
                 "the CPU; then the rest with pip install gansearch.",
             )
@@ -148,7 +124,7 @@ def _gpus() -> Iterator[Check]:
             yield Check(f"gpu {i}", "ok", f"{device.name}, {memory}{driver}")
     elif listed:
         names = ", ".join(f"{name} ({memory})" for name, memory, _ in listed)
-        why = f": {_first_line(caught[0].message)}" if caught else ""
+        why = f": {first_line(caught[0].message)}" if caught else ""
         yield Check(
             "gpu",
             "warning",
@@ -351,7 +327,7 @@ def _results(results: Path) -> Iterator[Check]:
     if free >= _DISK_WARNING_BYTES:
         yield Check("disk of results", "ok", left)
     else:
-        status: _Status = "problem" if free < _DISK_PROBLEM_BYTES else "warning"
+        status: Status = "problem" if free < _DISK_PROBLEM_BYTES else "warning"
         remedy = "Make room, or name a folder on another disk by --results."
         yield Check("disk of results", status, left, remedy)
 
@@ -383,37 +359,23 @@ def _existing(path: Path) -> Path:
 
 def _cluster(address: str, results: Path) -> list[Check]:
     """Join the cluster, look at its nodes, and leave it."""
-    if (why := unreachable(address)) is not None:
-        return [_no_cluster(address, why)]
     import ray
 
+    from gansearch.nodes import check_nodes, unreachable
+
+    if (why := unreachable(address)) is not None:
+        return [_no_cluster(address, why)]
     try:
         ray_settings.apply_to_join()
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        return [_no_cluster(address, _first_line(error))]
+        return [_no_cluster(address, first_line(error))]
     try:
-        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        with _marker(results) as marker:
-            checks = [_node(node, marker, alone=len(nodes) == 1) for node in nodes]
+        checks = check_nodes(_existing(results))
     finally:
         ray.shutdown()
-    noun = "node" if len(nodes) == 1 else "nodes"
-    return [Check("cluster", "ok", f"{address}: {len(nodes)} {noun}"), *checks]
-
-
-def unreachable(address: str) -> str | None:
-    """Return why nobody answers at `host:port`; Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon or "/" in address or not port.isdecimal():
-        return None
-    if not 0 < int(port) < 65536:  # sockets take it modulo 65536
-        return f"no port {port}: ports go from 1 to 65535"
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
+    noun = "node" if len(checks) == 1 else "nodes"
+    return [Check("cluster", "ok", f"{address}: {len(checks)} {noun}"), *checks]
 
 
 def _no_cluster(address: str, why: str) -> Check:
@@ -425,82 +387,8 @@ def _no_cluster(address: str, why: str) -> Check:
     )
 
 
-def _node(node: dict[str, Any], marker: Path | None, *, alone: bool) -> Check:
-    """Compare what a node has with what is here, and see whether it shares the results folder."""
-    name = f"node {node['NodeManagerAddress']}"
-    has = node["Resources"]
-    memory = f"{has.get('memory', 0) / _GIB:.0f} GiB"
-    found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {memory}"
-    there = _ask(node["NodeID"], marker)
-    if isinstance(there, str):
-        return Check(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
-    here = _probe()(None)
-    differing = [key for key in here if key != "sees_marker" and here[key] != there[key]]
-    if differing:
-        told = ", ".join(f"{key} {there[key] or 'absent'}, here {here[key]}" for key in differing)
-        # Another torch trains all the same, with other rounding.
-        only_torch = differing == ["torch"] and there["torch"] is not None
-        status: _Status = "warning" if only_torch else "problem"
-        return Check(name, status, f"{found}; {told}", _SAME_VERSIONS)
-    if not (alone or marker is None or there["sees_marker"]):
-        unseen = f"{found}; it does not see {marker.parent}"
-        return Check(name, "problem", unseen, "Name a folder by --results that all nodes share.")
-    return Check(name, "ok", found)
-
-
-def _ask(node_id: str, marker: Path | None) -> dict[str, Any] | str:
-    """Return what the probe finds on a node, or why it can't run there."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    probe = ray.remote(num_cpus=0)(_probe()).options(scheduling_strategy=there)
-    try:
-        answer: dict[str, Any] = ray.get(probe.remote(marker), timeout=_NODE_SECONDS)
-    except (ray.exceptions.RayError, TimeoutError) as error:
-        return _first_line(error)
-    return answer
-
-
-def _probe() -> Callable[[Path | None], dict[str, Any]]:
-    """Return a function for a node, which tells its versions and whether it sees a file.
-
-    It is made here so that Ray sends its code along: the node may lack gansearch.
-    """
-
-    def probe(marker: Path | None) -> dict[str, Any]:
-        import platform
-        from importlib import metadata
-
-        found: dict[str, Any] = {"python": platform.python_version()}
-        for package in ("gansearch", "ray", "torch"):
-            try:
-                found[package] = metadata.version(package)
-            except metadata.PackageNotFoundError:
-                found[package] = None
-        return found | {"sees_marker": marker is not None and marker.exists()}
-
-    return probe
-
-
-@contextmanager
-def _marker(results: Path) -> Iterator[Path | None]:
-    """Put a file where runs would go, for the nodes to look for; None where that fails."""
-    with ExitStack() as stack:
-        path = None
-        # That it can't be written is told by _results.
-        with suppress(OSError):
-            folder = _existing(results).resolve()
-            path = Path(stack.enter_context(_temporary_file(folder)).name)
-        yield path
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _first_line(error: object) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -39,6 +39,7 @@ from gansearch.errors import BadInputError, ConfigError, InterruptedRunError, Ru
 from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.figures import png
 from gansearch.layout import render
+from gansearch.nodes import require_nodes
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
@@ -143,6 +144,8 @@ def search(
     with ExitStack() as stack:
         try:
             stack.enter_context(connected(settings, dataset))
+            if settings.address:
+                require_nodes(folder.path)
             share = share_of_cluster(settings)
         except BaseException:
             folder.path.rmdir()  # it is empty, and its name is free again
@@ -200,6 +203,8 @@ def resume(
         more = trials is not None or time_budget_seconds is not None
         search_on = not info["only"] and (more or not info["search_is_over"])
         with connected(settings, dataset):
+            if settings.address:
+                require_nodes(folder.path)
             share = share_of_cluster(settings)
             folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
             _execute(folder, dataset, share, console, search_on=search_on)

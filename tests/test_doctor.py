@@ -9,7 +9,6 @@ import subprocess
 import warnings
 from collections import namedtuple
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
@@ -352,49 +351,21 @@ def test_an_address_of_no_form_is_a_problem(tmp_path):
     assert check.found == "nonsense: Invalid address format: nonsense"
 
 
-NODE = {"NodeID": "a", "NodeManagerAddress": "10.0.0.7", "Resources": {"CPU": 8, "GPU": 1}}
-HAS = "8 cores, 1 GPUs, 0 GiB"
-
-
-@pytest.mark.parametrize(
-    ("difference", "status", "found"),
-    [
-        ({}, "ok", HAS),
-        ({"gansearch": None}, "problem", f"{HAS}; gansearch absent, here 0.1.0"),
-        ({"torch": "2.0.0"}, "warning", f"{HAS}; torch 2.0.0, here {metadata.version('torch')}"),
-        ({"python": "3.9.1"}, "problem", None),
-        ({"sees_marker": False}, "problem", f"{HAS}; it does not see /shared"),
-    ],
-)
-def test_a_node_that_differs_is_told(monkeypatch, difference, status, found):
-    here = doctor._probe()(None) | {"gansearch": "0.1.0"}
-    monkeypatch.setattr(doctor, "_probe", lambda: lambda _: here)
-    there = here | {"sees_marker": True} | difference
-    monkeypatch.setattr(doctor, "_ask", lambda *_: there)
-    check = doctor._node(NODE, Path("/shared/.gansearch-x"), alone=False)
-    assert (check.name, check.status) == ("node 10.0.0.7", status)
-    assert found is None or check.found == found
-
-
-def test_a_node_that_runs_nothing_is_a_problem(monkeypatch):
-    monkeypatch.setattr(doctor, "_ask", lambda *_: "the worker died")
-    check = doctor._node(NODE, None, alone=True)
-    assert (check.status, check.found) == ("problem", f"{HAS}; it runs nothing: the worker died")
-
-
 @pytest.mark.ray
 def test_the_nodes_of_a_cluster_are_asked(tmp_path):
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
-        cluster.add_node(num_cpus=2)
+        cluster.add_node(num_cpus=2, num_gpus=64)  # Ray believes what it is told
         address = cluster.address
         checks = doctor._cluster(address, tmp_path)
     finally:
         cluster.shutdown()
     assert [check.name.split()[0] for check in checks] == ["cluster", "node", "node"]
     assert checks[0] == Check("cluster", "ok", f"{address}: 2 nodes")
-    assert {check.found.split(",")[0] for check in checks[1:]} == {"1 cores", "2 cores"}
-    assert {check.status for check in checks} == {"ok"}
+    one, two = sorted(checks[1:], key=lambda check: check.found)
+    assert (one.found.split(",")[0], one.status) == ("1 cores", "ok")
+    assert (two.found.split(",")[0], two.status) == ("2 cores", "problem")
+    assert "; torch there sees " in two.found
     assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,7 @@ ORDER = (
     ),
     "figures",
     *("report", "layout", "curves"),
-    *("progress", "sampling", "doctor", "scheduler"),
+    *("progress", "sampling", "checks", "nodes", "doctor", "scheduler"),
     *("capped", "searcher", "recorder", "trial_plan", "work", "engine_actor", "trial", "cluster"),
     *("driver", "cli"),
 )
