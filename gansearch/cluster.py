@@ -15,6 +15,7 @@ from ray._private import ray_constants
 from gansearch import ray_settings
 from gansearch.data import Dataset
 from gansearch.errors import BadInputError, did_you_mean
+from gansearch.failures import Place
 from gansearch.nodes import unreachable
 
 _GPUS_PER_TRIAL = 0.25
@@ -184,3 +185,20 @@ def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
     if settings.packing == "off" or (settings.packing == "auto" and on_a_gpu < 2):
         return 0
     return max(2, min(on_a_gpu or at_a_time, _MAX_SLOTS))
+
+
+def whole_places(settings: Settings, share: Share) -> dict[Place, dict[str, float]]:
+    """Return what a trial asks of the connected cluster to be alone on a GPU, and on a node.
+
+    Of nodes with different numbers of cores the smallest counts, so that a trial never waits for
+    one that has left.
+    """
+    gpus = share.gpus_per_trial
+    listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in listed if node["Alive"]]
+    cores = [n.get("CPU", 0.0) for n in nodes if n.get("GPU", 0.0) >= min(gpus, 1.0)]
+    enough = [n for n in cores if n >= settings.cpus_per_trial]
+    node = {"cpu": min(enough, default=settings.cpus_per_trial), "gpu": gpus}
+    if not gpus:
+        return {"host": node}
+    return {"GPU": {"cpu": settings.cpus_per_trial, "gpu": max(1.0, gpus)}, "host": node}

@@ -8,7 +8,6 @@ some searches only.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import platform
 import resource
@@ -27,6 +26,7 @@ from gansearch import ray_settings
 from gansearch.checks import Check, Status, first_line
 from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
+from gansearch.machine import cgroup_limits, memory_bytes
 from gansearch.space import builtin_spaces, load_space
 
 _GIB = 2**30
@@ -38,7 +38,6 @@ _DISK_WARNING_BYTES = 5 * _GIB
 _DISK_PROBLEM_BYTES = 0.5 * _GIB
 _RAY_DISK_SHARE = 0.95  # of the disk in use, above which Ray refuses to spill objects
 _OPEN_FILES = 8192
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def examine(data_dir: Path | None, results: Path, address: str | None = None) -> list[Check]:
@@ -152,7 +151,7 @@ def _nvidia_smi() -> list[tuple[str, str, str]]:
 def _cores() -> Check:
     counted = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else counted
-    _, quota = _cgroup_limits()
+    _, quota = cgroup_limits()
     usable = max(1, int(min(allowed, quota)))
     if usable == counted:
         return Check("cores", "ok", f"{counted}")
@@ -166,8 +165,8 @@ def _cores() -> Check:
 
 
 def _memory() -> Check:
-    total, available = _memory_bytes()
-    limit, _ = _cgroup_limits()
+    total, available = memory_bytes()
+    limit, _ = cgroup_limits()
     available = min(available, limit)
     found = f"{available / _GIB:.1f} GiB available of {total / _GIB:.1f}"
     if limit < total:
@@ -190,62 +189,6 @@ def _memory() -> Check:
             f"have one: --max-concurrent {fitting}.",
         )
     return Check("memory", "ok", found)
-
-
-def _memory_bytes() -> tuple[int, float]:
-    """Return the machine's memory, and how much of it programs can still take."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return total, 1024 * int(line.split()[1])
-    return total, total
-
-
-def _cgroup_limits(
-    root: Path = _CGROUP, own: Path = Path("/proc/self/cgroup")
-) -> tuple[float, float]:
-    """Return the bytes and cores that the process's control groups allow; infinite if unlimited.
-
-    A limit of any group on the way up from the process's own holds, in version 2 (`memory.max`,
-    `cpu.max`) as in version 1.
-    """
-    n_bytes, cores = math.inf, math.inf
-    for line in own.read_text().splitlines() if own.exists() else []:
-        _, controllers, path = line.split(":", 2)
-        # Version 2 has one tree without a name, version 1 one for each set of controllers.
-        for tree in {root, root / controllers, *(root / c for c in controllers.split(","))}:
-            group = tree / path.lstrip("/")
-            for folder in (group, *group.parents):
-                if not folder.is_relative_to(tree):
-                    break
-                n_bytes = min(
-                    n_bytes,
-                    _number(folder / "memory.max"),
-                    _number(folder / "memory.limit_in_bytes"),
-                )
-                cores = min(cores, _quota(folder))
-    return n_bytes, cores
-
-
-def _quota(folder: Path) -> float:
-    """Return the cores that a control group's quota amounts to."""
-    if (folder / "cpu.max").exists():
-        quota, period = (folder / "cpu.max").read_text().split()
-        return math.inf if quota == "max" else int(quota) / int(period)
-    quota_us = _number(folder / "cpu.cfs_quota_us")
-    if quota_us <= 0:  # -1 is unlimited
-        return math.inf
-    return quota_us / _number(folder / "cpu.cfs_period_us")
-
-
-def _number(path: Path) -> float:
-    """Return the number in a file of the kernel's; infinite where absent or `max`."""
-    if not path.exists():
-        return math.inf
-    text = path.read_text().strip()
-    return math.inf if text == "max" else float(text)
 
 
 def _shared_memory(folder: Path = Path("/dev/shm")) -> Iterator[Check]:

@@ -31,7 +31,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from rich.console import Console
 
 import gansearch
-from gansearch.cluster import Settings, Share, connected, share_of_cluster
+from gansearch.cluster import Settings, Share, connected, share_of_cluster, whole_places
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.engine_actor import end_engines
@@ -46,6 +46,7 @@ from gansearch.recorder import Recorder, description_of, summary
 from gansearch.references import References, curve_beside, reference_scores
 from gansearch.report import Report, build_report
 from gansearch.results import UNSOUND, RunFolder, unreadable, write_atomically
+from gansearch.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
 from gansearch.sampling import picture_between, picture_of_samples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
@@ -60,8 +61,6 @@ from gansearch.trial import GanTrial
 from gansearch.trial_plan import TrialPlan, slice_seconds
 from gansearch.weights import SavedGenerator, load_generator
 
-# A lost worker is tried again this often before its trial counts as failed.
-_MAX_FAILURES = 2
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
 _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # between samples
 PAPER = "paper"
@@ -312,7 +311,7 @@ def _search(run: _Run) -> None:
 
 def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None:
     rows = run.rows("search")
-    scheduler = GuardedScheduler(run.budget, halving=True)
+    scheduler = _scheduler(run, halving=True)
     scheduler.replay(_reports_of_sound_trials(run))
     sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", len(rows)))
     study = open_study(run.folder.path / "optuna.journal", sampler)
@@ -356,7 +355,7 @@ def _replicate(run: _Run, configs: list[TrialConfig]) -> None:
     if not descriptions:
         return
     run.progress.phase("replicas", len(configs) * run.budget.replicas, ended)
-    scheduler = GuardedScheduler(run.budget, halving=False)
+    scheduler = _scheduler(run, halving=False)
     if run.stop.reason == "time":
         run.stop.reason = None  # it is the replicas that the rest of the time was kept for
     _tune(run, "replicas", scheduler, 1, space=tune.grid_search(descriptions))
@@ -382,6 +381,11 @@ def _conclude(run: _Run) -> None:
     report = build_report(folder, afresh=True)
     _write_stability(report)
     write_atomically(folder.path / "report.html", render(report, "html").encode())
+
+
+def _scheduler(run: _Run, *, halving: bool) -> GuardedScheduler:
+    retries = Retries(whole_places(run.settings, run.share))
+    return GuardedScheduler(run.budget, halving=halving, retries=retries)
 
 
 def _tune(
@@ -425,14 +429,15 @@ def _tune(
             stop=_Stopper(run),
             callbacks=[run.recorder],
             checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            failure_config=FailureConfig(max_failures=_MAX_FAILURES),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
             verbose=0,
         ),
     )
     # Those that a killed driver has left on a cluster would go on as they were.
     end_engines(plan)
     try:
-        tuner.fit()
+        with kills_for_memory_are_lost_workers():
+            tuner.fit()
     finally:
         end_engines(plan)
     run.recorder.flush()

@@ -21,6 +21,7 @@ import torch
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.errors import GansearchError
+from gansearch.failures import is_lack_of_memory
 from gansearch.group import Group, structure_of
 from gansearch.training import Examples, Metrics, Training
 
@@ -118,6 +119,8 @@ class Engine:
                 request.answer.set_exception(error)
                 if request.group is not None:
                     self._forget(request.group)
+            if is_lack_of_memory(error):
+                self._drop_idle_groups(0)  # for the next attempt
 
     def _place(self, request: _Request) -> None:
         """Find a slot for a training that has something to do in one."""

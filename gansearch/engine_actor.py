@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gansearch.data import Dataset
+from gansearch.errors import EngineLostError
 from gansearch.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class EngineClient:
         before, self._trial_id = self._trial_id, trial["trial_id"]
         try:
             ray.get(self._engine.begin.remote(trial, before))
-        except RayActorError:
+        except (RayActorError, OutOfMemoryError):
             # Tune tries no trial again that a worker which it uses again has failed to begin.
             self._engine = _engine_here(self._dataset, self._plan)
             ray.get(self._engine.begin.remote(trial, None))
@@ -116,9 +117,14 @@ class EngineClient:
         """Do what `Work.step` does.
 
         Raises:
-            RayActorError: the engine is lost; Tune tries the trial again.
+            EngineLostError: the engine is lost; Tune tries the trial again.
         """
-        result: dict[str, Any] = ray.get(self._engine.step.remote(self._trial_id))
+        try:
+            result: dict[str, Any] = ray.get(self._engine.step.remote(self._trial_id))
+        except RayActorError as error:
+            raise EngineLostError(
+                f"engine: the process that trains here was lost: {error}"
+            ) from error
         return result
 
     def stop(self) -> None:

@@ -43,6 +43,14 @@ class ResultsError(BadInputError):
     """A run's folder is absent, taken, or holds something unreadable."""
 
 
+class ShortOfMemoryError(GansearchError):
+    """A training got no memory; the message says how much, where, and what to change."""
+
+
+class EngineLostError(GansearchError):
+    """The process that trains all trials of a GPU together was lost, with all of them."""
+
+
 class RunFailedError(GansearchError):
     """The search ran but has no result to show, for example because every trial failed."""
 

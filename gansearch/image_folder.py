@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from gansearch.dataset import Dataset, check_variety
 from gansearch.errors import DataError
+from gansearch.machine import limit_bytes
 
 ENDINGS = (
     *(".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
@@ -22,7 +23,9 @@ _HELD_OUT_SHARE = 0.1  # for validation, and for the test, where the folder has 
 _MOST_HELD_OUT = 10_000
 _LEAST_IMAGES = {"train": 100, "valid": 20, "test": 20}
 _BLOCK = 100  # images that a thread decodes in one go
-_MEMORY_SHARE = 0.25  # of the machine's; Ray's store and a GPU hold the images once more
+_MEMORY_SHARE = (
+    0.25  # of the machine's or the container's; Ray's store and a GPU hold the images once more
+)
 # Modes of more than eight bits a channel; all others become grey or RGB without loss to the eye.
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _GREY_MODES = ("1", "L", "LA", "La")
@@ -154,12 +157,12 @@ def _read_all(folder: Path, paths: list[Path]) -> tuple[np.ndarray, tuple[int, i
     """Return the images `[n, d]`, uint8, and the shape of each; several are decoded at a time."""
     first = _read(paths[0])
     n_bytes = len(paths) * first.size
-    allowed = _MEMORY_SHARE * _memory_bytes()
+    allowed = _MEMORY_SHARE * limit_bytes()
     height, width, channels = first.shape
     if n_bytes > allowed:
         raise DataError(
             f"{folder}: {len(paths):,} images of {width}x{height}, {n_bytes / 2**30:.1f} GiB, "
-            f"where {_MEMORY_SHARE:.0%} of this machine's memory is {allowed / 2**30:.1f} GiB. All "
+            f"where {_MEMORY_SHARE:.0%} of the memory here is {allowed / 2**30:.1f} GiB. All "
             "are held in memory. Make them smaller, or take fewer."
         )
     images = np.empty((len(paths), first.size), np.uint8)
@@ -225,7 +228,3 @@ def _mismatch(
 
 def _purpose(split: str) -> str:
     return {"train": "train on", "valid": "validate on", "test": "test on"}[split]
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -10,13 +10,17 @@ import bisect
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gansearch.config import Budget
+from gansearch.failures import Failure, failure_of
+from gansearch.machine import n_oom_kills
 from gansearch.results import UNSOUND
+from gansearch.retries import Retries, is_alone
 
 _ENDED = (Trial.TERMINATED, Trial.ERROR)
 
@@ -32,14 +36,19 @@ class Outcome:
 class GuardedScheduler(FIFOScheduler):
     """Stops a trial for its health first, then for its score as successive halving does.
 
-    With `halving=False` no trial is stopped for its score: so replicas run.
+    With `halving=False` no trial is stopped for its score: so replicas run. `retries` decides on
+    attempts that failed; by default they are made again where they were.
 
-    `outcomes` maps Tune's trial ids to outcomes; the searcher and the recorder read it.
+    `outcomes` maps Tune's trial ids to outcomes, and `failures` to what the latest attempt failed
+    of; the searcher and the recorder read them.
     """
 
-    def __init__(self, budget: Budget, *, halving: bool) -> None:
+    def __init__(self, budget: Budget, *, halving: bool, retries: Retries | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outcomes: dict[str, Outcome] = {}
+        self.failures: dict[str, Failure] = {}
+        self._retries = retries or Retries()
+        self._n_oom_kills = n_oom_kills()
         self._open: list[Trial] = []
         self._halving = _Halving(budget) if halving else None
 
@@ -104,8 +113,24 @@ class GuardedScheduler(FIFOScheduler):
         self.outcomes[trial.trial_id] = Outcome("completed")
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Keep the outcome of a trial whose worker failed for good."""
-        self._bury(trial, Outcome("failed", _last_line(trial)))
+        """Keep what an attempt failed of: the trial's outcome, unless Tune makes another.
+
+        Tune has stopped a trial that it will try again, and not yet one that it gives up.
+        """
+        failure = self._failure(trial)
+        self.failures[trial.trial_id] = failure
+        also = " Alone there, it ran out too." if is_alone(trial) else ""
+        reason = failure.reason + (also if failure.kind == "memory" else "")
+        self._bury(trial, Outcome("failed", reason))
+        if trial.status == Trial.ERROR:
+            self._retries.prepare(trial, failure)
+
+    def _failure(self, trial: Trial) -> Failure:
+        n_new = n_oom_kills() - self._n_oom_kills
+        failure = failure_of(_told(trial), n_oom_kills=n_new)
+        if n_new and failure.kind == "memory":
+            self._n_oom_kills += 1  # one process, one trial
+        return failure
 
     def _bury(self, trial: Trial, outcome: Outcome) -> None:
         self.outcomes[trial.trial_id] = outcome
@@ -191,6 +216,8 @@ class _Rung:
         return low + (position - below) * (high - low)
 
 
-def _last_line(trial: Trial) -> str:
-    lines = str(trial.get_error() or trial.get_pickled_error() or "").strip().splitlines()
-    return lines[-1] if lines else "the worker was lost"
+def _told(trial: Trial) -> str:
+    """Return what Tune has written of a trial's failures, the last one at the end."""
+    # It writes on this machine; what `get_error` reads in the storage lags behind.
+    path = trial.error_file
+    return Path(path).read_text() if path and Path(path).exists() else ""

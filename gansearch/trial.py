@@ -24,7 +24,8 @@ class GanTrial(tune.Trainable):
     """One D/G training as a Tune trial; actors are reused for one trial after another.
 
     Tune's `config` is `{"trial": {trial_id, number, phase, seed, config}}`, the last as
-    `TrialConfig.to_dict` gives it. `dataset` is a reference in a list, which Ray leaves unopened.
+    `TrialConfig.to_dict` gives it, and with `is_alone` where it was given a place without
+    neighbours. `dataset` is a reference in a list, which Ray leaves unopened.
     """
 
     _work: Work | EngineClient
@@ -59,5 +60,9 @@ class GanTrial(tune.Trainable):
             return
         from gansearch.work import Work, Workplace
 
-        self._place = self._place or Workplace.prepare(ray.get(self._dataset[0]), self._plan)
+        self._place = self._place or Workplace.prepare(
+            # A worker that has got a whole GPU is used again for such trials alone.
+            *(ray.get(self._dataset[0]), self._plan),
+            is_alone=trial.get("is_alone", False),
+        )
         self._work = Work(trial, self._place)

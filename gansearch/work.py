@@ -26,8 +26,9 @@ from safetensors.numpy import save as save_arrays
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.engine import Engine
-from gansearch.errors import SamplesError
+from gansearch.errors import SamplesError, ShortOfMemoryError
 from gansearch.evaluation import Evaluation, Evaluator, final_score
+from gansearch.failures import is_lack_of_memory, lack_of_memory
 from gansearch.figures import game_picture, png, strip
 from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
 from gansearch.health import HealthMonitor, Report, Verdict, judge_end
@@ -52,16 +53,6 @@ _FINAL = (
 )
 
 
-_NOTHING_DONE = {
-    "is_report": False,
-    "updates": 0,
-    "d_updates": 0,
-    "g_updates": 0,
-    "seconds": 0.0,
-    "done": False,
-}
-
-
 @dataclass(frozen=True)
 class Workplace:
     """What all trials of a process share, one after another or at the same time.
@@ -81,13 +72,16 @@ class Workplace:
     engine: Engine | None
 
     @classmethod
-    def prepare(cls, dataset: Dataset, plan: TrialPlan) -> Workplace:
-        """Prepare this process: its threads, its share of the GPU, the reference samples."""
+    def prepare(cls, dataset: Dataset, plan: TrialPlan, *, is_alone: bool = False) -> Workplace:
+        """Prepare this process: its threads, its share of the GPU, the reference samples.
+
+        Where trials of this process are alone on their GPU, all of its memory is theirs.
+        """
         torch.set_num_threads(1)
         is_cuda = plan.device == "cuda"
         if is_cuda:
             # Ray's fractions of a GPU are a matter of counting; this makes them hold.
-            torch.cuda.set_per_process_memory_fraction(plan.memory_fraction)
+            torch.cuda.set_per_process_memory_fraction(1.0 if is_alone else plan.memory_fraction)
         return cls(
             dataset,
             plan,
@@ -109,29 +103,35 @@ class Work:
     # The reports of earlier workers: some were perhaps not on disk when the driver died.
     _unheard: list[dict[str, Any]]
     # Why the trial could not even begin.
-    _failure: str | None
+    _shortage: ShortOfMemoryError | None
 
     def __init__(self, trial: dict[str, Any], place: Workplace) -> None:
         self._place = place
         self._plan, self._dataset, self._evaluator = place.plan, place.dataset, place.evaluator
         self._folder = RunFolder(place.plan.folder)
         self._unheard = []
-        self._failure = None
+        self._shortage = None
         try:
             self._begin(trial)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not is_lack_of_memory(error):
+                raise
             self._ended = True
-            self._failure = _memory_reason(error)
+            # Tune tries no trial again that a worker which it uses again has failed to begin.
+            self._shortage = self._lack_of_memory(error)
 
     def step(self) -> dict[str, Any]:
         """Train for a slice; return progress, or a full report when one is due.
 
         A trial that goes on from a checkpoint first tells again all that it has reported.
+
+        Raises:
+            ShortOfMemoryError: there is no memory to begin or to go on; Tune tries it once more.
         """
         if self._unheard:
             return self._unheard.pop(0)
-        if self._failure is not None:
-            return {**_NOTHING_DONE, "verdict": "failed", "reason": self._failure}
+        if self._shortage is not None:
+            raise self._shortage
         try:
             metrics = self._advance(self._marks[self._n_reports])
             if metrics is None:
@@ -141,14 +141,11 @@ class Work:
         except DivergedError as error:
             self._ended = True
             return self._progress() | {"verdict": "diverged", "reason": str(error)}
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._ended = True
-            if self._place.engine is not None:
-                raise  # it may be a neighbour's fault: Tune tries the trial again
-            return self._progress() | {"verdict": "failed", "reason": _memory_reason(error)}
-        except Exception:
+        except Exception as error:
             self._ended = True  # what a failure has left is no state to save: the checkpoint is
-            raise
+            if not is_lack_of_memory(error):
+                raise
+            raise self._lack_of_memory(error) from error
 
     def stop(self) -> None:
         """Keep what was trained when the trial is ended in the middle."""
@@ -292,6 +289,13 @@ class Work:
             "done": False,
         }
 
+    def _lack_of_memory(self, error: BaseException) -> ShortOfMemoryError:
+        if self._plan.device != "cuda":
+            return lack_of_memory(error, gpu=None)
+        total = torch.cuda.get_device_properties().total_memory
+        limit = total * torch.cuda.get_per_process_memory_fraction()
+        return lack_of_memory(error, gpu=(torch.cuda.max_memory_allocated(), limit))
+
     def _save_if_it_pays(self) -> None:
         due = max(_CHECKPOINT_SECONDS, _CHECKPOINT_PAYS_AFTER * self._save_seconds)
         if time.monotonic() - self._saved_at >= due:
@@ -333,7 +337,3 @@ def ending_with_the_gpu() -> Iterator[None]:
         yield
     except torch.AcceleratorError:  # lack of memory is none
         os._exit(1)
-
-
-def _memory_reason(error: BaseException) -> str:
-    return f"out of memory: {error}".splitlines()[0]

@@ -34,8 +34,8 @@ def machine(monkeypatch):
     ):
         monkeypatch.setattr(doctor.os, "cpu_count", lambda: cores)
         monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: set(range(allowed or cores)))
-        monkeypatch.setattr(doctor, "_memory_bytes", lambda: (memory * GIB, available * GIB))
-        monkeypatch.setattr(doctor, "_cgroup_limits", lambda: (limit * GIB, quota))
+        monkeypatch.setattr(doctor, "memory_bytes", lambda: (memory * GIB, available * GIB))
+        monkeypatch.setattr(doctor, "cgroup_limits", lambda: (limit * GIB, quota))
 
     return _machine
 
@@ -187,47 +187,6 @@ def test_a_containers_limit_counts_like_the_machines_memory(machine):
     check = doctor._memory()
     assert check.status == "problem"
     assert check.found == "1.5 GiB available of 64.0; the container's limit is 1.5"
-
-
-def _group(folder, **files):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(f"{text}\n")
-
-
-def test_the_limits_of_all_control_groups_above_hold(tmp_path):
-    own = tmp_path / "own"
-    own.write_text("0::/slurm/job_7/step_0\n")
-    root = tmp_path / "cgroup"
-    _group(root / "slurm", cpu__max="max 100000")
-    _group(root / "slurm" / "job_7", memory__max=8 * GIB, cpu__max="400000 100000")
-    _group(root / "slurm" / "job_7" / "step_0", memory__max="max", cpu__max="1000000 100000")
-    assert doctor._cgroup_limits(root, own) == (8 * GIB, 4.0)
-
-
-def test_control_groups_of_version_1_are_read_too(tmp_path):
-    own = tmp_path / "own"
-    own.write_text("5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/docker/x\n")
-    root = tmp_path / "cgroup"
-    _group(root / "memory" / "docker" / "x", memory__limit_in_bytes=3 * GIB)
-    quota = {"cpu__cfs_quota_us": 150000, "cpu__cfs_period_us": 100000}
-    _group(root / "cpu,cpuacct" / "docker" / "x", **quota)
-    assert doctor._cgroup_limits(root, own) == (3 * GIB, 1.5)
-
-
-def test_a_container_that_sees_its_own_group_as_the_root_is_read(tmp_path):
-    own = tmp_path / "own"
-    own.write_text("0::/\n")
-    _group(tmp_path / "cgroup", memory__max=2 * GIB, cpu__max="50000 100000")
-    assert doctor._cgroup_limits(tmp_path / "cgroup", own) == (2 * GIB, 0.5)
-
-
-def test_without_control_groups_there_is_no_limit(tmp_path):
-    assert doctor._cgroup_limits(tmp_path, tmp_path / "absent") == (math.inf, math.inf)
-    own = tmp_path / "own"
-    own.write_text("4:cpu:/x\n")
-    _group(tmp_path / "cpu" / "x", cpu__cfs_quota_us=-1, cpu__cfs_period_us=100000)
-    assert doctor._cgroup_limits(tmp_path, own) == (math.inf, math.inf)
 
 
 # Shared memory, open files, disks

@@ -13,7 +13,7 @@ DATA = (
 )
 # From the top of the data's way to its end; a module imports only from above itself.
 ORDER = (
-    *("ray_settings", "errors", "config"),
+    *("ray_settings", "errors", "machine", "failures", "config"),
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
     *("precision", "layers", "models", "initialisation", "losses", "remedies"),
@@ -33,12 +33,13 @@ ORDER = (
     ),
     "figures",
     *("report", "layout", "curves"),
-    *("progress", "sampling", "checks", "nodes", "doctor", "scheduler"),
+    *("progress", "sampling", "checks", "nodes", "doctor", "retries", "scheduler"),
     *("capped", "searcher", "recorder", "trial_plan", "work", "engine_actor", "trial", "cluster"),
     *("driver", "cli"),
 )
 # What a module must not import itself, wherever in its text.
 FORBIDDEN = {
+    **{name: {"ray", "optuna", "torch"} for name in ("machine", "failures")},
     "config": {"ray", "optuna", "torch"},
     "space": {"ray", "torch"},
     **{name: {"ray", "optuna"} for name in DATA},

@@ -17,6 +17,28 @@ def trial(name):
     return SimpleNamespace(trial_id=f"ray-{name}", config={"trial": {"trial_id": name}})
 
 
+@pytest.fixture
+def failed(tmp_path):
+    """Make a trial of which Tune says what its attempt failed of, and whether it gives it up."""
+
+    def _failed(name, told="", status=Trial.ERROR):
+        file = tmp_path / f"{name}.txt"
+        file.write_text(told)
+        return _failed_trial(name, str(file), status)
+
+    return _failed
+
+
+def _failed_trial(name, error_file, status):
+    return SimpleNamespace(
+        **vars(trial(name)),
+        status=status,
+        num_failures=1,
+        max_failures=2,
+        error_file=error_file,
+    )
+
+
 def report(updates, valid_ll, **more):
     return {"is_report": True, "updates": updates, "valid_ll": valid_ll, "verdict": "sound"} | more
 
@@ -124,9 +146,9 @@ def test_replayed_reports_rebuild_the_rungs_of_an_earlier_session():
     assert before.outcomes["ray-new"] == after.outcomes["ray-new"]
 
 
-def test_a_trial_that_is_tried_again_is_not_failed():
+def test_a_trial_that_is_tried_again_is_not_failed(failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
-    lost = SimpleNamespace(**vars(trial("t")), get_error=str, get_pickled_error=str)
+    lost = failed("t")
     scheduler.on_trial_error(None, lost)
     assert scheduler.outcomes["ray-t"] == Outcome("failed", "the worker was lost")
     scheduler.on_trial_add(None, lost)
@@ -134,11 +156,11 @@ def test_a_trial_that_is_tried_again_is_not_failed():
     assert scheduler.outcomes["ray-t"] == Outcome("completed")
 
 
-def test_a_trial_that_lost_its_worker_keeps_its_place_on_the_rungs():
+def test_a_trial_that_lost_its_worker_keeps_its_place_on_the_rungs(failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
     for i in range(4):
         decide(scheduler, f"t{i}", 280, 40.0 - i)
-    lost = SimpleNamespace(**vars(trial("t0")), get_error=str, get_pickled_error=str)
+    lost = failed("t0")
     scheduler.on_trial_error(None, lost)
     scheduler.on_trial_add(None, lost)
     # It has passed rung 270 and is not judged there again, though it has fallen since.
@@ -148,11 +170,11 @@ def test_a_trial_that_lost_its_worker_keeps_its_place_on_the_rungs():
     assert "below 39: " in scheduler.outcomes["ray-new"].reason
 
 
-def test_a_collapsed_trial_that_tune_tries_again_is_judged_anew():
+def test_a_collapsed_trial_that_tune_tries_again_is_judged_anew(failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
     dead = {"verdict": "collapsed", "reason": "one image"}
     decide(scheduler, "t", 95, 1.0, **dead)
-    lost = SimpleNamespace(**vars(trial("t")), get_error=str, get_pickled_error=str)
+    lost = failed("t")
     scheduler.on_trial_error(None, lost)
     scheduler.on_trial_add(None, lost)
     assert "ray-t" not in scheduler.outcomes
@@ -169,12 +191,45 @@ def test_a_collapsed_trial_that_tune_tries_again_is_judged_anew():
         "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.",
     ],
 )
-def test_a_trial_whose_machine_failed_has_neither_collapsed_nor_diverged(last_line):
+def test_a_trial_whose_machine_failed_has_neither_collapsed_nor_diverged(last_line, failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
     decide(scheduler, "t", 95, 1.0, verdict="undetermined", reason="coverage 0.00")
-    lost = SimpleNamespace(**vars(trial("t")), get_error=lambda: f"Traceback:\n{last_line}\n")
-    scheduler.on_trial_error(None, lost)
-    assert scheduler.outcomes["ray-t"] == Outcome("failed", last_line)
+    scheduler.on_trial_error(None, failed("t", f"Traceback:\n{last_line}\n", Trial.RUNNING))
+    outcome = scheduler.outcomes["ray-t"]
+    assert outcome.status == "failed"
+    assert last_line.rstrip(".") in outcome.reason
+    assert outcome.reason.startswith("out of memory: ") == ("emory" in last_line)
+
+
+LACK = "errors.ShortOfMemoryError: out of memory: GPU: no room for 2.00 GiB more; lower the widths."
+
+
+def test_a_trial_without_memory_has_one_more_attempt_and_fails_with_the_reason(failed):
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    lacking = failed("t", LACK)
+    scheduler.on_trial_error(None, lacking)
+    scheduler.on_trial_add(None, lacking)
+    assert "ray-t" not in scheduler.outcomes
+    assert lacking.max_failures == lacking.num_failures
+    assert lacking.config["trial"]["is_alone"]
+    lacking.status = Trial.RUNNING
+    scheduler.on_trial_error(None, lacking)
+    reason = LACK.partition("Error: ")[2] + " Alone there, it ran out too."
+    assert scheduler.outcomes["ray-t"] == Outcome("failed", reason)
+
+
+def test_a_worker_that_the_kernel_killed_for_memory_is_told_from_one_that_was_lost(
+    monkeypatch, failed
+):
+    monkeypatch.setattr("gansearch.scheduler.n_oom_kills", lambda: 3)
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    died = "The actor died unexpectedly before finishing this task.\n\tip: 192.0.2.7\nIt is dead."
+    monkeypatch.setattr("gansearch.scheduler.n_oom_kills", lambda: 4)
+    for name in ("killed", "lost"):
+        scheduler.on_trial_error(None, failed(name, died))
+    reasons = [scheduler.outcomes[f"ray-{name}"].reason for name in ("killed", "lost")]
+    assert reasons[0].startswith("out of memory: host: the worker was lost while the kernel ")
+    assert reasons[1] == "It is dead."
 
 
 class Waiting:

@@ -289,6 +289,35 @@ def test_an_address_joins_a_running_cluster(tmp_path, monkeypatch):
     assert "--address 127.0.0.1:1: no Ray cluster lets us in there" in nobody.stderr
 
 
+class GreedyTrial(GanTrial):
+    """Its second trial wants more memory than there is, and notes with how many cores it ran."""
+
+    def step(self):
+        number = self.config["trial"]["number"]
+        if self.config["trial"]["phase"] == "search" and number == 1:
+            cores = sum(bundle["CPU"] for bundle in self.trial_resources.bundles)
+            with (self._plan.folder / "attempts.txt").open("a") as attempts:
+                attempts.write(f"{cores:g} ")
+            self._work._training.advance = lambda *_, **__: np.empty(2**57)
+        return super().step()
+
+
+def test_a_trial_without_memory_is_tried_once_more_alone_and_teaches_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "GanTrial", GreedyTrial)
+    overrides = [*SMALL, "trials=2", "max_updates=200", "replicas=0"]
+    run = search("digits", overrides=overrides, results=tmp_path, name="greedy")
+    trials = run.trials().set_index("trial_id")
+    assert trials.loc["t00001", "status"] == "failed"
+    reason = trials.loc["t00001", "reason"]
+    assert reason.startswith("out of memory: host: no room for ")
+    assert reason.endswith("Alone there, it ran out too.")
+    assert (run.path / "attempts.txt").read_text() == f"1 {os.cpu_count()} "
+    assert not set(trials["status"].drop("t00001")) & {"failed", "running"}
+    study = open_study(run.path / "optuna.journal", optuna.samplers.RandomSampler())
+    assert study.trials[1].state == TrialState.FAIL
+    assert not study.trials[1].constraints
+
+
 class BrokenTrial(GanTrial):
     def setup(self, config, dataset, plan):
         raise RuntimeError("this worker can't start")

@@ -2,9 +2,12 @@
 
 import pytest
 
+from gansearch import work as module
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
+from gansearch.errors import ShortOfMemoryError
 from gansearch.results import RunFolder
+from gansearch.training import Training
 from gansearch.trial_plan import TrialPlan
 from gansearch.work import Work, Workplace
 
@@ -48,3 +51,38 @@ def test_a_report_is_told_again_after_every_resume(place):
     again = Work(TRIAL, place)
     again.stop()  # before anybody has heard of it
     assert Work(TRIAL, place).step() == told[0]
+
+
+def no_memory(*_, **__):
+    raise RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 40000000000 bytes. Error code 12 (Cannot allocate memory)"
+    )
+
+
+def test_lack_of_memory_in_a_step_is_raised_with_numbers(place, monkeypatch):
+    work = Work(TRIAL, place)
+    reports(work, 1)
+    monkeypatch.setattr(Training, "advance", no_memory)
+    with pytest.raises(ShortOfMemoryError, match="host: no room for 40000000000 bytes more; "):
+        work.step()
+    # What the failure has left is not saved in place of what was sound.
+    work.stop()
+    assert not RunFolder(place.plan.folder).checkpoint_path("t00000").exists()
+
+
+def test_lack_of_memory_at_the_beginning_is_raised_where_tune_tries_again(place, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "Training", no_memory)
+        work = Work(TRIAL, place)
+    with pytest.raises(ShortOfMemoryError, match="out of memory: host: "):
+        work.step()
+    work.stop()
+    assert reports(Work(TRIAL, place), 1)[0]["updates"] == 100
+
+
+def test_other_errors_are_raised_as_they_are(place, monkeypatch):
+    work = Work(TRIAL, place)
+    monkeypatch.setattr(Training, "advance", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        work.step()
