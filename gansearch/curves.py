@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from gansearch.errors import BadInputError, ResultsError
+from gansearch.errors import BadInputError, StorageError
 from gansearch.figures import score_curves
-from gansearch.results import curve_table, write_atomically
+from gansearch.files import write_atomically
+from gansearch.results import curve_table
 
 _ENDINGS = (".png", ".csv", ".parquet")
 
@@ -51,5 +52,5 @@ def write_curve(
         content = buffer.getvalue()
     try:
         write_atomically(out, content)
-    except ResultsError as error:
+    except StorageError as error:
         raise BadInputError(f"--curve {out}: can't be written ({error.__cause__}).") from error

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -35,24 +35,32 @@ from gansearch.cluster import Settings, Share, connected, share_of_cluster, whol
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.engine_actor import end_engines
-from gansearch.errors import BadInputError, ConfigError, InterruptedRunError, RunFailedError
+from gansearch.errors import (
+    BadInputError,
+    ConfigError,
+    GansearchError,
+    InterruptedRunError,
+    RunFailedError,
+    StorageError,
+)
 from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.figures import png
+from gansearch.files import unwritable, write_atomically
 from gansearch.layout import render
+from gansearch.mending import mend, sound_study
 from gansearch.nodes import require_nodes
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.references import References, curve_beside, reference_scores
 from gansearch.report import Report, build_report
-from gansearch.results import UNSOUND, RunFolder, unreadable, write_atomically
+from gansearch.results import UNSOUND, RunFolder, unreadable
 from gansearch.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
 from gansearch.sampling import picture_between, picture_of_samples, winning_trial
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import (
     OptunaSearcher,
     make_sampler,
-    open_study,
     tell_known_ends,
     trial_description,
 )
@@ -191,6 +199,9 @@ def resume(
     """
     folder = RunFolder.open(run, Path(results))
     with folder.lock():
+        for found in mend(folder):
+            if console is not None:
+                console.print(found, markup=False, highlight=False)
         info = folder.read_run()
         space = SearchSpace.from_dict(info["space"])
         if trials is not None:
@@ -283,19 +294,38 @@ def _execute(
     recorder = Recorder(folder, progress, searched=tuple(space.search))
     before = info["wall_seconds"]
     run = _Run(folder, space, dataset, info["seed"], settings, share, progress, recorder, before)
+    with _kept(run):
+        try:
+            with progress:
+                # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
+                with _stopping_on_signals(run.stop):
+                    if search_on:
+                        _search(run)
+                    _replicate(run, only or _finalists(run))
+                _conclude(run)
+        except KeyboardInterrupt:
+            raise _interrupted(run) from None
+
+
+@contextmanager
+def _kept(run: _Run) -> Iterator[None]:
+    """Write all that waits, and the time taken, however the run ends."""
     try:
-        with progress:
-            # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
-            with _stopping_on_signals(run.stop):
-                if search_on:
-                    _search(run)
-                _replicate(run, only or _finalists(run))
-            _conclude(run)
-    except KeyboardInterrupt:
-        raise _interrupted(run) from None
-    finally:
-        recorder.flush()
+        yield
+    except StorageError as error:
+        # What little there is to say may find room now that all else has stopped. If not, the
+        # first thing that found none is what the user must know.
+        with suppress(GansearchError):
+            _set_state(run, "interrupted")
+            run.recorder.flush()
+            _note_time(run)
+        raise StorageError(f"{error} To go on: gansearch resume {run.folder.path}") from error
+    except BaseException:
+        run.recorder.flush()
         _note_time(run)
+        raise
+    run.recorder.flush()
+    _note_time(run)
 
 
 def _search(run: _Run) -> None:
@@ -314,7 +344,7 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
     scheduler = _scheduler(run, halving=True)
     scheduler.replay(_reports_of_sound_trials(run))
     sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", len(rows)))
-    study = open_study(run.folder.path / "optuna.journal", sampler)
+    study, found = sound_study(run.folder, run.space, sampler, rows, faults=run.recorder.faults)
     tell_known_ends(study, rows)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
@@ -329,6 +359,8 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
     )
     ended = [row["status"] for row in rows if row["status"] != "running"]
     run.progress.phase("search", run.budget.trials, ended)
+    for sentence in found:
+        run.progress.note(sentence)
     _tune(run, "search", scheduler, n_new + len(interrupted), searcher=searcher)
     _close_cut_trials(run, study)
     _raise_if_interrupted(run)
@@ -438,8 +470,16 @@ def _tune(
     try:
         with kills_for_memory_are_lost_workers():
             tuner.fit()
+    except Exception as error:
+        if run.recorder.faults:  # of which it is a consequence
+            raise run.recorder.faults[0] from error
+        if isinstance(error, OSError):
+            raise unwritable(storage, error) from error
+        raise
     finally:
         end_engines(plan)
+    if run.recorder.faults:
+        raise run.recorder.faults[0]
     run.recorder.flush()
     # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
     for trial_id, row in run.recorder.rows.items():
@@ -460,8 +500,13 @@ class _Stopper(tune.Stopper):
     def stop_all(self) -> bool:
         if self._run is None:
             return False
+        if self._run.recorder.faults:
+            return True
         if self._run.stop.reason is None and time.monotonic() - self._looked_at > 1:
             self._looked_at = time.monotonic()
+            if not self._run.folder.is_there():
+                self._run.recorder.faults.append(_vanished(self._run.folder))
+                return True
             if _search_time_is_up(self._run):
                 self._run.stop.reason = "time"
         return self._run.stop.reason is not None
@@ -469,6 +514,13 @@ class _Stopper(tune.Stopper):
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore that gansearch never asks for.
         return {"_run": None}
+
+
+def _vanished(folder: RunFolder) -> StorageError:
+    return StorageError(
+        f"{folder.path}: the run's folder is gone: it was moved or removed, or its disk is no "
+        "longer there. Nothing more can be kept. Put it back."
+    )
 
 
 @contextmanager

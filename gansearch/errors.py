@@ -51,6 +51,10 @@ class EngineLostError(GansearchError):
     """The process that trains all trials of a GPU together was lost, with all of them."""
 
 
+class StorageError(GansearchError):
+    """What a run has to write can't be written; everything before it is kept."""
+
+
 class RunFailedError(GansearchError):
     """The search ran but has no result to show, for example because every trial failed."""
 

@@ -21,6 +21,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from gansearch.config import TrialConfig, short
+from gansearch.errors import StorageError
 from gansearch.progress import Progress
 from gansearch.results import (
     HISTORY_COLUMNS,
@@ -88,6 +89,8 @@ class Recorder(Callback):
     Attributes:
         rows: one a trial, as `trials.parquet` holds them, by our trial id.
         seconds: spent in writing so far.
+        faults: what the run's folder has not taken, here or in a worker: the run must end, since
+            Tune would take an exception for the fault of one trial.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Recorder(Callback):
             for row in folder.trials().to_dict("records")
         }
         self.seconds = 0.0
+        self.faults: list[StorageError] = []
         self.outcomes: Mapping[str, Outcome] = {}
         self._folder = folder
         self._progress = progress
@@ -144,6 +148,10 @@ class Recorder(Callback):
         is recorded once.
         """
         row = self.rows[trial.config["trial"]["trial_id"]]
+        if "note" in result:
+            self._progress.note(result["note"])
+        if "unwritable" in result:
+            self.faults.append(StorageError(result["unwritable"]))
         row.update({key: result[key] for key in _FROM_RESULT if key in result})
         recorded = self._recorded.setdefault(row["trial_id"], set())
         if result["is_report"] and result["updates"] not in recorded:
@@ -203,11 +211,16 @@ class Recorder(Callback):
         # A trial whose row a kill has taken can't go on, however much of it was reported: reports
         # wait for the rows of new trials.
         history_is_due = self._history_pace.is_due() and not self._has_new_trial
-        # An end is never known before the reports that led to it.
-        if trials_are_due or history_is_due:
-            self._write_history()
-        if trials_are_due:
-            self._write_trials()
+        if self.faults:
+            return
+        try:
+            # An end is never known before the reports that led to it.
+            if trials_are_due or history_is_due:
+                self._write_history()
+            if trials_are_due:
+                self._write_trials()
+        except StorageError as error:
+            self.faults.append(error)
 
     def _write_history(self) -> None:
         if not self._waiting:

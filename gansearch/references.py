@@ -22,14 +22,15 @@ import numpy as np
 import torch
 
 from gansearch.data import Dataset
-from gansearch.errors import ResultsError
+from gansearch.errors import StorageError
 from gansearch.evaluation import (
     N_FINAL_SAMPLES,
     evaluate_samples,
     final_score,
     scores_by_count,
 )
-from gansearch.results import SUSPICIOUS_NN_RATIO, write_atomically
+from gansearch.files import write_atomically
+from gansearch.results import SUSPICIOUS_NN_RATIO
 
 # To be raised whenever lines of the same data come out otherwise than before.
 _VERSION = 1
@@ -106,7 +107,7 @@ def reference_scores(dataset: Dataset, *, compute: bool = True) -> References:
         content = {"lines": _computed_lines(dataset), "curve": _training_curve(dataset)}
         if path:
             # What can't be kept is computed again another time; this time it is there.
-            with contextlib.suppress(ResultsError):
+            with contextlib.suppress(StorageError):
                 write_atomically(path, _encoded(content))
     return References([*content["lines"], *_published_lines(dataset)], content["curve"])
 

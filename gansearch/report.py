@@ -93,7 +93,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
     Raises:
         ResultsError: the run's description or a table can't be read.
     """
-    run = folder.read_run()
+    run, of_run = _read(folder.read_run)
     space = run["space"]
     try:
         paper = TrialConfig.from_dict(space["fixed"] | space["presets"].get("paper", {}))
@@ -123,6 +123,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
         winner_minus_paper=difference,
         endings=_endings(trials, counts),
         warnings=[
+            *of_run,
             *_warnings_of_state(folder, run, ranking),
             *_warnings_of_search(budget, counts["search"]),
             *_warnings_of_ranking(ranking, references),

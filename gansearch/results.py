@@ -13,10 +13,9 @@ import math
 import os
 import re
 import socket
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +30,14 @@ import pyarrow.parquet as pq
 
 from gansearch.config import TrialConfig
 from gansearch.errors import ResultsError, did_you_mean
+from gansearch.files import (
+    BLANK_SEAL,
+    fault_of_seal,
+    sealed,
+    set_aside,
+    unwritable,
+    write_atomically,
+)
 
 # What a trial scored before it came to such an end counts for nothing.
 UNSOUND = ("collapsed", "diverged", "failed")
@@ -206,6 +213,12 @@ _KEYS = {
 # No log-likelihood of an example is that far from 0 (nats), however small sigma.
 _LARGEST_LL = 1e15
 
+# A run's description, and the copy that is read where it is damaged.
+_DESCRIPTIONS = ("run.json", "run.json.copy")
+_TRIALS_FILE = "trials.parquet"
+# Where in a Parquet file's metadata its seal stands.
+_SEAL_KEY = "gansearch.seal"
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _PART = re.compile(r"part-(\d+)\.parquet")
 
@@ -273,15 +286,24 @@ class RunFolder:
         )
         raise ResultsError(f"{path}: no such run. A run is a folder with a run.json. {hint}")
 
+    def is_there(self) -> bool:
+        """Whether the folder holds a run, still."""
+        return _is_run(self.path)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process alone; the lock of a process that died does not hold.
 
         Raises:
+            StorageError: the folder can't be written.
             ResultsError: another live process holds it, or the file system knows no locks.
         """
         path = self.path / "lock"
-        with path.open("a+") as file:
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise unwritable(path, error) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -306,25 +328,43 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
     def write_run(self, info: Mapping[str, Any]) -> None:
-        """Write `run.json`, the description of the run."""
-        write_atomically(self.path / "run.json", (json.dumps(info, indent=2) + "\n").encode())
+        """Write `run.json`, the description of the run, and its copy.
+
+        Without it nothing of the run can be used, and nothing else tells what it does.
+        """
+        info = {**info, "seal": BLANK_SEAL}
+        content = sealed((json.dumps(info, indent=2) + "\n").encode())
+        for name in _DESCRIPTIONS:
+            write_atomically(self.path / name, content)
 
     def read_run(self) -> dict[str, Any]:
-        """Read `run.json`.
+        """Read `run.json`, or its copy with a `ResultsWarning` where that is damaged or absent.
 
         Raises:
-            ResultsError: the file is absent, isn't a JSON object, or lacks what a run has.
+            ResultsError: both are absent, aren't JSON objects, or lack what a run has.
         """
-        path = self.path / "run.json"
+        first, copy = (self.path / name for name in _DESCRIPTIONS)
         try:
-            info = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise unreadable(path, error) from error
-        if not isinstance(info, dict):
-            raise unreadable(path, f"found {type(info).__name__} where an object must be")
-        if why := _fault_of_run(info):
-            raise unreadable(path, why)
-        return info
+            return _read_description(first)
+        except ResultsError as error:
+            try:
+                info = _read_description(copy)
+            except ResultsError:
+                raise error from None
+            warnings.warn(f"{copy.name} was read instead: {error}", ResultsWarning, stacklevel=2)
+            return info
+
+    def restore_description(self) -> list[str]:
+        """Write `run.json` anew where it is damaged and its copy is not; say so."""
+        path = self.path / _DESCRIPTIONS[0]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            info = self.read_run()
+        if not caught:
+            return []
+        how = f"damaged; set aside as {set_aside(path).name}" if path.exists() else "absent"
+        self.write_run(info)
+        return [f"{path}: {how}. It was read from its copy"]
 
     def append_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add reports as one new file `history/part-<number>.parquet`, whole or not at all.
@@ -363,8 +403,7 @@ class RunFolder:
         """
         table, parts, torn = self._read_history(n_newest=n_newest)
         for path, _ in torn:
-            # An underscore hides it from those who read the folder as one data set.
-            path.rename(path.with_name(f"_{path.stem}.torn"))
+            set_aside(path)
         if len(parts) > 1:
             self._add_part(_deduplicated(table))
             for path in parts:
@@ -372,14 +411,21 @@ class RunFolder:
         for leftover in (self.path / "history").glob(".*.tmp"):
             leftover.unlink()
 
+    def clear_parts(self) -> list[tuple[Path, Path]]:
+        """Set the history's parts that can't be read aside; return where they were and are.
+
+        Only the process that holds the lock may.
+        """
+        return [(path, set_aside(path)) for path, _ in self._read_history()[2]]
+
     def write_trials(self, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Write `trials.parquet`: a row a trial, as a `trials_table` or what makes one."""
         table = rows if isinstance(rows, pa.Table) else trials_table(rows)
-        _write(self.path / "trials.parquet", table)
+        _write(self.path / _TRIALS_FILE, table)
 
     def trials(self) -> pd.DataFrame:
         """Return `trials.parquet` as pandas reads it; no rows while there is no such file."""
-        return _read_frame(self.path / "trials.parquet", _TRIALS)
+        return _read_frame(self.path / _TRIALS_FILE, _TRIALS)
 
     def write_ranking(self, ranking: pd.DataFrame) -> None:
         """Write `ranking.parquet`, in the order of `ranking`."""
@@ -434,7 +480,7 @@ class RunFolder:
         path = self._test_ll_path(trial_id)
         try:
             table = _conform(_read(path), _TEST_LL)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
         values: np.ndarray = table.column("test_ll").to_numpy()
         if (np.abs(values) > _LARGEST_LL).any():
@@ -495,33 +541,6 @@ class RunFolder:
                     raise
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that the old or the new content is there whole, whatever happens.
-
-    Folders on the way are made.
-
-    Raises:
-        ResultsError: the place isn't writable or the disk is full; the old content is intact.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        # Where the folder is none, there is nothing to remove either.
-        with suppress(OSError):
-            aside.unlink()
-        raise ResultsError(
-            f"{path}: can't be written: {error.strerror}. Results need a folder that can be "
-            f"written, with space left. Make room, then go on with gansearch resume."
-        ) from error
-
-
 def trials_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows of trials as a table of `trials.parquet`, NaN and absent values as null."""
     return _table(rows, _TRIALS, nan_is_null=True)
@@ -560,7 +579,23 @@ def _inside(folder: Path, name: str, what: str) -> Path:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
+    return any((path / name).is_file() for name in _DESCRIPTIONS)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        content = path.read_bytes()
+        info = json.loads(content)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if not isinstance(info, dict):
+        raise unreadable(path, f"found {type(info).__name__} where an object must be")
+    if why := _fault_of_run(info):
+        raise unreadable(path, why)
+    if why := fault_of_seal(content):
+        raise unreadable(path, f"{why} (if you changed it on purpose, remove its seal)")
+    info.pop("seal", None)
+    return info
 
 
 def _fault_of_run(info: Mapping[str, Any]) -> str | None:
@@ -607,20 +642,14 @@ def _is_range(entry: Mapping[str, Any]) -> bool:
     )
 
 
-def _flush_folder(path: Path) -> None:
-    """Make a renaming in a folder last through a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def unreadable(path: Path, found: object) -> ResultsError:
     """Return the error that says what is wrong with a file of a run."""
+    remedy = "start the run anew"
+    if path.name == _TRIALS_FILE:
+        remedy = "let gansearch resume make it anew from optuna.journal and the history"
     return ResultsError(
         f"{path}: can't be read: {found}. It was changed or damaged since gansearch wrote it. "
-        f"Restore it from a copy, or start the run anew."
+        f"Restore it from a copy, or {remedy}."
     )
 
 
@@ -649,15 +678,27 @@ def _write(path: Path, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     # A few rows take a quarter of the time without compression, dictionaries and statistics.
     big = len(table) > 1000
-    compression = "zstd" if big else "none"
-    pq.write_table(table, sink, compression=compression, use_dictionary=big, write_statistics=big)
-    write_atomically(path, sink.getvalue())
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd" if big else "none",
+        use_dictionary=big,
+        write_statistics=big,
+        write_page_checksum=True,  # for other readers; ours looks at the seal of the whole file
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_SEAL_KEY: BLANK_SEAL})
+    write_atomically(path, sealed(sink.getvalue().to_pybytes()))
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    # Not pq.read_table: it takes folders named a=b on the way for columns, and is slower.
-    with pq.ParquetFile(path) as file:
-        return file.read(columns, use_threads=file.metadata.num_rows > 1000)
+    data = path.read_bytes()
+    if why := fault_of_seal(data):
+        raise ValueError(why)
+    # Not pq.read_table: it is slower.
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        table = file.read(columns, use_threads=file.metadata.num_rows > 1000)
+    return table.replace_schema_metadata(None)
 
 
 def _read_frame(path: Path, schema: pa.Schema) -> pd.DataFrame:
@@ -694,7 +735,7 @@ def _read_parts(
             read.append(path)
         except FileNotFoundError:
             raise
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             torn.append((path, error))
     return pa.concat_tables(tables), read, torn
 

@@ -25,7 +25,8 @@ from ray.tune.search import Searcher
 
 from gansearch.capped import CappedTPESampler
 from gansearch.config import TrialConfig, trial_seed
-from gansearch.errors import BadInputError, did_you_mean
+from gansearch.errors import BadInputError, ResultsError, StorageError, did_you_mean
+from gansearch.files import unwritable
 from gansearch.scheduler import Outcome
 from gansearch.space import SearchSpace
 
@@ -55,16 +56,43 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
         return SAMPLERS[name](seed)
 
 
-def open_study(journal: Path, sampler: BaseSampler) -> optuna.Study:
-    """Open (or begin) the run's study in its journal file, which `optuna-dashboard` reads."""
+def open_study(
+    journal: Path, sampler: BaseSampler, faults: list[StorageError] | None = None
+) -> optuna.Study:
+    """Open (or begin) the run's study in its journal file, which `optuna-dashboard` reads.
+
+    Args:
+        journal: the file.
+        sampler: proposes.
+        faults: where a line that can't be written is noted, since Tune would take the exception for
+            a trial's.
+    """
     _drop_torn_line(journal)
     return optuna.create_study(
-        storage=JournalStorage(_Journal(str(journal))),
+        storage=JournalStorage(_Journal(str(journal), [] if faults is None else faults)),
         sampler=sampler,
         study_name=_STUDY,
         direction="maximize",
         load_if_exists=True,
     )
+
+
+def load_study(journal: Path) -> optuna.Study:
+    """Open the study that lies in a journal, to be read.
+
+    Raises:
+        ResultsError: Optuna can't read it.
+    """
+    try:
+        _drop_torn_line(journal)
+        return optuna.load_study(
+            study_name=_STUDY, storage=JournalStorage(_Journal(str(journal), []))
+        )
+    except Exception as error:  # whatever Optuna makes of lines that aren't its own
+        raise ResultsError(
+            f"{journal}: can't be read: {type(error).__name__}: {error}. It was damaged. Restore "
+            "it from a copy, or start the run anew."
+        ) from error
 
 
 def trial_description(
@@ -90,14 +118,27 @@ class _Journal(JournalFileBackend):
 
     _LASTING = (JournalOperation.CREATE_TRIAL, JournalOperation.SET_TRIAL_STATE_VALUES)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, faults: list[StorageError]) -> None:
         # Others may write too: `optuna-dashboard` keeps notes there.
         self._own_lock = JournalFileSymlinkLock(path)
         super().__init__(path, lock_obj=self._own_lock)
         self._path = Path(path)
+        self._faults = faults
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines at the end, whole."""
+        """Add lines at the end, whole.
+
+        Raises:
+            StorageError: the file can't be written; a line that it has in part is cut off again
+                when the journal is opened.
+        """
+        try:
+            self._append(logs)
+        except OSError as error:
+            self._faults.append(unwritable(self._path, error))
+            raise self._faults[-1] from error
+
+    def _append(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self._own_lock.acquire()
         try:

@@ -13,8 +13,8 @@ from safetensors.torch import save as save_tensors
 
 from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError, ResultsError
+from gansearch.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
 from gansearch.models import Generator, generate
-from gansearch.results import write_atomically
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
@@ -38,7 +38,6 @@ def save_generator(
     model_dir: Path, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
 ) -> None:
     """Write a generator into `model_dir`; `seed` is that of its evaluation noise."""
-    model_dir.mkdir(parents=True, exist_ok=True)
     weights = {name: p.detach().cpu() for name, p in generator.named_parameters()}
     description = {
         "dataset": dataset,
@@ -46,9 +45,11 @@ def save_generator(
         "first_layer": generator.first_layer,
         "seed": seed,
         "config": config.to_dict(),
+        "seal": BLANK_SEAL,
     }
-    write_atomically(model_dir / WEIGHTS_FILE, save_tensors(weights))
-    write_atomically(model_dir / CONFIG_FILE, json.dumps(description, indent=2).encode())
+    content = save_tensors(weights, {"seal": BLANK_SEAL})
+    write_atomically(model_dir / WEIGHTS_FILE, sealed(content))
+    write_atomically(model_dir / CONFIG_FILE, sealed(json.dumps(description, indent=2).encode()))
 
 
 def load_generator(model_dir: Path) -> SavedGenerator:
@@ -58,8 +59,8 @@ def load_generator(model_dir: Path) -> SavedGenerator:
         ResultsError: there is none, or its files are damaged or don't fit each other.
     """
     try:
-        description = json.loads((model_dir / CONFIG_FILE).read_bytes())
-        weights = load_tensors((model_dir / WEIGHTS_FILE).read_bytes())
+        description = json.loads(_read(model_dir / CONFIG_FILE))
+        weights = load_tensors(_read(model_dir / WEIGHTS_FILE))
         config = TrialConfig.from_dict(description["config"])
         # Older files have the number of values alone, which is all that dense networks need.
         shape = description["shape"] if "shape" in description else [description["dim"]]
@@ -82,3 +83,10 @@ def load_generator(model_dir: Path) -> SavedGenerator:
             f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "
             "or damaged; train the configuration again with `gansearch run --only`."
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    data = path.read_bytes()
+    if why := fault_of_seal(data):
+        raise ValueError(f"{path.name}: {why}")
+    return data

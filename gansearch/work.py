@@ -20,21 +20,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.engine import Engine
-from gansearch.errors import SamplesError, ShortOfMemoryError
+from gansearch.errors import GansearchError, SamplesError, ShortOfMemoryError, StorageError
 from gansearch.evaluation import Evaluation, Evaluator, final_score
 from gansearch.failures import is_lack_of_memory, lack_of_memory
 from gansearch.figures import game_picture, png, strip
+from gansearch.files import (
+    BLANK_SEAL,
+    fault_of_seal,
+    sealed,
+    set_aside,
+    write_atomically,
+)
 from gansearch.game import Moment, from_arrays, is_line, kept, to_arrays
 from gansearch.health import HealthMonitor, Report, Verdict, judge_end
 from gansearch.latent import moment_of, spread_noise
 from gansearch.precision import full_precision
-from gansearch.results import RunFolder, write_atomically
+from gansearch.results import RunFolder
 from gansearch.training import DivergedError, Metrics, Training, safetensors_metadata
 from gansearch.trial_plan import TrialPlan
 from gansearch.weights import save_generator
@@ -104,6 +112,8 @@ class Work:
     _unheard: list[dict[str, Any]]
     # Why the trial could not even begin.
     _shortage: ShortOfMemoryError | None
+    # What the user is to be told with the next result.
+    _note: str | None
 
     def __init__(self, trial: dict[str, Any], place: Workplace) -> None:
         self._place = place
@@ -111,6 +121,7 @@ class Work:
         self._folder = RunFolder(place.plan.folder)
         self._unheard = []
         self._shortage = None
+        self._note = None
         try:
             self._begin(trial)
         except Exception as error:
@@ -123,11 +134,19 @@ class Work:
     def step(self) -> dict[str, Any]:
         """Train for a slice; return progress, or a full report when one is due.
 
-        A trial that goes on from a checkpoint first tells again all that it has reported.
+        A trial that goes on from a checkpoint first tells again all that it has reported. What the
+        run's folder does not take comes back under `unwritable`: it ends the run.
 
         Raises:
             ShortOfMemoryError: there is no memory to begin or to go on; Tune tries it once more.
         """
+        result = self._step()
+        if self._note is not None:
+            result |= {"note": self._note}
+            self._note = None
+        return result
+
+    def _step(self) -> dict[str, Any]:
         if self._unheard:
             return self._unheard.pop(0)
         if self._shortage is not None:
@@ -141,6 +160,9 @@ class Work:
         except DivergedError as error:
             self._ended = True
             return self._progress() | {"verdict": "diverged", "reason": str(error)}
+        except StorageError as error:
+            self._ended = True
+            return self._progress() | {"unwritable": str(error)}
         except Exception as error:
             self._ended = True  # what a failure has left is no state to save: the checkpoint is
             if not is_lack_of_memory(error):
@@ -153,6 +175,24 @@ class Work:
             self._save()
 
     def _begin(self, trial: dict[str, Any]) -> None:
+        self._set_up(trial)
+        path = self._folder.checkpoint_path(self._trial_id)
+        if path.exists():
+            try:
+                self._load(path.read_bytes())
+                return
+            except (GansearchError, SafetensorError, ValueError, KeyError, TypeError) as error:
+                if is_lack_of_memory(error):
+                    raise
+                aside = set_aside(path)
+                self._note = (
+                    f"{path}: damaged ({error}); set aside as {aside.name}. "
+                    f"{self._trial_id} begins again from its start"
+                )
+                self._set_up(trial)  # half a state may have been taken over
+        self._keep_moment()
+
+    def _set_up(self, trial: dict[str, Any]) -> None:
         self._trial_id: str = trial["trial_id"]
         self._is_replica = trial["phase"] == "replica"
         self._config = TrialConfig.from_dict(trial["config"])
@@ -175,14 +215,10 @@ class Work:
         self._strip: list[np.ndarray] = []
         self._moments: list[Moment] = []
         self._reports: list[dict[str, Any]] = []
+        self._unheard = []
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
-        path = self._folder.checkpoint_path(self._trial_id)
-        if path.exists():
-            self._load(path.read_bytes())
-        else:
-            self._keep_moment()
 
     def _advance(self, updates: int) -> Metrics | None:
         """Train up to `updates`, for the length of a slice at most."""
@@ -314,12 +350,14 @@ class Work:
             "health": self._health.state_dict(),
         }
         path = self._folder.checkpoint_path(self._trial_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save_arrays(arrays, {"trial": json.dumps(state)}))
+        content = save_arrays(arrays, {"trial": json.dumps(state), "seal": BLANK_SEAL})
+        write_atomically(path, sealed(content))
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start
 
     def _load(self, checkpoint: bytes) -> None:
+        if why := fault_of_seal(checkpoint):
+            raise ValueError(why)
         state = json.loads(safetensors_metadata(checkpoint)["trial"])
         arrays = load_arrays(checkpoint)
         self._training.load(arrays["training"].tobytes())

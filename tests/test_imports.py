@@ -13,7 +13,7 @@ DATA = (
 )
 # From the top of the data's way to its end; a module imports only from above itself.
 ORDER = (
-    *("ray_settings", "errors", "machine", "failures", "config"),
+    *("ray_settings", "errors", "machine", "failures", "files", "config"),
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
     *("precision", "layers", "models", "initialisation", "losses", "remedies"),
@@ -34,7 +34,8 @@ ORDER = (
     "figures",
     *("report", "layout", "curves"),
     *("progress", "sampling", "checks", "nodes", "doctor", "retries", "scheduler"),
-    *("capped", "searcher", "recorder", "trial_plan", "work", "engine_actor", "trial", "cluster"),
+    *("capped", "searcher", "recorder", "mending"),
+    *("trial_plan", "work", "engine_actor", "trial", "cluster"),
     *("driver", "cli"),
 )
 # What a module must not import itself, wherever in its text.

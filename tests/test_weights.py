@@ -10,7 +10,7 @@ from gansearch.config import TrialConfig
 from gansearch.errors import ResultsError
 from gansearch.initialisation import initialise_generator
 from gansearch.models import Generator, generate
-from gansearch.weights import CONFIG_FILE, load_generator, save_generator
+from gansearch.weights import CONFIG_FILE, WEIGHTS_FILE, load_generator, save_generator
 
 DENSE = TrialConfig(generator_widths=(6, 5), noise_dim=3)
 CONVOLUTIONAL = TrialConfig(
@@ -20,6 +20,13 @@ CONVOLUTIONAL = TrialConfig(
     generator_normalization="batch",
     noise_dim=3,
 )
+
+
+def change(folder, **changes):
+    """Change a description as somebody would who takes its seal away."""
+    description = json.loads((folder / CONFIG_FILE).read_text()) | changes
+    del description["seal"]
+    (folder / CONFIG_FILE).write_text(json.dumps(description))
 
 
 def saved(folder, config, shape=(4, 6, 3)):
@@ -42,7 +49,7 @@ def test_a_generator_comes_back_with_its_shape_and_its_samples(tmp_path, config)
 def test_an_older_file_that_has_the_number_of_values_alone_is_still_read(tmp_path):
     generator = saved(tmp_path, DENSE)
     description = json.loads((tmp_path / CONFIG_FILE).read_text())
-    del description["shape"], description["first_layer"]
+    del description["shape"], description["first_layer"], description["seal"]
     (tmp_path / CONFIG_FILE).write_text(json.dumps(description | {"dim": 72}))
     loaded = load_generator(tmp_path)
     assert loaded.generator.dim == 72
@@ -61,8 +68,7 @@ def test_an_older_file_that_has_the_number_of_values_alone_is_still_read(tmp_pat
 )
 def test_a_changed_description_is_answered(tmp_path, key, value):
     saved(tmp_path, CONVOLUTIONAL)
-    description = json.loads((tmp_path / CONFIG_FILE).read_text())
-    (tmp_path / CONFIG_FILE).write_text(json.dumps(description | {key: value}))
+    change(tmp_path, **{key: value})
     with pytest.raises(ResultsError, match="the trained generator can't be read"):
         load_generator(tmp_path).samples(3)
 
@@ -70,7 +76,24 @@ def test_a_changed_description_is_answered(tmp_path, key, value):
 @pytest.mark.parametrize("first_layer", [-1, 99])
 def test_a_first_layer_that_does_not_exist_is_answered(tmp_path, first_layer):
     saved(tmp_path, DENSE)
-    description = json.loads((tmp_path / CONFIG_FILE).read_text())
-    (tmp_path / CONFIG_FILE).write_text(json.dumps(description | {"first_layer": first_layer}))
+    change(tmp_path, first_layer=first_layer)
     with pytest.raises(ResultsError, match=f"first_layer is {first_layer}"):
         load_generator(tmp_path)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE])
+def test_no_flipped_bit_passes_for_the_generator_that_was_saved(tmp_path, name):
+    saved(tmp_path, DENSE)
+    path = tmp_path / name
+    content = path.read_bytes()
+    for at in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        try:
+            loaded = load_generator(tmp_path)
+        except ResultsError:
+            continue
+        # Only what leads to the seal may change unseen, and then it is all that has.
+        assert b"blake2b:" not in damaged
+        assert (loaded.config, loaded.seed) == (DENSE, 7)
