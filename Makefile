@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-unit test-ray test-slow fuzz lint format bench bench-collapse clean
+.PHONY: run test test-unit test-ray test-slow test-cluster fuzz lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
@@ -12,13 +12,18 @@ run: $(READY)
 test: test-unit test-ray
 
 test-unit: $(READY)
-	$(BIN)/pytest -m "not ray and not slow"
+	$(BIN)/pytest -m "not ray and not slow and not cluster"
 
 test-ray: $(READY)
 	$(BIN)/pytest -m "ray and not slow"
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+# Real launches on hosts made of namespaces, some minutes long; skips without root and sshd.
+test-cluster: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
+	$(BIN)/pytest -m cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

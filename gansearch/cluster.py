@@ -12,11 +12,10 @@ import optuna
 import ray
 from ray._private import ray_constants
 
-from gansearch import ray_settings
 from gansearch.data import Dataset
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.failures import Place
-from gansearch.nodes import unreachable
+from gansearch.nodes import join
 
 _GPUS_PER_TRIAL = 0.25
 # Trainings in a group of the engine: on a GPU some eight already share its bandwidth well.
@@ -86,12 +85,9 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
         yield
         return
     if settings.address:
-        if why := unreachable(settings.address):
-            raise _no_cluster(settings.address, why)
-        ray_settings.apply_to_join()
         try:
-            ray.init(address=settings.address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+            join(settings.address)
+        except ConnectionError as error:
             raise _no_cluster(settings.address, error) from error
     else:
         n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
@@ -125,9 +121,9 @@ def _on_loopback() -> Iterator[None]:
 
 def _no_cluster(address: str, why: object) -> BadInputError:
     return BadInputError(
-        f"--address {address}: no Ray cluster lets us in there ({why}). Start one with `ray start "
-        "--head`; if it asks for a token, set RAY_AUTH_MODE=token; or leave the flag out to run on "
-        "this machine alone."
+        f"--address {address}: no Ray cluster lets us in there ({why}). Start one with "
+        "`ray start --head`; if it asks for a token, copy its ~/.ray/auth_token to the same place "
+        "here; or leave the flag out to run on this machine alone."
     )
 
 

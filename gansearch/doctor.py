@@ -7,7 +7,6 @@ some searches only.
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import resource
@@ -22,7 +21,6 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from gansearch import ray_settings
 from gansearch.checks import Check, Status, first_line
 from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
@@ -304,14 +302,11 @@ def _cluster(address: str, results: Path) -> list[Check]:
     """Join the cluster, look at its nodes, and leave it."""
     import ray
 
-    from gansearch.nodes import check_nodes, unreachable
+    from gansearch.nodes import check_nodes, join
 
-    if (why := unreachable(address)) is not None:
-        return [_no_cluster(address, why)]
     try:
-        ray_settings.apply_to_join()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+        join(address)
+    except ConnectionError as error:
         return [_no_cluster(address, first_line(error))]
     try:
         checks = check_nodes(_existing(results))
@@ -326,7 +321,8 @@ def _no_cluster(address: str, why: str) -> Check:
         "cluster",
         "problem",
         f"{address}: {why}",
-        "Start one with `ray start --head` on its first node, and check the address and the token.",
+        "Start one with `ray start --head` on its first node, and check the address and the token: "
+        "its ~/.ray/auth_token must lie in the same place here.",
     )
 
 

@@ -6,18 +6,24 @@ through torch, and the results folder, only a task that runs there can tell.
 
 from __future__ import annotations
 
+import logging
+import os
 import secrets
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from gansearch import ray_settings
 from gansearch.checks import Check, first_line
 from gansearch.errors import BadInputError
 
@@ -55,6 +61,44 @@ def unreachable(address: str) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def join(address: str) -> None:
+    """Connect this process to a cluster, with nothing printed.
+
+    Raises:
+        ConnectionError: why not, in a line.
+    """
+    if (why := unreachable(address)) is not None:
+        raise ConnectionError(why)
+    try:
+        with _kept_stderr() as told:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if "InvalidAuthToken" not in told.getvalue() and not isinstance(error, AuthenticationError):
+            raise ConnectionError(first_line(error)) from error
+        which = "another token than ours" if ray_settings.has_token() else "a token; we have none"
+        raise ConnectionError(f"it asks for {which}") from error
+
+
+@contextmanager
+def _kept_stderr() -> Iterator[StringIO]:
+    """Keep what is written to the process's stderr, and hand it out at the end.
+
+    Where a cluster refuses us, Ray's own C++ says so once a second, past Python and any setting.
+    """
+    told = StringIO()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile("w+", errors="replace") as file:
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield told
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            told.write(file.read())
 
 
 def require_nodes(results: Path) -> None:

@@ -6,6 +6,7 @@ A value that the user has set is left as it is.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 _SETTINGS = {
     # Ray's own progress output would be drawn over ours.
@@ -34,12 +35,13 @@ def apply() -> None:
     """Set what the user has not set; to be called before Ray is imported."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # As `ray start --head` does; whoever joins a cluster would have to ask for it.
+    if has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def apply_to_join() -> None:
-    """Set what the user has not set; to be called before Ray joins a cluster.
-
-    Not when Ray starts one: it would tell the user of the setting.
-    """
-    # A client that a cluster refuses warns once a second for a minute; the error says it once.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+def has_token() -> bool:
+    """Return whether Ray would find a token, in the places where it looks."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return True
+    return (Path.home() / ".ray" / "auth_token").is_file()
