@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import optuna
 import ray
+import torch
 from ray._private import ray_constants
 
 from gansearch.data import Dataset
@@ -36,7 +37,7 @@ class Settings:
         cpus_per_trial: cores that a trial holds; it computes with one thread on a CPU.
         packing: train the trials of a device together in one process: "on", "off", or "auto": on a
             GPU that several trials share.
-        max_concurrent: trials at a time; None: as many as the resources hold.
+        max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
         data_dir: where data sets lie.
         time_budget_seconds: for the whole run, or None.
     """
@@ -147,8 +148,21 @@ class Share:
         return 1.0 if self.n_slots else min(self.gpus_per_trial, 1.0) or 1.0
 
 
-def share_of_cluster(settings: Settings) -> Share:
+def device_of(settings: Settings) -> tuple[str, float]:
+    """Return the device of trials, and its fraction for one, as far as is known before Ray is."""
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = _GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
+    return ("cuda" if gpus else "cpu"), gpus
+
+
+def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Share:
     """Return each trial's share of the connected cluster.
+
+    Args:
+        settings: what the user wants.
+        memory_holds: trials at a time that there is memory for; counts where the user names no
+            number, on this machine alone.
 
     Raises:
         BadInputError: not even one trial fits.
@@ -171,6 +185,8 @@ def share_of_cluster(settings: Settings) -> Share:
     fitting = int(cpus / settings.cpus_per_trial)
     if share:
         fitting = min(fitting, int(gpus / share + 1e-9))
+    if memory_holds is not None and not settings.address:
+        fitting = min(fitting, settings.max_concurrent or memory_holds)
     at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
     return Share(share, at_a_time, _n_slots(settings, share, at_a_time))
 

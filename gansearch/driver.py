@@ -31,7 +31,14 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from rich.console import Console
 
 import gansearch
-from gansearch.cluster import Settings, Share, connected, share_of_cluster, whole_places
+from gansearch.cluster import (
+    Settings,
+    Share,
+    connected,
+    device_of,
+    share_of_cluster,
+    whole_places,
+)
 from gansearch.config import Budget, TrialConfig, trial_seed
 from gansearch.data import Dataset, load_dataset
 from gansearch.engine_actor import end_engines
@@ -46,7 +53,10 @@ from gansearch.errors import (
 from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.figures import png
 from gansearch.files import unwritable, write_atomically
+from gansearch.fitting import Largest, fitting_trials, require_memory, slices_here
+from gansearch.footprint import gib
 from gansearch.layout import render
+from gansearch.machine import usable_cores
 from gansearch.mending import mend, sound_study
 from gansearch.nodes import require_nodes
 from gansearch.progress import Progress
@@ -147,13 +157,14 @@ def search(
     configs = _only_configs(space, only)
     dataset = load_dataset(space.dataset, _path(settings.data_dir))
     _check_networks(space, configs, dataset)
+    largest = _check_memory(space, configs, dataset, settings)
     folder = RunFolder.create(Path(results), name or _default_name(space))
     with ExitStack() as stack:
         try:
             stack.enter_context(connected(settings, dataset))
             if settings.address:
                 require_nodes(folder.path)
-            share = share_of_cluster(settings)
+            share = share_of_cluster(settings, fitting_trials(dataset, largest.needs))
         except BaseException:
             folder.path.rmdir()  # it is empty, and its name is free again
             raise
@@ -248,6 +259,7 @@ def plan(
     configs = _only_configs(found, only)
     dataset = load_dataset(found.dataset, _path(settings.data_dir))
     _check_networks(found, configs, dataset)
+    largest = _check_memory(found, configs, dataset, settings)
     budget = found.budget
     sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
     lines = [
@@ -261,6 +273,11 @@ def plan(
         )
     which = f"{len(configs)} given" if configs else f"the best {budget.top} and the paper's"
     lines.append(f"replicas     {which}, each on {budget.replicas} fresh seeds")
+    needs = largest.needs.on("host")
+    fitting = (
+        "" if settings.address else f"; {fitting_trials(dataset, largest.needs)} at a time fit"
+    )
+    lines.append(f"memory       {gib(needs)} of the host's for the largest trial{fitting}")
     if not configs:
         study = optuna.create_study(sampler=sampler, direction="maximize")
         _enqueue_starts(study, found)
@@ -705,6 +722,24 @@ def _check_networks(space: SearchSpace, configs: Sequence[TrialConfig], dataset:
                 f"{space.name}: {name}: convolutional, on the points of {dataset.name}. "
                 "A convolutional network is for images. Use dense."
             )
+
+
+def _check_memory(
+    space: SearchSpace, configs: Sequence[TrialConfig], dataset: Dataset, settings: Settings
+) -> Largest:
+    """Return the largest training, which fits into a trial's share of this machine's memory.
+
+    Raises:
+        ConfigError: not even one fits, or not so many as are asked for. With an address none is
+            raised: the nodes have memory of their own, which isn't known here.
+    """
+    device, gpus = device_of(settings)
+    n = settings.max_concurrent
+    if n is not None:
+        n = min(n, max(1, int(usable_cores() / settings.cpus_per_trial)))
+    slices = slices_here(dataset, gpus_per_trial=gpus, max_concurrent=n)
+    known = [] if settings.address else slices
+    return require_memory(space, configs, dataset, known, device=device)
 
 
 def _default_name(space: SearchSpace) -> str:

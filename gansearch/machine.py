@@ -42,6 +42,14 @@ def cgroup_limits(root: Path = _CGROUP, own: Path = _OWN_GROUPS) -> tuple[float,
     return n_bytes, cores
 
 
+def usable_cores() -> float:
+    """Return how many cores this process may use: by its affinity, and by its quota."""
+    counted = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else counted
+    _, quota = cgroup_limits()
+    return min(float(allowed), quota)
+
+
 def usable_bytes() -> float:
     """Return the memory that programs can still take here: of the machine's and of the limit's."""
     _, available = memory_bytes()
@@ -58,6 +66,10 @@ def limit_bytes() -> float:
 
 def peak_bytes() -> int:
     """Return the most memory that this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # unlike `getrusage` it counts nothing of the process that started this
+        lines = status.read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

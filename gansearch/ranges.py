@@ -41,6 +41,10 @@ class IntRange:
         """Return whether `value` can be suggested."""
         return bool(self.low <= value <= self.high and (value - self.low) % self.step == 0)
 
+    def ends(self) -> tuple[int, ...]:
+        """Return the smallest and the largest value."""
+        return self.low, self.high
+
     def encode(self, value: Any) -> Any:
         """Return what Optuna calls `value`."""
         return value
@@ -73,6 +77,10 @@ class FloatRange:
         """Return whether `value` can be suggested."""
         return bool(self.low <= value <= self.high)
 
+    def ends(self) -> tuple[float, ...]:
+        """Return the smallest and the largest value."""
+        return self.low, self.high
+
     def encode(self, value: Any) -> Any:
         """Return what Optuna calls `value`."""
         return value
@@ -101,6 +109,10 @@ class Choices:
     def contains(self, value: Any) -> bool:
         """Return whether `value` can be suggested."""
         return value in self.values
+
+    def ends(self) -> tuple[Any, ...]:
+        """Return all values: they have no order."""
+        return self.values
 
     def encode(self, value: Any) -> Any:
         """Return what Optuna calls `value`: widths are text such as `64-64` to it."""

@@ -135,6 +135,27 @@ class SearchSpace:
         """
         return replace(self, budget=replace(self.budget, **changes))
 
+    def largest(self, size: Callable[[TrialConfig], float]) -> TrialConfig:
+        """Return the configuration of the space that has the largest `size`, as far as is seen.
+
+        One parameter at a time takes the end of its range, or the choice, at which it is largest;
+        twice, since some depend on others.
+        """
+        chosen = {name: entry.ends()[-1] for name, entry in self.search.items()}
+        for _ in range(2):
+            for name, entry in self.search.items():
+                sizes = {
+                    end: size(self._decide((chosen | {name: end}).get)) for end in entry.ends()
+                }
+                chosen[name] = max(sizes, key=sizes.__getitem__)
+        return self._decide(chosen.get)
+
+    def shrunk(self, config: TrialConfig, name: str) -> list[TrialConfig]:
+        """Return `config` with the other ends or choices of one searched parameter."""
+        values = {n: getattr(config, n) for n in self.search}
+        ends = self.search[name].ends()
+        return [self._decide((values | {name: end}).get) for end in ends if end != values[name]]
+
     def describe(self) -> str:
         """Return the space as the text of a space file."""
         sections = self.to_dict()

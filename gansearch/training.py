@@ -43,7 +43,8 @@ from gansearch.updates import (
 
 # Random numbers are drawn for so many iterations at once: on a GPU every draw costs a launch, on a
 # CPU what is drawn should still be in the cache when it is used.
-_ITERATIONS_DRAWN = {"cuda": 32, "cpu": 1}
+ITERATIONS_DRAWN = {"cuda": 32, "cpu": 1}
+_LEAST_PROBED = 20  # packs at a time, however small the minibatches are
 _N_PROBE = 1000  # examples on which D(x) and D(G(z)) are measured at a report
 
 
@@ -138,7 +139,7 @@ class Training:
         initialise_generator(self.generator, config, self.examples.mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
         self._input_widths = self.discriminator.input_widths()
-        self._n_drawn = self._n_used = _ITERATIONS_DRAWN[device]
+        self._n_drawn = self._n_used = ITERATIONS_DRAWN[device]
         self._train_from(self._first_layer())
         self.loss_sums = torch.zeros(2, device=device)
         self._iterations_summed = 0
@@ -171,6 +172,10 @@ class Training:
         self.count(1)
         if measure:
             self._grad_norms = torch.stack((_norm(d_grads), _norm(g_grads)))
+
+    def draw_ahead(self, n_iterations: int) -> None:
+        """Draw for so many iterations at once from the next draw on, as another device would."""
+        self._n_drawn = self._n_used = n_iterations
 
     def count(self, n_iterations: int) -> None:
         """Take note of iterations that are done."""
@@ -391,10 +396,17 @@ class Training:
         # Fewer examples than a pack holds come in it several times.
         rows = torch.arange(n_packs * packing, device=self.device) % n_train
         fake = torch.from_numpy(self.samples(len(rows))).to(self.device)
-        both = torch.cat((self.examples.at(rows), fake))
-        with torch.no_grad():
-            outputs = torch.sigmoid(self.discriminator(both, n_batches=2))
-        return outputs[:n_packs].mean().item(), outputs[n_packs:].mean().item()
+        # In minibatches as in training: more at a time would take more memory than a step does.
+        n_blocks = max(1, n_packs // max(self.config.batch_size, _LEAST_PROBED))
+        sums = torch.zeros(2, device=self.device)
+        for block in torch.arange(n_packs, device=self.device).tensor_split(n_blocks):
+            start, stop = int(block[0]) * packing, (int(block[-1]) + 1) * packing
+            both = torch.cat((self.examples.at(rows[start:stop]), fake[start:stop]))
+            with torch.no_grad():
+                outputs = torch.sigmoid(self.discriminator(both, n_batches=2))
+            sums += outputs.view(2, -1).sum(dim=1)
+        d_real, d_fake = (sums / n_packs).tolist()
+        return d_real, d_fake
 
 
 def first_stage_iterations(config: TrialConfig) -> int:

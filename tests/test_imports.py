@@ -17,7 +17,8 @@ ORDER = (
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
     *("precision", "layers", "models", "initialisation", "losses", "remedies"),
-    *("draws", "optimizers", "updates", "training", "group", "engine"),
+    *("draws", "optimizers", "updates", "training", "footprint", "fitting"),
+    *("group", "engine"),
     *("game", "latent"),
     *(
         "parzen",
@@ -48,7 +49,7 @@ FORBIDDEN = {
     "losses": {"ray", "optuna"},
     "remedies": {"ray", "optuna"},
     **{name: {"ray", "optuna"} for name in ("draws", "optimizers", "updates", "training")},
-    **{name: {"ray", "optuna"} for name in ("group", "engine")},
+    **{name: {"ray", "optuna"} for name in ("footprint", "fitting", "group", "engine")},
     "parzen": {"ray", "optuna", "gansearch.models"},
     "indicators": {"ray", "optuna", "gansearch.models"},
     "health": {"ray", "optuna", "gansearch.models"},
