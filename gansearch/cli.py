@@ -150,7 +150,12 @@ def cli() -> None:
     metavar="auto|on|off",
     help="Train the trials of a device together in one process; auto: on a GPU that several share.",
 )
-@click.option("--max-concurrent", type=click.IntRange(1), help="Trials at a time, at most.")
+@click.option(
+    "--max-concurrent",
+    type=click.IntRange(1),
+    help="Trials at a time, at most; on a cluster that starts nodes by itself, as many as it shall "
+    "start nodes for.",
+)
 @click.option(
     "--sampler",
     default="tpe",

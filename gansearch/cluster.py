@@ -12,6 +12,7 @@ import optuna
 import ray
 import torch
 from ray._private import ray_constants
+from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data import Dataset
 from gansearch.errors import BadInputError, did_you_mean
@@ -159,6 +160,9 @@ def device_of(settings: Settings) -> tuple[str, float]:
 def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Share:
     """Return each trial's share of the connected cluster.
 
+    A cluster that starts nodes when work waits for them may have none yet. There
+    `max_concurrent` says how much work shall wait, beyond what now fits.
+
     Args:
         settings: what the user wants.
         memory_holds: trials at a time that there is memory for; counts where the user names no
@@ -168,27 +172,46 @@ def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Sha
         BadInputError: not even one trial fits.
     """
     available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     share = settings.gpus_per_trial
     if share is None:
-        share = _GPUS_PER_TRIAL if gpus else 0.0
+        share = _GPUS_PER_TRIAL if available.get("GPU") else 0.0
+    if settings.max_concurrent and settings.address and _grows():
+        at_a_time = settings.max_concurrent
+    else:
+        fitting = _fitting(settings, share, available)
+        if memory_holds is not None and not settings.address:
+            fitting = min(fitting, settings.max_concurrent or memory_holds)
+        at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
+    return Share(share, at_a_time, _n_slots(settings, share, at_a_time))
+
+
+def _fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
+    """Return how many trials fit into what there is."""
+    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     if settings.cpus_per_trial > cpus:
         raise BadInputError(
             f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
-            "A trial must fit into it. Lower the flag."
+            f"A trial must fit into it. Lower the flag.{_say_if_it_grows(settings)}"
         )
-    if share > gpus:
+    if gpus_per_trial > gpus:
         raise BadInputError(
-            f"--gpus-per-trial {share:g}: the cluster has {gpus:g} GPUs. A trial must fit into "
-            "it. Lower the flag, or give 0 to train on CPU cores."
+            f"--gpus-per-trial {gpus_per_trial:g}: the cluster has {gpus:g} GPUs. A trial must "
+            "fit into it. Lower the flag, or give 0 to train on CPU cores."
+            f"{_say_if_it_grows(settings)}"
         )
     fitting = int(cpus / settings.cpus_per_trial)
-    if share:
-        fitting = min(fitting, int(gpus / share + 1e-9))
-    if memory_holds is not None and not settings.address:
-        fitting = min(fitting, settings.max_concurrent or memory_holds)
-    at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
-    return Share(share, at_a_time, _n_slots(settings, share, at_a_time))
+    return min(fitting, int(gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
+
+
+def _grows() -> bool:
+    """Return whether Ray's autoscaler starts nodes when work waits for them."""
+    return is_autoscaler_v2(fetch_from_server=True)
+
+
+def _say_if_it_grows(settings: Settings) -> str:
+    if not (settings.address and _grows()):
+        return ""
+    return " Or say by --max-concurrent how many trials it shall start nodes for."
 
 
 def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:

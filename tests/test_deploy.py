@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 TOP = Path(__file__).parents[1]
-RAY_UP = ("deploy/local.yaml",)
+RAY_UP = ("cluster.yaml", "deploy/local.yaml")
 
 
 def prepared(name):
@@ -77,3 +77,43 @@ def tracked():
     if listed.returncode:
         pytest.skip("needs a git checkout")
     return [name for name in listed.stdout.splitlines() if (TOP / name).is_file()]
+
+
+def test_aws_pays_for_gpus_only_while_there_is_work_and_lets_no_head_be_taken_away():
+    config = prepared("cluster.yaml")
+    head = config["available_node_types"][config["head_node_type"]]
+    worker = config["available_node_types"]["worker"]
+    assert "InstanceMarketOptions" not in head["node_config"]
+    assert worker["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert worker["min_workers"] == 0
+    assert 0 < worker["max_workers"] <= config["max_workers"]
+
+
+def test_every_image_has_the_ray_of_the_constraints():
+    constraints = (TOP / "constraints.txt").read_text().splitlines()
+    version = next(line.split("==")[1] for line in constraints if line.startswith("ray=="))
+    image = f"rayproject/ray:{version}-py311-gpu"
+    assert prepared("cluster.yaml")["docker"]["image"] == image
+    assert f"FROM {image}\n" in (TOP / "deploy/Dockerfile").read_text()
+    job, _ = yaml.safe_load_all((TOP / "deploy/kuberay-rayjob.yaml").read_text())
+    assert job["spec"]["rayClusterSpec"]["rayVersion"] == version
+
+
+def test_the_ray_job_asks_for_a_token_and_keeps_its_results_when_its_cluster_is_gone():
+    job, claim = yaml.safe_load_all((TOP / "deploy/kuberay-rayjob.yaml").read_text())
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token", "secretName": "gansearch-token"}
+    assert cluster["autoscalerOptions"]["version"] == "v2"  # that gansearch knows to grow
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["volumeMounts"] == [{"name": "shared", "mountPath": "/shared"}]
+        assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_the_batch_script_is_bash_and_leaves_time_to_save():
+    script = TOP / "deploy/slurm.sbatch"
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    assert "#SBATCH --signal=B:TERM@300 " in script.read_text()
+    assert "#SBATCH --requeue\n" in script.read_text()
