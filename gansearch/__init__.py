@@ -33,9 +33,10 @@ def load(run: str | Path, results: str | Path = "results") -> RunFolder:
     Raises:
         ResultsError: there is no such run.
     """
+    from gansearch.remote import place
     from gansearch.results import RunFolder
 
-    return RunFolder.open(run, Path(results))
+    return RunFolder.open(run, place(results))
 
 
 def evaluate(

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.table import Table
 
 from gansearch import __version__
 from gansearch.errors import BadInputError, GansearchError, InterruptedRunError
+
+if TYPE_CHECKING:
+    from gansearch.remote import AnyPath
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _EXIT_INTERRUPTED = 130
@@ -81,12 +84,29 @@ class Share(click.FloatRange):
         return number
 
 
+class Place(click.ParamType):  # type: ignore[type-arg]  # as Duration
+    """A folder, of this machine or in an object store."""
+
+    name = "folder"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> Any:
+        """Return the path."""
+        from gansearch.remote import place
+
+        return place(value)
+
+
 _RESULTS = click.option(
     "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
+    type=Place(),
+    default="results",
     show_default=True,
-    help="Folder that holds all runs.",
+    help="Folder that holds all runs; also s3://BUCKET/PATH or gs://BUCKET/PATH.",
 )
 _DATA_DIR = click.option(
     "--data-dir",
@@ -193,7 +213,7 @@ def run(
     time_budget: float | None,
     seed: int,
     name: str | None,
-    results: Path,
+    results: AnyPath,
     data_dir: Path | None,
     address: str | None,
     gpus_per_trial: float | None,
@@ -263,7 +283,7 @@ def run(
 @_QUIET
 def resume(
     run: str,
-    results: Path,
+    results: AnyPath,
     trials: int | None,
     time_budget: float | None,
     address: str | None,
@@ -297,7 +317,7 @@ def resume(
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @click.option("--top", type=click.IntRange(1), help="Show the first so many only.")
-def report(run: str, results: Path, format_: str, out: Path | None, top: int | None) -> None:
+def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int | None) -> None:
     """Rank and show a run, also while it is going on. RUN is its folder or name."""
     from gansearch.layout import print_report, render
     from gansearch.report import build_report
@@ -395,7 +415,7 @@ def evaluate(
 )
 def sample(
     run: str,
-    results: Path,
+    results: AnyPath,
     data_dir: Path | None,
     trial: str | None,
     n: int | None,
@@ -440,7 +460,7 @@ def spaces(space: str | None) -> None:
 @_DATA_DIR
 @_RESULTS
 @_ADDRESS
-def doctor(data_dir: Path | None, results: Path, address: str | None) -> None:
+def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None:
     """Say what this machine and cluster have, what is missing and how to mend it."""
     from gansearch.doctor import examine
 

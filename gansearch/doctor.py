@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -25,6 +26,7 @@ from gansearch.checks import Check, Status, first_line
 from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
 from gansearch.machine import cgroup_limits, memory_bytes
+from gansearch.remote import AnyPath, RemotePath
 from gansearch.space import builtin_spaces, load_space
 
 _GIB = 2**30
@@ -38,7 +40,7 @@ _RAY_DISK_SHARE = 0.95  # of the disk in use, above which Ray refuses to spill o
 _OPEN_FILES = 8192
 
 
-def examine(data_dir: Path | None, results: Path, address: str | None = None) -> list[Check]:
+def examine(data_dir: Path | None, results: AnyPath, address: str | None = None) -> list[Check]:
     """Look at all that a search needs on this machine and, with `address`, on a Ray cluster.
 
     Args:
@@ -245,8 +247,11 @@ def _spaces() -> Check:
     return Check("built-in spaces", "ok", ", ".join(names))
 
 
-def _results(results: Path) -> Iterator[Check]:
+def _results(results: AnyPath) -> Iterator[Check]:
     """Write a file where runs would go and remove it again; look at the space that is left."""
+    if isinstance(results, RemotePath):
+        yield _store(results)
+        return
     folder = _existing(results)
     found = str(results) if folder == results else f"{results}, to be made in {folder.resolve()}"
     try:
@@ -271,6 +276,23 @@ def _results(results: Path) -> Iterator[Check]:
         status: Status = "problem" if free < _DISK_PROBLEM_BYTES else "warning"
         remedy = "Make room, or name a folder on another disk by --results."
         yield Check("disk of results", status, left, remedy)
+
+
+def _store(results: RemotePath) -> Check:
+    """Put an object where runs would go, and remove it again."""
+    probe = results / f".gansearch-{secrets.token_hex(8)}"
+    try:
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        return Check(
+            "results",
+            "problem",
+            f"{results}: can't be written ({error})",
+            "See that the bucket exists, that the credentials in the environment may write there, "
+            "and that the network reaches it.",
+        )
+    return Check("results", "ok", f"{results}: writable")
 
 
 def _disk_of_ray() -> Check:
@@ -298,7 +320,7 @@ def _existing(path: Path) -> Path:
     return next((p for p in (path, *path.absolute().parents) if os.path.lexists(p)), path)
 
 
-def _cluster(address: str, results: Path) -> list[Check]:
+def _cluster(address: str, results: AnyPath) -> list[Check]:
     """Join the cluster, look at its nodes, and leave it."""
     import ray
 
@@ -309,7 +331,7 @@ def _cluster(address: str, results: Path) -> list[Check]:
     except ConnectionError as error:
         return [_no_cluster(address, first_line(error))]
     try:
-        checks = check_nodes(_existing(results))
+        checks = check_nodes(_existing(results) if isinstance(results, Path) else None)
     finally:
         ray.shutdown()
     noun = "node" if len(checks) == 1 else "nodes"

@@ -63,6 +63,7 @@ from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import Recorder, description_of, summary
 from gansearch.references import References, curve_beside, reference_scores
+from gansearch.remote import AnyPath, RemotePath, place
 from gansearch.report import Report, build_report
 from gansearch.results import UNSOUND, RunFolder, unreadable
 from gansearch.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
@@ -127,7 +128,7 @@ def search(
     only: Sequence[str] = (),
     seed: int = 0,
     name: str | None = None,
-    results: Path | str = "results",
+    results: AnyPath | str = "results",
     settings: Settings | None = None,
     console: Console | None = None,
 ) -> RunFolder:
@@ -158,7 +159,7 @@ def search(
     dataset = load_dataset(space.dataset, _path(settings.data_dir))
     _check_networks(space, configs, dataset)
     largest = _check_memory(space, configs, dataset, settings)
-    folder = RunFolder.create(Path(results), name or _default_name(space))
+    folder = RunFolder.create(place(results), name or _default_name(space))
     with ExitStack() as stack:
         try:
             stack.enter_context(connected(settings, dataset))
@@ -193,7 +194,7 @@ def search(
 def resume(
     run: Path | str,
     *,
-    results: Path | str = "results",
+    results: AnyPath | str = "results",
     trials: int | None = None,
     time_budget_seconds: float | None = None,
     address: str | None = None,
@@ -208,7 +209,7 @@ def resume(
     Raises:
         As `search`.
     """
-    folder = RunFolder.open(run, Path(results))
+    folder = RunFolder.open(run, place(results))
     with folder.lock():
         for found in mend(folder):
             if console is not None:
@@ -336,7 +337,7 @@ def _kept(run: _Run) -> Iterator[None]:
             _set_state(run, "interrupted")
             run.recorder.flush()
             _note_time(run)
-        raise StorageError(f"{error} To go on: gansearch resume {run.folder.path}") from error
+        raise StorageError(f"{error} To go on: gansearch resume {_quoted(run)}") from error
     except BaseException:
         run.recorder.flush()
         _note_time(run)
@@ -474,7 +475,8 @@ def _tune(
         ),
         run_config=RunConfig(
             name=f"{phase}-{attempt}",
-            storage_path=str(storage),
+            storage_path=storage.key if isinstance(storage, RemotePath) else str(storage),
+            storage_filesystem=storage.store if isinstance(storage, RemotePath) else None,
             stop=_Stopper(run),
             callbacks=[run.recorder],
             checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
@@ -521,8 +523,9 @@ class _Stopper(tune.Stopper):
             return True
         if self._run.stop.reason is None and time.monotonic() - self._looked_at > 1:
             self._looked_at = time.monotonic()
-            if not self._run.folder.is_there():
-                self._run.recorder.faults.append(_vanished(self._run.folder))
+            if why := self._run.folder.fault():
+                told = f"{self._run.folder.path}: {why}. Nothing more can be kept."
+                self._run.recorder.faults.append(StorageError(told))
                 return True
             if _search_time_is_up(self._run):
                 self._run.stop.reason = "time"
@@ -531,13 +534,6 @@ class _Stopper(tune.Stopper):
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore that gansearch never asks for.
         return {"_run": None}
-
-
-def _vanished(folder: RunFolder) -> StorageError:
-    return StorageError(
-        f"{folder.path}: the run's folder is gone: it was moved or removed, or its disk is no "
-        "longer there. Nothing more can be kept. Put it back."
-    )
 
 
 @contextmanager
@@ -630,8 +626,13 @@ def _raise_if_interrupted(run: _Run) -> None:
 def _interrupted(run: _Run) -> InterruptedRunError:
     _set_state(run, "interrupted")
     return InterruptedRunError(
-        f"Stopped; everything reported is kept. To go on: gansearch resume {run.folder.path}"
+        f"Stopped; everything reported is kept. To go on: gansearch resume {_quoted(run)}"
     )
+
+
+def _quoted(run: _Run) -> str:
+    """Return the run's path as a shell takes it."""
+    return shlex.quote(str(run.folder.path))
 
 
 def _raise_if_none_completed(run: _Run, phase: str) -> None:
@@ -648,7 +649,7 @@ def _raise_if_none_completed(run: _Run, phase: str) -> None:
     what = "trial of the search" if phase == "search" else "replica"
     raise RunFailedError(
         f"{run.folder.path}: not one {what} was completed ({told or 'none ran'}). "
-        f"The commonest reason: {commonest}. `gansearch report {run.folder.path}` shows them all."
+        f"The commonest reason: {commonest}. `gansearch report {_quoted(run)}` shows them all."
     )
 
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gansearch.errors import StorageError
+from gansearch.remote import AnyPath, RemotePath
 
 _MARK = b"blake2b:"
 _BLANK = _MARK + b"0" * 32
@@ -25,7 +26,7 @@ BLANK_SEAL = _BLANK.decode()
 _SEAL = re.compile(rb"blake2b:[0-9a-f]{32}")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: AnyPath, data: bytes) -> None:
     """Write `data` to `path` so that the old or the new content is there whole, whatever happens.
 
     Folders on the way are made.
@@ -33,6 +34,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the place isn't writable or the disk is full; the old content is intact.
     """
+    if isinstance(path, RemotePath):
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        return
     aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,9 +56,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> StorageError:
+def unwritable(path: AnyPath, error: OSError) -> StorageError:
     """Return the error that says why `path` can't be written, and what would mend it."""
     where = f"{path}: can't be written: {error.strerror or error}."
+    if isinstance(path, RemotePath):
+        return StorageError(
+            f"{where} What was there before is kept. See that the bucket exists, that the "
+            "credentials in the environment may write there, and that the network reaches it."
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"{where} {_room(path.parent)} What was there before is kept. Make room."
@@ -78,7 +90,7 @@ def fault_of_seal(data: bytes) -> str | None:
     return None if _seal_of(blank) == found[0] else "its checksum doesn't fit its content"
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: AnyPath) -> AnyPath:
     """Rename a damaged file, out of the way and kept; return its new path.
 
     An underscore hides it from those who read a folder as one data set.
@@ -89,7 +101,7 @@ def set_aside(path: Path) -> Path:
         n += 1
         aside = path.with_name(f"_{path.name}.damaged-{n}")
     try:
-        path.rename(aside)
+        path.rename(aside)  # type: ignore[arg-type]  # both of one kind
     except OSError as error:
         raise unwritable(aside, error) from error
     return aside

@@ -71,7 +71,7 @@ def sound_study(
         rows: of the search's trials, as `trials.parquet` holds them.
         faults: as `open_study` takes them.
     """
-    path = folder.path / "optuna.journal"
+    path = folder.journal()
     if not rows:
         return open_study(path, sampler, faults), []
     history = folder.history(["trial_id", "updates", "valid_ll"])
@@ -194,7 +194,7 @@ def _trial_of(row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, flo
 
 def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
     """Make `trials.parquet` anew from Optuna's journal and the history."""
-    path, journal = folder.path / "trials.parquet", folder.path / "optuna.journal"
+    path, journal = folder.path / "trials.parquet", folder.journal()
     run = folder.read_run()
     rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run["space"]), run["seed"]))
     if not rows and not run["only"]:

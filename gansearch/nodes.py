@@ -26,6 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from gansearch import ray_settings
 from gansearch.checks import Check, first_line
 from gansearch.errors import BadInputError
+from gansearch.remote import AnyPath
 
 _GIB = 2**30
 _CONNECT_SECONDS = 5.0
@@ -101,16 +102,18 @@ def _kept_stderr() -> Iterator[StringIO]:
             told.write(file.read())
 
 
-def require_nodes(results: Path) -> None:
+def require_nodes(results: AnyPath) -> None:
     """Ask the nodes of the connected cluster, before a search has trials fail on one of them.
 
     Args:
-        results: folder that the run is written to; it exists.
+        results: folder that the run is written to; it exists. One in an object store is not looked
+            at: a node that doesn't reach it ends the run with a message.
 
     Raises:
         BadInputError: a node lacks something that a search needs; all such nodes are named.
     """
-    problems = [check for check in check_nodes(results) if check.status == "problem"]
+    checks = check_nodes(results if isinstance(results, Path) else None)
+    problems = [check for check in checks if check.status == "problem"]
     if problems:
         told = "\n".join(f"  {check.name}: {check.found}" for check in problems)
         remedies = " ".join(dict.fromkeys(check.remedy for check in problems))

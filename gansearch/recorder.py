@@ -22,6 +22,7 @@ from ray.tune.experiment import Trial
 
 from gansearch.config import TrialConfig, short
 from gansearch.errors import StorageError
+from gansearch.files import unwritable
 from gansearch.progress import Progress
 from gansearch.results import (
     HISTORY_COLUMNS,
@@ -221,6 +222,8 @@ class Recorder(Callback):
                 self._write_trials()
         except StorageError as error:
             self.faults.append(error)
+        except OSError as error:  # a checkpoint can't be removed
+            self.faults.append(unwritable(self._folder.path, error))
 
     def _write_history(self) -> None:
         if not self._waiting:
@@ -241,6 +244,7 @@ class Recorder(Callback):
             return
         start = time.monotonic()
         self._folder.write_trials(self._table.of(list(self.rows.values())))
+        self._folder.keep_journal()
         self._trials_changed = self._has_new_trial = False
         # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
         for trial_id in self._ended:

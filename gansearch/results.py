@@ -15,10 +15,11 @@ import re
 import socket
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import UnionType
 from typing import Any
 
@@ -38,6 +39,8 @@ from gansearch.files import (
     unwritable,
     write_atomically,
 )
+from gansearch.lease import Lease, leased
+from gansearch.remote import AnyPath, RemotePath, place
 
 # What a trial scored before it came to such an end counts for nothing.
 UNSOUND = ("collapsed", "diverged", "failed")
@@ -216,6 +219,7 @@ _LARGEST_LL = 1e15
 # A run's description, and the copy that is read where it is damaged.
 _DESCRIPTIONS = ("run.json", "run.json.copy")
 _TRIALS_FILE = "trials.parquet"
+JOURNAL = "optuna.journal"
 # Where in a Parquet file's metadata its seal stands.
 _SEAL_KEY = "gansearch.seal"
 
@@ -236,12 +240,17 @@ class RunFolder:
     write only files that are their trial's own; anybody may read at any time.
     """
 
-    path: Path
+    path: AnyPath
     # Kept, since listing a folder of many parts costs more than writing one.
     _next_part: int | None = field(default=None, init=False, repr=False, compare=False)
+    _lease: Lease | None = field(default=None, init=False, repr=False, compare=False)
+    # Of a run in an object store: where the journal lies while it is written.
+    _scratch: TemporaryDirectory[str] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     @classmethod
-    def create(cls, results: Path, name: str) -> RunFolder:
+    def create(cls, results: AnyPath, name: str) -> RunFolder:
         """Make the folder of a new run.
 
         Raises:
@@ -249,7 +258,10 @@ class RunFolder:
         """
         path = _inside(results, name, what="a run's name").resolve()
         try:
-            path.mkdir(parents=True)
+            if isinstance(path, RemotePath):
+                _try_out(path)
+            else:
+                path.mkdir(parents=True)
         except FileExistsError:
             remedy = (
                 f"go on with it: gansearch resume {name}"
@@ -262,33 +274,62 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise ResultsError(
-                f"{path}: can't be made: {error.strerror}. Results need a folder that can be "
-                f"written. Choose another with --results."
+                f"{path}: can't be made: {error.strerror or error}. Results need a folder that can "
+                f"be written. {_remedy(path)}"
             ) from error
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path | str, results: Path = Path("results")) -> RunFolder:
+    def open(cls, path: AnyPath | str, results: AnyPath = Path("results")) -> RunFolder:
         """Open a run by its folder's path, or by its name below `results`.
 
         Raises:
             ResultsError: neither is a run; names the runs that are there.
         """
-        for candidate in (Path(path), results / path):
+        named = place(path)
+        candidates = [named] if isinstance(named, RemotePath) else [named, results / named]
+        for candidate in candidates:
             if _is_run(candidate):
                 return cls(candidate.resolve())
         runs = [run.name for run in results.iterdir() if _is_run(run)] if results.is_dir() else []
         hint = (
-            did_you_mean(Path(path).name, runs)
+            did_you_mean(named.name, runs)
             if runs
             else f"There is no run in {results} yet: start one with gansearch run, or say where "
             f"it is with --results."
         )
         raise ResultsError(f"{path}: no such run. A run is a folder with a run.json. {hint}")
 
-    def is_there(self) -> bool:
-        """Whether the folder holds a run, still."""
-        return _is_run(self.path)
+    def fault(self) -> str | None:
+        """Return why the process that holds the lock can't go on with the run; None if it can."""
+        if self._lease is not None:
+            return self._lease.fault
+        if _is_run(self.path):
+            return None
+        return "the run's folder is gone: it was moved or removed, or its disk is no longer there"
+
+    def journal(self) -> Path:
+        """Return where Optuna's journal lies for the process that holds the lock.
+
+        A journal is appended to, which an object isn't: `keep_journal` puts it into the store.
+        """
+        path = self.path / JOURNAL
+        if not isinstance(path, RemotePath):
+            return path
+        if self._scratch is None:
+            self._scratch = TemporaryDirectory(prefix="gansearch-")
+            local = Path(self._scratch.name, JOURNAL)
+            with suppress(FileNotFoundError):
+                local.write_bytes(path.read_bytes())
+        return Path(self._scratch.name, JOURNAL)
+
+    def keep_journal(self) -> None:
+        """Put into an object store what of the journals is not there, or has changed."""
+        if self._scratch is None:
+            return
+        for local in Path(self._scratch.name).glob(f"*{JOURNAL}*"):
+            if local.suffix != ".lock":
+                write_atomically(self.path / local.name, local.read_bytes())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -299,6 +340,10 @@ class RunFolder:
             ResultsError: another live process holds it, or the file system knows no locks.
         """
         path = self.path / "lock"
+        if isinstance(path, RemotePath):
+            with leased(path) as self._lease:
+                yield
+            return
         try:
             file = path.open("a+")
         except OSError as error:
@@ -411,7 +456,7 @@ class RunFolder:
         for leftover in (self.path / "history").glob(".*.tmp"):
             leftover.unlink()
 
-    def clear_parts(self) -> list[tuple[Path, Path]]:
+    def clear_parts(self) -> list[tuple[AnyPath, AnyPath]]:
         """Set the history's parts that can't be read aside; return where they were and are.
 
         Only the process that holds the lock may.
@@ -493,25 +538,25 @@ class RunFolder:
         A file that can't be read is left out with a `ResultsWarning`.
         """
         found: dict[str, np.ndarray] = {}
-        for path in sorted((self.path / "test_ll").glob("[!._]*.parquet")):
+        for path in (self.path / "test_ll").glob("[!._]*.parquet"):
             try:
                 found[path.stem] = self.test_ll(path.stem)
             except ResultsError as error:
                 warnings.warn(f"left out: {error}", ResultsWarning, stacklevel=2)
-        return found
+        return dict(sorted(found.items()))
 
-    def model_dir(self, trial_id: str) -> Path:
+    def model_dir(self, trial_id: str) -> AnyPath:
         """Return the folder of a trial's generator: `models/<trial_id>/`."""
         return _inside(self.path / "models", trial_id, what="a trial's id")
 
-    def checkpoint_path(self, trial_id: str) -> Path:
+    def checkpoint_path(self, trial_id: str) -> AnyPath:
         """Return where a trial's state lies: `checkpoints/<trial_id>.safetensors`."""
         return _inside(self.path / "checkpoints", f"{trial_id}.safetensors", what="a trial's id")
 
-    def _test_ll_path(self, trial_id: str) -> Path:
+    def _test_ll_path(self, trial_id: str) -> AnyPath:
         return _inside(self.path / "test_ll", f"{trial_id}.parquet", what="a trial's id")
 
-    def _parts(self) -> dict[int, Path]:
+    def _parts(self) -> dict[int, AnyPath]:
         """Return the history's parts by number, ascending."""
         found = {
             int(match[1]): path
@@ -529,7 +574,7 @@ class RunFolder:
 
     def _read_history(
         self, columns: Sequence[str] = HISTORY_COLUMNS, *, n_newest: int | None = None
-    ) -> tuple[pa.Table, list[Path], list[tuple[Path, Exception]]]:
+    ) -> tuple[pa.Table, list[AnyPath], list[tuple[AnyPath, Exception]]]:
         """Return parts as one table, the paths that were read, and those that can't be."""
         while True:
             parts = self._parts()
@@ -568,7 +613,7 @@ def _plain(value: Any, kind: str) -> Any:
     return {"int": int, "float": float, "str": str}[kind](value)
 
 
-def _inside(folder: Path, name: str, what: str) -> Path:
+def _inside(folder: AnyPath, name: str, what: str) -> AnyPath:
     """Return `folder/name`, having made sure that it lies in `folder`."""
     if not _NAME.fullmatch(name) or name in (".", "..") or len(name) > 200:
         raise ResultsError(
@@ -578,11 +623,29 @@ def _inside(folder: Path, name: str, what: str) -> Path:
     return folder / name
 
 
-def _is_run(path: Path) -> bool:
+def _try_out(path: RemotePath) -> None:
+    """Raise OSError where a run can't be written, or FileExistsError where there is something."""
+    if path.exists():
+        raise FileExistsError
+    probe = path / ".probe"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def _remedy(path: AnyPath) -> str:
+    if isinstance(path, RemotePath):
+        return (
+            "See that the bucket exists, that the credentials in the environment may write there, "
+            "and that the network reaches it, or choose another with --results."
+        )
+    return "Choose another with --results."
+
+
+def _is_run(path: AnyPath) -> bool:
     return any((path / name).is_file() for name in _DESCRIPTIONS)
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def _read_description(path: AnyPath) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         info = json.loads(content)
@@ -642,7 +705,7 @@ def _is_range(entry: Mapping[str, Any]) -> bool:
     )
 
 
-def unreadable(path: Path, found: object) -> ResultsError:
+def unreadable(path: AnyPath, found: object) -> ResultsError:
     """Return the error that says what is wrong with a file of a run."""
     remedy = "start the run anew"
     if path.name == _TRIALS_FILE:
@@ -674,7 +737,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: AnyPath, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     # A few rows take a quarter of the time without compression, dictionaries and statistics.
     big = len(table) > 1000
@@ -691,7 +754,7 @@ def _write(path: Path, table: pa.Table) -> None:
     write_atomically(path, sealed(sink.getvalue().to_pybytes()))
 
 
-def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def _read(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
     data = path.read_bytes()
     if why := fault_of_seal(data):
         raise ValueError(why)
@@ -701,7 +764,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
-def _read_frame(path: Path, schema: pa.Schema) -> pd.DataFrame:
+def _read_frame(path: AnyPath, schema: pa.Schema) -> pd.DataFrame:
     try:
         table = _conform(_read(path), schema)
         _check_keys(table)
@@ -725,8 +788,8 @@ def _check_keys(table: pa.Table) -> None:
 
 
 def _read_parts(
-    parts: Iterable[Path], columns: Sequence[str]
-) -> tuple[pa.Table, list[Path], list[tuple[Path, Exception]]]:
+    parts: Iterable[AnyPath], columns: Sequence[str]
+) -> tuple[pa.Table, list[AnyPath], list[tuple[AnyPath, Exception]]]:
     schema = pa.schema([_HISTORY.field(name) for name in columns])
     tables, read, torn = [schema.empty_table()], [], []
     for path in parts:

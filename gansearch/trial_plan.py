@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from gansearch.config import Budget
+from gansearch.remote import AnyPath
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TrialPlan:
             where each trial trains in its own process.
     """
 
-    folder: Path
+    folder: AnyPath
     budget: Budget
     device: str = "cpu"
     memory_fraction: float = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
@@ -15,6 +14,7 @@ from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError, ResultsError
 from gansearch.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
 from gansearch.models import Generator, generate
+from gansearch.remote import AnyPath
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
@@ -35,7 +35,7 @@ class SavedGenerator:
 
 
 def save_generator(
-    model_dir: Path, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
+    model_dir: AnyPath, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
 ) -> None:
     """Write a generator into `model_dir`; `seed` is that of its evaluation noise."""
     weights = {name: p.detach().cpu() for name, p in generator.named_parameters()}
@@ -52,7 +52,7 @@ def save_generator(
     write_atomically(model_dir / CONFIG_FILE, sealed(json.dumps(description, indent=2).encode()))
 
 
-def load_generator(model_dir: Path) -> SavedGenerator:
+def load_generator(model_dir: AnyPath) -> SavedGenerator:
     """Read a generator that `save_generator` wrote.
 
     Raises:
@@ -72,8 +72,8 @@ def load_generator(model_dir: Path) -> SavedGenerator:
         return SavedGenerator(generator, config, description["dataset"], description["seed"])
     except FileNotFoundError as error:
         raise ResultsError(
-            f"{model_dir}: no trained generator lies here ({error.filename} is absent). Weights "
-            "are kept of trials that were completed or collapsed, not of pruned ones."
+            f"{model_dir}: no trained generator lies here ({error.filename or error} is absent). "
+            "Weights are kept of trials that were completed or collapsed, not of pruned ones."
         ) from error
     except (
         *(OSError, SafetensorError, ConfigError),
@@ -85,7 +85,7 @@ def load_generator(model_dir: Path) -> SavedGenerator:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: AnyPath) -> bytes:
     data = path.read_bytes()
     if why := fault_of_seal(data):
         raise ValueError(f"{path.name}: {why}")

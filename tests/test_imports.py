@@ -13,7 +13,7 @@ DATA = (
 )
 # From the top of the data's way to its end; a module imports only from above itself.
 ORDER = (
-    *("ray_settings", "errors", "machine", "failures", "files", "config"),
+    *("ray_settings", "errors", "machine", "failures", "remote", "files", "lease", "config"),
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
     *("precision", "layers", "models", "initialisation", "losses", "remedies"),

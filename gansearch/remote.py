@@ -1,0 +1,217 @@
+"""Paths in an object store, such as `s3://bucket/runs`, with what a run needs of `pathlib`.
+
+Which of the two a user means is decided here, by what he wrote. An object appears whole or not at
+all, as a file that is renamed into its place does. There are no folders to be made: a path that
+begins with another's is below it. Credentials come from the environment and stand in no path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from pyarrow import fs
+
+from gansearch.errors import BadInputError
+
+# A store that doesn't answer is an error within a minute or two, not a hang.
+_CONNECT_SECONDS = 10.0
+_REQUEST_SECONDS = 60.0
+_ATTEMPTS = 3
+_SCHEMES = ("s3", "gs")
+_OPTIONS = ("endpoint_override", "scheme", "region")
+
+
+@dataclass(frozen=True)
+class _Stat:
+    st_mtime: float
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A path in an object store; it goes to other processes as what the user wrote.
+
+    Attributes:
+        scheme: of the store: s3 or gs.
+        key: bucket and path, without slashes at the ends.
+        query: options of the store, such as `endpoint_override=host:port&scheme=http`.
+
+    Methods do what those of `pathlib.Path` do, and raise `OSError` likewise.
+    """
+
+    scheme: str
+    key: str
+    query: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.key}{'?' if self.query else ''}{self.query}"
+
+    def __truediv__(self, name: str | Path) -> RemotePath:
+        return RemotePath(self.scheme, f"{self.key}/{name}", self.query)
+
+    def __lt__(self, other: RemotePath) -> bool:
+        return self.key < other.key
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return PurePosixPath(self.key).name
+
+    @property
+    def stem(self) -> str:
+        """Its last part without the ending."""
+        return PurePosixPath(self.key).stem
+
+    @property
+    def parent(self) -> RemotePath:
+        """What it lies in."""
+        return RemotePath(self.scheme, str(PurePosixPath(self.key).parent), self.query)
+
+    @property
+    def store(self) -> fs.FileSystem:
+        """Arrow's connection to the store."""
+        return _store(self.scheme, self.key.partition("/")[0], self.query)
+
+    def with_name(self, name: str) -> RemotePath:
+        """Return its neighbour of that name."""
+        return self.parent / name
+
+    def resolve(self) -> RemotePath:
+        """Return itself: it holds wherever it is used."""
+        return self
+
+    def exists(self) -> bool:
+        """Whether there is such an object, or one below."""
+        return bool(self._info().type != fs.FileType.NotFound)
+
+    def is_file(self) -> bool:
+        """Whether there is such an object."""
+        return bool(self._info().type == fs.FileType.File)
+
+    def is_dir(self) -> bool:
+        """Whether there are objects below."""
+        return bool(self._info().type == fs.FileType.Directory)
+
+    def stat(self) -> _Stat:
+        """Return when it was written, in seconds as `time.time` counts; 0 where it isn't known."""
+        return _Stat((self._info().mtime_ns or 0) / 1e9)
+
+    def rmdir(self) -> None:
+        """Do nothing: without objects there is no folder."""
+
+    def iterdir(self) -> Iterator[RemotePath]:
+        """Yield what lies in it."""
+        selector = fs.FileSelector(self.key, allow_not_found=True)
+        for info in self.store.get_file_info(selector):
+            yield self / info.base_name
+
+    def glob(self, pattern: str) -> Iterator[RemotePath]:
+        """Yield what lies in it and has such a name."""
+        for path in self.iterdir():
+            if fnmatchcase(path.name, pattern.replace("[^", "[!")):
+                yield path
+
+    def read_bytes(self) -> bytes:
+        """Return its content."""
+        with self.store.open_input_stream(self.key) as stream:
+            return bytes(stream.read())
+
+    def write_bytes(self, data: bytes) -> None:
+        """Put an object there: others see the old or the new one, whole."""
+        with self.store.open_output_stream(self.key) as stream:
+            stream.write(data)
+
+    def rename(self, target: RemotePath) -> RemotePath:
+        """Copy it there, then remove it here."""
+        self.store.move(self.key, target.key)
+        return target
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the object."""
+        try:
+            self.store.delete_file(self.key)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def _info(self) -> fs.FileInfo:
+        return self.store.get_file_info(self.key)
+
+
+AnyPath = Path | RemotePath
+
+
+def place(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
+    """Return the path that a user names: one of this machine's, or in an object store.
+
+    Raises:
+        BadInputError: it is in a store of a kind that isn't known, or has options that aren't.
+    """
+    if isinstance(text, RemotePath):
+        return text
+    text = os.fspath(text)
+    if not (found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)):
+        return Path(text)
+    scheme = found[1].lower()
+    if scheme == "file":
+        return Path(urlsplit(text).path)
+    if scheme not in _SCHEMES:
+        raise BadInputError(
+            f"{scheme}://: no such store is known. Results go to a folder, or to an object store "
+            f"by {' or '.join(f'{name}://bucket/path' for name in _SCHEMES)}."
+        )
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise BadInputError(
+            f"{scheme}://: a path has no credentials in it, since it is written into the run. Give "
+            "them by the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    unknown = set(parse_qs(parts.query)) - set(_OPTIONS)
+    key = f"{parts.netloc}{parts.path}".strip("/")
+    if unknown or not parts.netloc or "//" in key:
+        why = f"unknown option {min(unknown)[:40]!r}" if unknown else "found no bucket and path"
+        raise BadInputError(
+            f"{scheme}://: {why}. It must be {scheme}://bucket/path, perhaps with options behind "
+            f"it: ?{'=...&'.join(_OPTIONS)}=..."
+        )
+    return RemotePath(scheme, key, parts.query)
+
+
+@lru_cache
+def _store(scheme: str, bucket: str, query: str) -> fs.FileSystem:
+    if scheme == "gs":
+        return fs.FileSystem.from_uri(f"gs://{bucket}?retry_limit_seconds={_REQUEST_SECONDS:g}")[0]
+    given = {name: values[-1] for name, values in parse_qs(query).items()}
+    options: dict[str, Any] = given | _endpoint(given)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if "region" not in options and region:
+        options["region"] = region
+    if "region" not in options:
+        # Amazon has each bucket in a region; others take any.
+        at_amazon = "endpoint_override" not in options
+        options["region"] = fs.resolve_s3_region(bucket) if at_amazon else "us-east-1"
+    return fs.S3FileSystem(
+        **options,
+        connect_timeout=_CONNECT_SECONDS,
+        request_timeout=_REQUEST_SECONDS,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        allow_delayed_open=True,  # one request for a small object, not three
+    )
+
+
+def _endpoint(given: dict[str, str]) -> dict[str, str]:
+    """Return the store's address in words of Arrow's, from the path or else the environment."""
+    address = given.get("endpoint_override") or os.environ.get(
+        "AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL", "")
+    )
+    scheme, mark, host = address.partition("://")
+    if mark:
+        return {"endpoint_override": host.rstrip("/"), "scheme": scheme}
+    return {"endpoint_override": address} if address else {}
