@@ -224,10 +224,12 @@ def resume(
         dataset = load_dataset(space.dataset, _path(settings.data_dir))
         more = trials is not None or time_budget_seconds is not None
         search_on = not info["only"] and (more or not info["search_is_over"])
+        only = [TrialConfig.from_dict(config) for config in info["only"] or ()]
+        largest = _check_memory(space, only, dataset, settings)
         with connected(settings, dataset):
             if settings.address:
                 require_nodes(folder.path)
-            share = share_of_cluster(settings)
+            share = share_of_cluster(settings, fitting_trials(dataset, largest.needs))
             folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
             _execute(folder, dataset, share, console, search_on=search_on)
     return folder
@@ -448,7 +450,7 @@ def _tune(
     space: Any = None,
 ) -> None:
     """Run one Tune experiment to its end, or until the run is told to stop."""
-    run.recorder.outcomes = scheduler.outcomes
+    run.recorder.outcomes, run.recorder.failures = scheduler.outcomes, scheduler.failures
     plan = TrialPlan(
         folder=run.folder.path.resolve(),
         budget=run.budget,

@@ -58,6 +58,11 @@ class Failure:
     place: Place | None = None
     node: str = ""
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether a process was lost, rather than that it raised an error and lives on."""
+        return self.kind in ("engine", "worker") or (self.kind == "memory" and bool(self.node))
+
 
 def is_lack_of_memory(error: BaseException) -> bool:
     """Return whether torch, NumPy, Python or CUDA has had no memory."""

@@ -22,7 +22,9 @@ from ray.tune.experiment import Trial
 
 from gansearch.config import TrialConfig, short
 from gansearch.errors import StorageError
+from gansearch.failures import Failure
 from gansearch.files import unwritable
+from gansearch.node_losses import NodeLosses
 from gansearch.progress import Progress
 from gansearch.results import (
     HISTORY_COLUMNS,
@@ -104,6 +106,9 @@ class Recorder(Callback):
         self.seconds = 0.0
         self.faults: list[StorageError] = []
         self.outcomes: Mapping[str, Outcome] = {}
+        self.failures: Mapping[str, Failure] = {}
+        self._nodes: dict[str, str] = {}
+        self._node_losses = NodeLosses()
         self._folder = folder
         self._progress = progress
         self._searched = searched
@@ -160,6 +165,7 @@ class Recorder(Callback):
             self._waiting.append(_history_row(row, result))
         row.update(result.get("final", {}))
         self._busy[row["trial_id"]] = result["time_total_s"]
+        self._nodes[row["trial_id"]] = result.get("node_ip", "")
         self._trials_changed = True
         self._progress.trial_reported(
             row["trial_id"], result["updates"], row["valid_ll"], row["coverage"]
@@ -174,9 +180,14 @@ class Recorder(Callback):
             self.end(trial.config["trial"]["trial_id"], outcome)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say that a trial has lost its worker and goes on in another."""
+        """Say what a trial has failed of, and that it goes on in another worker."""
         trial_id = trial.config["trial"]["trial_id"]
-        self._progress.note(f"{trial_id} has lost its worker and goes on from its checkpoint")
+        failure = self.failures.get(trial.trial_id)
+        told = "has lost its worker and goes on from its checkpoint"
+        if failure is not None and failure.kind == "memory":
+            told = f"goes on alone from its checkpoint, {failure.reason}"
+        self._progress.note(f"{trial_id} {told}")
+        self._count_loss(trial, failure)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Record a trial whose worker failed for good."""
@@ -184,6 +195,15 @@ class Recorder(Callback):
         # A worker may fail before the trial has begun in it.
         self.rows.setdefault(description["trial_id"], new_row(description))
         self.end(description["trial_id"], self.outcomes[trial.trial_id])
+        self._count_loss(trial, self.failures.get(trial.trial_id))
+
+    def _count_loss(self, trial: Trial, failure: Failure | None) -> None:
+        """Count a lost worker for its node, and name one that loses too many."""
+        if failure is None or not failure.is_loss:
+            return
+        node = failure.node or self._nodes.get(trial.config["trial"]["trial_id"], "")
+        if node and (warning := self._node_losses.count(node)):
+            self._progress.note(warning)
 
     def end(self, trial_id: str, outcome: Outcome) -> None:
         """Record that a trial is over."""

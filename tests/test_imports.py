@@ -35,7 +35,7 @@ ORDER = (
     "figures",
     *("report", "layout", "curves"),
     *("progress", "sampling", "checks", "nodes", "doctor", "retries", "scheduler"),
-    *("capped", "searcher", "recorder", "mending"),
+    *("capped", "searcher", "node_losses", "recorder", "mending"),
     *("trial_plan", "work", "engine_actor", "trial", "cluster"),
     *("driver", "cli"),
 )

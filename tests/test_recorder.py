@@ -6,6 +6,7 @@ from rich.console import Console
 
 from gansearch import recorder as module
 from gansearch.config import Budget, TrialConfig
+from gansearch.failures import Failure
 from gansearch.progress import Progress
 from gansearch.recorder import Recorder, description_of
 from gansearch.results import HISTORY_COLUMNS, RunFolder
@@ -236,3 +237,30 @@ def test_the_history_is_gathered_by_the_parts_that_were_added_since(folder, monk
     names = sorted(path.name for path in (folder.path / "history").iterdir())
     assert names == [f"part-{i:08d}.parquet" for i in (3, 7, 8)]
     assert folder.history()["updates"].tolist() == list(range(1, 8))
+
+
+def test_a_node_that_keeps_losing_workers_is_named_by_where_its_trials_were_last_heard(
+    folder, monkeypatch
+):
+    told = []
+    recorder = recorder_of(folder)
+    monkeypatch.setattr(recorder._progress, "note", told.append)
+    lost, elsewhere = Failure("worker", "lost"), Failure("engine", "lost", node="192.0.2.8")
+    for number, failure in enumerate([lost, elsewhere, lost, Failure("error", "mine"), lost]):
+        trial = start(recorder, number)
+        report(recorder, trial, 1, node_ip="192.0.2.7")
+        recorder.failures = {trial.trial_id: failure}
+        recorder.on_trial_recover(0, [], trial)
+    (warning,) = [line for line in told if line.startswith("node ")]
+    assert warning.startswith("node 192.0.2.7 has lost the workers of trials 3 times, all others ")
+    assert "together 1. " in warning
+
+
+def test_what_a_trial_without_memory_goes_on_after_is_told(folder, monkeypatch):
+    told = []
+    recorder = recorder_of(folder)
+    monkeypatch.setattr(recorder._progress, "note", told.append)
+    trial = start(recorder, 0)
+    recorder.failures = {trial.trial_id: Failure("memory", "out of memory: GPU: full", "GPU")}
+    recorder.on_trial_recover(0, [], trial)
+    assert told == ["t00000 goes on alone from its checkpoint, out of memory: GPU: full"]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from gansearch.config import TrialConfig
-from gansearch.data import Dataset
+from gansearch.data import Dataset, load_dataset
 from gansearch.errors import GansearchError
 from gansearch.training import DivergedError, Training, train
 from gansearch.updates import rates_at
@@ -351,3 +351,28 @@ def test_on_a_gpu_a_state_is_resumed_and_follows_the_cpu_at_first(config):
     assert a.d_loss == pytest.approx(b.d_loss, rel=1e-4)
     samples = second.samples(100)
     assert samples.shape == (100, 6) and np.isfinite(samples).all()
+
+
+def test_d_is_probed_in_minibatches_and_says_what_it_says_of_all_at_once():
+    config = TrialConfig(generator_widths=(8,), discriminator_widths=(8,), batch_size=64)
+    training = Training(config, load_dataset("digits"), 0)
+    n_rows = []
+    forward = type(training.discriminator).forward
+
+    def counted(self, x, *rest, **more):
+        n_rows.append(len(x))
+        return forward(self, x, *rest, **more)
+
+    training.advance(40)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(training.discriminator), "forward", counted)
+        d_real, d_fake = training._probe_discriminator()
+    assert sum(n_rows) == 2000
+    assert max(n_rows) < 2 * 2 * 64  # real and generated ones, a remainder shared out
+    rows, fake = torch.arange(1000), torch.from_numpy(training.samples(1000))
+    with torch.no_grad():
+        means = [
+            torch.sigmoid(training.discriminator(x)).mean().item()
+            for x in (training.examples.at(rows), fake)
+        ]
+    assert [d_real, d_fake] == pytest.approx(means, abs=1e-6)
