@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import optuna
 import ray
 import torch
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data import Dataset
@@ -25,6 +25,7 @@ _MAX_SLOTS = 8
 _PACKING = ("auto", "on", "off")
 _OBJECT_STORE_BYTES = 512 * 2**20
 _LOOPBACK = "127.0.0.1"
+_VITAL = ("gcs_server", "raylet")  # of Ray's processes: no trial trains without them
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,31 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
                 **quiet,
             )
     try:
-        yield
+        with _without_words_of_raylets():
+            yield
     finally:
         ray.shutdown()
+
+
+def dead_service() -> str | None:
+    """Return which of the Ray processes that this one has started has died; None if all live."""
+    node: Any = worker._global_node
+    dead = node.dead_processes() if node is not None else ()
+    return next((str(kind) for kind, _ in dead if kind in _VITAL), None)
+
+
+@contextmanager
+def _without_words_of_raylets() -> Iterator[None]:
+    """Keep off the terminal what raylets say of lost workers and nodes: the recorder says it.
+
+    Ray prints it whatever `log_to_driver` is, and with it the end of the raylet's log.
+    """
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextmanager

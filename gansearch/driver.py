@@ -35,6 +35,7 @@ from gansearch.cluster import (
     Settings,
     Share,
     connected,
+    dead_service,
     device_of,
     share_of_cluster,
     whole_places,
@@ -529,6 +530,7 @@ class _Stopper(tune.Stopper):
                 told = f"{self._run.folder.path}: {why}. Nothing more can be kept."
                 self._run.recorder.faults.append(StorageError(told))
                 return True
+            _raise_if_ray_died(self._run)
             if _search_time_is_up(self._run):
                 self._run.stop.reason = "time"
         return self._run.stop.reason is not None
@@ -635,6 +637,15 @@ def _interrupted(run: _Run) -> InterruptedRunError:
 def _quoted(run: _Run) -> str:
     """Return the run's path as a shell takes it."""
     return shlex.quote(str(run.folder.path))
+
+
+def _raise_if_ray_died(run: _Run) -> None:
+    if (service := dead_service()) is not None:
+        raise RunFailedError(
+            f"{run.folder.path}: Ray's {service} on this machine has died, as when it is killed or "
+            "memory runs out, and no trial trains without it. Everything reported is kept. "
+            f"To go on: gansearch resume {_quoted(run)}"
+        )
 
 
 def _raise_if_none_completed(run: _Run, phase: str) -> None:
