@@ -62,14 +62,14 @@ from gansearch.mending import mend, sound_study
 from gansearch.nodes import require_nodes
 from gansearch.progress import Progress
 from gansearch.ranking import rank
-from gansearch.recorder import Recorder, description_of, summary
+from gansearch.recorder import CUT, Recorder, description_of, is_over, summary, was_cut
 from gansearch.references import References, curve_beside, reference_scores
 from gansearch.remote import AnyPath, RemotePath, place
 from gansearch.report import Report, build_report
 from gansearch.results import UNSOUND, RunFolder, unreadable
 from gansearch.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
 from gansearch.sampling import picture_between, picture_of_samples, winning_trial
-from gansearch.scheduler import GuardedScheduler, Outcome
+from gansearch.scheduler import GuardedScheduler
 from gansearch.searcher import (
     OptunaSearcher,
     make_sampler,
@@ -81,6 +81,8 @@ from gansearch.trial import GanTrial
 from gansearch.trial_plan import TrialPlan, slice_seconds
 from gansearch.weights import SavedGenerator, load_generator
 
+# How often run.json is told what the run has taken so far: a kill forgets so much of it.
+_NOTE_TIME_SECONDS = 15.0
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
 _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # between samples
 PAPER = "paper"
@@ -106,6 +108,7 @@ class _Run:
     progress: Progress
     recorder: Recorder
     seconds_before: float
+    recorder_seconds_before: float
     stop: _Stop = field(default_factory=_Stop)
     started: float = field(default_factory=time.monotonic)
 
@@ -313,8 +316,18 @@ def _execute(
         quiet=console is None,
     )
     recorder = Recorder(folder, progress, searched=tuple(space.search))
-    before = info["wall_seconds"]
-    run = _Run(folder, space, dataset, info["seed"], settings, share, progress, recorder, before)
+    run = _Run(
+        folder,
+        space,
+        dataset,
+        info["seed"],
+        settings,
+        share,
+        progress,
+        recorder,
+        seconds_before=info["wall_seconds"],
+        recorder_seconds_before=info.get("recorder_seconds", 0.0),
+    )
     with _kept(run):
         try:
             with progress:
@@ -350,9 +363,14 @@ def _kept(run: _Run) -> Iterator[None]:
 
 
 def _search(run: _Run) -> None:
-    """The first phase: propose, train, stop, until the trials or the time are used up."""
+    """The first phase: propose, train, stop, until the trials or the time are used up.
+
+    Trials that an earlier session's time was too short for go on, like those that a stop cut short.
+    """
     _set_state(run, "searching", search_is_over=False)
     rows = run.rows("search")
+    for row in filter(was_cut, rows):
+        row.update(status="running", reason="")
     interrupted = [row for row in rows if row["status"] == "running"]
     n_new = max(0, run.budget.trials - len(rows))
     if interrupted or n_new:
@@ -383,7 +401,7 @@ def _search_on(run: _Run, interrupted: list[dict[str, Any]], n_new: int) -> None
     for sentence in found:
         run.progress.note(sentence)
     _tune(run, "search", scheduler, n_new + len(interrupted), searcher=searcher)
-    _close_cut_trials(run, study)
+    _end_cut_trials(run)
     _raise_if_interrupted(run)
     _raise_if_none_completed(run, "search")
 
@@ -505,7 +523,7 @@ def _tune(
     run.recorder.flush()
     # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
     for trial_id, row in run.recorder.rows.items():
-        if row["status"] != "running":
+        if is_over(row):
             run.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
 
 
@@ -515,6 +533,7 @@ class _Stopper(tune.Stopper):
     def __init__(self, run: _Run) -> None:
         self._run: _Run | None = run
         self._looked_at = 0.0
+        self._noted_at = time.monotonic()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
@@ -531,6 +550,13 @@ class _Stopper(tune.Stopper):
                 self._run.recorder.faults.append(StorageError(told))
                 return True
             _raise_if_ray_died(self._run)
+            if time.monotonic() - self._noted_at > _NOTE_TIME_SECONDS:
+                self._noted_at = time.monotonic()
+                try:
+                    _note_time(self._run)
+                except StorageError as error:
+                    self._run.recorder.faults.append(error)
+                    return True
             if _search_time_is_up(self._run):
                 self._run.stop.reason = "time"
         return self._run.stop.reason is not None
@@ -592,16 +618,15 @@ def _search_time_is_up(run: _Run) -> bool:
     return bool(elapsed > limit - reserved)
 
 
-def _close_cut_trials(run: _Run, study: optuna.Study) -> None:
-    """Count the trials that the time budget cut short as pruned."""
-    if run.stop.reason != "time":
-        return
-    for row in run.rows("search"):
-        if row["status"] == "running":
-            outcome = Outcome("pruned", "the time budget of the search was spent")
-            run.recorder.end(row["trial_id"], outcome)
-    # The study may know the end of one that the results had lost, and takes no second.
-    tell_known_ends(study, run.rows("search"))
+def _end_cut_trials(run: _Run) -> None:
+    """Count the trials that the time budget cut short as pruned.
+
+    Optuna is not told: to it they are running, and so they can go on when there is more time.
+    """
+    if run.stop.reason == "time":
+        for row in run.rows("search"):
+            if row["status"] == "running":
+                run.recorder.end(row["trial_id"], CUT)
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
@@ -694,9 +719,11 @@ def _set_state(run: _Run, state: str, **more: Any) -> None:
 
 
 def _note_time(run: _Run) -> None:
-    info = run.folder.read_run()
-    recorder = info.get("recorder_seconds", 0.0) + run.recorder.seconds
-    run.folder.write_run(info | {"wall_seconds": run.seconds, "recorder_seconds": recorder})
+    taken = {
+        "wall_seconds": run.seconds,
+        "recorder_seconds": run.recorder_seconds_before + run.recorder.seconds,
+    }
+    run.folder.write_run(run.folder.read_run() | taken)
 
 
 def _only_configs(space: SearchSpace, only: Sequence[str]) -> list[TrialConfig]:

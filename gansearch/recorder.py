@@ -45,6 +45,9 @@ _LONGEST_PAUSE_SECONDS = 30.0
 # Small files are gathered into one when there are this many.
 _COMPACT_AT = 1000
 
+# How a trial ended for which the time budget was too short. It goes on when there is more time.
+CUT = Outcome("pruned", "the time budget of the search was spent")
+
 _FROM_RESULT = (*REPORTED_COLUMNS, "device")
 
 
@@ -267,7 +270,7 @@ class Recorder(Callback):
         self._folder.keep_journal()
         self._trials_changed = self._has_new_trial = False
         # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
-        for trial_id in self._ended:
+        for trial_id in filter(lambda trial_id: is_over(self.rows[trial_id]), self._ended):
             self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)
         self._ended = []
         self.seconds += self._trials_pace.note(start)
@@ -288,6 +291,16 @@ def _recorded(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> dict[
             if trial_id in recorded:
                 recorded[trial_id].add(int(updates))
     return recorded
+
+
+def was_cut(row: Mapping[str, Any]) -> bool:
+    """Return whether the time budget was too short for a row's trial."""
+    return (row["status"], row["reason"]) == (CUT.status, CUT.reason)
+
+
+def is_over(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's trial has ended and will never go on."""
+    return row["status"] != "running" and not was_cut(row)
 
 
 def new_row(description: dict[str, Any]) -> dict[str, Any]:

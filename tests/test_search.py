@@ -23,6 +23,7 @@ from gansearch.data import load_dataset
 from gansearch.driver import plan, search
 from gansearch.errors import RunFailedError
 from gansearch.evaluation import Evaluator
+from gansearch.recorder import CUT
 from gansearch.report import build_report
 from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
 from gansearch.searcher import UNHEALTHY, open_study
@@ -331,19 +332,31 @@ def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monk
     assert set(trials["status"]) == {"failed"}
 
 
-def test_a_time_budget_ends_the_search_and_leaves_a_ranking(tmp_path):
+def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_more(tmp_path):
     run = search(
         "digits",
         overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3"],
         results=tmp_path,
         name="timed",
-        settings=Settings(time_budget_seconds=25.0),
+        settings=Settings(time_budget_seconds=30.0),
     )
     trials = run.trials()
     assert 0 < (trials["phase"] == "search").sum() < 500
     assert "running" not in set(trials["status"])
     assert not run.ranking().empty
-    assert run.read_run()["wall_seconds"] < 60
+    took = run.read_run()["wall_seconds"]
+    assert took < 60
+    cut = trials[trials["reason"] == CUT.reason]
+    assert set(cut["status"]) == {"pruned"}
+    assert all(run.checkpoint_path(trial_id).exists() for trial_id in cut["trial_id"])
+    driver.resume(run.path, trials=1, time_budget_seconds=took + 100)
+    after = run.trials()
+    assert after["trial_id"].tolist()[: len(trials)] == trials["trial_id"].tolist()
+    ended = after[after["trial_id"].isin(cut["trial_id"])]
+    assert CUT.reason not in set(ended["reason"])
+    assert not run.history().duplicated(["trial_id", "updates"]).any()
+    assert not any(run.checkpoint_path(trial_id).exists() for trial_id in after["trial_id"])
+    assert run.read_run()["wall_seconds"] > took
 
 
 def start(results, name, *more):
