@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gansearch.precision import at_any_place
 
 Map = tuple[int, int, int]  # channels, height, width
 
@@ -23,9 +26,9 @@ _EPSILON = 1e-5  # below the variance in batch normalisation, as in Radford et a
 _SD_EPSILON = 1e-8  # the same in a group's standard deviation, as in Karras et al.'s code
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "elu": F.elu,
+    "elu": partial(at_any_place, F.elu),
     "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
+    "sigmoid": partial(at_any_place, torch.sigmoid),
 }
 
 

@@ -6,8 +6,10 @@ that leading axes (several members trained together) come through.
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import softplus
+
+from gansearch.precision import at_any_place
 
 
 def discriminator_loss(
@@ -18,7 +20,7 @@ def discriminator_loss(
     With one-sided label smoothing s (Salimans et al. 2016, section 3.4) the target for real
     examples is 1 - s: its part is -E[(1 - s) log D(x) + s log(1 - D(x))].
     """
-    loss = softplus(-real_logits).mean(-1) + softplus(fake_logits).mean(-1)
+    loss = _softplus(-real_logits).mean(-1) + _softplus(fake_logits).mean(-1)
     if isinstance(label_smoothing, float) and label_smoothing == 0:
         return loss
     # log(1 - D) = log D - logit
@@ -27,7 +29,7 @@ def discriminator_loss(
 
 def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
     """Return G's part of Equation 1, E[log(1 - D(G(z)))], in nats, `[...]`."""
-    return -softplus(fake_logits).mean(-1)
+    return -_softplus(fake_logits).mean(-1)
 
 
 def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
@@ -36,10 +38,15 @@ def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
     Section 3 of the paper: "rather than training G to minimize log(1 - D(G(z))) we can train G to
     maximize log D(G(z))".
     """
-    return softplus(-fake_logits).mean(-1)
+    return _softplus(-fake_logits).mean(-1)
 
 
 GENERATOR_LOSSES = {
     "minimax": minimax_generator_loss,
     "non_saturating": non_saturating_generator_loss,
 }
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """Return log(1 + exp(z)); of several members to the same bits for each as of any other."""
+    return F.softplus(z) if z.ndim == 1 else at_any_place(F.softplus, z)

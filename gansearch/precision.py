@@ -1,13 +1,17 @@
-"""The number formats that matrix products are computed in, as a configuration asks for them."""
+"""The number formats that matrix products are computed in, and results that are so to the bit."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
+# A multiple of what any CPU does: it takes two vectors of up to 16 values.
+_VALUES_AT_A_TIME = 64
 # torch keeps the choice of TF32 for the whole process, and several threads may share it.
 _TF32 = threading.RLock()
 
@@ -45,3 +49,16 @@ def _tf32(*, allowed: bool) -> Iterator[None]:
             yield
         finally:
             torch.backends.cuda.matmul.fp32_precision = before
+
+
+def at_any_place(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Apply an elementwise function so that no value's result depends on where in `z` it lies.
+
+    A CPU takes many values at a time, and the last few, too few for that, one by one. There an
+    exponential differs in its last bit, so that a member at the end of a stack of trainings would
+    go another way than one at its beginning.
+    """
+    n_short = -z.numel() % _VALUES_AT_A_TIME
+    if n_short == 0 or z.device.type != "cpu":
+        return function(z)
+    return function(pad(z.flatten(), (0, n_short)))[: z.numel()].view_as(z)

@@ -32,6 +32,16 @@ STRUCTURES = {
             "discriminator_loss_scale": 0.5,
         },
     ),
+    # Sizes that no vector unit divides, so that the last member's values are the last ones.
+    "odd": (
+        {"batch_size": 13, "generator_activation": "elu", "discriminator_activation": "sigmoid"},
+        {
+            "batch_size": 13,
+            "generator_activation": "elu",
+            "discriminator_activation": "sigmoid",
+            "k": 2,
+        },
+    ),
     "batch normalised": (NORMALISED, NORMALISED | {"k": 2, "generator_widths": (5, 8)}),
     "bounded": (
         BOUNDED,
@@ -156,6 +166,7 @@ def test_a_member_is_bit_for_bit_independent_of_its_company(name, device):
 
     assert same(alone, beside(8, 9))
     assert same(alone, beside(8, come_late=True))  # in another slot
+    assert same(alone, beside(8, 9, 10, come_late=True))  # in the last one
     # In parts, saved and loaded elsewhere, in a slot that another one has left.
     first = training_of(config, 5, device)
     run(group_for(config, device), first, 6)
