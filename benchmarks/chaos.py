@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +58,6 @@ _COMPACT_AT = 4  # parts of the history, so that compaction is seen
 _MOMENT_TIMEOUT_SECONDS = 15.0
 _SESSION_TIMEOUT_SECONDS = 300.0
 _ORPHANS_TIMEOUT_SECONDS = 90.0  # Ray's own agents take a minute to see that they are alone
-_N_TRIALS, _UPDATES, _REPLICAS = 6, 3000, 2
 
 
 class LostError(Exception):
@@ -77,6 +76,15 @@ class Counts:
         """Take note of something that must hold."""
         if not holds:
             self.lost.append(what)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a search is: trials, updates of each, replicas of the best and of the paper's."""
+
+    trials: int
+    updates: int
+    replicas: int
 
 
 @dataclass
@@ -101,13 +109,32 @@ class Stage:
         return flags + (["--address", self.address] if self.address else [])
 
 
+class Plan:
+    """What is killed next, and when: all targets and all moments in turns, each time shuffled."""
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self.chance = random.Random(f"{seed} {stage.name}")
+        self._targets = self._turns(TARGETS[stage.name])
+        self._moments = self._turns(MOMENTS)
+
+    def target(self) -> str:
+        return next(self._targets)
+
+    def moment(self) -> str:
+        return next(self._moments)
+
+    def _turns(self, names: Sequence[str]) -> Iterator[str]:
+        while True:
+            yield from self.chance.sample(names, len(names))
+
+
 class Run:
     """One search, from its start to its end through all kills."""
 
     def __init__(
-        self, stage: Stage, results: Path, name: str, chance: random.Random, counts: Counts
+        self, stage: Stage, size: Size, results: Path, name: str, plan: Plan, counts: Counts
     ) -> None:
-        self.stage, self.chance, self.counts = stage, chance, counts
+        self.stage, self.size, self.plan, self.counts = stage, size, plan, counts
         self.folder = RunFolder(results / name)
         self.log = results / f"{name}.log"
         self._results, self._name = results, name
@@ -135,9 +162,10 @@ class Run:
                 command = self._first_command()
 
     def _first_command(self) -> list[str]:
-        budget = ["--trials", _N_TRIALS, "--max-updates", _UPDATES, "--top", 1]
+        size = self.size
+        budget = ["--trials", size.trials, "--max-updates", size.updates, "--top", 1]
         place = ["--results", self._results, "--name", self._name, "--max-concurrent", 2]
-        flags = [*budget, "--replicas", _REPLICAS, *place, *self.stage.flags]
+        flags = [*budget, "--replicas", size.replicas, *place, *self.stage.flags]
         return ["run", "--space", "digits", *map(str, flags)]
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -153,10 +181,8 @@ class Run:
         """Kill until the driver ends; return the kills left and whether it was made to end."""
         n_losses, watch = 0, Watch(self.folder.path, process)
         while left and watch.until_training(_SESSION_TIMEOUT_SECONDS):
-            targets = TARGETS[self.stage.name]
-            target = self.chance.choice(targets if n_losses < _LOSSES_A_SESSION else targets[:1])
-            moment = self.chance.choice(MOMENTS)
-            met = watch.until(moment, self.chance.uniform(0.0, 3.0))
+            target = self.plan.target() if n_losses < _LOSSES_A_SESSION else "driver"
+            met = watch.until(self.plan.moment(), self.plan.chance.uniform(0.0, 3.0))
             if process.poll() is not None:
                 break
             if not self._kill(target, process):
@@ -184,7 +210,7 @@ class Run:
         if not victims:
             return False
         try:
-            os.kill(self.chance.choice(victims), signal.SIGKILL)
+            os.kill(self.plan.chance.choice(victims), signal.SIGKILL)
         except ProcessLookupError:
             return False
         return True
@@ -331,21 +357,22 @@ def read_over_and_over(folder: Path) -> dict[str, Any]:
 
 def check(run: Run, seen: dict[str, Any], counts: Counts) -> None:
     """Hold what is left of a run to what was promised."""
-    name, folder = run.folder.path.name, run.folder
+    name, folder, size = run.folder.path.name, run.folder, run.size
+    counts.expect("Traceback" not in run.log.read_text(), f"{name}: a traceback was printed")
     counts.found["reads by another process"] += seen["n_reads"]
     for what in seen["unreadable"]:
         counts.lost.append(f"{name}: unreadable for a moment: {what}")
     trials = folder.trials()
     search = trials[trials["phase"] == "search"]
     counts.found["trials of searches"] += len(search)
-    counts.expect(len(search) == _N_TRIALS, f"{name}: {len(search)} trials of {_N_TRIALS}")
+    counts.expect(len(search) == size.trials, f"{name}: {len(search)} trials of {size.trials}")
     counts.expect(trials["trial_id"].is_unique, f"{name}: a trial is there twice")
     counts.expect(search["config_id"].is_unique, f"{name}: a configuration was tried twice")
     bad = trials[trials["status"].isin(["running", "failed"])]
     counts.expect(bad.empty, f"{name}: {bad[['trial_id', 'status', 'reason']].to_dict('records')}")
     replicas = trials[trials["phase"] == "replica"]
     counts.found["replicas"] += len(replicas)
-    expected = {f"r-{config}-{i}" for config in _finalists(folder) for i in range(_REPLICAS)}
+    expected = {f"r-{config}-{i}" for config in _finalists(folder) for i in range(size.replicas)}
     counts.expect(set(replicas["trial_id"]) == expected, f"{name}: other replicas than promised")
 
     raw = pd.concat(pd.read_parquet(path) for path in (folder.path / "history").glob("part-*"))
@@ -507,6 +534,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="searches whose processes are killed at random")
     parser.add_argument("--stages", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--kills", type=int, default=16, help="in each stage")
+    parser.add_argument("--trials", type=int, default=6, help="of each search")
+    parser.add_argument("--updates", type=int, default=3000, help="of each training")
+    parser.add_argument("--replicas", type=int, default=2, help="of each configuration")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, help="kept there; by default nothing is kept")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
@@ -531,10 +561,10 @@ def main() -> None:
 def _run_stage(
     stage: Stage, results: Path, arguments: argparse.Namespace, counts: Counts, console: Console
 ) -> None:
-    chance = random.Random(f"{arguments.seed} {stage.name}")
-    left, n_runs = arguments.kills, 0
+    size = Size(arguments.trials, arguments.updates, arguments.replicas)
+    plan, left, n_runs = Plan(stage, arguments.seed), arguments.kills, 0
     while left:
-        run = Run(stage, results, f"{stage.name}-{n_runs}", chance, counts)
+        run = Run(stage, size, results, f"{stage.name}-{n_runs}", plan, counts)
         reader = Reader(run.folder.path)
         started, n_before = time.monotonic(), left
         left -= run.live(left)
