@@ -55,6 +55,11 @@ MOMENTS = ("training", "report", "checkpoint", "compaction")
 _TITLES = {"worker": "Trainable", "engine": "EngineProcess"}
 _LOSSES_A_SESSION = 2  # a trial is tried again as often before it counts as failed
 _COMPACT_AT = 4  # parts of the history, so that compaction is seen
+# Networks of which enough live through so few updates.
+_SMALL = [
+    *("--set", "generator_widths=[64]", "--set", "discriminator_widths=[64]"),
+    *("--set", "grace=0.5", "--set", "reports=12"),
+]
 _MOMENT_TIMEOUT_SECONDS = 15.0
 _SESSION_TIMEOUT_SECONDS = 300.0
 _ORPHANS_TIMEOUT_SECONDS = 90.0  # Ray's own agents take a minute to see that they are alone
@@ -163,7 +168,7 @@ class Run:
 
     def _first_command(self) -> list[str]:
         size = self.size
-        budget = ["--trials", size.trials, "--max-updates", size.updates, "--top", 1]
+        budget = ["--trials", size.trials, "--max-updates", size.updates, "--top", 1, *_SMALL]
         place = ["--results", self._results, "--name", self._name, "--max-concurrent", 2]
         flags = [*budget, "--replicas", size.replicas, *place, *self.stage.flags]
         return ["run", "--space", "digits", *map(str, flags)]
@@ -535,7 +540,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--kills", type=int, default=16, help="in each stage")
     parser.add_argument("--trials", type=int, default=6, help="of each search")
-    parser.add_argument("--updates", type=int, default=3000, help="of each training")
+    parser.add_argument("--updates", type=int, default=4000, help="of each training")
     parser.add_argument("--replicas", type=int, default=2, help="of each configuration")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, help="kept there; by default nothing is kept")
