@@ -61,7 +61,10 @@ def run(tmp_path):
     return folder
 
 
-def test_no_file_of_a_run_that_is_a_pickle_is_unpickled_by_report_or_sample(run, trap, sprung):
+def test_no_file_of_a_run_that_is_a_pickle_is_unpickled_by_report_or_sample(
+    run, trap, sprung, monkeypatch
+):
+    monkeypatch.chdir(run.path.parent)  # where a picture is written
     files = sorted(path for path in run.path.rglob("*") if path.is_file())
     kinds = {(path.parent.name, path.suffix): path for path in files}
     assert {".json", ".parquet", ".safetensors"} <= {path.suffix for path in files}
