@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-unit test-ray test-slow test-cluster fuzz lint format bench bench-collapse clean
+.PHONY: run test test-unit test-ray test-slow test-cluster fuzz chaos lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
@@ -37,6 +37,10 @@ format: $(READY)
 # Ten thousand cases of bad input; `.venv/bin/python -m tests.fuzzing --help` has its flags.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzzing
+
+# Forty-eight kills in searches that must lose nothing; `benchmarks/chaos.py --help` has its flags.
+chaos: $(READY)
+	$(BIN)/python benchmarks/chaos.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py

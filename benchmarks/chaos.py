@@ -118,6 +118,7 @@ class Plan:
     """What is killed next, and when: all targets and all moments in turns, each time shuffled."""
 
     def __init__(self, stage: Stage, seed: int) -> None:
+        self.seed = seed
         self.chance = random.Random(f"{seed} {stage.name}")
         self._targets = self._turns(TARGETS[stage.name])
         self._moments = self._turns(MOMENTS)
@@ -154,7 +155,7 @@ class Run:
             left, is_stopped = self._session(process, left)
             code = process.wait(_SESSION_TIMEOUT_SECONDS)
             self._sessions.add(process.pid)
-            if code == 0:
+            if code == 0 or self._has_failed():
                 self._await_no_process()
                 return n_kills - left
             if not is_stopped:
@@ -166,11 +167,18 @@ class Run:
             if not (self.folder.path / "run.json").exists():
                 command = self._first_command()
 
+    def _has_failed(self) -> bool:
+        """Whether the search has ended without a replica that lives, which is no loss."""
+        return (self.folder.path / "run.json").exists() and self.folder.read_run()[
+            "state"
+        ] == "failed"
+
     def _first_command(self) -> list[str]:
         size = self.size
         budget = ["--trials", size.trials, "--max-updates", size.updates, "--top", 1, *_SMALL]
         place = ["--results", self._results, "--name", self._name, "--max-concurrent", 2]
-        flags = [*budget, "--replicas", size.replicas, *place, *self.stage.flags]
+        flags = [*budget, "--replicas", size.replicas, *place, "--seed", self.plan.seed]
+        flags += self.stage.flags
         return ["run", "--space", "digits", *map(str, flags)]
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -393,7 +401,8 @@ def check(run: Run, seen: dict[str, Any], counts: Counts) -> None:
     for trial_id, status in seen["ends"].items():
         end = final.get(trial_id)
         counts.expect(end == status, f"{name}: {trial_id} had {status}, has {end}")
-    counts.expect(not folder.ranking().empty, f"{name}: there is no ranking")
+    is_ranked = not folder.ranking().empty or folder.read_run()["state"] == "failed"
+    counts.expect(is_ranked, f"{name}: there is no ranking")
 
 
 def _finalists(folder: RunFolder) -> set[str]:
@@ -572,9 +581,12 @@ def _run_stage(
         run = Run(stage, size, results, f"{stage.name}-{n_runs}", plan, counts)
         reader = Reader(run.folder.path)
         started, n_before = time.monotonic(), left
-        left -= run.live(left)
+        try:
+            left -= run.live(left)
+        finally:
+            seen = reader.end()
         n_runs += 1
-        check(run, reader.end(), counts)
+        check(run, seen, counts)
         check_numbers(run, counts)
         took, lost = time.monotonic() - started, len(counts.lost)
         name = run.folder.path.name
