@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 import yaml
@@ -15,7 +17,7 @@ from tests import hosts
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(hosts.missing() is not None, reason=f"hosts: {hosts.missing()}"),
     pytest.mark.skipif(find_spec("aiohttp") is None, reason="needs pip install '.[cluster]'"),
 ]
@@ -44,7 +46,7 @@ def on_hosts(n_hosts, script, **files):
         cwd=TOP,
         capture_output=True,
         text=True,
-        timeout=580,
+        timeout=880,
     )
     print(done.stdout, done.stderr)  # pytest shows them where the test fails
     assert done.returncode == 0
@@ -100,7 +102,8 @@ def test_own_machines_become_a_cluster_that_searches_and_refuses_who_lacks_the_t
 
         printf '\\n== down\\n'
         ray down -y /tmp/config
-        ssh node1 'pgrep raylet || echo stopped'; date +%s
+        ssh node1 'pgrep raylet || echo stopped'
+        until ssh node2 '! pgrep raylet'; do sleep 1; done
         """,
         config=yaml.safe_dump(config),
     )
@@ -116,3 +119,64 @@ def test_own_machines_become_a_cluster_that_searches_and_refuses_who_lacks_the_t
     assert "rc 2" in said["refused"]
     assert "without 401\nwith 200\npast ssh 000" in said["refused"]
     assert "stopped" in said["down"]
+
+
+SLURM = """
+    ClusterName=hosts
+    SlurmctldHost=laptop
+    SlurmUser=root
+    SlurmdUser=root
+    AuthType=auth/munge
+    StateSaveLocation=/tmp
+    SlurmdSpoolDir=/tmp
+    SlurmctldPidFile=/run/slurmctld.pid
+    SlurmdPidFile=/run/slurmd.pid
+    SlurmctldLogFile=/srv/slurmctld.log
+    SlurmdLogFile=/srv/slurmd-%n.log
+    ProctrackType=proctrack/linuxproc
+    TaskPlugin=task/none
+    JobAcctGatherType=jobacct_gather/none
+    SelectType=select/cons_tres
+    NodeName=node[1-2] CPUs=2 RealMemory=4000
+    PartitionName=all Nodes=ALL Default=YES
+"""
+
+
+@pytest.mark.skipif(which("slurmctld", path="/usr/sbin") is None, reason="needs Slurm and munge")
+def test_a_slurm_job_saves_before_its_time_limit_queues_again_and_goes_on_to_the_end():
+    said = on_hosts(
+        2,
+        f"""
+        head -c 1024 /dev/urandom > /srv/munge.key; chmod 400 /srv/munge.key
+        cp /tmp/slurm /srv/slurm.conf
+        export SLURM_CONF=/srv/slurm.conf PATH=$PATH:/usr/sbin
+        munge='mkdir -p /run/munge; munged --key-file /srv/munge.key --force'
+        eval "$munge"; slurmctld
+        for host in node1 node2; do ssh $host "$munge; SLURM_CONF=$SLURM_CONF slurmd"; done
+
+        grep -v gpus-per-node deploy/slurm.sbatch > /tmp/slurm.sbatch
+        export RESULTS=/srv/results GANSEARCH_VENV={Path(sys.executable).parent} NAME=job
+        id=$(sbatch --parsable --time=4 --signal=B:TERM@150 --chdir=/srv --output=/srv/out \\
+            /tmp/slurm.sbatch --space digits --trials 12 --top 1 --replicas 1 --quiet)
+        until squeue -h -o %r | grep -q BeginTime; do sleep 1; done
+        printf '\\n== saved\\n'
+        grep -h '"state"' $RESULTS/job/run.json
+        # Slurm would hold it for two minutes, and its second part may take as long as it takes.
+        scontrol update JobId=$id TimeLimit=30 StartTime=now
+        while [ -n "$(squeue -h)" ]; do sleep 1; done
+        printf '\\n== job\\n'
+        grep -e '^Running command' -e '^Stopped; ' /srv/out
+        printf '\\n== out\\n'
+        tail -n 30 /srv/out
+        printf '\\n== report\\n'
+        gansearch report job --results $RESULTS
+        """,
+        slurm=textwrap.dedent(SLURM),
+    )
+    assert '"interrupted"' in said["saved"]
+    first, stopped, second = said["job"].split("\n")[:3]
+    assert "'gansearch', 'run', '--results', '/srv/results', '--name', 'job'" in first
+    assert stopped.startswith("Stopped; everything reported is kept.")
+    assert "'gansearch', 'resume', '/srv/results/job'" in second
+    assert "job: finished" in said["report"]
+    assert "Search: 12 of 12 configurations tried" in said["report"]

@@ -63,17 +63,12 @@ def test_a_submitted_job_uploads_the_code_and_nothing_else(tmp_path):
         names = {name for name in file.namelist() if not name.endswith("/")}
     code = {n for n in tracked() if n.startswith(("gansearch/", "search_spaces/"))}
     assert code <= names
-    assert {name.split("/")[0] for name in names - code} <= {
-        *(".gitignore", ".rayignore", "pyproject.toml", "constraints.txt", "Makefile", "LICENSE"),
-        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "cluster.yaml"),
-    }
+    assert [name for name in names - code if "/" in name] == []  # at the top: README and its like
     assert package.stat().st_size < 2**20
 
 
 def tracked():
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, capture_output=True, text=True
-    )
+    listed = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("needs a git checkout")
     return [name for name in listed.stdout.splitlines() if (TOP / name).is_file()]
