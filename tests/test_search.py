@@ -41,12 +41,24 @@ SMALL = [
 COMMAND = [sys.executable, "-m", "gansearch"]
 
 
+SECRET = "hunter2-5f1c"
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A small search of digits that ran to its end."""
-    return search(
-        "digits", overrides=SMALL, seed=3, name="small", results=results(tmp_path_factory)
-    )
+    """A small search of digits that ran to its end, with secrets in its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN", "MY_PASSWORD"):
+            patch.setenv(name, SECRET)
+        return search(
+            "digits", overrides=SMALL, seed=3, name="small", results=results(tmp_path_factory)
+        )
+
+
+def test_no_secret_of_the_environment_is_in_any_file_of_a_run(finished):
+    files = [path for path in finished.path.rglob("*") if path.is_file()]
+    assert any("tune" in path.parts for path in files)  # Ray's own are among them
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
 def results(tmp_path_factory):
