@@ -6,8 +6,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from gansearch.driver import _close_cut_trials
+from gansearch.driver import _end_cut_trials
 from gansearch.errors import BadInputError
+from gansearch.recorder import was_cut
 from gansearch.scheduler import Outcome
 from gansearch.searcher import (
     UNHEALTHY,
@@ -276,9 +277,9 @@ def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
     assert n_there >= 15 if goes_there else n_there <= 8
 
 
-def test_a_cut_trial_whose_end_only_optuna_knows_is_not_told_once_more(study):
+def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_go_on(study):
     known, cut = study.ask(), study.ask()
-    tell(study, known, Outcome("completed"), 2.5)
+    tell(study, known, Outcome("completed"), 2.5)  # an end that the results have lost
     rows = {
         trial.number: {"trial_id": trial.number, "number": trial.number, "status": "running"}
         | {"reason": "", "valid_ll": None}
@@ -293,6 +294,7 @@ def test_a_cut_trial_whose_end_only_optuna_knows_is_not_told_once_more(study):
             )
         ),
     )
-    _close_cut_trials(run, study)
+    _end_cut_trials(run)
     assert [row["status"] for row in rows.values()] == ["pruned", "pruned"]
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert all(map(was_cut, rows.values()))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
