@@ -246,4 +246,5 @@ def _marker(folder: Path | None) -> Iterator[_Marker | None]:
                 marker = _Marker(Path(file.name), secrets.token_hex(16))
                 file.write(marker.word)
                 file.flush()
+                os.fsync(file.fileno())  # NFS hands on what is written when asked, or at the end
         yield marker

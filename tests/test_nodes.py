@@ -94,6 +94,17 @@ def test_the_word_is_in_the_folder_while_it_is_looked_for_and_gone_afterwards(tm
         assert marker is None
 
 
+def test_the_word_has_left_this_machine_before_the_nodes_look_for_it(monkeypatch, tmp_path):
+    handed_on = []
+
+    def fsync(descriptor):
+        handed_on.append(Path(f"/proc/self/fd/{descriptor}").read_text())
+
+    monkeypatch.setattr(nodes.os, "fsync", fsync)
+    with nodes._marker(tmp_path) as marker:
+        assert handed_on == [marker.word]
+
+
 def test_the_probe_tells_the_versions_of_this_process():
     versions = nodes._probe()(None, True)["versions"]
     assert versions["torch"] == metadata.version("torch")
