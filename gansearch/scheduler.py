@@ -126,11 +126,13 @@ class GuardedScheduler(FIFOScheduler):
             self._retries.prepare(trial, failure)
 
     def _failure(self, trial: Trial) -> Failure:
+        told = _told(trial)
+        failure = failure_of(told)
         n_new = n_oom_kills() - self._n_oom_kills
-        failure = failure_of(_told(trial), n_oom_kills=n_new)
-        if n_new and failure.kind == "memory":
-            self._n_oom_kills += 1  # one process, one trial
-        return failure
+        if not n_new or failure.kind not in ("engine", "worker"):
+            return failure
+        self._n_oom_kills += 1  # one process, one trial
+        return failure_of(told, n_oom_kills=n_new)
 
     def _bury(self, trial: Trial, outcome: Outcome) -> None:
         self.outcomes[trial.trial_id] = outcome

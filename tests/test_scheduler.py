@@ -225,6 +225,8 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_from_one_that_was_lo
     scheduler = GuardedScheduler(BUDGET, halving=True)
     died = "The actor died unexpectedly before finishing this task.\n\tip: 192.0.2.7\nIt is dead."
     monkeypatch.setattr("gansearch.scheduler.n_oom_kills", lambda: 4)
+    # Its own words say what it lacked: the kernel has killed another.
+    scheduler.on_trial_error(None, failed("lacking", LACK))
     for name in ("killed", "lost"):
         scheduler.on_trial_error(None, failed(name, died))
     reasons = [scheduler.outcomes[f"ray-{name}"].reason for name in ("killed", "lost")]
