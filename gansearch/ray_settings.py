@@ -44,4 +44,7 @@ def has_token() -> bool:
     """Return whether Ray would find a token, in the places where it looks."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return True
-    return (Path.home() / ".ray" / "auth_token").is_file()
+    try:
+        return (Path.home() / ".ray" / "auth_token").is_file()
+    except RuntimeError:  # a user without a home, as in some containers
+        return False
