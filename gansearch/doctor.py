@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from gansearch.checks import Check, Status, first_line
 from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
-from gansearch.machine import cgroup_limits, memory_bytes
+from gansearch.machine import limit_bytes, memory_bytes, usable_bytes, usable_cores
 from gansearch.remote import AnyPath, RemotePath
 from gansearch.space import builtin_spaces, load_space
 
@@ -149,25 +149,22 @@ def _nvidia_smi() -> list[tuple[str, str, str]]:
 
 
 def _cores() -> Check:
-    counted = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else counted
-    _, quota = cgroup_limits()
-    usable = max(1, int(min(allowed, quota)))
+    counted, allowed = os.cpu_count() or 1, usable_cores()
+    usable = max(1, int(allowed))
     if usable == counted:
         return Check("cores", "ok", f"{counted}")
     return Check(
         "cores",
         "warning",
-        f"{counted}, of which this process may use {min(allowed, quota):g}",
+        f"{counted}, of which this process may use {allowed:g}",
         f"On CPU cores, more trials at a time only slow one another down: --max-concurrent "
         f"{usable}.",
     )
 
 
 def _memory() -> Check:
-    total, available = memory_bytes()
-    limit, _ = cgroup_limits()
-    available = min(available, limit)
+    total, _ = memory_bytes()
+    limit, available = limit_bytes(), max(0.0, usable_bytes())
     found = f"{available / _GIB:.1f} GiB available of {total / _GIB:.1f}"
     if limit < total:
         found += f"; the container's limit is {limit / _GIB:.1f}"
@@ -180,7 +177,7 @@ def _memory() -> Check:
             f"A search needs about {2 * _PROCESS_BYTES / _GIB:g} GiB. Close other programs, or "
             "raise the container's limit.",
         )
-    if fitting < (os.cpu_count() or 1):
+    if fitting < int(usable_cores()):
         return Check(
             "memory",
             "warning",

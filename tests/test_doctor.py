@@ -12,6 +12,7 @@ from importlib import metadata
 
 import pytest
 
+import gansearch.machine
 from gansearch import doctor
 from gansearch.doctor import Check, examine
 from gansearch.errors import SpaceError
@@ -30,12 +31,21 @@ def machine(monkeypatch):
     """Make up the cores and the memory of the machine."""
 
     def _machine(
-        cores=8, allowed=None, memory=64.0, available=60.0, limit=math.inf, quota=math.inf
+        *,
+        cores=8,
+        allowed=None,
+        memory=64.0,
+        available=60.0,
+        limit=math.inf,
+        used=0.0,
+        quota=math.inf,
     ):
         monkeypatch.setattr(doctor.os, "cpu_count", lambda: cores)
         monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: set(range(allowed or cores)))
-        monkeypatch.setattr(doctor, "memory_bytes", lambda: (memory * GIB, available * GIB))
-        monkeypatch.setattr(doctor, "cgroup_limits", lambda: (limit * GIB, quota))
+        for module in (doctor, gansearch.machine):
+            monkeypatch.setattr(module, "memory_bytes", lambda: (memory * GIB, available * GIB))
+        monkeypatch.setattr(gansearch.machine, "cgroup_limits", lambda: (limit * GIB, quota))
+        monkeypatch.setattr(gansearch.machine, "_used_bytes", lambda: used * GIB)
 
     return _machine
 
@@ -187,6 +197,18 @@ def test_a_containers_limit_counts_like_the_machines_memory(machine):
     check = doctor._memory()
     assert check.status == "problem"
     assert check.found == "1.5 GiB available of 64.0; the container's limit is 1.5"
+
+
+def test_what_a_container_holds_already_is_not_available(machine):
+    machine(cores=2, limit=8.0, used=6.5)
+    check = doctor._memory()
+    assert check.status == "problem"
+    assert check.found == "1.5 GiB available of 64.0; the container's limit is 8.0"
+
+
+def test_memory_for_every_core_that_may_be_used_is_enough(machine):
+    machine(cores=64, quota=2.0, memory=8, available=6)
+    assert doctor._memory().status == "ok"
 
 
 # Shared memory, open files, disks
