@@ -27,5 +27,6 @@ class NodeLosses:
         self._named.add(node)
         return (
             f"node {node} has lost the workers of trials {n} times, all others together {others}. "
-            "Look at its memory and its logs, or take it out of the cluster: ray stop, there."
+            "Look at its memory and its logs; where there are other nodes, take it out of the "
+            "cluster: ray stop, there."
         )
