@@ -112,3 +112,4 @@ def test_the_batch_script_is_bash_and_leaves_time_to_save():
     assert subprocess.run(["bash", "-n", script]).returncode == 0
     assert "#SBATCH --signal=B:TERM@300 " in script.read_text()
     assert "#SBATCH --requeue\n" in script.read_text()
+    assert "(umask 077; ray get-auth-token --generate)" in script.read_text()
