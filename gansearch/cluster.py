@@ -83,7 +83,6 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if ray.is_initialized():
         yield
         return
@@ -99,7 +98,8 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
                 _node_ip_address=_LOOPBACK,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
-                **quiet,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
             )
     try:
         with _without_words_of_raylets():

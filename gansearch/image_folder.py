@@ -23,9 +23,8 @@ _HELD_OUT_SHARE = 0.1  # for validation, and for the test, where the folder has 
 _MOST_HELD_OUT = 10_000
 _LEAST_IMAGES = {"train": 100, "valid": 20, "test": 20}
 _BLOCK = 100  # images that a thread decodes in one go
-_MEMORY_SHARE = (
-    0.25  # of the machine's or the container's; Ray's store and a GPU hold the images once more
-)
+# Of the machine's memory or the container's; Ray's store and a GPU hold the images once more.
+_MEMORY_SHARE = 0.25
 # Modes of more than eight bits a channel; all others become grey or RGB without loss to the eye.
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _GREY_MODES = ("1", "L", "LA", "La")
