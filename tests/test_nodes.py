@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gansearch import driver, nodes
+from gansearch import driver, nodes, ray_settings
 from gansearch.checks import Check
 from gansearch.cluster import Settings
 from gansearch.errors import BadInputError
@@ -122,3 +122,15 @@ def test_a_search_asks_the_nodes_before_it_begins_and_leaves_the_name_free(monke
     with pytest.raises(BadInputError, match="not on these nodes"):
         driver.search("digits", results=tmp_path, name="refused", settings=settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_a_home_has_no_token(monkeypatch):
+    def refuse():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setattr(ray_settings.Path, "home", refuse)
+    assert not ray_settings.has_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    assert ray_settings.has_token()
