@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, NodeDiedError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gansearch import ray_settings
@@ -143,7 +143,7 @@ def check_nodes(folder: Path | None) -> list[Check]:
 
 def _judge(
     node: dict[str, Any],
-    there: dict[str, Any] | str,
+    there: dict[str, Any] | str | None,
     here: dict[str, Any],
     marker: _Marker | None,
 ) -> Check:
@@ -152,6 +152,10 @@ def _judge(
     has = node["Resources"]
     memory = f"{has.get('memory', 0) / _GIB:.0f} GiB"
     found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {memory}"
+    if there is None:
+        return Check(
+            name, "warning", f"{found}; it has gone since", "Start it again if it is needed."
+        )
     if isinstance(there, str):
         return Check(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
     differing = [key for key in here["versions"] if here["versions"][key] != there["versions"][key]]
@@ -177,7 +181,9 @@ def _judge(
     return Check(name, "ok", found + gpus)
 
 
-def _ask(nodes: Sequence[dict[str, Any]], marker: _Marker | None) -> list[dict[str, Any] | str]:
+def _ask(
+    nodes: Sequence[dict[str, Any]], marker: _Marker | None
+) -> list[dict[str, Any] | str | None]:
     """Return what the probe finds on each node, or why it can't run there."""
     probe = ray.remote(num_cpus=0)(_probe())
     path = marker.path if marker else None
@@ -192,9 +198,12 @@ def _ask(nodes: Sequence[dict[str, Any]], marker: _Marker | None) -> list[dict[s
     ]
 
 
-def _answer(ref: Any) -> dict[str, Any] | str:
+def _answer(ref: Any) -> dict[str, Any] | str | None:
+    """Return what a node answered, why it can't, or None where there is no such node any more."""
     try:
         answer: dict[str, Any] = ray.get(ref)
+    except (TaskUnschedulableError, NodeDiedError):  # the probe itself fits everywhere
+        return None
     except ray.exceptions.RayError as error:
         return first_line(error)
     return answer

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from ray.exceptions import TaskUnschedulableError
 
 from gansearch import driver, nodes, ray_settings
 from gansearch.checks import Check
@@ -59,6 +60,15 @@ def test_a_node_that_reads_another_file_or_none_does_not_share_the_results(word)
 def test_a_node_that_runs_nothing_is_a_problem():
     check = nodes._judge(NODE, "the worker died", HERE, None)
     assert (check.status, check.found) == ("problem", f"{HAS}; it runs nothing: the worker died")
+
+
+def test_a_node_that_vanishes_while_it_is_asked_stops_no_search(monkeypatch):
+    def get(_):
+        raise TaskUnschedulableError("The node doesn't exist any more")
+
+    monkeypatch.setattr(nodes.ray, "get", get)
+    check = nodes._judge(NODE, nodes._answer(object()), HERE, MARKER)
+    assert (check.status, check.found) == ("warning", f"{HAS}; it has gone since")
 
 
 def test_a_search_is_refused_with_all_nodes_that_it_cant_use_and_each_remedy_once(
