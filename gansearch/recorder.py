@@ -189,6 +189,8 @@ class Recorder(Callback):
         told = "has lost its worker and goes on from its checkpoint"
         if failure is not None and failure.kind == "memory":
             told = f"goes on alone from its checkpoint, {failure.reason}"
+        elif failure is not None and failure.kind == "error":
+            told = f"goes on from its checkpoint after an error, {failure.reason}"
         self._progress.note(f"{trial_id} {told}")
         self._count_loss(trial, failure)
 
@@ -283,7 +285,7 @@ class Recorder(Callback):
 def _recorded(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, set[int]]:
     """Return at which updates the trials that go on have reported, as the history has it."""
     recorded: dict[str, set[int]] = {
-        trial_id: set() for trial_id, row in rows.items() if row["status"] == "running"
+        trial_id: set() for trial_id, row in rows.items() if not is_over(row)
     }
     if recorded:
         history = folder.history(["trial_id", "updates"])

@@ -8,7 +8,7 @@ from gansearch import recorder as module
 from gansearch.config import Budget, TrialConfig
 from gansearch.failures import Failure
 from gansearch.progress import Progress
-from gansearch.recorder import Recorder, description_of
+from gansearch.recorder import CUT, Recorder, description_of
 from gansearch.results import HISTORY_COLUMNS, RunFolder
 from gansearch.scheduler import Outcome
 from gansearch.searcher import trial_description
@@ -172,6 +172,18 @@ def test_a_report_that_a_resumed_trial_tells_again_is_recorded_once(folder, cloc
     assert [n for part in parts for n in part["updates"].to_pylist()] == [100, 200, 300]
 
 
+def test_a_report_of_a_trial_that_the_time_cut_short_is_recorded_once_too(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100)
+    recorder.end("t00000", CUT)
+    recorder.flush()
+    again = recorder_of(folder)
+    report(again, start(again, 0), 100)
+    again.flush()
+    assert len(list((folder.path / "history").iterdir())) == 1
+
+
 def test_a_last_report_told_again_still_brings_the_final_score(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
@@ -256,11 +268,25 @@ def test_a_node_that_keeps_losing_workers_is_named_by_where_its_trials_were_last
     assert "together 1. " in warning
 
 
-def test_what_a_trial_without_memory_goes_on_after_is_told(folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("failure", "what"),
+    [
+        (
+            Failure("memory", "out of memory: GPU: full", "GPU"),
+            "goes on alone from its checkpoint, out of memory: GPU: full",
+        ),
+        (Failure("worker", "died"), "has lost its worker and goes on from its checkpoint"),
+        (
+            Failure("error", "ValueError: odd"),
+            "goes on from its checkpoint after an error, ValueError: odd",
+        ),
+    ],
+)
+def test_what_a_trial_goes_on_after_is_told(folder, monkeypatch, failure, what):
     told = []
     recorder = recorder_of(folder)
     monkeypatch.setattr(recorder._progress, "note", told.append)
     trial = start(recorder, 0)
-    recorder.failures = {trial.trial_id: Failure("memory", "out of memory: GPU: full", "GPU")}
+    recorder.failures = {trial.trial_id: failure}
     recorder.on_trial_recover(0, [], trial)
-    assert told == ["t00000 goes on alone from its checkpoint, out of memory: GPU: full"]
+    assert told == [f"t00000 {what}"]
