@@ -348,11 +348,13 @@ def _kept(run: _Run) -> Iterator[None]:
         yield
     except StorageError as error:
         # What little there is to say may find room now that all else has stopped. If not, the
-        # first thing that found none is what the user must know.
-        with suppress(GansearchError):
-            _set_state(run, "interrupted")
-            run.recorder.flush()
-            _note_time(run)
+        # first thing that found none is what the user must know. A run that another process has
+        # taken over is the other's to write.
+        if run.folder.fault() is None:
+            with suppress(GansearchError):
+                _set_state(run, "interrupted")
+                run.recorder.flush()
+                _note_time(run)
         raise StorageError(f"{error} To go on: gansearch resume {_quoted(run)}") from error
     except BaseException:
         run.recorder.flush()

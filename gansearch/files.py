@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gansearch.errors import StorageError
-from gansearch.remote import AnyPath, RemotePath
+from gansearch.remote import STORE_REMEDY, AnyPath, RemotePath
 
 _MARK = b"blake2b:"
 _BLANK = _MARK + b"0" * 32
@@ -60,10 +60,7 @@ def unwritable(path: AnyPath, error: OSError) -> StorageError:
     """Return the error that says why `path` can't be written, and what would mend it."""
     where = f"{path}: can't be written: {error.strerror or error}."
     if isinstance(path, RemotePath):
-        return StorageError(
-            f"{where} What was there before is kept. See that the bucket exists, that the "
-            "credentials in the environment may write there, and that the network reaches it."
-        )
+        return StorageError(f"{where} What was there before is kept. {STORE_REMEDY}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"{where} {_room(path.parent)} What was there before is kept. Make room."

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from gansearch.errors import ResultsError
+from gansearch.errors import ResultsError, StorageError
 from gansearch.files import unwritable, write_atomically
 from gansearch.remote import RemotePath
 
@@ -61,7 +61,7 @@ class Lease:
         """Let others take the run."""
         self._end.set()
         self._thread.join()
-        with suppress(OSError):  # it runs out by itself
+        with suppress(OSError, StorageError):  # it runs out by itself
             if self._other() is None:
                 self._path.unlink(missing_ok=True)
 

@@ -50,6 +50,8 @@ def mend(folder: RunFolder) -> list[str]:
         lost = folder.trials().empty and not folder.history().empty
         why = "absent, though there are reports"
     except ResultsError as error:
+        if isinstance(error.__cause__, OSError):  # they are perhaps as they were
+            raise
         lost, why = True, str(error)
     return told + (_rebuild_trials(folder, why) if lost else [])
 

@@ -25,6 +25,10 @@ from gansearch.errors import BadInputError
 _CONNECT_SECONDS = 10.0
 _REQUEST_SECONDS = 60.0
 _ATTEMPTS = 3
+STORE_REMEDY = (
+    "See that the bucket exists, that the credentials in the environment may read and write there, "
+    "and that the network reaches it."
+)
 _SCHEMES = ("s3", "gs")
 _OPTIONS = ("endpoint_override", "scheme", "region")
 
@@ -71,8 +75,9 @@ class RemotePath:
 
     @property
     def parent(self) -> RemotePath:
-        """What it lies in."""
-        return RemotePath(self.scheme, str(PurePosixPath(self.key).parent), self.query)
+        """What it lies in; a bucket lies in itself."""
+        parent = self.key.rpartition("/")[0] or self.key
+        return RemotePath(self.scheme, parent, self.query)
 
     @property
     def store(self) -> fs.FileSystem:

@@ -40,7 +40,7 @@ from gansearch.files import (
     write_atomically,
 )
 from gansearch.lease import Lease, leased
-from gansearch.remote import AnyPath, RemotePath, place
+from gansearch.remote import STORE_REMEDY, AnyPath, RemotePath, place
 
 # What a trial scored before it came to such an end counts for nothing.
 UNSOUND = ("collapsed", "diverged", "failed")
@@ -273,9 +273,12 @@ class RunFolder:
                 f"Choose another --name, or {remedy}."
             ) from None
         except OSError as error:
+            remedy = (
+                STORE_REMEDY if isinstance(path, RemotePath) else "Choose another with --results."
+            )
             raise ResultsError(
                 f"{path}: can't be made: {error.strerror or error}. Results need a folder that can "
-                f"be written. {_remedy(path)}"
+                f"be written. {remedy}"
             ) from error
         return cls(path)
 
@@ -284,14 +287,22 @@ class RunFolder:
         """Open a run by its folder's path, or by its name below `results`.
 
         Raises:
-            ResultsError: neither is a run; names the runs that are there.
+            ResultsError: neither is a run, and those that are there are named; or it can't be told,
+                as without a network.
         """
         named = place(path)
-        candidates = [named] if isinstance(named, RemotePath) else [named, results / named]
-        for candidate in candidates:
-            if _is_run(candidate):
-                return cls(candidate.resolve())
-        runs = [run.name for run in results.iterdir() if _is_run(run)] if results.is_dir() else []
+        candidates = [named]
+        if isinstance(named, RemotePath):
+            results = named.parent
+        else:
+            candidates.append(results / named)
+        try:
+            for candidate in candidates:
+                if _is_run(candidate):
+                    return cls(candidate.resolve())
+            runs = _runs_in(results)
+        except OSError as error:
+            raise unreadable(candidate, error) from error
         hint = (
             did_you_mean(named.name, runs)
             if runs
@@ -324,7 +335,7 @@ class RunFolder:
         return Path(self._scratch.name, JOURNAL)
 
     def keep_journal(self) -> None:
-        """Put into an object store what of the journals is not there, or has changed."""
+        """Put the journal, and one that was set aside, into the object store of the run."""
         if self._scratch is None:
             return
         for local in Path(self._scratch.name).glob(f"*{JOURNAL}*"):
@@ -439,7 +450,7 @@ class RunFolder:
     def compact_history(self, n_newest: int | None = None) -> None:
         """Gather the history's parts, or its newest ones, in one file.
 
-        Parts that can't be read are set aside. The newest alone take the same time however long the
+        Damaged parts are set aside. The newest alone take the same time however long the
         history is.
 
         Safe against a kill at any moment: the old parts go only when the new one is in place, and
@@ -447,8 +458,7 @@ class RunFolder:
         may compact.
         """
         table, parts, torn = self._read_history(n_newest=n_newest)
-        for path, _ in torn:
-            set_aside(path)
+        _set_damaged_aside(torn)
         if len(parts) > 1:
             self._add_part(_deduplicated(table))
             for path in parts:
@@ -457,11 +467,11 @@ class RunFolder:
             leftover.unlink()
 
     def clear_parts(self) -> list[tuple[AnyPath, AnyPath]]:
-        """Set the history's parts that can't be read aside; return where they were and are.
+        """Set the history's damaged parts aside; return where they were and are.
 
         Only the process that holds the lock may.
         """
-        return [(path, set_aside(path)) for path, _ in self._read_history()[2]]
+        return _set_damaged_aside(self._read_history()[2])
 
     def write_trials(self, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Write `trials.parquet`: a row a trial, as a `trials_table` or what makes one."""
@@ -632,17 +642,12 @@ def _try_out(path: RemotePath) -> None:
     probe.unlink()
 
 
-def _remedy(path: AnyPath) -> str:
-    if isinstance(path, RemotePath):
-        return (
-            "See that the bucket exists, that the credentials in the environment may write there, "
-            "and that the network reaches it, or choose another with --results."
-        )
-    return "Choose another with --results."
-
-
 def _is_run(path: AnyPath) -> bool:
     return any((path / name).is_file() for name in _DESCRIPTIONS)
+
+
+def _runs_in(results: AnyPath) -> list[str]:
+    return [run.name for run in results.iterdir() if _is_run(run)] if results.is_dir() else []
 
 
 def _read_description(path: AnyPath) -> dict[str, Any]:
@@ -707,6 +712,11 @@ def _is_range(entry: Mapping[str, Any]) -> bool:
 
 def unreadable(path: AnyPath, found: object) -> ResultsError:
     """Return the error that says what is wrong with a file of a run."""
+    if isinstance(found, OSError) and not isinstance(found, FileNotFoundError):
+        remedy = "See that you may read it, and that its disk answers."
+        if isinstance(path, RemotePath):
+            remedy = STORE_REMEDY
+        return ResultsError(f"{path}: can't be read: {found.strerror or found}. {remedy}")
     remedy = "start the run anew"
     if path.name == _TRIALS_FILE:
         remedy = "let gansearch resume make it anew from optuna.journal and the history"
@@ -755,12 +765,21 @@ def _write(path: AnyPath, table: pa.Table) -> None:
 
 
 def _read(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file as a table.
+
+    Raises:
+        OSError: its bytes can't be had, which says nothing of what they are.
+        ValueError, ArrowException: they were damaged.
+    """
     data = path.read_bytes()
     if why := fault_of_seal(data):
         raise ValueError(why)
-    # Not pq.read_table: it is slower.
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        table = file.read(columns, use_threads=file.metadata.num_rows > 1000)
+    try:
+        # Not pq.read_table: it is slower.
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            table = file.read(columns, use_threads=file.metadata.num_rows > 1000)
+    except OSError as error:  # so Arrow tells some kinds of damage
+        raise ValueError(str(error)) from error
     return table.replace_schema_metadata(None)
 
 
@@ -801,6 +820,11 @@ def _read_parts(
         except (OSError, ValueError, pa.ArrowException) as error:
             torn.append((path, error))
     return pa.concat_tables(tables), read, torn
+
+
+def _set_damaged_aside(torn: Iterable[tuple[AnyPath, Exception]]) -> list[tuple[AnyPath, AnyPath]]:
+    """Set parts aside, but not those of which a disk or a network has only not given the bytes."""
+    return [(path, set_aside(path)) for path, error in torn if not isinstance(error, OSError)]
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,9 +14,10 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 import gansearch
-from gansearch import lease
+from gansearch import driver, lease
 from gansearch.errors import BadInputError, ResultsError, StorageError
 from gansearch.files import set_aside, write_atomically
+from gansearch.mending import mend
 from gansearch.remote import RemotePath, place
 from gansearch.report import build_report
 from gansearch.results import RunFolder
@@ -51,7 +53,7 @@ def here(store, request):
 # Paths
 
 
-@pytest.mark.parametrize("text", ["results", "/a/b", "file:///a/b", "a:b", "C://"[:2]])
+@pytest.mark.parametrize("text", ["results", "/a/b", "file:///a/b", "a:b", "C:"])
 def test_what_names_no_store_is_a_path_of_this_machine(text):
     assert str(place(text)) == text.removeprefix("file://")
 
@@ -63,6 +65,7 @@ def test_a_path_in_a_store_reads_as_it_was_written():
     assert str(path / "c.txt") == "s3://bucket/a/b/c.txt?region=eu-west-1"
     assert ((path / "c.txt").name, (path / "c.txt").stem) == ("c.txt", "c")
     assert (path / "c").with_name("d") == path / "d"
+    assert (path / "c").parent == path and place("s3://bucket").parent == place("s3://bucket")
 
 
 @pytest.mark.parametrize(
@@ -110,8 +113,9 @@ def test_a_run_in_a_store_reads_as_one_on_disk(here, tmp_path):
     )
     assert RunFolder.open(str(remote.path)).trials().equals(on_disk.trials())
     assert RunFolder.open("digits-1", here).path == remote.path
-    with pytest.raises(ResultsError, match=r"Did you mean digits-1\?"):
-        RunFolder.open("digits-2", here)
+    for named in (("digits-2", here), (str(here / "digits-2"),)):
+        with pytest.raises(ResultsError, match=r"Did you mean digits-1\?"):
+            RunFolder.open(*named)
     with pytest.raises(ResultsError, match=r"exists\. A new run needs a folder of its own"):
         RunFolder.create(here, "digits-1")
     secret = b"secret-word"
@@ -182,7 +186,45 @@ def test_a_holder_that_was_taken_over_learns_of_it(here, monkeypatch):
     assert json.loads(path.read_bytes()) == other  # it is not ours to remove
 
 
+def test_a_run_that_was_taken_over_is_written_no_more(here, monkeypatch):
+    monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.0)
+    folder = finished_run(here)
+    before = folder.read_run()
+    recorder = SimpleNamespace(flush=lambda: pytest.fail("written"), seconds=1.0)
+    run = SimpleNamespace(folder=folder, recorder=recorder)
+    with folder.lock():
+        folder._lease.fault = "process 7 on elsewhere has taken the run over"
+        with pytest.raises(StorageError, match="To go on: "), driver._kept(run):
+            raise StorageError(folder.fault())
+    assert folder.read_run() == before
+
+
+def test_a_lease_that_can_not_be_given_back_hides_no_error(here, monkeypatch):
+    monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.0)
+    with pytest.raises(StorageError, match="the first"), lease.leased(here / "lock"):
+        monkeypatch.setattr(RemotePath, "read_bytes", refuse)
+        raise StorageError("the first")
+
+
 # Errors
+
+
+def refuse(*_):
+    raise OSError("AWS Error NETWORK_CONNECTION")
+
+
+def test_what_the_store_does_not_give_is_not_taken_for_damaged(here, monkeypatch):
+    folder = finished_run(here)
+    folder.append_history([{"trial_id": "t0", "number": 0, "phase": "search", "updates": 1}])
+    kept = {path.name for path in folder.path.iterdir()}
+    monkeypatch.setattr(folder, "restore_description", list)
+    monkeypatch.setattr(RemotePath, "read_bytes", refuse)
+    with pytest.raises(ResultsError, match=r"trials\.parquet.*NETWORK_CONNECTION.*See that the"):
+        mend(folder)
+    folder.compact_history()
+    monkeypatch.undo()
+    assert {path.name for path in folder.path.iterdir()} == kept
+    assert folder.history()["updates"].tolist() == [1]
 
 
 def test_a_bucket_that_is_not_there_is_one_message(store):
@@ -197,6 +239,8 @@ def test_a_store_that_nobody_answers_for_is_one_message_within_seconds():
     start = time.monotonic()
     with pytest.raises(ResultsError, match=r"can't be made: .*NETWORK_CONNECTION"):
         RunFolder.create(place("s3://runs?endpoint_override=127.0.0.1:1&scheme=http"), "one")
+    with pytest.raises(ResultsError, match=r"can't be read: .*NETWORK_CONNECTION.*See that the"):
+        RunFolder.open("s3://runs/one?endpoint_override=127.0.0.1:1&scheme=http")
     assert time.monotonic() - start < 30
 
 
