@@ -27,6 +27,7 @@ from typing import Any
 import optuna
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
 
@@ -173,30 +174,14 @@ def search(
         except BaseException:
             folder.path.rmdir()  # it is empty, and its name is free again
             raise
-        info = {
-            "name": folder.path.name,
-            "space": space.to_dict(),
-            "seed": seed,
-            "only": [config.to_dict() for config in configs] or None,
-            "paper_config_id": space.preset(PAPER).config_id,
-            "settings": vars(settings),
-            "command": shlex.join(["gansearch", *sys.argv[1:]]),
-            "versions": _versions(),
-            "git_commit": _git_commit(),
-            "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.platform()}",
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "state": "searching",
-            "search_is_over": bool(configs),
-            "wall_seconds": 0.0,
-        }
         with folder.lock():
-            folder.write_run(info)
+            folder.write_run(_description(folder.path.name, space, configs, seed, settings))
             _execute(folder, dataset, share, console, search_on=not configs)
     return folder
 
 
 def resume(
-    run: Path | str,
+    run: AnyPath | str,
     *,
     results: AnyPath | str = "results",
     trials: int | None = None,
@@ -237,6 +222,28 @@ def resume(
             folder.write_run(info | {"space": space.to_dict(), "settings": vars(settings)})
             _execute(folder, dataset, share, console, search_on=search_on)
     return folder
+
+
+def _description(
+    name: str, space: SearchSpace, configs: Sequence[TrialConfig], seed: int, settings: Settings
+) -> dict[str, Any]:
+    """Return what `run.json` says of a run that begins."""
+    return {
+        "name": name,
+        "space": space.to_dict(),
+        "seed": seed,
+        "only": [config.to_dict() for config in configs] or None,
+        "paper_config_id": space.preset(PAPER).config_id,
+        "settings": vars(settings),
+        "command": shlex.join(["gansearch", *sys.argv[1:]]),
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+        "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.platform()}",
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "state": "searching",
+        "search_is_over": bool(configs),
+        "wall_seconds": 0.0,
+    }
 
 
 def _settings_of(folder: RunFolder, values: dict[str, Any]) -> Settings:
@@ -472,22 +479,11 @@ def _tune(
 ) -> None:
     """Run one Tune experiment to its end, or until the run is told to stop."""
     run.recorder.outcomes, run.recorder.failures = scheduler.outcomes, scheduler.failures
-    plan = TrialPlan(
-        folder=run.folder.path.resolve(),
-        budget=run.budget,
-        device="cuda" if run.share.gpus_per_trial else "cpu",
-        memory_fraction=run.share.memory_fraction,
-        slice_seconds=slice_seconds(run.share.max_concurrent),
-        n_slots=run.share.n_slots,
-    )
-    trainable = tune.with_resources(
-        tune.with_parameters(GanTrial, dataset=[ray.put(run.dataset)], plan=plan),
-        {"cpu": run.settings.cpus_per_trial, "gpu": run.share.gpus_per_trial},
-    )
+    plan = _plan_of_trials(run)
     storage = run.folder.path.resolve() / "tune"
     attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
     tuner = Tuner(
-        trainable,
+        _trainable(run, plan),
         param_space={"trial": space} if space else {},
         tune_config=TuneConfig(
             num_samples=n_samples,
@@ -515,7 +511,8 @@ def _tune(
     except Exception as error:
         if run.recorder.faults:  # of which it is a consequence
             raise run.recorder.faults[0] from error
-        if isinstance(error, OSError):
+        # Ray's own are of services that don't answer.
+        if isinstance(error, OSError) and not isinstance(error, RayError | ConnectionError):
             raise unwritable(storage, error) from error
         raise
     finally:
@@ -524,9 +521,27 @@ def _tune(
         raise run.recorder.faults[0]
     run.recorder.flush()
     # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
-    for trial_id, row in run.recorder.rows.items():
-        if is_over(row):
+    for trial_id in run.folder.checkpointed():
+        if (row := run.recorder.rows.get(trial_id)) and is_over(row):
             run.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
+
+
+def _plan_of_trials(run: _Run) -> TrialPlan:
+    return TrialPlan(
+        folder=run.folder.path.resolve(),
+        budget=run.budget,
+        device="cuda" if run.share.gpus_per_trial else "cpu",
+        memory_fraction=run.share.memory_fraction,
+        slice_seconds=slice_seconds(run.share.max_concurrent),
+        n_slots=run.share.n_slots,
+    )
+
+
+def _trainable(run: _Run, plan: TrialPlan) -> Any:
+    return tune.with_resources(
+        tune.with_parameters(GanTrial, dataset=[ray.put(run.dataset)], plan=plan),
+        {"cpu": run.settings.cpus_per_trial, "gpu": run.share.gpus_per_trial},
+    )
 
 
 class _Stopper(tune.Stopper):

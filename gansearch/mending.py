@@ -96,7 +96,8 @@ def sound_study(
         why += f"; set aside as {aside.name}"
     study = open_study(path, sampler, faults)
     _rebuild_study(study, space, rows, reports)
-    return study, [f"{path}: {why}. It was made anew from trials.parquet and the history"]
+    told = f"{folder.path / path.name}: {why}. It was made anew from trials.parquet and the history"
+    return study, [told]
 
 
 def _misfits(

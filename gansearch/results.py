@@ -563,6 +563,10 @@ class RunFolder:
         """Return where a trial's state lies: `checkpoints/<trial_id>.safetensors`."""
         return _inside(self.path / "checkpoints", f"{trial_id}.safetensors", what="a trial's id")
 
+    def checkpointed(self) -> list[str]:
+        """Return the ids of the trials whose state lies in `checkpoints/`."""
+        return [path.stem for path in (self.path / "checkpoints").glob("[!._]*.safetensors")]
+
     def _test_ll_path(self, trial_id: str) -> AnyPath:
         return _inside(self.path / "test_ll", f"{trial_id}.parquet", what="a trial's id")
 
