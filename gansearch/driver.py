@@ -357,8 +357,8 @@ def _kept(run: _Run) -> Iterator[None]:
         # What little there is to say may find room now that all else has stopped. If not, the
         # first thing that found none is what the user must know. A run that another process has
         # taken over is the other's to write.
-        if run.folder.fault() is None:
-            with suppress(GansearchError):
+        with suppress(GansearchError, OSError):
+            if run.folder.fault() is None:
                 _set_state(run, "interrupted")
                 run.recorder.flush()
                 _note_time(run)
@@ -480,8 +480,6 @@ def _tune(
     """Run one Tune experiment to its end, or until the run is told to stop."""
     run.recorder.outcomes, run.recorder.failures = scheduler.outcomes, scheduler.failures
     plan = _plan_of_trials(run)
-    storage = run.folder.path.resolve() / "tune"
-    attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
     tuner = Tuner(
         _trainable(run, plan),
         param_space={"trial": space} if space else {},
@@ -492,16 +490,7 @@ def _tune(
             max_concurrent_trials=run.share.max_concurrent,
             reuse_actors=True,
         ),
-        run_config=RunConfig(
-            name=f"{phase}-{attempt}",
-            storage_path=storage.key if isinstance(storage, RemotePath) else str(storage),
-            storage_filesystem=storage.store if isinstance(storage, RemotePath) else None,
-            stop=_Stopper(run),
-            callbacks=[run.recorder],
-            checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            verbose=0,
-        ),
+        run_config=_run_config(run, phase),
     )
     # Those that a killed driver has left on a cluster would go on as they were.
     end_engines(plan)
@@ -513,7 +502,7 @@ def _tune(
             raise run.recorder.faults[0] from error
         # Ray's own are of services that don't answer.
         if isinstance(error, OSError) and not isinstance(error, RayError | ConnectionError):
-            raise unwritable(storage, error) from error
+            raise unwritable(_tune_path(run), error) from error
         raise
     finally:
         end_engines(plan)
@@ -524,6 +513,26 @@ def _tune(
     for trial_id in run.folder.checkpointed():
         if (row := run.recorder.rows.get(trial_id)) and is_over(row):
             run.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
+
+
+def _tune_path(run: _Run) -> AnyPath:
+    return run.folder.path.resolve() / "tune"
+
+
+def _run_config(run: _Run, phase: str) -> RunConfig:
+    """Return where Tune keeps its state of the next attempt at a phase, and who is told."""
+    storage = _tune_path(run)
+    attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
+    return RunConfig(
+        name=f"{phase}-{attempt}",
+        storage_path=storage.key if isinstance(storage, RemotePath) else str(storage),
+        storage_filesystem=storage.store if isinstance(storage, RemotePath) else None,
+        stop=_Stopper(run),
+        callbacks=[run.recorder],
+        checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        verbose=0,
+    )
 
 
 def _plan_of_trials(run: _Run) -> TrialPlan:

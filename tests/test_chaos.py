@@ -107,12 +107,13 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_found(chaos, tmp_path):
 
 def test_the_reader_sees_all_reports_ends_and_torn_files(chaos, tmp_path, monkeypatch):
     folder = whole_run(tmp_path)
+    n_reports = len(folder.history())
     (folder.path / "history" / "part-00000099.parquet").write_bytes(b"PAR1 torn")
     looks = iter([False, True])
     monkeypatch.setattr(chaos.select, "select", lambda *_: (next(looks), [], []))
     monkeypatch.setattr(chaos.os, "nice", lambda _: None)
     seen = chaos.read_over_and_over(folder.path)
-    assert len(seen["reports"]) == len(folder.history())
+    assert len(seen["reports"]) == n_reports
     assert len(seen["ends"]) == len(folder.trials())
     assert [text.split(":")[0] for text in seen["unreadable"]] == ["part-00000099.parquet"]
 

@@ -1,17 +1,23 @@
 """A folder that takes no more ends a run in order, with everything before it readable."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import gansearch
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
+from gansearch.driver import _kept
+from gansearch.errors import StorageError
 from gansearch.files import BLANK_SEAL, fault_of_seal, sealed, set_aside
+from gansearch.results import RunFolder
 from gansearch.trial_plan import TrialPlan
 from gansearch.work import Work, Workplace
 
@@ -117,6 +123,17 @@ def test_what_a_worker_can_not_write_ends_no_trial_but_is_told(place):
 
 
 # The whole run
+
+
+def test_a_disk_that_answers_nothing_hides_not_what_it_took_no_more(place, monkeypatch):
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "is_file", stale)
+    run = SimpleNamespace(folder=RunFolder(place.plan.folder))
+    with pytest.raises(StorageError, match="the first To go on: gansearch resume"), _kept(run):
+        raise StorageError("the first")
+
 
 FULL = """
 mount -t tmpfs -o size=1m tmpfs "$DISK" || exit 99
