@@ -27,6 +27,9 @@ def study(scores, **columns):
             rows.append(
                 {
                     "trial_id": trial_id,
+                    "number": number,
+                    "seed": number,
+                    "updates": 8000,
                     "config_id": config_id,
                     "phase": "replica",
                     "status": "completed",

@@ -357,11 +357,11 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert "running" not in set(trials["status"])
     assert not run.ranking().empty
     took = run.read_run()["wall_seconds"]
-    assert took < 60
+    assert took < 120
     cut = trials[trials["reason"] == CUT.reason]
     assert set(cut["status"]) == {"pruned"}
     assert all(run.checkpoint_path(trial_id).exists() for trial_id in cut["trial_id"])
-    driver.resume(run.path, trials=1, time_budget_seconds=took + 100)
+    driver.resume(run.path, trials=1, time_budget_seconds=took + 300)
     after = run.trials()
     assert after["trial_id"].tolist()[: len(trials)] == trials["trial_id"].tolist()
     ended = after[after["trial_id"].isin(cut["trial_id"])]
