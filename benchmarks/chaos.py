@@ -1,6 +1,6 @@
 """Searches whose processes are killed at random, and what is left of them: nothing may be lost.
 
-    python benchmarks/chaos.py                              # 48 kills, some ten minutes
+    python benchmarks/chaos.py                              # 48 kills, about half an hour
     python benchmarks/chaos.py --stages alone --kills 4     # a short one
 
 Searches of `digits` run in three ways, and each has its processes killed (SIGKILL) one after
@@ -73,7 +73,7 @@ class LostError(Exception):
 class Counts:
     """What happened to the runs, and what was found when they had ended."""
 
-    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kills: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
 
@@ -202,7 +202,7 @@ class Run:
                 continue
             left -= 1
             where = "replicas" if watch.is_replicating() else "search"
-            self.counts.kills[target, f"{met}, {where}"] += 1
+            self.counts.kills[target, where, met] += 1
             if target in ("driver", "raylet"):
                 return left, True
             n_losses += 1
@@ -527,13 +527,13 @@ def stages(names: list[str]) -> Iterator[Stage]:
 def show(counts: Counts, console: Console) -> None:
     """Print what was killed when, what was found, and what was lost."""
     table = Table(title="kills")
-    moments = sorted({moment for _, moment in counts.kills})
-    for heading in ("killed", *moments):
-        table.add_column(heading, justify="left" if heading == "killed" else "right")
+    for heading in ("killed", "during", *MOMENTS):
+        table.add_column(heading, justify="right" if heading in MOMENTS else "left")
     for target in dict.fromkeys(t for targets in TARGETS.values() for t in targets):
-        row = [counts.kills[target, moment] for moment in moments]
-        if any(row):
-            table.add_row(target, *(str(n) if n else "" for n in row))
+        for where in ("search", "replicas"):
+            row = [counts.kills[target, where, moment] for moment in MOMENTS]
+            if any(row):
+                table.add_row(target, where, *(str(n) if n else "" for n in row))
     console.print(table)
     console.print(f"{counts.kills.total():>8,} kills")
     for what, n in counts.found.items():
