@@ -48,7 +48,7 @@ SECRET = "hunter2-5f1c"
 def finished(tmp_path_factory):
     """A small search of digits that ran to its end, with secrets in its environment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN", "MY_PASSWORD"):
+        for name in ("AWS_SECRET_ACCESS_KEY", "GOOGLE_API_KEY", "MY_PASSWORD"):
             patch.setenv(name, SECRET)
         return search(
             "digits", overrides=SMALL, seed=3, name="small", results=results(tmp_path_factory)
