@@ -28,7 +28,7 @@ from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.engine import Engine
 from gansearch.errors import GansearchError, SamplesError, ShortOfMemoryError, StorageError
-from gansearch.evaluation import Evaluation, Evaluator, final_score
+from gansearch.evaluation import N_FINAL_SAMPLES, Evaluation, Evaluator, final_score
 from gansearch.failures import is_lack_of_memory, lack_of_memory
 from gansearch.figures import game_picture, png, strip
 from gansearch.files import (
@@ -52,7 +52,6 @@ from gansearch.weights import save_generator
 _CHECKPOINT_PAYS_AFTER = 100
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
-_FINAL_SAMPLES = 10_000
 # However short the training, nets that have hardly moved from their start are not called collapsed.
 _LEAST_HEALTH_GRACE = 1000
 # What a replica's final score puts in place of its last report's.
@@ -143,7 +142,7 @@ class Work:
         """
         result = self._step()
         if self._note is not None:
-            result |= {"note": self._note}
+            result = result | {"note": self._note}  # the report itself is kept, and told again
             self._note = None
         return result
 
@@ -301,7 +300,7 @@ class Work:
             write_atomically(model_dir / "game.png", picture)
         if not self._is_replica or verdict.status == "collapsed":
             return {}
-        samples = training.samples(_FINAL_SAMPLES)
+        samples = training.samples(N_FINAL_SAMPLES)
         try:
             with full_precision(self._plan.device):
                 score = final_score(self._dataset, samples, device=self._plan.device)

@@ -86,3 +86,16 @@ def test_other_errors_are_raised_as_they_are(place, monkeypatch):
     monkeypatch.setattr(Training, "advance", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         work.step()
+
+
+def test_that_a_checkpoint_was_damaged_is_told_once(place):
+    work = Work(TRIAL, place)
+    reports(work, 1)
+    work.stop()
+    path = place.plan.folder / "checkpoints" / "t00000.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    again = Work(TRIAL, place)
+    (told,) = reports(again, 1)
+    assert "begins again from its start" in told["note"]
+    again.stop()
+    assert "note" not in Work(TRIAL, place).step()  # the same report, told again
