@@ -21,15 +21,15 @@ from torch.utils._pytree import tree_leaves
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
+from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.failures import Place
 from gansearch.models import Discriminator, Generator, draw_noise, layers_of
+from gansearch.parzen import STORE_BYTES
 from gansearch.training import ITERATIONS_DRAWN, Training
 
 # A worker with torch and Ray imported, and the smallest training.
 PROCESS_BYTES = 0.75 * 2**30
-_N_FINAL_SAMPLES = 10_000
 _N_GENERATED = 1000  # at a time, when samples are made
-_STORED_DISTANCES = 512 * 2**20  # the most that a Parzen score keeps
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def gib(n_bytes: float) -> str:
 
 def _with_the_data(training: float, dataset: Dataset, device: str) -> Footprint:
     n_valid = dataset.n_valid_for_sigma
-    n_rows = _N_FINAL_SAMPLES + n_valid + len(dataset.test)
+    n_rows = N_FINAL_SAMPLES + n_valid + len(dataset.test)
     scored = 2 * 4 * n_rows * dataset.dim  # as they are, and less their mean
-    distances = min(4 * _N_FINAL_SAMPLES * n_valid, _STORED_DISTANCES)
+    distances = min(4 * N_FINAL_SAMPLES * n_valid, STORE_BYTES)
     return Footprint(device, training, float(dataset.train.nbytes), float(scored + distances))
 
 

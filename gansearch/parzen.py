@@ -24,7 +24,7 @@ from gansearch.errors import SamplesError
 Array = np.ndarray | torch.Tensor
 
 _BLOCK_BYTES = 4 * 2**20  # of a block's distances: small enough for a processor's cache
-_STORE_BYTES = 512 * 2**20  # of all distances to the validation points, kept while sigma is sought
+STORE_BYTES = 512 * 2**20  # of all distances to the validation points, kept while sigma is sought
 _MIN_BLOCK_POINTS = 64  # fewer would starve the matrix product
 _DIRECT_DIMS = 4  # up to here coordinates are subtracted: exact, and no dearer than a product
 _MAX_ABS = 1e15  # beyond it a squared distance might overflow in float32
@@ -115,7 +115,7 @@ def choose_sigma(
     grid: Sequence[float] | np.ndarray,
     *,
     block_bytes: int = _BLOCK_BYTES,
-    store_bytes: int = _STORE_BYTES,
+    store_bytes: int = STORE_BYTES,
     device: torch.device | str = "cpu",
 ) -> tuple[float, bool, float]:
     """Return (sigma, sigma_at_edge, valid_ll): where the validation points' mean is highest.

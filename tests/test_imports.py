@@ -17,7 +17,7 @@ ORDER = (
     *DATA,
     *("located", "ranges", "conditions", "sections", "space"),
     *("precision", "layers", "models", "initialisation", "losses", "remedies"),
-    *("draws", "optimizers", "updates", "training", "footprint", "fitting"),
+    *("draws", "optimizers", "updates", "training"),
     *("group", "engine"),
     *("game", "latent"),
     *(
@@ -25,6 +25,8 @@ ORDER = (
         "indicators",
         "health",
         "evaluation",
+        "footprint",
+        "fitting",
         "results",
         "references",
         "weights",
