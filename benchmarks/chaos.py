@@ -10,9 +10,9 @@ engine, the raylet, or a whole node; the moment is training, or the one in which
 checkpoint or a compacted history is being written, in the search and among the replicas. Where the
 driver dies, the run is resumed. Meanwhile another process reads every Parquet file over and over.
 
-When a run has ended it must have all trials, each once, and all that the reader has ever seen;
-trials that were never killed, trained here once more from their configuration and seed, must give
-its numbers to the bit. What is lost is told, and the exit code is 1.
+When a run has ended it must have all trials, each once, and all that the reader has ever seen; its
+completed trials, trained here once more from their configuration and seed without a disturbance,
+must give its numbers to the bit. What is lost is told, and the exit code is 1.
 """
 
 from __future__ import annotations
