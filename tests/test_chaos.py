@@ -2,26 +2,19 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from gansearch.results import HISTORY_COLUMNS
 
+from .benchmark_scripts import SCRIPTS, script
 from .written_runs import PAPER, WINNER, finished_run, replicas, searched
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def chaos():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import chaos
-    finally:
-        sys.path.pop(0)
-    return chaos
+    return script("chaos")
 
 
 @pytest.mark.ray
@@ -29,7 +22,7 @@ def test_nothing_is_lost_when_driver_worker_and_raylet_are_killed(tmp_path):
     short = ["--kills", "3", "--trials", "2", "--updates", "4000", "--replicas", "1", "--seed", "3"]
     done = subprocess.run(
         [
-            *(sys.executable, str(ROOT / "benchmarks" / "chaos.py"), "--stages", "alone"),
+            *(sys.executable, str(SCRIPTS / "chaos.py"), "--stages", "alone"),
             *(*short, "--results", str(tmp_path)),
         ],
         capture_output=True,

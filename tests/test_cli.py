@@ -27,6 +27,7 @@ from gansearch.data import load_dataset
 from gansearch.models import Generator
 from gansearch.space import builtin_spaces, load_space
 from gansearch.weights import save_generator
+from tests.traps import Trap
 from tests.written_runs import finished_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -534,16 +535,6 @@ def test_a_text_file_holds_no_samples(scratch: Path, refused: Refused) -> None:
         "samples.npy: not a .npy file. Save an array with numpy.save: float32 in [0, 1] or uint8 "
         "for images."
     )
-
-
-class Trap:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
 
 
 def test_pickled_samples_are_refused_and_nothing_in_them_is_run(

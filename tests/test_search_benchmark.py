@@ -15,18 +15,15 @@ from gansearch.searcher import OptunaSearcher
 from gansearch.space import load_space
 from gansearch.stability import MOST_IN_FOREST
 
+from .benchmark_scripts import script
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "scaling.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import search
-    finally:
-        sys.path.pop(0)
-    return search
+    return script("search")
 
 
 def test_the_page_has_the_limits_of_the_code():

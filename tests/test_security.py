@@ -1,7 +1,6 @@
 """What SECURITY.md promises, beside the sockets and secrets of a run: tests/test_search.py."""
 
 import pickle
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,17 +16,8 @@ from gansearch.trial_plan import TrialPlan
 from gansearch.weights import save_generator
 from gansearch.work import Work, Workplace
 
+from .traps import Trap
 from .written_runs import WINNER, finished_run, replicas
-
-
-class Trap:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.fixture
