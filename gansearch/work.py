@@ -108,6 +108,8 @@ class Work:
         place: where it is done.
     """
 
+    # Whether there is a state that can be saved.
+    _has_state: bool
     # The reports of earlier workers: some were perhaps not on disk when the driver died.
     _unheard: list[dict[str, Any]]
     # Why the trial could not even begin.
@@ -127,7 +129,7 @@ class Work:
         except Exception as error:
             if not is_lack_of_memory(error):
                 raise
-            self._ended = True
+            self._has_state = False
             # Tune tries no trial again that a worker which it uses again has failed to begin.
             self._shortage = self._lack_of_memory(error)
 
@@ -158,20 +160,25 @@ class Work:
                 return self._progress()
             return self._report(metrics)
         except DivergedError as error:
-            self._ended = True
-            return self._progress() | {"verdict": "diverged", "reason": str(error)}
+            end = self._progress() | {"verdict": "diverged", "reason": str(error)}
+            self._reports.append(end)
+            return end
         except StorageError as error:
-            self._ended = True
+            self._has_state = False
             return self._progress() | {"unwritable": str(error)}
         except Exception as error:
-            self._ended = True  # what a failure has left is no state to save: the checkpoint is
+            self._has_state = False  # what a failure has left is none: the checkpoint is
             if not is_lack_of_memory(error):
                 raise
             raise self._lack_of_memory(error) from error
 
     def stop(self) -> None:
-        """Keep what was trained when the trial is ended in the middle."""
-        if not self._ended:
+        """Keep what was trained, and told.
+
+        Also where the trial has come to its end: when Tune stops an experiment, it hears no more of
+        the steps under way.
+        """
+        if self._has_state:
             self._save()
 
     def _begin(self, trial: dict[str, Any]) -> None:
@@ -196,7 +203,7 @@ class Work:
         self._trial_id: str = trial["trial_id"]
         self._is_replica = trial["phase"] == "replica"
         self._config = TrialConfig.from_dict(trial["config"])
-        self._ended = True  # until there is something to save
+        self._has_state = False
         self._training = Training(
             self._config,
             self._dataset,
@@ -216,7 +223,7 @@ class Work:
         self._moments: list[Moment] = []
         self._reports: list[dict[str, Any]] = []
         self._unheard = []
-        self._ended = False
+        self._has_state = True
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
 
@@ -252,11 +259,11 @@ class Work:
                 "done": done,
             }
         )
-        if done or verdict.status == "collapsed":
-            self._ended = True
+        is_end = done or verdict.status == "collapsed"
+        if is_end:
             row |= self._finish(verdict)
-        else:
-            self._reports.append(row)
+        self._reports.append(row)
+        if not is_end:
             self._save_if_it_pays()
         return row
 

@@ -7,7 +7,7 @@ from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
 from gansearch.errors import ShortOfMemoryError
 from gansearch.results import RunFolder
-from gansearch.training import Training
+from gansearch.training import DivergedError, Training
 from gansearch.trial_plan import TrialPlan
 from gansearch.work import Work, Workplace
 
@@ -99,3 +99,37 @@ def test_that_a_checkpoint_was_damaged_is_told_once(place):
     assert "begins again from its start" in told["note"]
     again.stop()
     assert "note" not in Work(TRIAL, place).step()  # the same report, told again
+
+
+def test_an_end_that_nobody_has_heard_of_is_told_again(place):
+    work = Work(TRIAL, place)
+    told = reports(work, 4)
+    assert told[-1]["done"]
+    work.stop()
+    again = Work(TRIAL, place)
+    assert [again.step() for _ in range(4)] == told
+
+
+def test_a_replicas_end_is_told_again_with_its_scores(place):
+    work = Work(TRIAL | {"phase": "replica"}, place)
+    told = reports(work, 4)
+    assert told[-1]["done"]
+    work.stop()
+    again = Work(TRIAL | {"phase": "replica"}, place)
+    assert [again.step() for _ in range(4)] == told
+
+
+def test_a_divergence_that_nobody_has_heard_of_is_told_again(place, monkeypatch):
+    work = Work(TRIAL, place)
+    told = reports(work, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "advance", diverge)
+        told.append(work.step())
+    work.stop()
+    again = Work(TRIAL, place)
+    assert [again.step() for _ in range(2)] == told
+    assert told[-1]["verdict"] == "diverged"
+
+
+def diverge(*_, **__):
+    raise DivergedError("d_loss not finite by update 120")
