@@ -91,9 +91,13 @@ PAPER = "paper"
 
 @dataclass
 class _Stop:
-    """Why the trials shall end now: None, "interrupted" or "time"."""
+    """Why the trials shall end now: None, "interrupted" or "time".
+
+    A run that has no trials to wait for ends `at_once`.
+    """
 
     reason: str | None = None
+    at_once: bool = False
 
 
 @dataclass
@@ -337,12 +341,13 @@ def _execute(
     )
     with _kept(run):
         try:
-            with progress:
-                # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
-                with _stopping_on_signals(run.stop):
-                    if search_on:
-                        _search(run)
-                    _replicate(run, only or _finalists(run))
+            # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
+            with progress, _stopping_on_signals(run.stop):
+                if search_on:
+                    _search(run)
+                _replicate(run, only or _finalists(run))
+                run.stop.at_once = True
+                _raise_if_interrupted(run)
                 _conclude(run)
         except KeyboardInterrupt:
             raise _interrupted(run) from None
@@ -597,7 +602,7 @@ def _stopping_on_signals(stop: _Stop) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM end the run in order, and a second one at once."""
 
     def handle(_signum: int, _frame: Any) -> None:
-        if stop.reason == "interrupted":
+        if stop.at_once or stop.reason == "interrupted":
             raise KeyboardInterrupt
         stop.reason = "interrupted"
 

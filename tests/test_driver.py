@@ -1,0 +1,37 @@
+"""What the driver does between the phases, without Ray."""
+
+import os
+import signal
+
+import pytest
+
+from gansearch import driver
+from gansearch.cluster import Settings
+from gansearch.data import load_dataset
+from gansearch.errors import InterruptedRunError
+from gansearch.results import RunFolder
+from gansearch.space import load_space
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run that has been replicated and not yet been ranked."""
+    folder = RunFolder.create(tmp_path, "trained")
+    space = load_space("ring", [])
+    folder.write_run(driver._description("trained", space, (), 0, Settings()))
+    return folder
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, signum):
+    def interrupted(_dataset):
+        os.kill(os.getpid(), signum)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(driver, "_replicate", lambda *_: None)
+    monkeypatch.setattr(driver, "reference_scores", interrupted)
+    before = signal.getsignal(signum)
+    with pytest.raises(InterruptedRunError, match=f"gansearch resume {folder.path}"):
+        driver._execute(folder, load_dataset("ring"), None, None, search_on=False)
+    assert folder.read_run()["state"] == "interrupted"
+    assert signal.getsignal(signum) is before
