@@ -1,5 +1,6 @@
 """What a training is said to take, beside what it takes."""
 
+import os
 import subprocess
 import sys
 
@@ -67,12 +68,18 @@ def test_every_kind_of_training_is_gone_through_without_memory(how):
     ids=["weights", "activations"],
 )
 def test_it_is_what_a_training_really_takes(how):
+    # What was freed goes back at once: the holes that glibc keeps differ from run to run.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, repr(how)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURE, repr(how)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     expected = footprint(TrialConfig(**how), DIGITS, "cpu").training
     assert expected > 150 * MIB
-    assert 0.8 * expected < int(done.stdout) < 1.3 * expected
+    assert 0.95 * expected < int(done.stdout) < 1.05 * expected
 
 
 def test_a_gpu_has_more_random_numbers_ready():
