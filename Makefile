@@ -12,10 +12,11 @@ run: $(READY)
 test: test-unit test-ray
 
 test-unit: $(READY)
-	$(BIN)/pytest -m "not ray and not slow and not cluster"
+	$(BIN)/pytest -m "not ray and not slow and not cluster" -n auto --maxprocesses 4 --dist worksteal --durations 10
 
+# One after another: a search takes all cores itself.
 test-ray: $(READY)
-	$(BIN)/pytest -m "ray and not slow"
+	$(BIN)/pytest -m "ray and not slow" --durations 10
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
