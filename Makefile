@@ -43,11 +43,9 @@ fuzz: $(READY)
 chaos: $(READY)
 	$(BIN)/python benchmarks/chaos.py
 
+# Ends with the time that each took, and the commands of the benchmarks that are longer.
 bench: $(READY)
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/parzen.py
-	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/bench.py
 
 bench-collapse: $(READY)
 	$(BIN)/python benchmarks/replay.py

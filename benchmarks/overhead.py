@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -58,34 +57,48 @@ def time_search(trials: int) -> None:
             ],
         )
         info, table = run.read_run(), run.trials()
-    overhead = table["overhead_seconds"]
+    low, median, high = table["overhead_seconds"].quantile([0.25, 0.5, 0.75])
+    most = table["overhead_seconds"].max()
     share = info["recorder_seconds"] / info["wall_seconds"]
     rest = (workers * info["wall_seconds"] - table["seconds"].sum()) / len(table)
-    print(f"trials                          {len(table)} in two phases, on {workers} workers")
-    print(f"overhead of a trial, median     {overhead.median():.3f} s   (goal: below 0.6 s)")
-    print(f"overhead of a trial, maximum    {overhead.max():.3f} s")
-    print(f"all but training, a trial       {rest:.2f} s   (with evaluations and worker starts)")
-    print(f"recorder's share of wall time   {100 * share:.2f} %   (goal: at most 1 %)")
+    print(f"trials                      {len(table)} in two phases, on {workers} workers")
+    print(
+        f"overhead of a trial         {median:.3f} s [{low:.3f}, {high:.3f}], at most {most:.3f} s "
+        "  (median and quartiles over trials; goal: below 0.6 s)"
+    )
+    print(f"all but training, a trial   {rest:.2f} s   (with evaluations and worker starts)")
+    print(f"recorder's share            {100 * share:.2f} % of the wall time   (goal: at most 1 %)")
 
 
 def time_evaluations(n_turns: int) -> None:
     """Print, for each space, what a report costs beside the training that it reports on."""
     torch.set_num_threads(1)
-    print(f"{'':8}{'a report each':>15}{'training':>11}{'indicators':>20}{'Parzen':>20}")
+    print(f"{'':8}{'a report each':>15}{'training':>11}{'indicators':>30}{'Parzen':>30}")
     for name in SPACES:
-        updates, training, indicators, parzen = times_of(name, n_turns)
-        cells = [f"{1000 * t:.1f} ms {100 * t / training:5.2f} %" for t in (indicators, parzen)]
+        updates, turns = times_of(name, n_turns)
+        cells = [share(turns[:, i], turns[:, 0]) for i in (1, 2)]
         print(
-            f"{name:8}{f'{updates:,} updates':>15}{f'{training:.2f} s':>11}"
-            + "".join(f"{cell:>20}" for cell in cells)
+            f"{name:8}{f'{updates:,} updates':>15}{f'{np.median(turns[:, 0]):.2f} s':>11}"
+            + "".join(f"{cell:>30}" for cell in cells),
+            flush=True,
         )
-    print("goal: indicators below 3 % of the training between two reports")
+    print(
+        f"medians of {n_turns} turns, in brackets the quartiles of the share of the training "
+        "between two reports; goal: indicators below 3 %"
+    )
 
 
-def times_of(name: str, n_turns: int) -> tuple[int, float, float, float]:
-    """Return the updates between two reports of a space, and the median seconds of each part.
+def share(times: np.ndarray, training: np.ndarray) -> str:
+    """Return milliseconds, and their share of the training of the same turn, as text."""
+    low, median, high = np.quantile(100 * times / training, [0.25, 0.5, 0.75])
+    return f"{1000 * np.median(times):.1f} ms {median:.2f} [{low:.2f}, {high:.2f}] %"
 
-    The configuration is the paper's, with the space's own networks.
+
+def times_of(name: str, n_turns: int) -> tuple[int, np.ndarray]:
+    """Return the updates between two reports of a space, and what each turn took.
+
+    The configuration is the paper's, with the space's own networks. A turn's seconds, `[turns, 3]`,
+    are of the training between two reports, of the indicators and of the Parzen score.
     """
     space, dataset = load_space(name), _dataset(name)
     evaluator = Evaluator(dataset)
@@ -94,21 +107,18 @@ def times_of(name: str, n_turns: int) -> tuple[int, float, float, float]:
     training = Training(space.preset("paper"), dataset, seed=0)
     training.advance(20)  # warm
     between = space.budget.report_updates()[0]
-    found: list[tuple[float, float, float]] = []
-    for _ in range(n_turns):
+    found = np.empty((n_turns, 3))
+    for i in range(n_turns):
         before, seconds = training.updates, 0.0
         while seconds < _TRAINED_SECONDS:
             seconds += _seconds(training.step)
         samples = training.samples(evaluator.n_samples)
-        found.append(
-            (
-                seconds * between / (training.updates - before),
-                _seconds(lambda samples=samples: evaluator.reference.indicators(samples)),
-                _seconds(lambda samples=samples: choose_sigma(samples, valid, grid)),
-            )
+        found[i] = (
+            seconds * between / (training.updates - before),
+            _seconds(lambda samples=samples: evaluator.reference.indicators(samples)),
+            _seconds(lambda samples=samples: choose_sigma(samples, valid, grid)),
         )
-    medians = [statistics.median(times) for times in zip(*found, strict=True)]
-    return between, medians[0], medians[1], medians[2]
+    return between, found
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,12 +1,15 @@
 """What keeps a search from growing: the driver, the proposals, the records and the report.
 
-    python benchmarks/search.py                          # a short form of all, below three minutes
+    python benchmarks/search.py                          # a short form of all but the last two
     python benchmarks/search.py --driver [--trials 300]  # through Ray, with trainings that are none
     python benchmarks/search.py --parts [--trials 5000]  # searcher, scheduler and recorder, no Ray
     python benchmarks/search.py --proposals              # of TPE, with and without its cap
-    python benchmarks/search.py --quality                # of what is found, likewise; takes an hour
     python benchmarks/search.py --report                 # on 100,000 trials, 2 million reports
+    python benchmarks/search.py --quality                # what is found with the cap; takes an hour
     python benchmarks/search.py --scale                  # what one driver can feed
+
+The short form makes the reports in full; it looks at growth over 5,000 trials without Ray, with
+configurations drawn at random, and at TPE's own by its proposals.
 
 No network is trained. Trials report invented numbers: a smooth function of their configuration with
 noise, on learning curves; some of the space collapses.
@@ -28,7 +31,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -80,6 +83,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int)
     parser.add_argument("--reports", type=int, default=20, help="of a full training")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="of each report on a large run")
     parser.add_argument("--sampler", default="tpe")
     parser.add_argument("--caps", type=int, nargs="*", default=[250, 500, 1000])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4, 5])
@@ -92,11 +96,13 @@ def main() -> None:
     if short or given.driver:
         time_driver(given.trials or 300, given.reports, given.workers, given.sampler)
     if short or given.parts:
-        time_parts(given.trials or (300 if short else 5000), given.reports, given.sampler)
+        sampler = "random" if short else given.sampler
+        time_parts(given.trials or 5000, given.reports, sampler)
     if short or given.proposals:
-        time_proposals([500, 1000] if short else [500, 1000, 2000, given.trials or 5000], 20)
+        counts = [500, 1000] if short else [500, 1000, 2000]
+        time_proposals([*counts, given.trials or 5000], 20)
     if short or given.report:
-        time_report(given.trials or (20_000 if short else 100_000), given.reports)
+        time_report(given.trials or 100_000, given.reports, given.repeats)
     if given.quality:
         time_quality(given.caps, given.trials or 3000, given.seeds)
     if given.scale:
@@ -167,12 +173,55 @@ class NullTrial(tune.Trainable):
 def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> None:
     """Run a search whose trials train nothing, and print what it gets through and how it grows."""
     run = null_search(n_trials, n_reports, n_workers, sampler)
-    print(f"{run.n_trials} trials, {run.n_reports} reports, {run.seconds:.1f} s, sampler {sampler}")
-    print(f"reports/s         {run.n_reports / run.seconds:.1f}   (goal: at least 40)")
-    print(f"trials/s          {run.n_trials / run.seconds:.2f}   (goal: at least 2)")
-    print(f"driver's CPU      {100 * run.cpu_seconds / run.seconds:.0f} % of a core")
-    share = 100 * run.recorder_seconds / run.seconds
-    print(f"recorder's share  {share:.2f} %   (goal: at most 1 %)")
+    print(
+        f"{run.n_trials} trials, {run.n_reports} reports, {run.seconds:.1f} s, sampler {sampler}; "
+        "in brackets the least and the greatest fifth"
+    )
+    parts, per_trial = run.fifths, run.n_trials // 5
+    print(
+        f"reports/s         {_told(parts.n_reports / parts.seconds, '.1f')}   (goal: at least 40)"
+    )
+    print(f"trials/s          {_told(per_trial / parts.seconds, '.2f')}   (goal: at least 2)")
+    print(f"driver's CPU      {_told(100 * parts.cpu_seconds / parts.seconds, '.0f')} % of a core")
+    share = _told(100 * parts.recorder_seconds / parts.seconds, ".2f")
+    print(f"recorder's share  {share} %   (goal: at most 1 %)")
+    print_growth(run.ends)
+
+
+def _told(values: np.ndarray, digits: str) -> str:
+    """Return the median of values with the least and the greatest, as text."""
+    low, median, high = (f"{x:{digits}}" for x in (values.min(), np.median(values), values.max()))
+    return f"{median} [{low}, {high}]"
+
+
+def print_growth(ends: np.ndarray) -> None:
+    """Print how many times as long as in the second fifth a trial takes in the last.
+
+    The first fifth has what happens once, and few trials that could be pruned.
+
+    Args:
+        ends: seconds until each trial's end, and those of the processor, `[n, 2]`. Both fifths are
+            cut in five, and compared in pairs.
+    """
+    n = len(ends) // 25
+    if n == 0:
+        return
+    takes = np.diff(ends[n - 1 :: n][:25], axis=0, prepend=0.0)
+    wall, cpu = np.quantile(takes[20:] / takes[5:10], [0.25, 0.5, 0.75], axis=0).T
+    told = [f"{median:.2f} [{low:.2f}, {high:.2f}]" for low, median, high in (wall, cpu)]
+    print(
+        f"growth            a trial of the last fifth takes {told[0]} times one of the second, "
+        f"{told[1]} of the processor   (goal: at most 1.2; quartiles of five pairs)"
+    )
+
+
+class Fifths(NamedTuple):
+    """What each fifth of a search has taken, arrays `[5]`."""
+
+    seconds: np.ndarray
+    cpu_seconds: np.ndarray
+    recorder_seconds: np.ndarray
+    n_reports: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -183,7 +232,8 @@ class NullSearch:
     n_reports: int
     seconds: float
     cpu_seconds: float
-    recorder_seconds: float
+    ends: np.ndarray  # seconds until each trial's end, and those of the driver's processor, [n, 2]
+    fifths: Fifths
 
 
 def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> NullSearch:
@@ -191,31 +241,41 @@ def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> 
 
     Prints what each fifth of the trials took, and the driver's memory after it.
     """
-    # Seconds, and those of the driver's processor: as the first trial began, then at every end.
-    marks: list[tuple[float, float]] = []
+    # As the first trial began, then at every end.
+    marks: list[Fifths] = []
     fifth = max(1, n_trials // 5)
 
     class MarkingRecorder(Recorder):
+        n_reports = 0
+
         def on_trial_start(self, *args: Any, **kwargs: Any) -> None:
             if not marks:
-                marks.append((time.perf_counter(), time.process_time()))
+                self._mark()
             super().on_trial_start(*args, **kwargs)
+
+        def on_trial_result(self, *args: Any, **kwargs: Any) -> None:
+            self.n_reports += 1
+            super().on_trial_result(*args, **kwargs)
 
         def end(self, *args: Any) -> None:
             super().end(*args)
-            marks.append((time.perf_counter(), time.process_time()))
+            self._mark()
             n_ended = len(marks) - 1
             if n_ended % fifth == 0:
-                wall, cpu = 1000 * (np.array(marks[-1]) - marks[-1 - fifth]) / fifth
+                wall, cpu = 1000 * np.subtract(marks[-1], marks[-1 - fifth])[:2] / fifth
                 print(
                     f"to trial {n_ended:6}   {wall:6.1f} ms a trial, {cpu:6.1f} of them of the "
                     f"driver's CPU; {own_memory():5.0f} MB",
                     flush=True,
                 )
 
+        def _mark(self) -> None:
+            now = time.perf_counter(), time.process_time(), self.seconds, self.n_reports
+            marks.append(Fifths(*now))
+
     driver.GanTrial, driver.Recorder = NullTrial, MarkingRecorder
     with tempfile.TemporaryDirectory() as place:
-        run = gansearch.search(
+        gansearch.search(
             "digits",
             results=place,
             settings=gansearch.Settings(max_concurrent=n_workers, sampler=sampler),
@@ -224,15 +284,16 @@ def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> 
                 "budget.replicas=0",
             ],
         )
-        # From the first start on: Ray and its workers have begun by then.
-        seconds, cpu_seconds = np.array(marks[-1]) - marks[0]
-        return NullSearch(
-            n_trials=len(marks) - 1,
-            n_reports=len(run.history()),
-            seconds=seconds,
-            cpu_seconds=cpu_seconds,
-            recorder_seconds=run.read_run()["recorder_seconds"],
-        )
+    # From the first start on: Ray and its workers have begun by then.
+    since = np.array(marks) - marks[0]
+    return NullSearch(
+        n_trials=len(marks) - 1,
+        n_reports=round(since[-1, 3]),
+        seconds=since[-1, 0],
+        cpu_seconds=since[-1, 1],
+        ends=since[1:, :2],
+        fifths=Fifths(*np.diff(since[::fifth][:6], axis=0).T),
+    )
 
 
 def own_memory() -> float:
@@ -267,17 +328,21 @@ def time_parts(n_trials: int, n_reports: int, sampler: str) -> None:
             for name in names:
                 _watch(part, name, spent)
         start = before = time.perf_counter()
+        start_cpu = time.process_time()
+        ends = []
         for i, _ in enumerate(
             play(searcher, scheduler, recorder, budget=space.budget, n_open=8), start=1
         ):
+            now = time.perf_counter()
+            ends.append((now - start, time.process_time() - start_cpu))
             if i % (n_trials // 5) == 0:
                 n = n_trials // 5
-                now = time.perf_counter()
                 told = ", ".join(f"{name} {1000 * s / n:.2f}" for name, s in spent.items())
                 print(f"to trial {i:6}  {1000 * (now - before) / n:6.1f} ms a trial ({told})")
                 before = now
                 spent.clear()
-        print(f"{time.perf_counter() - start:.0f} s in all, {own_memory():.0f} MB at the end")
+        print(f"{ends[-1][0]:.0f} s in all, sampler {sampler}, {own_memory():.0f} MB at the end")
+        print_growth(np.array(ends))
 
 
 def _watch(part: Any, name: str, spent: Counter[str]) -> None:
@@ -462,23 +527,35 @@ def time_quality(caps: list[int], n_trials: int, seeds: list[int]) -> None:
             )
 
 
-def time_report(n_trials: int, n_reports: int) -> None:
-    """Print what `gansearch report` takes on a large run, a process of its own for each format."""
+def time_report(n_trials: int, n_reports: int, n_repeats: int) -> None:
+    """Print what `gansearch report` takes on a large run, each in a process of its own."""
     with tempfile.TemporaryDirectory() as place:
         folder = write_large_run(Path(place), n_trials, n_reports)
         size = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
-        print(f"{n_trials:,} trials, {n_trials * n_reports:,} reports, {size / 1e6:.0f} MB")
-        for format_ in ("table", "json", "html"):
-            command = [sys.executable, "-m", "gansearch", "report", str(folder.path)]
-            start = time.perf_counter()
-            found = subprocess.Popen([*command, "--format", format_], stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(found.pid, 0)
-            seconds = time.perf_counter() - start
-            assert status == 0, f"report --format {format_} failed"
+        print(
+            f"{n_trials:,} trials, {n_trials * n_reports:,} reports, {size / 1e6:.0f} MB; "
+            f"medians of {n_repeats}, in brackets the least and the greatest"
+        )
+        formats = ("table", "json", "html")
+        taken = np.array([[_report_on(folder, f) for f in formats] for _ in range(n_repeats)])
+        for i, format_ in enumerate(formats):
+            seconds, cpu_seconds, gigabytes = taken[:, i].T
             print(
-                f"report --format {format_:6} {seconds:5.1f} s, {usage.ru_maxrss / 1e6:.2f} GB at "
-                "most   (goal: below 10 s and 2 GB)"
+                f"report --format {format_:6} {_told(seconds, '.1f')} s, "
+                f"{_told(cpu_seconds, '.1f')} of processor, {gigabytes.max():.2f} GB at most   "
+                "(goal: below 10 s and 2 GB)"
             )
+
+
+def _report_on(folder: RunFolder, format_: str) -> tuple[float, float, float]:
+    """Return the seconds, those of the processor, and the gigabytes at most of one report."""
+    command = [sys.executable, "-m", "gansearch", "report", str(folder.path), "--format", format_]
+    start = time.perf_counter()
+    found = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(found.pid, 0)
+    seconds = time.perf_counter() - start
+    assert status == 0, f"report --format {format_} failed"
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
 
 
 def write_large_run(place: Path, n_trials: int, n_reports: int) -> RunFolder:

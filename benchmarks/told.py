@@ -54,6 +54,14 @@ from gansearch.work import Work, Workplace
 DATA = Path(__file__).parent / "data" / "told.parquet"
 DEAD = ("collapsed", "diverged")
 KEY = ["unpruned", "dataset", "arm", "seed"]  # of a search
+# Of each measure, after the point.
+_DIGITS = {
+    "died, first half": 2,
+    "died, second half": 2,
+    "died, last quarter": 2,
+    "best valid_ll": 2,
+    "updates": 0,
+}
 _WIDE = (
     "k={int: [1, 5]}",
     "optimizer={choice: [sgd, adam]}",
@@ -258,25 +266,41 @@ ARMS: dict[str, tuple[str, Tell]] = {
 
 
 def print_table(rows: pd.DataFrame) -> None:
-    """Print each arm's means over seeds, and its paired differences to `told`, with intervals."""
+    """Print each arm's means over the seeds that all arms have, and paired differences to `told`.
+
+    Seeds that an arm lacks are named and left out: a mean over other seeds is another space's luck.
+    """
     for (unpruned, dataset), of_dataset in rows.groupby(["unpruned", "dataset"]):
-        measured = measures(of_dataset)
+        seeds, lacking = common_seeds(of_dataset)
         n_trials = of_dataset["number"].max() + 1
-        n_seeds = measured.index.get_level_values("seed").nunique()
         pruning = "unpruned" if unpruned else "pruned by ASHA"
-        print(f"\n{dataset}, {pruning}: {n_seeds} searches an arm, of {n_trials} trials")
-        print(f"{'':10}" + "".join(f"{name:>26}" for name in measured.columns))
-        for arm in (name for name in ARMS if name in measured.index.get_level_values("arm")):
-            of_arm = measured.loc[arm]
-            cells = [
-                f"{of_arm[name].median() if name == 'best_valid_ll' else of_arm[name].mean():.4g}"
-                for name in measured.columns
-            ]
-            print(f"{arm:10}" + "".join(f"{cell:>26}" for cell in cells))
-            if arm != "told" and "told" in measured.index.get_level_values("arm"):
-                less = measured.loc["told"] - of_arm
-                cells = [interval(less[name].dropna().to_numpy()) for name in measured.columns]
-                print(f"{'  told -':10}" + "".join(f"{cell:>26}" for cell in cells))
+        print(
+            f"\n{dataset}, {pruning}, searches of {n_trials} trials with the seeds {seeds}", end=""
+        )
+        print(f"; left out, for want of an arm: {lacking}\n" if lacking else "\n")
+        if seeds:
+            print_arms(measures(of_dataset[of_dataset["seed"].isin(seeds)]))
+
+
+def common_seeds(rows: pd.DataFrame) -> tuple[list[int], list[int]]:
+    """Return the seeds that all arms in the rows of a data set have, and those that some lack."""
+    n_arms = rows.groupby("seed")["arm"].nunique()
+    is_common = n_arms == rows["arm"].nunique()
+    return n_arms[is_common].index.to_list(), n_arms[~is_common].index.to_list()
+
+
+def print_arms(measured: pd.DataFrame) -> None:
+    """Print a Markdown table of what `measures` returns, each arm's means in a line."""
+    print(f"| | {' | '.join(measured.columns)} |")
+    print("|---" * (len(measured.columns) + 1) + "|")
+    of_arms = {arm: measured.loc[arm] for arm in ARMS if arm in measured.index}
+    for arm, of_arm in of_arms.items():
+        means = [f"{value:,.{_DIGITS[name]}f}" for name, value in of_arm.mean().items()]
+        print(f"| {arm} | {' | '.join(means)} |")
+        if arm != "told" and "told" in of_arms:
+            less = of_arms["told"] - of_arm
+            cells = [interval(less[name].dropna().to_numpy(), _DIGITS[name]) for name in less]
+            print(f"| told - {arm} | {' | '.join(cells)} |")
 
 
 def measures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -284,25 +308,26 @@ def measures(rows: pd.DataFrame) -> pd.DataFrame:
     n_trials = rows["number"].max() + 1
     dead = rows["status"].isin(DEAD)
     parts = {
-        "dead_in_first_half": rows["number"] < n_trials // 2,
-        "dead_in_second_half": rows["number"] >= n_trials // 2,
-        "dead_in_last_quarter": rows["number"] >= n_trials - n_trials // 4,
+        "died, first half": rows["number"] < n_trials // 2,
+        "died, second half": rows["number"] >= n_trials // 2,
+        "died, last quarter": rows["number"] >= n_trials - n_trials // 4,
     }
     key = [rows["arm"], rows["seed"]]
     found = {name: dead.where(part).groupby(key).mean() for name, part in parts.items()}
     completed = rows["valid_ll"].where(rows["status"] == "completed")
-    found["best_valid_ll"] = completed.groupby(key).max()
+    found["best valid_ll"] = completed.groupby(key).max()
     found["updates"] = rows["updates"].groupby(key).sum()
     return pd.DataFrame(found).astype(float)
 
 
-def interval(differences: np.ndarray) -> str:
+def interval(differences: np.ndarray, n_digits: int) -> str:
     """Return the mean of paired differences with its 95 % interval (Student's), as text."""
     mean = differences.mean()
+    told = f"{mean:+,.{n_digits}f}"
     if len(differences) < 2:
-        return f"{mean:+.3g}"
+        return told
     half = stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1)
-    return f"{mean:+.3g} [{mean - half:+.3g}, {mean + half:+.3g}]"
+    return f"{told} [{mean - half:+,.{n_digits}f}, {mean + half:+,.{n_digits}f}]"
 
 
 @cache

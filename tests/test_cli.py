@@ -1,7 +1,6 @@
 """The command line: what it answers to bad input, and that the documentation names what exists."""
 
 import json
-import math
 import os
 import re
 import shlex
@@ -921,14 +920,24 @@ def test_spaces_are_listed_without_torch_and_ray() -> None:
     assert not imported_by("spaces") & {"torch", "ray", "matplotlib"}
 
 
+def processor_seconds(*args: str) -> float:
+    """Return what a fresh Python takes of the processor; waiting for it does not count."""
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen([sys.executable, *args], env=env, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_help_is_there_at_once() -> None:
-    # The least of three: .1 s on an idle core, where torch alone takes more than a second.
-    least = math.inf
-    for _ in range(3):
-        start = time.perf_counter()
-        assert as_process("--help").returncode == 0
-        least = min(least, time.perf_counter() - start)
-    assert least < 1.0
+    # .1 s on an idle core, of which Python, click and rich are two thirds; the goal is .3 s. NumPy
+    # alone takes as much again, torch twenty times as much. A busy machine lengthens both alike.
+    needed, ours = [], []
+    for _ in range(5):
+        needed.append(processor_seconds("-c", "import click, rich.console"))
+        ours.append(processor_seconds("-m", "gansearch", "--help"))
+    assert min(ours) < 2 * min(needed)
 
 
 # The documentation

@@ -77,3 +77,23 @@ def test_the_table_of_what_a_driver_feeds_follows_its_formula(benchmark, capsys)
     # 256 trials are heard of every 8 s: 6.67 reports/s, 32 - 6.67 signs/s; with 0.67 trials/s
     # 0.064 + 0.020 of a core. Many GPUs are heard of every 10 s: 25.6 x 2 + 20 ms/s each.
     assert by_hand[2:] == ["6.7", "25.3", "0.67", "8.4", "%", "9.8"]
+
+
+def test_growth_compares_the_last_fifth_with_the_second(benchmark, capsys):
+    takes = np.ones((200, 2))  # seconds a trial, and those of the processor
+    takes[:40] = 50.0  # what happens once does not count
+    takes[160:] = (3.0, 1.5)
+    benchmark.print_growth(takes.cumsum(axis=0))
+    told = capsys.readouterr().out
+    assert "takes 3.00 [3.00, 3.00] times one of the second, 1.50 [1.50, 1.50] of" in told
+
+
+def test_what_make_bench_runs_and_names_exists():
+    bench = script("bench")
+    named = re.findall(r"([a-z]+\.py)((?: --[a-z]+)*)", bench.LONGER)
+    commands = [(command[0], " ".join(command[1:])) for command in bench.COMMANDS]
+    assert len(named) >= 9
+    for name, flags in [*named, *commands]:
+        source = (ROOT / "benchmarks" / name).read_text()
+        for flag in re.findall(r"--([a-z]+)", flags):
+            assert f'"--{flag}"' in source or f'"{flag}"' in source
