@@ -47,6 +47,13 @@ def load_folder(folder: Path) -> Dataset:
     ends = np.cumsum([len(paths[split]) for split in _SPLITS])
     train, valid, test = np.split(images, ends[:-1])
     check_variety(folder, train, "There is nothing to learn from them. Give others.")
+    for split, images in (("valid", valid), ("test", test)):
+        where = folder / split if (folder / split).is_dir() else folder
+        check_variety(
+            f"{where}: images to {_purpose(split)}",
+            images,
+            "A score would say nothing. Give others.",
+        )
     return Dataset("folder", train, valid, test, shape=shape, scale=255.0)
 
 

@@ -50,6 +50,8 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
     # The file has them source by source, and whatever looks at a few looks at the first.
     train = train[np.random.default_rng(0).permutation(len(train))]
     valid, test = images[member == _VALID], images[member == _TEST]
+    check_variety(f"{path}: images: to validate in fold {fold}", valid, _REMEDY)
+    check_variety(f"{path}: images: to test in fold {fold}", test, _REMEDY)
     return Dataset(
         "tfd" if fold == 1 else f"tfd-{fold}",
         train,

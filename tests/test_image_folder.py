@@ -313,6 +313,25 @@ def test_images_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_black_images_to_be_scored_by_are_refused(tmp_path: Path, split: str) -> None:
+    for name in ("train", "valid", "test"):
+        images = draw(120)
+        save(images * 0 if name == split else images, tmp_path / name)
+    purpose = {"valid": "validate on", "test": "test on"}[split]
+    assert refused(tmp_path) == (
+        f"{tmp_path}/{split}: images to {purpose}: all 120 images are identical. A score would say "
+        "nothing. Give others."
+    )
+
+
+def test_images_that_chance_has_made_all_alike_in_a_split_are_refused(tmp_path: Path) -> None:
+    images = draw(300)
+    images[np.random.default_rng(0).permutation(300)[:30]] = 0
+    save(images, tmp_path)
+    assert refused(tmp_path).startswith(f"{tmp_path}: images to test on: all 30 images are ")
+
+
 def test_images_of_one_colour_each_are_refused(tmp_path: Path) -> None:
     greys = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
     save(np.broadcast_to(greys, (256, 4, 6, 3)), tmp_path)

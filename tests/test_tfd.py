@@ -206,6 +206,20 @@ def test_a_faulty_field_is_named_with_its_rule(
     assert str(caught.value) == f"{tmp_path}/TFD_48x48.mat: {message} {REMEDY}"
 
 
+@pytest.mark.parametrize(("kind", "n", "purpose"), [(2, 10, "validate"), (3, 15, "test")])
+def test_black_images_to_be_scored_by_are_refused_by_their_fold(
+    tmp_path: Path, fields: dict[str, np.ndarray], kind: int, n: int, purpose: str
+) -> None:
+    fields["images"][fields["folds"][:, 2] == kind] = 0
+    assert len(load_dataset("tfd", tmp_path).test) == 15
+    with pytest.raises(DataError) as caught:
+        load_dataset("tfd-3", tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/TFD_48x48.mat: images: to {purpose} in fold 3: all {n} images are identical. "
+        f"{REMEDY}"
+    )
+
+
 @pytest.mark.parametrize("name", ["images", "folds", "labs_ex"])
 def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, np.ndarray], name: str) -> None:
     del fields[name]
