@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,7 +120,8 @@ def evaluate_beside(
         SamplesError: the samples hold values that aren't finite, or have another shape.
     """
     found = evaluate_samples(dataset, samples, grid=grid)
-    return found | {"references": references.lines, "warnings": _warnings(found, references.curve)}
+    told = _warnings(dataset, found, references.curve)
+    return found | {"references": references.lines, "warnings": told}
 
 
 def curve_beside(
@@ -140,20 +140,21 @@ def curve_beside(
     return [*({"name": name, **row} for row in curve), *references.curve]
 
 
-def _warnings(found: Mapping[str, Any], training_curve: Sequence[Mapping[str, Any]]) -> list[str]:
+def _warnings(
+    dataset: Dataset, found: Mapping[str, Any], training_curve: Sequence[Mapping[str, Any]]
+) -> list[str]:
     told = []
-    counts = [row["n_samples"] for row in training_curve]
-    lls = [row["test_ll"] for row in training_curve]
-    if counts and found["n_samples"] <= counts[-1]:
-        # Training examples in any number: a score grows with the logarithm of it, piece by piece.
-        real = float(np.interp(np.log(found["n_samples"]), np.log(counts), lls))
-    else:
-        real = math.inf
-    if found["test_ll"] > real + _ROUNDING:
+    if found["n_samples"] < N_FINAL_SAMPLES:
+        told.append(_too_few(found["n_samples"], training_curve))
+    if not training_curve:
         told.append(
-            f"The score lies above the {real:.1f} nats of as many {training_curve[0]['name']}. "
-            "The Parzen estimate rewards blurred samples and copies. Look at the samples."
+            "The score was not held against that of the training examples themselves, which takes "
+            "minutes to compute and is not in the cache. It is computed, and kept there, by "
+            f"`gansearch evaluate SAMPLES.npy --dataset {dataset.name}` without --json or with "
+            "--curve, and at the end of every run."
         )
+    elif above := _above_training(found, training_curve):
+        told.append(above)
     if found["train_nn_ratio"] < SUSPICIOUS_NN_RATIO:
         told.append(
             f"The samples lie {found['train_nn_ratio']:.2g} times as far from training examples "
@@ -163,6 +164,53 @@ def _warnings(found: Mapping[str, Any], training_curve: Sequence[Mapping[str, An
     if found["sigma_at_edge"]:
         told.append("The best sigma is at the edge of its grid, so the score is broken.")
     return told
+
+
+def _too_few(n_samples: int, training_curve: Sequence[Mapping[str, Any]]) -> str:
+    shown = ""
+    if training_curve and training_curve[0]["n_samples"] <= n_samples:
+        real = _training_ll(training_curve, n_samples)
+        most = _training_ll(training_curve, N_FINAL_SAMPLES)
+        n_most = min(N_FINAL_SAMPLES, training_curve[-1]["n_samples"])
+        if n_samples < n_most:
+            name = training_curve[0]["name"]
+            shown = f" ({name}: {real:.1f} nats from {n_samples:,}, {most:.1f} from {n_most:,})"
+    return (
+        f"The score comes from {n_samples:,} samples, where the protocol takes "
+        f"{N_FINAL_SAMPLES:,}. Fewer score lower{shown}: hold it only against scores of as many."
+    )
+
+
+def _above_training(
+    found: Mapping[str, Any], training_curve: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """Return a warning if the score lies above that of as many training examples, or of all."""
+    n_samples, n_real = found["n_samples"], training_curve[-1]["n_samples"]
+    real = _training_ll(training_curve, n_samples)
+    if found["test_ll"] <= real + _ROUNDING:
+        return None
+    name = training_curve[0]["name"]
+    rewards = "The Parzen estimate rewards blurred samples and copies. Look at the samples."
+    if n_samples <= n_real:
+        return f"The score lies above the {real:.1f} nats of as many {name}. {rewards}"
+    growth = ""
+    if n_real >= 2 * training_curve[0]["n_samples"]:
+        gain = real - _training_ll(training_curve, n_real / 2)
+        growth = f" the last doubling of these gave {gain:.1f} nats, and as much for each further "
+        growth += "doubling may be honest."
+    return (
+        f"The score, from {n_samples:,} samples, lies above the {real:.1f} nats of {n_real:,} "
+        f"{name}, the most there are to compare with. More samples score higher{growth and ':'}"
+        f"{growth or '.'} {rewards}"
+    )
+
+
+def _training_ll(training_curve: Sequence[Mapping[str, Any]], n_samples: float) -> float:
+    """Return what so many training examples score; of more than there are, what all do."""
+    counts = [row["n_samples"] for row in training_curve]
+    lls = [row["test_ll"] for row in training_curve]
+    # A score grows with the logarithm of the number, piece by piece.
+    return float(np.interp(np.log(n_samples), np.log(counts), lls))
 
 
 def _computed_lines(dataset: Dataset) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 _UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
 _IDLE_SECONDS = 120
+_N_FINAL_SAMPLES = 10_000  # of a replica's score: that of `evaluation`, which loads torch
 # Below this share of the real data's coverage, a generator misses much of the data.
 _LOW_COVERAGE = 0.5
 
@@ -286,9 +287,16 @@ def _warnings_of_ranking(ranking: pd.DataFrame, references: pd.DataFrame) -> Ite
     real = of_training.iloc[0]
     above = ranking.loc[ranking["test_ll"] > real["test_ll"], "config_id"].tolist()
     if above:
+        n_real, fewer = real["n_samples"], ""
+        if n_real < _N_FINAL_SAMPLES:
+            fewer = (
+                f" These are {n_real:,}, the most there are to compare with, and a replica's score "
+                f"comes from {_N_FINAL_SAMPLES:,}: more samples score higher, so a lead may be "
+                "honest. How much more, the curve over samples shows."
+            )
         yield (
-            f"{_ids(above)}: scores above the {real['name']} themselves. The Parzen estimate "
-            "rewards blurred samples and copies. Look at the samples and at the NN ratio."
+            f"{_ids(above)}: scores above the {real['name']} themselves.{fewer} The Parzen "
+            "estimate rewards blurred samples and copies. Look at the samples and at the NN ratio."
         )
     low = ranking.loc[ranking["coverage"] < _LOW_COVERAGE * real["coverage"], "config_id"].tolist()
     if low:

@@ -11,7 +11,7 @@ import torch
 
 from gansearch import references as module
 from gansearch.data import Dataset, load_dataset
-from gansearch.evaluation import final_score
+from gansearch.evaluation import final_score, scores_by_count
 from gansearch.references import (
     References,
     curve_beside,
@@ -276,19 +276,70 @@ def test_nothing_half_written_is_left_in_the_cache(
 # Scores beside the lines
 
 
+FEWER = "The score comes from {n} samples, where the protocol takes 10,000. Fewer score lower"
+
+
 @pytest.fixture
 def told(digits: Dataset, digits_lines: References) -> Any:
+    """Return what is told of samples, but that they are fewer than the protocol's."""
+
     def warnings_of(samples: np.ndarray) -> Any:
-        return evaluate_beside(digits, samples, digits_lines)["warnings"]
+        first, *others = evaluate_beside(digits, samples, digits_lines)["warnings"]
+        assert first.startswith(FEWER.format(n=f"{len(samples):,}"))
+        return others
 
     return warnings_of
 
 
-def test_new_real_images_are_not_warned_of(digits: Dataset) -> None:
+def test_fewer_samples_than_the_protocols_are_told_to_score_lower_and_by_how_much(
+    digits: Dataset, digits_lines: References
+) -> None:
+    samples = digits.to_float(digits.train[:200])
+    (told, _copies) = evaluate_beside(digits, samples, digits_lines)["warnings"]
+    scores = {row["n_samples"]: row["test_ll"] for row in digits_lines.curve}
+    assert scores[200] < scores[1197] - 5
+    assert told == FEWER.format(n=200) + (
+        f" (training images: {scores[200]:.1f} nats from 200, {scores[1197]:.1f} from 1,197): hold "
+        "it only against scores of as many."
+    )
+
+
+def found(**changes: Any) -> dict[str, Any]:
+    sound = {"test_ll": 20.0, "n_samples": 10_000, "train_nn_ratio": 1.0, "sigma_at_edge": False}
+    return sound | changes
+
+
+def test_the_protocols_number_and_more_are_not_called_few(
+    digits: Dataset, digits_lines: References
+) -> None:
+    for n, n_told in ((9999, 1), (10_000, 0), (50_000, 0)):
+        told = module._warnings(digits, found(n_samples=n), digits_lines.curve)
+        assert len(told) == n_told
+    # Without a curve that reaches so far, no figures are made up.
+    for curve, n in (([], 200), (digits_lines.curve, 50), (digits_lines.curve, 5000)):
+        told = module._warnings(digits, found(n_samples=n), curve)
+        assert told[0].endswith("Fewer score lower: hold it only against scores of as many.")
+
+
+def test_new_real_images_are_told_only_to_be_few(digits: Dataset) -> None:
     fewer = renamed(digits, train=digits.train[:900])
     found = evaluate_beside(fewer, digits.to_float(digits.train[900:]), reference_scores(fewer))
-    assert found["warnings"] == []
+    (only,) = found["warnings"]
+    assert only.startswith(FEWER.format(n=297))
     assert found["train_nn_ratio"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_score_that_was_held_against_nothing_says_so_and_what_would_compute_it(
+    digits: Dataset,
+) -> None:
+    blurred = np.tile(module._k_means(digits, 200), (50, 1))
+    lines = reference_scores(digits, compute=False)
+    assert evaluate_beside(digits, blurred, lines)["warnings"] == [
+        "The score was not held against that of the training examples themselves, which takes "
+        "minutes to compute and is not in the cache. It is computed, and kept there, by `gansearch "
+        "evaluate SAMPLES.npy --dataset digits` without --json or with --curve, and at the end of "
+        "every run."
+    ]
 
 
 def test_an_evaluation_is_strict_json_with_the_lines(
@@ -311,12 +362,35 @@ def test_a_score_above_that_of_as_many_training_images_is_warned_of(
     )
 
 
-def test_more_samples_than_there_are_training_images_are_held_against_none(
-    digits_lines: References,
+def test_more_samples_than_there_are_training_images_are_held_against_all_of_these(
+    digits: Dataset, digits_lines: References
 ) -> None:
-    found = {"n_samples": 1197, "test_ll": 40.0, "train_nn_ratio": 1.0, "sigma_at_edge": False}
-    assert len(module._warnings(found, digits_lines.curve)) == 1
-    assert module._warnings(found | {"n_samples": 1198}, digits_lines.curve) == []
+    curve = digits_lines.curve
+    assert module._warnings(digits, found(test_ll=29.4), curve) == []
+    half = np.interp(
+        np.log(1197 / 2), *(np.log([500, 1000]), [row["test_ll"] for row in curve[2:4]])
+    )
+    assert module._warnings(digits, found(test_ll=29.6), curve) == [
+        f"The score, from 10,000 samples, lies above the {curve[-1]['test_ll']:.1f} nats of 1,197 "
+        "training images, the most there are to compare with. More samples score higher: the last "
+        f"doubling of these gave {curve[-1]['test_ll'] - half:.1f} nats, and as much for each "
+        "further doubling may be honest. The Parzen estimate rewards blurred samples and copies. "
+        "Look at the samples."
+    ]
+    # What one training image more scores is no matter of doublings.
+    (short,) = module._warnings(digits, found(test_ll=29.6), curve[:1])
+    assert "More samples score higher. The Parzen" in short
+
+
+def test_as_many_doublings_as_the_warning_allows_for_are_what_new_real_images_gain(
+    digits: Dataset,
+) -> None:
+    # 300 images for a data set, and the 897 others, which are no worse than these.
+    images = digits.to_float(digits.train)
+    curve = scores_by_count(digits, images[:300])
+    gain = curve[-1]["test_ll"] - module._training_ll(curve, 150)
+    lead = final_score(digits, images[300:]).parzen.test_ll - curve[-1]["test_ll"]
+    assert 0.7 < lead / (gain * np.log2(897 / 300)) < 1.1
 
 
 def test_copies_are_warned_of_and_as_training_images_score_no_higher(

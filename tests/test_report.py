@@ -4,7 +4,9 @@ import time
 import pandas as pd
 import pytest
 
+from gansearch import report as report_module
 from gansearch.errors import ResultsError
+from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.report import build_report, duration
 
 from .written_runs import (
@@ -12,6 +14,7 @@ from .written_runs import (
     PAPER,
     WINNER,
     finished_run,
+    references,
     replicas,
     run_info,
     searched,
@@ -42,12 +45,22 @@ def warned(tmp_path, *args, **kwargs):
 WINS, PAPERS = WINNER.config_id, PAPER.config_id
 
 
-def test_a_score_above_the_real_datas_is_warned_of(tmp_path):
+@pytest.mark.parametrize("n_real", [10_000, 1197])
+def test_a_score_above_the_real_datas_is_warned_of(tmp_path, n_real):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
-    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=20.0) == [
-        f"{WINS}: scores above the training images themselves. The Parzen estimate rewards "
-        "blurred samples and copies. Look at the samples and at the NN ratio."
+    folder = write_run(tmp_path, searched(), rows, MEANS)
+    folder.write_references(references(20.0, n_samples=n_real))
+    fewer = (
+        " These are 1,197, the most there are to compare with, and a replica's score comes from "
+        "10,000: more samples score higher, so a lead may be honest. How much more, the curve "
+        "over samples shows."
+    )
+    assert build_report(folder).warnings == [
+        f"{WINS}: scores above the training images themselves.{fewer if n_real == 1197 else ''} "
+        "The Parzen estimate rewards blurred samples and copies. Look at the samples and at the "
+        "NN ratio."
     ]
+    assert report_module._N_FINAL_SAMPLES == N_FINAL_SAMPLES
 
 
 def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp_path):

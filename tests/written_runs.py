@@ -110,7 +110,7 @@ def log_likelihoods(rows, means, n=300):
     return found
 
 
-def references(test_ll=29.12):
+def references(test_ll=29.12, n_samples=1197):
     return pd.DataFrame(
         [
             {
@@ -123,7 +123,7 @@ def references(test_ll=29.12):
                 "recall": 0.95,
                 "nn_ratio": 1.0,
                 "train_nn_ratio": 0.0,
-                "n_samples": 1197,
+                "n_samples": n_samples,
                 "source": None,
             },
             {
