@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gansearch.config import TrialConfig
+from gansearch.layers import side_below
 from gansearch.models import Discriminator, Generator
 from gansearch.space import load_space
 
@@ -37,8 +38,16 @@ def table_of_setups():
     return "\n".join(line.replace("|  |", "| |").replace("|  |", "| |") for line in lines)
 
 
-def n_parameters(setup):
-    space, preset, shape = SETUPS[setup]
+DCGANS = {
+    "digits": (8, 8, 1),
+    "mnist": (28, 28, 1),
+    "cifar10": (32, 32, 3),
+    "tfd": (48, 48, 1),
+    "folder": (32, 32, 3),
+}
+
+
+def n_parameters(space, preset, shape):
     config = load_space(space).preset(preset)
     with torch.device("meta"):
         nets = Generator(config, shape), Discriminator(config, shape)
@@ -52,6 +61,26 @@ def test_the_page_has_the_setups_as_the_built_in_spaces_have_them():
 
 
 def test_the_page_counts_the_parameters_right():
-    for setup in SETUPS:
-        counts = " | ".join(f"{n / 1e6:.2f} M" for n in n_parameters(setup))
+    for setup, of in SETUPS.items():
+        counts = " | ".join(f"{n / 1e6:.2f} M" for n in n_parameters(*of))
         assert f"| {setup} | {counts} |" in PAGE.read_text(), f"| {setup} | {counts} |"
+
+
+def test_the_page_has_the_sizes_of_dcgan_for_each_space_of_images():
+    for space, shape in DCGANS.items():
+        config = load_space(space).preset("dcgan")
+        how = [
+            values[0]
+            for values in (
+                config.generator_kernels,
+                config.generator_strides,
+                config.generator_paddings,
+            )
+        ]
+        sides = [shape[0]]
+        for _ in config.generator_channels:
+            sides.insert(0, side_below(sides[0], *how))
+        counts = [f"{n / 1e6:.2f} M" for n in n_parameters(space, "dcgan", shape)]
+        cells = [f"`{space}`", ", ".join(map(str, sides)), str(list(config.generator_channels))]
+        row = f"| {' | '.join(cells + counts)} |"
+        assert row in PAGE.read_text(), row

@@ -128,7 +128,7 @@ def test_tfd_trains_the_whole_generator_for_22_epochs() -> None:
     assert epochs == pytest.approx(22, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "digits", "folder", "mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "digits", "folder", "mnist", "tfd"])
 def test_dcgan_is_that_of_radford_and_others(name: str) -> None:
     config = load_space(name).preset("dcgan")
     assert (config.optimizer, config.adam_beta1, config.adam_beta2) == ("adam", 0.5, 0.999)
@@ -142,6 +142,8 @@ def test_dcgan_is_that_of_radford_and_others(name: str) -> None:
     assert config.generator_channels == config.discriminator_channels[::-1]
     assert config.generator_widths == config.discriminator_widths == ()
     assert config.noise == "uniform"
+    assert config.generator_max_norm == config.discriminator_max_norm == 0
+    assert config.pretraining == "none"
 
 
 REMEDIES = {
