@@ -1,14 +1,20 @@
 """What packing many trainings on one GPU is worth: checked, measured, printed as Markdown.
 
-    python benchmarks/gpu.py --write                 # all of it, some eight minutes on a GPU
+    python benchmarks/gpu.py --write                 # all of it: eight minutes on a GPU at most
     python benchmarks/gpu.py --stages checks speed   # parts of it
-    python benchmarks/gpu.py --device cpu --quick    # the same code, in less than a minute
-    python benchmarks/gpu.py --device cpu --stages speed --slots 4 --widths 64 1200
+    python benchmarks/gpu.py --stages scores --space mnist --seeds 8 --limit 500
+    python benchmarks/gpu.py --device cpu --quick    # the same code, some three minutes
+    python benchmarks/gpu.py --device cpu --stages speed --slots 4 --widths 64 1200 --limit 600
 
-It needs torch, NumPy and SciPy, but neither Ray nor Optuna. `--write` keeps the tables in
-`benchmarks/gpu-<card>.md`. Ratios are medians over turns that all ways take in one process, with
-the range of their middle half; an update is one of D or of G on a minibatch of 100. Without
-GANSEARCH_DATA the images are noise in the shape of MNIST.
+It needs torch, NumPy, SciPy, safetensors and, for the scores, scikit-learn, but neither Ray nor
+Optuna. Each stage has a process of its own, and a limit after which it is ended; its lines are
+printed, and by `--write [FOLDER]` kept in `gpu-<card>.md`, as they come. It exits with 1 where a
+check has failed or a stage has not come to its end.
+
+Goals stand beside what `gansearch run` delivers: groups of as many slots as the engine makes.
+Ratios are medians over turns that all ways take in one process, with the range of their middle
+half; an update is one of D or of G on a minibatch of 100. Without GANSEARCH_DATA the images are
+noise in the shape of MNIST.
 """
 
 from __future__ import annotations
@@ -17,27 +23,54 @@ import argparse
 import dataclasses
 import math
 import multiprocessing
+import os
 import platform
 import re
 import statistics
-import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import torch
-from careful import PAPER, CarefulLoop, config_of, mnist_or_noise
+from careful import PAPER, CarefulLoop, mnist_or_noise
+from host_memory import host_memory
+from packed import (
+    DEFAULT_SLOTS,
+    FOREVER,
+    PRECISIONS,
+    Packed,
+    Setting,
+    calls_a_second,
+    free,
+    is_delivered,
+    milliseconds,
+    quick,
+    rates_in_turns,
+    ratios,
+    row,
+    synchronize,
+    table,
+    told_ratio,
+    told_slots,
+)
+from packed_checks import checks
+from roofline import least_seconds, products
+from scores import PAPERS, scores_together, told_difference
 
 from gansearch.config import TrialConfig
-from gansearch.data import Dataset
-from gansearch.group import Group, structure_of
+from gansearch.data import Dataset, load_dataset
+from gansearch.engine import MAX_SLOTS, Engine
+from gansearch.evaluation import Evaluator
+from gansearch.optimizers import can_compile
 from gansearch.parzen import log_likelihoods
+from gansearch.precision import full_precision
 from gansearch.training import Examples, Training
 
 # Updates of all members a second, in times of one eager training's, by width.
@@ -45,294 +78,135 @@ GOALS = {PAPER: 15, 256: 30}
 _PROCESS_GOAL = 4  # in times of eight eager processes'
 _PARZEN_GOAL = 0.05  # seconds
 _ROOFLINE_GOAL = 0.5
-_FOREVER = 10**9  # iterations
+_INDICATORS_GOAL = 0.03  # of the training between two reports
 _MIXED_KS = (1, 1, 2, 3, 5)
-_WORD = 4  # bytes of a number in single precision
-
-Step = Callable[[], object]
-Place = tuple["Setting", Dataset, Examples, str]  # the last is the precision
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How much is measured, and where."""
-
-    device: str
-    widths: tuple[int, ...] = (PAPER, 256, 64)
-    slots: tuple[int, ...] = (1, 4, 8, 16, 32)
-    n_ticks: int = 32  # updates of D in a chunk
-    turns: int = 5
-    seconds: float = 0.25  # of each way in a turn
-    n_processes: int = 8
-    n_scored: int = 10_000
-    side: int = 8192  # of the matrices that show what the card can do
-
-    @property
-    def on_gpu(self) -> bool:
-        return self.device == "cuda"
-
-
-def usual(device: str) -> Setting:
-    # The engine's chunks.
-    return Setting(device, n_ticks=32 if device == "cuda" else 8)
-
-
-def quick(device: str) -> Setting:
-    """Return a setting that runs all of the code and measures nothing well."""
-    return Setting(
-        device,
-        (16,),
-        (1, 2),
-        n_ticks=4,
-        turns=2,
-        seconds=0.02,
-        n_processes=2,
-        n_scored=500,
-        side=256,
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = "cuda" if torch.cuda.is_available() else "cpu"
+    here = Path(__file__).parent
     parser.add_argument("--device", choices=("cuda", "cpu"), default=default)
     parser.add_argument("--quick", action="store_true", help="run the code, measure nothing well")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--widths", type=int, nargs="+", help="of G's layers")
-    parser.add_argument("--slots", type=int, nargs="+", help="of a group")
-    parser.add_argument("--write", action="store_true", help="keep the tables beside this script")
+    parser.add_argument("--slots", type=int, nargs="+", help="of groups in the stage `speed`")
+    parser.add_argument("--space", choices=PAPERS, help="whose scores are compared")
+    parser.add_argument("--seeds", dest="n_seeds", type=int, help="of the scores")
+    parser.add_argument("--limit", type=float, help="of each stage, in seconds")
+    parser.add_argument("--write", type=Path, nargs="?", const=here, help="keep the tables there")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    setting = quick(options.device) if options.quick else usual(options.device)
-    for name in ("widths", "slots"):
-        if values := getattr(options, name):
-            setting = dataclasses.replace(setting, **{name: tuple(values)})
-    lines: list[str] = []
-    for line in report(setting, options.stages):
-        lines.append(line)
-        print(line, flush=True)
+    setting = quick(options.device) if options.quick else Setting(options.device)
+    for name in ("widths", "slots", "space", "n_seeds"):
+        if value := getattr(options, name):
+            value = tuple(value) if isinstance(value, list) else value
+            setting = dataclasses.replace(setting, **{name: value})
+    card = card_of(setting)
+    path = None
     if options.write:
-        name = re.sub(r"\W+", "-", card(setting)).strip("-").lower()
-        (Path(__file__).parent / f"gpu-{name}.md").write_text("\n".join(lines) + "\n")
+        name = re.sub(r"\W+", "-", card).strip("-").lower()
+        path = options.write / f"gpu-{name}.md"
+        path.write_text("")
+    is_whole = True
+    for line in report(setting, card, options.stages, options.limit):
+        is_whole = is_whole and "FAILED" not in line
+        print(line, flush=True)
+        if path:
+            with path.open("a") as file:
+                file.write(f"{line}\n")
+    if not is_whole:
+        sys.exit(1)
 
 
-def report(setting: Setting, stages: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of the whole report."""
-    dataset = mnist_or_noise()
-    yield f"# Packing on {card(setting)}"
+def report(
+    setting: Setting, card: str, stages: Sequence[str], limit: float | None = None
+) -> Iterator[str]:
+    """Yield the lines of the whole report, as they come."""
+    yield f"# Packing on {card}"
     yield ""
-    yield f"torch {torch.__version__}, Python {platform.python_version()}, data: {dataset.name}."
+    yield f"torch {torch.__version__}, Python {platform.python_version()}."
+    told = "is compiled" if can_compile() else "goes by elementary operations"
+    yield f"The update of all members {told}."
+    if setting.is_quick:
+        yield "A run of the code: nothing here is measured well."
     for name in stages:
-        start = time.perf_counter()
         yield f"\n## {name.capitalize()}\n"
-        yield from STAGES[name](setting, dataset)
-        yield f"\nThis took {time.perf_counter() - start:.0f} s."
+        yield from in_time(setting, name, limit or STAGES[name][1])
 
 
-def card(setting: Setting) -> str:
+def in_time(setting: Setting, name: str, seconds: float) -> Iterator[str]:
+    """Yield a stage's lines, from a process of its own that is ended when its time is up."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_send_lines, args=(there, setting, name))
+    start = time.perf_counter()
+    process.start()
+    there.close()
+    try:
+        while here.poll(max(0.0, start + seconds - time.perf_counter())):
+            if (line := here.recv()) is None:
+                break
+            yield line
+        else:
+            yield f"\n- FAILED: not done within {seconds:g} s"
+    except EOFError:
+        process.join()
+        yield f"\n- FAILED: the process ended with {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+    yield f"\nThis took {time.perf_counter() - start:.0f} s, of {seconds:g} at most."
+
+
+def _send_lines(pipe: Connection, setting: Setting, name: str) -> None:
+    torch.set_num_threads(1)
+    try:
+        for line in STAGES[name][0](setting, mnist_or_noise()):
+            pipe.send(line)
+    except Exception as error:
+        traceback.print_exc()
+        pipe.send(f"\n- FAILED: {type(error).__name__}: {error}")
+    pipe.send(None)
+
+
+def card_of(setting: Setting) -> str:
     return torch.cuda.get_device_name() if setting.on_gpu else f"CPU {platform.machine()}"
 
 
-def synchronize(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def table(*heads: str) -> str:
-    """Return the head of a table."""
-    return f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
-
-
-def row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def needs_cuda(*cells: str, n: int = 1) -> str:
-    return row(*cells, *["needs CUDA"] * n)
-
-
-# Checks
-
-
-def checks(setting: Setting, dataset: Dataset) -> Iterator[str]:
-    """Yield for each guarantee of `docs/packing.md` whether it holds."""
-    examples = Examples(dataset, setting.device)
-    held = {
-        "a member is bit for bit the same alone and beside two others": _beside_others,
-        "and in another slot, having come later": _come_late,
-        "and beside one that has diverged": _beside_a_diverged_one,
-        "and saved on the way, loaded, and resumed in a slot that another one has left": _resumed,
-        "it follows the single step for five iterations, to .1 % (fp32) or 2 %": _follows_single,
-    }
-    for precision in ("fp32", "tf32", "bf16"):
-        for name, holds in held.items():
-            found = holds((setting, dataset, examples, precision))
-            yield f"- {'ok' if found else 'FAILED'}: {precision}: {name}"
-    name = "a replayed chunk neither waits for the device nor allocates memory"
-    if not setting.on_gpu:
-        yield f"- needs CUDA: {name}"
-        return
-    yield f"- {'ok' if _replays_alone((setting, dataset, examples, 'fp32')) else 'FAILED'}: {name}"
-
-
-def _trained(
-    setting: Setting,
-    examples: Examples,
-    training: Training,
-    n_iterations: int,
-    *,
-    before: Sequence[Training] = (),
-    beside: Sequence[Training] = (),
-) -> bytes:
-    """Return the state of a training that had company, some of it a chunk earlier."""
-    group = group_of(setting, training.config, examples, n_slots=4)
-    for other in before:
-        group.admit(other, _FOREVER)
-    if before:
-        group.advance()
-    group.admit(training, n_iterations)
-    for other in beside:
-        group.admit(other, _FOREVER)
-    while group.left(training):
-        group.advance()
-    group.release(training)
-    return training.save()
-
-
-def group_of(setting: Setting, config: TrialConfig, examples: Examples, *, n_slots: int) -> Group:
-    structure = structure_of(config)
-    assert structure is not None
-    return Group(structure, (28, 28, 1), examples, n_slots=n_slots, n_ticks=setting.n_ticks)
-
-
-def _start(at: Place, seed: int = 0, **values: object) -> Training:
-    setting, dataset, examples, precision = at
-    config = config_of(setting.widths[-1], precision=precision, **values)
-    return Training(config, dataset, seed, device=setting.device, examples=examples)
-
-
-def _n_checked(setting: Setting) -> int:
-    return 2 * setting.n_ticks + 3
-
-
-def _alone(at: Place) -> bytes:
-    setting, _, examples, _ = at
-    training = _start(at)
-    return _trained(setting, examples, training, _n_checked(setting))
-
-
-def _beside_others(at: Place) -> bool:
-    setting, _, examples, _ = at
-    others = [_start(at, seed, k=2, noise_dim=7) for seed in (1, 2)]
-    training, n = _start(at), _n_checked(setting)
-    return _trained(setting, examples, training, n, beside=others) == _alone(at)
-
-
-def _come_late(at: Place) -> bool:
-    setting, _, examples, _ = at
-    others = [_start(at, seed, k=3) for seed in (1, 2)]
-    training, n = _start(at), _n_checked(setting)
-    return _trained(setting, examples, training, n, before=others) == _alone(at)
-
-
-def _beside_a_diverged_one(at: Place) -> bool:
-    setting, _, examples, _ = at
-    broken = _start(at, 1)
-    with torch.no_grad():
-        broken.generator.layers[0].weight.fill_(torch.nan)
-    training, n = _start(at), _n_checked(setting)
-    return _trained(setting, examples, training, n, before=[broken]) == _alone(at)
-
-
-def _resumed(at: Place) -> bool:
-    setting, _, examples, _ = at
-    first, again = (_start(at) for _ in range(2))
-    again.load(_trained(setting, examples, first, 5))
-    group = group_of(setting, first.config, examples, n_slots=4)
-    left = _start(at, 3, noise_dim=101)
-    for training, n in ((left, 5), (again, _n_checked(setting) - 5)):
-        group.admit(training, n)
-        while group.left(training):
-            group.advance()
-        group.release(training)
-    return again.save() == _alone(at)
-
-
-def _follows_single(at: Place) -> bool:
-    setting, _, examples, precision = at
-    packed, single = (_start(at) for _ in range(2))
-    _trained(setting, examples, packed, 5)
-    for _ in range(5):
-        single.step()
-    pairs = zip(packed.generator.parameters(), single.generator.parameters(), strict=True)
-    # bf16 has three digits, and where a sum is rounded differs.
-    limit = 1e-3 if precision == "fp32" else 2e-2
-    return all(torch.linalg.vector_norm(a - b) <= limit * b.norm() for a, b in pairs)
-
-
-def _replays_alone(at: Place) -> bool:
-    setting, _, examples, _ = at
-    training = _start(at)
-    group = group_of(setting, training.config, examples, n_slots=4)
-    group.admit(training, _FOREVER)
-    group.advance()
-    before = torch.cuda.memory_stats()["allocation.all.allocated"]
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        group._replay(group._ticks_with_g({1}))
-    except RuntimeError:
-        return False
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return torch.cuda.memory_stats()["allocation.all.allocated"] == before
+def verdict(setting: Setting, goal: str, *, is_met: bool) -> str:
+    """Return a goal, and whether it is met: it is one for a GPU."""
+    return f"{goal}: {'met' if is_met else 'missed'}" if setting.on_gpu else goal
 
 
 # Speed
 
 
-class Packed:
-    """As many trainings as there are slots, which go on for ever; `step` does a chunk of each."""
-
-    def __init__(
-        self, setting: Setting, dataset: Dataset, examples: Examples, configs: Sequence[TrialConfig]
-    ) -> None:
-        self.group = group_of(setting, configs[0], examples, n_slots=len(configs))
-        self.trainings = [
-            Training(config, dataset, seed, device=setting.device, examples=examples)
-            for seed, config in enumerate(configs)
-        ]
-        for training in self.trainings:
-            self.group.admit(training, _FOREVER)
-
-    def step(self) -> None:
-        self.group.advance()
-
-    @property
-    def updates(self) -> int:
-        """Those that a step does, of all members together."""
-        ticks = self.group.n_ticks
-        return sum((ticks // t.config.k) * (t.config.k + 1) for t in self.trainings)
-
-
 def speed(setting: Setting, dataset: Dataset) -> Iterator[str]:
     """Yield updates a second of a whole group, beside those of one eager training."""
+    yield f"Data: {dataset.name}.\n"
     examples = Examples(dataset, setting.device)
     yield table(
         "G's layers", "slots", "precision", "k", "updates/s", "times one eager trial of ours",
         "times a careful loop", "goal",
     )  # fmt: skip
-    most = setting.slots[-1]
     for width in setting.widths:
         runs = [(n, "fp32", (1,)) for n in setting.slots]
-        runs += [(most, "tf32", (1,)), (most, "bf16", (1,)), (most, "fp32", _MIXED_KS)]
+        kinds = [("tf32", (1,)), ("bf16", (1,)), ("fp32", _MIXED_KS)]
+        most = max(filter(is_delivered, setting.slots), default=setting.slots[-1])
+        runs += [(most, *kind) for kind in kinds]
         for n_slots, precision, ks in runs:
             rates = _speeds(setting, dataset, examples, width, n_slots, precision, ks)
-            has_goal = setting.on_gpu and n_slots == most and len(ks) == 1
-            goal = f"{GOALS[width]}" if has_goal and width in GOALS else ""
+            goal = ""
+            if is_delivered(n_slots) and len(ks) == 1 and width in GOALS:
+                median = ratios(rates["packed"], rates["ours"])[1]
+                goal = verdict(setting, f"{GOALS[width]}", is_met=median >= GOALS[width])
             told = "1" if len(ks) == 1 else "1 to 5, mixed"
             packed = statistics.median(rates["packed"])
-            ratios = ratio(rates["packed"], rates["ours"]), ratio(rates["packed"], rates["careful"])
-            yield row(f"{width}", f"{n_slots}", precision, told, f"{packed:,.0f}", *ratios, goal)
+            yield row(
+                f"{width}", told_slots(n_slots), precision, told, f"{packed:,.0f}",
+                *(told_ratio(rates["packed"], rates[way]) for way in ("ours", "careful")), goal,
+            )  # fmt: skip
             free(setting)
 
 
@@ -346,10 +220,12 @@ def _speeds(
     ks: Sequence[int],
 ) -> dict[str, list[float]]:
     """Return updates a second of each way, a value each turn."""
-    configs = [config_of(width, precision=precision, k=ks[i % len(ks)]) for i in range(n_slots)]
+    configs = [
+        setting.config(width, precision=precision, k=ks[i % len(ks)]) for i in range(n_slots)
+    ]
     packed = Packed(setting, dataset, examples, configs)
     # The eager ways are the same in every row: k = 1, in single precision.
-    base = config_of(width)
+    base = setting.config(width)
     ours = Training(base, dataset, 0, device=setting.device, examples=examples)
     ways = {
         "ours": (ours.step, 2),
@@ -359,65 +235,44 @@ def _speeds(
     return rates_in_turns(setting, ways)
 
 
-def rates_in_turns(setting: Setting, ways: dict[str, tuple[Step, int]]) -> dict[str, list[float]]:
-    """Return updates a second of each way, a value each turn; every other turn goes back."""
-    for step, _ in ways.values():
-        calls_a_second(step, setting.seconds, setting.device)  # warm
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(setting.turns):
-        for name in sorted(ways, reverse=turn % 2 == 1):
-            step, updates = ways[name]
-            rate = updates * calls_a_second(step, setting.seconds, setting.device)
-            found[name].append(rate)
-    return found
-
-
-def calls_a_second(step: Step, at_least: float, device: str) -> float:
-    synchronize(device)
-    start, n = time.perf_counter(), 0
-    while n < 2 or time.perf_counter() - start < at_least:
-        step()
-        n += 1
-    synchronize(device)
-    return n / (time.perf_counter() - start)
-
-
-def ratio(over: Sequence[float], under: Sequence[float]) -> str:
-    """Return the median of a ratio taken turn by turn, with its quartiles."""
-    ratios = [a / b for a, b in zip(over, under, strict=True)]
-    low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return f"{median:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def free(setting: Setting) -> None:
-    if setting.on_gpu:
-        torch.cuda.empty_cache()
-
-
 # Processes
 
 
 def processes(setting: Setting, dataset: Dataset) -> Iterator[str]:
     """Yield updates a second of one group, beside those of eager processes on the same device."""
     examples = Examples(dataset, setting.device)
-    n_slots, n = setting.slots[-1], setting.n_processes
-    yield table("G's layers", f"{n} processes, updates/s", f"{n_slots} slots", "ratio", "goal")
-    for width in (setting.widths[0], setting.widths[-1]):
-        config = config_of(width)
-        packed = Packed(setting, dataset, examples, [config] * n_slots)
+    n = setting.n_processes
+    yield table("G's layers", "slots", f"{n} processes, updates/s", "one group", "ratio", "goal")
+    for width in dict.fromkeys((setting.widths[0], setting.widths[-1])):
+        config = setting.config(width)
         pipes, workers = _start_workers(setting, dataset, config)
-        calls_a_second(packed.step, setting.seconds, setting.device)  # warm
-        eager, ours = [], []
-        for _ in range(setting.turns):
-            eager.append(sum(_ask(pipes, 4 * setting.seconds)))
-            rate = calls_a_second(packed.step, setting.seconds, setting.device)
-            ours.append(packed.updates * rate)
+        for n_slots in dict.fromkeys((DEFAULT_SLOTS, MAX_SLOTS, setting.slots[-1])):
+            packed = Packed(setting, dataset, examples, [config] * n_slots)
+            eager, ours = _beside_processes(setting, packed, pipes)
+            middle = [f"{statistics.median(rates):,.0f}" for rates in (eager, ours)]
+            goal = ""
+            if is_delivered(n_slots):
+                is_met = ratios(ours, eager)[1] >= _PROCESS_GOAL
+                goal = verdict(setting, f"{_PROCESS_GOAL}", is_met=is_met)
+            cells = f"{width}", told_slots(n_slots), *middle, told_ratio(ours, eager), goal
+            yield row(*cells)
         _ask(pipes, 0)
         for worker in workers:
             worker.join()
-        middle = [f"{statistics.median(rates):,.0f}" for rates in (eager, ours)]
-        yield row(f"{width}", *middle, ratio(ours, eager), f"{_PROCESS_GOAL}")
         free(setting)
+
+
+def _beside_processes(
+    setting: Setting, packed: Packed, pipes: Sequence[Connection]
+) -> tuple[list[float], list[float]]:
+    """Return updates a second of all processes together, and of the group, a value each turn."""
+    calls_a_second(packed.step, setting.seconds, setting.device)  # warm
+    eager, ours = [], []
+    for _ in range(setting.turns):
+        eager.append(sum(_ask(pipes, 4 * setting.seconds)))
+        rate = calls_a_second(packed.step, setting.seconds, setting.device)
+        ours.append(packed.updates * rate)
+    return eager, ours
 
 
 def _start_workers(
@@ -440,9 +295,10 @@ def serve(pipe: Connection, device: str, dataset: Dataset, config: TrialConfig) 
     """Train for as long as each message says, and answer with the updates a second."""
     torch.set_num_threads(1)
     training = Training(config, dataset, seed=0, device=device)
-    while seconds := pipe.recv():
-        pipe.send(2 * calls_a_second(training.step, seconds, device))
-    pipe.send(0.0)
+    with suppress(EOFError):  # the stage was ended
+        while seconds := pipe.recv():
+            pipe.send(2 * calls_a_second(training.step, seconds, device))
+        pipe.send(0.0)
 
 
 def _ask(pipes: Sequence[Connection], seconds: float) -> list[float]:
@@ -454,106 +310,44 @@ def _ask(pipes: Sequence[Connection], seconds: float) -> list[float]:
 # Roofline
 
 
-@dataclass(frozen=True)
-class Product:
-    """A product of `[n, inner]` and `[inner, units]`."""
-
-    n: int
-    inner: int
-    units: int
-
-    @property
-    def flops(self) -> int:
-        """Multiplications and additions together."""
-        return 2 * self.n * self.inner * self.units
-
-    def bytes(self, word: int) -> int:
-        """Both operands read once and the result written once."""
-        return word * (self.n * self.inner + self.inner * self.units + self.n * self.units)
-
-
-def products(config: TrialConfig) -> list[Product]:
-    """Return the matrix products of an alternating iteration with k = 1.
-
-    A layer's product forward is `[n, in] [in, out]`; the gradient by its weights is `[in, n]
-    [n, out]`, that by its input `[n, out] [out, in]`, which the lowest layer of a player takes only
-    where a gradient goes on below it: for D in G's update.
-    """
-    m, pieces = config.batch_size, config.maxout_pieces
-    g = list(pairwise((config.noise_dim, *config.generator_widths, 784)))
-    ins, outs = (784, *config.discriminator_widths), (*config.discriminator_widths, 1)
-    n_pieces = [pieces] * (len(outs) - 1) + [1]
-    d = [(i, p * o) for i, o, p in zip(ins, outs, n_pieces, strict=True)]
-
-    def forward(n: int, layers: Sequence[tuple[int, int]]) -> list[Product]:
-        return [Product(n, i, o) for i, o in layers]
-
-    def by_weights(n: int, layers: Sequence[tuple[int, int]]) -> list[Product]:
-        return [Product(i, n, o) for i, o in layers]
-
-    def by_inputs(n: int, layers: Sequence[tuple[int, int]]) -> list[Product]:
-        return [Product(n, o, i) for i, o in layers]
-
-    of_d = forward(m, g) + forward(2 * m, d) + by_weights(2 * m, d) + by_inputs(2 * m, d[1:])
-    of_g = forward(m, g) + forward(m, d) + by_inputs(m, d)
-    return of_d + of_g + by_weights(m, g) + by_inputs(m, g[1:])
-
-
-def n_parameters(config: TrialConfig) -> int:
-    g = pairwise((config.noise_dim, *config.generator_widths, 784))
-    ins, outs = (784, *config.discriminator_widths), (*config.discriminator_widths, 1)
-    n_pieces = [config.maxout_pieces] * (len(outs) - 1) + [1]
-    d = [(i, p * o) for i, o, p in zip(ins, outs, n_pieces, strict=True)]
-    return sum(i * o + o for i, o in (*g, *d))
-
-
-def other_bytes(config: TrialConfig) -> int:
-    """Return the bytes an iteration moves beside its products, at least.
-
-    An update by momentum reads parameter, moment and gradient and writes the first two: five words
-    a parameter. A dropout mask of D's three layers is written when it is drawn, copied to where
-    the group reads it, and read: four words an input, of 2m rows in D's update and m in G's.
-    Activations are counted with the products alone, as if all else were fused into them.
-    """
-    inputs = 784 + sum(config.discriminator_widths)
-    masks = 4 * 3 * config.batch_size * inputs
-    return _WORD * (5 * n_parameters(config) + masks)
-
-
-def least_seconds(config: TrialConfig, flops: float, bandwidth: float) -> float:
-    """Return what an iteration takes at least, each part at the rate that bounds it."""
-    word = 2 if config.precision == "bf16" else _WORD
-    bounds = [max(p.flops / flops, p.bytes(word) / bandwidth) for p in products(config)]
-    return sum(bounds) + other_bytes(config) / bandwidth
-
-
 def roofline(setting: Setting, dataset: Dataset) -> Iterator[str]:
     """Yield what share of the card's possible speed a full group has."""
     examples = Examples(dataset, setting.device)
     bandwidth = copy_bandwidth(setting)
+    flops = {precision: product_rate(setting, precision) for precision in PRECISIONS}
+    free(setting)
     yield f"Copies move {bandwidth / 1e9:,.0f} GB/s (read and written).\n"
     yield table(
-        "G's layers", "precision", "products alone, TFLOP/s", "GFLOP an iteration",
+        "G's layers", "slots", "precision", "products alone, TFLOP/s", "GFLOP an iteration",
         "least ms a member", "measured", "share", "goal",
     )  # fmt: skip
-    n_slots = setting.slots[-1]
     for width in setting.widths:
-        for precision in ("fp32", "tf32", "bf16"):
-            config = config_of(width, precision=precision)
-            flops = product_rate(setting, precision)
-            packed = Packed(setting, dataset, examples, [config] * n_slots)
-            calls_a_second(packed.step, setting.seconds, setting.device)  # warm
-            rates = [
-                calls_a_second(packed.step, setting.seconds, setting.device)
-                for _ in range(setting.turns)
-            ]
-            took = 2 / (packed.updates * statistics.median(rates))
-            least = least_seconds(config, flops, bandwidth)
-            work = sum(p.flops for p in products(config)) / 1e9
-            cells = f"{flops / 1e12:.1f}", f"{work:.2f}", f"{1e3 * least:.3f}", f"{1e3 * took:.3f}"
-            goal = f"{_ROOFLINE_GOAL:.0%}" if width == PAPER else ""
-            yield row(f"{width}", precision, *cells, f"{least / took:.0%}", goal)
-            free(setting)
+        for n_slots in dict.fromkeys((MAX_SLOTS, setting.slots[-1])):
+            for precision in PRECISIONS:
+                config = setting.config(width, precision=precision)
+                took = _seconds_an_iteration(setting, dataset, examples, config, n_slots)
+                least = least_seconds(config, flops[precision], bandwidth)
+                share, goal = least / took, ""
+                if width == PAPER and is_delivered(n_slots):
+                    goal = verdict(setting, f"{_ROOFLINE_GOAL:.0%}", is_met=share >= _ROOFLINE_GOAL)
+                work = sum(p.flops for p in products(config)) / 1e9
+                yield row(
+                    f"{width}", told_slots(n_slots), precision, f"{flops[precision] / 1e12:.1f}",
+                    f"{work:.2f}", f"{1e3 * least:.3f}", f"{1e3 * took:.3f}", f"{share:.0%}", goal,
+                )  # fmt: skip
+                free(setting)
+
+
+def _seconds_an_iteration(
+    setting: Setting, dataset: Dataset, examples: Examples, config: TrialConfig, n_slots: int
+) -> float:
+    """Return what an iteration of one member takes in a full group, the others at the same time."""
+    packed = Packed(setting, dataset, examples, [config] * n_slots)
+    calls_a_second(packed.step, setting.seconds, setting.device)  # warm
+    rates = [
+        calls_a_second(packed.step, setting.seconds, setting.device) for _ in range(setting.turns)
+    ]
+    return 2 / (packed.updates * statistics.median(rates))
 
 
 def copy_bandwidth(setting: Setting) -> float:
@@ -561,7 +355,7 @@ def copy_bandwidth(setting: Setting) -> float:
     source = torch.ones(setting.side * setting.side * 2, device=setting.device)
     target = torch.empty_like(source)
     rate = calls_a_second(partial(target.copy_, source), setting.seconds, setting.device)
-    return 2 * _WORD * source.numel() * rate
+    return 2 * source.nbytes * rate
 
 
 def product_rate(setting: Setting, precision: str) -> float:
@@ -577,7 +371,7 @@ def product_rate(setting: Setting, precision: str) -> float:
     return 2 * setting.side**3 * rate
 
 
-# Scores
+# Reports and scores
 
 
 def parzen(setting: Setting, dataset: Dataset) -> Iterator[str]:
@@ -598,7 +392,12 @@ def parzen(setting: Setting, dataset: Dataset) -> Iterator[str]:
             start = time.perf_counter()
             found = score()[0]
             times.append(time.perf_counter() - start)
-        yield row(f"{mebibytes} MiB", f"{statistics.median(times):.3f}", f"{_PARZEN_GOAL}")
+        seconds, is_default = statistics.median(times), mebibytes == 4
+        goal = (
+            verdict(setting, f"{_PARZEN_GOAL}", is_met=seconds < _PARZEN_GOAL) if is_default else ""
+        )
+        told = f"{mebibytes} MiB{', as in a search' if is_default else ''}"
+        yield row(told, f"{seconds:.3f}", goal)
     few = points[:100]
     errors = np.abs(found[: len(few)] - exact_log_likelihoods(samples, few, sigma))
     told = "ok" if errors.max() < 0.02 else "FAILED"
@@ -615,6 +414,107 @@ def exact_log_likelihoods(samples: np.ndarray, points: np.ndarray, sigma: float)
     return np.array(found) - samples.shape[1] * math.log(sigma * math.sqrt(2 * math.pi))
 
 
+def reports(setting: Setting, dataset: Dataset) -> Iterator[str]:
+    """Yield what a report costs beside the training that it reports on, in a full group.
+
+    All members train at once and report one after another, so that a report has a member's share
+    of the time between two reports for itself: an interval's updates at the rate of the group.
+    """
+    every = setting.report_every
+    evaluator = Evaluator(dataset, device=setting.device)
+    engine = Engine(dataset, setting.device, n_slots=MAX_SLOTS)
+    yield f"Reports every {every:,} updates, {MAX_SLOTS} slots; medians.\n"
+    yield table(
+        "G's layers", "training between two, a member's share, ms", "samples, ms",
+        "indicators, ms", "Parzen and indicators, ms", "share of the indicators", "goal",
+        "updates/s through the engine", "with reports",
+    )  # fmt: skip
+    for width in setting.widths:
+        config = setting.config(width)
+        trainings = [
+            Training(config, dataset, seed, device=setting.device, examples=engine.examples)
+            for seed in range(MAX_SLOTS)
+        ]
+        _train(setting, engine, trainings, None)  # warm
+        bare = _train(setting, engine, trainings, None)
+        whole = _train(setting, engine, trainings, evaluator)
+        samples = trainings[0].samples(evaluator.n_samples)
+        with full_precision(setting.device):
+            steps = {
+                "samples": partial(trainings[0].samples, evaluator.n_samples),
+                "indicators": partial(evaluator.reference.indicators, samples),
+                "all": partial(evaluator.report, samples),
+            }
+            took = {
+                name: statistics.median(milliseconds(setting, step) for _ in range(9))
+                for name, step in steps.items()
+            }
+        between = 1000 * every / bare
+        share = took["indicators"] / between
+        told = verdict(setting, f"{_INDICATORS_GOAL:.0%}", is_met=share < _INDICATORS_GOAL)
+        yield row(
+            f"{width}", f"{between:.0f}", *(f"{ms:.1f}" for ms in took.values()), f"{share:.1%}",
+            told, f"{bare:,.0f}", f"{whole:,.0f}",
+        )  # fmt: skip
+    engine.close()
+
+
+def _train(
+    setting: Setting,
+    engine: Engine,
+    trainings: Sequence[Training],
+    evaluator: Evaluator | None,
+) -> float:
+    """Return the updates a second of trainings that go on to their next few reports."""
+
+    def go_on(training: Training) -> int:
+        before = training.updates
+        for i in range(setting.n_reports):
+            engine.advance(training, before + (i + 1) * setting.report_every)
+            if evaluator is not None:
+                samples = training.samples(evaluator.n_samples)
+                with full_precision(setting.device):
+                    evaluator.report(samples)
+        return training.updates - before
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(trainings)) as pool:
+        n_updates = sum(pool.map(go_on, trainings))
+    synchronize(setting.device)
+    return n_updates / (time.perf_counter() - start)
+
+
+def scores(setting: Setting, _: Dataset) -> Iterator[str]:
+    """Yield what each precision does to the final score of whole trainings."""
+    full = PAPERS[setting.space]
+    if setting.max_updates:
+        full = dataclasses.replace(full, max_updates=setting.max_updates)
+    folder = os.environ.get("GANSEARCH_DATA")
+    dataset = load_dataset(setting.space, Path(folder) if folder else None)
+    seeds = range(setting.n_seeds)
+    yield (
+        f"`{setting.space}`, preset `paper`, {full.max_updates:,} updates, the same "
+        f"{len(seeds)} seeds each, packed by {MAX_SLOTS}.\n"
+    )
+    yield table("precision", "mean valid_ll, nats", "sd over seeds", "seconds for all")
+    found: dict[str, list[float]] = {}
+    for precision in PRECISIONS:
+        config = dataclasses.replace(full.config, precision=precision)
+        start = time.perf_counter()
+        found[precision] = scores_together(
+            dataclasses.replace(full, config=config), dataset, seeds, setting.device
+        )
+        seconds = time.perf_counter() - start
+        mean, sd = np.nanmean(found[precision]), np.nanstd(found[precision], ddof=1)
+        yield row(precision, f"{mean:.2f}", f"{sd:.2f}", f"{seconds:.0f}")
+    yield ""
+    for precision in PRECISIONS[1:]:
+        told = told_difference(f"{precision} less fp32", found[precision], found["fp32"])
+        yield f"- {told}"
+    if not setting.on_gpu:
+        yield "- tf32 is fp32 on a CPU"
+
+
 # Costs
 
 
@@ -623,40 +523,30 @@ def costs(setting: Setting, dataset: Dataset) -> Iterator[str]:
     examples = Examples(dataset, setting.device)
     yield table("G's layers", "of", "cost")
     for width in setting.widths:
-        config = config_of(width)
-        few, many = 1, max(2, setting.slots[-1])
+        config = setting.config(width)
+        few, many = 1, MAX_SLOTS
         heads = f"{width}", "memory a member, MiB; while a graph is recorded"
         if setting.on_gpu:
             most, least = (_memory(setting, dataset, examples, config, n) for n in (many, few))
             each = [(a - b) / (many - few) / 2**20 for a, b in zip(most, least, strict=True)]
             yield row(*heads, f"{each[0]:.0f}; {each[1]:.0f}")
         else:
-            yield needs_cuda(*heads)
+            yield row(*heads, "needs CUDA")
         packed = Packed(setting, dataset, examples, [config] * many)
-        first = _milliseconds(setting, packed.step)
-        chunk = _milliseconds(setting, packed.step)
+        first = milliseconds(setting, packed.step)
+        chunk = milliseconds(setting, packed.step)
         yield row(f"{width}", "the first chunk, which records a graph, ms", f"{first:.0f}")
         yield row(f"{width}", f"a chunk of {many} members, ms", f"{chunk:.1f}")
-        fill = min(_milliseconds(setting, packed.group._fill, wait=False) for _ in range(9))
+        fill = min(milliseconds(setting, packed.group._fill, wait=False) for _ in range(9))
         told = f"preparing it, {many} members, ms of the host"
         yield row(f"{width}", told, f"{fill:.2f}")
         member = packed.trainings[0]
-        out = _milliseconds(setting, partial(packed.group.release, member))
-        into = _milliseconds(setting, partial(packed.group.admit, member, _FOREVER))
+        out = milliseconds(setting, partial(packed.group.release, member))
+        into = milliseconds(setting, partial(packed.group.admit, member, FOREVER))
         yield row(f"{width}", "letting a member go, ms", f"{out:.1f}")
         yield row(f"{width}", "taking one in, ms", f"{into:.1f}")
         free(setting)
-    yield from _process_costs(setting)
-
-
-def _milliseconds(setting: Setting, step: Step, *, wait: bool = True) -> float:
-    """Return what a call takes, with what it leaves to the device if `wait`."""
-    synchronize(setting.device)
-    start = time.perf_counter()
-    step()
-    if wait:
-        synchronize(setting.device)
-    return 1000 * (time.perf_counter() - start)
+    yield from host_memory(on_gpu=setting.on_gpu)
 
 
 def _memory(
@@ -674,33 +564,16 @@ def _memory(
     return torch.cuda.memory_reserved() - before, most - before
 
 
-def _process_costs(setting: Setting) -> Iterator[str]:
-    """Yield the memory on the host of processes with and without torch."""
-    programs = {
-        "a process with NumPy": "import numpy",
-        "one with gansearch's training, and so torch": "import gansearch.training",
-        "one with a CUDA context too": (
-            "import gansearch.training, torch; torch.ones(9, device='cuda').sum().item()"
-        ),
-    }
-    tell = "\nfor line in open('/proc/self/status'):\n if 'VmRSS' in line: print(line.split()[1])"
-    for name, program in programs.items():
-        heads = "", f"{name}, MiB of the host"
-        if "cuda" in program and not setting.on_gpu:
-            yield needs_cuda(*heads)
-            continue
-        command = [sys.executable, "-c", program + tell]
-        kibibytes = int(subprocess.run(command, check=True, capture_output=True).stdout)
-        yield row(*heads, f"{kibibytes / 1024:.0f}")
-
-
-STAGES: dict[str, Callable[[Setting, Dataset], Iterator[str]]] = {
-    "checks": checks,
-    "speed": speed,
-    "processes": processes,
-    "roofline": roofline,
-    "parzen": parzen,
-    "costs": costs,
+# What is run, and for how many seconds at most; 480 together.
+STAGES: dict[str, tuple[Callable[[Setting, Dataset], Iterator[str]], int]] = {
+    "checks": (checks, 110),
+    "speed": (speed, 120),
+    "processes": (processes, 55),
+    "parzen": (parzen, 20),
+    "reports": (reports, 30),
+    "roofline": (roofline, 55),
+    "costs": (costs, 40),
+    "scores": (scores, 50),
 }
 
 

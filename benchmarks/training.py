@@ -43,15 +43,13 @@ from careful import (
     torch_discriminator,
     torch_generator,
 )
-from scipy import stats
+from scores import PAPERS, score_alone, told_difference
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset, load_dataset
 from gansearch.models import draw_noise
-from gansearch.parzen import choose_sigma, sigma_grid
-from gansearch.space import load_space
 from gansearch.training import Training
 
 WIDTHS = (64, 256, PAPER)  # of G's hidden layers
@@ -62,7 +60,6 @@ GOALS = {
     ("tutorial", PAPER): 1.3,
     ("products", PAPER): 0.85,
 }
-_SCORED_SAMPLES = 10_000
 
 Step = Callable[[], object]
 Product = tuple[Tensor, Tensor, Tensor]  # left, right, result
@@ -294,9 +291,6 @@ def _ask(pipes: Sequence[Connection], seconds: float) -> list[float]:
 
 def compare_scores(n_seeds: int) -> None:
     """Train the paper's preset on `digits` in fp32 and in bf16, and print what each seed scores."""
-    if "precision" not in TrialConfig.rules():
-        print("This version trains in fp32 only: there is nothing to compare.")
-        return
     seeds = range(n_seeds)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
@@ -308,26 +302,15 @@ def compare_scores(n_seeds: int) -> None:
 def print_scores(fp32: Sequence[float], bf16: Sequence[float]) -> None:
     for seed, (a, b) in enumerate(zip(fp32, bf16, strict=True)):
         print(f"seed {seed}: fp32 {a:.2f}, bf16 {b:.2f}, difference {b - a:+.2f} nats")
-    if len(fp32) < 2:
-        return
-    differences = np.subtract(bf16, fp32)
-    mean, error = differences.mean(), differences.std(ddof=1) / math.sqrt(len(differences))
-    half = error * stats.t.ppf(0.975, len(differences) - 1)
-    print(
-        f"bf16 less fp32: {mean:+.2f} nats, 95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
-    )
+    print(told_difference("bf16 less fp32", bf16, fp32))
 
 
 def score_of(precision: str, seed: int) -> float:
     """Train the paper's preset on `digits` in full, and return its valid_ll in nats."""
     torch.set_num_threads(1)
-    space, dataset = load_space("digits"), load_dataset("digits")
-    preset = space.preset("paper").to_dict()
-    training = Training(TrialConfig.from_dict({**preset, "precision": precision}), dataset, seed)
-    training.advance(space.budget.max_updates)
-    valid = dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
-    grid = sigma_grid("fine", is_image=True)
-    return choose_sigma(training.samples(_SCORED_SAMPLES), valid, grid)[2]
+    full = PAPERS["digits"]
+    config = dataclasses.replace(full.config, precision=precision)
+    return score_alone(dataclasses.replace(full, config=config), load_dataset("digits"), seed)
 
 
 if __name__ == "__main__":

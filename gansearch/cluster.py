@@ -15,13 +15,11 @@ from ray._private import ray_constants, worker
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data import Dataset
+from gansearch.engine import GPUS_PER_TRIAL, slots_for
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.failures import Place
 from gansearch.nodes import join
 
-_GPUS_PER_TRIAL = 0.25
-# Trainings in a group of the engine: on a GPU some eight already share its bandwidth well.
-_MAX_SLOTS = 8
 _PACKING = ("auto", "on", "off")
 _OBJECT_STORE_BYTES = 512 * 2**20
 _LOOPBACK = "127.0.0.1"
@@ -176,7 +174,7 @@ def device_of(settings: Settings) -> tuple[str, float]:
     """Return the device of trials, and its fraction for one, as far as is known before Ray is."""
     gpus = settings.gpus_per_trial
     if gpus is None:
-        gpus = _GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
+        gpus = GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
     return ("cuda" if gpus else "cpu"), gpus
 
 
@@ -197,7 +195,7 @@ def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Sha
     available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     share = settings.gpus_per_trial
     if share is None:
-        share = _GPUS_PER_TRIAL if available.get("GPU") else 0.0
+        share = GPUS_PER_TRIAL if available.get("GPU") else 0.0
     if settings.max_concurrent and settings.address and _grows():
         at_a_time = settings.max_concurrent
     else:
@@ -242,7 +240,7 @@ def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
     on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
     if settings.packing == "off" or (settings.packing == "auto" and on_a_gpu < 2):
         return 0
-    return max(2, min(on_a_gpu or at_a_time, _MAX_SLOTS))
+    return slots_for(on_a_gpu or at_a_time)
 
 
 def whole_places(settings: Settings, share: Share) -> dict[Place, dict[str, float]]:

@@ -27,9 +27,22 @@ from gansearch.training import Examples, Metrics, Training
 
 # Updates of D in a chunk: on a GPU enough to outweigh its preparation, elsewhere so few that
 # trainings seldom wait for each other.
-_TICKS = {"cuda": 32, "cpu": 8}
+TICKS = {"cuda": 32, "cpu": 8}
+# Share of a GPU that a trial gets where the user names none.
+GPUS_PER_TRIAL = 0.25
+# Trainings in a group: on a GPU some eight already share its bandwidth well.
+MAX_SLOTS = 8
 _TURN_SECONDS = 0.1  # of a training that shares no group
 _MAX_IDLE_GROUPS = 4
+
+
+def slots_for(n_at_a_time: int) -> int:
+    """Return how many slots groups have where so many trials share a device.
+
+    >>> [slots_for(n) for n in (1, 4, 10)]
+    [2, 4, 8]
+    """
+    return max(2, min(n_at_a_time, MAX_SLOTS))
 
 
 @dataclass
@@ -60,7 +73,7 @@ class Engine:
         self.examples = Examples(dataset, device)
         self._shape = dataset.shape
         self._n_slots = n_slots
-        self._n_ticks = _TICKS[device]
+        self._n_ticks = TICKS[device]
         self._asked: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._active: list[_Request] = []
         self._groups: dict[TrialConfig, list[Group]] = {}

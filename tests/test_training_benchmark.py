@@ -1,6 +1,7 @@
 """The benchmark of training: its other ways train the same networks, and its tables are printed."""
 
 import dataclasses
+import math
 import re
 import sys
 from pathlib import Path
@@ -102,6 +103,11 @@ def test_scores_are_compared_seed_by_seed(capsys):
     assert "seed 2: fp32 3.00, bf16 4.00, difference +1.00 nats" in told
     # t of 95 % and two degrees of freedom is 4.303, the standard error .5 / sqrt(3).
     assert "bf16 less fp32: +0.50 nats, 95 % interval -0.74 to +1.74" in told
+
+
+def test_seeds_that_diverged_are_left_out_and_counted():
+    told = benchmark.told_difference("a less b", [1.5, math.nan, 2.0, 4.0], [1.0, 5.0, 2.0, 3.0])
+    assert told.endswith("+0.50 nats, 95 % interval -0.74 to +1.74; 1 of 4 seeds diverged")
 
 
 def test_the_tables_are_printed_without_any_data(capsys, monkeypatch):
