@@ -64,7 +64,7 @@ from gansearch.nodes import require_nodes
 from gansearch.progress import Progress
 from gansearch.ranking import rank
 from gansearch.recorder import CUT, Recorder, description_of, is_over, summary, was_cut
-from gansearch.references import References, curve_beside, reference_scores
+from gansearch.references import References, curve_beside, reference_scores, training_report
 from gansearch.remote import AnyPath, RemotePath, place
 from gansearch.report import Report, build_report
 from gansearch.results import UNSOUND, RunFolder, unreadable
@@ -168,6 +168,7 @@ def search(
     dataset = load_dataset(space.dataset, _path(settings.data_dir))
     _check_networks(space, configs, dataset)
     largest = _check_memory(space, configs, dataset, settings)
+    training = training_report(dataset)
     folder = RunFolder.create(place(results), name or _default_name(space))
     with ExitStack() as stack:
         try:
@@ -179,7 +180,8 @@ def search(
             folder.path.rmdir()  # it is empty, and its name is free again
             raise
         with folder.lock():
-            folder.write_run(_description(folder.path.name, space, configs, seed, settings))
+            described = _description(folder.path.name, space, configs, seed, settings)
+            folder.write_run(described | {"training_report": training})
             _execute(folder, dataset, share, console, search_on=not configs)
     return folder
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -211,7 +211,9 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
+def learning_curves(
+    history: pd.DataFrame, trials: pd.DataFrame, training: Mapping[str, Any] | None = None
+) -> bytes:
     """Draw valid_ll against updates, a line a trial in the colour of its status; PNG.
 
     Of more than 500 trials, 500 are drawn, evenly spaced by number.
@@ -219,6 +221,8 @@ def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
     Args:
         history: rows of `history/`, at least one with a finite valid_ll.
         trials: rows of `trials.parquet`.
+        training: `name`, `n_samples` and `valid_ll` of training examples, scored as reports are: a
+            line of its own. Other reference lines are of more samples, and don't compare.
     """
     scored = history[np.isfinite(history["valid_ll"])]
     names = sorted(scored["trial_id"].unique())
@@ -233,10 +237,23 @@ def learning_curves(history: pd.DataFrame, trials: pd.DataFrame) -> bytes:
             points = [curves[name][["updates", "valid_ll"]].to_numpy() for name in of_status]
             _draw_curves(axes, points, status)
     _focus(axes, scored["valid_ll"])
+    if training:
+        _draw_training(axes, training)
     if len(shown) < len(names):
         axes.set_title(f"{len(shown)} of {len(names):,} trials", fontsize=9, loc="right")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, fontsize=8, columnspacing=1)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, columnspacing=1)
     return _png(figure)
+
+
+def _draw_training(axes: Axes, training: Mapping[str, Any]) -> None:
+    valid_ll = training["valid_ll"]
+    label = f"{training['n_samples']:,} {_plain(training['name'])}"
+    axes.axhline(valid_ll, color=_VERMILION, linestyle="dashed", label=label)
+    bottom, top = axes.get_ylim()
+    if not bottom < valid_ll < top:
+        low, high = min(bottom, valid_ll), max(top, valid_ll)
+        margin = 0.05 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
 
 
 def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], status: str) -> None:

@@ -276,9 +276,20 @@ def _leaderboard_section(report: Report) -> Section:
         rows,
         [
             "This order is the search's own, from one training each, some cut short: the first of "
-            "it is partly the luckiest. The ranking is made from replicas."
+            "it is partly the luckiest. The ranking is made from replicas.",
+            *_training_note(report.training, decimals),
         ],
     )
+
+
+def _training_note(training: Mapping[str, Any] | None, decimals: int) -> list[str]:
+    if training is None:
+        return []
+    return [
+        f"By the same measure {training['n_samples']:,} {training['name']} themselves score "
+        f"{_number(training['valid_ll'], decimals)}. Scores of other numbers of samples, or of "
+        "test examples, don't compare."
+    ]
 
 
 def _stability_section(report: Report, found: Stability) -> Section:
@@ -660,6 +671,7 @@ def _pictures(report: Report) -> Iterator[_Picture]:
             )
         yield from _pictures_of_winner(report, trials)
     scored = history[np.isfinite(history["valid_ll"])]
+    beside = f"; the dashed line, of as many {report.training['name']}" if report.training else ""
     for phase, what, section, shown in (
         ("replica", "the replicas", "ranking", report.ranking),
         ("search", "the search's trials", "leaderboard", report.leaderboard),
@@ -668,9 +680,9 @@ def _pictures(report: Report) -> Iterator[_Picture]:
         if not curves.empty:
             yield _Picture(
                 "summary" if shown.empty else section,
-                figures.learning_curves(curves, trials),
+                figures.learning_curves(curves, trials, report.training),
                 f"Learning curves of {what}.",
-                f"Validation log-likelihood of {what} over their training.",
+                f"Validation log-likelihood of {what} over their training{beside}.",
             )
 
 

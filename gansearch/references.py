@@ -24,6 +24,7 @@ from gansearch.data import Dataset
 from gansearch.errors import StorageError
 from gansearch.evaluation import (
     N_FINAL_SAMPLES,
+    Evaluator,
     evaluate_samples,
     final_score,
     scores_by_count,
@@ -109,6 +110,28 @@ def reference_scores(dataset: Dataset, *, compute: bool = True) -> References:
             with contextlib.suppress(StorageError):
                 write_atomically(path, _encoded(content))
     return References([*content["lines"], *_published_lines(dataset)], content["curve"])
+
+
+def training_report(dataset: Dataset) -> dict[str, Any]:
+    """Return what training examples score as a trial's report is scored, beside which it stands.
+
+    The lines of `reference_scores` don't compare with reports: they are of more samples, and of
+    test examples. This takes a fraction of a second, less than to look it up by the data's hash.
+
+    Returns:
+        `name`; `n_samples`, as many as a report has, or all where there are fewer; and `valid_ll`,
+        in nats.
+
+    Raises:
+        DataError: there are fewer than 40 training examples.
+    """
+    evaluator = Evaluator(dataset)
+    training = dataset.to_float(dataset.train[: evaluator.n_samples])
+    return {
+        "name": _training_name(dataset),
+        "n_samples": len(training),
+        "valid_ll": evaluator.report(training).valid_ll,
+    }
 
 
 def evaluate_beside(

@@ -25,6 +25,7 @@ T = TypeVar("T")
 _UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
 _IDLE_SECONDS = 120
+_N_REPORT_SAMPLES = 1000
 _N_FINAL_SAMPLES = 10_000  # of a replica's score: that of `evaluation`, which loads torch
 # Below this share of the real data's coverage, a generator misses much of the data.
 _LOW_COVERAGE = 0.5
@@ -47,6 +48,8 @@ class Report:
             `trials.parquet`; never a collapsed, diverged or failed one.
         references: what real data scores, and what others published, as `references.parquet` has
             it.
+        training: `name`, `n_samples` and `valid_ll` of training examples, scored as a trial's
+            reports are; None where an older run has not told.
         curve: what the winner and training examples score by the number of samples, as
             `curve.parquet` has it.
         stability: where the search's trials died; None before any has told.
@@ -65,6 +68,7 @@ class Report:
     ranks: Mapping[str, int]
     leaderboard: pd.DataFrame
     references: pd.DataFrame
+    training: Mapping[str, Any] | None
     curve: pd.DataFrame
     stability: Stability | None
     winner_minus_paper: Difference | None
@@ -108,6 +112,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
         survival, also_left_out = _stability(folder, trials, space["search"], budget)
     counts = _counts(trials)
     ranked = ranking.dropna(subset=["rank"])
+    curve = folder.curve()
     return Report(
         folder=folder,
         run=run,
@@ -119,7 +124,8 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
         leaderboard=_leaderboard(trials, top or _N_LEADERS),
         references=references,
-        curve=folder.curve(),
+        training=_training(run, curve),
+        curve=curve,
         stability=survival,
         winner_minus_paper=difference,
         endings=_endings(trials, counts),
@@ -150,6 +156,16 @@ def printable(text: str) -> str:
     """Return a text on one line, without what a terminal would take for commands."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
     return "".join(c for c in " ".join(plain.split()) if c.isprintable())
+
+
+def _training(run: Mapping[str, Any], curve: pd.DataFrame) -> Mapping[str, Any] | None:
+    """Return what training examples score as reports do; of an older run by their curve."""
+    if "training_report" in run:
+        told: Mapping[str, Any] = run["training_report"]
+        return told
+    as_many = curve["name"].str.startswith("training") & (curve["n_samples"] == _N_REPORT_SAMPLES)
+    rows = curve.loc[as_many & np.isfinite(curve["valid_ll"]), ["name", "n_samples", "valid_ll"]]
+    return None if rows.empty else {str(name): v for name, v in rows.iloc[0].items()}
 
 
 def _counts(trials: pd.DataFrame) -> dict[str, dict[str, int]]:

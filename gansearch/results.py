@@ -207,6 +207,7 @@ _RUN_OPTIONAL: dict[str, type | UnionType] = {
     "settings": dict,
     "search_is_over": bool,
     "recorder_seconds": int | float,
+    "training_report": dict,
 }
 # Columns by which rows are found, so that none may lack a value.
 _KEYS = {
@@ -685,7 +686,17 @@ def _fault_of_run(info: Mapping[str, Any]) -> str | None:
         return f"started_at: {error}"
     if not 0 <= info["wall_seconds"] < math.inf:
         return f"found {info['wall_seconds']} for wall_seconds"
+    if why := _fault_of_training_report(info.get("training_report")):
+        return why
     return _fault_of_space(info["space"])
+
+
+def _fault_of_training_report(told: Mapping[str, Any] | None) -> str | None:
+    """Return what is wrong with what training examples score, which older runs haven't told."""
+    for key, kind in {"name": str, "n_samples": int, "valid_ll": int | float}.items():
+        if told is not None and not isinstance(told.get(key), kind):
+            return f"training_report: found {str(told.get(key))[:40]!r} for {key}"
+    return None
 
 
 def _fault_of_space(space: Mapping[str, Any]) -> str | None:

@@ -322,6 +322,17 @@ def test_a_trial_thousands_of_nats_below_does_not_flatten_the_curves_of_the_othe
     assert np.ptp(green[:, 0]) > picture.height / 3
 
 
+@pytest.mark.parametrize("valid_ll", [5.0, 200.0, -200.0])
+def test_learning_curves_have_a_line_of_training_images_wherever_it_lies(valid_ll):
+    vermilion = (0xD5, 0x5E, 0x00)
+    curves, statuses = history(a=[1, 5, 9]), trials(a="completed")
+    assert not has(opened(learning_curves(curves, statuses)), vermilion)
+    training = {"name": "training images", "n_samples": 1000, "valid_ll": valid_ll}
+    picture = np.asarray(opened(learning_curves(curves, statuses, training)).convert("RGB"))
+    _, columns = np.nonzero((picture == vermilion).all(axis=2))
+    assert np.ptp(columns) > 0.8 * picture.shape[1]  # across the axes, not in the legend alone
+
+
 def test_infinite_scores_are_left_out_of_the_curves():
     picture = learning_curves(
         history(a=[1, np.nan, 3], b=[-np.inf]), trials(a="completed", b="diverged")

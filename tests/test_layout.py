@@ -304,6 +304,17 @@ def test_replicas_that_are_being_trained_are_counted_and_nothing_is_ranked_yet(t
     assert "Ranking" not in printed(folder)
 
 
+def test_the_leaderboard_says_what_training_images_score_by_its_measure(tmp_path):
+    training = {"name": "training images", "n_samples": 1000, "valid_ll": 23.456}
+    folder = write_run(tmp_path, searched(), state="searching", training_report=training)
+    folder.append_history(curves(folder))
+    told = "By the same measure 1,000 training images themselves score 23.46."
+    assert told in " ".join(printed(folder).split())
+    page = render(build_report(folder), "html")
+    assert told in page
+    assert "over their training; the dashed line, of as many training images" in page
+
+
 def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(finished):
     report = build_report(finished, top=1)
     assert report.ranking["config_id"].tolist() == [WINNER.config_id]

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from gansearch import references as module
+from gansearch import report
 from gansearch.data import Dataset, load_dataset
-from gansearch.evaluation import final_score, scores_by_count
+from gansearch.evaluation import Evaluator, final_score, scores_by_count
 from gansearch.references import (
     References,
     curve_beside,
     evaluate_beside,
     reference_scores,
+    training_report,
 )
 from gansearch.results import REFERENCES_COLUMNS
 
@@ -119,6 +121,21 @@ def test_the_curve_of_training_images_ends_at_their_line(digits_lines: Reference
     line = named(digits_lines)["training images"]
     assert curve[-1]["test_ll"] == pytest.approx(line["test_ll"], abs=1e-3)
     assert curve[-1]["sigma"] == line["sigma"]
+
+
+def test_training_images_are_scored_as_reports_are(
+    digits: Dataset, digits_lines: References
+) -> None:
+    # The curve chooses sigma and scores the validation images in its own way, for the same number.
+    assert Evaluator(digits).n_samples == report._N_REPORT_SAMPLES
+    row = digits_lines.curve[3]
+    assert training_report(digits) == {
+        "name": "training images",
+        "n_samples": row["n_samples"],
+        "valid_ll": pytest.approx(row["valid_ll"], abs=1e-3),
+    }
+    few = renamed(digits, train=digits.train[:300])
+    assert training_report(few)["n_samples"] == 300
 
 
 def published(name: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import os
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from gansearch import report as report_module
 from gansearch.errors import ResultsError
 from gansearch.evaluation import N_FINAL_SAMPLES
 from gansearch.report import build_report, duration
+from gansearch.results import RunFolder
 
 from .written_runs import (
     MEANS,
@@ -61,6 +63,38 @@ def test_a_score_above_the_real_datas_is_warned_of(tmp_path, n_real):
         "NN ratio."
     ]
     assert report_module._N_FINAL_SAMPLES == N_FINAL_SAMPLES
+
+
+TRAINING = {"name": "training images", "n_samples": 1000, "valid_ll": 23.5}
+
+
+def test_what_training_images_score_as_reports_do_comes_from_the_runs_description(tmp_path):
+    folder = write_run(tmp_path, searched(), state="searching", training_report=TRAINING)
+    assert build_report(folder).training == TRAINING
+
+
+def test_of_an_older_run_it_comes_from_the_curve_over_samples_if_there_is_one(tmp_path):
+    folder = write_run(tmp_path, searched())
+    assert build_report(folder).training is None
+    rows = [
+        {"name": name, "n_samples": n, "valid_ll": v, "test_ll": 1.0, "test_ll_se": 0.5}
+        for name, n, v in (
+            ("winner", 1000, 9.0),
+            ("training images", 500, 20.0),
+            ("training images", 1000, 23.5),
+        )
+    ]
+    folder.write_curve(rows)
+    assert build_report(folder).training == TRAINING
+    folder.write_curve([row | {"valid_ll": None} for row in rows])
+    assert build_report(folder).training is None
+
+
+def test_the_kept_runs_have_it_by_their_curve():
+    kept = RunFolder.open(Path(__file__).parents[1] / "results" / "paper-mnist")
+    training = build_report(kept).training
+    assert training["n_samples"] == report_module._N_REPORT_SAMPLES
+    assert training["valid_ll"] == pytest.approx(112, abs=0.5)
 
 
 def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp_path):

@@ -257,6 +257,8 @@ def test_run_json_gives_back_what_was_written(folder):
         ({"seed": "three"}, "found 'three' for seed"),
         ({"started_at": "yesterday"}, "started_at: Invalid isoformat string"),
         ({"wall_seconds": -1.0}, "found -1.0 for wall_seconds"),
+        ({"training_report": 9.0}, "found '9.0' for training_report"),
+        ({"training_report": {"name": "training images"}}, "training_report: found 'None' for n_"),
         ({"space": run_info()["space"] | {"fixed": []}}, r"space: fixed: found '\[\]'"),
         ({"space": run_info()["space"] | {"search": {"k": 3}}}, "space: search: found k: 3"),
     ],
@@ -839,5 +841,5 @@ def test_the_keys_of_run_json_on_the_page_are_those_that_a_run_writes():
     written = {node.value for node in ast.walk(driver) if isinstance(node, ast.Constant)}
     keys = [key for key, _ in documented_columns("run.json")]
     keys.remove("seal")  # which every file has
-    assert len(keys) == 15
+    assert len(keys) == 16
     assert [key for key in keys if key not in written] == []

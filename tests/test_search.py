@@ -24,6 +24,7 @@ from gansearch.driver import plan, search
 from gansearch.errors import RunFailedError
 from gansearch.evaluation import Evaluator
 from gansearch.recorder import CUT
+from gansearch.references import training_report
 from gansearch.report import build_report
 from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
 from gansearch.searcher import UNHEALTHY, open_study
@@ -91,6 +92,7 @@ def test_the_files_are_those_of_the_contract_and_open_in_pandas(finished):
     assert not pd.read_parquet(path / "ranking.parquet").empty
     info = json.loads((path / "run.json").read_text())
     assert info["state"] == "finished" and info["seed"] == 3
+    assert info["training_report"] == training_report(load_dataset("digits"))
     assert info["versions"]["torch"] and info["space"]["budget"]["max_updates"] == 600
     for name in ("optuna.journal", "samples.png", "report.html", "references.parquet", "tune"):
         assert (path / name).exists(), name
