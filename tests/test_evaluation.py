@@ -62,9 +62,9 @@ def save(path: Path, array: Any) -> Path:
 @pytest.mark.parametrize("name", ["digits", "ring"])
 def test_an_evaluator_is_ready_in_a_fraction_of_a_second(name: str) -> None:
     dataset = load_dataset(name)
-    start = time.perf_counter()
+    start = time.process_time()
     Evaluator(dataset)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_report_is_the_validation_likelihood_at_its_best_sigma(

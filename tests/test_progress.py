@@ -322,8 +322,8 @@ def test_a_report_costs_next_to_nothing():
     with make(to) as progress:
         progress.phase("search", 10)
         progress.trial_started("t0", 0, "search", "k=2")
-        start = time.perf_counter()
+        start = time.process_time()
         for updates in range(5000):
             progress.trial_reported("t0", updates, 1.0, 0.5)
-        seconds = (time.perf_counter() - start) / 5000
+        seconds = (time.process_time() - start) / 5000
     assert seconds < 200e-6

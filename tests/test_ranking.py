@@ -356,9 +356,9 @@ def percentile_bootstrap(seeds, rng, n_draws=1000):
 
 def test_ranking_four_configurations_of_five_seeds_takes_a_fraction_of_two_seconds():
     frame, test_lls = study(World().draw(np.random.default_rng(0)))
-    start = time.perf_counter()
+    start = time.process_time()
     rank(frame, test_lls, paper_config_id=None)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_intervals_cover_the_truth_and_equals_are_tied_in_a_small_simulation():

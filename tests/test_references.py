@@ -185,9 +185,9 @@ def test_lines_are_computed_once_a_data_set(
     (kept,) = cache.iterdir()
     assert kept.name.startswith("digits-")
     monkeypatch.setattr(module, "_computed_lines", lambda dataset: pytest.fail("computed again"))
-    start = time.perf_counter()
+    start = time.process_time()
     assert reference_scores(digits) == first
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:

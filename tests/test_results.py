@@ -750,10 +750,10 @@ def test_appending_a_report_costs_about_a_millisecond_beside_the_disk(folder, mo
     folder.append_history([report()])
     costs = []
     for i in range(100):
-        start = time.perf_counter()
+        start = time.process_time()
         folder.append_history([report(updates=i)])
-        costs.append(time.perf_counter() - start)
-    # Measured .9 ms; the bound leaves room for a busy machine.
+        costs.append(time.process_time() - start)
+    # Measured .9 ms, of the processor, so that others who use it count for nothing.
     assert np.median(costs) < 0.005
 
 
