@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 COMMANDS = (
-    ("training.py", "--turns", "9"),
+    ("training.py", "--turns", "10"),
     ("startup.py",),
     ("overhead.py", "--evaluations"),
     ("overhead.py",),
@@ -25,25 +25,27 @@ COMMANDS = (
     ("search.py",),
 )
 LONGER = """\
-python benchmarks/search.py --driver --trials 5000      6 min   growth of a whole search, with Ray
-python benchmarks/search.py --scale --trials 60         1 min   what one driver can feed
-python benchmarks/search.py --quality                   1 h     what is found with TPE's cap
-python benchmarks/training.py --scores 10               15 min  what bf16 does to the final score
-python benchmarks/checkpoints.py                        4 min   what checkpoints cost
-python benchmarks/chaos.py                              30 min  what kills cost
-python benchmarks/gpu.py --write                        packing, on a GPU
-make bench-collapse                                     25 s    detectors of dying trainings
-python benchmarks/told.py; remedies.py; collapse.py     hours   (--table or replay.py: seconds)"""
+python benchmarks/search.py --driver --trials 5000   growth of a whole search, with Ray: 6 minutes
+python benchmarks/search.py --proposals              of TPE after 500 to 5,000 trials, two spaces
+python benchmarks/search.py --scale --trials 60      what one driver can feed
+python benchmarks/search.py --quality                what is found with TPE's cap: an hour
+python benchmarks/training.py --scores 10            what bf16 does to the final score
+python benchmarks/checkpoints.py                     what checkpoints cost: 4 minutes
+python benchmarks/chaos.py                           what kills cost: half an hour
+python benchmarks/gpu.py --write                     packing, on a GPU
+make bench-collapse                                  detectors of dying trainings: 25 seconds
+python benchmarks/remedies.py --table                remedies; to train them takes hours
+python benchmarks/told.py --table                    a told sampler; to search takes hours"""
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     taken = [run(command) for command in COMMANDS]
-    print(f"\n{'':40}{'seconds':>9}{'of processor':>14}")
+    print(f"\n{'':40}{'seconds':>9}{'of processor, without Ray':>27}")
     for command, (_, wall, processor) in zip(COMMANDS, taken, strict=True):
-        print(f"{' '.join(command):40}{wall:9.0f}{processor:14.0f}")
+        print(f"{' '.join(command):40}{wall:9.0f}{processor:27.0f}")
     wall, processor = (sum(row[i] for row in taken) for i in (1, 2))
-    print(f"{'in all (goal: below 600 s)':40}{wall:9.0f}{processor:14.0f}")
+    print(f"{'in all (goal: below 600 s)':40}{wall:9.0f}{processor:27.0f}")
     print(f"\nNot run here, since they are longer, need a GPU, or print kept results:\n{LONGER}")
     failed = [
         " ".join(command) for command, (code, *_) in zip(COMMANDS, taken, strict=True) if code
@@ -61,7 +63,7 @@ def run(command: tuple[str, ...]) -> tuple[int, float, float]:
 
 
 def _processor() -> float:
-    """Return the processor's seconds of all children that have ended."""
+    """Return the processor's seconds of all children that have ended; Ray's workers are none."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

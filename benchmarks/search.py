@@ -8,8 +8,8 @@
     python benchmarks/search.py --quality                # what is found with the cap; takes an hour
     python benchmarks/search.py --scale                  # what one driver can feed
 
-The short form makes the reports in full; it looks at growth over 5,000 trials without Ray, with
-configurations drawn at random, and at TPE's own by its proposals.
+The short form looks at growth over 5,000 trials without Ray, with configurations drawn at random,
+and at proposals of TPE after these; and it reports on the large run in two formats.
 
 No network is trained. Trials report invented numbers: a smooth function of their configuration with
 noise, on learning curves; some of the space collapses.
@@ -28,7 +28,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,10 +99,10 @@ def main() -> None:
         sampler = "random" if short else given.sampler
         time_parts(given.trials or 5000, given.reports, sampler)
     if short or given.proposals:
-        counts = [500, 1000] if short else [500, 1000, 2000]
-        time_proposals([*counts, given.trials or 5000], 20)
+        time_proposals([500, 1000] if short else [500, 1000, 2000, given.trials or 5000], 20)
     if short or given.report:
-        time_report(given.trials or 100_000, given.reports, given.repeats)
+        formats = ("table", "html") if short else ("table", "json", "html")
+        time_report(given.trials or 100_000, given.reports, formats, given.repeats)
     if given.quality:
         time_quality(given.caps, given.trials or 3000, given.seeds)
     if given.scale:
@@ -343,6 +343,8 @@ def time_parts(n_trials: int, n_reports: int, sampler: str) -> None:
                 spent.clear()
         print(f"{ends[-1][0]:.0f} s in all, sampler {sampler}, {own_memory():.0f} MB at the end")
         print_growth(np.array(ends))
+        print("ms a proposal of TPE after these, median and quartiles of 20 pairs in turns")
+        print_proposals(space, study, n_trials, 20)
 
 
 def _watch(part: Any, name: str, spent: Counter[str]) -> None:
@@ -461,21 +463,23 @@ def time_proposals(counts: list[int], n_proposals: int) -> None:
             )
             for _ in play(searcher, scheduler, budget=space.budget, n_open=8):
                 n_done += 1
-            seconds = _pairs_of_proposals(space, study, n_proposals)
-            told = "   ".join(
-                f"{kind} {1000 * q[1]:6.1f} [{1000 * q[0]:.1f}, {1000 * q[2]:.1f}]"
-                for kind, q in zip(
-                    ("capped", "Optuna's"),
-                    np.quantile(seconds, [0.25, 0.5, 0.75], axis=0).T,
-                    strict=True,
-                )
-            )
-            ratio = np.quantile(seconds[:, 1] / seconds[:, 0], [0.25, 0.5, 0.75])
-            print(
-                f"{name:7} {n:6,} trials   {told}   ratio {ratio[1]:.1f} "
-                f"[{ratio[0]:.1f}, {ratio[2]:.1f}]",
-                flush=True,
-            )
+            print_proposals(space, study, n, n_proposals)
+
+
+def print_proposals(space: SearchSpace, study: optuna.Study, n_trials: int, n_pairs: int) -> None:
+    """Print what a proposal takes with the cap and without, and the ratio of each pair."""
+    seconds = _pairs_of_proposals(space, study, n_pairs)
+    quartiles = np.quantile(1000 * seconds, [0.25, 0.5, 0.75], axis=0).T
+    told = "   ".join(
+        f"{kind} {median:6.1f} [{low:.1f}, {high:.1f}]"
+        for kind, (low, median, high) in zip(("capped", "Optuna's"), quartiles, strict=True)
+    )
+    low, median, high = np.quantile(seconds[:, 1] / seconds[:, 0], [0.25, 0.5, 0.75])
+    print(
+        f"{space.dataset:7} {n_trials:6,} trials   {told}   "
+        f"ratio {median:.1f} [{low:.1f}, {high:.1f}]",
+        flush=True,
+    )
 
 
 def _pairs_of_proposals(space: SearchSpace, study: optuna.Study, n_pairs: int) -> np.ndarray:
@@ -527,7 +531,7 @@ def time_quality(caps: list[int], n_trials: int, seeds: list[int]) -> None:
             )
 
 
-def time_report(n_trials: int, n_reports: int, n_repeats: int) -> None:
+def time_report(n_trials: int, n_reports: int, formats: Sequence[str], n_repeats: int) -> None:
     """Print what `gansearch report` takes on a large run, each in a process of its own."""
     with tempfile.TemporaryDirectory() as place:
         folder = write_large_run(Path(place), n_trials, n_reports)
@@ -536,7 +540,6 @@ def time_report(n_trials: int, n_reports: int, n_repeats: int) -> None:
             f"{n_trials:,} trials, {n_trials * n_reports:,} reports, {size / 1e6:.0f} MB; "
             f"medians of {n_repeats}, in brackets the least and the greatest"
         )
-        formats = ("table", "json", "html")
         taken = np.array([[_report_on(folder, f) for f in formats] for _ in range(n_repeats)])
         for i, format_ in enumerate(formats):
             seconds, cpu_seconds, gigabytes = taken[:, i].T
