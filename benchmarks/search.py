@@ -33,6 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gansearch  # before Ray, which looks for the settings made here when it is imported
+
+# isort: split
 import numpy as np
 import optuna
 import pandas as pd
@@ -44,7 +47,6 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
-import gansearch
 from gansearch import driver, results
 from gansearch.capped import CappedTPESampler
 from gansearch.config import Budget, TrialConfig
