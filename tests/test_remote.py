@@ -258,7 +258,7 @@ SMALL = (
 )
 
 
-@pytest.mark.ray
+@pytest.mark.slow
 def test_a_search_onto_a_store_is_killed_resumed_and_reported(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     process = gansearch_process("run", "--results", str(here), "--name", "one", "--quiet", *SMALL)

@@ -345,7 +345,7 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
         overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3", "replicas=1"],
         results=tmp_path,
         name="timed",
-        settings=Settings(time_budget_seconds=20.0),
+        settings=Settings(time_budget_seconds=15.0),
     )
     trials = run.trials()
     assert 0 < (trials["phase"] == "search").sum() < 500
@@ -366,10 +366,17 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert run.read_run()["wall_seconds"] > took
 
 
-def start(results, name, *more):
+LONGER = [
+    *("max_updates=4000", "reports=12", "replicas=0", "trials=2", "grace=0.5"),
+    "generator_widths=[64]",
+    "discriminator_widths=[64]",
+]
+
+
+def start(results, name, *more, overrides=LONGER):
     """Start a search as a user would, in a process of its own, and wait until it trains."""
     arguments = ["run", "--results", str(results), "--name", name, "--seed", "3", *more]
-    for override in LONGER:
+    for override in overrides:
         arguments += ["--set", override]
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -379,13 +386,6 @@ def start(results, name, *more):
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.2)
     return process
-
-
-LONGER = [
-    *("max_updates=4000", "reports=12", "replicas=0", "trials=2", "grace=0.5"),
-    "generator_widths=[64]",
-    "discriminator_widths=[64]",
-]
 
 
 @pytest.fixture(scope="module")
@@ -433,15 +433,16 @@ def has_torch(pid):
 
 def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(tmp_path):
     """As on a GPU, but on a CPU: one process trains, and those that Tune knows are thin."""
+    overrides = [*LONGER, "max_updates=2400"]
     reference = search(
         "digits",
-        overrides=LONGER,
+        overrides=overrides,
         seed=3,
         name="undisturbed",
         results=tmp_path,
         settings=Settings(packing="on"),
     )
-    process = start(tmp_path, "packed", "--packing", "on")
+    process = start(tmp_path, "packed", "--packing", "on", overrides=overrides)
     try:
         (engine,) = workers("EngineProcess")
         assert has_torch(engine)
