@@ -8,6 +8,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from gansearch import Settings, data, search
+from gansearch.cluster import connected
 from gansearch.data import Dataset, load_dataset
 from gansearch.space import builtin_spaces
 
@@ -65,6 +66,13 @@ def write_tfd(data_dir):
 def write_folder(data_dir):
     for i, image in enumerate(images(16, 12, 3)[:300]):
         Image.fromarray(image).save(data_dir / f"{i}.png")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray():
+    """One Ray for all searches, which then neither start nor end one."""
+    with connected(Settings(), load_dataset("digits")):
+        yield
 
 
 @pytest.fixture
