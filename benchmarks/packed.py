@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def told_slots(n_slots: int) -> str:
     if n_slots == DEFAULT_SLOTS:
         return f"{n_slots}, the default"
     if is_delivered(n_slots):
-        return f"{n_slots}, by `--gpus-per-trial {1 / n_slots:.3g}`"
+        return f"{n_slots}, by `--gpus-per-trial {math.floor(1000 / n_slots) / 1000:g}`"
     return f"{n_slots}, not of `gansearch run`"
 
 

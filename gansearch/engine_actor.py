@@ -60,7 +60,7 @@ class EngineProcess:
             return self._works[trial_id].step()
 
     def stop(self, trial_id: str) -> None:
-        """Save a trial that is not over, and forget it."""
+        """Do what `Work.stop` does, and forget the trial."""
         with self._calls:
             if (work := self._works.pop(trial_id, None)) is not None:
                 work.stop()

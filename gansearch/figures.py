@@ -236,24 +236,14 @@ def learning_curves(
         if of_status:
             points = [curves[name][["updates", "valid_ll"]].to_numpy() for name in of_status]
             _draw_curves(axes, points, status)
-    _focus(axes, scored["valid_ll"])
     if training:
-        _draw_training(axes, training)
+        label = f"{training['n_samples']:,} {_plain(training['name'])}"
+        axes.axhline(training["valid_ll"], color=_VERMILION, linestyle="dashed", label=label)
+    _focus(axes, scored["valid_ll"], training["valid_ll"] if training else None)
     if len(shown) < len(names):
         axes.set_title(f"{len(shown)} of {len(names):,} trials", fontsize=9, loc="right")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, columnspacing=1)
     return _png(figure)
-
-
-def _draw_training(axes: Axes, training: Mapping[str, Any]) -> None:
-    valid_ll = training["valid_ll"]
-    label = f"{training['n_samples']:,} {_plain(training['name'])}"
-    axes.axhline(valid_ll, color=_VERMILION, linestyle="dashed", label=label)
-    bottom, top = axes.get_ylim()
-    if not bottom < valid_ll < top:
-        low, high = min(bottom, valid_ll), max(top, valid_ll)
-        margin = 0.05 * (high - low)
-        axes.set_ylim(low - margin, high + margin)
 
 
 def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], status: str) -> None:
@@ -271,14 +261,19 @@ def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], status: str) -> None:
     axes.plot(first[:, 0], first[:, 1], ".", color=colour, markersize=3)
 
 
-def _focus(axes: Axes, scores: pd.Series[float]) -> None:
-    """Limit the vertical axis to where trials compete; a bad one lies thousands of nats below."""
+def _focus(axes: Axes, scores: pd.Series[float], line: float | None) -> None:
+    """Limit the vertical axis to where trials compete; a bad one lies thousands of nats below.
+
+    A line that is drawn beside them is in sight too.
+    """
     worst, quarter, best = np.quantile(scores, [0, 0.25, 1])
-    bottom = max(worst, 2 * quarter - best)
-    margin = 0.05 * (best - bottom) or 1.0
+    low, high = max(worst, 2 * quarter - best), best
+    if line is not None:
+        low, high = min(low, line), max(high, line)
+    margin = 0.05 * (high - low) or 1.0
     axes.autoscale()
-    axes.set_ylim(bottom - margin, best + margin)
-    cut = "\n(lower ones cut off)" if bottom > worst else ""
+    axes.set_ylim(low - margin, high + margin)
+    cut = "\n(lower ones cut off)" if low > worst else ""
     axes.set_xlabel("parameter updates, of D and G together")
     axes.set_ylabel(f"validation log-likelihood, nats{cut}")
 

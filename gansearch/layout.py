@@ -286,10 +286,14 @@ def _training_note(training: Mapping[str, Any] | None, decimals: int) -> list[st
     if training is None:
         return []
     return [
-        f"By the same measure {training['n_samples']:,} {training['name']} themselves score "
+        f"By the same measure {_examples(training)} themselves score "
         f"{_number(training['valid_ll'], decimals)}. Scores of other numbers of samples, or of "
         "test examples, don't compare."
     ]
+
+
+def _examples(training: Mapping[str, Any]) -> str:
+    return f"{training['n_samples']:,} {training['name']}"
 
 
 def _stability_section(report: Report, found: Stability) -> Section:
@@ -671,7 +675,8 @@ def _pictures(report: Report) -> Iterator[_Picture]:
             )
         yield from _pictures_of_winner(report, trials)
     scored = history[np.isfinite(history["valid_ll"])]
-    beside = f"; the dashed line, of as many {report.training['name']}" if report.training else ""
+    training = report.training
+    beside = f"; the dashed line, of {_examples(training)}" if training else ""
     for phase, what, section, shown in (
         ("replica", "the replicas", "ranking", report.ranking),
         ("search", "the search's trials", "leaderboard", report.leaderboard),

@@ -49,7 +49,7 @@ class GanTrial(tune.Trainable):
         return self._work.step()
 
     def cleanup(self) -> None:
-        """Keep what was trained when Tune ends the worker in the middle of a trial."""
+        """Do what `Work.stop` does: Tune ends the worker."""
         self._work.stop()
 
     def _begin(self, trial: dict[str, Any]) -> None:

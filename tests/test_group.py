@@ -366,7 +366,7 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_scores_of_packed_and_single_trainings_have_one_distribution(device):
     """Twenty full trainings each way, on digits; Kolmogorov and Smirnov find no difference."""
     scores = script("scores")

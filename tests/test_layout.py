@@ -312,7 +312,7 @@ def test_the_leaderboard_says_what_training_images_score_by_its_measure(tmp_path
     assert told in " ".join(printed(folder).split())
     page = render(build_report(folder), "html")
     assert told in page
-    assert "over their training; the dashed line, of as many training images" in page
+    assert "over their training; the dashed line, of 1,000 training images" in page
 
 
 def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(finished):

@@ -345,7 +345,7 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
         overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3", "replicas=1"],
         results=tmp_path,
         name="timed",
-        settings=Settings(time_budget_seconds=15.0),
+        settings=Settings(time_budget_seconds=30.0),
     )
     trials = run.trials()
     assert 0 < (trials["phase"] == "search").sum() < 500
