@@ -216,15 +216,16 @@ def _above_training(
     rewards = "The Parzen estimate rewards blurred samples and copies. Look at the samples."
     if n_samples <= n_real:
         return f"The score lies above the {real:.1f} nats of as many {name}. {rewards}"
-    growth = ""
+    growth = "More samples score higher."
     if n_real >= 2 * training_curve[0]["n_samples"]:
         gain = real - _training_ll(training_curve, n_real / 2)
-        growth = f" the last doubling of these gave {gain:.1f} nats, and as much for each further "
-        growth += "doubling may be honest."
+        growth = (
+            f"More samples score higher: the last doubling of these gave {gain:.1f} nats, and as "
+            "much for each further doubling may be honest."
+        )
     return (
         f"The score, from {n_samples:,} samples, lies above the {real:.1f} nats of {n_real:,} "
-        f"{name}, the most there are to compare with. More samples score higher{growth and ':'}"
-        f"{growth or '.'} {rewards}"
+        f"{name}, the most there are to compare with. {growth} {rewards}"
     )
 
 

@@ -693,10 +693,12 @@ def _fault_of_run(info: Mapping[str, Any]) -> str | None:
 
 def _fault_of_training_report(told: Mapping[str, Any] | None) -> str | None:
     """Return what is wrong with what training examples score, which older runs haven't told."""
+    if told is None:
+        return None
     for key, kind in {"name": str, "n_samples": int, "valid_ll": float}.items():
-        if told is not None and not isinstance(told.get(key), kind):
+        if not isinstance(told.get(key), kind):
             return f"training_report: found {str(told.get(key))[:40]!r} for {key}"
-    if told is not None and not math.isfinite(told["valid_ll"]):
+    if not math.isfinite(told["valid_ll"]):
         return f"training_report: found {told['valid_ll']} for valid_ll"
     return None
 
