@@ -42,8 +42,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gansearch.config import Budget
+from gansearch.family import DEFAULT_FAMILY, load_family
 from gansearch.results import RunFolder
-from gansearch.space import SearchSpace
 
 TARGETS = {
     "alone": ("driver", "worker", "raylet"),
@@ -169,9 +169,8 @@ class Run:
 
     def _has_failed(self) -> bool:
         """Whether the search has ended without a replica that lives, which is no loss."""
-        return (self.folder.path / "run.json").exists() and self.folder.read_run()[
-            "state"
-        ] == "failed"
+        is_begun = (self.folder.path / "run.json").exists()
+        return is_begun and self.folder.read_run().state == "failed"
 
     def _first_command(self) -> list[str]:
         size = self.size
@@ -401,14 +400,14 @@ def check(run: Run, seen: dict[str, Any], counts: Counts) -> None:
     for trial_id, status in seen["ends"].items():
         end = final.get(trial_id)
         counts.expect(end == status, f"{name}: {trial_id} had {status}, has {end}")
-    is_ranked = not folder.ranking().empty or folder.read_run()["state"] == "failed"
+    is_ranked = not folder.ranking().empty or folder.read_run().state == "failed"
     counts.expect(is_ranked, f"{name}: there is no ranking")
 
 
 def _finalists(folder: RunFolder) -> set[str]:
     trials = folder.trials().query("phase == 'search' and status == 'completed'")
     best = trials.sort_values("valid_ll", ascending=False, kind="stable")["config_id"][:1]
-    return {*best, folder.read_run()["paper_config_id"]}
+    return {*best, folder.read_run().paper_config_id}
 
 
 def check_numbers(run: Run, counts: Counts) -> None:
@@ -416,7 +415,7 @@ def check_numbers(run: Run, counts: Counts) -> None:
     trials, history = run.folder.trials(), run.folder.history()
     ended = trials[trials["status"] == "completed"]
     rows = ended.to_dict("records")
-    budget = SearchSpace.from_dict(run.folder.read_run()["space"]).budget
+    budget = run.folder.read_run().budget
     n_slots = 2 if run.stage.name == "packed" else 0
     again = partial(train_again, budget=budget, n_slots=n_slots)
     with ProcessPoolExecutor(2) as pool:
@@ -433,22 +432,22 @@ def train_again(
 ) -> tuple[list[tuple[int, float]], float | None]:
     """Return the (updates, valid_ll) of a trial trained without a disturbance, and its test_ll."""
     from gansearch.data import load_dataset
-    from gansearch.recorder import description_of
+    from gansearch.recorder import spec_of
     from gansearch.trial_plan import TrialPlan
-    from gansearch.work import Work, Workplace
+    from gansearch.trial_process import TrialProcess
+    from gansearch.work import TrialRunner
 
     with tempfile.TemporaryDirectory() as scratch:
-        place = Workplace.prepare(
-            load_dataset("digits"), TrialPlan(Path(scratch), budget, n_slots=n_slots)
-        )
-        work = Work(description_of(row), place)
+        plan = TrialPlan(Path(scratch), DEFAULT_FAMILY, budget, n_slots=n_slots)
+        process = TrialProcess.prepare(load_dataset("digits"), plan)
+        runner = TrialRunner(spec_of(row, load_family(DEFAULT_FAMILY).config_type), process)
         told: list[tuple[int, float]] = []
         while True:
-            result = work.step()
-            if result["is_report"]:
-                told.append((result["updates"], result["valid_ll"]))
-            if result["done"]:
-                return told, result.get("final", {}).get("test_ll")
+            result = runner.step()
+            if result.valid_ll is not None:
+                told.append((result.updates, result.valid_ll))
+            if result.done:
+                return told, (result.final or {}).get("test_ll")
 
 
 class ThreeNodes:

@@ -17,9 +17,12 @@ import numpy as np
 
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
+from gansearch.family import DEFAULT_FAMILY
+from gansearch.messages import TrialSpec
 from gansearch.results import RunFolder
 from gansearch.trial_plan import TrialPlan
-from gansearch.work import Work, Workplace
+from gansearch.trial_process import TrialProcess
+from gansearch.work import TrialRunner
 
 CASES = (
     ("digits", {"generator_widths": (128, 128), "discriminator_widths": (128, 128)}),
@@ -27,7 +30,7 @@ CASES = (
 )
 
 
-class TimedWork(Work):
+class TimedRunner(TrialRunner):
     """A trial that notes when it saved its state, what it had trained, and how long it took."""
 
     def __init__(self, *args):
@@ -56,17 +59,17 @@ def row(name: str, config: TrialConfig, folder: Path, seconds: float) -> str:
     """Train for so many seconds; return a line of the table."""
     run = RunFolder.create(folder, "run")
     # Far more updates than are done here, and no report between that would stop a trial.
-    plan = TrialPlan(run.path, Budget(max_updates=10**7, reports=2))
-    place = Workplace.prepare(load_dataset(name), plan)
-    described = {"number": 0, "phase": "search", "seed": 0, "config": config.to_dict()}
-    work = TimedWork({"trial_id": "t00000", **described}, place)
+    plan = TrialPlan(run.path, DEFAULT_FAMILY, Budget(max_updates=10**7, reports=2))
+    process = TrialProcess.prepare(load_dataset(name), plan)
+    spec = TrialSpec("t00000", 0, "search", seed=0, config=config.to_dict())
+    runner = TimedRunner(spec, process)
     began = time.monotonic()
     while time.monotonic() - began < seconds:
-        work.step()
-    if len(work.saves) < 2:
+        runner.step()
+    if len(runner.saves) < 2:
         return f"| {name} | needs more than {seconds:g} s |"
     # From the first save to the last: a whole number of intervals, each with its write.
-    starts, took, updates = (np.array(column) for column in zip(*work.saves, strict=True))
+    starts, took, updates = (np.array(column) for column in zip(*runner.saves, strict=True))
     cost = took[:-1].sum() / (starts[-1] - starts[0])
     n_bytes = run.checkpoint_path("t00000").stat().st_size
     every = np.diff(starts).mean(), np.diff(updates).mean()

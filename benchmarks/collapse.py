@@ -26,14 +26,15 @@ import optuna
 import pandas as pd
 import torch
 
-from gansearch.config import TrialConfig, trial_seed
+from gansearch.config import TrialConfig
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import SamplesError
+from gansearch.errors import DivergedError, SamplesError
 from gansearch.evaluation import Evaluator
+from gansearch.files import write_atomically
 from gansearch.points import nearest_modes
-from gansearch.results import write_atomically
+from gansearch.seeds import trial_seed
 from gansearch.space import SearchSpace, load_space
-from gansearch.training import DivergedError, Training
+from gansearch.training import AdversarialTraining
 
 DATA = Path(__file__).parent / "data"
 N_SAMPLES = 2500  # of the truth at the end, as in PacGAN's experiments
@@ -156,7 +157,9 @@ def train_one(
     """Train a configuration to its end, and return its row and its reports."""
     dataset, evaluator = prepared(space.dataset, data_dir)
     config = TrialConfig.from_dict(values)
-    training = Training(config, dataset, trial_seed(0, f"collapse {space.dataset}", number))
+    training = AdversarialTraining(
+        config, dataset, trial_seed(0, f"collapse {space.dataset}", number)
+    )
     reports: list[dict[str, Any]] = []
     diverged = ""
     try:

@@ -66,12 +66,13 @@ from scores import PAPERS, scores_together, told_difference
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset, load_dataset
-from gansearch.engine import MAX_SLOTS, Engine
+from gansearch.engine import Engine
 from gansearch.evaluation import Evaluator
 from gansearch.optimizers import can_compile
 from gansearch.parzen import log_likelihoods
 from gansearch.precision import full_precision
-from gansearch.training import Examples, Training
+from gansearch.training import AdversarialTraining, Examples
+from gansearch.trial_plan import MAX_SLOTS
 
 # Updates of all members a second, in times of one eager training's, by width.
 GOALS = {PAPER: 15, 256: 30}
@@ -226,7 +227,7 @@ def _speeds(
     packed = Packed(setting, dataset, examples, configs)
     # The eager ways are the same in every row: k = 1, in single precision.
     base = setting.config(width)
-    ours = Training(base, dataset, 0, device=setting.device, examples=examples)
+    ours = AdversarialTraining(base, dataset, 0, device=setting.device, examples=examples)
     ways = {
         "ours": (ours.step, 2),
         "careful": (CarefulLoop(base, dataset, setting.device).step, 2),
@@ -294,7 +295,7 @@ def _start_workers(
 def serve(pipe: Connection, device: str, dataset: Dataset, config: TrialConfig) -> None:
     """Train for as long as each message says, and answer with the updates a second."""
     torch.set_num_threads(1)
-    training = Training(config, dataset, seed=0, device=device)
+    training = AdversarialTraining(config, dataset, seed=0, device=device)
     with suppress(EOFError):  # the stage was ended
         while seconds := pipe.recv():
             pipe.send(2 * calls_a_second(training.step, seconds, device))
@@ -432,7 +433,9 @@ def reports(setting: Setting, dataset: Dataset) -> Iterator[str]:
     for width in setting.widths:
         config = setting.config(width)
         trainings = [
-            Training(config, dataset, seed, device=setting.device, examples=engine.examples)
+            AdversarialTraining(
+                config, dataset, seed, device=setting.device, examples=engine.examples
+            )
             for seed in range(MAX_SLOTS)
         ]
         _train(setting, engine, trainings, None)  # warm
@@ -462,12 +465,12 @@ def reports(setting: Setting, dataset: Dataset) -> Iterator[str]:
 def _train(
     setting: Setting,
     engine: Engine,
-    trainings: Sequence[Training],
+    trainings: Sequence[AdversarialTraining],
     evaluator: Evaluator | None,
 ) -> float:
     """Return the updates a second of trainings that go on to their next few reports."""
 
-    def go_on(training: Training) -> int:
+    def go_on(training: AdversarialTraining) -> int:
         before = training.updates
         for i in range(setting.n_reports):
             engine.advance(training, before + (i + 1) * setting.report_every)

@@ -77,14 +77,17 @@ def _of_trial(dataset: object, folder: Path, n_slots: int) -> str:
 
     from gansearch.config import Budget, TrialConfig
     from gansearch.engine_actor import end_engines
+    from gansearch.family import DEFAULT_FAMILY
+    from gansearch.messages import TrialSpec
     from gansearch.trial import GanTrial
     from gansearch.trial_plan import TrialPlan
 
-    plan = TrialPlan(folder, Budget(max_updates=10**6), slice_seconds=0.5, n_slots=n_slots)
+    budget = Budget(max_updates=10**6)
+    plan = TrialPlan(folder, DEFAULT_FAMILY, budget, slice_seconds=0.5, n_slots=n_slots)
     config = TrialConfig(generator_widths=(64,), discriminator_widths=(16,))
-    trial = {"trial_id": "0", "number": 0, "phase": "search", "seed": 0, "config": config.to_dict()}
+    spec = TrialSpec("0", 0, "search", seed=0, config=config.to_dict())
     trainable = tune.with_parameters(GanTrial, dataset=[dataset], plan=plan)
-    actor = ray.remote(num_cpus=1)(trainable).remote(config={"trial": trial})
+    actor = ray.remote(num_cpus=1)(trainable).remote(config=spec.to_tune())
     ray.get(actor.train.remote())
     # A lambda goes there whole; what this module defines by name would be imported there.
     ask = actor.__ray_call__.remote(lambda _: (os.getpid(), "torch" in sys.modules))

@@ -25,7 +25,7 @@ from gansearch.data import Dataset, load_dataset
 from gansearch.evaluation import Evaluator
 from gansearch.parzen import choose_sigma, sigma_grid
 from gansearch.space import load_space
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 
 SPACES = ("ring", "grid", "digits", "mnist")
 _TRAINED_SECONDS = 0.5  # in each turn
@@ -59,8 +59,8 @@ def time_search(trials: int) -> None:
         info, table = run.read_run(), run.trials()
     low, median, high = table["overhead_seconds"].quantile([0.25, 0.5, 0.75])
     most = table["overhead_seconds"].max()
-    share = info["recorder_seconds"] / info["wall_seconds"]
-    rest = (workers * info["wall_seconds"] - table["seconds"].sum()) / len(table)
+    share = info.recorder_seconds / info.wall_seconds
+    rest = (workers * info.wall_seconds - table["seconds"].sum()) / len(table)
     print(f"trials                      {len(table)} in two phases, on {workers} workers")
     print(
         f"overhead of a trial         {median:.3f} s [{low:.3f}, {high:.3f}], at most {most:.3f} s "
@@ -104,7 +104,7 @@ def times_of(name: str, n_turns: int) -> tuple[int, np.ndarray]:
     evaluator = Evaluator(dataset)
     valid = dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
     grid = sigma_grid("fine", is_image=dataset.is_image, is_bounded=dataset.is_bounded)
-    training = Training(space.preset("paper"), dataset, seed=0)
+    training = AdversarialTraining(space.preset("paper"), dataset, seed=0)
     training.advance(20)  # warm
     between = space.budget.report_updates()[0]
     found = np.empty((n_turns, 3))

@@ -13,9 +13,10 @@ from careful import PAPER, config_of
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
-from gansearch.engine import GPUS_PER_TRIAL, MAX_SLOTS, TICKS, slots_for
+from gansearch.engine import TICKS
 from gansearch.group import Group, structure_of
-from gansearch.training import Examples, Training
+from gansearch.training import AdversarialTraining, Examples
+from gansearch.trial_plan import GPUS_PER_TRIAL, MAX_SLOTS, slots_for
 
 # What `gansearch run` has by itself; with a smaller `--gpus-per-trial` it has up to MAX_SLOTS.
 DEFAULT_SLOTS = slots_for(int(1 / GPUS_PER_TRIAL))
@@ -93,7 +94,7 @@ class Packed:
     ) -> None:
         self.group = group_of(setting, configs[0], examples, n_slots=len(configs))
         self.trainings = [
-            Training(config, dataset, seed, device=setting.device, examples=examples)
+            AdversarialTraining(config, dataset, seed, device=setting.device, examples=examples)
             for seed, config in enumerate(configs)
         ]
         for training in self.trainings:

@@ -13,8 +13,8 @@ import torch
 from packed import FOREVER, PRECISIONS, Setting, free, group_of
 
 from gansearch.data import Dataset
-from gansearch.engine import MAX_SLOTS
-from gansearch.training import Examples, Training
+from gansearch.training import AdversarialTraining, Examples
+from gansearch.trial_plan import MAX_SLOTS
 
 N_OTHERS = MAX_SLOTS - 1
 _N_FOLLOWED = 5  # iterations
@@ -34,21 +34,23 @@ class Place:
     def n_iterations(self) -> int:
         return 2 * self.setting.n_ticks + 3
 
-    def start(self, seed: int = 0, **values: object) -> Training:
+    def start(self, seed: int = 0, **values: object) -> AdversarialTraining:
         config = self.setting.config(self.width, precision=self.precision, **values)
         device = self.setting.device
-        return Training(config, self.dataset, seed, device=device, examples=self.examples)
+        return AdversarialTraining(
+            config, self.dataset, seed, device=device, examples=self.examples
+        )
 
-    def others(self, **values: object) -> list[Training]:
+    def others(self, **values: object) -> list[AdversarialTraining]:
         return [self.start(1 + i, **values) for i in range(N_OTHERS)]
 
     def trained(
         self,
-        training: Training,
+        training: AdversarialTraining,
         n_iterations: int,
         *,
-        before: Sequence[Training] = (),
-        beside: Sequence[Training] = (),
+        before: Sequence[AdversarialTraining] = (),
+        beside: Sequence[AdversarialTraining] = (),
     ) -> bytes:
         """Return the state of a training that had company, some of it a chunk earlier."""
         group = group_of(self.setting, training.config, self.examples, n_slots=MAX_SLOTS)

@@ -27,14 +27,14 @@ import pandas as pd
 from collapse import one_thread, prepared
 from scipy import stats
 
-from gansearch.config import trial_seed
-from gansearch.errors import SamplesError
+from gansearch.errors import DivergedError, SamplesError
 from gansearch.health import judge_once
 from gansearch.indicators import Indicators
 from gansearch.points import modes_hit
 from gansearch.results import write_atomically
+from gansearch.seeds import trial_seed
 from gansearch.space import load_space
-from gansearch.training import DivergedError, Training
+from gansearch.training import AdversarialTraining
 
 DATA = Path(__file__).parent / "data" / "remedies.parquet"
 N_SAMPLES = 2500  # as in PacGAN's experiments
@@ -124,7 +124,7 @@ def train_one(run: dict[str, Any]) -> dict[str, Any]:
     dataset, evaluator = prepared(run["dataset"])
     config = load_space(run["dataset"]).preset(run["preset"])
     seed = trial_seed(0, f"remedies {run['dataset']}", run["seed"])
-    training = Training(config, dataset, seed)
+    training = AdversarialTraining(config, dataset, seed)
     start = time.process_time()
     try:
         training.advance(run["max_updates"])

@@ -40,8 +40,10 @@ from threadpoolctl import threadpool_limits
 
 from gansearch import health
 from gansearch.config import Budget
-from gansearch.health import HealthMonitor, Report
-from gansearch.indicators import Indicators
+from gansearch.family import Counts
+from gansearch.health import HealthMonitor, Report, Verdict
+from gansearch.measures import Evaluation, Indicators
+from gansearch.messages import StepResult, TrialSpec
 from gansearch.scheduler import GuardedScheduler
 from gansearch.stability import jeffreys
 from gansearch.work import _LEAST_HEALTH_GRACE
@@ -560,18 +562,21 @@ def _search(
 def _updates_of_trial(scheduler: GuardedScheduler, run: Run, stop: int | None) -> int:
     """Feed a run's reports to the scheduler until it stops the run; return the updates done."""
     name = f"t{run.number:05d}"
-    trial: Any = SimpleNamespace(trial_id=name, config={"trial": {"trial_id": name}})
+    spec = TrialSpec(name, run.number, "search", seed=0, config={})
+    trial: Any = SimpleNamespace(trial_id=name, config=spec.to_tune())
     scheduler.on_trial_add(None, trial)
     reports = list(zip(run.reports["updates"], run.reports["valid_ll"], strict=True))
     for i, (updates, valid_ll) in enumerate(reports):
-        verdict = "collapsed" if i == stop else "sound"
-        result = {"updates": updates, "valid_ll": valid_ll, "is_report": True, "reason": ""}
-        decision = scheduler.on_trial_result(None, trial, result | {"verdict": verdict})
+        verdict = Verdict("collapsed" if i == stop else "sound")
+        # The scheduler reads of the scores valid_ll alone.
+        evaluation = Evaluation(valid_ll, math.nan, False, math.nan, math.nan, math.nan)
+        step = StepResult(Counts(updates), "cpu", evaluation=evaluation, verdict=verdict)
+        decision = scheduler.on_trial_result(None, trial, step.to_tune())
         if decision == GuardedScheduler.STOP and i < len(reports) - 1:
             return int(updates)
     if run.label == "diverged":
-        result = {"updates": run.updates, "verdict": "diverged", "reason": "", "is_report": False}
-        scheduler.on_trial_result(None, trial, result)
+        step = StepResult(Counts(run.updates), "cpu", verdict=Verdict("diverged"))
+        scheduler.on_trial_result(None, trial, step.to_tune())
     return run.updates
 
 

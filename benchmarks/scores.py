@@ -16,11 +16,12 @@ from scipy import stats
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
-from gansearch.engine import MAX_SLOTS, Engine
-from gansearch.errors import SamplesError
+from gansearch.engine import Engine
+from gansearch.errors import DivergedError, SamplesError
 from gansearch.parzen import choose_sigma, sigma_grid
 from gansearch.precision import full_precision
-from gansearch.training import DivergedError, Training
+from gansearch.training import AdversarialTraining
+from gansearch.trial_plan import MAX_SLOTS
 
 _SCORED_SAMPLES = 10_000
 
@@ -45,7 +46,7 @@ PAPERS = {
 }  # fmt: skip
 
 
-def final_score(training: Training, dataset: Dataset) -> float:
+def final_score(training: AdversarialTraining, dataset: Dataset) -> float:
     """Return the valid_ll of 10,000 samples, in nats; NaN where they aren't finite."""
     valid = dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
     grid = sigma_grid("fine", is_image=True)
@@ -59,7 +60,7 @@ def final_score(training: Training, dataset: Dataset) -> float:
 
 def score_alone(full: Full, dataset: Dataset, seed: int, device: str = "cpu") -> float:
     """Train by itself, and return the score; NaN where it has diverged."""
-    training = Training(full.config, dataset, seed, device=device)
+    training = AdversarialTraining(full.config, dataset, seed, device=device)
     try:
         training.advance(full.max_updates)
     except DivergedError:
@@ -74,7 +75,9 @@ def scores_together(
     engine = Engine(dataset, device, n_slots=MAX_SLOTS)
 
     def score(seed: int) -> float:
-        training = Training(full.config, dataset, seed, device=device, examples=engine.examples)
+        training = AdversarialTraining(
+            full.config, dataset, seed, device=device, examples=engine.examples
+        )
         try:
             engine.advance(training, full.max_updates)
         except DivergedError:

@@ -47,13 +47,19 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
-from gansearch import driver, results
+from gansearch import driver, experiment
 from gansearch.capped import CappedTPESampler
 from gansearch.config import Budget, TrialConfig
+from gansearch.family import Counts, Metrics
+from gansearch.health import Verdict
+from gansearch.measures import Evaluation
+from gansearch.messages import StepResult, TrialSpec
 from gansearch.progress import Progress
 from gansearch.recorder import Recorder
 from gansearch.results import RunFolder
+from gansearch.run_description import RunDescription
 from gansearch.scheduler import GuardedScheduler
+from gansearch.schemas import HISTORY, trials_schema
 from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import SearchSpace, load_space
 from gansearch.trial_plan import slice_seconds
@@ -63,12 +69,14 @@ UPDATES = 5000
 _SHARE_TRAINED = 0.5
 # Beyond that share of a core, reports wait for the driver.
 _BUSY_AT_MOST = 0.7
-MEASURES = {
+SCORES = {
     "sigma": 0.2,
     "sigma_at_edge": False,
     "coverage": 0.7,
     "recall": 0.6,
     "nn_ratio": 0.9,
+}
+METRICS = {
     "d_loss": 1.3,
     "g_loss": 0.8,
     "d_real": 0.6,
@@ -76,6 +84,8 @@ MEASURES = {
     "d_grad_norm": 1.0,
     "g_grad_norm": 1.0,
 }
+MEASURES = SCORES | METRICS
+TRIALS = trials_schema(TrialConfig)
 
 
 def main() -> None:
@@ -129,7 +139,7 @@ def invented_score(config: TrialConfig) -> float:
 
 def invented_reports(
     config: TrialConfig, seed: int, n_reports: int, max_updates: int = UPDATES
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[StepResult]:
     """Yield the reports of a training that never was; it may collapse on the way."""
     rng = random.Random(seed)
     score = invented_score(config) + rng.gauss(0, 0.3)
@@ -139,19 +149,17 @@ def invented_reports(
     for i in range(1, n_reports + 1):
         updates = max_updates * i // n_reports
         collapsed = i == dies_at
-        yield {
-            **MEASURES,
-            "is_report": True,
-            "updates": updates,
-            "d_updates": updates // 2,
-            "g_updates": updates // 2,
-            "seconds": 1e-3 * i,
-            "valid_ll": score - 15 * math.exp(-4 * i / n_reports) + rng.gauss(0, 0.1),
-            "verdict": "collapsed" if collapsed else "sound",
-            "reason": "coverage .02 at three reports in a row" if collapsed else "",
-            "device": "cpu",
-            "done": collapsed or i == n_reports,
-        }
+        counts = Counts(updates, updates // 2, updates // 2, seconds=1e-3 * i)
+        valid_ll = score - 15 * math.exp(-4 * i / n_reports) + rng.gauss(0, 0.1)
+        reason = "coverage .02 at three reports in a row" if collapsed else ""
+        yield StepResult(
+            counts,
+            "cpu",
+            metrics=Metrics(**vars(counts), **METRICS),
+            evaluation=Evaluation(valid_ll=valid_ll, **SCORES),
+            verdict=Verdict("collapsed" if collapsed else "sound", reason),
+            done=collapsed or i == n_reports,
+        )
 
 
 class NullTrial(tune.Trainable):
@@ -162,14 +170,14 @@ class NullTrial(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        trial, budget = new_config["trial"], self._plan.budget
-        config = TrialConfig.from_dict(trial["config"])
+        spec, budget = TrialSpec.from_tune(new_config), self._plan.budget
+        config = TrialConfig.from_dict(spec.config)
         n_reports = len(budget.report_updates())
-        self._reports = invented_reports(config, trial["seed"], n_reports, budget.max_updates)
+        self._reports = invented_reports(config, spec.seed, n_reports, budget.max_updates)
         return True
 
     def step(self) -> dict[str, Any]:
-        return next(self._reports)
+        return next(self._reports).to_tune()
 
 
 def time_driver(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> None:
@@ -275,7 +283,7 @@ def null_search(n_trials: int, n_reports: int, n_workers: int, sampler: str) -> 
             now = time.perf_counter(), time.process_time(), self.seconds, self.n_reports
             marks.append(Fifths(*now))
 
-    driver.GanTrial, driver.Recorder = NullTrial, MarkingRecorder
+    experiment.GanTrial, driver.Recorder = NullTrial, MarkingRecorder
     with tempfile.TemporaryDirectory() as place:
         gansearch.search(
             "digits",
@@ -369,7 +377,7 @@ class PlayedTrial:
 
     trial_id: str
     config: dict[str, Any]
-    reports: Iterator[dict[str, Any]]
+    reports: Iterator[StepResult]
     status: str = "RUNNING"
 
 
@@ -409,10 +417,10 @@ def _begun(
     recorder: Recorder | None,
     opened: list[PlayedTrial],
 ) -> PlayedTrial:
-    described = asked["trial"]
-    config = TrialConfig.from_dict(described["config"])
+    spec = TrialSpec.from_tune(asked)
+    config = TrialConfig.from_dict(spec.config)
     n_reports = len(budget.report_updates())
-    reports = invented_reports(config, described["seed"], n_reports, budget.max_updates)
+    reports = invented_reports(config, spec.seed, n_reports, budget.max_updates)
     trial = PlayedTrial(trial_id, asked, reports)
     scheduler.on_trial_add(None, trial)
     scheduler.choose_trial_to_run(None)
@@ -429,9 +437,10 @@ def _report(
     opened: list[PlayedTrial],
 ) -> bool:
     """Play a report of a trial as Tune's controller does; return whether it was the last."""
-    result = next(trial.reports) | {"time_total_s": 0.0}
+    step = next(trial.reports)
+    result = step.to_tune() | {"time_total_s": 0.0}
     scheduler.choose_trial_to_run(None)
-    is_over = result["done"]
+    is_over = step.done
     if is_over:
         scheduler.on_trial_complete(None, trial, result)
     else:
@@ -517,9 +526,8 @@ def time_quality(caps: list[int], n_trials: int, seeds: list[int]) -> None:
             scores: dict[int, float] = {}
             n_died = 0
             for trial in play(searcher, scheduler, budget=space.budget, n_open=8):
-                described = trial.config["trial"]
-                config = TrialConfig.from_dict(described["config"])
-                scores[described["number"]] = invented_score(config)
+                spec = TrialSpec.from_tune(trial.config)
+                scores[spec.number] = invented_score(TrialConfig.from_dict(spec.config))
                 n_died += outcomes[trial.trial_id].status == "collapsed"
             done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             done.sort(key=lambda trial: trial.value)
@@ -568,24 +576,22 @@ def write_large_run(place: Path, n_trials: int, n_reports: int) -> RunFolder:
     space = load_space("digits", [f"budget.trials={n_trials}", "budget.replicas=0"])
     folder = RunFolder.create(place, "large")
     folder.write_run(
-        {
-            "name": "large",
-            "space": space.to_dict(),
-            "seed": 0,
-            "only": None,
-            "paper_config_id": space.preset("paper").config_id,
-            "command": "gansearch run",
-            "started_at": "2026-11-24T06:00:00+00:00",
-            "state": "finished",
-            "wall_seconds": 1e5,
-        }
+        RunDescription(
+            name="large",
+            space=space.to_dict(),
+            seed=0,
+            only=None,
+            paper_config_id=space.baseline.config_id,
+            started_at="2026-11-24T06:00:00+00:00",
+            state="finished",
+            wall_seconds=1e5,
+            facts={"command": "gansearch run"},
+        )
     )
     trials = large_trials(space, n_trials)
-    table = pa.Table.from_pandas(trials, results._TRIALS, preserve_index=False)
+    table = pa.Table.from_pandas(trials, TRIALS, preserve_index=False)
     pq.write_table(table, folder.path / "trials.parquet", compression="zstd")
-    history = pa.Table.from_pandas(
-        large_history(trials, n_reports), results._HISTORY, preserve_index=False
-    )
+    history = pa.Table.from_pandas(large_history(trials, n_reports), HISTORY, preserve_index=False)
     (folder.path / "history").mkdir()
     pq.write_table(history, folder.path / "history/part-00000000.parquet", compression="zstd")
     return folder
@@ -629,7 +635,7 @@ def large_trials(space: SearchSpace, n: int) -> pd.DataFrame:
             "seconds": 9.0,
             "device": "cpu",
             "valid_ll": score,
-            **{name: value for name, value in MEASURES.items() if name in results.TRIALS_COLUMNS},
+            **{name: value for name, value in MEASURES.items() if name in TRIALS.names},
             **columns,
             "test_ll": np.nan,
             "test_ll_se": np.nan,

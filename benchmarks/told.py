@@ -42,14 +42,16 @@ import torch
 from optuna.trial import Trial, TrialState
 from scipy import stats
 
-from gansearch.config import trial_seed
 from gansearch.data import Dataset, load_dataset
-from gansearch.results import write_atomically
+from gansearch.files import write_atomically
+from gansearch.messages import StepResult, TrialSpec
 from gansearch.scheduler import GuardedScheduler, Outcome
 from gansearch.searcher import OptunaSearcher, make_sampler, tell
+from gansearch.seeds import trial_seed
 from gansearch.space import SearchSpace, load_space
 from gansearch.trial_plan import TrialPlan
-from gansearch.work import Work, Workplace
+from gansearch.trial_process import TrialProcess
+from gansearch.work import TrialRunner
 
 DATA = Path(__file__).parent / "data" / "told.parquet"
 DEAD = ("collapsed", "diverged")
@@ -153,7 +155,8 @@ def search(
     scheduler = GuardedScheduler(space.budget, halving=not unpruned)
     searcher = Searcher(told, space, study, scheduler, seed)
     with tempfile.TemporaryDirectory() as folder:
-        trials = trials_of(searcher, _dataset(dataset), TrialPlan(Path(folder), space.budget))
+        plan = TrialPlan(Path(folder), space.family.name, space.budget)
+        trials = trials_of(searcher, _dataset(dataset), plan)
         return [
             dict(zip(KEY, (unpruned, dataset, arm, seed), strict=True))
             | {"number": number}
@@ -176,6 +179,12 @@ class Searcher(OptunaSearcher):
         n_new = space.budget.trials
         super().__init__(space, study, seed=seed, n_new=n_new, outcomes=scheduler.outcomes)
         self._told = told
+        self._last_ll: dict[str, float] = {}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell Optuna an intermediate value, and keep it."""
+        super().on_trial_result(trial_id, result)
+        self._keep(trial_id, StepResult.from_tune(result))
 
     def on_trial_complete(
         self,
@@ -185,53 +194,61 @@ class Searcher(OptunaSearcher):
     ) -> None:
         """Tell Optuna how a trial ended, in the manner of the arm."""
         assert result is not None
+        step = StepResult.from_tune(result)
         trial, outcome = self._asked.pop(trial_id), self._outcomes[trial_id]
+        self._keep(trial_id, step)
         if outcome.status in ("completed", "pruned"):
-            self._tell_value(trial, result)
-        self._told(self._study, trial, outcome, result["valid_ll"])
+            self._tell_value(trial, step)
+        self._told(self._study, trial, outcome, self._last_ll.get(trial_id))
+
+    def _keep(self, trial_id: str, step: StepResult) -> None:
+        if step.valid_ll is not None:
+            self._last_ll[trial_id] = step.valid_ll
 
 
 def trials_of(
     searcher: Searcher, dataset: Dataset, plan: TrialPlan
-) -> Iterator[tuple[dict[str, Any], Work]]:
-    """Yield each trial that the searcher proposes, as Tune describes it, and its work, begun."""
-    place = Workplace.prepare(dataset, plan)
+) -> Iterator[tuple[TrialSpec, TrialRunner]]:
+    """Yield each trial that the searcher proposes, and its runner, begun."""
+    process = TrialProcess.prepare(dataset, plan)
     for number in range(plan.budget.trials):
-        description = searcher.suggest(str(number))
-        assert isinstance(description, dict)
-        yield description, Work(description["trial"], place)
+        config = searcher.suggest(str(number))
+        assert isinstance(config, dict)
+        spec = TrialSpec.from_tune(config)
+        yield spec, TrialRunner(spec, process)
 
 
 def run_trial(
-    trial: tuple[dict[str, Any], Work],
+    trial: tuple[TrialSpec, TrialRunner],
     number: int,
     searcher: Searcher,
     scheduler: GuardedScheduler,
 ) -> dict[str, Any]:
     """Train a trial as Tune would, tell how it ended, and return what is kept of it."""
     start = time.perf_counter()
-    description, work = trial
-    as_tune = SimpleNamespace(trial_id=str(number), config=description)
+    spec, runner = trial
+    as_tune = SimpleNamespace(trial_id=str(number), config=spec.to_tune())
     valid_ll = None  # of the last report
     decision = "CONTINUE"
     while decision == "CONTINUE":
-        result = work.step()
-        valid_ll = result.get("valid_ll", valid_ll)
-        if result["done"]:
+        step = runner.step()
+        result = step.to_tune()
+        valid_ll = valid_ll if step.valid_ll is None else step.valid_ll
+        if step.done:
             scheduler.on_trial_complete(None, as_tune, result)  # type: ignore[arg-type]
             break
         decision = scheduler.on_trial_result(None, as_tune, result)  # type: ignore[arg-type]
         if decision == "CONTINUE":
             searcher.on_trial_result(str(number), result)
-    searcher.on_trial_complete(str(number), result | {"valid_ll": valid_ll})
+    searcher.on_trial_complete(str(number), result)
     outcome = scheduler.outcomes[str(number)]
     return {
         "status": outcome.status,
         "reason": outcome.reason,
-        "updates": result["updates"],
+        "updates": step.updates,
         "valid_ll": math.nan if valid_ll is None else valid_ll,
         "seconds": time.perf_counter() - start,
-        "config": json.dumps(description["trial"]["config"]),
+        "config": json.dumps(spec.config),
     }
 
 

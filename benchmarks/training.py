@@ -6,7 +6,7 @@
 All ways take their turns in one process with one thread; a ratio is the median over turns, with the
 range of its middle half. An iteration is one update of D and one of G on minibatches of 100:
 
-- `ours`: `gansearch.training.Training.step`.
+- `ours`: `gansearch.training.AdversarialTraining.step`.
 - `simultaneous`, `bf16`: ours with that parameter.
 - `careful`: nn.Module and torch.optim, as somebody writes it who minds speed: the data a tensor,
   one pass of D over real and generated examples, no gradient that isn't needed, fused optimizers.
@@ -50,7 +50,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset, load_dataset
 from gansearch.models import draw_noise
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 
 WIDTHS = (64, 256, PAPER)  # of G's hidden layers
 # What a way is to take at least, in times of ours, by width.
@@ -89,12 +89,12 @@ def ways(config: TrialConfig, dataset: Dataset) -> dict[str, Step]:
     simultaneous = dataclasses.replace(config, update="simultaneous")
     bf16 = dataclasses.replace(config, precision="bf16")
     return {
-        "ours": Training(config, dataset, 0).step,
+        "ours": AdversarialTraining(config, dataset, 0).step,
         "careful": CarefulLoop(config, dataset).step,
         "tutorial": tutorial_loop(config, dataset).__next__,
         "products": multiply_all(products(config, math.prod(dataset.shape))),
-        "simultaneous": Training(simultaneous, dataset, 0).step,
-        "bf16": Training(bf16, dataset, 0).step,
+        "simultaneous": AdversarialTraining(simultaneous, dataset, 0).step,
+        "bf16": AdversarialTraining(bf16, dataset, 0).step,
     }
 
 
@@ -274,7 +274,7 @@ def time_two_trials(
 def serve(pipe: Connection, config: TrialConfig, dataset: Dataset) -> None:
     """Train for as long as each message says, and answer with the iterations a second."""
     torch.set_num_threads(1)
-    training = Training(config, dataset, seed=0)
+    training = AdversarialTraining(config, dataset, seed=0)
     while seconds := pipe.recv():
         pipe.send(1 / _seconds_a_call(training.step, seconds))
     pipe.send(0.0)

@@ -63,7 +63,7 @@ class BudgetNumber(click.ParamType):  # type: ignore[type-arg]  # as Duration
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the whole number."""
-        from gansearch.config import Budget
+        from gansearch.budget import Budget
 
         assert param is not None and param.name is not None
         rule = Budget.rules()[param.name]
@@ -233,7 +233,7 @@ def run(
 
     CONFIG... are further configurations for --only.
     """
-    from gansearch import driver
+    from gansearch import driver, preflight
     from gansearch.cluster import Settings
 
     if more and not only:
@@ -255,7 +255,7 @@ def run(
         time_budget_seconds=time_budget,
     )
     if dry_run:
-        plan = driver.plan(
+        plan = preflight.plan(
             space, overrides=[*overrides, *changes], only=only, seed=seed, settings=settings
         )
         click.echo(plan)

@@ -15,10 +15,10 @@ from ray._private import ray_constants, worker
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data import Dataset
-from gansearch.engine import GPUS_PER_TRIAL, slots_for
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.failures import Place
 from gansearch.nodes import join
+from gansearch.trial_plan import GPUS_PER_TRIAL, slots_for
 
 _PACKING = ("auto", "on", "off")
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -93,6 +93,8 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
         n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
         with _on_loopback():
             ray.init(
+                # Not left out: Ray would join a cluster that somebody has started on this machine.
+                address="local",
                 _node_ip_address=_LOOPBACK,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
@@ -178,7 +180,9 @@ def device_of(settings: Settings) -> tuple[str, float]:
     return ("cuda" if gpus else "cpu"), gpus
 
 
-def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Share:
+def share_of_cluster(
+    settings: Settings, memory_holds: int | None = None, *, has_engine: bool = True
+) -> Share:
     """Return each trial's share of the connected cluster.
 
     A cluster that starts nodes when work waits for them may have none yet. There
@@ -188,10 +192,16 @@ def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Sha
         settings: what the user wants.
         memory_holds: trials at a time that there is memory for; counts where the user names no
             number, on this machine alone.
+        has_engine: whether the model family trains several trials together.
 
     Raises:
-        BadInputError: not even one trial fits.
+        BadInputError: not even one trial fits, or an engine is asked for where there is none.
     """
+    if settings.packing == "on" and not has_engine:
+        raise BadInputError(
+            "--packing on: this model family trains each trial in a process of its own. "
+            "Leave the flag out."
+        )
     available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     share = settings.gpus_per_trial
     if share is None:
@@ -203,7 +213,8 @@ def share_of_cluster(settings: Settings, memory_holds: int | None = None) -> Sha
         if memory_holds is not None and not settings.address:
             fitting = min(fitting, settings.max_concurrent or memory_holds)
         at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
-    return Share(share, at_a_time, _n_slots(settings, share, at_a_time))
+    n_slots = _n_slots(settings, share, at_a_time) if has_engine else 0
+    return Share(share, at_a_time, n_slots)
 
 
 def _fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:

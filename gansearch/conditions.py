@@ -1,7 +1,7 @@
 """When a searched parameter is asked for: where its `when` holds and where it has any effect.
 
 Two things can make a parameter conditional: the `when` of its entry in the space file, and its own
-rule in `TrialConfig` (Adam's decay has no effect under SGD). Both are obeyed, and both can be
+rule in the family's table (Adam's decay has no effect under SGD). Both are obeyed, and both can be
 impossible; a space with a parameter that is never asked for is refused.
 """
 
@@ -11,35 +11,35 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gansearch.config import Rule, TrialConfig
 from gansearch.errors import SpaceError
 from gansearch.located import shorten
-from gansearch.ranges import Condition, Range
-
-RULES: dict[str, Rule] = TrialConfig.rules()
-DEFAULTS: dict[str, Any] = {name: getattr(TrialConfig(), name) for name in RULES}
+from gansearch.ranges import Condition, Range, Table
 
 
-def is_asked_for(name: str, when: Condition, values: Mapping[str, Any]) -> bool:
+def is_asked_for(table: Table, name: str, when: Condition, values: Mapping[str, Any]) -> bool:
     """Return whether parameter `name` is asked for, given the values decided before it.
 
     A searched parameter that was not asked for is absent from `values`. A `when` that names it does
-    not hold; for the rule of `name` it has the paper's value, as it will in the configuration.
+    not hold; for the rule of `name` it has its default, as it will in the configuration.
     """
     holds = all(other in values and values[other] in wanted for other, wanted in when)
-    rule = RULES[name].when
+    rule = table.rules()[name].when
     has_effect = not rule or any(
-        values.get(other, DEFAULTS[other]) == value for other, value in rule
+        values.get(other, table.defaults()[other]) == value for other, value in rule
     )
     return holds and has_effect
 
 
 def check_conditions(
-    search: Mapping[str, Range], fixed: Mapping[str, Any], places: Mapping[str, str]
+    table: Table,
+    search: Mapping[str, Range],
+    fixed: Mapping[str, Any],
+    places: Mapping[str, str],
 ) -> None:
     """Check that every searched parameter can come to be asked for.
 
     Args:
+        table: the parameters that there are.
         search: the searched parameters.
         fixed: the fixed ones.
         places: where each searched parameter is written, for the message.
@@ -58,15 +58,15 @@ def check_conditions(
                     "Search or fix it, or drop the condition.",
                 )
             for value in values:
-                if not _can_be(other, value, search, fixed):
+                if not _can_be(table, other, value, search, fixed):
                     raise fault(
                         places,
                         name,
                         f"when: {other} is never {shown(value)}; it is "
                         f"{_taken(other, search, fixed)}. Correct the condition.",
                     )
-        if not _can_have_effect(name, entry.when, search, fixed):
-            needs = " or ".join(f"{other} is {value}" for other, value in RULES[name].when)
+        if not _can_have_effect(table, name, entry.when, search, fixed):
+            needs = " or ".join(f"{other} is {value}" for other, value in table.rules()[name].when)
             raise fault(
                 places,
                 name,
@@ -75,21 +75,23 @@ def check_conditions(
             )
 
 
-def in_order(search: Mapping[str, Range], places: Mapping[str, str]) -> dict[str, Range]:
-    """Return the parameters in the order of `TrialConfig`, each after those it depends on.
+def in_order(
+    table: Table, search: Mapping[str, Range], places: Mapping[str, str]
+) -> dict[str, Range]:
+    """Return the parameters in the order of the table, each after those it depends on.
 
     The order does not depend on the file's, so that a seed proposes the same in any spelling.
 
     Raises:
         SpaceError: conditions in a circle.
     """
-    waiting = [name for name in RULES if name in search]
+    waiting = [name for name in table.rules() if name in search]
     ordered: dict[str, Range] = {}
     while waiting:
-        ready = (n for n in waiting if not _dependencies(n, search[n].when) & set(waiting))
+        ready = (n for n in waiting if not _dependencies(table, n, search[n].when) & set(waiting))
         name = next(ready, None)
         if name is None:
-            circle = _circle(waiting, search)
+            circle = _circle(table, waiting, search)
             needs = ", which needs ".join([*circle[1:], circle[0]])
             raise fault(
                 places,
@@ -102,7 +104,10 @@ def in_order(search: Mapping[str, Range], places: Mapping[str, str]) -> dict[str
 
 
 def without_dead(
-    search: Mapping[str, Range], fixed: Mapping[str, Any], keep: Mapping[str, str]
+    table: Table,
+    search: Mapping[str, Range],
+    fixed: Mapping[str, Any],
+    keep: Mapping[str, str],
 ) -> dict[str, Range]:
     """Return `search` without what has become impossible: values in conditions, whole parameters.
 
@@ -111,14 +116,16 @@ def without_dead(
     alive: dict[str, Range] = {}
     for name, entry in search.items():
         when = tuple(
-            (other, tuple(v for v in values if _can_be(other, v, search, fixed)))
+            (other, tuple(v for v in values if _can_be(table, other, v, search, fixed)))
             for other, values in entry.when
         )
         if name in keep:
             alive[name] = entry
-        elif all(values for _, values in when) and _can_have_effect(name, when, search, fixed):
+        elif all(values for _, values in when) and _can_have_effect(
+            table, name, when, search, fixed
+        ):
             alive[name] = replace(entry, when=when)
-    return alive if alive == search else without_dead(alive, fixed, keep)
+    return alive if alive == search else without_dead(table, alive, fixed, keep)
 
 
 def fault(places: Mapping[str, str], name: str, message: str) -> SpaceError:
@@ -131,25 +138,27 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else shorten(value)
 
 
-def _dependencies(name: str, when: Condition) -> set[str]:
-    return {other for other, _ in when} | {other for other, _ in RULES[name].when}
+def _dependencies(table: Table, name: str, when: Condition) -> set[str]:
+    return {other for other, _ in when} | {other for other, _ in table.rules()[name].when}
 
 
-def _circle(waiting: list[str], search: Mapping[str, Range]) -> list[str]:
+def _circle(table: Table, waiting: list[str], search: Mapping[str, Range]) -> list[str]:
     """Return parameters of which each waits for the next, and the last for the first."""
     path = waiting[:1]
     while True:
-        needed = _dependencies(path[-1], search[path[-1]].when)
+        needed = _dependencies(table, path[-1], search[path[-1]].when)
         after = next(name for name in waiting if name in needed)
         if after in path:
             return path[path.index(after) :]
         path.append(after)
 
 
-def _can_be(name: str, value: Any, search: Mapping[str, Range], fixed: Mapping[str, Any]) -> bool:
+def _can_be(
+    table: Table, name: str, value: Any, search: Mapping[str, Range], fixed: Mapping[str, Any]
+) -> bool:
     if name in search:
         return search[name].contains(value)
-    return bool(fixed.get(name, DEFAULTS[name]) == value)
+    return bool(fixed.get(name, table.defaults()[name]) == value)
 
 
 def _taken(name: str, search: Mapping[str, Range], fixed: Mapping[str, Any]) -> str:
@@ -159,11 +168,15 @@ def _taken(name: str, search: Mapping[str, Range], fixed: Mapping[str, Any]) -> 
 
 
 def _can_have_effect(
-    name: str, when: Condition, search: Mapping[str, Range], fixed: Mapping[str, Any]
+    table: Table,
+    name: str,
+    when: Condition,
+    search: Mapping[str, Range],
+    fixed: Mapping[str, Any],
 ) -> bool:
     wanted = dict(when)
-    rule = RULES[name].when
+    rule = table.rules()[name].when
     return not rule or any(
-        _can_be(other, value, search, fixed) and value in wanted.get(other, (value,))
+        _can_be(table, other, value, search, fixed) and value in wanted.get(other, (value,))
         for other, value in rule
     )

@@ -22,34 +22,22 @@ from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.errors import GansearchError
 from gansearch.failures import is_lack_of_memory
+from gansearch.family import Metrics
 from gansearch.group import Group, structure_of
-from gansearch.training import Examples, Metrics, Training
+from gansearch.training import AdversarialTraining, Examples
 
 # Updates of D in a chunk: on a GPU enough to outweigh its preparation, elsewhere so few that
 # trainings seldom wait for each other.
 TICKS = {"cuda": 32, "cpu": 8}
-# Share of a GPU that a trial gets where the user names none.
-GPUS_PER_TRIAL = 0.25
-# Trainings in a group: on a GPU some eight already share its bandwidth well.
-MAX_SLOTS = 8
 _TURN_SECONDS = 0.1  # of a training that shares no group
 _MAX_IDLE_GROUPS = 4
-
-
-def slots_for(n_at_a_time: int) -> int:
-    """Return how many slots groups have where so many trials share a device.
-
-    >>> [slots_for(n) for n in (1, 4, 10)]
-    [2, 4, 8]
-    """
-    return max(2, min(n_at_a_time, MAX_SLOTS))
 
 
 @dataclass
 class _Request:
     """Somebody waits for a training to reach so many updates, or for his time to be up."""
 
-    training: Training
+    training: AdversarialTraining
     updates: int
     until: float
     group: Group | None = None
@@ -71,7 +59,8 @@ class Engine:
 
     def __init__(self, dataset: Dataset, device: str, *, n_slots: int) -> None:
         self.examples = Examples(dataset, device)
-        self._shape = dataset.shape
+        self._dataset = dataset
+        self._device = device
         self._n_slots = n_slots
         self._n_ticks = TICKS[device]
         self._asked: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -80,13 +69,19 @@ class Engine:
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._thread.start()
 
+    def build(self, config: TrialConfig, seed: int) -> AdversarialTraining:
+        """Return a new training that shares this engine's examples."""
+        return AdversarialTraining(
+            config, self._dataset, seed, device=self._device, examples=self.examples
+        )
+
     def advance(
-        self, training: Training, updates: int, *, time_limit_seconds: float = math.inf
+        self, training: AdversarialTraining, updates: int, *, time_limit_seconds: float = math.inf
     ) -> Metrics | None:
-        """Do what `Training.advance` does, together with all others who have asked.
+        """Do what `AdversarialTraining.advance` does, together with all others who have asked.
 
         Raises:
-            DivergedError: as `Training.advance`.
+            DivergedError: as `AdversarialTraining.advance`.
             GansearchError: the engine is closed.
         """
         request = _Request(training, updates, time.monotonic() + time_limit_seconds)
@@ -183,7 +178,11 @@ class Engine:
 
     def _make_group(self, structure: TrialConfig) -> Group:
         return Group(
-            structure, self._shape, self.examples, n_slots=self._n_slots, n_ticks=self._n_ticks
+            structure,
+            self._dataset.shape,
+            self.examples,
+            n_slots=self._n_slots,
+            n_ticks=self._n_ticks,
         )
 
     def _drop_idle_groups(self, n_kept: int) -> None:

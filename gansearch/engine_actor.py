@@ -16,10 +16,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gansearch.data import Dataset
 from gansearch.errors import EngineLostError
+from gansearch.messages import StepResult, TrialSpec
 from gansearch.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
-    from gansearch.work import Work
+    from gansearch.work import TrialRunner
 
 _NAMESPACE = "gansearch"  # without one of its own Ray says something to the terminal
 # An engine that nobody has called for so long ends: nothing else would end it where the driver was
@@ -36,40 +37,41 @@ class EngineProcess:
     def __init__(self, gpu: str, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
         # Before torch looks. Ray shows no GPU to an actor that holds none: the trials hold it.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        from gansearch.work import Workplace
+        from gansearch.trial_process import TrialProcess
 
-        self._place = Workplace.prepare(ray.get(dataset[0]), plan)
-        self._works: dict[str, Work] = {}
+        self._process = TrialProcess.prepare(ray.get(dataset[0]), plan)
+        self._runners: dict[str, TrialRunner] = {}
         self._calls = _Calls()
         threading.Thread(target=self._end_when_idle, daemon=True).start()
 
-    def begin(self, trial: dict[str, Any], instead_of: str | None) -> None:
+    def begin(self, spec: TrialSpec, instead_of: str | None) -> None:
         """Begin a trial, or go on with it from its checkpoint; forget the one before it."""
-        from gansearch.work import Work, ending_with_the_gpu
+        from gansearch.trial_process import ending_with_the_gpu
+        from gansearch.work import TrialRunner
 
         with self._calls, ending_with_the_gpu():
             if instead_of is not None:
-                self._works.pop(instead_of, None)
-            self._works[trial["trial_id"]] = Work(trial, self._place)
+                self._runners.pop(instead_of, None)
+            self._runners[spec.trial_id] = TrialRunner(spec, self._process)
 
-    def step(self, trial_id: str) -> dict[str, Any]:
-        """Do what `Work.step` does."""
-        from gansearch.work import ending_with_the_gpu
+    def step(self, trial_id: str) -> StepResult:
+        """Do what `TrialRunner.step` does."""
+        from gansearch.trial_process import ending_with_the_gpu
 
         with self._calls, ending_with_the_gpu():
-            return self._works[trial_id].step()
+            return self._runners[trial_id].step()
 
     def stop(self, trial_id: str) -> None:
-        """Do what `Work.stop` does, and forget the trial."""
+        """Do what `TrialRunner.stop` does, and forget the trial."""
         with self._calls:
-            if (work := self._works.pop(trial_id, None)) is not None:
-                work.stop()
+            if (runner := self._runners.pop(trial_id, None)) is not None:
+                runner.stop()
 
     def _end_when_idle(self) -> None:
         while self._calls.idle_seconds() < _IDLE_SECONDS:
             time.sleep(_LOOKS_EVERY_SECONDS)
-        for work in list(self._works.values()):
-            work.stop()
+        for runner in list(self._runners.values()):
+            runner.stop()
         os._exit(0)
 
 
@@ -103,24 +105,24 @@ class EngineClient:
         self._engine = _engine_here(dataset, plan)
         self._trial_id: str | None = None
 
-    def begin(self, trial: dict[str, Any]) -> None:
+    def begin(self, spec: TrialSpec) -> None:
         """Begin a trial there, in place of the one before."""
-        before, self._trial_id = self._trial_id, trial["trial_id"]
+        before, self._trial_id = self._trial_id, spec.trial_id
         try:
-            ray.get(self._engine.begin.remote(trial, before))
+            ray.get(self._engine.begin.remote(spec, before))
         except (RayActorError, OutOfMemoryError):
             # Tune tries no trial again that a worker which it uses again has failed to begin.
             self._engine = _engine_here(self._dataset, self._plan)
-            ray.get(self._engine.begin.remote(trial, None))
+            ray.get(self._engine.begin.remote(spec, None))
 
-    def step(self) -> dict[str, Any]:
-        """Do what `Work.step` does.
+    def step(self) -> StepResult:
+        """Do what `TrialRunner.step` does.
 
         Raises:
             EngineLostError: the engine is lost; Tune tries the trial again.
         """
         try:
-            result: dict[str, Any] = ray.get(self._engine.step.remote(self._trial_id))
+            result: StepResult = ray.get(self._engine.step.remote(self._trial_id))
         except RayActorError as error:
             raise EngineLostError(
                 f"engine: the process that trains here was lost: {error}"
@@ -128,7 +130,7 @@ class EngineClient:
         return result
 
     def stop(self) -> None:
-        """Do what `Work.stop` does."""
+        """Do what `TrialRunner.stop` does."""
         ray.get(self._engine.stop.remote(self._trial_id), timeout=_STOP_TIMEOUT_SECONDS)
 
 

@@ -43,6 +43,10 @@ class ResultsError(BadInputError):
     """A run's folder is absent, taken, or holds something unreadable."""
 
 
+class DivergedError(GansearchError):
+    """A loss, a gradient or a weight is no longer finite; the message says which, and when."""
+
+
 class ShortOfMemoryError(GansearchError):
     """A training got no memory; the message says how much, where, and what to change."""
 

@@ -20,7 +20,12 @@ import torch
 from gansearch.data import Dataset
 from gansearch.errors import DataError, SamplesError
 from gansearch.health import judge_once
-from gansearch.indicators import N_NEIGHBOURS, HealthReference, Indicators
+from gansearch.indicators import N_NEIGHBOURS, HealthReference
+from gansearch.measures import (
+    N_REPORT_SAMPLES,
+    Evaluation,
+    Indicators,
+)
 from gansearch.parzen import (
     Array,
     ParzenScore,
@@ -32,26 +37,12 @@ from gansearch.parzen import (
 )
 
 MIN_SAMPLES = 20
-N_FINAL_SAMPLES = 10_000  # of the protocol
-_N_REPORT_SAMPLES = 1000
 _N_REPORT_REFERENCE = 500
 _N_FINAL_REFERENCE = 1000
 _N_COPY_CHECKED = 1000
 _DIRECT_DIMS = 4  # up to here coordinates are subtracted: points lie too close for a product
 _BLOCK_BYTES = 32 * 2**20
 _NPY_MAGIC = b"\x93NUMPY"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One report's evaluation: nats on validation data, and the health indicators."""
-
-    valid_ll: float
-    sigma: float
-    sigma_at_edge: bool
-    coverage: float
-    recall: float
-    nn_ratio: float
 
 
 class Evaluator:
@@ -68,7 +59,7 @@ class Evaluator:
         Raises:
             DataError: there are fewer than 40 training examples.
         """
-        self.n_samples = _N_REPORT_SAMPLES
+        self.n_samples = N_REPORT_SAMPLES
         self.reference = _health_reference(dataset, _N_REPORT_REFERENCE, device)
         self._valid = torch.from_numpy(
             dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -127,3 +128,11 @@ def _flush_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def safetensors_metadata(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file, which its library reads from files alone."""
+    # Eight bytes of header length, then the header as JSON.
+    size = int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
+    return metadata

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import torch
 
-from gansearch.config import TrialConfig, short
 from gansearch.data import Dataset
 from gansearch.errors import ConfigError
 from gansearch.failures import Place
-from gansearch.footprint import Footprint, footprint, gib, rough_footprint
+from gansearch.footprint import Footprint, footprint, gib
 from gansearch.machine import limit_bytes, usable_bytes
-from gansearch.space import PAPER, SearchSpace
+from gansearch.rules import Config, short
+from gansearch.space import SearchSpace
 
 # The rough estimate is trusted where so many times as much is there.
 _MARGIN = 4.0
@@ -49,7 +49,7 @@ class Slice:
 class Largest:
     """The configuration that takes most of all that a search may try, and what it takes."""
 
-    config: TrialConfig
+    config: Config
     needs: Footprint
 
 
@@ -83,7 +83,7 @@ def fitting_trials(dataset: Dataset, needs: Footprint) -> int:
 
 def require_memory(
     space: SearchSpace,
-    configs: Sequence[TrialConfig],
+    configs: Sequence[Config],
     dataset: Dataset,
     slices: Sequence[Slice],
     *,
@@ -102,9 +102,9 @@ def require_memory(
         ConfigError: it can't fit; with the configuration, the bytes and the remedies.
     """
     config = _largest_config(space, configs, dataset, device)
-    needs = rough_footprint(config, dataset, device)
+    needs = footprint(space.family, config, dataset, device, exact=False)
     if any(_MARGIN * needs.on(s.place) > s.n_bytes for s in slices):
-        needs = footprint(config, dataset, device)
+        needs = footprint(space.family, config, dataset, device)
     for slice_ in slices:
         if needs.on(slice_.place) > slice_.n_bytes:
             savings = {} if configs else _savings(space, config, dataset, device)
@@ -113,33 +113,35 @@ def require_memory(
 
 
 def _largest_config(
-    space: SearchSpace, configs: Sequence[TrialConfig], dataset: Dataset, device: str
-) -> TrialConfig:
-    def size(config: TrialConfig) -> float:
+    space: SearchSpace, configs: Sequence[Config], dataset: Dataset, device: str
+) -> Config:
+    def size(config: Config) -> float:
         try:
-            return rough_footprint(config, dataset, device).training
+            return footprint(space.family, config, dataset, device, exact=False).training
         except ConfigError:
             return -math.inf  # it has no networks, as its trial will say, and takes nothing
 
     if configs:
         return max(configs, key=size)
-    presets = [space.preset(name) for name in (PAPER, *space.start_from)]
+    presets = [space.baseline, *map(space.preset, space.start_from)]
     return max([space.largest(size), *presets], key=size)
 
 
-def _savings(
-    space: SearchSpace, config: TrialConfig, dataset: Dataset, device: str
-) -> dict[str, float]:
+def _savings(space: SearchSpace, config: Config, dataset: Dataset, device: str) -> dict[str, float]:
     """Return what share of the training's memory each searched parameter saves at its least.
 
     Only those are named that save a twentieth, the most saving one first.
     """
-    most = rough_footprint(config, dataset, device).training
+
+    def size(config: Config) -> float:
+        return footprint(space.family, config, dataset, device, exact=False).training
+
+    most = size(config)
     found = {}
     for name in space.search:
         if config.applies(name):
             others = [*space.shrunk(config, name), config]
-            least = min(rough_footprint(other, dataset, device).training for other in others)
+            least = min(size(other) for other in others)
             found[name] = 1 - least / most
     saving = sorted(found, key=found.__getitem__, reverse=True)
     return {name: found[name] for name in saving if found[name] >= _WORTH_NAMING}
@@ -147,13 +149,13 @@ def _savings(
 
 def _too_large(
     space: SearchSpace,
-    config: TrialConfig,
+    config: Config,
     needs: Footprint,
     slice_: Slice,
     savings: Mapping[str, float],
 ) -> ConfigError:
     place, n_bytes = slice_.place, needs.on(slice_.place)
-    names = dict.fromkeys([*savings, "generator_widths", "discriminator_widths", "batch_size"])
+    names = dict.fromkeys([*savings, *space.family.size_parameters])
     values = ", ".join(f"{name}={short(getattr(config, name))}" for name in names)
     advice = ["make its networks or its batch_size smaller"]
     if savings:

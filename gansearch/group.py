@@ -22,7 +22,7 @@ from gansearch.draws import Draws, Masks, UpdateDraws, drops
 from gansearch.layers import Layer
 from gansearch.models import Discriminator, Generator, dropout_rates, layers_of
 from gansearch.optimizers import Player, make_player, step_columns
-from gansearch.training import Examples, Training
+from gansearch.training import AdversarialTraining, Examples
 from gansearch.updates import (
     Coefficients,
     Game,
@@ -96,7 +96,7 @@ def bucket(width: int) -> int:
 class _Member:
     """A training in a slot, and how many iterations it shall still do there."""
 
-    training: Training
+    training: AdversarialTraining
     left: int
 
 
@@ -165,11 +165,11 @@ class Group:
         return len(self._members) < self.n_slots
 
     @property
-    def trainings(self) -> list[Training]:
+    def trainings(self) -> list[AdversarialTraining]:
         """The trainings that are in."""
         return [member.training for member in self._members.values()]
 
-    def admit(self, training: Training, n_iterations: int) -> None:
+    def admit(self, training: AdversarialTraining, n_iterations: int) -> None:
         """Take a training in, to do `n_iterations`; its own tensors rest until it is released."""
         slot = min(set(range(self.n_slots)) - set(self._members))
         # What the last one left must not be taken for padding.
@@ -184,14 +184,14 @@ class Group:
                 mine.max_norm[slot] = theirs.max_norm
         self._members[slot] = _Member(training, n_iterations)
 
-    def release(self, training: Training) -> None:
+    def release(self, training: AdversarialTraining) -> None:
         """Let a training go, with all that it has learnt."""
         slot = self._slot_of(training)
         for padded, tensor in self._pairs(training, slot):
             tensor.copy_(padded)
         del self._members[slot]
 
-    def left(self, training: Training) -> int:
+    def left(self, training: AdversarialTraining) -> int:
         """Return how many iterations a training shall still do here."""
         return self._members[self._slot_of(training)].left
 
@@ -234,7 +234,9 @@ class Group:
             plan.taken.record()
         return done
 
-    def _plan(self, numbers: np.ndarray, due: np.ndarray, training: Training, n: int) -> None:
+    def _plan(
+        self, numbers: np.ndarray, due: np.ndarray, training: AdversarialTraining, n: int
+    ) -> None:
         """Write down a member's numbers and when it is due, `[ticks, ...]`, for n iterations.
 
         The numbers are the step columns of D, those of G, the coefficients, and the shares of D's
@@ -265,7 +267,7 @@ class Group:
         numbers[ticks, -2], numbers[g_ticks, -1] = 1 / k, 1
         due[ticks, 0], due[g_ticks, 1] = True, True
 
-    def _draw(self, slot: int, training: Training, n: int) -> None:
+    def _draw(self, slot: int, training: AdversarialTraining, n: int) -> None:
         """Copy a member's random numbers for its next n iterations to where the ticks read them."""
         k, b = training.config.k, self._buffers
         for start, draws in _pieces(training, n):
@@ -356,7 +358,7 @@ class Group:
         if g_loss is not None:
             self._loss_sums[1].addcmul_(g_loss, g_share)
 
-    def _slot_of(self, training: Training) -> int:
+    def _slot_of(self, training: AdversarialTraining) -> int:
         return next(s for s, member in self._members.items() if member.training is training)
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -365,7 +367,7 @@ class Group:
             for moment in player.moments:
                 yield from moment
 
-    def _pairs(self, training: Training, slot: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _pairs(self, training: AdversarialTraining, slot: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each tensor of a training with the part of the slot's that it takes."""
         yield self._loss_sums[:, slot], training.loss_sums
         for mine, theirs in zip(_players(self._game), _players(training.game), strict=True):
@@ -463,7 +465,7 @@ def _at_tick(
     )
 
 
-def _pieces(training: Training, n: int) -> Iterator[tuple[int, Draws]]:
+def _pieces(training: AdversarialTraining, n: int) -> Iterator[tuple[int, Draws]]:
     """Yield a training's random numbers for n iterations, as they were drawn, and where each is."""
     start = 0
     while start < n:

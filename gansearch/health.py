@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansearch.indicators import Indicators
+from gansearch.family import Metrics
+from gansearch.measures import Evaluation, Indicators
 
 # A trial's samples are off the data while coverage is below this share of the null's; unless recall
 # is above the next and they aren't far apart: then they lie spread around the data.
@@ -67,8 +68,9 @@ class Report:
         updates: parameter updates done.
         coverage, recall, nn_ratio: the indicators of the report's samples.
         valid_ll: the samples' validation log-likelihood, in nats.
-        d_loss: D's mean loss, in nats.
-        d_real, d_fake: D's mean outputs on real and on generated examples, in [0, 1].
+        d_loss: D's mean loss, in nats; None where the family has no D.
+        d_real, d_fake: D's mean outputs on real and on generated examples, in [0, 1]; None
+            likewise.
         stage_start: parameter updates done when the present stage of the training began.
     """
 
@@ -77,10 +79,25 @@ class Report:
     recall: float
     nn_ratio: float
     valid_ll: float
-    d_loss: float
-    d_real: float
-    d_fake: float
+    d_loss: float | None = None
+    d_real: float | None = None
+    d_fake: float | None = None
     stage_start: int = 0
+
+    @classmethod
+    def of(cls, metrics: Metrics, evaluation: Evaluation) -> Report:
+        """Return what the verdict reads of a training and of its samples."""
+        return cls(
+            updates=metrics.updates,
+            coverage=evaluation.coverage,
+            recall=evaluation.recall,
+            nn_ratio=evaluation.nn_ratio,
+            valid_ll=evaluation.valid_ll,
+            d_loss=metrics.d_loss,
+            d_real=metrics.d_real,
+            d_fake=metrics.d_fake,
+            stage_start=metrics.stage_start,
+        )
 
     @property
     def indicators(self) -> Indicators:
@@ -89,7 +106,9 @@ class Report:
 
     @property
     def gap(self) -> float:
-        """By how much D tells real from generated, in [-1, 1]."""
+        """By how much D tells real from generated, in [-1, 1]; 0 where there is no D."""
+        if self.d_real is None or self.d_fake is None:
+            return 0.0
         return self.d_real - self.d_fake
 
 
@@ -203,8 +222,8 @@ class HealthMonitor:
             return Verdict("undetermined", f"{found}, but D begins to tell real from generated")
         return Verdict(
             "collapsed",
-            f"{found}, {rested:,} updates ago: neither net has moved (D gives {report.d_real:.2g} "
-            "to all). Raise both learning rates or the initial weights",
+            f"{found}, {rested:,} updates ago: neither net has moved{_gives_to_all(report)}. Raise "
+            "both learning rates or the initial weights",
         )
 
     def _judge_young(self, report: Report) -> Verdict:
@@ -227,7 +246,8 @@ class HealthMonitor:
             return Verdict("undetermined", found)
         if (hope := _hope(self._reports, n_recent, self._null)) is not None:
             return Verdict("undetermined", f"{found}, but {hope}")
-        return Verdict("collapsed", f"{found}; {_hint(last, self._null)}")
+        hint = _hint(last, self._null)
+        return Verdict("collapsed", f"{found}; {hint}" if hint else found)
 
 
 _GRAVITY = {"sound": 0, "undetermined": 1, "collapsed": 2}
@@ -324,7 +344,9 @@ def _describe(indicators: Indicators, null: Indicators) -> str:
 
 
 def _hint(report: Report, null: Indicators) -> str:
-    """Return what a dying trial's balance is, and what to try against it."""
+    """Return what a dying trial's balance is, and what to try against it; "" without a D."""
+    if report.d_real is None or report.d_fake is None or report.d_loss is None:
+        return ""
     gives = f"gives {report.d_real:.2g} to real, {report.d_fake:.2g} to generated"
     balance = f"({gives}; loss {report.d_loss:.2g})"
     if _are_apart(report.indicators, null):
@@ -337,6 +359,10 @@ def _hint(report: Report, null: Indicators) -> str:
         return f"D sees the difference {balance}, G doesn't mend it: {remedy}"
     remedy = "raise discriminator_lr or k, or lower generator_lr"
     return f"D guides nothing {balance}: {remedy}"
+
+
+def _gives_to_all(report: Report) -> str:
+    return "" if report.d_real is None else f" (D gives {report.d_real:.2g} to all)"
 
 
 def _count(n: int, noun: str) -> str:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 
 from gansearch.errors import SamplesError
+from gansearch.measures import Indicators
 from gansearch.parzen import Array, as_samples, as_tensor
 
 N_NEIGHBOURS = 5  # k of the balls
@@ -29,15 +30,6 @@ _BLOCK_BYTES = 8 * 2**20  # of a block of float64 distances
 _ROUNDING = 1e-13  # of a squared distance, as a share of the two points' squared norms
 # A value that isn't finite, or too large for a score, makes the sum of squared norms at least this.
 _SUSPICIOUS = 1e29
-
-
-@dataclass(frozen=True)
-class Indicators:
-    """Coverage and recall, in [0, 1], and the ratio of nearest-neighbour distances, from 0 up."""
-
-    coverage: float
-    recall: float
-    nn_ratio: float
 
 
 @dataclass(frozen=True)

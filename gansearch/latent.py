@@ -16,9 +16,7 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
-from gansearch.game import Moment, grid_of
 from gansearch.models import Discriminator, Generator, draw_noise, generate
-from gansearch.training import Training
 
 BLOCK = 1000  # rows of a batch, as in `generate`
 _FEW = 10  # chosen points among these that hardly move the batch's statistics
@@ -72,18 +70,6 @@ def discriminate_at(
         device,
     )
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
-
-
-def moment_of(training: Training, dataset: Dataset) -> Moment:
-    """Return what Figure 1 shows of a training on one-dimensional data as it is now."""
-    generator, config, seed = training.generator, training.config, training.sample_seed
-    d = discriminate_at(training.discriminator, config, dataset, grid_of(dataset)[:, None])
-    noise = spread_noise(config)
-    arrows = np.full(len(noise), np.nan)  # while G is trained without its lowest layers
-    if len(noise) and generator.first_layer == 0:
-        arrows = generate_at(generator, config, seed, noise)[:, 0]
-    samples = training.samples(BLOCK)[:, 0]
-    return Moment(training.updates, d, samples, arrows.astype(np.float32))
 
 
 def spread_noise(config: TrialConfig) -> Tensor:

@@ -23,27 +23,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gansearch.config import TrialConfig, short
 from gansearch.errors import BadInputError, did_you_mean
+from gansearch.measures import MEASURES
 from gansearch.report import Report, duration, printable
-from gansearch.results import config_values
-from gansearch.stability import DIED, MOST_IN_FOREST, RATIO, Stability
+from gansearch.rules import short
+from gansearch.schemas import config_values
+from gansearch.stability import DIED, MOST_IN_FOREST, Stability
 
 FORMATS = ("json", "csv", "markdown", "html")
 _N_ENDINGS = 10
 # Of where training dies: cells told in words, and parameters, that cost so much of the skill.
 _N_WORST, _N_DECISIVE, _DECISIVE = 3, 4, 0.1
 # Columns of figures, of sentences or lists, and those whose cells are never broken.
-_NUMBERS = ("rank", "updates", "valid LL", "coverage", "recall", "NN ratio", "to train", "number")
+_SHOWN = [measure for measure in MEASURES if measure.heading is not None]
+_HEADINGS = [str(measure.heading) for measure in _SHOWN]
+_NUMBERS = ("rank", "updates", "valid LL", "number", *_HEADINGS)
 _PROSE = ("parameters", "reason", "source")
 _WHOLE = ("test LL",)
-# What stands beside a score, by its column.
-_MEASURES = {
-    "coverage": "coverage",
-    "recall": "recall",
-    "nn_ratio": "NN ratio",
-    "train_nn_ratio": "to train",
-}
 # Places between two columns, fewer where the table would not fit; the fewest to read prose in.
 _GAPS = (2, 1)
 _LEAST_PROSE = 24
@@ -127,15 +123,15 @@ def sections(report: Report) -> list[Section]:
 
 
 def _summary(report: Report) -> Section:
-    run, space = report.run, report.run["space"]
-    started = datetime.fromisoformat(run["started_at"])
-    took = f", {duration(run['wall_seconds'])} at work" if run["wall_seconds"] else ""
+    run, space = report.run, report.run.space
+    started = datetime.fromisoformat(run.started_at)
+    took = f", {duration(run.wall_seconds)} at work" if run.wall_seconds else ""
     lines = [
-        f"space {space['name']}, data set {space['dataset']}, seed {run['seed']}; "
+        f"space {space['name']}, data set {space['dataset']}, seed {run.seed}; "
         f"begun {started:%Y-%m-%d %H:%M} UTC{took}"
     ]
-    if run["only"]:
-        n_given = len(run["only"])
+    if run.only:
+        n_given = len(run.only)
         given = (
             "1 given configuration is trained"
             if n_given == 1
@@ -158,7 +154,7 @@ def _summary(report: Report) -> Section:
         f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
         f"training; {report.updates:,} spent in all.",
     ]
-    return Section("summary", f"{run['name']}: {run['state']}", lines)
+    return Section("summary", f"{run.name}: {run.state}", lines)
 
 
 def _ranking_section(report: Report) -> Section:
@@ -170,7 +166,7 @@ def _ranking_section(report: Report) -> Section:
             _with_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
             _ranges(sorted(map(report.ranks.__getitem__, report.ranks.keys() & row["tied_with"]))),
             f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
-            *(_number(row[name], 2) for name in _MEASURES),
+            *(_number(row[m.column], m.decimals) for m in _SHOWN),
         ]
         for row in _rows(report.ranking)
     ]
@@ -178,7 +174,7 @@ def _ranking_section(report: Report) -> Section:
         "ranking",
         "Ranking by test log-likelihood (Parzen window, nats)",
         (),
-        _columns("rank", "config", "test LL", "ties", "seeds", *_MEASURES.values()),
+        _columns("rank", "config", "test LL", "ties", "seeds", *_HEADINGS),
         rows,
         [*_lead(report, decimals), *_legend(report)],
     )
@@ -194,13 +190,13 @@ def _reference_sections(references: pd.DataFrame) -> Iterator[Section]:
             "references",
             "For comparison, as if they had been generated",
             (),
-            _columns("samples", "number", "test LL", *_MEASURES.values()),
+            _columns("samples", "number", "test LL", *_HEADINGS),
             [
                 [
                     row["name"],
                     _thousands(row["n_samples"]),
                     _number(row["test_ll"], decimals),
-                    *(_number(row[name], 2) for name in _MEASURES),
+                    *(_number(row[m.column], m.decimals) for m in _SHOWN),
                 ]
                 for row in _rows(computed)
             ],
@@ -219,15 +215,15 @@ def _reference_sections(references: pd.DataFrame) -> Iterator[Section]:
 
 
 def _lead(report: Report, decimals: int) -> list[str]:
-    """Say by how much the winner beats the paper's configuration, if it does."""
+    """Say by how much the winner beats the baseline, if it does."""
     lead = report.winner_minus_paper
     if lead is None:
         return []
     told = _with_interval(lead.mean, lead.low, lead.high, decimals, " nats")
     winner = report.ranking.iloc[0]
     if report.paper_config_id in list(winner["tied_with"]):
-        return [f"The winner's lead over the paper's configuration, {told}, may be chance."]
-    return [f"The winner beats the paper's configuration by {told}."]
+        return [f"The winner's lead over {_baseline(report)}, {told}, may be chance."]
+    return [f"The winner beats {_baseline(report)} by {told}."]
 
 
 def _legend(report: Report) -> list[str]:
@@ -238,16 +234,16 @@ def _legend(report: Report) -> list[str]:
         "near 0 for copies.",
     ]
     if report.paper_config_id in set(report.ranking["config_id"]):
-        lines.append("* the paper's configuration")
+        lines.append(f"* {_baseline(report)}")
     return lines
 
 
 def _configurations(report: Report, shown: pd.DataFrame) -> Section:
     """Tell the configurations of rows of the ranking or of the leaderboard."""
-    configs = {row["config_id"]: _what_differs(report.paper, row) for row in _rows(shown)}
+    configs = {row["config_id"]: _what_differs(report, row) for row in _rows(shown)}
     return Section(
         "configurations",
-        "Configurations: what differs from the paper's",
+        f"Differences from {_baseline(report)}",
         (),
         _columns("config", "parameters"),
         [[_marked(report, config_id), told] for config_id, told in configs.items()],
@@ -256,6 +252,7 @@ def _configurations(report: Report, shown: pd.DataFrame) -> Section:
 
 def _leaderboard_section(report: Report) -> Section:
     decimals = _decimals(report.leaderboard["valid_ll"])
+    reported = [measure for measure in _SHOWN if "report" in measure.stages]
     rows = [
         [
             row["trial_id"],
@@ -263,11 +260,11 @@ def _leaderboard_section(report: Report) -> Section:
             _status(report, row["status"]),
             f"{row['updates']:,}",
             _number(row["valid_ll"], decimals),
-            *(_number(row[name], 2) for name in ("coverage", "recall", "nn_ratio")),
+            *(_number(row[m.column], m.decimals) for m in reported),
         ]
         for row in _rows(report.leaderboard)
     ]
-    measures = ("updates", "valid LL", "coverage", "recall", "NN ratio")
+    measures = ("updates", "valid LL", *(str(m.heading) for m in reported))
     return Section(
         "leaderboard",
         "The search's best by validation log-likelihood (nats)",
@@ -313,13 +310,17 @@ def _stability_section(report: Report, found: Stability) -> Section:
         return Section("stability", _WHERE, lines, notes=notes)
     lines = [
         _survived(report, found),
-        *(f"Worse than the whole: {_in_place(cell)}." for cell in _rows(found.worst[:_N_WORST])),
+        *(
+            f"Worse than the whole: {_in_place(report, cell)}."
+            for cell in _rows(found.worst[:_N_WORST])
+        ),
         _decided(found, "survival", "survival"),
         quality,
     ]
+    balance = report.run.family.balance
     columns, rows = _map_table(found)
-    if rows:
-        lines.append(f"Survivors/trials by k and by ratio, which is {RATIO}:")
+    if rows and balance is not None:
+        lines.append(f"Survivors/trials by {balance.rows} and by ratio, which is {balance.ratio}:")
     notes.append(
         "Pruned trials survived until then; what would have become of them is unknown. The "
         "sampler tries some cells more than others, and cells differ in more than their name."
@@ -343,12 +344,13 @@ def _quality_in_words(report: Report) -> str:
     return f"quality (the survivors' valid LL at update {rung:,})"
 
 
-def _in_place(cell: Mapping[str, Any]) -> str:
+def _in_place(report: Report, cell: Mapping[str, Any]) -> str:
     """Tell a cell as `k=5 with discriminator_lr/generator_lr >=10: 1 of 12 survived`."""
     is_value = cell["low"] == cell["high"] or (pd.isna(cell["low"]) and pd.isna(cell["high"]))
     place = f"{cell['parameter']}{'=' if is_value else ' '}{cell['value']}"
-    if cell["kind"] == "map":
-        place += f" with {RATIO} {cell['ratio']}"
+    balance = report.run.family.balance
+    if cell["kind"] == "map" and balance is not None:
+        place += f" with {balance.ratio} {cell['ratio']}"
     return (
         f"{place}: {cell['n_survived']} of {cell['n_trials']} survived "
         f"[{_percent(cell['p_low'])}, {_percent(cell['p_high'])}]"
@@ -380,7 +382,7 @@ def _percent(share: float) -> str:
 
 def _map_table(found: Stability) -> tuple[list[Column], list[list[str]]]:
     """Return the columns and rows of the map, k down and the ratio across; no rows without one."""
-    columns: list[Column] = [("k", "right")]
+    columns: list[Column] = [(name, "right") for name in found.map["parameter"].iloc[:1]]
     rows = []
     for value, cells in found.map.groupby("value", sort=False):
         columns[1:] = [(f"ratio {ratio}", "right") for ratio in cells["ratio"]]
@@ -405,13 +407,18 @@ def _columns(*names: str) -> list[Column]:
     return [(name, "right" if name in _NUMBERS else "left") for name in names]
 
 
-def _what_differs(paper: TrialConfig, row: Mapping[str, Any]) -> str:
-    """Return the parameters, of those that apply, whose value isn't the paper's."""
-    theirs = TrialConfig.from_dict(config_values(row))
+def _baseline(report: Report) -> str:
+    return report.run.family.baseline_title
+
+
+def _what_differs(report: Report, row: Mapping[str, Any]) -> str:
+    """Return the parameters, of those that apply, whose value isn't the baseline's."""
+    table = report.run.family.config_type
+    theirs = table.from_dict(config_values(row, table))
     told = [
         f"{name}={short(getattr(theirs, name))}"
-        for name in theirs.rules()
-        if theirs.applies(name) and getattr(theirs, name) != getattr(paper, name)
+        for name in table.rules()
+        if theirs.applies(name) and getattr(theirs, name) != getattr(report.baseline, name)
     ]
     return " ".join(told) or "nothing"
 
@@ -428,7 +435,7 @@ def _in_words(report: Report, phase: str) -> str:
 
 def _status(report: Report, status: str) -> str:
     """Return a trial's status; in a run that has stopped, none is running any more."""
-    return "interrupted" if status == "running" and not report.goes_on else status
+    return "interrupted" if status == "running" and not report.run.is_going_on else status
 
 
 def _with_interval(mean: float, low: float, high: float, decimals: int, unit: str = "") -> str:
@@ -536,11 +543,11 @@ def _least_width(name: str, cells: Sequence[str]) -> int:
 def _json(report: Report) -> str:
     lead = report.winner_minus_paper
     content = {
-        "run": report.run,
+        "run": report.run.to_dict(),
         "budget": report.budget.to_dict(),
         "counts": report.counts,
         "updates": report.updates,
-        "ranking": _records(report.ranking),
+        "ranking": _records(report, report.ranking),
         "winner_minus_paper": None if lead is None else vars(lead),
         "references": _rows(report.references),
         "curve": _rows(report.curve),
@@ -550,17 +557,18 @@ def _json(report: Report) -> str:
             "cells": _rows(report.stability.cells),
             "importances": _rows(report.stability.importances),
         },
-        "leaderboard": _records(report.leaderboard),
+        "leaderboard": _records(report, report.leaderboard),
         "warnings": list(report.warnings),
     }
     return json.dumps(_plain(content), indent=2, allow_nan=False)
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(report: Report, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows with whole numbers whole and widths as lists, as before pandas."""
+    table = report.run.family.config_type
     return [
         row
-        | {f"config.{name}": value for name, value in config_values(row).items()}
+        | {f"config.{name}": value for name, value in config_values(row, table).items()}
         | ({"rank": _whole(row["rank"])} if "rank" in row else {})
         for row in _rows(frame)
     ]
@@ -590,7 +598,7 @@ def _csv(report: Report) -> str:
             name: " ".join(map(str, value)) if isinstance(value, list | np.ndarray) else value
             for name, value in row.items()
         }
-        for row in _records(shown)
+        for row in _records(report, shown)
     ]
     return pd.DataFrame(flat, columns=shown.columns, dtype=object).to_csv(index=False)
 
@@ -629,11 +637,11 @@ def _html(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("report.html").render(
-        run=report.run,
+        run=report.run.to_dict(),
         sections=sections(report),
         pictures=list(_pictures(report)),
         prose=_PROSE,
-        made=json.dumps(_plain(report.run), indent=2),
+        made=json.dumps(_plain(report.run.to_dict()), indent=2),
     )
 
 

@@ -16,12 +16,12 @@ import pandas as pd
 from optuna.samplers import BaseSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
-from gansearch.config import TrialConfig, trial_seed
 from gansearch.errors import GansearchError, ResultsError, StorageError
 from gansearch.files import set_aside
-from gansearch.recorder import description_of, new_row
-from gansearch.results import REPORTED_COLUMNS, RunFolder
-from gansearch.searcher import UNHEALTHY, load_study, open_study, trial_description
+from gansearch.recorder import new_row, spec_of
+from gansearch.results import RunFolder
+from gansearch.schemas import REPORTED_COLUMNS
+from gansearch.searcher import UNHEALTHY, load_study, open_study, search_spec
 from gansearch.space import SearchSpace
 
 Rows = Sequence[Mapping[str, Any]]
@@ -45,7 +45,9 @@ def mend(folder: RunFolder) -> list[str]:
         ResultsError: what the run is can't be known any more, or how its trials ended.
     """
     told = folder.restore_description()
-    told += [f"{path}: damaged; set aside as {aside.name}" for path, aside in folder.clear_parts()]
+    told += [
+        f"{path}: damaged; set aside as {aside.name}" for path, aside in folder.clear_history()
+    ]
     try:
         lost = folder.trials().empty and not folder.history().empty
         why = "absent, though there are reports"
@@ -175,7 +177,7 @@ def _rebuild_study(
 
 
 def _trial_of(row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, float]) -> FrozenTrial:
-    fixed = FixedTrial(space.encode(TrialConfig.from_dict(description_of(row)["config"])))
+    fixed = FixedTrial(space.encode(space.table.from_dict(spec_of(row, space.table).config)))
     space.suggest(fixed)  # which gives it the distributions
     status = row["status"]
     attrs, constraints = {}, {}
@@ -199,8 +201,8 @@ def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
     """Make `trials.parquet` anew from Optuna's journal and the history."""
     path, journal = folder.path / "trials.parquet", folder.journal()
     run = folder.read_run()
-    rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run["space"]), run["seed"]))
-    if not rows and not run["only"]:
+    rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run.space), run.seed))
+    if not rows and not run.only:
         raise ResultsError(
             f"{path}: {why} It can't be made anew: {journal.name} has no trial. "
             "Restore one of the two from a copy, or start the run anew."
@@ -221,20 +223,20 @@ def _rows_of_search(
     newest = folder.history().drop_duplicates("trial_id", keep="last")
     last = {report["trial_id"]: report for report in newest.to_dict("records")}
     for trial in load_study(journal).get_trials(deepcopy=False) if journal.exists() else ():
-        name = f"t{trial.number:05d}"
-        has_reported = name in last
         status = _status_of(trial)
         fixed = FixedTrial(trial.params)
-        # One that was only about to begin, or that nobody went on with, counts for nothing.
-        if _config_id(fixed, space) is None or (status == "failed" and not has_reported):
+        if _config_id(fixed, space) is None:
             continue
-        config = space.suggest(fixed)
-        described = trial_description(
-            name, trial.number, "search", trial_seed(seed, "search", trial.number), config
-        )
-        row = new_row(described) | {"status": status, "reason": trial.user_attrs.get("reason", "")}
+        spec = search_spec(trial.number, seed, space.suggest(fixed))
+        has_reported = spec.trial_id in last
+        # One that was only about to begin, or that nobody went on with, counts for nothing.
+        if status == "failed" and not has_reported:
+            continue
+        ended = {"status": status, "reason": trial.user_attrs.get("reason", "")}
+        row = new_row(spec, space.table) | ended
         if has_reported:
-            row |= {column: _value(last[name][column]) for column in REPORTED_COLUMNS}
+            reported = last[spec.trial_id]
+            row |= {column: _value(reported[column]) for column in REPORTED_COLUMNS}
         yield row
 
 

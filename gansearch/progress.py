@@ -21,9 +21,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gansearch.config import Budget
+from gansearch.budget import Budget
 from gansearch.report import duration, printable
-from gansearch.results import UNSOUND
+from gansearch.schemas import UNSOUND
 
 _REDRAWS_PER_SECOND = 4
 _HEARTBEAT_SECONDS = 15.0

@@ -12,12 +12,15 @@ from typing import Any
 
 import optuna
 
-from gansearch.config import Rule, TrialConfig, short
 from gansearch.errors import did_you_mean
 from gansearch.located import Located, shorten
+from gansearch.rules import Config, Rule, short
 
 # (parameter, values) pairs, all of which must hold: the parameter has one of the values.
 Condition = tuple[tuple[str, tuple[Any, ...]], ...]
+
+# The parameter table of the space's model family.
+Table = type[Config]
 
 _KINDS = ("int", "float", "choice")
 _FORMS = "{int: [low, high]}, {float: [low, high], log: true} or {choice: [value, ...]}"
@@ -130,20 +133,20 @@ class Choices:
 Range = IntRange | FloatRange | Choices
 
 
-def parse_value(key: str, name: str, item: Located) -> Any:
+def parse_value(table: Table, key: str, name: str, item: Located) -> Any:
     """Return one value of parameter `name`; messages call it `key`.
 
     Raises:
         SpaceError: it is against the parameter's rule.
     """
-    rule = TrialConfig.rules()[name]
+    rule = table.rules()[name]
     try:
         return rule.parse(item.plain())
     except ValueError:
         raise item.fault(key, f"found {item.show()}. It must be {rule.describe()}.") from None
 
 
-def parse_range(name: str, item: Located) -> Range:
+def parse_range(table: Table, name: str, item: Located) -> Range:
     """Return what the entry of parameter `name` under `search` means.
 
     Raises:
@@ -167,18 +170,18 @@ def parse_range(name: str, item: Located) -> Range:
     if len(kinds) != 1:
         found = " and ".join(kinds) if kinds else ", ".join(map(str, entry)) or "nothing"
         raise item.fault(name, f"found {found}. One of these is needed: {_FORMS}.")
-    condition = _parse_condition(name, entry["when"]) if "when" in entry else ()
+    condition = _parse_condition(table, name, entry["when"]) if "when" in entry else ()
     if kinds[0] == "choice":
-        return Choices(_parse_choices(name, entry["choice"]), condition)
-    return _parse_interval(name, kinds[0], entry, condition)
+        return Choices(_parse_choices(table, name, entry["choice"]), condition)
+    return _parse_interval(table, name, kinds[0], entry, condition)
 
 
-def _parse_choices(name: str, item: Located) -> tuple[Any, ...]:
+def _parse_choices(table: Table, name: str, item: Located) -> tuple[Any, ...]:
     if not isinstance(item.value, list) or not item.value:
         raise item.fault(name, f"choice: found {item.show()}. It must be a list of values.")
     values: list[Any] = []
     for choice in item.value:
-        value = parse_value(name, name, choice)
+        value = parse_value(table, name, name, choice)
         if value in values:
             raise choice.fault(name, f"{shorten(value)} is listed twice. Remove one.")
         values.append(value)
@@ -186,9 +189,9 @@ def _parse_choices(name: str, item: Located) -> tuple[Any, ...]:
 
 
 def _parse_interval(
-    name: str, kind: str, entry: Mapping[str, Located], condition: Condition
+    table: Table, name: str, kind: str, entry: Mapping[str, Located], condition: Condition
 ) -> IntRange | FloatRange:
-    rule = TrialConfig.rules()[name]
+    rule = table.rules()[name]
     item = entry[kind]
     if rule.kind != kind:
         raise item.fault(name, f"{kind} does not fit. {_right_form(name, rule)}")
@@ -203,7 +206,7 @@ def _parse_interval(
             f"low={ends[0].show()} with log: true. A log scale needs low > 0. "
             f"Use low: {suggestion}, or drop log.",
         )
-    low, high = (parse_value(name, name, end) for end in ends)
+    low, high = (parse_value(table, name, name, end) for end in ends)
     if low >= high:
         raise item.fault(
             name,
@@ -242,9 +245,9 @@ def _flag(name: str, entry: Mapping[str, Located]) -> bool:
     return item.value
 
 
-def _parse_condition(name: str, item: Located) -> Condition:
+def _parse_condition(table: Table, name: str, item: Located) -> Condition:
     key = f"{name}: when"
-    rules = TrialConfig.rules()
+    rules = table.rules()
     if not isinstance(item.value, dict) or not item.value:
         raise item.fault(
             key, f"found {item.show()}. It must be a mapping {{parameter: value or [values]}}."
@@ -253,20 +256,20 @@ def _parse_condition(name: str, item: Located) -> Condition:
     for other, wanted in item.value.items():
         if other not in rules:
             raise wanted.fault(key, f"unknown parameter {other}. {did_you_mean(other, rules)}")
-        condition.append((other, _parse_wanted(f"{key}: {other}", other, wanted)))
+        condition.append((other, _parse_wanted(table, f"{key}: {other}", other, wanted)))
     return tuple(condition)
 
 
-def _parse_wanted(key: str, other: str, item: Located) -> tuple[Any, ...]:
+def _parse_wanted(table: Table, key: str, other: str, item: Located) -> tuple[Any, ...]:
     """Return the values that a condition asks for; it may give one alone, without a list."""
     listed = isinstance(item.value, list)
-    if listed and TrialConfig.rules()[other].kind == "widths":
+    if listed and table.rules()[other].kind == "widths":
         # Widths are lists themselves: [64, 64] is one value, [[64, 64], [128]] are two.
         listed = all(isinstance(part.value, list) for part in item.value)
     parts: Sequence[Located] = item.value if listed else [item]
     if not parts:
         raise item.fault(key, "found []. Give at least one value, or drop the condition.")
-    return tuple(parse_value(key, other, part) for part in parts)
+    return tuple(parse_value(table, key, other, part) for part in parts)
 
 
 def _right_form(name: str, rule: Rule) -> str:

@@ -31,13 +31,13 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from gansearch.errors import ResultsError
-from gansearch.results import ResultsWarning
+from gansearch.measures import columns
+from gansearch.tables import ResultsWarning
 
 LEVEL = 0.95
 _SMALLEST_P = 1e-100
 # Of the degrees of freedom that R - 1 normal seeds would give; see the module's text.
 _DEGREES_SHARE = 7 / 8
-_MEANS = ("valid_ll", "coverage", "recall", "nn_ratio", "sigma", "train_nn_ratio")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _counts_and_means(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> 
         "config_id": group["config_id"].iloc[0],
         "n_seeds": int(has_score.sum()),
         "n_failed": int((has_ended & ~has_score).sum()),
-        **{name: group.loc[has_score, name].mean() for name in _MEANS},
+        **{name: group.loc[has_score, name].mean() for name in columns("ranking")},
         **{name: group[name].iloc[0] for name in _config_columns(group)},
     }
 
@@ -274,9 +274,10 @@ def _config_columns(replicas: pd.DataFrame) -> list[str]:
 
 def _columns(replicas: pd.DataFrame) -> list[str]:
     first = ["rank", "tied_with", "config_id", "n_seeds", "n_failed", "test_ll", "test_ll_se"]
-    return [
+    known = [
         *first,
         *("valid_ll", "coverage", "recall"),
         *_config_columns(replicas),
-        *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper", "train_nn_ratio"),
+        *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper"),
     ]
+    return [*known, *(name for name in columns("ranking") if name not in known)]

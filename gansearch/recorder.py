@@ -20,20 +20,17 @@ import pyarrow as pa
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from gansearch.config import TrialConfig, short
 from gansearch.errors import StorageError
 from gansearch.failures import Failure
 from gansearch.files import unwritable
+from gansearch.history import HISTORY_COLUMNS
+from gansearch.messages import StepResult, TrialSpec
 from gansearch.node_losses import NodeLosses
 from gansearch.progress import Progress
-from gansearch.results import (
-    HISTORY_COLUMNS,
-    REPORTED_COLUMNS,
-    RunFolder,
-    config_values,
-    trials_table,
-)
+from gansearch.results import RunFolder
+from gansearch.rules import Config, short
 from gansearch.scheduler import Outcome
+from gansearch.schemas import REPORTED_COLUMNS, config_values
 
 # At least so many seconds between two writes of a kind, and so many times what the last one took.
 _PACE_SECONDS = 1.0
@@ -72,8 +69,9 @@ class _Pace:
 class _TrialsTable:
     """The rows of trials as a table, in their order; those of ended trials are converted once."""
 
-    def __init__(self) -> None:
-        self._ended = trials_table([])
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._ended = folder.trials_table([])
         # Of the rows of `_ended`, in its order, the places among all.
         self._places: dict[int, None] = {}
 
@@ -82,10 +80,11 @@ class _TrialsTable:
         running = [i for i, row in enumerate(rows) if row["status"] == "running"]
         going_on = set(running)
         ended = [i for i in range(len(rows)) if i not in going_on and i not in self._places]
-        new = trials_table([rows[i] for i in ended])
+        new = self._folder.trials_table([rows[i] for i in ended])
         self._ended = pa.concat_tables([self._ended, new]).combine_chunks()
         self._places |= dict.fromkeys(ended)
-        whole = pa.concat_tables([self._ended, trials_table([rows[i] for i in running])])
+        new = self._folder.trials_table([rows[i] for i in running])
+        whole = pa.concat_tables([self._ended, new])
         return whole.take(np.argsort([*self._places, *running]))
 
 
@@ -121,25 +120,24 @@ class Recorder(Callback):
         self._ended: list[str] = []
         self._trials_changed = False
         self._has_new_trial = False
-        self._table = _TrialsTable()
+        self._table = _TrialsTable(folder)
         self._history_pace, self._trials_pace = _Pace(), _Pace()
         self._n_parts = 0
         self._recorded = _recorded(folder, self.rows)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Enter a trial, or take note that it goes on."""
-        description = trial.config["trial"]
-        trial_id = description["trial_id"]
-        self._started[trial_id] = time.monotonic()
-        if trial_id not in self.rows:
-            self.rows[trial_id] = new_row(description)
+        spec = TrialSpec.from_tune(trial.config)
+        self._started[spec.trial_id] = time.monotonic()
+        if spec.trial_id not in self.rows:
+            self.rows[spec.trial_id] = new_row(spec, self._folder.table)
             self._trials_changed = self._has_new_trial = True
         self._progress.trial_started(
-            trial_id,
-            description["number"],
-            description["phase"],
-            summary(description["config"], self._searched),
-            self.rows[trial_id]["updates"],
+            spec.trial_id,
+            spec.number,
+            spec.phase,
+            summary(spec.config, self._searched),
+            self.rows[spec.trial_id]["updates"],
         )
         self._write_if_due()
 
@@ -156,22 +154,23 @@ class Recorder(Callback):
         A trial that goes on from its checkpoint tells again what it has reported: what was recorded
         is recorded once.
         """
-        row = self.rows[trial.config["trial"]["trial_id"]]
-        if "note" in result:
-            self._progress.note(result["note"])
-        if "unwritable" in result:
-            self.faults.append(StorageError(result["unwritable"]))
-        row.update({key: result[key] for key in _FROM_RESULT if key in result})
+        row = self.rows[TrialSpec.from_tune(trial.config).trial_id]
+        step = StepResult.from_tune(result)
+        if step.note is not None:
+            self._progress.note(step.note)
+        if step.unwritable is not None:
+            self.faults.append(StorageError(step.unwritable))
+        row.update({name: value for name, value in step.measured.items() if name in _FROM_RESULT})
         recorded = self._recorded.setdefault(row["trial_id"], set())
-        if result["is_report"] and result["updates"] not in recorded:
-            recorded.add(result["updates"])
-            self._waiting.append(_history_row(row, result))
-        row.update(result.get("final", {}))
+        if step.is_report and step.updates not in recorded:
+            recorded.add(step.updates)
+            self._waiting.append(_history_row(row, step))
+        row.update(step.final or {})
         self._busy[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
         self._trials_changed = True
         self._progress.trial_reported(
-            row["trial_id"], result["updates"], row["valid_ll"], row["coverage"]
+            row["trial_id"], step.updates, row["valid_ll"], row["coverage"]
         )
         self._write_if_due()
 
@@ -180,11 +179,11 @@ class Recorder(Callback):
     ) -> None:
         """Record how a trial ended."""
         if (outcome := self.outcomes.get(trial.trial_id)) is not None:
-            self.end(trial.config["trial"]["trial_id"], outcome)
+            self.end(TrialSpec.from_tune(trial.config).trial_id, outcome)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say what a trial has failed of, and that it goes on in another worker."""
-        trial_id = trial.config["trial"]["trial_id"]
+        trial_id = TrialSpec.from_tune(trial.config).trial_id
         failure = self.failures.get(trial.trial_id)
         told = "has lost its worker and goes on from its checkpoint"
         if failure is not None and failure.kind == "memory":
@@ -196,17 +195,17 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Record a trial whose worker failed for good."""
-        description = trial.config["trial"]
+        spec = TrialSpec.from_tune(trial.config)
         # A worker may fail before the trial has begun in it.
-        self.rows.setdefault(description["trial_id"], new_row(description))
-        self.end(description["trial_id"], self.outcomes[trial.trial_id])
+        self.rows.setdefault(spec.trial_id, new_row(spec, self._folder.table))
+        self.end(spec.trial_id, self.outcomes[trial.trial_id])
         self._count_loss(trial, self.failures.get(trial.trial_id))
 
     def _count_loss(self, trial: Trial, failure: Failure | None) -> None:
         """Count a lost worker for its node, and name one that loses too many."""
         if failure is None or not failure.is_loss:
             return
-        node = failure.node or self._nodes.get(trial.config["trial"]["trial_id"], "")
+        node = failure.node or self._nodes.get(TrialSpec.from_tune(trial.config).trial_id, "")
         if node and (warning := self._node_losses.count(node)):
             self._progress.note(warning)
 
@@ -214,7 +213,7 @@ class Recorder(Callback):
         """Record that a trial is over."""
         row = self.rows[trial_id]
         if row["status"] != "running":
-            self._table = _TrialsTable()  # it holds an end that was not the last
+            self._table = _TrialsTable(self._folder)  # it holds an end that was not the last
         row.update(status=outcome.status, reason=outcome.reason)
         self._recorded.pop(trial_id, None)
         if (started := self._started.pop(trial_id, None)) is not None:
@@ -305,16 +304,16 @@ def is_over(row: Mapping[str, Any]) -> bool:
     return row["status"] != "running" and not was_cut(row)
 
 
-def new_row(description: dict[str, Any]) -> dict[str, Any]:
+def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
     """Return the row of `trials.parquet` of a trial that has just begun."""
-    config = TrialConfig.from_dict(description["config"])
+    config = table.from_dict(spec.config)
     row: dict[str, Any] = dict.fromkeys(_FROM_RESULT)
     row |= {
-        "trial_id": description["trial_id"],
-        "number": description["number"],
-        "phase": description["phase"],
+        "trial_id": spec.trial_id,
+        "number": spec.number,
+        "phase": spec.phase,
         "config_id": config.config_id,
-        "seed": description["seed"],
+        "seed": spec.seed,
         "status": "running",
         "reason": "",
         "updates": 0,
@@ -322,10 +321,10 @@ def new_row(description: dict[str, Any]) -> dict[str, Any]:
     return row | {f"config.{name}": value for name, value in config.to_dict().items()}
 
 
-def description_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description from which a row's trial was made: the inverse of `new_row`."""
+def spec_of(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:
+    """Return the specification of a row's trial: the inverse of `new_row`."""
     names = ("trial_id", "number", "phase", "seed")
-    return {name: row[name] for name in names} | {"config": config_values(row)}
+    return TrialSpec(**{name: row[name] for name in names}, config=config_values(row, table))
 
 
 def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -334,6 +333,8 @@ def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
     return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
 
 
-def _history_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {**result, **row, "reported_at": datetime.now(UTC)}
+def _history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
+    assert step.verdict is not None
+    verdict = {"verdict": step.verdict.status, "reported_at": datetime.now(UTC)}
+    merged = {**step.measured, **row, **verdict}
     return {name: merged[name] for name in HISTORY_COLUMNS}

@@ -23,14 +23,13 @@ import torch
 from gansearch.data import Dataset
 from gansearch.errors import StorageError
 from gansearch.evaluation import (
-    N_FINAL_SAMPLES,
     Evaluator,
     evaluate_samples,
     final_score,
     scores_by_count,
 )
 from gansearch.files import write_atomically
-from gansearch.results import SUSPICIOUS_NN_RATIO
+from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
 
 # To be raised whenever lines of the same data come out otherwise than before.
 _VERSION = 1

@@ -15,18 +15,20 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from gansearch.config import Budget, TrialConfig
+from gansearch.budget import Budget
 from gansearch.errors import ConfigError, ResultsError
+from gansearch.measures import N_FINAL_SAMPLES, N_REPORT_SAMPLES, SUSPICIOUS_NN_RATIO
 from gansearch.ranking import Difference, compare
-from gansearch.results import STATUSES, SUSPICIOUS_NN_RATIO, UNSOUND, RunFolder, unreadable
+from gansearch.results import RunFolder
+from gansearch.rules import Config
+from gansearch.run_description import RunDescription
+from gansearch.schemas import STATUSES, UNSOUND
 from gansearch.stability import Stability, stability
+from gansearch.tables import unreadable
 
 T = TypeVar("T")
-_UNFINISHED = ("searching", "replicating")
 _N_LEADERS = 10
 _IDLE_SECONDS = 120
-_N_REPORT_SAMPLES = 1000
-_N_FINAL_SAMPLES = 10_000  # of a replica's score: that of `evaluation`, which loads torch
 # Below this share of the real data's coverage, a generator misses much of the data.
 _LOW_COVERAGE = 0.5
 
@@ -37,9 +39,9 @@ class Report:
 
     Attributes:
         folder: the run's.
-        run: what `run.json` holds.
+        run: what `run.json` says.
         budget: of the run.
-        paper: the paper's configuration in the run's space.
+        baseline: the paper's configuration, or another family's defaults, in the run's space.
         counts: trials by phase ("search", "replica"), then by status.
         updates: parameter updates of D and G that all trials have trained.
         ranking: the first rows of `ranking.parquet`; none before the replicas are done.
@@ -59,9 +61,9 @@ class Report:
     """
 
     folder: RunFolder
-    run: Mapping[str, Any]
+    run: RunDescription
     budget: Budget
-    paper: TrialConfig
+    baseline: Config
     counts: Mapping[str, Mapping[str, int]]
     updates: int
     ranking: pd.DataFrame
@@ -77,13 +79,8 @@ class Report:
 
     @property
     def paper_config_id(self) -> str:
-        """Id of the paper's configuration, as the run knows it."""
-        return str(self.run["paper_config_id"])
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the run has not stopped yet, as far as it is known."""
-        return self.run["state"] in _UNFINISHED
+        """Id of the baseline, as the run knows it."""
+        return self.run.paper_config_id
 
 
 def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = False) -> Report:
@@ -99,17 +96,15 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
         ResultsError: the run's description or a table can't be read.
     """
     run, of_run = _read(folder.read_run)
-    space = run["space"]
     try:
-        paper = TrialConfig.from_dict(space["fixed"] | space["presets"].get("paper", {}))
-        budget = Budget.from_dict(space["budget"])
+        baseline, budget = run.baseline, run.budget
     except ConfigError as error:
         raise unreadable(folder.path / "run.json", error) from error
     trials, ranking, references = folder.trials(), folder.ranking(), folder.references()
-    difference, left_out = _winner_minus_paper(folder, trials, ranking, run["paper_config_id"])
+    difference, left_out = _winner_minus_paper(folder, trials, ranking, run.paper_config_id)
     also_left_out: list[str] = []
     if afresh or (survival := _kept_stability(folder, run)) is None:
-        survival, also_left_out = _stability(folder, trials, space["search"], budget)
+        survival, also_left_out = _stability(folder, trials, run, budget)
     counts = _counts(trials)
     ranked = ranking.dropna(subset=["rank"])
     curve = folder.curve()
@@ -117,7 +112,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, afresh: bool = Fa
         folder=folder,
         run=run,
         budget=budget,
-        paper=paper,
+        baseline=baseline,
         counts=counts,
         updates=int(trials["updates"].sum()),
         ranking=ranking.head(top) if top else ranking,
@@ -158,12 +153,11 @@ def printable(text: str) -> str:
     return "".join(c for c in " ".join(plain.split()) if c.isprintable())
 
 
-def _training(run: Mapping[str, Any], curve: pd.DataFrame) -> Mapping[str, Any] | None:
+def _training(run: RunDescription, curve: pd.DataFrame) -> Mapping[str, Any] | None:
     """Return what training examples score as reports do; of an older run by their curve."""
-    if "training_report" in run:
-        told: Mapping[str, Any] = run["training_report"]
-        return told
-    as_many = curve["name"].str.startswith("training") & (curve["n_samples"] == _N_REPORT_SAMPLES)
+    if run.training_report is not None:
+        return run.training_report
+    as_many = curve["name"].str.startswith("training") & (curve["n_samples"] == N_REPORT_SAMPLES)
     rows = curve.loc[as_many & np.isfinite(curve["valid_ll"]), ["name", "n_samples", "valid_ll"]]
     return None if rows.empty else {str(name): v for name, v in rows.iloc[0].items()}
 
@@ -204,9 +198,9 @@ def _winner_minus_paper(
     return compare(*sides), left_out
 
 
-def _kept_stability(folder: RunFolder, run: Mapping[str, Any]) -> Stability | None:
+def _kept_stability(folder: RunFolder, run: RunDescription) -> Stability | None:
     """Return what a finished run says of itself, which spares a second or more of forests."""
-    if run["state"] != "finished":
+    if run.state != "finished":
         return None
     try:
         cells = folder.stability()
@@ -216,11 +210,17 @@ def _kept_stability(folder: RunFolder, run: Mapping[str, Any]) -> Stability | No
 
 
 def _stability(
-    folder: RunFolder, trials: pd.DataFrame, search: Mapping[str, Any], budget: Budget
+    folder: RunFolder, trials: pd.DataFrame, run: RunDescription, budget: Budget
 ) -> tuple[Stability | None, list[str]]:
     """Return where the search's trials died, if any has told, and what couldn't be read for it."""
     history, left_out = _read(lambda: folder.history(["trial_id", "updates", "valid_ll"]))
-    found = stability(trials, history, search=search, grace_updates=budget.grace_updates)
+    found = stability(
+        trials,
+        history,
+        family=run.family,
+        search=run.space["search"],
+        grace_updates=budget.grace_updates,
+    )
     return found if found.n_trials else None, left_out
 
 
@@ -244,14 +244,14 @@ def _endings(
 
 
 def _warnings_of_state(
-    folder: RunFolder, run: Mapping[str, Any], ranking: pd.DataFrame
+    folder: RunFolder, run: RunDescription, ranking: pd.DataFrame
 ) -> Iterator[str]:
-    resume = f"gansearch resume {run['name']}"
-    if run["state"] == "interrupted":
+    resume = f"gansearch resume {run.name}"
+    if run.state == "interrupted":
         yield f"The run was interrupted. To go on: {resume}"
-    if run["state"] == "failed":
+    if run.state == "failed":
         yield "The run failed: it was given up because none of its trials was completed."
-    if run["state"] in _UNFINISHED:
+    if run.is_going_on:
         idle = time.time() - max(
             path.stat().st_mtime
             for name in ("run.json", "trials.parquet", "history")
@@ -259,7 +259,7 @@ def _warnings_of_state(
         )
         if idle > _IDLE_SECONDS:
             yield f"Nothing was written for {duration(idle)}. If nothing runs any more: {resume}"
-    if run["state"] != "finished" and not ranking.empty:
+    if run.state != "finished" and not ranking.empty:
         yield "The run has gone on since it was ranked; the ranking will be made anew at its end."
 
 
@@ -304,10 +304,10 @@ def _warnings_of_ranking(ranking: pd.DataFrame, references: pd.DataFrame) -> Ite
     above = ranking.loc[ranking["test_ll"] > real["test_ll"], "config_id"].tolist()
     if above:
         n_real, fewer = real["n_samples"], ""
-        if n_real < _N_FINAL_SAMPLES:
+        if n_real < N_FINAL_SAMPLES:
             fewer = (
                 f" These are {n_real:,}, the most there are to compare with, and a replica's score "
-                f"comes from {_N_FINAL_SAMPLES:,}: more samples score higher, so a lead may be "
+                f"comes from {N_FINAL_SAMPLES:,}: more samples score higher, so a lead may be "
                 "honest. How much more, the curve over samples shows."
             )
         yield (

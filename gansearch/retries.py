@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ray.air.execution._internal.actor_manager import RayActorManager
@@ -18,6 +19,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
 from gansearch.failures import Failure, Place
+from gansearch.messages import TrialSpec
 
 # A trial whose worker is lost is tried again this often before it counts as failed.
 MAX_FAILURES = 2
@@ -45,21 +47,17 @@ class Retries:
         if failure.kind == "memory":
             trial.max_failures = trial.num_failures  # whatever comes next is its end
             self._isolate(trial, failure.place or "host")
-        elif failure.kind == "engine" and not is_alone(trial):
+        elif failure.kind == "engine" and not TrialSpec.from_tune(trial.config).is_alone:
             trial.max_failures += 1
             self._engines_lost[trial.trial_id] += 1
             if self._engines_lost[trial.trial_id] >= _ENGINES_LOST_TOGETHER:
                 self._isolate(trial, "GPU" if "GPU" in self._wholes else "host")
 
     def _isolate(self, trial: Trial, place: Place) -> None:
-        trial.config["trial"]["is_alone"] = True
+        spec = replace(TrialSpec.from_tune(trial.config), is_alone=True)
+        trial.config.update(spec.to_tune())
         if place in self._wholes:
             trial.update_resources(dict(self._wholes[place]))
-
-
-def is_alone(trial: Trial) -> bool:
-    """Return whether a trial has been given a place without neighbours."""
-    return bool(trial.config["trial"].get("is_alone"))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,9 +14,8 @@ from gansearch.data import Dataset, load_dataset
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.evaluation import nearest_training
 from gansearch.figures import interpolation_picture, sample_grid
-from gansearch.latent import interpolate
 from gansearch.results import RunFolder
-from gansearch.weights import SavedGenerator, load_generator
+from gansearch.weights import StoredGenerator, load_generator
 
 _N_SAMPLES = 64
 _N_ROWS = 8
@@ -88,11 +88,12 @@ def write_samples(
             ".png picture. Leave one of them out."
         )
     trial_id = _known(folder, trial_id) if trial_id else winning_trial(folder)
-    saved = load_generator(folder.model_dir(trial_id))
+    where = data_dir or _data_dir_of(folder)
+    saved = load_generator(folder.model_dir(trial_id), lambda name: load_dataset(name, where))
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
     dataset = None
     if out.suffix == ".png":
-        dataset = load_dataset(saved.dataset, data_dir or _data_dir_of(folder))
+        dataset = load_dataset(saved.dataset, where)
         if nearest and not dataset.is_image:
             raise BadInputError(
                 f"--nearest: {dataset.name} has points, which are drawn over the training points "
@@ -100,7 +101,11 @@ def write_samples(
             )
     _check_count(n, n_steps, saved, dataset)
     if dataset is None:
-        array = saved.samples(n) if n_steps is None else between(saved, n, n_steps)
+        array = (
+            saved.generator.samples(n)
+            if n_steps is None
+            else saved.generator.interpolate(n, n_steps)
+        )
         _write(out, lambda file: np.save(file, array, allow_pickle=False))
     else:
         picture = (
@@ -114,14 +119,14 @@ def write_samples(
 
 
 def picture_of_samples(
-    saved: SavedGenerator, dataset: Dataset, n: int, *, nearest: bool
+    saved: StoredGenerator, dataset: Dataset, n: int, *, nearest: bool
 ) -> Image.Image:
     """Draw the first n samples, each beside its nearest training image if asked for.
 
     The nearest one is that of the least Euclidean distance between examples as they are trained on:
     between pixels in [0, 1] or, of contrast-normalised images, after this normalisation.
     """
-    samples = saved.samples(n)
+    samples = saved.generator.samples(n)
     beside = None
     if nearest:
         rows = nearest_training(dataset, samples, n)
@@ -130,15 +135,10 @@ def picture_of_samples(
 
 
 def picture_between(
-    saved: SavedGenerator, dataset: Dataset, n_rows: int, n_steps: int
+    saved: StoredGenerator, dataset: Dataset, n_rows: int, n_steps: int
 ) -> Image.Image:
     """Draw so many rows from one sample to another."""
-    return interpolation_picture(between(saved, n_rows, n_steps), dataset)
-
-
-def between(saved: SavedGenerator, n_rows: int, n_steps: int) -> np.ndarray:
-    """Return G between pairs of samples, `[n_rows, n_steps, dim]`; see `latent.interpolate`."""
-    return interpolate(saved.generator, saved.config, saved.seed, n_rows, n_steps)
+    return interpolation_picture(saved.generator.interpolate(n_rows, n_steps), dataset)
 
 
 def _known(folder: RunFolder, trial_id: str) -> str:
@@ -152,12 +152,12 @@ def _known(folder: RunFolder, trial_id: str) -> str:
 
 
 def _data_dir_of(folder: RunFolder) -> Path | None:
-    found = folder.read_run().get("settings", {}).get("data_dir")
+    found = folder.read_run().settings.get("data_dir")
     return Path(found) if found else None
 
 
 def _check_count(
-    n: int, n_steps: int | None, saved: SavedGenerator, dataset: Dataset | None
+    n: int, n_steps: int | None, saved: StoredGenerator, dataset: Dataset | None
 ) -> None:
     """Raise BadInputError where more is asked for than can be drawn, or held in memory."""
     flags = f"--n {n}" if n_steps is None else f"--n {n} --interpolate {n_steps}"
@@ -167,7 +167,7 @@ def _check_count(
             f"{flags}: {n_examples:,} images. A picture shows {_MAX_DRAWN:,} at most. "
             "Write them as an array: --out samples.npy."
         )
-    n_bytes = 4 * n_examples * saved.generator.dim
+    n_bytes = 4 * n_examples * math.prod(saved.shape)
     if n_bytes > _MAX_BYTES:
         raise BadInputError(
             f"{flags}: {n_bytes / 2**30:,.0f} GiB. Samples are made in memory, {_MAX_BYTES >> 30} "

@@ -16,11 +16,11 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from gansearch.config import Budget
+from gansearch.budget import Budget
 from gansearch.failures import Failure, failure_of
 from gansearch.machine import n_oom_kills
-from gansearch.results import UNSOUND
-from gansearch.retries import Retries, is_alone
+from gansearch.messages import StepResult, TrialSpec
+from gansearch.retries import Retries
 
 _ENDED = (Trial.TERMINATED, Trial.ERROR)
 
@@ -66,7 +66,7 @@ class GuardedScheduler(FIFOScheduler):
         if trial not in self._open:
             self._open.append(trial)
         if self.outcomes.pop(trial.trial_id, None) and self._halving is not None:
-            self._halving.recall(trial.config["trial"]["trial_id"])
+            self._halving.recall(TrialSpec.from_tune(trial.config).trial_id)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the trial that has waited longest, if one waits.
@@ -82,18 +82,10 @@ class GuardedScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report, and keep the outcome of a trial that stops."""
-        verdict = result.get("verdict")
-        if verdict in UNSOUND:
-            self._bury(trial, Outcome(verdict, result["reason"]))
+        step = StepResult.from_tune(result)
+        if self._is_dead(trial, step):
             return str(TrialScheduler.STOP)
-        if not result["is_report"] or self._halving is None:
-            return str(TrialScheduler.CONTINUE)
-        name, updates, valid_ll = (
-            trial.config["trial"]["trial_id"],
-            result["updates"],
-            result["valid_ll"],
-        )
-        if (reason := self._halving.admit(name, updates, valid_ll)) is None:
+        if (reason := self._admit(trial, step)) is None:
             return str(TrialScheduler.CONTINUE)
         self.outcomes[trial.trial_id] = Outcome("pruned", reason)
         return str(TrialScheduler.STOP)
@@ -102,15 +94,10 @@ class GuardedScheduler(FIFOScheduler):
         """Keep the outcome of a trial that ended by itself."""
         if trial.trial_id in self.outcomes or not result.get("done"):
             return
-        verdict = result.get("verdict")
-        if verdict in UNSOUND:
-            self._bury(trial, Outcome(verdict, result["reason"]))
-            return
-        if self._halving is not None:
-            self._halving.admit(
-                trial.config["trial"]["trial_id"], result["updates"], result["valid_ll"]
-            )
-        self.outcomes[trial.trial_id] = Outcome("completed")
+        step = StepResult.from_tune(result)
+        if not self._is_dead(trial, step):
+            self._admit(trial, step)
+            self.outcomes[trial.trial_id] = Outcome("completed")
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep what an attempt failed of: the trial's outcome, unless Tune makes another.
@@ -119,11 +106,26 @@ class GuardedScheduler(FIFOScheduler):
         """
         failure = self._failure(trial)
         self.failures[trial.trial_id] = failure
-        also = " Alone there, it ran out too." if is_alone(trial) else ""
+        is_alone = TrialSpec.from_tune(trial.config).is_alone
+        also = " Alone there, it ran out too." if is_alone else ""
         reason = failure.reason + (also if failure.kind == "memory" else "")
         self._bury(trial, Outcome("failed", reason))
         if trial.status == Trial.ERROR:
             self._retries.prepare(trial, failure)
+
+    def _is_dead(self, trial: Trial, step: StepResult) -> bool:
+        """Return whether the verdict ends a trial, and keep its outcome if so."""
+        if step.verdict is None or not step.is_unsound:
+            return False
+        self._bury(trial, Outcome(step.verdict.status, step.verdict.reason))
+        return True
+
+    def _admit(self, trial: Trial, step: StepResult) -> str | None:
+        """Enter a report at its rung; return why the trial stops there, or None to go on."""
+        if self._halving is None or step.valid_ll is None:
+            return None
+        name = TrialSpec.from_tune(trial.config).trial_id
+        return self._halving.admit(name, step.updates, step.valid_ll)
 
     def _failure(self, trial: Trial) -> Failure:
         told = _told(trial)
@@ -137,7 +139,7 @@ class GuardedScheduler(FIFOScheduler):
     def _bury(self, trial: Trial, outcome: Outcome) -> None:
         self.outcomes[trial.trial_id] = outcome
         if self._halving is not None:
-            self._halving.forget(trial.config["trial"]["trial_id"])
+            self._halving.forget(TrialSpec.from_tune(trial.config).trial_id)
 
 
 class _Halving:

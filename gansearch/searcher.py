@@ -24,10 +24,12 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
 from gansearch.capped import CappedTPESampler
-from gansearch.config import TrialConfig, trial_seed
 from gansearch.errors import BadInputError, ResultsError, StorageError, did_you_mean
 from gansearch.files import unwritable
+from gansearch.messages import StepResult, TrialSpec
+from gansearch.rules import Config
 from gansearch.scheduler import Outcome
+from gansearch.seeds import trial_seed
 from gansearch.space import SearchSpace
 
 # The constraint by which Optuna knows a collapsed or diverged trial: 1 if so, else -1.
@@ -95,17 +97,16 @@ def load_study(journal: Path) -> optuna.Study:
         ) from error
 
 
-def trial_description(
-    trial_id: str, number: int, phase: str, seed: int, config: TrialConfig
-) -> dict[str, Any]:
-    """Return the config that Tune hands to a trial's worker."""
-    return {
-        "trial_id": trial_id,
-        "number": number,
-        "phase": phase,
-        "seed": seed,
-        "config": config.to_dict(),
-    }
+def search_spec(number: int, run_seed: int, config: Config) -> TrialSpec:
+    """Return the specification of trial `number` of a search."""
+    seed = trial_seed(run_seed, "search", number)
+    return TrialSpec(f"t{number:05d}", number, "search", seed, config.to_dict())
+
+
+def enqueue_starts(study: optuna.Study, space: SearchSpace) -> None:
+    """Let the study try first what the space starts from."""
+    for preset in space.start_from:
+        study.enqueue_trial(space.encode(space.preset(preset)))
 
 
 class _Journal(JournalFileBackend):
@@ -160,7 +161,7 @@ class OptunaSearcher(Searcher):
         seed: of the run; a trial's own seed follows from it and the trial's number.
         n_new: how many configurations to propose.
         outcomes: Tune's trial ids to how the trials ended, filled by the scheduler.
-        interrupted: descriptions of earlier trials that go on first.
+        interrupted: earlier trials that go on first.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class OptunaSearcher(Searcher):
         seed: int,
         n_new: int,
         outcomes: Mapping[str, Outcome],
-        interrupted: Sequence[dict[str, Any]] = (),
+        interrupted: Sequence[TrialSpec] = (),
     ) -> None:
         super().__init__()
         self._space = space
@@ -193,27 +194,25 @@ class OptunaSearcher(Searcher):
     def suggest(  # type: ignore[override]  # FINISHED is a string
         self, trial_id: str
     ) -> dict[str, Any] | str:
-        """Return the next trial's description for Tune's `trial_id`, or that there is none."""
+        """Return the next trial's `config` for Tune's `trial_id`, or that there is none."""
         if self._interrupted:
-            description = self._interrupted.pop(0)
+            spec = self._interrupted.pop(0)
             # Optuna may know the end of a trial that the results don't, after a kill between.
-            if (optuna_id := self._open.get(description["number"])) is not None:
+            if (optuna_id := self._open.get(spec.number)) is not None:
                 self._asked[trial_id] = Trial(self._study, optuna_id)
-            return {"trial": description}
+            return spec.to_tune()
         if self._n_new == 0:
             return Searcher.FINISHED
         trial = self._study.ask()
         config = self._space.suggest(trial)
         self._n_new -= 1
         self._asked[trial_id] = trial
-        seed = trial_seed(self._seed, "search", trial.number)
-        name = f"t{trial.number:05d}"
-        return {"trial": trial_description(name, trial.number, "search", seed, config)}
+        return search_spec(trial.number, self._seed, config).to_tune()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell Optuna an intermediate value."""
         if (trial := self._asked.get(trial_id)) is not None:
-            self._tell_value(trial, result)
+            self._tell_value(trial, StepResult.from_tune(result))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -222,9 +221,10 @@ class OptunaSearcher(Searcher):
         outcome = self._outcomes.get(trial_id)
         if outcome is None or (trial := self._asked.get(trial_id)) is None:
             return
-        if result is not None and outcome.status in ("completed", "pruned"):
-            self._tell_value(trial, result)
-        tell(self._study, trial, outcome, (result or {}).get("valid_ll"))
+        step = StepResult.from_tune(result) if result is not None else None
+        if step is not None and outcome.status in ("completed", "pruned"):
+            self._tell_value(trial, step)
+        tell(self._study, trial, outcome, step.valid_ll if step is not None else None)
         # Not before it is told: where the journal can't be written, Tune tries the trial again.
         del self._asked[trial_id]
 
@@ -239,12 +239,12 @@ class OptunaSearcher(Searcher):
         return {}
 
     @staticmethod
-    def _tell_value(trial: Trial, result: dict[str, Any]) -> None:
-        if not result["is_report"]:
+    def _tell_value(trial: Trial, step: StepResult) -> None:
+        if step.valid_ll is None:
             return
         known = trial.storage.get_trial(trial._trial_id).intermediate_values
-        if result["updates"] not in known:
-            trial.report(result["valid_ll"], result["updates"])
+        if step.updates not in known:
+            trial.report(step.valid_ll, step.updates)
 
 
 def tell(

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from gansearch.conditions import RULES
-from gansearch.config import Budget
+from gansearch.budget import Budget
 from gansearch.data import DATASETS
-from gansearch.errors import SpaceError, did_you_mean
+from gansearch.errors import BadInputError, SpaceError, did_you_mean
+from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
 from gansearch.located import Located, shorten
-from gansearch.ranges import Range, parse_range, parse_value
+from gansearch.ranges import Range, Table, parse_range, parse_value
 
-SECTIONS = ("dataset", "budget", "search", "fixed", "presets", "start_from")
+SECTIONS = ("family", "dataset", "budget", "search", "fixed", "presets", "start_from")
 
 
 def split_sections(item: Located) -> dict[str, Located]:
     """Return all sections of a file; those that are absent or left empty have the value None.
 
     Raises:
-        SpaceError: not a mapping, or a key that is no section.
+        SpaceError: not a mapping.
     """
     if item.value is None:
         raise SpaceError(f"{item.where}: the file is empty. A space needs a dataset and a search.")
@@ -27,13 +27,33 @@ def split_sections(item: Located) -> dict[str, Located]:
         raise SpaceError(
             f"{item.where}: found {item.show()}. A space is a mapping with {', '.join(SECTIONS)}."
         )
-    for key, section in item.value.items():
+    absent = Located(None, item.where)
+    return {key: item.value.get(key, absent) for key in [*SECTIONS, *item.value]}
+
+
+def check_sections(sections: Mapping[str, Located], table: Table) -> None:
+    """Raise SpaceError for a key that is no section, and say where it belongs."""
+    for key, section in sections.items():
         if key not in SECTIONS:
             raise section.fault(
-                shown_key(key), f"no section of a space has this name. {_home(key)}"
+                shown_key(key), f"no section of a space has this name. {_home(key, table)}"
             )
-    absent = Located(None, item.where)
-    return {key: item.value.get(key, absent) for key in SECTIONS}
+
+
+def parse_family(item: Located) -> ModelFamily[Any]:
+    """Return the model family; the paper's adversarial nets where none is named.
+
+    Raises:
+        SpaceError: not a name, or of no family.
+    """
+    if item.value is None:
+        return load_family(DEFAULT_FAMILY)
+    if not isinstance(item.value, str):
+        raise item.fault("family", f"found {item.show()}. It must be the name of a family.")
+    try:
+        return load_family(item.value)
+    except BadInputError as error:
+        raise SpaceError(f"{item.where}: {error}") from error
 
 
 def parse_dataset(item: Located) -> str:
@@ -75,7 +95,7 @@ def parse_budget_value(name: str, item: Located) -> Any:
         ) from None
 
 
-def parse_search(item: Located) -> dict[str, Range]:
+def parse_search(table: Table, item: Located) -> dict[str, Range]:
     """Return the searched parameters.
 
     Raises:
@@ -83,12 +103,12 @@ def parse_search(item: Located) -> dict[str, Range]:
     """
     search = {}
     for name, entry in parse_mapping("search", item).items():
-        _check_parameter(name, name, entry)
-        search[name] = parse_range(name, entry)
+        _check_parameter(table, name, name, entry)
+        search[name] = parse_range(table, name, entry)
     return search
 
 
-def parse_values(section: str, item: Located) -> dict[str, Any]:
+def parse_values(table: Table, section: str, item: Located) -> dict[str, Any]:
     """Return a mapping of parameters to values.
 
     Raises:
@@ -97,12 +117,12 @@ def parse_values(section: str, item: Located) -> dict[str, Any]:
     values = {}
     for name, value in parse_mapping(section, item).items():
         key = f"{section}.{name}"
-        _check_parameter(f"{section}.{shown_key(name)}", name, value)
-        values[name] = parse_value(key, name, value)
+        _check_parameter(table, f"{section}.{shown_key(name)}", name, value)
+        values[name] = parse_value(table, key, name, value)
     return values
 
 
-def parse_presets(item: Located) -> dict[str, dict[str, Any]]:
+def parse_presets(table: Table, item: Located) -> dict[str, dict[str, Any]]:
     """Return the named configurations, each as what it has otherwise than the paper's.
 
     Raises:
@@ -110,7 +130,8 @@ def parse_presets(item: Located) -> dict[str, dict[str, Any]]:
     """
     presets = parse_mapping("presets", item)
     return {
-        name: parse_values(f"presets.{shown_key(name)}", preset) for name, preset in presets.items()
+        name: parse_values(table, f"presets.{shown_key(name)}", preset)
+        for name, preset in presets.items()
     }
 
 
@@ -160,14 +181,14 @@ def _one_of(known: Collection[str], key: str, noun: str, item: Located) -> str:
     return item.value
 
 
-def _check_parameter(key: str, name: str, item: Located) -> None:
-    if name not in RULES:
-        raise item.fault(key, f"unknown parameter. {did_you_mean(name, RULES)}")
+def _check_parameter(table: Table, key: str, name: str, item: Located) -> None:
+    if name not in table.rules():
+        raise item.fault(key, f"unknown parameter. {did_you_mean(name, table.rules())}")
 
 
-def _home(key: str) -> str:
+def _home(key: str, table: Table) -> str:
     """Return where a key belongs that stands among the sections."""
-    if key in RULES:
+    if key in table.rules():
         return "It belongs under search or fixed."
     if key in Budget.rules():
         return "It belongs under budget."

@@ -1,4 +1,4 @@
-"""YAML -> validated `SearchSpace` -> Optuna's define-by-run suggestions -> `TrialConfig`.
+"""YAML -> validated `SearchSpace` -> Optuna's define-by-run suggestions -> configuration.
 
 A space names a data set and a budget, says which hyperparameters are searched and over what, and
 fixes others; all the rest are the paper's. `docs/spaces.md` teaches the format by example.
@@ -7,7 +7,7 @@ fixes others; all the rest are the paper's. `docs/spaces.md` teaches the format 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ from typing import Any
 import optuna
 import yaml
 
+from gansearch.budget import Budget
 from gansearch.conditions import (
-    DEFAULTS,
-    RULES,
     check_conditions,
     fault,
     in_order,
@@ -25,15 +24,18 @@ from gansearch.conditions import (
     shown,
     without_dead,
 )
-from gansearch.config import Budget, TrialConfig
 from gansearch.errors import ConfigError, SpaceError, did_you_mean
+from gansearch.family import DEFAULT_FAMILY, ModelFamily
 from gansearch.located import Located, locate, parse_yaml, read_yaml, shorten
-from gansearch.ranges import Range, parse_range, parse_value
+from gansearch.ranges import Range, Table, parse_range, parse_value
+from gansearch.rules import Config, plain
 from gansearch.sections import (
     SECTIONS,
+    check_sections,
     parse_budget,
     parse_budget_value,
     parse_dataset,
+    parse_family,
     parse_mapping,
     parse_presets,
     parse_search,
@@ -43,8 +45,6 @@ from gansearch.sections import (
     split_sections,
 )
 
-PAPER = "paper"
-
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -52,6 +52,7 @@ class SearchSpace:
 
     Attributes:
         name: of a built-in space, or the stem of the file.
+        family: of the models that are trained.
         dataset: name of the data set that is trained on.
         budget: what the search may spend.
         search: parameter to range, in the order in which Optuna is asked: a parameter comes after
@@ -62,6 +63,7 @@ class SearchSpace:
     """
 
     name: str
+    family: ModelFamily[Any]
     dataset: str
     budget: Budget
     search: dict[str, Range]
@@ -86,6 +88,7 @@ class SearchSpace:
         """Return the space as plain JSON: the sections of a space file, and its name."""
         return {
             "name": self.name,
+            **({} if self.family.name == DEFAULT_FAMILY else {"family": self.family.name}),
             "dataset": self.dataset,
             "budget": self.budget.to_dict(),
             "search": {name: entry.to_dict() for name, entry in self.search.items()},
@@ -94,27 +97,40 @@ class SearchSpace:
             "start_from": list(self.start_from),
         }
 
-    def suggest(self, trial: optuna.trial.BaseTrial) -> TrialConfig:
+    @property
+    def table(self) -> Table:
+        """The parameter table of the family."""
+        return self.family.config_type
+
+    @property
+    def baseline(self) -> Config:
+        """The configuration that has the family's defaults, but for what the space gives it."""
+        return self.preset(self.family.baseline)
+
+    @property
+    def preset_names(self) -> set[str]:
+        """The names that `preset` takes: the baseline always exists."""
+        return {self.family.baseline, *self.presets}
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Config:
         """Ask Optuna for a configuration; a conditional parameter only where it applies.
 
         A parameter that is not asked for keeps its fixed value, or else the paper's.
         """
         return self._decide(lambda name: self.search[name].suggest(trial, name))
 
-    def preset(self, name: str) -> TrialConfig:
-        """Return a named configuration: the paper's values, then `fixed`, then the preset's own.
-
-        `paper` always exists.
+    def preset(self, name: str) -> Config:
+        """Return a named configuration: the defaults, then `fixed`, then the preset's own.
 
         Raises:
             SpaceError: no such preset.
         """
-        if name != PAPER and name not in self.presets:
-            known = {PAPER, *self.presets}
-            raise SpaceError(f"{self.name}: no preset {name}. {did_you_mean(name, known)}")
-        return TrialConfig.from_dict(self.fixed | self.presets.get(name, {}))
+        if name not in self.preset_names:
+            hint = did_you_mean(name, self.preset_names)
+            raise SpaceError(f"{self.name}: no preset {name}. {hint}")
+        return self.table.from_dict(self.fixed | self.presets.get(name, {}))
 
-    def encode(self, config: TrialConfig) -> dict[str, Any]:
+    def encode(self, config: Config) -> dict[str, Any]:
         """Return the Optuna parameters for which `suggest` returns `config`.
 
         To be handed to `study.enqueue_trial` or `optuna.trial.FixedTrial`. Parameters that have no
@@ -135,7 +151,7 @@ class SearchSpace:
         """
         return replace(self, budget=replace(self.budget, **changes))
 
-    def largest(self, size: Callable[[TrialConfig], float]) -> TrialConfig:
+    def largest(self, size: Callable[[Config], float]) -> Config:
         """Return the configuration of the space that has the largest `size`, as far as is seen.
 
         One parameter at a time takes the end of its range, or the choice, at which it is largest;
@@ -150,11 +166,18 @@ class SearchSpace:
                 chosen[name] = max(sizes, key=sizes.__getitem__)
         return self._decide(chosen.get)
 
-    def shrunk(self, config: TrialConfig, name: str) -> list[TrialConfig]:
+    def shrunk(self, config: Config, name: str) -> list[Config]:
         """Return `config` with the other ends or choices of one searched parameter."""
         values = {n: getattr(config, n) for n in self.search}
         ends = self.search[name].ends()
         return [self._decide((values | {name: end}).get) for end in ends if end != values[name]]
+
+    def variants(self) -> Iterator[Config]:
+        """Yield what a search starts from, then this with each end or choice of each range."""
+        start = self.table.from_dict(self.fixed)
+        yield from (start, self.baseline, *map(self.preset, self.start_from))
+        for name in self.search:
+            yield from self.shrunk(start, name)
 
     def describe(self) -> str:
         """Return the space as the text of a space file."""
@@ -167,19 +190,19 @@ class SearchSpace:
                 lines.append(f"{section}: {_flow(content)}")
         return "\n".join(lines) + "\n"
 
-    def _decide(self, pick: Callable[[str], Any]) -> TrialConfig:
+    def _decide(self, pick: Callable[[str], Any]) -> Config:
         """Return the configuration in which `pick` decides every searched parameter in turn."""
         values = {
             name: value
-            for name, value in (DEFAULTS | self.fixed).items()
+            for name, value in {**self.table.defaults(), **self.fixed}.items()
             if name not in self.search
         }
         for name, entry in self.search.items():
-            if is_asked_for(name, entry.when, values):
+            if is_asked_for(self.table, name, entry.when, values):
                 values[name] = pick(name)
-        return TrialConfig.from_dict(values)
+        return self.table.from_dict(values)
 
-    def _encode(self, config: TrialConfig) -> dict[str, Any]:
+    def _encode(self, config: Config) -> dict[str, Any]:
         params: dict[str, Any] = {}
 
         def take(name: str) -> Any:
@@ -190,7 +213,7 @@ class SearchSpace:
         self._decide(take)
         return params
 
-    def _misfits(self, config: TrialConfig) -> dict[str, str]:
+    def _misfits(self, config: Config) -> dict[str, str]:
         """Return why `config` lies outside the space, by parameter; empty if it lies inside."""
         misfits = {}
         for name in self._encode(config):
@@ -198,7 +221,7 @@ class SearchSpace:
             if not entry.contains(value):
                 misfits[name] = f"{name}={shown(value)} is outside {entry.describe()}"
         nearest = self._decide(lambda name: getattr(config, name))
-        for name in RULES:
+        for name in self.table.rules():
             value, only = getattr(config, name), getattr(nearest, name)
             if config.applies(name) and value != only:
                 misfits[name] = f"{name}={shown(value)} where the space has {shown(only)}"
@@ -244,7 +267,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
     return _override(space, overrides) if overrides else space
 
 
-def load_config(path: Path, space: SearchSpace) -> TrialConfig:
+def load_config(path: Path, space: SearchSpace) -> Config:
     """Read one configuration; what it leaves out is the space's fixed value, or the paper's.
 
     The file is a mapping of parameters, or has one under `config`, as the `config.json` of a run.
@@ -260,38 +283,42 @@ def load_config(path: Path, space: SearchSpace) -> TrialConfig:
         given = {
             name: value
             for name, value in parse_mapping("config", item).items()
-            if value.value is not None or name not in RULES
+            if value.value is not None or name not in space.table.rules()
         }
-        values = parse_values("config", Located(given, item.where))
+        values = parse_values(space.table, "config", Located(given, item.where))
     except SpaceError as error:
         raise ConfigError(str(error)) from None
-    return TrialConfig.from_dict(space.fixed | values)
+    return space.table.from_dict(space.fixed | values)
 
 
 def _build(name: str, item: Located) -> SearchSpace:
     """Return the space that a file describes, in the order in which its faults are told."""
     sections = split_sections(item)
+    family = parse_family(sections["family"])
+    table = family.config_type
+    check_sections(sections, table)
     space = SearchSpace(
         name=name,
+        family=family,
         dataset=parse_dataset(sections["dataset"]),
         budget=parse_budget(sections["budget"]),
-        search=parse_search(sections["search"]),
-        fixed=parse_values("fixed", sections["fixed"]),
-        presets=parse_presets(sections["presets"]),
+        search=parse_search(table, sections["search"]),
+        fixed=parse_values(table, "fixed", sections["fixed"]),
+        presets=parse_presets(table, sections["presets"]),
         start_from=(),
     )
     places = {name: entry.where for name, entry in (sections["search"].value or {}).items()}
     for key in space.search:
         if key in space.fixed:
             raise fault(places, key, "it stands under both search and fixed. Remove one.")
-    check_conditions(space.search, space.fixed, places)
+    check_conditions(table, space.search, space.fixed, places)
     start = sections["start_from"]
     space = replace(
         space,
-        search=in_order(space.search, places),
-        start_from=parse_start_from(start, {PAPER, *space.presets}),
+        search=in_order(table, space.search, places),
+        start_from=parse_start_from(start, space.preset_names),
     )
-    _check_start(space, dict.fromkeys(RULES, start.where))
+    _check_start(space, dict.fromkeys(table.rules(), start.where))
     if not space.search and not space.start_from:
         raise item.fault(
             "search",
@@ -323,10 +350,13 @@ def _override(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace:
     for key, (text, where) in changes.items():
         space = _apply(space, key, parse_yaml(text, where, numbered=False))
     places = {key: where for key, (_, where) in changes.items()}
-    search = without_dead(space.search, space.fixed, keep=places)
-    everywhere = dict.fromkeys(RULES, places.get("start_from", f"--set {overrides[0]}")) | places
-    check_conditions(search, space.fixed, everywhere)
-    space = replace(space, search=in_order(search, everywhere))
+    search = without_dead(space.table, space.search, space.fixed, keep=places)
+    everywhere = (
+        dict.fromkeys(space.table.rules(), places.get("start_from", f"--set {overrides[0]}"))
+        | places
+    )
+    check_conditions(space.table, search, space.fixed, everywhere)
+    space = replace(space, search=in_order(space.table, search, everywhere))
     _check_start(space, everywhere)
     if not space.search and not space.start_from:
         raise SpaceError(
@@ -342,20 +372,20 @@ def _apply(space: SearchSpace, key: str, item: Located) -> SearchSpace:
     if budget_key != key or key in Budget.rules():
         return space.with_budget(**{budget_key: parse_budget_value(budget_key, item)})
     if key == "start_from":
-        known = {PAPER, *space.presets}
-        return replace(space, start_from=parse_start_from(item, known))
-    if key == "dataset":
+        return replace(space, start_from=parse_start_from(item, space.preset_names))
+    if key in ("dataset", "family"):
+        noun = "data set" if key == "dataset" else "family"
         raise item.fault(
-            key, "a space belongs to its data set. Use another --space, or copy and edit its file."
+            key, f"a space belongs to its {noun}. Use another --space, or copy and edit its file."
         )
     if key in SECTIONS:
         raise item.fault(key, "a whole section can't be set. Name a parameter, such as --set k=3.")
-    if key not in RULES:
-        known = {*RULES, *Budget.rules(), "start_from"}
+    if key not in space.table.rules():
+        known = {*space.table.rules(), *Budget.rules(), "start_from"}
         raise item.fault(shown_key(key), f"unknown parameter. {did_you_mean(key, known)}")
     if isinstance(item.value, dict):
-        return _searching(space, key, parse_range(key, item))
-    return _fixing(space, key, parse_value(key, key, item))
+        return _searching(space, key, parse_range(space.table, key, item))
+    return _fixing(space, key, parse_value(space.table, key, key, item))
 
 
 def _searching(space: SearchSpace, name: str, entry: Range) -> SearchSpace:
@@ -363,7 +393,8 @@ def _searching(space: SearchSpace, name: str, entry: Range) -> SearchSpace:
     presets = space.presets
     if name in space.fixed:
         before = {name: space.fixed[name]}
-        presets = {key: before | presets.get(key, {}) for key in dict.fromkeys([PAPER, *presets])}
+        names = dict.fromkeys([space.family.baseline, *presets])
+        presets = {key: before | presets.get(key, {}) for key in names}
     fixed = {key: value for key, value in space.fixed.items() if key != name}
     return replace(space, search={**space.search, name: entry}, fixed=fixed, presets=presets)
 
@@ -382,7 +413,7 @@ def _fixing(space: SearchSpace, name: str, value: Any) -> SearchSpace:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return {name: plain(value) for name, value in values.items()}
 
 
 def _flow(value: Any) -> str:

@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
 
-from gansearch.config import TrialConfig, short
+from gansearch.family import Balance, ModelFamily
 from gansearch.forest import Feature, foretell
-from gansearch.results import IMPORTANCES_COLUMNS, STABILITY_COLUMNS
+from gansearch.rules import Config, short
+from gansearch.schemas import IMPORTANCES, STABILITY
 
-RATIO = "discriminator_lr/generator_lr"
 DIED = ("collapsed", "diverged")
 # Of each, dead and alive, that a forest needs; and of survivors that were measured.
 LEAST_OF_EACH, LEAST_MEASURED = 5, 10
@@ -47,8 +47,9 @@ class Stability:
     """What is known of survival in a search.
 
     Attributes:
-        cells: rows of `stability.parquet`: all trials, the map of k and the ratio of the learning
-            rates, and the cells of each searched parameter.
+        cells: rows of `stability.parquet`: all trials, the map by the family's balance (of the
+            paper's nets k and the ratio of the learning rates), and the cells of each searched
+            parameter.
         importances: rows of `importances.parquet`: what decides survival, and what the quality of
             the survivors.
     """
@@ -68,7 +69,7 @@ class Stability:
 
     @property
     def map(self) -> pd.DataFrame:
-        """Cells of k and the ratio of the learning rates, a row of the map after the other."""
+        """Cells of the map, a row of it after the other."""
         return self.cells[self.cells["kind"] == "map"]
 
     @property
@@ -112,6 +113,7 @@ def stability(
     trials: pd.DataFrame,
     history: pd.DataFrame,
     *,
+    family: ModelFamily[Any],
     search: Mapping[str, Mapping[str, Any]],
     grace_updates: int,
 ) -> Stability:
@@ -122,6 +124,7 @@ def stability(
     Args:
         trials: rows of `trials.parquet`; those of another phase than search are left aside.
         history: rows of `history/`; of their columns, `trial_id`, `updates` and `valid_ll`.
+        family: of the models that were trained.
         search: what the space searches, as `run.json` has it.
         grace_updates: `Budget.grace_updates`. Quality is the `valid_ll` (nats) of a trial's first
             report from there on: the last place where all survivors were measured, before the worse
@@ -130,15 +133,18 @@ def stability(
     The same trials give the same numbers.
     """
     told = _told(trials, history, grace_updates)
-    parameters = [p for p in _searched(told, search) if p.varies]
+    table, balance = family.config_type, family.balance
+    parameters = [p for p in _searched(told, search, table, balance) if p.varies]
     fates = told[["survived", "quality"]]
-    rows = [_cell(fates, {"kind": "all"}), *_map_cells(told, search)]
+    rows = [_cell(fates, {"kind": "all"})]
+    if balance is not None:
+        rows += _map_cells(told, search, table, balance)
     for parameter in parameters:
         rows += [_cell(fates[b.holds], _place(parameter, b)) for b in _bins(parameter)]
     importances = [*_of_survival(told, parameters), *_of_quality(told, parameters)]
     return Stability(
-        pd.DataFrame(rows, columns=list(STABILITY_COLUMNS)),
-        pd.DataFrame(importances, columns=list(IMPORTANCES_COLUMNS)),
+        pd.DataFrame(rows, columns=STABILITY.names),
+        pd.DataFrame(importances, columns=IMPORTANCES.names),
     )
 
 
@@ -156,12 +162,11 @@ def jeffreys(n_survived: int, n_trials: int) -> tuple[float, float]:
 
 
 def _told(trials: pd.DataFrame, history: pd.DataFrame, grace_updates: int) -> pd.DataFrame:
-    """Return the trials that died or survived, with `survived`, `quality` and the ratio."""
+    """Return the trials that died or survived, with `survived` and `quality`."""
     at_rung = trials["updates"] >= grace_updates
     survived = (trials["status"] == "completed") | ((trials["status"] == "pruned") & at_rung)
     counts = (trials["phase"] == "search") & (survived | trials["status"].isin(DIED))
     told = trials[counts].reset_index(drop=True)
-    ratio = told["config.discriminator_lr"] / told["config.generator_lr"]
     reports = history[history["updates"] >= grace_updates]
     first = reports.groupby("trial_id", sort=False)["updates"].idxmin()
     quality = reports.loc[first].set_index("trial_id")["valid_ll"]
@@ -169,34 +174,44 @@ def _told(trials: pd.DataFrame, history: pd.DataFrame, grace_updates: int) -> pd
     added = {
         "survived": survived[counts].to_numpy(),
         "quality": measured.where(np.isfinite(measured)),
-        RATIO: ratio.astype(float),
     }
     return pd.concat([told, pd.DataFrame(added, index=told.index)], axis=1)
 
 
-def _searched(told: pd.DataFrame, search: Mapping[str, Mapping[str, Any]]) -> Iterator[_Parameter]:
+def _searched(
+    told: pd.DataFrame,
+    search: Mapping[str, Mapping[str, Any]],
+    table: type[Config],
+    balance: Balance | None,
+) -> Iterator[_Parameter]:
     """Yield the searched parameters, null where they were not asked for, then the ratio."""
     found: dict[str, _Parameter] = {}
     for name, entry in search.items():
         holds = pd.Series(True, told.index)
         for other, wanted in entry.get("when", {}).items():
-            holds &= _taken(told, found, other).isin([_comparable(value) for value in wanted])
-        found[name] = _parameter(name, _raw(told, name).where(holds), entry)
+            holds &= _taken(told, found, table, other).isin(
+                [_comparable(value) for value in wanted]
+            )
+        found[name] = _parameter(table, name, _raw(told, table, name).where(holds), entry)
         yield found[name]
-    rates = [found.get(name) for name in ("discriminator_lr", "generator_lr")]
+    if balance is None:
+        return
+    rates = [found.get(name) for name in (balance.numerator, balance.denominator)]
     if all(rate is not None and rate.varies for rate in rates):
-        yield _ratio(told)
+        yield _ratio(told, balance)
 
 
-def _taken(told: pd.DataFrame, found: Mapping[str, _Parameter], name: str) -> pd.Series[Any]:
+def _taken(
+    told: pd.DataFrame, found: Mapping[str, _Parameter], table: type[Config], name: str
+) -> pd.Series[Any]:
     """Return what a parameter that others depend on was: a searched one comes before them."""
-    return found[name].column if name in found else _raw(told, name)
+    return found[name].column if name in found else _raw(told, table, name)
 
 
-def _raw(told: pd.DataFrame, name: str) -> pd.Series[Any]:
+def _raw(told: pd.DataFrame, table: type[Config], name: str) -> pd.Series[Any]:
     """Return the trials' values of a parameter: floats, or texts such as `64-64`."""
     column = told[f"config.{name}"]
-    kind = TrialConfig.rules()[name].kind
+    kind = table.rules()[name].kind
     if kind in ("int", "float"):
         return column.astype(float)
     if kind == "str":
@@ -208,32 +223,40 @@ def _comparable(value: Any) -> Any:
     return short(list(value)) if isinstance(value, list | tuple | np.ndarray) else value
 
 
-def _parameter(name: str, values: pd.Series[Any], entry: Mapping[str, Any]) -> _Parameter:
-    is_number = TrialConfig.rules()[name].kind in ("int", "float")
+def _parameter(
+    table: type[Config], name: str, values: pd.Series[Any], entry: Mapping[str, Any]
+) -> _Parameter:
+    is_number = table.rules()[name].kind in ("int", "float")
     is_listed = "choice" in entry or ("int" in entry and values.nunique() <= _MOST_VALUES)
     # A preset's value may lie outside of what is searched.
     is_log = bool(entry.get("log", False)) and bool((values.dropna() > 0).all())
     return _Parameter(name, values, is_number, is_listed, is_log)
 
 
-def _ratio(told: pd.DataFrame) -> _Parameter:
-    return _Parameter(RATIO, told[RATIO], is_number=True, is_listed=False, is_log=True)
+def _ratio(told: pd.DataFrame, balance: Balance) -> _Parameter:
+    ratio = told[f"config.{balance.numerator}"] / told[f"config.{balance.denominator}"]
+    column = ratio.astype(float)
+    return _Parameter(balance.ratio, column, is_number=True, is_listed=False, is_log=True)
 
 
 def _map_cells(
-    told: pd.DataFrame, search: Mapping[str, Mapping[str, Any]]
+    told: pd.DataFrame,
+    search: Mapping[str, Mapping[str, Any]],
+    table: type[Config],
+    balance: Balance,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the cells of k and the ratio, empty ones too; none where neither varies."""
-    k = _parameter("k", _raw(told, "k"), search.get("k", {"choice": []}))
-    ratio = _ratio(told)
-    if not (k.varies or ratio.varies):
+    """Yield the cells of the map, empty ones too; none where neither of its sides varies."""
+    name = balance.rows
+    down = _parameter(table, name, _raw(told, table, name), search.get(name, {"choice": []}))
+    ratio = _ratio(told, balance)
+    if not (down.varies or ratio.varies):
         return
     fates = told[["survived", "quality"]]
-    for row in _bins(k):
+    for row in _bins(down):
         for across in _bins(ratio):
             place = {"ratio": across.label, "ratio_low": across.low, "ratio_high": across.high}
             holds = row.holds & across.holds
-            yield _cell(fates[holds], _place(k, row) | {"kind": "map"} | place)
+            yield _cell(fates[holds], _place(down, row) | {"kind": "map"} | place)
 
 
 def _place(parameter: _Parameter, bin: _Bin) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,15 +20,18 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from gansearch.config import TrialConfig, trial_seed
+from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.dataset import NO_CONTRAST
 from gansearch.draws import Draws, draw
-from gansearch.errors import GansearchError
+from gansearch.errors import DivergedError, GansearchError
+from gansearch.family import Counts, Metrics, Training
+from gansearch.files import safetensors_metadata
 from gansearch.initialisation import initialise_discriminator, initialise_generator
 from gansearch.models import Discriminator, Generator, generate, layers_of
 from gansearch.optimizers import make_player
 from gansearch.remedies import Judge
+from gansearch.seeds import trial_seed
 from gansearch.updates import (
     Game,
     coefficients_at,
@@ -46,32 +48,6 @@ from gansearch.updates import (
 ITERATIONS_DRAWN = {"cuda": 32, "cpu": 1}
 _LEAST_PROBED = 20  # packs at a time, however small the minibatches are
 _N_PROBE = 1000  # examples on which D(x) and D(G(z)) are measured at a report
-
-
-class DivergedError(GansearchError):
-    """A loss, a gradient or a weight is no longer finite; the message says which, and when."""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """What a training says of itself at a report.
-
-    Counts and `seconds` are totals since the start. The losses (nats), without a gradient penalty,
-    are means over the updates since the last report; D(x) and D(G(z)) are means over 1,000 examples
-    each, in packs where D judges packs, without dropout and instance noise; the gradient norms are
-    those of the last iteration.
-    """
-
-    updates: int
-    d_updates: int
-    g_updates: int
-    seconds: float
-    d_loss: float
-    g_loss: float
-    d_real: float
-    d_fake: float
-    d_grad_norm: float
-    g_grad_norm: float
 
 
 class Examples:
@@ -98,7 +74,7 @@ class Examples:
         return values if self._contrast is None else _normalised(values, self._contrast)
 
 
-class Training:
+class AdversarialTraining(Training):
     """One adversarial training and all of its state; `save` and `load` lose nothing of it.
 
     On a CPU with a fixed number of threads, the same configuration, seed and data give
@@ -149,6 +125,12 @@ class Training:
     def updates(self) -> int:
         """Parameter updates done: k of D and one of G an iteration."""
         return self.iteration * (self.config.k + 1)
+
+    @property
+    def counts(self) -> Counts:
+        """How far the training is."""
+        n = self.iteration
+        return Counts(self.updates, n * self.config.k, n, self.seconds)
 
     @property
     def stage_start(self) -> int:
@@ -360,16 +342,14 @@ class Training:
         self.loss_sums.zero_()
         self._iterations_summed = 0
         return Metrics(
-            updates=self.updates,
-            d_updates=self.iteration * self.config.k,
-            g_updates=self.iteration,
-            seconds=self.seconds,
+            **vars(self.counts),
             d_loss=losses[0],
             g_loss=losses[1],
             d_real=d_real,
             d_fake=d_fake,
             d_grad_norm=d_grad_norm,
             g_grad_norm=g_grad_norm,
+            stage_start=self.stage_start,
         )
 
     def _raise_if_diverged(self) -> None:
@@ -416,23 +396,15 @@ def first_stage_iterations(config: TrialConfig) -> int:
     return math.ceil(config.pretraining_updates / (config.k + 1))
 
 
-def train(training: Training, report_updates: Iterable[int]) -> Iterator[Metrics]:
+def train(training: AdversarialTraining, report_updates: Iterable[int]) -> Iterator[Metrics]:
     """Yield the metrics at each of `report_updates` (ascending) that is still ahead.
 
     Raises:
-        DivergedError: as `Training.advance`.
+        DivergedError: as `AdversarialTraining.advance`.
     """
     for updates in report_updates:
         if training.updates < updates and (metrics := training.advance(updates)):
             yield metrics
-
-
-def safetensors_metadata(data: bytes) -> dict[str, str]:
-    """Return the metadata of a safetensors file, which its library reads from files alone."""
-    # Eight bytes of header length, then the header as JSON.
-    size = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
-    return metadata
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

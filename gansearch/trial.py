@@ -14,55 +14,57 @@ from ray import ObjectRef, tune
 
 from gansearch.data import Dataset
 from gansearch.engine_actor import EngineClient
+from gansearch.messages import TrialSpec
 from gansearch.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
-    from gansearch.work import Work, Workplace
+    from gansearch.trial_process import TrialProcess
+    from gansearch.work import TrialRunner
 
 
 class GanTrial(tune.Trainable):
-    """One D/G training as a Tune trial; actors are reused for one trial after another.
+    """One training as a Tune trial; actors are reused for one trial after another.
 
-    Tune's `config` is `{"trial": {trial_id, number, phase, seed, config}}`, the last as
-    `TrialConfig.to_dict` gives it, and with `is_alone` where it was given a place without
-    neighbours. `dataset` is a reference in a list, which Ray leaves unopened.
+    Tune's `config` is what `TrialSpec.to_tune` gives, and a step's result what `StepResult.to_tune`
+    does. `dataset` is a reference in a list, which Ray leaves unopened.
     """
 
-    _work: Work | EngineClient
+    _runner: TrialRunner | EngineClient
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
         self, config: dict[str, Any], dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan
     ) -> None:
         """Prepare the worker once, then the first trial."""
         self._dataset, self._plan = dataset, plan
-        self._place: Workplace | None = None
+        self._process: TrialProcess | None = None
         self._client: EngineClient | None = None
-        self._begin(config["trial"])
+        self._begin(TrialSpec.from_tune(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in this worker."""
-        self._begin(new_config["trial"])
+        self._begin(TrialSpec.from_tune(new_config))
         return True
 
     def step(self) -> dict[str, Any]:
         """Train for a slice; return progress, or a full report when one is due."""
-        return self._work.step()
+        return self._runner.step().to_tune()
 
     def cleanup(self) -> None:
-        """Do what `Work.stop` does: Tune ends the worker."""
-        self._work.stop()
+        """Do what `TrialRunner.stop` does: Tune ends the worker."""
+        self._runner.stop()
 
-    def _begin(self, trial: dict[str, Any]) -> None:
+    def _begin(self, spec: TrialSpec) -> None:
         if self._plan.n_slots:
             self._client = self._client or EngineClient(self._dataset, self._plan)
-            self._client.begin(trial)
-            self._work = self._client
+            self._client.begin(spec)
+            self._runner = self._client
             return
-        from gansearch.work import Work, Workplace
+        from gansearch.trial_process import TrialProcess
+        from gansearch.work import TrialRunner
 
-        self._place = self._place or Workplace.prepare(
+        self._process = self._process or TrialProcess.prepare(
             # A worker that has got a whole GPU is used again for such trials alone.
             *(ray.get(self._dataset[0]), self._plan),
-            is_alone=trial.get("is_alone", False),
+            is_alone=spec.is_alone,
         )
-        self._work = Work(trial, self._place)
+        self._runner = TrialRunner(spec, self._process)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gansearch.config import Budget
+from gansearch.budget import Budget
 from gansearch.remote import AnyPath
+
+# Share of a GPU that a trial gets where the user names none.
+GPUS_PER_TRIAL = 0.25
+# Trainings in a group: on a GPU some eight already share its bandwidth well.
+MAX_SLOTS = 8
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,7 @@ class TrialPlan:
 
     Attributes:
         folder: the run's folder, on storage that every node sees.
+        family: name of the model family.
         budget: updates, reports and grace of a full training.
         device: "cpu" or "cuda".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
@@ -23,6 +29,7 @@ class TrialPlan:
     """
 
     folder: AnyPath
+    family: str
     budget: Budget
     device: str = "cpu"
     memory_fraction: float = 1.0
@@ -39,3 +46,12 @@ def slice_seconds(n_trials: int) -> float:
     [2.0, 4.0, 10.0]
     """
     return min(max(2.0, n_trials / 32), 10.0)
+
+
+def slots_for(n_at_a_time: int) -> int:
+    """Return how many slots groups have where so many trials share a device.
+
+    >>> [slots_for(n) for n in (1, 4, 10)]
+    [2, 4, 8]
+    """
+    return max(2, min(n_at_a_time, MAX_SLOTS))

@@ -3,73 +3,93 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
-from gansearch.config import TrialConfig
+from gansearch.dataset import Dataset
 from gansearch.errors import ConfigError, ResultsError
+from gansearch.family import (
+    DEFAULT_FAMILY,
+    GeneratorExport,
+    SavedGenerator,
+    load_family,
+)
 from gansearch.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
-from gansearch.models import Generator, generate
 from gansearch.remote import AnyPath
+from gansearch.rules import Config
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
+_KNOWN = ("family", "dataset", "seed", "config", "seal")
 
 
 @dataclass(frozen=True)
-class SavedGenerator:
-    """A generator with what is needed to sample from it as its trial did."""
+class StoredGenerator:
+    """A generator as a run's folder has it.
 
-    generator: Generator
-    config: TrialConfig
+    Attributes:
+        generator: what makes samples.
+        dataset: name of the data that it has learned.
+        shape: of an example.
+    """
+
+    generator: SavedGenerator
     dataset: str
-    seed: int
-
-    def samples(self, n_samples: int) -> np.ndarray:
-        """Return examples `[n_samples, dim]`, float32; the first are those that were scored."""
-        return generate(self.generator, self.config, n_samples, self.seed)
+    shape: tuple[int, ...]
 
 
 def save_generator(
-    model_dir: AnyPath, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
+    model_dir: AnyPath,
+    export: GeneratorExport,
+    config: Config,
+    *,
+    family: str,
+    dataset: str,
+    shape: Sequence[int],
 ) -> None:
-    """Write a generator into `model_dir`; `seed` is that of its evaluation noise."""
-    weights = {name: p.detach().cpu() for name, p in generator.named_parameters()}
+    """Write a generator of examples of `shape` into `model_dir`."""
     description = {
+        "family": family,
         "dataset": dataset,
-        "shape": list(generator.shape),
-        "first_layer": generator.first_layer,
-        "seed": seed,
+        "shape": list(shape),
+        **export.details,
+        "seed": export.seed,
         "config": config.to_dict(),
         "seal": BLANK_SEAL,
     }
-    content = save_tensors(weights, {"seal": BLANK_SEAL})
+    content = save_arrays(dict(export.arrays), {"seal": BLANK_SEAL})
     write_atomically(model_dir / WEIGHTS_FILE, sealed(content))
     write_atomically(model_dir / CONFIG_FILE, sealed(json.dumps(description, indent=2).encode()))
 
 
-def load_generator(model_dir: AnyPath) -> SavedGenerator:
+def load_generator(model_dir: AnyPath, load_dataset: Callable[[str], Dataset]) -> StoredGenerator:
     """Read a generator that `save_generator` wrote.
+
+    Args:
+        model_dir: where it lies.
+        load_dataset: gives the data set of a name, for families whose generators need theirs.
 
     Raises:
         ResultsError: there is none, or its files are damaged or don't fit each other.
     """
     try:
         description = json.loads(_read(model_dir / CONFIG_FILE))
-        weights = load_tensors(_read(model_dir / WEIGHTS_FILE))
-        config = TrialConfig.from_dict(description["config"])
+        arrays = load_arrays(_read(model_dir / WEIGHTS_FILE))
+        family = load_family(description.get("family", DEFAULT_FAMILY))
+        dataset: str = description["dataset"]
+        details = {key: value for key, value in description.items() if key not in _KNOWN}
+        generator = family.generator(
+            GeneratorExport(arrays, description["seed"], details),
+            family.config_type.from_dict(description["config"]),
+            lambda: load_dataset(dataset),
+        )
         # Older files have the number of values alone, which is all that dense networks need.
-        shape = description["shape"] if "shape" in description else [description["dim"]]
-        generator = Generator(config, tuple(shape))
-        generator.first_layer = description.get("first_layer", 0)
-        if generator.first_layer not in range(len(generator.layers)):
-            raise ValueError(f"first_layer is {generator.first_layer}")
-        generator.load_state_dict(weights)
-        return SavedGenerator(generator, config, description["dataset"], description["seed"])
+        shape = details["shape"] if "shape" in details else [details["dim"]]
+        return StoredGenerator(generator, dataset, tuple(shape))
     except FileNotFoundError as error:
         raise ResultsError(
             f"{model_dir}: no trained generator lies here ({error.filename or error} is absent). "
@@ -77,7 +97,7 @@ def load_generator(model_dir: AnyPath) -> SavedGenerator:
         ) from error
     except (
         *(OSError, SafetensorError, ConfigError),
-        *(ValueError, KeyError, TypeError, RuntimeError),
+        *(AttributeError, ValueError, KeyError, TypeError, RuntimeError),
     ) as error:
         raise ResultsError(
             f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "

@@ -8,6 +8,7 @@ error with one message of bounded length, and within the time limit. No search i
 
 import argparse
 import copy
+import dataclasses
 import io
 import json
 import math
@@ -40,7 +41,7 @@ from gansearch.cluster import Share
 from gansearch.config import TrialConfig
 from gansearch.models import Generator
 from gansearch.space import builtin_spaces, load_space
-from gansearch.weights import save_generator
+from tests.saved_generators import save
 from tests.written_runs import finished_run, searched
 
 SECONDS = 20.0
@@ -328,18 +329,14 @@ def _template() -> Path:
         results = Path(tempfile.mkdtemp(prefix="gansearch-fuzz-"))
         folder = finished_run(results)
         space = load_space("digits")
-        info = folder.read_run() | {
-            "space": space.to_dict(),
-            "settings": {},
-            "state": "interrupted",
-        }
-        folder.write_run(info | {"search_is_over": False})
+        interrupted = dataclasses.replace(
+            folder.read_run(), space=space.to_dict(), state="interrupted"
+        )
+        folder.write_run(interrupted)
         rows = [row for row in searched() if row["status"] != "diverged"]
         folder.append_history([report | {"updates": u} for report in rows for u in (2000, 4000)])
         folder.append_history([report | {"updates": 6000} for report in rows])
-        save_generator(
-            folder.model_dir("t00000"), Generator(TINY, (8, 8, 1)), TINY, dataset="digits", seed=3
-        )
+        save(folder.model_dir("t00000"), Generator(TINY, (8, 8, 1)), TINY, dataset="digits", seed=3)
         folder.checkpoint_path("t00001").parent.mkdir()
         folder.checkpoint_path("t00001").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
         (folder.path / "optuna.journal").write_text(
@@ -448,7 +445,7 @@ def no_search() -> Iterator[None]:
     """Let commands come as far as where Ray would be started."""
     with (
         mock.patch("gansearch.driver.connected", lambda *_: nullcontext()),
-        mock.patch("gansearch.driver.share_of_cluster", lambda *_: Share(0.0, 2)),
+        mock.patch("gansearch.preflight.share_of_cluster", lambda *_, **__: Share(0.0, 2)),
         mock.patch("gansearch.driver._execute", lambda *_args, **_named: None),
     ):
         yield

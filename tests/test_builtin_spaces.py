@@ -110,7 +110,7 @@ def test_a_search_of_two_trials_ranks_what_it_found(name, data_dir, tmp_path, mo
         settings=Settings(data_dir=data_dir.name),
     )
     # A resume in another folder finds it too.
-    assert run.read_run()["settings"]["data_dir"] == str(data_dir)
+    assert run.read_run().settings["data_dir"] == str(data_dir)
     trials = run.trials()
     assert sorted(trials["phase"].unique()) == ["replica", "search"]
     assert set(trials["status"]) <= {"completed", "pruned"}

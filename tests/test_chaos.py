@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gansearch.results import HISTORY_COLUMNS
+from gansearch.history import HISTORY_COLUMNS
 
 from .benchmark_scripts import SCRIPTS, script
 from .written_runs import PAPER, WINNER, finished_run, replicas, searched

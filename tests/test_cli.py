@@ -25,9 +25,10 @@ from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
 from gansearch.models import Generator
 from gansearch.space import builtin_spaces, load_space
-from gansearch.weights import save_generator
 from tests.traps import Trap
 from tests.written_runs import finished_run
+
+from .saved_generators import save
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = os.environ.get("GANSEARCH_DATA", "")
@@ -107,7 +108,7 @@ def stopped_run(scratch: Path) -> str:
     }
     (folder / "run.json").write_text(json.dumps(info))
     generator = Generator(TINY, (8, 8, 1))
-    save_generator(folder / "models" / "t00000", generator, TINY, dataset="digits", seed=3)
+    save(folder / "models" / "t00000", generator, TINY, dataset="digits", seed=3)
     return folder.name
 
 
@@ -755,7 +756,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(scratch: Path, call: Call) 
     assert (code, "Error" in err) == (0, False)
     assert "digits: 1,197 train, 300 valid, 300 test; examples of 8x8x1" in out
     assert "7 trials of at most 1,234 updates" in out
-    assert "the best 1 and the paper's, each on 4 fresh seeds" in out
+    assert "the best 1 and the paper's configuration, each on 4 fresh seeds" in out
     assert list(scratch.iterdir()) == []
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansearch.config import Budget, TrialConfig, trial_seed
+from gansearch.config import Budget, TrialConfig
 from gansearch.errors import BadInputError, ConfigError
+from gansearch.seeds import trial_seed
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 

@@ -5,12 +5,15 @@ import signal
 
 import pytest
 
-from gansearch import driver
+from gansearch import driver, phases
 from gansearch.cluster import Settings
 from gansearch.data import load_dataset
 from gansearch.errors import InterruptedRunError
+from gansearch.preflight import describe_run
 from gansearch.results import RunFolder
 from gansearch.space import load_space
+
+TRAINING = {"name": "training points", "n_samples": 1000, "valid_ll": 2.0}
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def folder(tmp_path):
     """A run that has been replicated and not yet been ranked."""
     folder = RunFolder.create(tmp_path, "trained")
     space = load_space("ring", [])
-    folder.write_run(driver._description("trained", space, (), 0, Settings()))
+    folder.write_run(describe_run("trained", space, (), 0, Settings(), TRAINING))
     return folder
 
 
@@ -28,10 +31,13 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
         os.kill(os.getpid(), signum)
         pytest.fail("it went on")
 
-    monkeypatch.setattr(driver, "_replicate", lambda *_: None)
-    monkeypatch.setattr(driver, "reference_scores", interrupted)
+    monkeypatch.setattr(driver, "replicate", lambda *_: None)
+    monkeypatch.setattr(phases, "reference_scores", interrupted)
     before = signal.getsignal(signum)
     with pytest.raises(InterruptedRunError, match=f"gansearch resume {folder.path}"):
-        driver._execute(folder, load_dataset("ring"), None, None, search_on=False)
-    assert folder.read_run()["state"] == "interrupted"
+        driver._execute(
+            *(folder, folder.read_run(), load_space("ring", []), load_dataset("ring"), None, None),
+            search_on=False,
+        )
+    assert folder.read_run().state == "interrupted"
     assert signal.getsignal(signum) is before

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gansearch.engine import Engine
-from gansearch.errors import GansearchError
-from gansearch.training import DivergedError, Training
+from gansearch.errors import DivergedError, GansearchError
+from gansearch.training import AdversarialTraining
 
 from .test_group import DEVICES, same, state_of
 from .test_training import CONVOLUTIONAL, blobs, small
@@ -38,7 +38,7 @@ def engine(device):
 
 def training_for(engine, config, seed):
     device = engine.examples.device
-    return Training(config, blobs(), seed, device=device, examples=engine.examples)
+    return AdversarialTraining(config, blobs(), seed, device=device, examples=engine.examples)
 
 
 def test_each_caller_gets_its_own_reports(engine):

@@ -8,7 +8,7 @@ from gansearch.data import load_dataset
 from gansearch.driver import plan, search
 from gansearch.errors import ConfigError
 from gansearch.fitting import Slice, fitting_trials, require_memory, slices_here
-from gansearch.footprint import rough_footprint
+from gansearch.footprint import footprint
 from gansearch.space import load_space
 
 GIB = 2**30
@@ -20,18 +20,25 @@ def host(n_bytes, n=1):
     return Slice("host", n_bytes / n, n_bytes, f"{n_bytes / GIB:g} GiB are free here")
 
 
+def rough_footprint(space, config):
+    return footprint(space.family, config, DIGITS, "cpu", exact=False)
+
+
 def test_the_largest_configuration_of_a_space_is_found():
     space = load_space("digits", WIDE)
-    config = space.largest(lambda c: rough_footprint(c, DIGITS, "cpu").training)
+    config = space.largest(lambda c: rough_footprint(space, c).training)
     assert (config.batch_size, config.k, config.maxout_pieces) == (20000, 3, 5)
     assert config.discriminator_activation == "maxout"
-    sizes = [rough_footprint(c, DIGITS, "cpu").training for c in space.shrunk(config, "batch_size")]
+    sizes = [rough_footprint(space, c).training for c in space.shrunk(config, "batch_size")]
     assert len(sizes) == 2
-    assert max(sizes) < rough_footprint(config, DIGITS, "cpu").training
+    assert max(sizes) < rough_footprint(space, config).training
 
 
 def test_what_fits_is_settled_without_going_through_an_iteration(monkeypatch):
-    monkeypatch.setattr(fitting, "footprint", lambda *_: pytest.fail("not needed"))
+    def roughly(*args, exact=True):
+        return pytest.fail("not needed") if exact else footprint(*args, exact=False)
+
+    monkeypatch.setattr(fitting, "footprint", roughly)
     largest = require_memory(load_space("digits"), [], DIGITS, [host(64 * GIB)], device="cpu")
     assert largest.needs.on("host") < 1.5 * GIB
 
@@ -72,7 +79,8 @@ def test_the_memory_bounds_how_many_trials_run_at_a_time_by_default(monkeypatch)
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16.0})
     monkeypatch.setattr(fitting, "usable_bytes", lambda: 6.0 * GIB)
     monkeypatch.setattr(fitting, "limit_bytes", lambda: 8.0 * GIB)
-    needs = rough_footprint(load_space("digits").preset("paper"), DIGITS, "cpu")
+    space = load_space("digits")
+    needs = rough_footprint(space, space.preset("paper"))
     n = fitting_trials(DIGITS, needs)
     assert 4 <= n <= 6
     assert share_of_cluster(Settings(), n).max_concurrent == n

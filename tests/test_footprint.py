@@ -8,11 +8,13 @@ import pytest
 
 from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
-from gansearch.footprint import PROCESS_BYTES, Footprint, footprint, gib, rough_footprint
+from gansearch.family import DEFAULT_FAMILY, load_family
+from gansearch.footprint import PROCESS_BYTES, Footprint, footprint, gib
 
 GIB = 2**30
 MIB = 2**20
 DIGITS = load_dataset("digits")
+NETS = load_family(DEFAULT_FAMILY)
 KINDS = {
     "paper": {},
     "adam": {"optimizer": "adam"},
@@ -37,11 +39,11 @@ import sys
 from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
 from gansearch.machine import peak_bytes
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 import torch
 torch.set_num_threads(1)
 def train(**how):
-    training = Training(TrialConfig(**how), load_dataset("digits"), 0)
+    training = AdversarialTraining(TrialConfig(**how), load_dataset("digits"), 0)
     training.step(); training.step(measure=True); training.samples(1000)
     return peak_bytes()
 small = dict(generator_widths=(16,), discriminator_widths=(16,), batch_size=10)
@@ -53,7 +55,7 @@ print(train(**eval(sys.argv[1])) - before)
 @pytest.mark.parametrize("how", KINDS.values(), ids=KINDS)
 def test_every_kind_of_training_is_gone_through_without_memory(how):
     config = TrialConfig(**how)
-    exact, rough = footprint(config, DIGITS, "cpu"), rough_footprint(config, DIGITS, "cpu")
+    exact, rough = (footprint(NETS, config, DIGITS, "cpu", exact=how) for how in (True, False))
     # The rough one settles nothing within a factor of four.
     assert exact.training / 4 < rough.training < 4 * exact.training
     assert (exact.data, exact.scoring) == (rough.data, rough.scoring)
@@ -77,14 +79,16 @@ def test_it_is_what_a_training_really_takes(how):
         text=True,
         check=True,
     )
-    expected = footprint(TrialConfig(**how), DIGITS, "cpu").training
+    expected = footprint(NETS, TrialConfig(**how), DIGITS, "cpu").training
     assert expected > 150 * MIB
     assert 0.95 * expected < int(done.stdout) < 1.05 * expected
 
 
 def test_a_gpu_has_more_random_numbers_ready():
     config = TrialConfig(batch_size=1000)
-    on_gpu, on_cpu = (footprint(config, DIGITS, device).training for device in ("cuda", "cpu"))
+    on_gpu, on_cpu = (
+        footprint(NETS, config, DIGITS, device).training for device in ("cuda", "cpu")
+    )
     assert on_gpu > on_cpu + 31 * 4 * 1000 * 64
 
 

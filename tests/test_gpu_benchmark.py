@@ -25,7 +25,7 @@ from gansearch.cluster import Settings, share_of_cluster  # noqa: E402
 from gansearch.config import TrialConfig  # noqa: E402
 from gansearch.group import Group  # noqa: E402
 from gansearch.space import load_space  # noqa: E402
-from gansearch.training import Examples, Training  # noqa: E402
+from gansearch.training import AdversarialTraining, Examples  # noqa: E402
 
 CPU = ["--device", "cpu", "--quick"]
 QUICK = packed.quick("cpu")
@@ -176,7 +176,7 @@ def test_the_papers_iteration_has_its_3_57_gflop_and_3_7_million_parameters():
     config = packed.config_of(packed.PAPER)
     assert config == TrialConfig()
     assert sum(p.flops for p in roofline.products(config)) == pytest.approx(3.57e9, rel=2e-3)
-    training = Training(config, benchmark.mnist_or_noise(), 0)
+    training = AdversarialTraining(config, benchmark.mnist_or_noise(), 0)
     params = [*training.generator.parameters(), *training.discriminator.parameters()]
     assert roofline.n_parameters(config) == sum(p.numel() for p in params)
 
@@ -202,7 +202,7 @@ def test_the_least_time_is_bound_by_the_slower_of_operations_and_bytes():
 def test_the_careful_loop_trains_networks_of_the_same_size():
     dataset = benchmark.mnist_or_noise()
     loop = benchmark.CarefulLoop(packed.config_of(16), dataset)
-    ours = Training(packed.config_of(16), dataset, 0)
+    ours = AdversarialTraining(packed.config_of(16), dataset, 0)
     for theirs, net in ((loop.generator, ours.generator), (loop.discriminator, ours.discriminator)):
         n_theirs, n_ours = (sum(p.numel() for p in x.parameters()) for x in (theirs, net))
         assert n_theirs == n_ours

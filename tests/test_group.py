@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gansearch.data import load_dataset
 from gansearch.group import Group, _unused_stream, bucket, structure_of
 from gansearch.precision import arithmetic, full_precision
-from gansearch.training import Examples, Training
+from gansearch.training import AdversarialTraining, Examples
 from gansearch.updates import steps_at
 
 from .benchmark_scripts import script
@@ -104,7 +104,7 @@ def group_for(config, device="cpu", n_slots=4, n_ticks=8):
 
 
 def training_of(config, seed, device="cpu"):
-    return Training(config, blobs(), seed, device=device)
+    return AdversarialTraining(config, blobs(), seed, device=device)
 
 
 def state_of(training):

@@ -7,15 +7,18 @@ from scipy.stats import kstest, norm, uniform
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset, load_dataset
-from gansearch.latent import discriminate_at, interpolate, moment_of, spread_noise, usual_noise
+from gansearch.figure1_observer import moment_of
+from gansearch.latent import discriminate_at, interpolate, spread_noise, usual_noise
 from gansearch.models import generate
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 
 
 def trained(dataset=None, updates=40, **config):
     torch.set_num_threads(1)
     small = {"generator_widths": (16,), "discriminator_widths": (16,), "batch_size": 20}
-    training = Training(TrialConfig(**small | config), dataset or load_dataset("digits"), seed=5)
+    training = AdversarialTraining(
+        TrialConfig(**small | config), dataset or load_dataset("digits"), seed=5
+    )
     training.advance(updates)
     return training
 

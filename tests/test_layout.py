@@ -18,6 +18,7 @@ from .written_runs import (
     SECOND,
     WINNER,
     curve,
+    described,
     finished_run,
     replicas,
     run_info,
@@ -93,7 +94,7 @@ model             test LL  source
 ─────────────────────────────────────────────────
 adversarial nets  12 +- 2  Somebody 2014, Table 1
 
-Configurations: what differs from the paper's
+Differences from the paper's configuration
 config     parameters
 ─────────────────────────────────────────────────────────────────────────────────────────────
 3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
@@ -144,7 +145,7 @@ t00000  4f610017*  completed    8,000      3.10      0.70    0.60      0.90
 This order is the search's own, from one training each, some cut short: the first of it is partly
 the luckiest. The ranking is made from replicas.
 
-Configurations: what differs from the paper's
+Differences from the paper's configuration
 config     parameters
 ─────────────────────────────────────────────────────────────────────────────────────────────
 3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
@@ -234,7 +235,7 @@ def test_twenty_trials_of_varied_values_keep_every_figure_on_their_line(tmp_path
 
 def test_what_a_configuration_changes_is_wrapped_between_parameters(tmp_path):
     folder = write_run(tmp_path, varied_search(), state="interrupted")
-    told = " ".join(section_of(printed(folder, 80, top=20), "Configurations:")[3:]).split()
+    told = " ".join(section_of(printed(folder, 80, top=20), "Differences from")[3:]).split()
     for config in twenty_configs():
         assert config.config_id in told
         assert f"generator_widths=1200-{config.generator_widths[1]}" in told
@@ -362,7 +363,7 @@ def test_a_configuration_whose_replicas_all_failed_comes_last_without_a_score(tm
 
 
 def test_no_trial_of_an_interrupted_run_is_called_running(searching):
-    searching.write_run(run_info(state="interrupted"))
+    searching.write_run(described(state="interrupted"))
     text = printed(searching)
     assert "Search: 3 of 6 configurations tried: 2 interrupted, 1 completed." in text
     assert "t00001  3b632cbb   interrupted    4,000" in text
@@ -545,7 +546,7 @@ def deadly_run(tmp_path):
         rows.append(trial(f"t{i:05d}", config, "diverged" if ratio > 10 else "pruned"))
         reports.append({"trial_id": f"t{i:05d}", "updates": 2000, "valid_ll": float(i % 6)})
     folder = write_run(tmp_path, rows, state="interrupted")
-    folder.write_run(run_info(state="interrupted") | {"space": deadly_space()})
+    folder.write_run(described(state="interrupted", space=deadly_space()))
     folder.append_history(reports)
     return folder
 

@@ -13,7 +13,7 @@ from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
 from gansearch.evaluation import Evaluator, evaluate_samples
 from gansearch.space import load_space
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 
 DCGAN = {
     "optimizer": "adam",
@@ -46,7 +46,7 @@ DCGAN = {
 def test_a_small_dcgan_learns_digits():
     torch.set_num_threads(1)
     digits = load_dataset("digits")
-    training, evaluator = Training(TrialConfig(**DCGAN), digits, 0), Evaluator(digits)
+    training, evaluator = AdversarialTraining(TrialConfig(**DCGAN), digits, 0), Evaluator(digits)
     before = evaluator.report(training.samples(evaluator.n_samples))
     metrics = training.advance(600)
     after = evaluator.report(training.samples(evaluator.n_samples))
@@ -69,7 +69,7 @@ def test_a_folder_of_photographs_trains_convolutional_networks(cifar10_sample: P
     # Smaller and faster, for a test.
     changes = {"generator_channels": (32, 16), "discriminator_channels": (16, 32), "batch_size": 20}
     config = dataclasses.replace(preset, **changes, generator_lr=0.002, discriminator_lr=0.0005)
-    training, evaluator = Training(config, photographs, 0), Evaluator(photographs)
+    training, evaluator = AdversarialTraining(config, photographs, 0), Evaluator(photographs)
     before = evaluator.report(training.samples(evaluator.n_samples))
     metrics = training.advance(100)
     samples = training.samples(evaluator.n_samples)

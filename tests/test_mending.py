@@ -10,13 +10,15 @@ import pytest
 
 from gansearch.errors import ResultsError
 from gansearch.mending import mend, sound_study
+from gansearch.messages import TrialSpec
 from gansearch.recorder import new_row
 from gansearch.report import build_report
-from gansearch.results import ResultsWarning, RunFolder
+from gansearch.results import RunFolder
 from gansearch.scheduler import Outcome
 from gansearch.searcher import OptunaSearcher, make_sampler, open_study
 from gansearch.space import load_space
-from tests.written_runs import run_info
+from gansearch.tables import ResultsWarning
+from tests.written_runs import described, step
 
 SEED = 1
 SCORES = {"valid_ll": 5.0, "coverage": 0.7, "sigma": 0.1, "sigma_at_edge": False}
@@ -37,26 +39,25 @@ def space():
 def folder(tmp_path, space):
     """A search as the driver leaves it: six trials that ended, each its own way, and one open."""
     folder = RunFolder.create(tmp_path, "digits-1")
-    info = run_info(space=space.to_dict(), seed=SEED, state="interrupted", settings={})
-    folder.write_run(info)
+    folder.write_run(described(space=space.to_dict(), seed=SEED, state="interrupted", settings={}))
     rows = []
     study = open_study(folder.path / "optuna.journal", make_sampler("random", 0))
     study.enqueue_trial(space.encode(space.preset("paper")))
     outcomes = {}
     searcher = OptunaSearcher(space, study, seed=SEED, n_new=99, outcomes=outcomes)
     for i, status in enumerate(ENDS):
-        row = new_row(searcher.suggest(f"ray-{i}")["trial"])
+        row = new_row(TrialSpec.from_tune(searcher.suggest(f"ray-{i}")), space.table)
         reports = [
-            {**row, **SCORES, "updates": u, "valid_ll": 5.0 + i + u / 1000, "is_report": True}
-            for u in (1000, 2000)
+            {**row, **SCORES, "updates": u, "valid_ll": 5.0 + i + u / 1000} for u in (1000, 2000)
         ]
-        for report in reports:
-            searcher.on_trial_result(f"ray-{i}", report)
+        steps = [step(r["updates"], r["valid_ll"]).to_tune() for r in reports]
+        for result in steps:
+            searcher.on_trial_result(f"ray-{i}", result)
         folder.append_history([r | {"verdict": "sound"} for r in reports])
         row |= {key: reports[-1][key] for key in (*SCORES, "updates")}
         if status:
             outcomes[f"ray-{i}"] = Outcome(status, f"because of {i}")
-            searcher.on_trial_complete(f"ray-{i}", reports[-1])
+            searcher.on_trial_complete(f"ray-{i}", steps[-1])
             row |= {"status": status, "reason": outcomes[f"ray-{i}"].reason}
         rows.append(row)
     folder.write_trials(rows)
@@ -222,7 +223,7 @@ def test_a_damaged_description_is_read_from_its_copy_and_restored(folder):
 def test_a_run_is_found_by_the_copy_of_its_description(folder):
     (folder.path / "run.json").unlink()
     with pytest.warns(ResultsWarning, match=r"run\.json\.copy was read instead"):
-        assert RunFolder.open(folder.path).read_run()["seed"] == SEED
+        assert RunFolder.open(folder.path).read_run().seed == SEED
 
 
 def test_a_damaged_part_of_the_history_is_set_aside_and_the_others_are_kept(folder):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gansearch.config import ACTIVATIONS, TrialConfig
+from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
 from gansearch.initialisation import initialise_discriminator, initialise_generator
 from gansearch.layers import Dense
@@ -20,6 +20,7 @@ from gansearch.models import (
     dropout_rates,
     generate,
 )
+from gansearch.network_parameters import ACTIVATIONS
 
 SMALL = TrialConfig(generator_widths=(8, 6), discriminator_widths=(5, 4), noise_dim=3)
 

@@ -7,8 +7,10 @@ import torch
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.errors import GansearchError
-from gansearch.training import Training, first_stage_iterations
-from gansearch.weights import load_generator, save_generator
+from gansearch.training import AdversarialTraining, first_stage_iterations
+from gansearch.weights import load_generator
+
+from .saved_generators import no_data, save
 
 
 def blobs():
@@ -65,7 +67,7 @@ def test_the_first_stage_lasts_while_its_updates_are_not_done(k, updates, expect
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 def test_the_first_stage_trains_the_upper_layers_alone(config):
-    training = Training(config, blobs(), 3)
+    training = AdversarialTraining(config, blobs(), 3)
     before = layers_of(training.generator)
     assert training.generator.noise_dim == 4
     training.advance(18)
@@ -75,7 +77,7 @@ def test_the_first_stage_trains_the_upper_layers_alone(config):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 def test_then_the_lower_layers_join_as_they_were_drawn_and_the_upper_keep_their_weights(config):
-    training = Training(config, blobs(), 3)
+    training = AdversarialTraining(config, blobs(), 3)
     drawn = layers_of(training.generator)
     n_first = first_stage_iterations(config)
     training.advance(n_first * (config.k + 1))
@@ -96,7 +98,10 @@ def test_then_the_lower_layers_join_as_they_were_drawn_and_the_upper_keep_their_
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 def test_the_stage_starts_where_its_first_update_was_done(config):
-    training, resumed = Training(config, blobs(), 3), Training(config, blobs(), 3)
+    training, resumed = (
+        AdversarialTraining(config, blobs(), 3),
+        AdversarialTraining(config, blobs(), 3),
+    )
     n_first = first_stage_iterations(config)
     boundary = n_first * (config.k + 1)
     found = []
@@ -106,11 +111,11 @@ def test_the_stage_starts_where_its_first_update_was_done(config):
         assert resumed.stage_start == training.stage_start
         found.append(training.stage_start)
     assert found == [0] * n_first + [boundary] * 2
-    assert Training(staged(pretraining="none"), blobs(), 3).stage_start == 0
+    assert AdversarialTraining(staged(pretraining="none"), blobs(), 3).stage_start == 0
 
 
 def test_both_stages_train_every_layer_they_have():
-    training = Training(CONFIGS[0], blobs(), 3)
+    training = AdversarialTraining(CONFIGS[0], blobs(), 3)
     drawn = layers_of(training.generator)
     training.advance(22)
     assert equal(layers_of(training.generator), drawn) == [False] * 5
@@ -120,14 +125,17 @@ def test_the_second_stage_is_a_training_of_its_own_from_the_weights_it_begins_wi
     """The rates, momentum and Adam's bias correction begin anew: as in an unstaged training."""
     for config in CONFIGS:
         unstaged = TrialConfig.from_dict(config.to_dict() | {"pretraining": "none"})
-        switched, alone = Training(config, blobs(), 3), Training(unstaged, blobs(), 9)
+        switched, alone = (
+            AdversarialTraining(config, blobs(), 3),
+            AdversarialTraining(unstaged, blobs(), 9),
+        )
         switched.advance(first_stage_iterations(config) * (config.k + 1))
         switched._begin_second_stage()
         for name in ("generator", "discriminator"):
             getattr(alone, name).load_state_dict(getattr(switched, name).state_dict())
         alone._rng.set_state(switched._rng.get_state())
         # The next step of an undisturbed training makes the same switch.
-        whole = Training(config, blobs(), 3)
+        whole = AdversarialTraining(config, blobs(), 3)
         whole.advance(first_stage_iterations(config) * (config.k + 1))
         for _ in range(6):
             whole.step()
@@ -140,11 +148,14 @@ def test_the_second_stage_is_a_training_of_its_own_from_the_weights_it_begins_wi
 @pytest.mark.parametrize("offset", [-3, -1, 0, 1, 4])
 def test_a_resume_anywhere_around_the_boundary_loses_not_a_bit(config, offset):
     saved_at = first_stage_iterations(config) + offset
-    undisturbed, first = Training(config, blobs(), 5), Training(config, blobs(), 5)
+    undisturbed, first = (
+        AdversarialTraining(config, blobs(), 5),
+        AdversarialTraining(config, blobs(), 5),
+    )
     for _ in range(saved_at):
         first.step()
     state = first.save()
-    second = Training(config, blobs(), 5)
+    second = AdversarialTraining(config, blobs(), 5)
     second.load(state)
     assert second.save() == state
     assert np.array_equal(second.samples(20), first.samples(20))
@@ -157,7 +168,7 @@ def test_a_resume_anywhere_around_the_boundary_loses_not_a_bit(config, offset):
 
 def test_a_state_of_the_first_stage_loads_into_a_training_that_is_in_its_second():
     config = CONFIGS[0]
-    early, late = Training(config, blobs(), 5), Training(config, blobs(), 5)
+    early, late = AdversarialTraining(config, blobs(), 5), AdversarialTraining(config, blobs(), 5)
     early.advance(10)
     late.advance(30)
     late.load(early.save())
@@ -171,7 +182,7 @@ def test_a_state_of_the_first_stage_loads_into_a_training_that_is_in_its_second(
 )
 def test_any_number_of_upper_layers_can_be_pretrained(n_layers, first_layer, noise_dim):
     config = staged(pretrained_layers=n_layers)
-    training = Training(config, blobs(), 3)
+    training = AdversarialTraining(config, blobs(), 3)
     assert training.generator.first_layer == first_layer
     assert training.generator.noise_dim == noise_dim
     before = layers_of(training.generator)
@@ -191,7 +202,7 @@ def test_the_upper_layers_may_be_deconvolutions():
         generator_strides=(2,),
         pretrained_layers=1,
     )
-    training = Training(config, blobs(), 3)
+    training = AdversarialTraining(config, blobs(), 3)
     before = layers_of(training.generator)
     # Of the layers 9, the projection, and two deconvolutions, the last hidden one and the output.
     assert training.generator.noise_dim == training.generator.layers[2].n_in
@@ -202,17 +213,15 @@ def test_the_upper_layers_may_be_deconvolutions():
 
 
 def test_a_generator_that_ended_in_its_first_stage_is_saved_and_sampled_as_such(tmp_path):
-    training = Training(CONFIGS[0], blobs(), 3)
+    training = AdversarialTraining(CONFIGS[0], blobs(), 3)
     training.advance(20)
-    save_generator(
-        tmp_path, training.generator, training.config, dataset="blobs", seed=training.sample_seed
-    )
-    loaded = load_generator(tmp_path)
-    assert loaded.generator.first_layer == 2
+    save(tmp_path, training.generator, training.config, dataset="blobs", seed=training.sample_seed)
+    loaded = load_generator(tmp_path, no_data).generator
+    assert loaded.network.first_layer == 2
     assert np.array_equal(loaded.samples(30), training.samples(30))
 
 
 def test_a_state_of_a_training_without_pretraining_is_refused():
-    other = Training(staged(pretraining="none"), blobs(), 3).save()
+    other = AdversarialTraining(staged(pretraining="none"), blobs(), 3).save()
     with pytest.raises(GansearchError, match="another configuration or seed"):
-        Training(staged(), blobs(), 3).load(other)
+        AdversarialTraining(staged(), blobs(), 3).load(other)

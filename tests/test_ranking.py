@@ -14,7 +14,9 @@ from scipy import stats
 from gansearch import ranking as ranking_module
 from gansearch.errors import ResultsError
 from gansearch.ranking import compare, holm, rank
-from gansearch.results import RANKING_COLUMNS, ResultsWarning, RunFolder
+from gansearch.results import RunFolder
+from gansearch.tables import ResultsWarning
+from tests.written_runs import RANKING_COLUMNS
 
 
 def study(scores, **columns):

@@ -7,11 +7,12 @@ from rich.console import Console
 from gansearch import recorder as module
 from gansearch.config import Budget, TrialConfig
 from gansearch.failures import Failure
+from gansearch.messages import TrialSpec
 from gansearch.progress import Progress
-from gansearch.recorder import CUT, Recorder, description_of
-from gansearch.results import HISTORY_COLUMNS, RunFolder
+from gansearch.recorder import CUT, Recorder, spec_of
+from gansearch.results import RunFolder
 from gansearch.scheduler import Outcome
-from gansearch.searcher import trial_description
+from tests.written_runs import spec, step
 
 
 class Clock:
@@ -29,8 +30,7 @@ class PlayedTrial:
 
     def __init__(self, number):
         self.trial_id = f"ray-{number}"
-        described = trial_description(f"t{number:05d}", number, "search", number, TrialConfig())
-        self.config = {"trial": described}
+        self.config = spec(number, TrialConfig()).to_tune()
 
 
 @pytest.fixture
@@ -71,20 +71,9 @@ def start(recorder, number):
     return trial
 
 
-def report(recorder, trial, updates, valid_ll=1.0, **more):
-    result = dict.fromkeys(HISTORY_COLUMNS, 0.5) | {
-        "sigma_at_edge": False,
-        "is_report": True,
-        "updates": updates,
-        "d_updates": updates,
-        "g_updates": updates,
-        "valid_ll": valid_ll,
-        "verdict": "sound",
-        "device": "cpu",
-        "time_total_s": 1.0,
-        **more,
-    }
-    recorder.on_trial_result(0, [], trial, result)
+def report(recorder, trial, updates, valid_ll=1.0, *, node_ip="192.0.2.1", **more):
+    of_tune = {"time_total_s": 1.0, "node_ip": node_ip}
+    recorder.on_trial_result(0, [], trial, step(updates, valid_ll, **more).to_tune() | of_tune)
 
 
 def end(recorder, trial, status="completed"):
@@ -226,7 +215,7 @@ def test_the_table_of_trials_is_that_of_all_rows_whatever_order_they_end_in(fold
     start(again, 7)
     again.flush()
     assert folder.trials()["number"].tolist() == list(range(8))
-    assert description_of(again.rows["t00003"]) == trials[3].config["trial"]
+    assert spec_of(again.rows["t00003"], TrialConfig) == TrialSpec.from_tune(trials[3].config)
 
 
 def test_an_end_that_was_not_the_last_is_written_over(folder):

@@ -20,7 +20,7 @@ from gansearch.references import (
     reference_scores,
     training_report,
 )
-from gansearch.results import REFERENCES_COLUMNS
+from gansearch.schemas import REFERENCES
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_the_lines_of_the_digits_are_these(digits: Dataset, digits_lines: Refere
     lines = named(digits_lines)
     assert [*lines] == ["training images", "k-means centroids", "fitted Gaussian"]
     for line in lines.values():
-        assert tuple(line) == REFERENCES_COLUMNS
+        assert list(line) == REFERENCES.names
         assert line["source"] is None
     assert [line["n_samples"] for line in lines.values()] == [1197, 239, 10_000]
     scores = [line["test_ll"] for line in lines.values()]
@@ -127,7 +127,7 @@ def test_training_images_are_scored_as_reports_are(
     digits: Dataset, digits_lines: References
 ) -> None:
     # The curve chooses sigma and scores the validation images in its own way, for the same number.
-    assert Evaluator(digits).n_samples == report._N_REPORT_SAMPLES
+    assert Evaluator(digits).n_samples == report.N_REPORT_SAMPLES
     row = digits_lines.curve[3]
     assert training_report(digits) == {
         "name": "training images",
@@ -152,7 +152,7 @@ def test_published_figures_stand_beside_the_data_they_belong_to_with_their_sourc
     assert (nets["test_ll"], nets["test_ll_se"], nets["n_samples"]) == (225, 2, 10_000)
     assert nets["source"] == "Goodfellow et al. 2014, Table 1"
     assert nets["coverage"] is None
-    assert tuple(nets) == REFERENCES_COLUMNS
+    assert list(nets) == REFERENCES.names
     assert published("tfd", digits, monkeypatch)["adversarial nets"]["test_ll"] == 2057
     # Another fold of the same faces.
     assert published("tfd-3", digits, monkeypatch)["DBN"]["test_ll"] == 1909

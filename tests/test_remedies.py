@@ -17,7 +17,7 @@ from gansearch.losses import discriminator_loss
 from gansearch.models import Discriminator, Generator
 from gansearch.points import modes_hit
 from gansearch.remedies import gradient_penalty, instance_noise_sd, unrolled
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 from gansearch.updates import coefficients_at
 
 from .test_training import CONVOLUTIONAL, blobs, small, undisturbed_and_resumed, weights
@@ -91,7 +91,7 @@ def test_a_training_with_every_remedy_is_resumed_bit_for_bit(values):
 @pytest.mark.parametrize("activation", ["relu", "maxout", "elu", "sigmoid"])
 def test_gradients_are_finite_where_the_generator_is_constant(activation):
     config = small(**EVERYTHING | ADAM, discriminator_activation=activation)
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     with torch.no_grad():
         for layer in training.generator.layers:
             layer.weight.zero_()
@@ -152,7 +152,7 @@ def test_a_packed_step_has_as_many_logits_and_packing_times_the_examples():
     d_masks = draws[0].of_discriminator(0).masks
     assert [tuple(mask.shape) for mask in d_masks] == [(20, 24), (20, 6), (20, 5)]
     assert draws.d_noise is draws.g_noise is draws.shares is None
-    training = Training(config, blobs(n=3), 0)  # fewer examples than a pack
+    training = AdversarialTraining(config, blobs(n=3), 0)  # fewer examples than a pack
     metrics = training.advance(6)
     assert 0 < metrics.d_real < 1 and 0 < metrics.d_fake < 1
 
@@ -228,7 +228,7 @@ def test_the_weights_used_have_the_largest_singular_value_one(values):
 
 def test_a_spectrally_normalised_d_is_lipschitz():
     discriminator, config = d_of(discriminator_normalization="spectral", discriminator_lr=1.0)
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     training.advance(200)
     discriminator = training.discriminator
     x = (3 * torch.randn(500, 6)).requires_grad_()
@@ -243,7 +243,7 @@ def test_a_spectrally_normalised_d_is_lipschitz():
 
 def test_u_and_v_change_once_an_update_of_d_by_one_power_iteration():
     config = small(discriminator_normalization="spectral", k=2)
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     layer = training.discriminator.layers[0]
     before, calls = layer.u.clone(), []
     original = layer.power_iterate
@@ -271,7 +271,7 @@ def test_the_gradient_flows_through_sigma_with_u_and_v_constant():
 
 def test_a_second_stage_draws_u_anew():
     config = small(**COMBINED["pretraining"])
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     training.advance(8)
     before = [layer.u.clone() for layer in training.discriminator.layers]
     training._begin_second_stage()
@@ -304,7 +304,7 @@ def test_with_smoothed_labels_d_is_at_rest_at_the_soft_target(update):
         generator_lr=1e-9,
         min_lr=0,
     )
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     for _ in range(200):
         training.discriminator.layers[0].weight.data.zero_()
         training.step()
@@ -359,9 +359,9 @@ def test_the_one_centred_penalty_is_taken_between_the_packs():
 def test_the_penalty_is_added_to_what_d_minimises_under_the_passes_own_masks():
     values = {"gradient_penalty": "r1", "gradient_penalty_weight": 3.0, "dropout_input": 0.4}
     config = small(discriminator_widths=(), generator_lr=1e-9, min_lr=0, momentum=0, **values)
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     layer = training.discriminator.layers[0]
-    plain = Training(dataclasses.replace(config, gradient_penalty="none"), blobs(), 0)
+    plain = AdversarialTraining(dataclasses.replace(config, gradient_penalty="none"), blobs(), 0)
     draws = draw(config, 1, 4, 6, [6], 200, torch.Generator().manual_seed(0))[0]
     w = layer.weight.detach().clone()
     mask = draws.d_masks[0][0][:10]
@@ -386,7 +386,7 @@ def test_instance_noise_falls_linearly_to_nothing_or_stays():
 
 def test_every_input_of_d_is_noisy_and_g_learns_through_it():
     config = small(instance_noise_sd=0.5, k=2)
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     seen = []
     forward = training.discriminator.forward
     training.discriminator.forward = lambda x, *a, **k: (seen.append(x), forward(x, *a, **k))[1]
@@ -410,7 +410,9 @@ def test_every_input_of_d_is_noisy_and_g_learns_through_it():
 
 def test_without_unrolled_steps_and_with_the_step_undone_nothing_changes():
     plain, unroll = (
-        Training(small(unrolled_steps=steps, discriminator_lr=1e-12, min_lr=0), blobs(), 0)
+        AdversarialTraining(
+            small(unrolled_steps=steps, discriminator_lr=1e-12, min_lr=0), blobs(), 0
+        )
         for steps in (0, 3)
     )
     for training in (plain, unroll):
@@ -475,7 +477,7 @@ def test_gs_gradient_through_an_unrolled_d_agrees_with_finite_differences(optimi
 
         def step(shift):
             """Do one step with a weight of G shifted; return G's loss and gradient there."""
-            training = Training(config, dataset, 3)
+            training = AdversarialTraining(config, dataset, 3)
             with torch.no_grad():
                 training.generator.layers[0].weight[1, 2] += shift
             # D's own update sees G as it is; only G's pass sees the shift.
@@ -495,7 +497,9 @@ def test_gs_gradient_through_an_unrolled_d_agrees_with_finite_differences(optimi
 
 
 def test_looking_ahead_leaves_ds_weights_and_moments_to_its_own_updates():
-    plain, unroll = (Training(small(**ADAM, unrolled_steps=steps), blobs(), 0) for steps in (0, 5))
+    plain, unroll = (
+        AdversarialTraining(small(**ADAM, unrolled_steps=steps), blobs(), 0) for steps in (0, 5)
+    )
     for training in (plain, unroll):
         training.step()
     ds = plain.game.discriminator, unroll.game.discriminator

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 import gansearch
-from gansearch import driver, lease
+from gansearch import lease
 from gansearch.errors import BadInputError, ResultsError, StorageError
 from gansearch.files import set_aside, write_atomically
 from gansearch.mending import mend
@@ -22,6 +22,7 @@ from gansearch.remote import RemotePath, place
 from gansearch.report import build_report
 from gansearch.results import RunFolder
 from gansearch.sampling import write_samples
+from gansearch.session import saving_at_the_end
 from tests.written_runs import finished_run
 
 
@@ -191,10 +192,15 @@ def test_a_run_that_was_taken_over_is_written_no_more(here, monkeypatch):
     folder = finished_run(here)
     before = folder.read_run()
     recorder = SimpleNamespace(flush=lambda: pytest.fail("written"), seconds=1.0)
-    run = SimpleNamespace(folder=folder, recorder=recorder)
+    session = SimpleNamespace(
+        folder=folder,
+        recorder=recorder,
+        quoted_path="some",
+        describe=lambda **_: pytest.fail("written"),
+    )
     with folder.lock():
         folder._lease.fault = "process 7 on elsewhere has taken the run over"
-        with pytest.raises(StorageError, match="To go on: "), driver._kept(run):
+        with pytest.raises(StorageError, match="To go on: "), saving_at_the_end(session):
             raise StorageError(folder.fault())
     assert folder.read_run() == before
 
@@ -273,7 +279,7 @@ def test_a_search_onto_a_store_is_killed_resumed_and_reported(here, tmp_path, mo
     out, err = resumed.communicate(timeout=200)
     assert (resumed.returncode, out, err) == (0, "", "")
     run = gansearch.load(str(run.path))
-    assert run.read_run()["state"] == "finished"
+    assert run.read_run().state == "finished"
     trials = run.trials()
     assert (trials["phase"] == "search").sum() == 2
     assert not set(trials["status"]) & {"running", "failed"}

@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gansearch import report as report_module
 from gansearch.errors import ResultsError
-from gansearch.evaluation import N_FINAL_SAMPLES
+from gansearch.measures import N_REPORT_SAMPLES
 from gansearch.report import build_report, duration
 from gansearch.results import RunFolder
 
@@ -15,6 +14,7 @@ from .written_runs import (
     MEANS,
     PAPER,
     WINNER,
+    described,
     finished_run,
     references,
     replicas,
@@ -62,7 +62,6 @@ def test_a_score_above_the_real_datas_is_warned_of(tmp_path, n_real):
         "The Parzen estimate rewards blurred samples and copies. Look at the samples and at the "
         "NN ratio."
     ]
-    assert report_module._N_FINAL_SAMPLES == N_FINAL_SAMPLES
 
 
 TRAINING = {"name": "training images", "n_samples": 1000, "valid_ll": 23.5}
@@ -93,7 +92,7 @@ def test_of_an_older_run_it_comes_from_the_curve_over_samples_if_there_is_one(tm
 def test_the_kept_runs_have_it_by_their_curve():
     kept = RunFolder.open(Path(__file__).parents[1] / "results" / "paper-mnist")
     training = build_report(kept).training
-    assert training["n_samples"] == report_module._N_REPORT_SAMPLES
+    assert training["n_samples"] == N_REPORT_SAMPLES
     assert training["valid_ll"] == pytest.approx(112, abs=0.5)
 
 
@@ -230,7 +229,7 @@ def test_a_run_that_writes_nothing_any_more_is_warned_of(searching):
 
 
 def test_a_ranking_from_before_a_run_went_on_is_warned_of(finished):
-    finished.write_run(run_info(state="searching"))
+    finished.write_run(described(state="searching"))
     assert (
         "The run has gone on since it was ranked; the ranking will be made anew at its end."
         in build_report(finished).warnings

@@ -1,6 +1,5 @@
 """A run's folder: its schema is a contract, and it survives a kill at any moment."""
 
-import ast
 import json
 import math
 import os
@@ -22,19 +21,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansearch import results
-from gansearch.config import ACTIVATIONS, TrialConfig
+from gansearch import schemas
+from gansearch.cluster import Settings
+from gansearch.config import TrialConfig
 from gansearch.errors import ResultsError, StorageError
 from gansearch.files import write_atomically
-from gansearch.results import (
-    HISTORY_COLUMNS,
+from gansearch.history import HISTORY_COLUMNS
+from gansearch.measures import MEASURES, Measure
+from gansearch.network_parameters import ACTIVATIONS
+from gansearch.preflight import describe_run
+from gansearch.results import RunFolder
+from gansearch.run_description import RunDescription
+from gansearch.schemas import config_values
+from gansearch.space import load_space
+from gansearch.tables import ResultsWarning
+from tests.written_runs import (
     RANKING_COLUMNS,
     TRIALS_COLUMNS,
-    ResultsWarning,
-    RunFolder,
-    config_values,
+    described,
+    run_info,
+    write_run_json,
 )
-from tests.written_runs import run_info
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "run-0.1"
@@ -44,7 +51,7 @@ NOW = datetime(2026, 11, 24, 6, 12, 30, 123456, tzinfo=UTC)
 @pytest.fixture
 def folder(tmp_path):
     made = RunFolder.create(tmp_path, "run")
-    made.write_run({"name": "run"})
+    made.write_run(described(name="run"))
     return made
 
 
@@ -172,6 +179,7 @@ def test_the_files_of_a_trial_lie_where_the_page_says(folder):
 HOLDER = """
 import sys
 from pathlib import Path
+from gansearch.preflight import describe_run
 from gansearch.results import RunFolder
 with RunFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
@@ -245,10 +253,24 @@ def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 
 def test_run_json_gives_back_what_was_written(folder):
     info = run_info(wall_seconds=1.5)
-    folder.write_run(info)
-    assert folder.read_run() == info
+    description = RunDescription.from_dict(info)
+    folder.write_run(description)
+    assert folder.read_run() == description
     written = json.loads((folder.path / "run.json").read_text())
-    assert written.pop("seal").startswith("blake2b:") and written == info
+    assert written.pop("seal").startswith("blake2b:") and written == description.to_dict()
+    assert {key: written[key] for key in info} == info
+
+
+def test_what_another_version_has_added_to_run_json_is_kept(folder):
+    added = {"colour": "blue", "cluster": {"nodes": [1, 2]}}
+    write_run_json(folder, run_info() | added)
+    description = folder.read_run()
+    assert {key: description.facts[key] for key in added} == added
+    assert "command" in description.facts and "seed" not in description.facts
+    folder.write_run(description)
+    assert folder.read_run() == description
+    written = json.loads((folder.path / "run.json").read_text())
+    assert {key: written[key] for key in added} == added
 
 
 @pytest.mark.parametrize(
@@ -264,7 +286,7 @@ def test_run_json_gives_back_what_was_written(folder):
     ],
 )
 def test_a_run_json_with_a_wrong_value_is_told(folder, changes, why):
-    folder.write_run(run_info() | changes)
+    write_run_json(folder, run_info() | changes)
     with pytest.raises(ResultsError, match=rf"run\.json: can't be read: {why}"):
         folder.read_run()
 
@@ -284,7 +306,8 @@ def test_a_test_score_that_can_be_none_is_told(folder, value):
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[]"])
 def test_a_damaged_run_json_is_named(folder, content):
-    (folder.path / "run.json").write_bytes(content)
+    for name in ("run.json", "run.json.copy"):
+        (folder.path / name).write_bytes(content)
     with pytest.raises(ResultsError, match=r"run\.json: can't be read: .*changed or damaged"):
         folder.read_run()
 
@@ -384,8 +407,9 @@ def test_a_configuration_comes_back_from_its_row(tmp_path_factory, configs):
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     folder.write_trials([trial_row(f"t{i}", config) for i, config in enumerate(configs)])
     for row, config in zip(folder.trials().to_dict("records"), configs, strict=True):
-        assert config_values(row) == config.to_dict()
-        assert TrialConfig.from_dict(config_values(row)).config_id == row["config_id"]
+        values = config_values(row, TrialConfig)
+        assert values == config.to_dict()
+        assert TrialConfig.from_dict(values).config_id == row["config_id"]
 
 
 # history/
@@ -539,6 +563,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_results import report
+from gansearch.preflight import describe_run
 from gansearch.results import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 start = int(sys.argv[3])
@@ -715,7 +740,7 @@ def test_files_of_version_0_1_open_with_the_values_that_they_had():
     assert trials["valid_ll"].tolist() == [8.25, -38.0]
     config = TrialConfig(generator_widths=(64, 64), discriminator_activation="relu")
     # Parameters that have been added since have the paper's value.
-    assert TrialConfig.from_dict(config_values(trials.iloc[0])) == config
+    assert TrialConfig.from_dict(config_values(trials.iloc[0], TrialConfig)) == config
     history = folder.history()
     assert history["updates"].tolist() == [100, 200]
     assert np.isnan(history["d_loss"].iloc[1])
@@ -740,6 +765,22 @@ def test_a_column_of_a_newer_version_is_shown_at_the_end(folder):
     newer = table.add_column(0, "colour", pa.array(["blue"]))
     pq.write_table(newer, folder.path / "trials.parquet")
     assert tuple(folder.trials().columns) == (*TRIALS_COLUMNS, "colour")
+
+
+STAGES = frozenset({"final", "ranking", "reference", "curve"})
+
+
+@pytest.mark.parametrize("stages", [STAGES, STAGES | {"report"}])
+def test_a_measure_that_is_added_to_the_others_is_a_column_and_moves_none(monkeypatch, stages):
+    def columns():
+        tables = (schemas.trials_schema(TrialConfig), schemas.ranking_schema(TrialConfig))
+        return [table.names for table in tables]
+
+    before = columns()
+    added = Measure("sharpness", "share", "higher", stages)
+    monkeypatch.setattr(schemas, "MEASURES", (*MEASURES, added))
+    monkeypatch.setitem(schemas._BY_NAME, "sharpness", ("sharpness", schemas.FLOAT))
+    assert columns() == [[*names, "sharpness"] for names in before]
 
 
 # Speed
@@ -774,7 +815,7 @@ def test_two_million_reports_and_100_000_trials_load_in_seconds_and_below_two_gi
     }
     (folder.path / "history").mkdir()
     path = folder.path / "history" / "part-00000000.parquet"
-    pq.write_table(pa.table(columns, results._HISTORY), path)
+    pq.write_table(pa.table(columns, schemas.HISTORY), path)
     row = trial_row()
     folder.write_trials([row | {"trial_id": f"t{i:05d}"} for i in range(100_000)])
     script = (
@@ -810,14 +851,14 @@ def documented_columns(section):
 @pytest.mark.parametrize(
     ("section", "schema"),
     [
-        ("trials.parquet", results._TRIALS),
-        ("history/part-*.parquet", results._HISTORY),
-        ("ranking.parquet", results._RANKING),
-        ("references.parquet", results._REFERENCES),
-        ("curve.parquet", results._CURVE),
-        ("stability.parquet", results._STABILITY),
-        ("importances.parquet", results._IMPORTANCES),
-        ("test_ll/<trial_id>.parquet", results._TEST_LL),
+        ("trials.parquet", schemas.trials_schema(TrialConfig)),
+        ("history/part-*.parquet", schemas.HISTORY),
+        ("ranking.parquet", schemas.ranking_schema(TrialConfig)),
+        ("references.parquet", schemas.REFERENCES),
+        ("curve.parquet", schemas.CURVE),
+        ("stability.parquet", schemas.STABILITY),
+        ("importances.parquet", schemas.IMPORTANCES),
+        ("test_ll/<trial_id>.parquet", schemas.TEST_LL),
     ],
 )
 def test_the_page_describes_every_column_with_its_type_in_order(section, schema):
@@ -833,13 +874,13 @@ def test_the_page_describes_every_column_with_its_type_in_order(section, schema)
 def test_the_page_names_every_status():
     page = (ROOT / "docs" / "files.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| `status` "))
-    assert re.findall(r"`(\w+)`", row)[1:] == list(results.STATUSES)
+    assert re.findall(r"`(\w+)`", row)[1:] == list(schemas.STATUSES)
 
 
 def test_the_keys_of_run_json_on_the_page_are_those_that_a_run_writes():
-    driver = ast.parse((ROOT / "gansearch" / "driver.py").read_text())
-    written = {node.value for node in ast.walk(driver) if isinstance(node, ast.Constant)}
+    training = {"name": "training images", "n_samples": 1000, "valid_ll": 29.0}
+    described = describe_run("run", load_space("digits"), (), 0, Settings(), training)
     keys = [key for key, _ in documented_columns("run.json")]
     keys.remove("seal")  # which every file has
     assert len(keys) == 16
-    assert [key for key in keys if key not in written] == []
+    assert sorted(keys) == sorted(described.to_dict())

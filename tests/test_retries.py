@@ -7,7 +7,9 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 
 from gansearch.failures import Failure
-from gansearch.retries import MAX_FAILURES, Retries, is_alone, kills_for_memory_are_lost_workers
+from gansearch.messages import TrialSpec
+from gansearch.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
+from tests.written_runs import spec
 
 WHOLES = {"GPU": {"cpu": 1.0, "gpu": 1.0}, "host": {"cpu": 8.0, "gpu": 0.25}}
 
@@ -16,9 +18,13 @@ class PlayedTrial:
     """What Tune keeps of a trial, with its way of counting failures."""
 
     def __init__(self):
-        self.trial_id, self.config = "ray-0", {"trial": {"trial_id": "t00000"}}
+        self.trial_id, self.config = "ray-0", spec(0).to_tune()
         self.num_failures, self.max_failures = 0, MAX_FAILURES
         self.resources = None
+
+    @property
+    def is_alone(self):
+        return TrialSpec.from_tune(self.config).is_alone
 
     def update_resources(self, resources):
         self.resources = resources
@@ -36,7 +42,7 @@ def test_lack_of_memory_is_tried_once_more_alone_where_it_was_short(place):
     trial, retries = PlayedTrial(), Retries(WHOLES)
     lack = Failure("memory", "out of memory: ...", place)
     assert trial.fails(retries, lack)
-    assert is_alone(trial)
+    assert trial.is_alone
     assert trial.resources == WHOLES[place]
     assert not trial.fails(retries, lack)
 
@@ -45,16 +51,16 @@ def test_a_lost_worker_is_tried_twice_more_where_there_is_room():
     trial, retries = PlayedTrial(), Retries(WHOLES)
     lost = Failure("worker", "lost")
     assert [trial.fails(retries, lost) for _ in range(3)] == [True, True, False]
-    assert trial.resources is None and not is_alone(trial)
+    assert trial.resources is None and not trial.is_alone
 
 
 def test_the_loss_of_an_engine_uses_up_no_attempt_of_those_who_shared_it():
     trial, retries = PlayedTrial(), Retries(WHOLES)
     engine = Failure("engine", "lost")
     assert trial.fails(retries, engine)
-    assert not is_alone(trial)
+    assert not trial.is_alone
     assert trial.fails(retries, engine)
-    assert is_alone(trial) and trial.resources == WHOLES["GPU"]
+    assert trial.is_alone and trial.resources == WHOLES["GPU"]
     # What ends an engine that it has to itself is its own.
     attempts = [trial.fails(retries, engine) for _ in range(MAX_FAILURES + 1)]
     assert attempts == [True] * MAX_FAILURES + [False]

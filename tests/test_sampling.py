@@ -1,5 +1,6 @@
 """Samples of a run, and what lies between them: pictures, arrays, and what can't be asked for."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,14 +11,18 @@ from PIL import Image
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
 from gansearch.errors import BadInputError, ResultsError, SamplesError
+from gansearch.family import DEFAULT_FAMILY
 from gansearch.group import Group
+from gansearch.messages import TrialSpec
 from gansearch.results import RunFolder
 from gansearch.sampling import picture_of_samples, write_samples
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 from gansearch.trial_plan import TrialPlan
-from gansearch.weights import load_generator, save_generator
-from gansearch.work import Work, Workplace
-from tests.written_runs import run_info
+from gansearch.trial_process import TrialProcess
+from gansearch.weights import load_generator
+from gansearch.work import TrialRunner
+from tests.saved_generators import no_data, save
+from tests.written_runs import described
 
 SMALL = {"generator_widths": (16,), "discriminator_widths": (16,), "batch_size": 20}
 POINTS = {"generator_output": "linear", "dropout_input": 0.0}
@@ -27,10 +32,10 @@ def run_of(tmp_path, dataset="digits", **config):
     """Return a run's folder with the generator of one trial, t00000."""
     torch.set_num_threads(1)
     folder = RunFolder.create(tmp_path, "some")
-    folder.write_run(run_info(name="some"))
-    training = Training(TrialConfig(**SMALL | config), load_dataset(dataset), seed=5)
+    folder.write_run(described(name="some"))
+    training = AdversarialTraining(TrialConfig(**SMALL | config), load_dataset(dataset), seed=5)
     training.advance(30)
-    save_generator(
+    save(
         folder.model_dir("t00000"),
         training.generator,
         training.config,
@@ -46,20 +51,20 @@ def digits_run(tmp_path):
 
 
 def samples_of(folder):
-    return load_generator(folder.model_dir("t00000"))
+    return load_generator(folder.model_dir("t00000"), no_data)
 
 
 def test_samples_are_the_first_that_were_scored(digits_run, tmp_path):
     out = tmp_path / "x.npy"
     assert write_samples(digits_run, out, trial_id="t00000") == "64 unpicked samples of t00000"
-    np.testing.assert_array_equal(np.load(out), samples_of(digits_run).samples(1000)[:64])
+    np.testing.assert_array_equal(np.load(out), samples_of(digits_run).generator.samples(1000)[:64])
 
 
 def test_an_array_between_samples_has_rows_and_steps(digits_run, tmp_path):
     out = tmp_path / "x.npy"
     told = write_samples(digits_run, out, trial_id="t00000", n=3, n_steps=6)
     assert told == "3 rows between unpicked samples of t00000"
-    found, samples = np.load(out), samples_of(digits_run).samples(6)
+    found, samples = np.load(out), samples_of(digits_run).generator.samples(6)
     assert found.shape == (3, 6, 64)
     np.testing.assert_array_equal(found[:, [0, -1]], samples.reshape(3, 2, 64))
 
@@ -76,7 +81,7 @@ def test_the_neighbour_of_a_copied_training_image_is_that_image(digits_run, monk
     digits = load_dataset("digits")
     saved = samples_of(digits_run)
     copies = digits.to_float(digits.train[[7, 300, 1100]])
-    monkeypatch.setattr(type(saved), "samples", lambda _self, n: copies[:n])
+    monkeypatch.setattr(type(saved.generator), "samples", lambda _self, n: copies[:n])
     picture = np.asarray(picture_of_samples(saved, digits, 3, nearest=True))
     for i in range(3):
         left = 8 + i * (2 * 52 + 8)
@@ -153,7 +158,7 @@ def test_an_unknown_trial_is_answered_with_the_nearest(digits_run, tmp_path):
 
 def test_a_run_without_trials_has_none_to_sample_from(tmp_path):
     folder = RunFolder.create(tmp_path, "some")
-    folder.write_run(run_info(name="some"))
+    folder.write_run(described(name="some"))
     with pytest.raises(ResultsError, match=r"no such trial in .*/some\. It has none yet\."):
         write_samples(folder, tmp_path / "x.png", trial_id="t00000")
     with pytest.raises(ResultsError, match="no trial has been completed"):
@@ -175,7 +180,7 @@ def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch)
         return load_dataset(name)
 
     monkeypatch.setattr("gansearch.sampling.load_dataset", loaded)
-    digits_run.write_run(run_info(name="some", settings={"data_dir": str(tmp_path)}))
+    digits_run.write_run(described(name="some", settings={"data_dir": str(tmp_path)}))
     write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2)
     elsewhere = tmp_path / "elsewhere"
     write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2, data_dir=elsewhere)
@@ -184,21 +189,21 @@ def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch)
 
 def worker(folder, dataset, trial):
     """A trial's worker, without Ray."""
-    plan = TrialPlan(folder, Budget(max_updates=200, reports=4))
-    return Work(trial, Workplace.prepare(dataset, plan))
+    plan = TrialPlan(folder, DEFAULT_FAMILY, Budget(max_updates=200, reports=4))
+    return TrialRunner(trial, TrialProcess.prepare(dataset, plan))
 
 
 def ended(trial):
-    """Train to the end of a trial, and return its rows."""
-    rows = []
-    while not rows or not rows[-1]["done"]:
-        rows.append(trial.step())
-    return rows
+    """Train to the end of a trial, and return its results."""
+    results = []
+    while not results or not results[-1].done:
+        results.append(trial.step())
+    return results
 
 
-def line_trial(trial_id, **values):
+def line_trial(trial_id, phase="search", **values):
     config = TrialConfig(**SMALL | POINTS | {"noise_dim": 1} | values).to_dict()
-    return {"trial_id": trial_id, "number": 0, "phase": "search", "seed": 5, "config": config}
+    return TrialSpec(trial_id, 0, phase, seed=5, config=config)
 
 
 def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
@@ -220,8 +225,10 @@ def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
 
 def test_a_failure_in_the_middle_leaves_the_last_checkpoint_as_the_state(tmp_path, monkeypatch):
     """A failing chunk has counted iterations whose weights are lost."""
-    plan = TrialPlan(tmp_path, Budget(max_updates=2000, reports=2), n_slots=2)
-    place = Workplace.prepare(load_dataset("gaussian"), plan)
+    budget = Budget(max_updates=2000, reports=2)
+    # However slow the machine, a step goes on to its report.
+    plan = TrialPlan(tmp_path, DEFAULT_FAMILY, budget, slice_seconds=300.0, n_slots=2)
+    process = TrialProcess.prepare(load_dataset("gaussian"), plan)
     advance, calls = Group.advance, []
 
     def failing(self):
@@ -230,16 +237,16 @@ def test_a_failure_in_the_middle_leaves_the_last_checkpoint_as_the_state(tmp_pat
             raise RuntimeError("the machine's fault")
         advance(self)
 
-    trial = line_trial("t") | {"phase": "search"}
-    work = Work(trial, place)
+    trial = line_trial("t")
+    runner = TrialRunner(trial, process)
     monkeypatch.setattr(Group, "advance", failing)
     with pytest.raises(RuntimeError, match="the machine's fault"):
-        work.step()
-    work.stop()
+        runner.step()
+    runner.stop()
     assert not RunFolder(tmp_path).checkpoint_path("t").exists()
-    again = Work(trial, place)
-    assert ended(again)[-1]["updates"] == 2000
-    place.engine.close()
+    again = TrialRunner(trial, process)
+    assert ended(again)[-1].updates == 2000
+    process.engine.close()
 
 
 @pytest.mark.parametrize(("least_grace", "status"), [(0, "collapsed"), (1000, "sound")])
@@ -250,14 +257,14 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
     monkeypatch.setattr("gansearch.work._LEAST_HEALTH_GRACE", least_grace)
     # A rate of nothing leaves all samples where they begin, at the data's mean.
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
-    replica = line_trial("r", **rates) | {"phase": "replica"}
+    replica = line_trial("r", "replica", **rates)
     monkeypatch.setattr("gansearch.health._LONGEST_REST", 2.0)  # or it would not get to its end
     last = ended(worker(tmp_path, load_dataset("gaussian"), replica))[-1]
-    assert (last["verdict"] == "collapsed") == (status == "collapsed")
-    assert ("final" in last) == (status == "sound")
+    assert (last.verdict.status == "collapsed") == (status == "collapsed")
+    assert (last.final is not None) == (status == "sound")
     assert (tmp_path / "test_ll" / "r.parquet").exists() == (status == "sound")
     if status == "collapsed":
-        assert last["reason"].endswith("at its end")
+        assert last.verdict.reason.endswith("at its end")
 
 
 def test_a_replica_whose_second_stage_has_just_begun_is_too_young_to_have_collapsed(
@@ -269,9 +276,9 @@ def test_a_replica_whose_second_stage_has_just_begun_is_too_young_to_have_collap
     stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}
     of_one, of_two = rates | {"generator_widths": (1,)}, rates | {"generator_widths": (1,)} | stages
     for name, values, status in (("one", of_one, "collapsed"), ("two", of_two, "scored")):
-        replica = line_trial(name, **values) | {"phase": "replica"}
+        replica = line_trial(name, "replica", **values)
         last = ended(worker(tmp_path, load_dataset("gaussian"), replica))[-1]
-        assert ("scored" if "final" in last else last["verdict"]) == status
+        assert ("scored" if last.final else last.verdict.status) == status
 
 
 def test_a_replica_with_unusable_samples_among_its_last_has_diverged(tmp_path, monkeypatch):
@@ -279,12 +286,12 @@ def test_a_replica_with_unusable_samples_among_its_last_has_diverged(tmp_path, m
         raise SamplesError("samples: 1 of 10,000 hold a NaN")
 
     monkeypatch.setattr("gansearch.work.final_score", refuse)
-    replica = line_trial("r") | {"phase": "replica"}
-    trained, last = worker(tmp_path, load_dataset("gaussian"), replica), {}
-    while last.get("updates", 0) < 200:  # of the last report
+    trained = worker(tmp_path, load_dataset("gaussian"), line_trial("r", "replica"))
+    last = trained.step()
+    while last.updates < 200:  # of the last report
         last = trained.step()
-    assert last["verdict"] == "diverged"
-    assert last["reason"] == "by its end: samples: 1 of 10,000 hold a NaN"
+    assert last.verdict.status == "diverged"
+    assert last.verdict.reason == "by its end: samples: 1 of 10,000 hold a NaN"
 
 
 def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_path):
@@ -293,14 +300,16 @@ def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_p
     trial = line_trial("t00000", generator_widths=(1,), **stages)
     staged = worker(tmp_path, load_dataset("gaussian"), trial)
     ended(staged)
-    arrows = {moment.updates: np.isfinite(moment.arrows).all() for moment in staged._moments}
+    arrows = {
+        moment.updates: np.isfinite(moment.arrows).all() for moment in staged._observer._moments
+    }
     assert arrows == {0: False, 50: False, 100: False, 150: True, 200: True}
     assert staged._health.state_dict()["reports"][-1]["stage_start"] == 100
     assert (tmp_path / "models" / "t00000" / "game.png").exists()
 
 
 def test_a_trial_on_images_has_no_game(tmp_path):
-    trial = line_trial("t00000") | {"config": TrialConfig(**SMALL).to_dict()}
+    trial = dataclasses.replace(line_trial("t00000"), config=TrialConfig(**SMALL).to_dict())
     ended(worker(tmp_path, load_dataset("digits"), trial))
     assert (tmp_path / "models" / "t00000" / "strip.png").exists()
     assert not (tmp_path / "models" / "t00000" / "game.png").exists()

@@ -8,13 +8,15 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from gansearch.config import Budget
+from gansearch.messages import TrialSpec
 from gansearch.scheduler import GuardedScheduler, Outcome, _Halving, _Rung
+from tests.written_runs import spec, step
 
 BUDGET = Budget(max_updates=900, grace=0.1, reduction_factor=3)  # rungs at 90, 270 and 810
 
 
 def trial(name):
-    return SimpleNamespace(trial_id=f"ray-{name}", config={"trial": {"trial_id": name}})
+    return SimpleNamespace(trial_id=f"ray-{name}", config=spec(trial_id=name).to_tune())
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def _failed_trial(name, error_file, status):
     )
 
 
-def report(updates, valid_ll, **more):
-    return {"is_report": True, "updates": updates, "valid_ll": valid_ll, "verdict": "sound"} | more
+def report(updates, valid_ll=None, **more):
+    return step(updates, valid_ll, **more).to_tune()
 
 
 def decide(scheduler, name, updates, valid_ll, **more):
@@ -83,10 +85,10 @@ def test_a_trial_is_judged_once_at_each_rung():
     assert decide(scheduler, "t5", 280, -50.0) == TrialScheduler.STOP
 
 
-@pytest.mark.parametrize("verdict", ["collapsed", "diverged", "failed"])
+@pytest.mark.parametrize("verdict", ["collapsed", "diverged"])
 def test_an_unhealthy_trial_is_stopped_at_once_with_its_reason(verdict):
     scheduler = GuardedScheduler(BUDGET, halving=True)
-    result = {"is_report": False, "updates": 10, "verdict": verdict, "reason": "because"}
+    result = report(10, verdict=verdict, reason="because")
     assert scheduler.on_trial_result(None, trial("t"), result) == TrialScheduler.STOP
     scheduler.on_trial_complete(None, trial("t"), result)
     assert scheduler.outcomes["ray-t"] == Outcome(verdict, "because")
@@ -104,8 +106,7 @@ def test_a_collapsed_trial_leaves_no_mark_on_the_rungs():
 
 def test_a_slice_between_two_reports_never_stops_a_trial():
     scheduler = GuardedScheduler(BUDGET, halving=True)
-    result = {"is_report": False, "updates": 500}
-    assert scheduler.on_trial_result(None, trial("t"), result) == TrialScheduler.CONTINUE
+    assert scheduler.on_trial_result(None, trial("t"), report(500)) == TrialScheduler.CONTINUE
 
 
 def test_a_trial_that_ends_by_itself_is_completed_and_counts_at_its_rung():
@@ -118,7 +119,7 @@ def test_a_trial_that_ends_by_itself_is_completed_and_counts_at_its_rung():
 
 def test_a_trial_that_collapsed_in_its_last_report_is_not_completed():
     scheduler = GuardedScheduler(BUDGET, halving=False)
-    last = report(900, 1.0, done=True, verdict="collapsed") | {"reason": "coverage 0"}
+    last = report(900, 1.0, done=True, verdict="collapsed", reason="coverage 0")
     scheduler.on_trial_complete(None, trial("t"), last)
     assert scheduler.outcomes["ray-t"] == Outcome("collapsed", "coverage 0")
 
@@ -211,7 +212,7 @@ def test_a_trial_without_memory_has_one_more_attempt_and_fails_with_the_reason(f
     scheduler.on_trial_add(None, lacking)
     assert "ray-t" not in scheduler.outcomes
     assert lacking.max_failures == lacking.num_failures
-    assert lacking.config["trial"]["is_alone"]
+    assert TrialSpec.from_tune(lacking.config).is_alone
     lacking.status = Trial.RUNNING
     scheduler.on_trial_error(None, lacking)
     reason = LACK.partition("Error: ")[2] + " Alone there, it ran out too."
@@ -239,7 +240,7 @@ class Waiting:
 
     def __init__(self, trial_id, status=Trial.PENDING):
         self.trial_id, self.status = trial_id, status
-        self.config = {"trial": {"trial_id": trial_id}}
+        self.config = spec(trial_id=trial_id).to_tune()
 
 
 def test_trials_start_in_their_order_paused_ones_last_and_ended_ones_never():

@@ -16,21 +16,25 @@ import pytest
 from optuna.trial import TrialState
 
 import gansearch
-from gansearch import driver
+from gansearch import driver, experiment
 from gansearch.cluster import Settings
 from gansearch.config import TrialConfig
 from gansearch.data import load_dataset
-from gansearch.driver import plan, search
+from gansearch.driver import search
 from gansearch.errors import RunFailedError
 from gansearch.evaluation import Evaluator
+from gansearch.history import HISTORY_COLUMNS
+from gansearch.messages import TrialSpec
+from gansearch.preflight import plan
 from gansearch.recorder import CUT
 from gansearch.references import training_report
 from gansearch.report import build_report
-from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
+from gansearch.schemas import STATUSES, config_values
 from gansearch.searcher import UNHEALTHY, open_study
 from gansearch.space import load_space
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 from gansearch.trial import GanTrial
+from tests.written_runs import TRIALS_COLUMNS
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
@@ -122,7 +126,7 @@ def test_the_winners_score_by_its_number_of_samples_ends_at_its_own(finished):
 
 def test_the_papers_configuration_is_tried_first_and_replicated(finished):
     trials = finished.trials()
-    paper = finished.read_run()["paper_config_id"]
+    paper = finished.read_run().paper_config_id
     assert trials.loc[trials["number"] == 0, "config_id"].iloc[0] == paper
     replicas = trials[(trials["phase"] == "replica") & (trials["config_id"] == paper)]
     assert len(replicas) == 2
@@ -146,8 +150,8 @@ def test_a_trials_result_depends_on_its_configuration_and_seed_alone(finished):
     trials = finished.trials()
     row = trials[(trials["phase"] == "search") & (trials["status"] == "completed")].iloc[0]
     dataset = load_dataset("digits")
-    config = TrialConfig.from_dict(config_values(row))
-    training = Training(config, dataset, int(row["seed"]))
+    config = TrialConfig.from_dict(config_values(row, TrialConfig))
+    training = AdversarialTraining(config, dataset, int(row["seed"]))
     evaluator = Evaluator(dataset)
     metrics = None
     for mark in load_space("digits", SMALL).budget.report_updates():
@@ -242,7 +246,7 @@ def test_a_search_of_which_every_trial_dies_is_one_clear_error(tmp_path):
     with pytest.raises(RunFailedError, match=r"not one trial of the search was completed \(2 "):
         search("digits", overrides=overrides, results=tmp_path, name="dead")
     run = gansearch.load("dead", tmp_path)
-    assert run.read_run()["state"] == "failed"
+    assert run.read_run().state == "failed"
     whole = run.stability().iloc[0]
     assert (whole["n_survived"], whole["n_trials"]) == (0, 2)
     report = gansearch_command("report", "dead", "--results", str(tmp_path))
@@ -301,17 +305,17 @@ class GreedyTrial(GanTrial):
     """Its second trial wants more memory than there is, and notes with how many cores it ran."""
 
     def step(self):
-        number = self.config["trial"]["number"]
-        if self.config["trial"]["phase"] == "search" and number == 1:
+        spec = TrialSpec.from_tune(self.config)
+        if spec.phase == "search" and spec.number == 1:
             cores = sum(bundle["CPU"] for bundle in self.trial_resources.bundles)
             with (self._plan.folder / "attempts.txt").open("a") as attempts:
                 attempts.write(f"{cores:g} ")
-            self._work._training.advance = lambda *_, **__: np.empty(2**57)
+            self._runner._training.advance = lambda *_, **__: np.empty(2**57)
         return super().step()
 
 
 def test_a_trial_without_memory_is_tried_once_more_alone_and_teaches_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "GanTrial", GreedyTrial)
+    monkeypatch.setattr(experiment, "GanTrial", GreedyTrial)
     overrides = [*SMALL, "trials=2", "max_updates=200", "replicas=0"]
     run = search("digits", overrides=overrides, results=tmp_path, name="greedy")
     trials = run.trials().set_index("trial_id")
@@ -332,7 +336,7 @@ class BrokenTrial(GanTrial):
 
 
 def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "GanTrial", BrokenTrial)
+    monkeypatch.setattr(experiment, "GanTrial", BrokenTrial)
     with pytest.raises(RunFailedError, match=r"\(1 failed\)"):
         search("digits", overrides=[*SMALL, "trials=1"], results=tmp_path, name="broken")
     trials = gansearch.load("broken", tmp_path).trials()
@@ -351,7 +355,7 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert 0 < (trials["phase"] == "search").sum() < 500
     assert "running" not in set(trials["status"])
     assert not run.ranking().empty
-    took = run.read_run()["wall_seconds"]
+    took = run.read_run().wall_seconds
     assert took < 120
     cut = trials[trials["reason"] == CUT.reason]
     assert set(cut["status"]) == {"pruned"}
@@ -363,7 +367,7 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert CUT.reason not in set(ended["reason"])
     assert not run.history().duplicated(["trial_id", "updates"]).any()
     assert not any(run.checkpoint_path(trial_id).exists() for trial_id in after["trial_id"])
-    assert run.read_run()["wall_seconds"] > took
+    assert run.read_run().wall_seconds > took
 
 
 LONGER = [
@@ -511,7 +515,7 @@ def test_resuming_after_ctrl_c_loses_nothing_and_changes_no_number(tmp_path, und
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout == ""
     run = gansearch.load("stopped", tmp_path)
-    assert run.read_run()["state"] == "finished"
+    assert run.read_run().state == "finished"
     after = run.history()
     assert len(before.merge(after, on=["trial_id", "updates"])) == len(before)
     assert (run.trials()["phase"] == "search").sum() == 2
@@ -525,7 +529,7 @@ def test_more_trials_can_be_asked_of_a_finished_run(finished):
     searched = trials[trials["phase"] == "search"]
     assert len(searched) == 8
     assert searched["config_id"].nunique() == 8
-    assert finished.read_run()["space"]["budget"]["trials"] == 8
+    assert finished.read_run().budget.trials == 8
     again = gansearch_command("resume", str(finished.path))
     assert again.returncode == 0, again.stderr
     pd.testing.assert_frame_equal(finished.trials(), trials)

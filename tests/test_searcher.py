@@ -6,8 +6,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from gansearch.driver import _end_cut_trials
 from gansearch.errors import BadInputError
+from gansearch.messages import TrialSpec
+from gansearch.phases import _end_cut_trials
 from gansearch.recorder import was_cut
 from gansearch.scheduler import Outcome
 from gansearch.searcher import (
@@ -19,6 +20,7 @@ from gansearch.searcher import (
     tell_known_ends,
 )
 from gansearch.space import load_space
+from tests.written_runs import spec, step
 
 
 @pytest.fixture
@@ -31,8 +33,12 @@ def study(tmp_path):
     return open_study(tmp_path / "optuna.journal", make_sampler("random", 0))
 
 
-def report(updates, valid_ll):
-    return {"is_report": True, "updates": updates, "valid_ll": valid_ll}
+def report(updates, valid_ll=None):
+    return step(updates, valid_ll).to_tune()
+
+
+def suggested(searcher, trial_id):
+    return TrialSpec.from_tune(searcher.suggest(trial_id))
 
 
 def searcher_of(space, study, outcomes, **more):
@@ -41,9 +47,9 @@ def searcher_of(space, study, outcomes, **more):
 
 def test_as_many_configurations_are_proposed_as_asked_for(space, study):
     searcher = searcher_of(space, study, {})
-    described = [searcher.suggest(f"ray-{i}")["trial"] for i in range(3)]
-    assert [d["trial_id"] for d in described] == ["t00000", "t00001", "t00002"]
-    assert len({d["seed"] for d in described}) == 3
+    specs = [suggested(searcher, f"ray-{i}") for i in range(3)]
+    assert [each.trial_id for each in specs] == ["t00000", "t00001", "t00002"]
+    assert len({each.seed for each in specs}) == 3
     assert searcher.suggest("ray-3") == searcher.FINISHED
 
 
@@ -76,7 +82,7 @@ def test_a_trial_is_told_as_what_it_is(space, study, status, state, constraint):
         ("the worker was lost", None),
         ("OSError: [Errno 28] No space left on device", None),
         # Said by the worker itself, between two reports and after one.
-        ("out of memory: tried to allocate 2 GiB", {"is_report": False, "updates": 150}),
+        ("out of memory: tried to allocate 2 GiB", report(150)),
         ("out of memory: tried to allocate 2 GiB", report(150, -500.0)),
     ],
 )
@@ -207,20 +213,20 @@ def test_a_journal_that_ends_within_a_line_loses_no_more_than_that_line(space, t
 def test_a_slice_between_two_reports_tells_optuna_nothing(space, study):
     searcher = searcher_of(space, study, {})
     searcher.suggest("ray-0")
-    searcher.on_trial_result("ray-0", {"is_report": False, "updates": 50})
+    searcher.on_trial_result("ray-0", report(50))
     assert not study.trials[0].intermediate_values
 
 
 def test_a_trial_cut_short_stays_open_and_goes_on_first(space, study):
     first = searcher_of(space, study, {})
-    description = first.suggest("ray-0")["trial"]
+    interrupted = suggested(first, "ray-0")
     first.on_trial_result("ray-0", report(100, 1.0))
     first.on_trial_complete("ray-0", report(100, 1.0))
     assert study.trials[0].state == TrialState.RUNNING
 
     outcomes = {"ray-9": Outcome("completed")}
-    second = searcher_of(space, study, outcomes, n_new=0, interrupted=[description])
-    assert second.suggest("ray-9")["trial"] == description
+    second = searcher_of(space, study, outcomes, n_new=0, interrupted=[interrupted])
+    assert suggested(second, "ray-9") == interrupted
     second.on_trial_result("ray-9", report(100, 1.0))  # heard of before; told once
     second.on_trial_complete("ray-9", report(200, 4.0))
     assert second.suggest("ray-10") == second.FINISHED
@@ -235,9 +241,8 @@ def test_a_trial_whose_end_optuna_knows_already_goes_on_without_being_told_twice
 ):
     searcher_of(space, study, {}).suggest("ray-0")
     study.tell(0, state=TrialState.PRUNED)
-    description = {"trial_id": "t00000", "number": 0, "phase": "search", "seed": 1, "config": {}}
     outcomes = {"ray-1": Outcome(status)}
-    searcher = searcher_of(space, study, outcomes, n_new=0, interrupted=[description])
+    searcher = searcher_of(space, study, outcomes, n_new=0, interrupted=[spec(0)])
     searcher.suggest("ray-1")
     searcher.on_trial_result("ray-1", report(100, 1.0))
     searcher.on_trial_complete("ray-1", report(200, 2.0))
@@ -251,7 +256,7 @@ def test_every_sampler_proposes_the_same_again_with_the_same_seed(space, tmp_pat
     for i in range(2):
         study = open_study(tmp_path / f"{i}.journal", make_sampler(name, 7))
         searcher = searcher_of(space, study, {})
-        found.append([searcher.suggest(f"ray-{j}")["trial"]["config"] for j in range(3)])
+        found.append([suggested(searcher, f"ray-{j}").config for j in range(3)])
     assert found[0] == found[1]
     assert found[0][0] != found[0][1]
 

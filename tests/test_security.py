@@ -9,15 +9,17 @@ from gansearch import cli
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
 from gansearch.errors import GansearchError
+from gansearch.family import DEFAULT_FAMILY
 from gansearch.models import Generator
 from gansearch.results import RunFolder
 from gansearch.searcher import make_sampler, open_study
 from gansearch.trial_plan import TrialPlan
-from gansearch.weights import save_generator
-from gansearch.work import Work, Workplace
+from gansearch.trial_process import TrialProcess
+from gansearch.work import TrialRunner
 
+from .saved_generators import save
 from .traps import Trap
-from .written_runs import WINNER, finished_run, replicas
+from .written_runs import WINNER, finished_run, replicas, spec
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def run(tmp_path):
     folder = finished_run(tmp_path)
     (winner, *_) = replicas(WINNER)
     dataset = load_dataset("digits")
-    save_generator(
+    save(
         folder.model_dir(winner["trial_id"]),
         Generator(WINNER, dataset.shape),
         WINNER,
@@ -67,14 +69,17 @@ def test_no_file_of_a_run_that_is_a_pickle_is_unpickled_by_report_or_sample(
 
 def test_no_checkpoint_or_journal_that_is_a_pickle_is_unpickled_by_a_resume(tmp_path, trap, sprung):
     folder = RunFolder.create(tmp_path, "run")
-    place = Workplace.prepare(load_dataset("ring"), TrialPlan(folder.path, Budget()))
-    config = TrialConfig().to_dict()
-    trial = {"trial_id": "t00000", "number": 0, "phase": "search", "seed": 0, "config": config}
+    plan = TrialPlan(folder.path, DEFAULT_FAMILY, Budget())
+    process = TrialProcess.prepare(load_dataset("ring"), plan)
+    trial = spec(0, TrialConfig())
     checkpoint, journal = folder.checkpoint_path("t00000"), folder.path / "optuna.journal"
     checkpoint.parent.mkdir()
     for path in (checkpoint, journal):
         path.write_bytes(trap)
-    for use in (lambda: Work(trial, place), lambda: open_study(journal, make_sampler("tpe", 0))):
+    for use in (
+        lambda: TrialRunner(trial, process),
+        lambda: open_study(journal, make_sampler("tpe", 0)),
+    ):
         try:
             use()
         except Exception as error:  # which one is told is the business of other tests

@@ -19,6 +19,7 @@ from optuna.trial import FixedTrial
 from gansearch import space as space_module
 from gansearch.config import Budget, TrialConfig
 from gansearch.errors import BadInputError, ConfigError, SpaceError
+from gansearch.family import DEFAULT_FAMILY, load_family
 from gansearch.ranges import Choices, FloatRange, IntRange
 from gansearch.space import SearchSpace, builtin_spaces, load_config, load_space
 
@@ -71,6 +72,7 @@ start_from: [other, paper]
     )
     assert space == SearchSpace(
         name="my",
+        family=load_family(DEFAULT_FAMILY),
         dataset="mnist",
         budget=Budget(trials=7, max_updates=100),
         search={
@@ -430,8 +432,8 @@ MISFIT = "Widen the search, give presets.{0} another value, or leave {0} out of 
 FILE_FAULTS = {
     "": "my.yaml: the file is empty. A space needs a dataset and a search.",
     "# nothing\n": "my.yaml: the file is empty. A space needs a dataset and a search.",
-    "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with dataset, budget, search, "
-    "fixed, presets, start_from.",
+    "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, dataset, budget, "
+    "search, fixed, presets, start_from.",
     "dataset: [\n": "my.yaml:2:1: not YAML: expected the node content, but found '<stream end>'. "
     "Check the brackets and quotes, and the space after each colon.",
     "dataset: a: b\n": "my.yaml:1:11: not YAML: mapping values are not allowed here. Check the "
@@ -446,6 +448,9 @@ FILE_FAULTS = {
     "UTF-8 text.",
     "dataset: digits\ndataset: ring\n": "my.yaml:2: dataset: given twice, first at my.yaml:1. "
     "Remove one.",
+    GOOD + "family: [a]\n": "my.yaml:3: family: found ['a']. It must be the name of a family.",
+    GOOD + "family: adversarial\n": "my.yaml:3: family adversarial: no such family. Did you mean "
+    "adversarial_nets? One of your own is written module:CLASS.",
     "search: {k: {int: [1, 3]}}\n": "my.yaml:1: dataset: missing. Name the data set: digits, "
     "mnist, cifar10, tfd, folder, ring, grid, gaussian, tfd-2, tfd-3, tfd-4, tfd-5.",
     "dataset: digit\n": "my.yaml:1: dataset: no data set is called 'digit'. Did you mean digits?",
@@ -664,6 +669,11 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         (
             ["dataset=ring"],
             "--set dataset=ring: dataset: a space belongs to its data set. Use another --space, or "
+            "copy and edit its file.",
+        ),
+        (
+            ["family=my:Own"],
+            "--set family=my:Own: family: a space belongs to its family. Use another --space, or "
             "copy and edit its file.",
         ),
         (

@@ -6,8 +6,13 @@ import pytest
 from scipy.stats import beta
 
 from gansearch.config import TrialConfig
-from gansearch.results import HISTORY_COLUMNS, TRIALS_COLUMNS
-from gansearch.stability import RATIO, jeffreys, stability
+from gansearch.family import DEFAULT_FAMILY, load_family
+from gansearch.history import HISTORY_COLUMNS
+from gansearch.stability import jeffreys, stability
+from tests.written_runs import TRIALS_COLUMNS
+
+NETS = load_family(DEFAULT_FAMILY)
+RATIO = "discriminator_lr/generator_lr"
 
 GRACE = 1000
 SEARCH = {
@@ -41,6 +46,7 @@ def found(trials, history=(), search=SEARCH):
     return stability(
         pd.DataFrame(trials, columns=list(TRIALS_COLUMNS)),
         pd.DataFrame(history, columns=list(HISTORY_COLUMNS)),
+        family=NETS,
         search=search,
         grace_updates=GRACE,
     )

@@ -14,12 +14,15 @@ import pytest
 import gansearch
 from gansearch.config import Budget, TrialConfig
 from gansearch.data import load_dataset
-from gansearch.driver import _kept
 from gansearch.errors import StorageError
+from gansearch.family import DEFAULT_FAMILY
 from gansearch.files import BLANK_SEAL, fault_of_seal, sealed, set_aside
 from gansearch.results import RunFolder
+from gansearch.session import saving_at_the_end
 from gansearch.trial_plan import TrialPlan
-from gansearch.work import Work, Workplace
+from gansearch.trial_process import TrialProcess
+from gansearch.work import TrialRunner
+from tests.written_runs import spec
 
 TINY = TrialConfig(generator_widths=(8,), discriminator_widths=(8,), noise_dim=4)
 
@@ -61,26 +64,26 @@ def dataset():
 
 
 @pytest.fixture
-def place(dataset, tmp_path):
+def process(dataset, tmp_path):
     budget = Budget(max_updates=400, reports=4)
-    return Workplace.prepare(dataset, TrialPlan(tmp_path / "run", budget, slice_seconds=60))
+    plan = TrialPlan(tmp_path / "run", DEFAULT_FAMILY, budget, slice_seconds=60)
+    return TrialProcess.prepare(dataset, plan)
 
 
 def trial(seed=3):
-    config = TINY.to_dict()
-    return {"trial_id": "t00000", "number": 0, "phase": "search", "seed": seed, "config": config}
+    return spec(0, TINY, seed=seed)
 
 
-def checkpointed(place):
-    work = Work(trial(), place)
-    first = work.step()
-    work.stop()
-    return first, place.plan.folder / "checkpoints" / "t00000.safetensors"
+def checkpointed(process):
+    runner = TrialRunner(trial(), process)
+    first = runner.step()
+    runner.stop()
+    return first, process.plan.folder / "checkpoints" / "t00000.safetensors"
 
 
 @pytest.mark.parametrize("how", ["flipped", "torn", "empty", "another's"])
-def test_a_damaged_checkpoint_is_set_aside_and_its_trial_begins_again(place, how):
-    first, path = checkpointed(place)
+def test_a_damaged_checkpoint_is_set_aside_and_its_trial_begins_again(process, how):
+    first, path = checkpointed(process)
     content = path.read_bytes()
     seed = 3
     if how == "flipped":
@@ -91,47 +94,50 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_trial_begins_again(place, how
         path.write_bytes(b"")
     else:
         seed = 4
-    again = Work(trial(seed), place).step()
-    assert again["updates"] == first["updates"] == 100
+    again = TrialRunner(trial(seed), process).step()
+    assert again.updates == first.updates == 100
     if seed == 3:
-        assert again["valid_ll"] == first["valid_ll"]
-    assert again["note"].startswith(f"{path}: damaged (")
-    assert again["note"].endswith(
+        assert again.valid_ll == first.valid_ll
+    assert again.note.startswith(f"{path}: damaged (")
+    assert again.note.endswith(
         "set aside as _t00000.safetensors.damaged. t00000 begins again from its start"
     )
     assert (path.parent / "_t00000.safetensors.damaged").exists()
 
 
-def test_a_sound_checkpoint_is_gone_on_from_and_nothing_is_noted(place):
-    checkpointed(place)
-    work = Work(trial(), place)
-    results = [work.step(), work.step()]
-    assert [result["updates"] for result in results] == [100, 200]
-    assert not any("note" in result for result in results)
+def test_a_sound_checkpoint_is_gone_on_from_and_nothing_is_noted(process):
+    checkpointed(process)
+    runner = TrialRunner(trial(), process)
+    results = [runner.step(), runner.step()]
+    assert [result.updates for result in results] == [100, 200]
+    assert all(result.note is None for result in results)
 
 
-def test_what_a_worker_can_not_write_ends_no_trial_but_is_told(place):
-    work = Work(trial(), place)
-    while work.step()["updates"] < 300:
+def test_what_a_worker_can_not_write_ends_no_trial_but_is_told(process):
+    runner = TrialRunner(trial(), process)
+    while runner.step().updates < 300:
         pass
-    models = place.plan.folder / "models"
+    models = process.plan.folder / "models"
     models.parent.mkdir(exist_ok=True)
     models.write_bytes(b"")  # where a folder is to be made
-    result = work.step()
-    assert result["unwritable"].startswith(f"{models}/t00000/") and not result["done"]
-    assert "verdict" not in result
+    result = runner.step()
+    assert result.unwritable.startswith(f"{models}/t00000/") and not result.done
+    assert result.verdict is None
 
 
 # The whole run
 
 
-def test_a_disk_that_answers_nothing_hides_not_what_it_took_no_more(place, monkeypatch):
+def test_a_disk_that_answers_nothing_hides_not_what_it_took_no_more(process, monkeypatch):
     def stale(*_):
         raise OSError(errno.ESTALE, "Stale file handle")
 
     monkeypatch.setattr(Path, "is_file", stale)
-    run = SimpleNamespace(folder=RunFolder(place.plan.folder))
-    with pytest.raises(StorageError, match="the first To go on: gansearch resume"), _kept(run):
+    session = SimpleNamespace(folder=RunFolder(process.plan.folder), quoted_path="some")
+    with (
+        pytest.raises(StorageError, match="the first To go on: gansearch resume some"),
+        saving_at_the_end(session),
+    ):
         raise StorageError("the first")
 
 
@@ -153,7 +159,7 @@ def test_a_full_disk_ends_the_run_with_one_message_and_everything_before_it_read
     places = {"DISK": tmp_path / "disk", "KEPT": tmp_path / "kept", "PYTHON": sys.executable}
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", FULL],
-        env=os.environ | {name: str(place) for name, place in places.items()},
+        env=os.environ | {name: str(process) for name, place in places.items()},
         capture_output=True,
         text=True,
         timeout=280,
@@ -167,5 +173,5 @@ def test_a_full_disk_ends_the_run_with_one_message_and_everything_before_it_read
     assert "bytes free." in done.stderr
     assert done.stderr.endswith(f"To go on: gansearch resume {tmp_path}/disk/full\n")
     run = gansearch.load(tmp_path / "kept")
-    assert run.read_run()["state"] in ("searching", "interrupted")
+    assert run.read_run().state in ("searching", "interrupted")
     assert len(run.trials()) > 0

@@ -9,7 +9,7 @@ import torch
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset
 from gansearch.losses import discriminator_loss
-from gansearch.training import Training
+from gansearch.training import AdversarialTraining
 
 GRID = torch.linspace(-6, 6, 241).unsqueeze(1)
 
@@ -52,7 +52,7 @@ def against_a_fixed_generator():
         init="glorot",
         batch_size=512,
     )
-    training = Training(config, Dataset("two bumps", *points, shape=(1,), scale=1.0), 0)
+    training = AdversarialTraining(config, Dataset("two bumps", *points, shape=(1,), scale=1.0), 0)
     hidden, output = training.generator.layers
     with torch.no_grad():
         # relu(z) - relu(-z) + 1 = z + 1: exactly N(1, 1).
@@ -119,7 +119,7 @@ def test_on_1d_gaussians_the_game_ends_with_g_at_the_data_and_d_near_one_half():
         init="glorot",
         batch_size=256,
     )
-    training = Training(config, Dataset("gaussian", *points, shape=(1,), scale=1.0), 1)
+    training = AdversarialTraining(config, Dataset("gaussian", *points, shape=(1,), scale=1.0), 1)
     first = training.samples(5000)
     metrics = training.advance(4 * 2000)
     last = training.samples(5000)

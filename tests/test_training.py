@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from gansearch.config import TrialConfig
 from gansearch.data import Dataset, load_dataset
-from gansearch.errors import GansearchError
-from gansearch.training import DivergedError, Training, train
+from gansearch.errors import DivergedError, GansearchError
+from gansearch.training import AdversarialTraining, train
 from gansearch.updates import rates_at
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
@@ -74,10 +74,13 @@ def weights(training):
 
 def undisturbed_and_resumed(config, saved_at):
     """A training at its start, and one that goes on from the same one's state after some steps."""
-    undisturbed, first = Training(config, blobs(), 5), Training(config, blobs(), 5)
+    undisturbed, first = (
+        AdversarialTraining(config, blobs(), 5),
+        AdversarialTraining(config, blobs(), 5),
+    )
     for _ in range(saved_at):
         first.step()
-    second = Training(config, blobs(), 5)
+    second = AdversarialTraining(config, blobs(), 5)
     second.load(first.save())
     return undisturbed, second
 
@@ -149,11 +152,11 @@ def test_a_step_does_what_plain_pytorch_does_with_the_same_random_numbers(config
         )
     dataset = blobs()
     # A seed where no gradient is rounding error alone, of which Adam makes steps of full size.
-    ours, theirs = Training(config, dataset, 1), Training(config, dataset, 1)
+    ours, theirs = AdversarialTraining(config, dataset, 1), AdversarialTraining(config, dataset, 1)
     for _ in range(5):
         ours.step()
     reference_steps(theirs, config, dataset, 5)
-    start = weights(Training(config, dataset, 1))
+    start = weights(AdversarialTraining(config, dataset, 1))
     for a, b, before in zip(weights(ours), weights(theirs), start, strict=True):
         assert torch.allclose(a, b, atol=2e-6), (a - b).abs().max()
         assert not torch.equal(a, before)
@@ -172,7 +175,10 @@ def test_a_resumed_training_equals_the_undisturbed_one_bit_for_bit(config, saved
 
 
 def test_a_time_limit_cuts_an_interval_without_changing_its_result():
-    whole, sliced = Training(small(), blobs(), 1), Training(small(), blobs(), 1)
+    whole, sliced = (
+        AdversarialTraining(small(), blobs(), 1),
+        AdversarialTraining(small(), blobs(), 1),
+    )
     expected = whole.advance(40)
     assert sliced.advance(40, time_limit_seconds=0) is None
     while (metrics := sliced.advance(40, time_limit_seconds=0.002)) is None:
@@ -195,13 +201,13 @@ def test_another_process_trains_the_same_bits():
 
 
 def weights_fingerprint():
-    training = Training(small(k=2), blobs(), 11)
+    training = AdversarialTraining(small(k=2), blobs(), 11)
     training.advance(90)
     return hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights(training))).hexdigest()
 
 
 def test_the_seed_decides_the_training():
-    a, b, c = (Training(small(), blobs(), seed) for seed in (1, 1, 2))
+    a, b, c = (AdversarialTraining(small(), blobs(), seed) for seed in (1, 1, 2))
     for training in (a, b, c):
         training.advance(20)
     assert all(map(torch.equal, weights(a), weights(b)))
@@ -209,7 +215,10 @@ def test_the_seed_decides_the_training():
 
 
 def test_drawing_samples_leaves_the_training_alone():
-    quiet, sampled = Training(small(), blobs(), 1), Training(small(), blobs(), 1)
+    quiet, sampled = (
+        AdversarialTraining(small(), blobs(), 1),
+        AdversarialTraining(small(), blobs(), 1),
+    )
     quiet.advance(40)
     sampled.advance(20)
     samples = sampled.samples(50)
@@ -219,13 +228,13 @@ def test_drawing_samples_leaves_the_training_alone():
 
 
 def test_the_budget_counts_k_updates_of_d_and_one_of_g():
-    training = Training(small(k=4), blobs(), 0)
+    training = AdversarialTraining(small(k=4), blobs(), 0)
     metrics = training.advance(48)
     assert (metrics.updates, metrics.d_updates, metrics.g_updates) == (50, 40, 10)
 
 
 def test_the_reports_come_at_the_marks_that_are_still_ahead():
-    training = Training(small(), blobs(), 0)
+    training = AdversarialTraining(small(), blobs(), 0)
     assert [m.updates for m in train(training, [3, 10, 20])] == [4, 10, 20]
     assert [m.updates for m in train(training, [3, 10, 20, 24])] == [24]
 
@@ -257,14 +266,14 @@ def test_learning_rates_decay_to_their_floor_and_the_momentum_rises_by_epochs():
     ids=["maxout", "relu"],
 )
 def test_a_diverging_training_says_what_is_no_longer_finite_and_when(config):
-    training = Training(config, blobs(), 1)
+    training = AdversarialTraining(config, blobs(), 1)
     with pytest.raises(DivergedError, match=r"not finite by update [\d,]+: lower the learning"):
         for mark in range(100, 5000, 100):
             training.advance(mark)
 
 
 def test_a_weight_that_is_not_finite_is_found_even_where_the_losses_are():
-    training = Training(small(), blobs(), 0)
+    training = AdversarialTraining(small(), blobs(), 0)
     training.advance(4)
     with torch.no_grad():
         training.generator.layers[0].weight[0, 0] = float("inf")
@@ -273,18 +282,18 @@ def test_a_weight_that_is_not_finite_is_found_even_where_the_losses_are():
 
 
 def test_a_state_of_another_seed_or_configuration_is_refused():
-    state = Training(small(), blobs(), 0).save()
+    state = AdversarialTraining(small(), blobs(), 0).save()
     with pytest.raises(GansearchError, match="another configuration or seed"):
-        Training(small(), blobs(), 1).load(state)
+        AdversarialTraining(small(), blobs(), 1).load(state)
     with pytest.raises(GansearchError, match="another configuration or seed"):
-        Training(small(k=2), blobs(), 0).load(state)
+        AdversarialTraining(small(k=2), blobs(), 0).load(state)
     with pytest.raises(GansearchError, match="not a readable training state"):
-        Training(small(), blobs(), 0).load(state[:100])
+        AdversarialTraining(small(), blobs(), 0).load(state[:100])
 
 
 def test_every_units_weights_stay_within_the_bound_and_some_reach_it():
     config = small(generator_max_norm=0.8, discriminator_max_norm=0.7)
-    training = Training(config, blobs(), 0)
+    training = AdversarialTraining(config, blobs(), 0)
     training.advance(2)
     for net, bound in ((training.generator, 0.8), (training.discriminator, 0.7)):
         norms = torch.cat([layer.weight.norm(dim=0) for layer in net.layers])
@@ -300,7 +309,7 @@ def test_contrast_normalised_images_are_trained_on_as_they_are_scored():
     config = small(
         generator_output="linear", batch_size=5, generator_lr=1e-3, discriminator_lr=1e-3
     )
-    training = Training(config, dataset, 0)
+    training = AdversarialTraining(config, dataset, 0)
     found = training.examples.at(torch.arange(50).reshape(5, 10))
     expected = dataset.to_float(images)
     assert found.shape == (5, 10, 12)
@@ -319,14 +328,14 @@ def test_training_never_writes_to_its_data():
     )  # fmt: skip
     before = dataset.train.copy()
     dataset.train.flags.writeable = False
-    Training(small(generator_output="linear"), dataset, 0).advance(20)
+    AdversarialTraining(small(generator_output="linear"), dataset, 0).advance(20)
     assert np.array_equal(dataset.train, before)
 
 
 def test_the_first_fifty_losses_are_those_on_record():
     """A change of the arithmetic shows here; rewrite the record only if it was meant."""
     torch.set_num_threads(1)
-    training = Training(small(discriminator_activation="maxout", k=2), blobs(), 17)
+    training = AdversarialTraining(small(discriminator_activation="maxout", k=2), blobs(), 17)
     curve = [training.advance(3 * i) for i in range(1, 51)]
     found = {"d_loss": [m.d_loss for m in curve], "g_loss": [m.g_loss for m in curve]}
     if not GOLDEN.exists():
@@ -343,9 +352,9 @@ def test_the_first_fifty_losses_are_those_on_record():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("config", VARIANTS, ids=range(len(VARIANTS)))
 def test_on_a_gpu_a_state_is_resumed_and_follows_the_cpu_at_first(config):
-    first = Training(config, blobs(), 5, device="cuda")
+    first = AdversarialTraining(config, blobs(), 5, device="cuda")
     first.advance(10)
-    second = Training(config, blobs(), 5, device="cuda")
+    second = AdversarialTraining(config, blobs(), 5, device="cuda")
     second.load(first.save())
     a, b = first.advance(40), second.advance(40)
     assert a.d_loss == pytest.approx(b.d_loss, rel=1e-4)
@@ -355,7 +364,7 @@ def test_on_a_gpu_a_state_is_resumed_and_follows_the_cpu_at_first(config):
 
 def test_d_is_probed_in_minibatches_and_says_what_it_says_of_all_at_once():
     config = TrialConfig(generator_widths=(8,), discriminator_widths=(8,), batch_size=64)
-    training = Training(config, load_dataset("digits"), 0)
+    training = AdversarialTraining(config, load_dataset("digits"), 0)
     n_rows = []
     forward = type(training.discriminator).forward
 

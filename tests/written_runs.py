@@ -1,5 +1,6 @@
 """Folders of runs as the driver writes them, without a training, for tests of what reads them."""
 
+import json
 import math
 import re
 
@@ -7,8 +8,19 @@ import numpy as np
 import pandas as pd
 
 from gansearch.config import TrialConfig
+from gansearch.family import Counts, Metrics
+from gansearch.files import BLANK_SEAL, sealed
+from gansearch.health import Verdict
+from gansearch.measures import Evaluation
+from gansearch.messages import StepResult, TrialSpec
 from gansearch.ranking import rank
 from gansearch.results import RunFolder
+from gansearch.run_description import RunDescription
+from gansearch.schemas import ranking_schema, trials_schema
+
+# Of the paper's adversarial nets, the default family.
+TRIALS_COLUMNS = tuple(trials_schema(TrialConfig).names)
+RANKING_COLUMNS = tuple(ranking_schema(TrialConfig).names)
 
 PAPER = TrialConfig(generator_widths=(128, 128), discriminator_widths=(64, 64))
 
@@ -51,6 +63,49 @@ def run_info(**changes):
         "wall_seconds": 181.0,
     }
     return info | changes
+
+
+def described(**changes):
+    """The description of the run that `run_info` has as a dictionary."""
+    return RunDescription.from_dict(run_info(**changes))
+
+
+def write_run_json(folder, values):
+    """Write any values where a run's description and its copy lie, with a seal that fits."""
+    content = sealed(json.dumps({**values, "seal": BLANK_SEAL}).encode())
+    for name in ("run.json", "run.json.copy"):
+        (folder.path / name).write_bytes(content)
+
+
+def spec(number=0, config=PAPER, **changes):
+    """What trial `number` of a search is."""
+    values = {
+        "trial_id": f"t{number:05d}",
+        "number": number,
+        "phase": "search",
+        "seed": number,
+        "config": config.to_dict(),
+    }
+    return TrialSpec(**values | changes)
+
+
+def step(updates, valid_ll=None, *, verdict=None, reason="", coverage=0.7, **more):
+    """What a trial says after a step: a report where it has a score, else how far it is."""
+    counts = {
+        "updates": updates,
+        "d_updates": updates // 2,
+        "g_updates": updates // 2,
+        "seconds": 0.5,
+    }
+    found = {}
+    if valid_ll is not None:
+        losses = ("d_loss", "g_loss", "d_real", "d_fake", "d_grad_norm", "g_grad_norm")
+        verdict = verdict or "sound"
+        found["metrics"] = Metrics(**counts, **dict.fromkeys(losses, 0.5))
+        found["evaluation"] = Evaluation(valid_ll, 0.1, False, coverage, recall=0.6, nn_ratio=0.9)
+    if verdict is not None:
+        found["verdict"] = Verdict(verdict, reason)
+    return StepResult(Counts(**counts), "cpu", **found, **more)
 
 
 def trial(trial_id, config, status="completed", phase="search", valid_ll=5.0, **values):
@@ -148,7 +203,7 @@ def curve():
 def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None, **info):
     """Write a run's folder as the driver would."""
     folder = RunFolder.create(tmp_path, info.get("name", "digits-1"))
-    folder.write_run(run_info(**info))
+    folder.write_run(described(**info))
     if search or replicated:
         folder.write_trials([*search, *replicated])
     if means:

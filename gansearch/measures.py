@@ -1,0 +1,104 @@
+"""Everything that is measured of a training, in one table; and the values that travel together.
+
+To add a measure, add a row here and compute it where its `stages` say: the Parquet schemas, the
+replicas' final scores, the ranking's means and the tables of the report follow from the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Samples that a final score is made of (Goodfellow et al. 2014, section 5), and a report's.
+N_FINAL_SAMPLES = 10_000
+N_REPORT_SAMPLES = 1000
+# Of train_nn_ratio: below it most samples lie beside a training example; `docs/scores.md` has what
+# it was chosen from.
+SUSPICIOUS_NN_RATIO = 0.5
+
+Stage = Literal["report", "history", "final", "ranking", "reference", "curve"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number that is measured.
+
+    Attributes:
+        column: its name in every Parquet file.
+        unit: nats, a share, ...; empty for none.
+        better: which way is better; "one" for a ratio that real data has at 1; None for what says
+            nothing of quality.
+        stages: where it is: in a trial's last "report" (`trials.parquet` and `history/`), in the
+            "history" alone, in a replica's "final" score, as a mean in the "ranking", of a
+            "reference" line, in the "curve" over the number of samples.
+        heading: of its column in a report's tables; None where it isn't shown beside a score.
+        decimals: that are shown.
+        kind: float or bool.
+    """
+
+    column: str
+    unit: str
+    better: Literal["higher", "lower", "one"] | None
+    stages: frozenset[Stage]
+    heading: str | None = None
+    decimals: int = 2
+    kind: Literal["float", "bool"] = "float"
+
+
+def _at(*stages: Stage) -> frozenset[Stage]:
+    return frozenset(stages)
+
+
+_SCORE = _at("final", "reference", "curve")
+_FROM_REPORT_ON = _at("report", "final", "ranking", "reference")
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("test_ll", "nats", "higher", _SCORE, decimals=1),
+    Measure("test_ll_se", "nats", None, _SCORE, decimals=1),
+    Measure("valid_ll", "nats", "higher", _FROM_REPORT_ON | {"curve"}, decimals=1),
+    Measure("sigma", "data", None, _FROM_REPORT_ON | {"curve"}),
+    Measure("sigma_at_edge", "", None, _at("report", "final", "curve"), kind="bool"),
+    Measure("coverage", "share", "higher", _FROM_REPORT_ON, heading="coverage"),
+    Measure("recall", "share", "higher", _FROM_REPORT_ON, heading="recall"),
+    Measure("nn_ratio", "ratio", "one", _FROM_REPORT_ON, heading="NN ratio"),
+    Measure(
+        "train_nn_ratio", "ratio", "one", _at("final", "ranking", "reference"), heading="to train"
+    ),
+    Measure("d_loss", "nats", None, _at("report")),
+    Measure("g_loss", "nats", None, _at("report")),
+    Measure("d_real", "probability", None, _at("history")),
+    Measure("d_fake", "probability", None, _at("history")),
+    Measure("d_grad_norm", "", None, _at("history")),
+    Measure("g_grad_norm", "", None, _at("history")),
+)
+
+
+def columns(stage: Stage) -> tuple[str, ...]:
+    """Return the columns of the measures at a stage, in the table's order."""
+    return tuple(measure.column for measure in MEASURES if stage in measure.stages)
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Coverage and recall, in [0, 1], and the ratio of nearest-neighbour distances, from 0 up."""
+
+    coverage: float
+    recall: float
+    nn_ratio: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured of a report's samples: nats on validation data, and the indicators."""
+
+    valid_ll: float
+    sigma: float
+    sigma_at_edge: bool
+    coverage: float
+    recall: float
+    nn_ratio: float
+
+    @property
+    def indicators(self) -> Indicators:
+        """The indicators alone."""
+        return Indicators(self.coverage, self.recall, self.nn_ratio)

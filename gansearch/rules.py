@@ -1,0 +1,188 @@
+"""The rules that parameters are held to, and the frozen dataclasses that are made of them.
+
+A parameter is a field of such a dataclass with its rule beside it, so that one table says of each
+what values it takes, its default, when it applies and what it means. Space files, command-line
+flags, `run.json` and the documentation are all checked against these tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gansearch.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values a parameter takes, when it applies, and what it means.
+
+    `kind` is one of int, float, str (one of `choices`) and `widths` (a list with an int in
+    `[low, high]` for each layer; without any, if `may_be_empty`). `when` lists (parameter, value)
+    pairs, any of which makes the parameter apply; empty means always.
+    """
+
+    kind: str
+    doc: str
+    low: float = -math.inf
+    high: float = math.inf
+    low_is_open: bool = False
+    choices: tuple[str, ...] = ()
+    may_be_empty: bool = False
+    when: tuple[tuple[str, str], ...] = ()
+
+    def describe(self) -> str:
+        """Return the rule in words, for error messages and the documentation."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        # Fifteen digits: the default of six writes ten million as 1e+07.
+        low, high = f"{self.low:.15g}", f"{self.high:.15g}"
+        if self.kind == "widths":
+            none = "; [] for none" if self.may_be_empty else ""
+            return f"a list of whole numbers in [{low}, {high}], one for each layer{none}"
+        noun = "a whole number" if self.kind == "int" else "a number"
+        if self.high == math.inf:
+            return f"{noun} {'>' if self.low_is_open else '>='} {low}"
+        return f"{noun} in {'(' if self.low_is_open else '['}{low}, {high}]"
+
+    def parse(self, value: object) -> Any:
+        """Return `value` as the parameter's type, or raise ValueError with what was found."""
+        if self.kind == "widths":
+            if not isinstance(value, list | tuple) or not (value or self.may_be_empty):
+                raise ValueError(f"{value!r}")
+            return tuple(self._number(width, whole=True) for width in value)
+        if self.choices:
+            if value not in self.choices:
+                raise ValueError(f"{value!r}")
+            return value
+        return self._number(value, whole=self.kind == "int")
+
+    def _number(self, value: object, *, whole: bool) -> int | float:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise ValueError(f"{value!r}")
+        try:
+            number = float(value)
+        except OverflowError:  # an int beyond the range of floats
+            number = math.inf
+        below = number <= self.low if self.low_is_open else number < self.low
+        if not math.isfinite(number) or below or number > self.high:
+            raise ValueError(f"{value!r}")
+        if whole and number != int(number):
+            raise ValueError(f"{value!r}")
+        return int(number) if whole else number
+
+
+def parameter(default: Any, kind: str, doc: str, **rule: Any) -> Any:
+    """Return a field of a `Validated` dataclass: its default, and the arguments of its `Rule`."""
+    return field(default=default, metadata={"rule": Rule(kind=kind, doc=doc, **rule)})
+
+
+class Validated:
+    """Base of frozen dataclasses of parameters: validated when made, parsed from plain values.
+
+    Raises:
+        ConfigError: a value is against its rule.
+    """
+
+    _what: ClassVar[str]
+    _rules: ClassVar[Mapping[str, Rule]]
+
+    def __post_init__(self) -> None:
+        for name, rule in self.rules().items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, rule.parse(value))
+            except ValueError as found:
+                raise ConfigError(
+                    f"{self._what}: {name}: found {found}. It must be {rule.describe()}."
+                ) from None
+
+    @classmethod
+    def rules(cls) -> Mapping[str, Rule]:
+        """Return the rule of every parameter, by name, in the order of definition."""
+        if "_rules" not in vars(cls):
+            # A plain dict would be changed for everybody by whoever changed it.
+            cls._rules = MappingProxyType({f.name: f.metadata["rule"] for f in fields(cls)})  # type: ignore[arg-type]
+        return cls._rules
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; absent and None entries take the default.
+
+        Raises:
+            ConfigError: an unknown name (with the nearest right one) or a value against its rule.
+        """
+        rules = cls.rules()
+        for name in values:
+            if name not in rules:
+                raise ConfigError(
+                    f"{cls._what}: unknown parameter {name}. {did_you_mean(name, rules)}"
+                )
+        return cls(**{name: value for name, value in values.items() if value is not None})
+
+
+class Config(Validated):
+    """Base of a trial's configuration: the parameter table of a model family.
+
+    A frozen dataclass whose fields are `parameter`s derives from it. Instances have a value for
+    every parameter, whether or not it applies.
+    """
+
+    _what: ClassVar[str] = "configuration"
+    _defaults: ClassVar[Mapping[str, Any]]
+
+    @classmethod
+    def defaults(cls) -> Mapping[str, Any]:
+        """Return the default of every parameter, by name."""
+        if "_defaults" not in vars(cls):
+            default = cls()
+            cls._defaults = MappingProxyType({name: getattr(default, name) for name in cls.rules()})
+        return cls._defaults
+
+    def applies(self, name: str) -> bool:
+        """Return whether parameter `name` has any effect in this configuration."""
+        when = self.rules()[name].when
+        return not when or any(getattr(self, other) == value for other, value in when)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, None where a parameter does not apply; widths as lists."""
+        return {
+            name: plain(getattr(self, name)) if self.applies(name) else None
+            for name in self.rules()
+        }
+
+    @property
+    def config_id(self) -> str:
+        """Eight hex digits that name this configuration: equal exactly where the training is.
+
+        Only what differs from the defaults enters, so that an id outlives parameters that a later
+        version adds.
+        """
+        differs = {
+            name: value
+            for name, default in self.defaults().items()
+            if self.applies(name) and (value := getattr(self, name)) != default
+        }
+        canonical = json.dumps(differs, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def short(value: Any) -> str:
+    """Return a parameter's value as people read it: `0.0307`, `64-64` for widths."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return "-".join(map(str, value)) or "none"
+    return str(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter's value as JSON has it: widths as a list."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,175 @@
+"""The columns of a run's Parquet files: `docs/files.md` describes each.
+
+Columns of configurations come from the parameter table of the run's model family, those of measures
+from `MEASURES`. What a version adds stands behind what was there: nothing is renamed or moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from gansearch.measures import MEASURES, Stage, columns
+from gansearch.rules import Config
+
+# What a trial scored before it came to such an end counts for nothing.
+UNSOUND = ("collapsed", "diverged", "failed")
+STATUSES = ("running", "completed", "pruned", *UNSOUND)
+PHASES = ("search", "replica")
+
+Fields = Sequence[tuple[str, pa.DataType]]
+
+INT, FLOAT, STRING, BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
+_KINDS = {"int": INT, "float": FLOAT, "str": STRING, "widths": pa.list_(INT)}
+_MEASURE_KINDS = {"float": FLOAT, "bool": BOOL}
+_BY_NAME = {m.column: (m.column, _MEASURE_KINDS[m.kind]) for m in MEASURES}
+
+_COUNTS: Fields = [
+    ("updates", INT),
+    ("d_updates", INT),
+    ("g_updates", INT),
+    ("seconds", FLOAT),
+]
+
+
+# The measures of version 0.1, in the order of its columns.
+_REPORTED = ("valid_ll", "sigma", "sigma_at_edge", "coverage", "recall", "nn_ratio")
+_LOSSES = ("d_loss", "g_loss")
+_MONITORED = ("d_real", "d_fake", "d_grad_norm", "g_grad_norm")
+_TEST = ("test_ll", "test_ll_se")
+
+
+def _measures(*names: str) -> Fields:
+    return [_BY_NAME[name] for name in names]
+
+
+def _completed(fields: Fields, *stages: Stage) -> pa.Schema:
+    """Return a schema of `fields`, and behind them of the measures at `stages` that they lack."""
+    names = {name for name, _ in fields}
+    added = [
+        _BY_NAME[m.column]
+        for m in MEASURES
+        if m.stages.intersection(stages) and m.column not in names
+    ]
+    return pa.schema([*fields, *added])
+
+
+def trials_schema(table: type[Config]) -> pa.Schema:
+    """Return the columns of `trials.parquet`, where trials are configured by `table`."""
+    fields = [
+        ("trial_id", STRING),
+        ("number", INT),
+        ("phase", STRING),
+        ("config_id", STRING),
+        ("seed", INT),
+        ("status", STRING),
+        ("reason", STRING),
+        *_COUNTS,
+        ("device", STRING),
+        *_measures(*_REPORTED, *_LOSSES),
+        *_config(table),
+        *_measures(*_TEST),
+        ("overhead_seconds", FLOAT),
+    ]
+    return _completed(fields, "report", "final")
+
+
+def ranking_schema(table: type[Config]) -> pa.Schema:
+    """Return the columns of `ranking.parquet`, where trials are configured by `table`."""
+    fields = [
+        ("rank", INT),
+        ("tied_with", pa.list_(STRING)),
+        ("config_id", STRING),
+        ("n_seeds", INT),
+        ("n_failed", INT),
+        *_measures(*_TEST, "valid_ll", "coverage", "recall"),
+        *_config(table),
+        ("test_ll_low", FLOAT),
+        ("test_ll_high", FLOAT),
+        *_measures("nn_ratio", "sigma"),
+        ("is_paper", BOOL),
+    ]
+    return _completed(fields, "ranking")
+
+
+HISTORY = _completed(
+    [
+        ("trial_id", STRING),
+        ("number", INT),
+        ("phase", STRING),
+        *_COUNTS,
+        *_measures(*_REPORTED, *_LOSSES, *_MONITORED),
+        ("verdict", STRING),
+        ("reported_at", pa.timestamp("us", tz="UTC")),
+    ],
+    *("report", "history"),
+)
+REFERENCES = _completed(
+    [
+        ("name", STRING),
+        *_measures(*_TEST, "valid_ll", "sigma", "coverage", "recall", "nn_ratio", "train_nn_ratio"),
+        ("n_samples", INT),
+        ("source", STRING),
+    ],
+    "reference",
+)
+CURVE = _completed([("name", STRING), ("n_samples", INT), *_measures(*_TEST)], "curve")
+STABILITY = pa.schema(
+    [
+        ("kind", STRING),
+        ("parameter", STRING),
+        ("value", STRING),
+        ("low", FLOAT),
+        ("high", FLOAT),
+        ("ratio", STRING),
+        ("ratio_low", FLOAT),
+        ("ratio_high", FLOAT),
+        ("n_trials", INT),
+        ("n_survived", INT),
+        ("p_survives", FLOAT),
+        ("p_low", FLOAT),
+        ("p_high", FLOAT),
+        ("n_measured", INT),
+        ("median_valid_ll", FLOAT),
+    ]
+)
+IMPORTANCES = pa.schema(
+    [
+        ("target", STRING),
+        ("parameter", STRING),
+        ("importance", FLOAT),
+        ("concordance", FLOAT),
+        ("p_value", FLOAT),
+        ("n_trials", INT),
+        ("reason", STRING),
+    ]
+)
+TEST_LL = pa.schema([("test_ll", FLOAT)])
+
+# What a trial's last report has in trials.parquet, and each in history/.
+REPORTED_COLUMNS: tuple[str, ...] = (*(name for name, _ in _COUNTS), *columns("report"))
+
+
+def config_values(row: Mapping[str, Any], table: type[Config]) -> dict[str, Any]:
+    """Return a row's `config.<name>` entries as `Config.to_dict` gives them.
+
+    Undoes what pandas makes of them: NaN is None again, 5.0 in a whole-number column is 5, and an
+    array of widths is a list. `table.from_dict` takes the result.
+    """
+    return {name: _value(row[f"config.{name}"], rule.kind) for name, rule in table.rules().items()}
+
+
+def _config(table: type[Config]) -> Fields:
+    return [(f"config.{name}", _KINDS[rule.kind]) for name, rule in table.rules().items()]
+
+
+def _value(value: Any, kind: str) -> Any:
+    if isinstance(value, list | tuple | np.ndarray):
+        return [int(width) for width in value]
+    if pd.isna(value):
+        return None
+    return {"int": int, "float": float, "str": str}[kind](value)

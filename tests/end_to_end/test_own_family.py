@@ -1,0 +1,105 @@
+"""A model family of the user's own goes through all that a search does: the seam is enough."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.ray
+
+SPACE = """
+family: mean_family:MeanFamily
+dataset: gaussian
+budget: {trials: 5, max_updates: 3000, reports: 10, top: 1, replicas: 2}
+search:
+  lr: {float: [0.01, 0.3], log: true}
+presets:
+  still: {lr: 0.000001}
+  wild: {lr: 3}
+start_from: [defaults]
+"""
+# Presets that lie outside what is searched are compared without a search.
+ENDS = "still", "wild", "defaults"
+
+
+def gansearch(*args, folder, **options):
+    """Run the command line in a process group of its own, as a user of `mean_family.py` would."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "gansearch", *args],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        **options,
+    )
+
+
+def output(*args, folder):
+    process = gansearch(*args, folder=folder)
+    told, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, told
+    return told
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mean.yaml").write_text(SPACE)
+    return tmp_path
+
+
+def wait_for_reports(path, n, process):
+    """Wait until the history has at least n reports."""
+    for _ in range(1200):
+        parts = list((path / "history").glob("part-*.parquet"))
+        if sum(len(pd.read_parquet(part)) for part in parts) >= n:
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no {n} reports within two minutes")
+
+
+def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
+    path = folder / "results" / "mean"
+    searching = gansearch("run", "--space", "mean.yaml", "--name", "mean", folder=folder)
+    wait_for_reports(path, 3, searching)
+    os.killpg(searching.pid, signal.SIGKILL)
+    searching.communicate()
+    told = output("resume", "mean", folder=folder)
+    assert "Search: 5 of 5 configurations tried" in told
+    assert "* the default configuration" in told and "paper" not in told
+    trials = pd.read_parquet(path / "trials.parquet")
+    assert trials["phase"].value_counts().to_dict() == {"search": 5, "replica": 4}
+    assert set(trials["status"]) <= {"completed", "pruned"}
+    assert (
+        not pd.concat(map(pd.read_parquet, path.glob("history/*")))
+        .duplicated(["trial_id", "updates"])
+        .any()
+    )
+    assert trials["config.lr"].notna().all() and trials["d_updates"].isna().all()
+    ranking = pd.read_parquet(path / "ranking.parquet")
+    # It has learned N(1, .5^2), of which a test example's log-likelihood is -.73 in the mean.
+    assert ranking["test_ll"].between(-0.8, -0.7).all() and len(ranking) == 2
+    report = json.loads(output("report", "mean", "--format", "json", folder=folder))
+    assert [row["config.spread"] for row in report["ranking"]] == [0.5, 0.5]
+    output("sample", "mean", "--n", "500", "--out", "samples.npy", folder=folder)
+    assert abs(np.load(folder / "samples.npy").mean() - 1) < 0.1
+
+
+def test_the_guard_stops_a_family_that_stands_still_and_one_that_flies_away(folder):
+    told = output(
+        *("run", "--space", "mean.yaml", "--name", "ends", "--only", *ENDS), folder=folder
+    )
+    trials = pd.read_parquet(folder / "results" / "ends" / "trials.parquet")
+    by_lr = trials.groupby("config.lr")["status"].unique().map(list).to_dict()
+    assert by_lr == {1e-6: ["collapsed"], 0.01: ["completed"], 3.0: ["diverged"]}
+    assert "2 collapsed" in told and "2 diverged" in told

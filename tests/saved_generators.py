@@ -1,0 +1,30 @@
+"""Generators that no trial has trained, saved as one would, and read without their data."""
+
+import pytest
+
+from gansearch.config import TrialConfig
+from gansearch.dataset import Dataset
+from gansearch.family import DEFAULT_FAMILY, GeneratorExport
+from gansearch.models import Generator
+from gansearch.remote import AnyPath
+from gansearch.weights import save_generator
+
+
+def save(
+    model_dir: AnyPath, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
+) -> None:
+    """Write `generator`, whose samples are made from `seed`, into `model_dir`."""
+    arrays = {name: p.detach().cpu().numpy() for name, p in generator.named_parameters()}
+    save_generator(
+        model_dir,
+        GeneratorExport(arrays, seed, {"first_layer": generator.first_layer}),
+        config,
+        family=DEFAULT_FAMILY,
+        dataset=dataset,
+        shape=generator.shape,
+    )
+
+
+def no_data(name: str) -> Dataset:
+    """Fail: generators of the default family are read, and sampled, without data."""
+    pytest.fail(f"{name} was asked for")

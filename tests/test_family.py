@@ -1,0 +1,272 @@
+"""The seam between a search and what it trains: names of families, and what one gets by default."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from optuna.trial import FixedTrial
+
+from gansearch.budget import Budget
+from gansearch.config import TrialConfig
+from gansearch.data import load_dataset
+from gansearch.errors import BadInputError, ResultsError, SpaceError
+from gansearch.family import (
+    DEFAULT_FAMILY,
+    Counts,
+    Metrics,
+    ModelFamily,
+    Training,
+    load_family,
+)
+from gansearch.footprint import footprint
+from gansearch.messages import TrialSpec
+from gansearch.results import RunFolder
+from gansearch.rules import Config, parameter
+from gansearch.space import SearchSpace, load_space
+from gansearch.trial_plan import TrialPlan
+from gansearch.trial_process import TrialProcess
+from gansearch.weights import CONFIG_FILE, load_generator, save_generator
+from gansearch.work import TrialRunner
+
+LINE = load_dataset("gaussian")
+SHAPE = "It must be module:CLASS, of a module that Python finds from where the command runs, and on"
+CLASS = "it must be a class derived from gansearch's ModelFamily, with a config_type and a build."
+
+
+@dataclass(frozen=True)
+class ShiftConfig(Config):
+    step: float = parameter(0.05, "float", "what an update adds", low=0, high=1)
+
+
+class ShiftTraining(Training):
+    """Moves noise along a line."""
+
+    def __init__(self, config, dim, seed):
+        self._step, self._dim, self._seed, self._updates = config.step, dim, seed, 0
+
+    @property
+    def updates(self):
+        return self._updates
+
+    def advance(self, updates, *, time_limit_seconds=math.inf):
+        self._updates = max(self._updates, updates)
+        return Metrics(self._updates)
+
+    def samples(self, n_samples):
+        noise = np.random.default_rng(self._seed).normal(size=(n_samples, self._dim))
+        return (noise + self._updates * self._step).astype(np.float32)
+
+    def save(self):
+        return json.dumps([self._updates, self._seed]).encode()
+
+    def load(self, state):
+        self._updates, self._seed = json.loads(state)
+
+
+class ShiftFamily(ModelFamily[ShiftConfig]):
+    config_type = ShiftConfig
+
+    def build(self, config, dataset, seed, device):
+        return ShiftTraining(config, dataset.dim, seed)
+
+
+class Unbuilt(ModelFamily[ShiftConfig]):
+    config_type = ShiftConfig
+
+
+class Untabled(ModelFamily):
+    def build(self, config, dataset, seed, device):
+        raise NotImplementedError
+
+
+SHIFT = f"{__name__}:ShiftFamily"
+
+
+def told_of(name):
+    with pytest.raises(BadInputError) as error:
+        load_family(name)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("adversarial_net", "Did you mean adversarial_nets?"),
+        ("diffusion", "Known: adversarial_nets."),
+        ("", "Known: adversarial_nets."),
+        ("tests.test_family.ShiftFamily", "Known: adversarial_nets."),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_known_ones_and_how_ones_own_is_written(name, hint):
+    assert told_of(name) == (
+        f"family {name}: no such family. {hint} One of your own is written module:CLASS."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no_such_module:Family", "No module named 'no_such_module'"),
+        ("gansearch.no_such:Family", "No module named 'gansearch.no_such'"),
+        ("gansearch.rules:Family", "module 'gansearch.rules' has no attribute 'Family'"),
+        ("gansearch.rules:", "module 'gansearch.rules' has no attribute ''"),
+        (":Family", "Empty module name"),
+    ],
+)
+def test_what_can_not_be_imported_is_told_with_the_reason(name, why):
+    assert told_of(name) == f"family {name}: can't be imported ({why}). {SHAPE} every node."
+
+
+def test_a_relative_module_is_refused():
+    assert told_of(".family:ModelFamily").startswith(
+        "family .family:ModelFamily: can't be imported (the 'package' argument is required"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gansearch.rules:Config",
+        "math:pi",
+        "gansearch.family:load_family",
+        "gansearch.family:ModelFamily",
+        f"{__name__}:Unbuilt",
+        f"{__name__}:Untabled",
+    ],
+)
+def test_what_is_no_family_is_refused(name):
+    assert told_of(name) == f"family {name}: {CLASS}"
+
+
+def test_a_family_is_made_once_and_knows_its_name():
+    family = load_family(SHIFT)
+    assert family is load_family(SHIFT)
+    assert (type(family).__name__, family.name) == ("ShiftFamily", SHIFT)
+
+
+def test_the_default_family_is_the_papers_nets():
+    family = load_family(DEFAULT_FAMILY)
+    assert family.config_type is TrialConfig
+    assert (family.name, family.baseline) == ("adversarial_nets", "paper")
+    assert family.balance.ratio == "discriminator_lr/generator_lr"
+
+
+def test_the_default_familys_table_is_read_without_torch():
+    code = (
+        "import sys; from gansearch.family import load_family;"
+        "table = load_family('adversarial_nets').config_type;"
+        "print(len(table.rules()), sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{len(TrialConfig.rules())} []\n"
+
+
+def test_a_space_of_ones_own_family_searches_its_table():
+    sections = {
+        "name": "shift",
+        "family": SHIFT,
+        "dataset": "gaussian",
+        "search": {"step": {"float": [0.01, 0.5], "log": True}},
+        "presets": {"wide": {"step": 0.25}},
+        "start_from": ["defaults", "wide"],
+    }
+    space = SearchSpace.from_dict(sections)
+    assert (space.family, space.table) == (load_family(SHIFT), ShiftConfig)
+    assert (space.baseline, space.preset("wide")) == (ShiftConfig(), ShiftConfig(step=0.25))
+    assert space.preset_names == {"defaults", "wide"}
+    assert space.suggest(FixedTrial({"step": 0.1})) == ShiftConfig(step=0.1)
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    assert space.to_dict()["family"] == SHIFT and f"\nfamily: {SHIFT}\n" in space.describe()
+    with pytest.raises(SpaceError, match=r"shift: fixed\.k: unknown parameter"):
+        SearchSpace.from_dict(sections | {"fixed": {"k": 3}})
+    with pytest.raises(SpaceError, match="no preset is called 'paper'"):
+        SearchSpace.from_dict(sections | {"start_from": ["paper"]})
+
+
+def test_a_space_of_the_default_family_does_not_name_it():
+    space = load_space("digits")
+    assert space.family is load_family(DEFAULT_FAMILY) and space.table is TrialConfig
+    assert "family" not in space.to_dict()
+    named = SearchSpace.from_dict({"family": DEFAULT_FAMILY} | space.to_dict())
+    assert named == space
+
+
+def test_what_a_family_does_not_say_has_a_default():
+    family = load_family(SHIFT)
+    config, training = ShiftConfig(), family.build(ShiftConfig(), LINE, 0, "cpu")
+    assert (family.baseline, family.balance, family.size_parameters) == ("defaults", None, ())
+    family.check(config, LINE)
+    for exact in (True, False):
+        assert family.training_bytes(config, LINE, "cpu", exact=exact) is None
+        needs = footprint(family, config, LINE, "cpu", exact=exact)
+        assert needs.training == 0 and needs.on("host") > needs.scoring > 0
+    assert family.observer(config, LINE, [1, 2]) is None
+    assert training.counts == Counts(0, None, None, training.counts.seconds)
+    assert not family.has_engine
+    with pytest.raises(NotImplementedError, match="has_engine is False"):
+        family.engine(LINE, "cpu", 2)
+
+
+def test_a_whole_training_is_kept_as_the_generator_and_gives_the_same_samples(tmp_path):
+    family, config = load_family(SHIFT), ShiftConfig(step=0.5)
+    training = family.build(config, LINE, 7, "cpu")
+    training.advance(4)
+    export = family.export(training, 7)
+    assert (export.seed, export.details) == (7, {})
+    save_generator(tmp_path, export, config, family=SHIFT, dataset=LINE.name, shape=LINE.shape)
+    asked = []
+    stored = load_generator(tmp_path, lambda name: (asked.append(name), LINE)[1])
+    assert (stored.dataset, stored.shape, asked) == ("gaussian", (1,), ["gaussian"])
+    np.testing.assert_array_equal(stored.generator.samples(50), training.samples(50))
+    with pytest.raises(BadInputError) as error:
+        stored.generator.interpolate(2, 5)
+    assert str(error.value) == (
+        f"--interpolate: generators of the family {SHIFT} have no noise to go through. Leave the "
+        "flag out."
+    )
+
+
+@pytest.mark.parametrize("family", [3, None, ["adversarial_nets"]])
+def test_a_saved_generator_of_what_is_no_name_is_answered(tmp_path, family):
+    config = ShiftConfig()
+    own = load_family(SHIFT)
+    export = own.export(own.build(config, LINE, 7, "cpu"), 7)
+    save_generator(tmp_path, export, config, family=SHIFT, dataset=LINE.name, shape=LINE.shape)
+    description = json.loads((tmp_path / CONFIG_FILE).read_text()) | {"family": family}
+    del description["seal"]
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(description))
+    with pytest.raises(ResultsError, match="the trained generator can't be read"):
+        load_generator(tmp_path, lambda _: LINE)
+
+
+def ended(runner):
+    results = [runner.step()]
+    while not results[-1].done:
+        results.append(runner.step())
+    return results
+
+
+def test_a_trial_of_such_a_family_is_stopped_goes_on_and_ends_as_one_that_was_not(tmp_path):
+    plan = TrialPlan(RunFolder(tmp_path).path, SHIFT, Budget(max_updates=40, reports=4))
+    process = TrialProcess.prepare(LINE, plan)
+    values = {"number": 0, "phase": "replica", "seed": 5, "config": ShiftConfig().to_dict()}
+    whole = ended(TrialRunner(TrialSpec("whole", **values), process))
+    cut = TrialRunner(TrialSpec("cut", **values), process)
+    cut.step(), cut.step()
+    cut.stop()
+    resumed = ended(TrialRunner(TrialSpec("cut", **values), process))
+    assert [result.updates for result in whole] == [10, 20, 30, 40]
+    assert [(r.evaluation, r.verdict, r.final) for r in resumed] == [
+        (r.evaluation, r.verdict, r.final) for r in whole
+    ]
+    assert whole[-1].metrics.d_loss is None and whole[-1].final["test_ll"] < 0
+    models = [tmp_path / "models" / name for name in ("whole", "cut")]
+    for model_dir in models:
+        names = sorted(path.name for path in model_dir.iterdir())
+        assert names == ["config.json", "generator.safetensors", "strip.png"]
+    first, second = (load_generator(path, lambda _: LINE).generator for path in models)
+    np.testing.assert_array_equal(first.samples(30), second.samples(30))
