@@ -328,13 +328,23 @@ def _build(name: str, item: Located) -> SearchSpace:
     return space
 
 
-def _check_start(space: SearchSpace, places: Mapping[str, str]) -> None:
-    """Check that the space holds what it starts from; `places` are where to seek the reason."""
-    for preset in space.start_from:
-        for name, misfit in space._misfits(space.preset(preset)).items():
+def _check_start(space: SearchSpace, places: Mapping[str, str], *, by_set: bool = False) -> None:
+    """Check that the space holds what it starts from; `places` are where to seek the reason.
+
+    With `by_set` the remedy is a change that `--set` can make.
+    """
+    misfits = {preset: space._misfits(space.preset(preset)) for preset in space.start_from}
+    inside = ", ".join(preset for preset, found in misfits.items() if not found)
+    for preset, found in misfits.items():
+        remedy = (
+            f"or start only from the presets inside it: --set 'start_from=[{inside}]'."
+            if by_set
+            else f"give presets.{preset} another value, or leave {preset} out of start_from."
+        )
+        for name, misfit in found.items():
             raise SpaceError(
-                f"{places[name]}: start_from: {preset} lies outside the space: {misfit}. Widen the "
-                f"search, give presets.{preset} another value, or leave {preset} out of start_from."
+                f"{places[name]}: start_from: {preset} lies outside the space: {misfit}. "
+                f"Widen the search, {remedy}"
             )
 
 
@@ -357,7 +367,7 @@ def _override(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace:
     )
     check_conditions(space.table, search, space.fixed, everywhere)
     space = replace(space, search=in_order(space.table, search, everywhere))
-    _check_start(space, everywhere)
+    _check_start(space, everywhere, by_set=True)
     if not space.search and not space.start_from:
         raise SpaceError(
             f"--set {overrides[-1]}: nothing is left to search or to start from. "

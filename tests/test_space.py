@@ -615,6 +615,24 @@ def test_searching_what_was_fixed_leaves_the_papers_configuration_alone():
     assert space.preset("paper") == load_space("ring").preset("paper")
 
 
+@pytest.mark.parametrize(
+    ("change", "outside", "remedy"),
+    [
+        ("generator_lr={float: [0.01, 0.3], log: true}", "pacgan", "start_from=[paper]"),
+        ("batch_size={int: [200, 300]}", "paper", "start_from=[]"),
+    ],
+)
+def test_the_remedy_for_a_preset_outside_a_changed_space_starts_from_those_inside(
+    change, outside, remedy
+):
+    with pytest.raises(SpaceError) as error:
+        load_space("ring", [change])
+    assert f"start_from: {outside} lies outside the space" in str(error.value)
+    assert re.findall("--set '(.+?)'", str(error.value)) == [remedy]
+    space = load_space("ring", [change, remedy])
+    assert space.preset("paper") == load_space("ring").preset("paper")
+
+
 @pytest.mark.parametrize("override", ["trials=10", "budget.trials=10", " trials =10"])
 def test_the_budget_can_be_set(override):
     space = load_space("digits", [override])
@@ -689,7 +707,8 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         (
             ["k={int: [2, 3]}"],
             "--set k={int: [2, 3]}: start_from: paper lies outside the space: k=1 is outside "
-            "[2, 3]. " + MISFIT.format("paper"),
+            "[2, 3]. Widen the search, or start only from the presets "
+            "inside it: --set 'start_from=[]'.",
         ),
         (
             ["start_from=[mine]"],
