@@ -219,11 +219,11 @@ def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None,
 MEANS = {WINNER.config_id: 24.0, SECOND.config_id: 23.9, PAPER.config_id: 18.5}
 
 
-def finished_run(tmp_path):
+def finished_run(tmp_path, **info):
     """A run of three configurations with four replicas each, one of them diverged."""
     replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
     replicated[1].update(status="diverged", reason="D's loss is NaN")
-    return write_run(tmp_path, searched(), replicated, MEANS, reference_ll=29.12)
+    return write_run(tmp_path, searched(), replicated, MEANS, reference_ll=29.12, **info)
 
 
 def searching_run(tmp_path):
