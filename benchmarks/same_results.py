@@ -54,9 +54,10 @@ RUNS = {
     "discriminator_kernels=[3] --set discriminator_paddings=[1] --set discriminator_pools=[2]",
     "packed": f"{_ONLY} --max-concurrent 2 --seed 5 --set budget.reports=3 --packing on "
     "--cpus-per-trial 0.5",
-    # Large enough for trials of some ten seconds: the first checkpoint comes after five.
-    "killed": f"{_SEARCH}=0.6 --space gaussian --trials 3 --max-updates 4500 --top 1 "
-    "--replicas 1 --seed 6 --set generator_widths=[128,128] --set discriminator_widths=[128,128]",
+    # Every trial takes ten seconds or more: the first checkpoint comes after five.
+    "killed": f"{_SEARCH}=0.6 --space gaussian --trials 3 --max-updates 9000 --top 0 "
+    "--replicas 1 --seed 6 --set k=1 --set discriminator_activation=maxout --set maxout_pieces=5 "
+    "--set generator_widths=[128,128] --set discriminator_widths=[128,128]",
 }
 _KILLED_TRIAL = "t00001"
 _TIMEOUT_SECONDS = 1800.0
