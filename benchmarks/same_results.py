@@ -25,6 +25,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -73,8 +74,16 @@ Content = dict[str, list[str]]
 def run_all(out: Path, names: list[str]) -> None:
     """Make the runs, each in a folder of its name below `out`, with what it printed beside it."""
     out.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own Ray finds no cluster to join that somebody has started on this machine.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder:
+        run_in(out, names, ray_folder)
+
+
+def run_in(out: Path, names: list[str], ray_folder: str) -> None:
+    """Make the runs with what Ray keeps in `ray_folder`."""
     # The code in question shall compute the references itself. Sums depend on the threads' number.
     env = {**os.environ, "XDG_CACHE_HOME": str(out / "cache"), "OMP_NUM_THREADS": "1"}
+    env["RAY_TMPDIR"] = ray_folder
     env.pop("GANSEARCH_DATA", None)  # none is needed, and run.json would tell of it
     found = "import gansearch; print(gansearch.__file__)"
     subprocess.run([sys.executable, "-c", found], env=env, check=True)
