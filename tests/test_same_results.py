@@ -49,16 +49,16 @@ def test_runs_that_differ_only_in_their_times_are_the_same(tool, tmp_path):
     ],
 )
 def test_the_least_change_of_a_result_is_found_where_it_is(tool, tmp_path, change, differing):
-    differences, added, _ = tool.compare(
+    differences, notes, _ = tool.compare(
         make_run(tmp_path / "a"), make_run(tmp_path / "b", **change)
     )
     assert [": ".join(line.split(": ")[:2]) for line in differences] == differing
-    assert added == []
+    assert notes == []
 
 
 def test_a_new_column_is_listed_and_a_lost_one_is_a_difference(tool, tmp_path):
     a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", columns={"fid": [2.0]})
-    assert tool.compare(a, b) == ([], ["digits/trials.parquet: fid"], 5)
+    assert tool.compare(a, b) == ([], ["added: digits/trials.parquet: fid"], 5)
     assert tool.compare(b, a)[0] == [
         "digits/trials.parquet: fid: 2 of 2 differ, first double[pyarrow] -> none"
     ]
@@ -75,3 +75,15 @@ def test_missing_and_nan_are_not_the_same(tool, tmp_path):
     a = make_run(tmp_path / "a", score=float("nan"))
     b = make_run(tmp_path / "b", score=None)
     assert any("valid_ll" in line for line in tool.compare(a, b)[0])
+
+
+@pytest.mark.parametrize(("n_pixels", "is_same"), [(100, True), (101, False)])
+def test_only_a_small_part_of_a_game_may_be_laid_out_otherwise(tool, tmp_path, n_pixels, is_same):
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    picture = np.zeros((100, 100), np.uint8)
+    Image.fromarray(picture).save(a / "digits" / "game.png")
+    picture.flat[:n_pixels] = 1
+    Image.fromarray(picture).save(b / "digits" / "game.png")
+    differences, notes, _ = tool.compare(a, b)
+    assert (differences == []) is is_same
+    assert (notes == ["laid out otherwise: digits/game.png"]) is is_same
