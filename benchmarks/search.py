@@ -1,11 +1,10 @@
 """What keeps a search from growing: the driver, the proposals, the records and the report.
 
-    python benchmarks/search.py                          # a short form of all but the last two
+    python benchmarks/search.py                          # a short form of all but the last
     python benchmarks/search.py --driver [--trials 300]  # through Ray, with trainings that are none
     python benchmarks/search.py --parts [--trials 5000]  # searcher, scheduler and recorder, no Ray
-    python benchmarks/search.py --proposals              # of TPE, with and without its cap
+    python benchmarks/search.py --proposals              # of TPE, as trials get more
     python benchmarks/search.py --report                 # on 100,000 trials, 2 million reports
-    python benchmarks/search.py --quality                # what is found with the cap; takes an hour
     python benchmarks/search.py --scale                  # what one driver can feed
 
 The short form looks at growth over 5,000 trials without Ray, with configurations drawn at random,
@@ -41,14 +40,12 @@ import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from gansearch import driver, experiment
-from gansearch.capped import CappedTPESampler
 from gansearch.config import Budget, TrialConfig
 from gansearch.family import Counts, Metrics
 from gansearch.health import Verdict
@@ -90,33 +87,27 @@ TRIALS = trials_schema(TrialConfig)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("driver", "parts", "proposals", "quality", "report", "scale"):
+    for name in ("driver", "parts", "proposals", "report", "scale"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--reports", type=int, default=20, help="of a full training")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3, help="of each report on a large run")
     parser.add_argument("--sampler", default="tpe")
-    parser.add_argument("--caps", type=int, nargs="*", default=[250, 500, 1000])
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4, 5])
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    short = not any(
-        (given.driver, given.parts, given.proposals, given.quality, given.report, given.scale)
-    )
+    short = not any((given.driver, given.parts, given.proposals, given.report, given.scale))
     if short or given.driver:
         time_driver(given.trials or 300, given.reports, given.workers, given.sampler)
     if short or given.parts:
         sampler = "random" if short else given.sampler
         time_parts(given.trials or 5000, given.reports, sampler)
     if short or given.proposals:
-        time_proposals([500, 1000] if short else [500, 1000, 2000, given.trials or 5000], 20)
+        time_proposals([200, 1000] if short else [60, 200, 1000, given.trials or 5000], 20)
     if short or given.report:
         formats = ("table", "html") if short else ("table", "json", "html")
         time_report(given.trials or 100_000, given.reports, formats, given.repeats)
-    if given.quality:
-        time_quality(given.caps, given.trials or 3000, given.seeds)
     if given.scale:
         time_scale(given.trials or 150, given.workers)
 
@@ -353,7 +344,7 @@ def time_parts(n_trials: int, n_reports: int, sampler: str) -> None:
                 spent.clear()
         print(f"{ends[-1][0]:.0f} s in all, sampler {sampler}, {own_memory():.0f} MB at the end")
         print_growth(np.array(ends))
-        print("ms a proposal of TPE after these, median and quartiles of 20 pairs in turns")
+        print("ms a proposal of TPE after these, median and quartiles of 20")
         print_proposals(space, study, n_trials, 20)
 
 
@@ -458,11 +449,11 @@ def _report(
 
 
 def time_proposals(counts: list[int], n_proposals: int) -> None:
-    """Print what a proposal of TPE takes after so many trials, with its cap and without, in turns.
+    """Print what a proposal of TPE takes after so many trials.
 
     The trials ended as those of a search do; their configurations were drawn at random.
     """
-    print(f"ms a proposal, median and quartiles of {n_proposals} pairs in turns")
+    print(f"ms a proposal of TPE, median and quartiles of {n_proposals}")
     for name in ("digits", "mnist"):
         space = load_space(name, ["budget.reports=10"])
         study = optuna.create_study(sampler=make_sampler("random", 0), direction="maximize")
@@ -477,68 +468,25 @@ def time_proposals(counts: list[int], n_proposals: int) -> None:
             print_proposals(space, study, n, n_proposals)
 
 
-def print_proposals(space: SearchSpace, study: optuna.Study, n_trials: int, n_pairs: int) -> None:
-    """Print what a proposal takes with the cap and without, and the ratio of each pair."""
-    seconds = _pairs_of_proposals(space, study, n_pairs)
-    quartiles = np.quantile(1000 * seconds, [0.25, 0.5, 0.75], axis=0).T
-    told = "   ".join(
-        f"{kind} {median:6.1f} [{low:.1f}, {high:.1f}]"
-        for kind, (low, median, high) in zip(("capped", "Optuna's"), quartiles, strict=True)
-    )
-    low, median, high = np.quantile(seconds[:, 1] / seconds[:, 0], [0.25, 0.5, 0.75])
+def print_proposals(
+    space: SearchSpace, study: optuna.Study, n_trials: int, n_proposals: int
+) -> None:
+    """Print what a proposal of TPE takes."""
+    study.sampler = make_sampler("tpe", 0)
+    seconds = []
+    for _ in range(n_proposals + 1):
+        start = time.perf_counter()
+        trial = study.ask()
+        space.suggest(trial)
+        seconds.append(time.perf_counter() - start)
+        study.tell(trial, state=TrialState.FAIL)
+    study.sampler = make_sampler("random", 1)
+    # The first one takes in the trials.
+    low, median, high = 1000 * np.quantile(seconds[1:], [0.25, 0.5, 0.75])
     print(
-        f"{space.dataset:7} {n_trials:6,} trials   {told}   "
-        f"ratio {median:.1f} [{low:.1f}, {high:.1f}]",
+        f"{space.dataset:7} {n_trials:6,} trials   {median:6.1f} [{low:.1f}, {high:.1f}]",
         flush=True,
     )
-
-
-def _pairs_of_proposals(space: SearchSpace, study: optuna.Study, n_pairs: int) -> np.ndarray:
-    """Return the seconds of proposals, `[n_pairs, 2]`: with the cap and without."""
-    optunas = TPESampler(multivariate=True, group=True, constant_liar=True, seed=0)
-    samplers = (CappedTPESampler(0), optunas)
-    seconds = np.empty((n_pairs, 2))
-    for i in range(-1, n_pairs):  # the first pair takes in the trials
-        for j, sampler in enumerate(samplers):
-            study.sampler = sampler
-            start = time.perf_counter()
-            trial = study.ask()
-            space.suggest(trial)
-            seconds[max(i, 0), j] = time.perf_counter() - start
-            study.tell(trial, state=TrialState.FAIL)
-    study.sampler = make_sampler("random", 1)
-    return seconds
-
-
-def time_quality(caps: list[int], n_trials: int, seeds: list[int]) -> None:
-    """Print what searches find with TPE's history capped, and without a cap."""
-    space = load_space("digits", ["budget.reports=10"])
-    print("cap,seed,n_trials,seconds,best,finalists,last,died", flush=True)
-    for seed in seeds:
-        for cap in [*caps, n_trials]:
-            start = time.perf_counter()
-            study = optuna.create_study(
-                sampler=CappedTPESampler(seed, cap=cap), direction="maximize"
-            )
-            scheduler = GuardedScheduler(space.budget, halving=True)
-            outcomes = scheduler.outcomes
-            searcher = OptunaSearcher(space, study, seed=seed, n_new=n_trials, outcomes=outcomes)
-            scores: dict[int, float] = {}
-            n_died = 0
-            for trial in play(searcher, scheduler, budget=space.budget, n_open=8):
-                spec = TrialSpec.from_tune(trial.config)
-                scores[spec.number] = invented_score(TrialConfig.from_dict(spec.config))
-                n_died += outcomes[trial.trial_id].status == "collapsed"
-            done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            done.sort(key=lambda trial: trial.value)
-            # What a run would train again: those that measured best, by their scores without noise.
-            finalists = np.mean([scores[trial.number] for trial in done[-2:]])
-            last = np.mean(list(scores.values())[-n_trials // 10 :])
-            print(
-                f"{cap},{seed},{n_trials},{time.perf_counter() - start:.0f},"
-                f"{max(scores.values()):.3f},{finalists:.3f},{last:.3f},{n_died}",
-                flush=True,
-            )
 
 
 def time_report(n_trials: int, n_reports: int, formats: Sequence[str], n_repeats: int) -> None:

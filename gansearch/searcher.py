@@ -16,14 +16,13 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
-from gansearch.capped import CappedTPESampler
 from gansearch.errors import BadInputError, ResultsError, StorageError, did_you_mean
 from gansearch.files import unwritable
 from gansearch.messages import StepResult, TrialSpec
@@ -37,7 +36,8 @@ UNHEALTHY = "unhealthy"
 _STUDY = "gansearch"
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": CappedTPESampler,
+    # Grouped: conditional parameters are modelled jointly with the ones that they appear with.
+    "tpe": lambda seed: TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed),
     "random": lambda seed: RandomSampler(seed=seed),
     "qmc": lambda seed: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
     "gp": lambda seed: GPSampler(seed=seed),

@@ -46,7 +46,7 @@ ORDER = (
     *("figures", "figure1_observer", "adversarial_nets"),
     *("report", "layout", "curves"),
     *("progress", "sampling", "checks", "nodes", "doctor", "retries", "scheduler"),
-    *("capped", "searcher", "node_losses", "recorder", "mending"),
+    *("searcher", "node_losses", "recorder", "mending"),
     *("trial_plan", "checkpoint", "trial_process", "work", "engine_actor", "trial", "cluster"),
     *("preflight", "session", "experiment", "phases", "driver", "cli"),
 )

@@ -1,6 +1,5 @@
 """The page on scaling and its benchmark, held to the code."""
 
-import csv
 import re
 import sys
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import optuna
 import pytest
 
-from gansearch.capped import CAP, N_GOOD
 from gansearch.scheduler import GuardedScheduler
 from gansearch.searcher import OptunaSearcher
 from gansearch.space import load_space
@@ -26,9 +24,7 @@ def benchmark():
     return script("search")
 
 
-def test_the_page_has_the_limits_of_the_code():
-    assert f"at most {N_GOOD}, and all others" in PAGE
-    assert f"the newest {CAP:,} are kept" in PAGE
+def test_the_page_has_the_limit_of_the_code():
     assert f"are shown {MOST_IN_FOREST:,}\ntrials" in PAGE
 
 
@@ -38,23 +34,8 @@ def test_every_form_of_the_benchmark_that_the_page_names_exists(benchmark, monke
     with pytest.raises(SystemExit):
         benchmark.main()
     told = capsys.readouterr().out
-    assert named >= {"--driver", "--proposals", "--quality", "--scale", "--report"}
+    assert named >= {"--driver", "--proposals", "--scale", "--report"}
     assert all(flag in told for flag in named)
-
-
-def test_the_table_of_caps_is_that_of_the_kept_searches():
-    with (ROOT / "benchmarks" / "data" / "capped.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    for cap, name in ((250, "250"), (500, "500"), (1000, "1,000"), (3000, "none")):
-        of_cap = [row for row in rows if int(row["cap"]) == cap]
-        assert sorted(int(row["seed"]) for row in of_cap) == list(range(6))
-        finalists, last = (
-            np.mean([float(row[key]) for row in of_cap]) for key in ("finalists", "last")
-        )
-        n_died = sum(int(row["n_died"]) for row in of_cap)
-        (line,) = re.findall(rf"^\| {name} \|.*$", PAGE, re.MULTILINE)
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert (cells[1], cells[3], cells[4]) == (f"{finalists:.2f}", f"{last:.2f}", f"{n_died}")
 
 
 def test_a_played_search_proposes_reports_prunes_and_ends_every_trial(benchmark):
