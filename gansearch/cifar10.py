@@ -34,14 +34,12 @@ def load_cifar10(data_dir: Path, download: bool) -> Dataset:
 
     As there, an image's mean is subtracted and the rest scaled to norm 55.
     """
-    from torchvision.datasets import CIFAR10
-
     folder = data_dir / _FOLDER
     obtain(
         folder,
         list(_FILES),
         _fetch,
-        urls=[CIFAR10.url],
+        urls=_urls,
         download=download,
         data_set="cifar10",
         remedy=_REMEDY,
@@ -58,6 +56,12 @@ def load_cifar10(data_dir: Path, download: bool) -> Dataset:
     )
 
 
+def _urls() -> list[str]:
+    from torchvision.datasets import CIFAR10
+
+    return [CIFAR10.url]
+
+
 def _fetch(folder: Path) -> Path:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import download_and_extract_archive
@@ -71,6 +75,8 @@ def _read_batch(path: Path, md5: str) -> np.ndarray:
     """Return the images of a batch, `[10000, 3072]`, channels last.
 
     The file is a pickle, which can run any code; so what is unpickled is the authors' bytes alone.
+    Torchvision's reader opens the file once to check it and again to unpickle it, and doesn't say
+    which file is wrong.
     """
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -22,7 +22,7 @@ def obtain(
     names: Sequence[str],
     fetch: Callable[[Path], Path],
     *,
-    urls: Sequence[str],
+    urls: Callable[[], Sequence[str]],
     download: bool,
     data_set: str,
     remedy: str,
@@ -33,7 +33,7 @@ def obtain(
         folder: where the files belong.
         names: of the files.
         fetch: downloads into the folder that it is given, and returns where in it the files lie.
-        urls: of which one must answer before anything is downloaded.
+        urls: gives those of which one must answer before anything is downloaded.
         download: whether downloading is allowed.
         data_set: the data set's name, for the error.
         remedy: the ways out, for the error.
@@ -47,7 +47,7 @@ def obtain(
     reason = "downloading is switched off"
     if download:
         try:
-            _download(folder, names, fetch, urls)
+            _download(folder, names, fetch, urls())
             return
         except (OSError, RuntimeError, HTTPException) as error:
             # Torchvision's own text spans several lines, and repeats itself for each mirror.

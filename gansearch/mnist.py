@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from gansearch.dataset import Dataset, check_variety
 from gansearch.downloads import obtain
 from gansearch.errors import DataError
@@ -16,7 +18,7 @@ _MNIST_FILES = {
     "t10k-images-idx3-ubyte": ("00000803 00002710 0000001c 0000001c", 7_840_016),
     "t10k-labels-idx1-ubyte": ("00000801 00002710", 10_008),
 }
-_N_DIGITS = 10
+_HEADER_BYTES = 16  # of images
 _REPLACE = "Delete it, so that it is downloaded again, or put the original file there."
 _REMEDY = (
     "Put MNIST's files there, unpacked, or name the folder that holds MNIST/raw by --data-dir or "
@@ -27,28 +29,27 @@ _REMEDY = (
 
 def load_mnist(data_dir: Path, download: bool) -> Dataset:
     """MNIST, split as Goodfellow et al. (2014) did: validation is the end of the training set."""
-    from torchvision.datasets import MNIST
-
     folder = data_dir / "MNIST" / "raw"
     obtain(
         folder,
         list(_MNIST_FILES),
         _fetch,
-        urls=[mirror + MNIST.resources[0][0] for mirror in MNIST.mirrors],
+        urls=_urls,
         download=download,
         data_set="mnist",
         remedy=_REMEDY,
     )
     for file_name, (header, n_bytes) in _MNIST_FILES.items():
         _check_idx(folder / file_name, bytes.fromhex(header), n_bytes)
-    for file_name in _MNIST_FILES:
-        if "labels" in file_name:
-            _check_labels(folder / file_name)
-    images = MNIST(str(data_dir), train=True).data.numpy().reshape(-1, 28 * 28)
-    test = MNIST(str(data_dir), train=False).data.numpy().reshape(-1, 28 * 28)
-    check_variety(folder / "train-images-idx3-ubyte", images, _REPLACE)
-    check_variety(folder / "t10k-images-idx3-ubyte", test, _REPLACE)
+    images = _images(folder / "train-images-idx3-ubyte")
+    test = _images(folder / "t10k-images-idx3-ubyte")
     return Dataset("mnist", images[:50000], images[50000:], test, shape=(28, 28, 1), scale=255.0)
+
+
+def _urls() -> list[str]:
+    from torchvision.datasets import MNIST
+
+    return [mirror + MNIST.resources[0][0] for mirror in MNIST.mirrors]
 
 
 def _fetch(folder: Path) -> Path:
@@ -72,10 +73,8 @@ def _check_idx(path: Path, header: bytes, n_bytes: int) -> None:
         )
 
 
-def _check_labels(path: Path) -> None:
-    labels = path.read_bytes()[8:]
-    if max(labels) >= _N_DIGITS:
-        row = next(i for i, label in enumerate(labels) if label >= _N_DIGITS)
-        raise DataError(
-            f"{path}: label {row:,} (from 0) is {labels[row]}, where MNIST has 0 to 9. {_REPLACE}"
-        )
+def _images(path: Path) -> np.ndarray:
+    """Return the images `[n, 784]` of an IDX file whose header and length are right."""
+    images = np.fromfile(path, np.uint8, offset=_HEADER_BYTES).reshape(-1, 28 * 28)
+    check_variety(path, images, _REPLACE)
+    return images

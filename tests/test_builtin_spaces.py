@@ -56,10 +56,9 @@ def fewer_points(name):
 def write_tfd(data_dir):
     folds = np.zeros((N, 5), np.uint8)
     folds[500:] = np.array([1, 1, 2, 3, 3, 3])[np.arange(N - 500) % 6][:, None]
-    labels = np.where(folds[:, :1] > 0, 1, -1)
     (data_dir / "TFD").mkdir()
     faces = images(48, 48, 1)[..., 0]
-    fields = {"images": faces, "folds": folds, "labs_ex": labels}
+    fields = {"images": faces, "folds": folds}
     savemat(data_dir / "TFD" / "TFD_48x48.mat", fields)
 
 

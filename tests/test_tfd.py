@@ -22,12 +22,9 @@ def layout() -> dict[str, np.ndarray]:
     folds = np.zeros((N, 5), np.uint8)
     for fold in range(5):
         folds[N_UNLABELLED:, fold] = rng.permutation([1] * 25 + [2] * 10 + [3] * 15)
-    labels = np.full((N, 1), -1, np.int16)
-    labels[N_UNLABELLED:, 0] = rng.integers(1, 8, N_LABELLED)
     return {
         "images": rng.integers(0, 256, (N, 48, 48), dtype=np.uint8),
         "folds": folds,
-        "labs_ex": labels,
         "labs_id": np.arange(N)[:, None],
     }
 
@@ -53,7 +50,7 @@ def test_the_fields_are_read_from_a_matlab_file(tmp_path: Path, compressed: bool
     fields = layout()
     path = saved(tmp_path, fields, do_compression=compressed)
     found = tfd._fields(path)
-    assert list(found) == ["images", "folds", "labs_ex"]
+    assert list(found) == ["images", "folds"]
     for name, array in found.items():
         np.testing.assert_array_equal(array, fields[name], strict=True)
 
@@ -64,7 +61,7 @@ def test_no_code_in_the_working_directory_is_run(
     path = saved(tmp_path, layout())
     (tmp_path / "numpy.py").write_text("raise SystemExit('this was run')")
     monkeypatch.chdir(tmp_path)
-    assert len(tfd._fields(path)) == 3
+    assert len(tfd._fields(path)) == 2
 
 
 def test_the_unlabelled_train_and_each_fold_has_its_own_validation_and_test(
@@ -146,11 +143,6 @@ FAULTY = [
         f"folds: shape [{N}, 4]. It must have [{N}, 5] where there are {N} images.",
     ),
     (
-        "labs_ex",
-        lambda a: a[:7],
-        f"labs_ex: shape [7, 1]. It must have [{N}, 1] where there are {N} images.",
-    ),
-    (
         "folds",
         with_entry(70, 2, 4),
         "folds: found 4. It must be 0 (unlabelled), 1 (to train), 2 (to validate) or 3 (to test).",
@@ -175,18 +167,6 @@ FAULTY = [
         "folds",
         lambda a: np.where(a == 0, 1, a),
         "folds: no unlabelled images. Each fold must have some.",
-    ),
-    (
-        "labs_ex",
-        with_entry(70, 0, 8),
-        "labs_ex: an expression 8. An image that folds doesn't call unlabelled has one from 1 to "
-        "7.",
-    ),
-    (
-        "labs_ex",
-        lambda a: np.full_like(a, -1),
-        "labs_ex: an expression -1. An image that folds doesn't call unlabelled has one from 1 to "
-        "7.",
     ),
     (
         "images",
@@ -220,7 +200,7 @@ def test_black_images_to_be_scored_by_are_refused_by_their_fold(
     )
 
 
-@pytest.mark.parametrize("name", ["images", "folds", "labs_ex"])
+@pytest.mark.parametrize("name", ["images", "folds"])
 def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, np.ndarray], name: str) -> None:
     del fields[name]
     with pytest.raises(DataError) as caught:
@@ -232,7 +212,7 @@ def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, np.ndarray],
 def test_a_field_that_the_file_lacks_is_missing_among_those_read(tmp_path: Path) -> None:
     fields = layout()
     del fields["folds"]
-    assert list(tfd._fields(saved(tmp_path, fields))) == ["images", "labs_ex"]
+    assert list(tfd._fields(saved(tmp_path, fields))) == ["images"]
 
 
 def test_a_field_that_holds_no_numbers_is_told(tmp_path: Path) -> None:
