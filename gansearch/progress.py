@@ -128,14 +128,7 @@ class Progress:
             self._ended_updates = 0
             self._best_ended = None
 
-    def trial_started(
-        self,
-        trial_id: str,
-        number: int,  # noqa: ARG002 - the id, which people type, tells number and phase
-        phase: str,  # noqa: ARG002
-        summary: str,
-        updates: int = 0,
-    ) -> None:
+    def trial_started(self, trial_id: str, summary: str, updates: int = 0) -> None:
         """A trial begins, or goes on from `updates`; `summary` tells its configuration."""
         with self._lock:
             self._lines[trial_id] = TrialLine(trial_id, summary, updates)

@@ -134,8 +134,6 @@ class Recorder(Callback):
             self._trials_changed = self._has_new_trial = True
         self._progress.trial_started(
             spec.trial_id,
-            spec.number,
-            spec.phase,
             summary(spec.config, self._searched),
             self.rows[spec.trial_id]["updates"],
         )

@@ -39,7 +39,7 @@ def make(to, *, n_replicas=4, time_budget_seconds=None, quiet=False):
 
 
 def train(progress, trial_id, updates, valid_ll=1.0, status="completed", reason=""):
-    progress.trial_started(trial_id, 0, "search", "k=2")
+    progress.trial_started(trial_id, "k=2")
     progress.trial_reported(trial_id, updates, valid_ll, 0.5)
     progress.trial_ended(trial_id, status, reason, valid_ll)
 
@@ -70,7 +70,7 @@ def test_a_log_gives_a_sign_of_life_every_15_seconds_and_not_more_often(clock):
     to = console()
     with make(to) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t00000", 0, "search", "k=2")
+        progress.trial_started("t00000", "k=2")
         for second in range(1, 41):
             clock.seconds = 1000.0 + second
             progress.trial_reported("t00000", 100 * second, 2.0, 0.5)
@@ -86,7 +86,7 @@ def test_a_sign_of_life_counts_each_end_apart_those_before_a_resume_too(clock):
         progress.phase("search", 10, ["pruned", "collapsed", "completed"])
         train(progress, "t00003", 8000, status="diverged")
         train(progress, "t00004", 8000, status="collapsed")
-        progress.trial_started("t00005", 5, "search", "k=2")
+        progress.trial_started("t00005", "k=2")
         clock.seconds += 20
         progress.trial_reported("t00005", 100, None, None)
     assert (
@@ -100,7 +100,7 @@ def test_a_line_about_a_trial_is_a_sign_of_life_too(clock):
     to = console()
     with make(to) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t00009", 9, "search", "k=2")
+        progress.trial_started("t00009", "k=2")
         clock.seconds += 10
         train(progress, "t00000", 8000)
         clock.seconds += 10
@@ -132,7 +132,7 @@ def test_the_terminal_shows_counts_the_best_and_every_running_trial(clock):
         progress.phase("search", 10)
         train(progress, "t00000", 8000, 5.0)
         train(progress, "t00001", 2000, 1.5, "pruned", "not in the best third")
-        progress.trial_started("t00002", 2, "search", "k=2 generator_lr=0.05")
+        progress.trial_started("t00002", "k=2 generator_lr=0.05")
         progress.trial_reported("t00002", 4000, 3.25, 0.41)
         clock.seconds += 80
     head, best, running = last_frame(to).rstrip().splitlines()
@@ -147,7 +147,7 @@ def test_only_as_many_trials_are_shown_as_the_terminal_has_room_for(clock):
     with make(to) as progress:
         progress.phase("search", 10)
         for i in range(8):
-            progress.trial_started(f"t{i:05d}", i, "search", "k=2")
+            progress.trial_started(f"t{i:05d}", "k=2")
     lines = last_frame(to).rstrip().splitlines()
     assert [line.split()[0] for line in lines[2:-1]] == ["t00000", "t00001", "t00002"]
     assert lines[-1].strip() == "and 5 more"
@@ -157,7 +157,7 @@ def test_a_long_summary_is_cut_at_the_edge_of_the_terminal(clock):
     to = console(terminal=True, width=80)
     with make(to) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t00000", 0, "search", "discriminator_activation=leaky_relu " * 5)
+        progress.trial_started("t00000", "discriminator_activation=leaky_relu " * 5)
         progress.trial_reported("t00000", 4000, 3.25, 0.41)
     lines = last_frame(to).rstrip().splitlines()
     assert len(lines) == 3
@@ -182,7 +182,7 @@ def test_a_negative_score_can_be_the_best(clock):
         progress.phase("search", 10)
         train(progress, "t00000", 8000, -30.0)
         train(progress, "t00001", 8000, -20.0, "pruned", "")
-        progress.trial_started("t00002", 2, "search", "k=2")
+        progress.trial_started("t00002", "k=2")
         progress.trial_reported("t00002", 10, float("nan"), None)
     assert "best valid_ll -20.00 nats (t00001)" in last_frame(to)
 
@@ -192,11 +192,11 @@ def test_the_time_left_of_a_search_counts_on_what_trials_have_taken_so_far(clock
     with make(to, n_replicas=2) as progress:
         progress.phase("search", 10)
         for i, updates in enumerate((2000, 2000, 8000)):
-            progress.trial_started(f"t{i}", i, "search", "")
+            progress.trial_started(f"t{i}", "")
             clock.seconds += updates / 100
             progress.trial_reported(f"t{i}", updates, 1.0, 0.5)
             progress.trial_ended(f"t{i}", "completed", "", 1.0)
-        progress.trial_started("t3", 3, "search", "")
+        progress.trial_started("t3", "")
         progress.trial_reported("t3", 1000, 1.0, 0.5)
     # 13,000 updates in 120 s. To come: 6 trials of 4,000, 3,000 of t3 and 2 replicas of 8,000,
     # 43,000 in all, which take 6.6 minutes.
@@ -218,7 +218,7 @@ def test_replicas_are_expected_to_go_to_the_end(clock):
     to = console(terminal=True)
     with make(to) as progress:
         progress.phase("replicas", 4)
-        progress.trial_started("r-0", 0, "replica", "")
+        progress.trial_started("r-0", "")
         clock.seconds += 40
         progress.trial_reported("r-0", 4000, 1.0, 0.5)
     # 100 updates a second; 28,000 to come.
@@ -229,7 +229,7 @@ def test_updates_from_before_a_resume_do_not_count_as_speed(clock):
     to = console(terminal=True)
     with make(to) as progress:
         progress.phase("replicas", 4, ["completed", "diverged", "completed"])
-        progress.trial_started("r-3", 3, "replica", "", updates=6000)
+        progress.trial_started("r-3", "", updates=6000)
         clock.seconds += 10
         progress.trial_reported("r-3", 7000, 1.0, 0.5)
     assert last_frame(to).startswith("replicas 3/4, 1 running  2 completed  1 diverged")
@@ -240,7 +240,7 @@ def test_a_time_budget_bounds_the_time_left(clock):
     to = console(terminal=True)
     with make(to, time_budget_seconds=600) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t0", 0, "search", "")
+        progress.trial_started("t0", "")
         clock.seconds += 60
     assert "60 s so far, at most 9 min left" in last_frame(to)
 
@@ -280,7 +280,7 @@ def test_what_comes_from_elsewhere_is_shown_as_text(clock, terminal):
     with make(to) as progress:
         progress.phase("search", 10)
         progress.note("[bold]not bold[/bold] \x1b[36mray::\x1b[0m\nand\x07 more")
-        progress.trial_started("t1", 1, "search", "noise=[red]")
+        progress.trial_started("t1", "noise=[red]")
         progress.trial_ended("t1", "failed", "[/] \x1b[31mworker died\x1b[0m", None)
     text = to.file.getvalue()
     assert "[bold]not bold[/bold] ray:: and more" in text
@@ -321,7 +321,7 @@ def test_a_report_costs_next_to_nothing():
     to = console(terminal=True)
     with make(to) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t0", 0, "search", "k=2")
+        progress.trial_started("t0", "k=2")
         start = time.process_time()
         for updates in range(5000):
             progress.trial_reported("t0", updates, 1.0, 0.5)
