@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 
 # A multiple of what any CPU does: it takes two vectors of up to 16 values.
 _VALUES_AT_A_TIME = 64
-# torch keeps the choice of TF32 for the whole process, and several threads may share it.
-_TF32 = threading.RLock()
+# torch keeps the choice for the whole process, and several threads may share it.
+_MATMUL = threading.RLock()
 
 
 def arithmetic(
@@ -30,25 +30,30 @@ def arithmetic(
         # Not cached: a recorded graph would go on with the weights of its recording.
         return torch.autocast(device, torch.bfloat16, cache_enabled=False)
     if precision == "tf32" and device == "cuda":
-        return _tf32(allowed=True)
+        return _matmul_precision("tf32", device)
     return nullcontext()
 
 
-def full_precision(device: str) -> AbstractContextManager[object]:
-    """Return a context in which matrix products on `device` are those of single precision."""
-    return _tf32(allowed=False) if device == "cuda" else nullcontext()
+def full_precision(device: torch.device | str) -> AbstractContextManager[object]:
+    """Return a context in which matrix products on `device` are those of single precision.
+
+    Of a score on MNIST TF32 costs .08 nats and bfloat16 2 nats.
+    """
+    return _matmul_precision("ieee", device)
 
 
 @contextmanager
-def _tf32(*, allowed: bool) -> Iterator[None]:
-    with _TF32:
+def _matmul_precision(precision: str, device: torch.device | str) -> Iterator[None]:
+    is_gpu = torch.device(device).type == "cuda"
+    backend = torch.backends.cuda.matmul if is_gpu else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    with _MATMUL:
         # Not `allow_tf32`, which torch refuses to read once anybody has set `fp32_precision`.
-        before = torch.backends.cuda.matmul.fp32_precision
-        torch.backends.cuda.matmul.fp32_precision = "tf32" if allowed else "ieee"
+        before = backend.fp32_precision
+        backend.fp32_precision = precision
         try:
             yield
         finally:
-            torch.backends.cuda.matmul.fp32_precision = before
+            backend.fp32_precision = before
 
 
 def at_any_place(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

@@ -318,6 +318,17 @@ def test_tf32_is_allowed_in_both_passes_and_no_longer():
         assert not torch.is_autocast_enabled("cpu")
 
 
+def test_full_precision_on_a_cpu_is_that_of_its_own_library():
+    matmul = torch.backends.mkldnn.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    try:
+        with full_precision(torch.device("cpu")):
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "bf16"
+    finally:
+        matmul.fp32_precision = before
+
+
 class Operations(TorchDispatchMode):
     """The names of all operations that run within."""
 
