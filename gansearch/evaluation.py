@@ -26,6 +26,7 @@ from gansearch.measures import (
     Evaluation,
     Indicators,
 )
+from gansearch.neighbours import comparable_distances, training_blocks
 from gansearch.parzen import (
     Array,
     ParzenScore,
@@ -40,8 +41,6 @@ MIN_SAMPLES = 20
 _N_REPORT_REFERENCE = 500
 _N_FINAL_REFERENCE = 1000
 _N_COPY_CHECKED = 1000
-_DIRECT_DIMS = 4  # up to here coordinates are subtracted: points lie too close for a product
-_BLOCK_BYTES = 32 * 2**20
 _NPY_MAGIC = b"\x93NUMPY"
 
 
@@ -234,10 +233,8 @@ def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
     wanted = as_samples(samples[:n], device).float()
     best = torch.full((len(wanted),), torch.inf, device=wanted.device)
     rows = torch.zeros(len(wanted), dtype=torch.int64, device=wanted.device)
-    n_block = max(1, _BLOCK_BYTES // (4 * max(dataset.dim, len(wanted))))
-    for start in range(0, len(dataset.train), n_block):
-        block = torch.from_numpy(dataset.to_float(dataset.train[start : start + n_block]))
-        smallest, row = _comparable_distances(wanted, block.to(wanted.device)).min(dim=1)
+    for start, block in training_blocks(dataset, len(wanted)):
+        smallest, row = comparable_distances(wanted, block.to(wanted.device)).min(dim=1)
         closer = smallest < best
         best = torch.where(closer, smallest, best)
         rows = torch.where(closer, row + start, rows)
@@ -315,17 +312,6 @@ def _median_distance_to_training(dataset: Dataset, examples: Array) -> float:
     nearest = dataset.to_float(dataset.train[nearest_training(dataset, examples, len(examples))])
     found = as_samples(examples, "cpu").double().numpy()
     return float(np.median(np.linalg.norm(found - nearest, axis=1)))
-
-
-def _comparable_distances(samples: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-    """Return squared distances `[n, n_block]` less what is the same for all of a sample's."""
-    if samples.shape[1] <= _DIRECT_DIMS:
-        squared = samples.new_zeros(len(samples), len(block))
-        for x, y in zip(samples.T, block.T, strict=True):
-            squared += (x[:, None] - y).square_()
-        return squared
-    # A sample's own norm is the same for every training example, so it decides nothing.
-    return torch.addmm(block.square().sum(dim=1), samples, block.T, alpha=-2)
 
 
 def _read_npy(path: Path) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from gansearch.errors import SamplesError
+from gansearch.neighbours import DIRECT_DIMS, comparable_distances
 from gansearch.precision import full_precision
 
 Array = np.ndarray | torch.Tensor
@@ -26,7 +27,6 @@ Array = np.ndarray | torch.Tensor
 _BLOCK_BYTES = 4 * 2**20  # of a block's distances: small enough for a processor's cache
 STORE_BYTES = 512 * 2**20  # of all distances to the validation points, kept while sigma is sought
 _MIN_BLOCK_POINTS = 64  # fewer would starve the matrix product
-_DIRECT_DIMS = 4  # up to here coordinates are subtracted: exact, and no dearer than a product
 _MAX_ABS = 1e15  # beyond it a squared distance might overflow in float32
 # Terms below are counted as this: 2e-35 of the nearest sample's. An exponential that underflows
 # takes 30 times as long on a processor.
@@ -285,21 +285,15 @@ def _distance_blocks(
     samples: torch.Tensor, points: torch.Tensor, block_bytes: int
 ) -> Iterator[_Distances]:
     n_points = max(_MIN_BLOCK_POINTS, block_bytes // (4 * len(samples)))
-    direct = samples.shape[1] <= _DIRECT_DIMS
     squared_norms = samples.square().sum(dim=1)
     for block in torch.split(points, n_points):
-        if direct:
-            gaps = torch.zeros(len(block), len(samples), device=block.device)
-            for x, s in zip(block.T, samples.T, strict=True):
-                gaps += (x[:, None] - s).square_()
-            offset = gaps.new_zeros(len(block))
-        else:
-            # |x - s|^2 = |x|^2 + (|s|^2 - 2 x.s); the first term is the same for all samples.
-            gaps = torch.addmm(squared_norms, block, samples.T, alpha=-2)
-            offset = block.square().sum(dim=1)
+        gaps = comparable_distances(block, samples, squared_norms)
         smallest = gaps.amin(dim=1)
         gaps -= smallest[:, None]
-        yield _Distances((smallest.double() + offset.double()).clamp(min=0), gaps)
+        nearest = smallest.double()
+        if samples.shape[1] > DIRECT_DIMS:
+            nearest += block.square().sum(dim=1).double()
+        yield _Distances(nearest.clamp(min=0), gaps)
 
 
 def _gathered(

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,13 @@ from gansearch.evaluation import (
 )
 from gansearch.files import write_atomically
 from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
+from gansearch.neighbours import comparable_distances, training_blocks
 
 # To be raised whenever lines of the same data come out otherwise than before.
 _VERSION = 1
 _MAX_CURVE = 50_000
 _JITTER = 1e-6  # of the pixels' mean variance
 _N_LLOYD_STEPS = 3
-_BLOCK_BYTES = 32 * 2**20
 _ROUNDING = 0.01  # nats, as the same samples may score on another machine
 
 _TABLE_1 = "Goodfellow et al. 2014, Table 1"
@@ -294,8 +294,8 @@ def _k_means(dataset: Dataset, n_centroids: int) -> np.ndarray:
     for _ in range(_N_LLOYD_STEPS):
         sums, counts = torch.zeros_like(centroids), torch.zeros(n_centroids)
         squared_norms = centroids.square().sum(dim=1)
-        for block in _training_blocks(dataset, n_centroids):
-            nearest = torch.addmm(squared_norms, block, centroids.T, alpha=-2).argmin(dim=1)
+        for _, block in training_blocks(dataset, n_centroids):
+            nearest = comparable_distances(block, centroids, squared_norms).argmin(dim=1)
             sums.index_add_(0, nearest, block)
             counts += torch.bincount(nearest, minlength=n_centroids)
         # A centroid that lost all its examples stays where it was.
@@ -307,7 +307,7 @@ def _gaussian(dataset: Dataset, n: int) -> np.ndarray:
     """Return n draws `[n, d]` from the Gaussian of the training examples' mean and covariance."""
     mean = torch.from_numpy(dataset.mean()).double()
     covariance = torch.zeros(dataset.dim, dataset.dim, dtype=torch.float64)
-    for block in _training_blocks(dataset, dataset.dim):
+    for _, block in training_blocks(dataset, dataset.dim):
         deviations = block.double() - mean
         covariance.addmm_(deviations.T, deviations, alpha=1 / len(dataset.train))
     # Pixels that never vary make it singular.
@@ -317,13 +317,6 @@ def _gaussian(dataset: Dataset, n: int) -> np.ndarray:
         mean.float() + normal @ torch.linalg.cholesky(covariance).float().T
     ).numpy()
     return draws.clip(0, 1) if dataset.is_bounded else draws
-
-
-def _training_blocks(dataset: Dataset, n: int) -> Iterator[torch.Tensor]:
-    """Yield all training examples, so many at a time that a block times n stays in bounds."""
-    n_block = max(1, _BLOCK_BYTES // (4 * max(n, dataset.dim)))
-    for start in range(0, len(dataset.train), n_block):
-        yield torch.from_numpy(dataset.to_float(dataset.train[start : start + n_block]))
 
 
 def _cache_path(dataset: Dataset) -> Path | None:

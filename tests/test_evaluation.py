@@ -391,7 +391,7 @@ def test_the_nearest_are_those_of_every_pair(
     train = digits.to_float(digits.train)
     every = ((fakes[:40, None] - train[None]) ** 2).sum(axis=2)
     np.testing.assert_array_equal(nearest_training(digits, fakes, 40), every.argmin(axis=1))
-    monkeypatch.setattr("gansearch.evaluation._BLOCK_BYTES", 4 * 64 * 100)
+    monkeypatch.setattr("gansearch.neighbours._BLOCK_BYTES", 4 * 64 * 100)
     np.testing.assert_array_equal(nearest_training(digits, fakes, 40), every.argmin(axis=1))
 
 

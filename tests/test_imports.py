@@ -24,6 +24,7 @@ ORDER = (
     *("group", "engine"),
     *("game", "latent", "trained_generator"),
     *(
+        "neighbours",
         "parzen",
         "indicators",
         "health",
@@ -65,6 +66,7 @@ FORBIDDEN = {
     **{name: {"ray", "optuna"} for name in ("peak_memory", "trained_generator")},
     **{name: {"ray", "optuna"} for name in ("figure1_observer", "adversarial_nets")},
     **{name: {"ray", "optuna"} for name in ("footprint", "fitting", "group", "engine")},
+    "neighbours": {"ray", "optuna", "gansearch.models"},
     "parzen": {"ray", "optuna", "gansearch.models"},
     "indicators": {"ray", "optuna", "gansearch.models"},
     "health": {"ray", "optuna", "gansearch.models"},
