@@ -34,6 +34,7 @@ def locked(path: AnyPath) -> Iterator[Lease | None]:
         raise unwritable(path, error) from error
     with file:
         try:
+            # Not by filelock: it names no holder, and takes a mere file for want of flock.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
