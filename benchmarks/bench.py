@@ -25,8 +25,8 @@ COMMANDS = (
     ("search.py",),
 )
 LONGER = """\
-python benchmarks/search.py --driver --trials 5000   growth of a whole search, with Ray: 6 minutes
-python benchmarks/search.py --proposals              of TPE after 60 to 5,000 trials, two spaces
+python benchmarks/search.py --driver --trials 5000   growth of a search, with Ray: 6 minutes
+python benchmarks/search.py --proposals              TPE, after up to 5,000 trials
 python benchmarks/search.py --scale --trials 60      what one driver can feed
 python benchmarks/training.py --scores 10            what bf16 does to the final score
 python benchmarks/checkpoints.py                     what checkpoints cost: 4 minutes

@@ -5,10 +5,10 @@ import pytest
 from gansearch import fitting
 from gansearch.cluster import Settings, share_of_cluster
 from gansearch.data import load_dataset
-from gansearch.driver import plan, search
 from gansearch.errors import ConfigError
 from gansearch.fitting import Slice, fitting_trials, require_memory, slices_here
 from gansearch.footprint import footprint
+from gansearch.preflight import plan, search
 from gansearch.space import load_space
 
 GIB = 2**30

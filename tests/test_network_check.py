@@ -2,8 +2,8 @@
 
 import pytest
 
-from gansearch.driver import plan
 from gansearch.errors import ConfigError
+from gansearch.preflight import plan
 
 
 @pytest.mark.parametrize(
