@@ -39,16 +39,16 @@ format: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzzing
 
-# Forty-eight kills in searches that must lose nothing; `benchmarks/chaos.py --help` has its flags.
+# Forty-eight kills in searches that must lose nothing; `benchmarks/studies/chaos.py --help` has its flags.
 chaos: $(READY)
-	$(BIN)/python benchmarks/chaos.py
+	$(BIN)/python benchmarks/studies/chaos.py
 
 # Ends with the time that each took, and the commands of the benchmarks that are longer.
 bench: $(READY)
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/speed/bench.py
 
 bench-collapse: $(READY)
-	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/studies/replay.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

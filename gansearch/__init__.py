@@ -12,14 +12,14 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansearch import ray_settings
+from gansearch.tune import ray_settings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gansearch.cluster import Settings
-    from gansearch.driver import resume, search
-    from gansearch.results import RunFolder
+    from gansearch.runs.folder import RunFolder
+    from gansearch.tune.cluster import Settings
+    from gansearch.tune.driver import resume, search
 
 __version__ = "0.1.0"
 __all__ = ["Settings", "evaluate", "load", "resume", "search"]
@@ -33,8 +33,8 @@ def load(run: str | Path, results: str | Path = "results") -> RunFolder:
     Raises:
         ResultsError: there is no such run.
     """
-    from gansearch.remote import place
-    from gansearch.results import RunFolder
+    from gansearch.runs.folder import RunFolder
+    from gansearch.system.object_store import place
 
     return RunFolder.open(run, place(results))
 
@@ -55,9 +55,9 @@ def evaluate(
         SamplesError: the samples don't fit the data set.
         DataError: no such data set, or its files are absent.
     """
-    from gansearch.data import load_dataset
-    from gansearch.evaluation import check_samples, load_samples
-    from gansearch.references import evaluate_beside, reference_scores
+    from gansearch.data.registry import load_dataset
+    from gansearch.scoring.evaluation import check_samples, load_samples
+    from gansearch.scoring.references import evaluate_beside, reference_scores
 
     data = load_dataset(dataset, Path(data_dir) if data_dir else None)
     if isinstance(samples, str | Path):
@@ -69,7 +69,7 @@ def evaluate(
 
 def __getattr__(name: str) -> Any:
     # Ray takes seconds to import; who only loads results does not wait for it.
-    modules = {"Settings": "cluster", "resume": "driver", "search": "driver"}
+    modules = {"Settings": "tune.cluster", "resume": "tune.driver", "search": "tune.driver"}
     if name in modules:
         return getattr(importlib.import_module(f"gansearch.{modules[name]}"), name)
     raise AttributeError(f"module 'gansearch' has no attribute {name!r}")

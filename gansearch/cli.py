@@ -24,7 +24,7 @@ from gansearch import __version__
 from gansearch.errors import BadInputError, GansearchError, InterruptedRunError
 
 if TYPE_CHECKING:
-    from gansearch.remote import AnyPath
+    from gansearch.system.object_store import AnyPath
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _EXIT_INTERRUPTED = 130
@@ -96,7 +96,7 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # as Duration
         ctx: click.Context | None,  # noqa: ARG002
     ) -> Any:
         """Return the path."""
-        from gansearch.remote import place
+        from gansearch.system.object_store import place
 
         return place(value)
 
@@ -233,8 +233,8 @@ def run(
 
     CONFIG... are further configurations for --only.
     """
-    from gansearch import driver, preflight
-    from gansearch.cluster import Settings
+    from gansearch.tune import driver, preflight
+    from gansearch.tune.cluster import Settings
 
     if more and not only:
         raise click.UsageError(
@@ -290,7 +290,7 @@ def resume(
     quiet: bool,
 ) -> None:
     """Go on with a run after a stop, a crash or a kill. RUN is its folder or name."""
-    from gansearch import driver
+    from gansearch.tune import driver
 
     console = None if quiet else Console()
     folder = driver.resume(
@@ -319,9 +319,9 @@ def resume(
 @click.option("--top", type=click.IntRange(1), help="Show the first so many only.")
 def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int | None) -> None:
     """Rank and show a run, also while it is going on. RUN is its folder or name."""
-    from gansearch.layout import print_report, render
-    from gansearch.report import build_report
-    from gansearch.results import RunFolder
+    from gansearch.report.layout import print_report, render
+    from gansearch.report.report import build_report
+    from gansearch.runs.folder import RunFolder
 
     built = build_report(RunFolder.open(run, results), top=top)
     if format_ != "table":
@@ -366,11 +366,11 @@ def evaluate(
     What the data itself scores stands beside it. It is computed once a data set, within
     minutes for MNIST, and kept in the cache; --json alone does not wait for it.
     """
-    from gansearch.curves import check_ending, write_curve
-    from gansearch.data import load_dataset
-    from gansearch.evaluation import load_samples
-    from gansearch.layout import print_evaluation
-    from gansearch.references import curve_beside, evaluate_beside, reference_scores
+    from gansearch.data.registry import load_dataset
+    from gansearch.report.layout import print_evaluation
+    from gansearch.report.score_curve import check_ending, write_curve
+    from gansearch.scoring.evaluation import load_samples
+    from gansearch.scoring.references import curve_beside, evaluate_beside, reference_scores
 
     if curve:
         check_ending(curve)
@@ -424,8 +424,8 @@ def sample(
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
-    from gansearch.results import RunFolder
-    from gansearch.sampling import write_samples
+    from gansearch.report.sampling import write_samples
+    from gansearch.runs.folder import RunFolder
 
     folder = RunFolder.open(run, results)
     told = write_samples(
@@ -438,7 +438,7 @@ def sample(
 @click.argument("space", required=False, metavar="[NAME_OR_PATH]")
 def spaces(space: str | None) -> None:
     """List the built-in spaces, or validate and show one."""
-    from gansearch.space import builtin_spaces, load_space
+    from gansearch.space.search_space import builtin_spaces, load_space
 
     if space is None:
         table = Table("space", "data set", "trials", "updates", "searched", box=None)
@@ -527,8 +527,8 @@ def _told(error: Exception) -> str:
 
 
 def _show_end(folder: Any, console: Console | None) -> None:
-    from gansearch.layout import print_report
-    from gansearch.report import build_report
+    from gansearch.report.layout import print_report
+    from gansearch.report.report import build_report
 
     if console is None:
         return

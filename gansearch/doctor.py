@@ -22,12 +22,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from gansearch.checks import Check, Status, first_line
-from gansearch.data import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
+from gansearch.data.registry import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
-from gansearch.machine import limit_bytes, memory_bytes, usable_bytes, usable_cores
-from gansearch.remote import AnyPath, RemotePath
-from gansearch.space import builtin_spaces, load_space
+from gansearch.space.search_space import builtin_spaces, load_space
+from gansearch.system.checks import Check, Status, first_line
+from gansearch.system.machine import limit_bytes, memory_bytes, usable_bytes, usable_cores
+from gansearch.system.object_store import AnyPath, RemotePath
 
 _GIB = 2**30
 # A worker imports torch and Ray, some 0.75 GiB, and holds one training; so does the driver.
@@ -321,7 +321,7 @@ def _cluster(address: str, results: AnyPath) -> list[Check]:
     """Join the cluster, look at its nodes, and leave it."""
     import ray
 
-    from gansearch.nodes import check_nodes, join
+    from gansearch.tune.nodes import check_nodes, join
 
     try:
         join(address)

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from gansearch.dataset import Dataset
+from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.rules import Config
 
@@ -39,7 +39,7 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 DEFAULT_FAMILY = "adversarial_nets"
 # Name to module and class; imported when a run asks for it, since networks load torch.
-_FAMILIES = {DEFAULT_FAMILY: "gansearch.adversarial_nets:AdversarialNets"}
+_FAMILIES = {DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets"}
 
 
 @dataclass(frozen=True)

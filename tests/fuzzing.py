@@ -37,10 +37,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gansearch.cli import main
-from gansearch.cluster import Share
 from gansearch.config import TrialConfig
-from gansearch.models import Generator
-from gansearch.space import builtin_spaces, load_space
+from gansearch.networks.models import Generator
+from gansearch.space.search_space import builtin_spaces, load_space
+from gansearch.tune.cluster import Share
 from tests.saved_generators import save
 from tests.written_runs import finished_run, searched
 
@@ -444,9 +444,9 @@ KINDS: dict[str, tuple[Callable[[], st.SearchStrategy[Case]], float]] = {
 def no_search() -> Iterator[None]:
     """Let commands come as far as where Ray would be started."""
     with (
-        mock.patch("gansearch.driver.connected", lambda *_: nullcontext()),
-        mock.patch("gansearch.preflight.share_of_cluster", lambda *_, **__: Share(0.0, 2)),
-        mock.patch("gansearch.driver._execute", lambda *_args, **_named: None),
+        mock.patch("gansearch.tune.driver.connected", lambda *_: nullcontext()),
+        mock.patch("gansearch.tune.preflight.share_of_cluster", lambda *_, **__: Share(0.0, 2)),
+        mock.patch("gansearch.tune.driver._execute", lambda *_args, **_named: None),
     ):
         yield
 

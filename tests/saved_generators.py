@@ -3,11 +3,11 @@
 import pytest
 
 from gansearch.config import TrialConfig
-from gansearch.dataset import Dataset
+from gansearch.data.dataset import Dataset
 from gansearch.family import DEFAULT_FAMILY, GeneratorExport
-from gansearch.models import Generator
-from gansearch.remote import AnyPath
-from gansearch.weights import save_generator
+from gansearch.networks.models import Generator
+from gansearch.runs.generators import save_generator
+from gansearch.system.object_store import AnyPath
 
 
 def save(

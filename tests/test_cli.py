@@ -20,13 +20,12 @@ from scipy.special import logsumexp
 import gansearch
 from gansearch.cli import cli, main
 from gansearch.config import TrialConfig
-from gansearch.data import load_dataset
-from gansearch.models import Generator
-from gansearch.space import builtin_spaces, load_space
+from gansearch.data.registry import load_dataset
+from gansearch.networks.models import Generator
+from gansearch.space.search_space import builtin_spaces, load_space
+from tests.saved_generators import save
 from tests.traps import Trap
 from tests.written_runs import finished_run
-
-from .saved_generators import save
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = os.environ.get("GANSEARCH_DATA", "")
@@ -45,7 +44,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise AssertionError("a search was started")
 
     torch.set_num_threads(1)
-    monkeypatch.setattr("gansearch.driver._execute", started)
+    monkeypatch.setattr("gansearch.tune.driver._execute", started)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GANSEARCH_DATA", raising=False)
     monkeypatch.delenv("GANSEARCH_TRACEBACK", raising=False)
@@ -700,8 +699,8 @@ def test_mnist_training_images_score_as_published_through_the_command_line(
     line = {"name": "training images", "n_samples": 10_000, "test_ll": 243.2, "source": None}
     measures = ("coverage", "recall", "nn_ratio", "train_nn_ratio", "test_ll_se")
     line |= dict.fromkeys(measures, 1.0)
-    monkeypatch.setattr("gansearch.references._computed_lines", lambda dataset: [line])
-    monkeypatch.setattr("gansearch.references._training_curve", lambda dataset: [line])
+    monkeypatch.setattr("gansearch.scoring.references._computed_lines", lambda dataset: [line])
+    monkeypatch.setattr("gansearch.scoring.references._training_curve", lambda dataset: [line])
     monkeypatch.setenv("XDG_CACHE_HOME", str(scratch / "cache"))
     saved(scratch / "samples.npy", load_dataset("mnist", mnist_images).train[:10_000])
     flags = ("--dataset", "mnist", "--data-dir", mnist_images)
@@ -816,7 +815,7 @@ def test_ctrl_c_before_the_search_begins_leaves_no_folder(
     def interrupted(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gansearch.driver.load_dataset", interrupted)
+    monkeypatch.setattr("gansearch.tune.driver.load_dataset", interrupted)
     assert call("run") == (130, "", "\nStopped.\n")
     assert list(scratch.iterdir()) == []
 
@@ -825,7 +824,7 @@ def test_a_fault_of_our_own_is_called_so(call: Call, monkeypatch: pytest.MonkeyP
     def broken(*_args: object) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("gansearch.driver.load_dataset", broken)
+    monkeypatch.setattr("gansearch.tune.driver.load_dataset", broken)
     code, out, err = call("run")
     assert (code, out) == (1, "")
     assert err.startswith("Error: KeyError: 'oops'\nThis is a fault of gansearch, not yours.")
@@ -841,7 +840,7 @@ def test_of_a_traceback_in_an_error_only_the_end_is_shown(
         except KeyError:
             raise RuntimeError(traceback.format_exc()) from None
 
-    monkeypatch.setattr("gansearch.driver.load_dataset", broken)
+    monkeypatch.setattr("gansearch.tune.driver.load_dataset", broken)
     code, _, err = call("run")
     assert code == 1
     assert err.startswith("Error: RuntimeError: KeyError: 't00001'\nThis is a fault of gansearch")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansearch.config import Budget, TrialConfig
+from gansearch.budget import Budget
+from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.seeds import trial_seed
 

@@ -12,10 +12,11 @@ from importlib import metadata
 
 import pytest
 
-import gansearch.machine
+import gansearch.system.machine
 from gansearch import doctor
-from gansearch.doctor import Check, examine
+from gansearch.doctor import examine
 from gansearch.errors import SpaceError
+from gansearch.system.checks import Check
 
 GIB = 2**30
 
@@ -42,10 +43,10 @@ def machine(monkeypatch):
     ):
         monkeypatch.setattr(doctor.os, "cpu_count", lambda: cores)
         monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: set(range(allowed or cores)))
-        for module in (doctor, gansearch.machine):
+        for module in (doctor, gansearch.system.machine):
             monkeypatch.setattr(module, "memory_bytes", lambda: (memory * GIB, available * GIB))
-        monkeypatch.setattr(gansearch.machine, "cgroup_limits", lambda: (limit * GIB, quota))
-        monkeypatch.setattr(gansearch.machine, "_used_bytes", lambda: used * GIB)
+        monkeypatch.setattr(gansearch.system.machine, "cgroup_limits", lambda: (limit * GIB, quota))
+        monkeypatch.setattr(gansearch.system.machine, "_used_bytes", lambda: used * GIB)
 
     return _machine
 

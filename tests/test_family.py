@@ -12,7 +12,7 @@ from optuna.trial import FixedTrial
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
-from gansearch.data import load_dataset
+from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ResultsError, SpaceError
 from gansearch.family import (
     DEFAULT_FAMILY,
@@ -22,15 +22,15 @@ from gansearch.family import (
     Training,
     load_family,
 )
-from gansearch.footprint import footprint
-from gansearch.messages import TrialSpec
-from gansearch.results import RunFolder
 from gansearch.rules import Config, parameter
-from gansearch.space import SearchSpace, load_space
-from gansearch.trial_plan import TrialPlan
-from gansearch.trial_process import TrialProcess
-from gansearch.weights import CONFIG_FILE, load_generator, save_generator
-from gansearch.work import TrialRunner
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import CONFIG_FILE, load_generator, save_generator
+from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.trial.footprint import footprint
+from gansearch.trial.messages import TrialSpec
+from gansearch.trial.plan import TrialPlan
+from gansearch.trial.process import TrialProcess
+from gansearch.trial.runner import TrialRunner
 
 LINE = load_dataset("gaussian")
 SHAPE = "It must be module:CLASS, of a module that Python finds from where the command runs, and on"

@@ -1,4 +1,4 @@
-"""The import rules of the architecture, held for every module: data only ever flows downwards."""
+"""The order of the package: a module imports only from its own folder and from what is above it."""
 
 import ast
 from pathlib import Path
@@ -7,90 +7,38 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gansearch"
 
-DATA = (
-    *("dataset", "downloads", "points", "mnist", "cifar10", "tfd", "image_folder"),
-    "data",
-)
-# From the top of the data's way to its end; a module imports only from above itself.
+# From the top of the package to its end: its folders, and the modules that lie in none.
 ORDER = (
-    *("ray_settings", "errors", "machine", "failures", "remote", "files", "lease"),
-    *("rules", "seeds", "budget", "training_parameters", "network_parameters", "config"),
-    "measures",
-    *DATA,
-    "family",
-    *("located", "ranges", "conditions", "sections", "space"),
-    *("precision", "layers", "models", "initialisation", "losses", "remedies"),
-    *("draws", "optimizers", "updates", "training", "peak_memory"),
-    *("group", "engine"),
-    *("game", "latent", "trained_generator"),
-    *(
-        "neighbours",
-        "parzen",
-        "indicators",
-        "health",
-        "messages",
-        "evaluation",
-        "footprint",
-        "fitting",
-        "schemas",
-        "tables",
-        "history",
-        "run_lock",
-        "run_description",
-        "results",
-        "references",
-        "weights",
-        "ranking",
-        "forest",
-        "stability",
-    ),
-    *("figures", "figure1_observer", "adversarial_nets"),
-    *("report", "layout", "curves"),
-    *("progress", "sampling", "checks", "nodes", "doctor", "retries", "scheduler"),
-    *("searcher", "node_losses", "recorder", "mending"),
-    *("trial_plan", "checkpoint", "trial_process", "work", "engine_actor", "trial", "cluster"),
-    *("preflight", "session", "experiment", "phases", "driver", "cli"),
+    *("errors", "lazy", "rules", "seeds", "budget", "measures", "network_parameters"),
+    *("training_parameters", "config", "system", "data", "family", "space", "networks"),
+    *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
+    *("report", "trial", "tune", "doctor", "cli", "__init__", "__main__"),
 )
-# What a module must not import itself, wherever in its text.
-FORBIDDEN = {
-    **{name: {"ray", "optuna", "torch"} for name in ("machine", "failures")},
-    **{name: {"ray", "optuna", "torch"} for name in ("rules", "seeds", "budget", "config")},
-    **{name: {"ray", "optuna", "torch"} for name in ("training_parameters", "network_parameters")},
-    **{name: {"ray", "optuna", "torch"} for name in ("measures", "family", "messages")},
-    "space": {"ray", "torch"},
-    **{name: {"ray", "optuna"} for name in DATA},
-    **{name: {"ray", "optuna"} for name in ("layers", "models", "initialisation")},
-    "losses": {"ray", "optuna"},
-    "remedies": {"ray", "optuna"},
-    **{name: {"ray", "optuna"} for name in ("draws", "optimizers", "updates", "training")},
-    **{name: {"ray", "optuna"} for name in ("peak_memory", "trained_generator")},
-    **{name: {"ray", "optuna"} for name in ("figure1_observer", "adversarial_nets")},
-    **{name: {"ray", "optuna"} for name in ("footprint", "fitting", "group", "engine")},
-    "neighbours": {"ray", "optuna", "gansearch.models"},
-    "parzen": {"ray", "optuna", "gansearch.models"},
-    "indicators": {"ray", "optuna", "gansearch.models"},
-    "health": {"ray", "optuna", "gansearch.models"},
-    "evaluation": {"ray", "optuna", "gansearch.models"},
-    "references": {"ray", "optuna", "gansearch.models"},
-    "game": {"ray", "torch", "optuna"},
-    "latent": {"ray", "optuna", "gansearch.training", "gansearch.game"},
-    "weights": {"ray", "optuna"},
-    "sampling": {"ray", "optuna"},
-    "trial_plan": {"ray", "torch", "optuna"},
-    "checkpoint": {"ray", "torch", "optuna"},
-    **{name: {"ray", "optuna"} for name in ("trial_process", "work")},
-    "engine_actor": {"torch", "optuna"},
-    "trial": {"torch", "optuna"},
-    **{name: {"ray", "torch", "optuna"} for name in ("schemas", "tables", "history")},
-    **{name: {"ray", "torch", "optuna"} for name in ("run_lock", "run_description", "results")},
-    "ranking": {"ray", "torch", "optuna"},
-    "forest": {"ray", "torch", "optuna"},
-    "stability": {"ray", "torch", "optuna"},
-    "report": {"ray"},
-    "layout": {"ray"},
-    "figures": {"ray"},
-    "progress": {"ray", "torch", "optuna"},
+# Who may import the slow packages, wherever in its text: folders, or single modules of one.
+MAY_IMPORT = {
+    "ray": ("tune", "doctor"),
+    "optuna": ("space", "tune"),
+    "torch": (
+        *("networks", "training", "grouping", "scoring", "families", "trial", "doctor"),
+        *("system/precision", "tune/cluster", "tune/nodes"),
+    ),
 }
+# What works with any family of models imports nothing of the paper's networks and their training.
+KNOWS_NO_GAN = ("scoring", "runs", "ranking", "figures", "report", "trial", "tune", "doctor", "cli")
+OF_GANS = (
+    "networks",
+    "training",
+    "grouping",
+    "families",
+    "network_parameters",
+    "training_parameters",
+)
+
+
+def modules():
+    """Return all modules by their path below the package, such as `system/files`."""
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return sorted(path.as_posix() for path in paths)
 
 
 def imports(module):
@@ -100,29 +48,71 @@ def imports(module):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports by a relative name"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def modules():
-    return sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
+def imported(module):
+    """Return the modules of the package that a module imports, by their paths."""
+    found = set()
+    for name in imports(module):
+        top, *parts = name.split(".")
+        if top != "gansearch" or not parts:
+            continue
+        if not (PACKAGE / parts[0]).is_dir():  # a module at the top, or a name of the package
+            found.add(parts[0] if (PACKAGE / f"{parts[0]}.py").is_file() else "__init__")
+        elif len(parts) > 1 and (PACKAGE / parts[0] / f"{parts[1]}.py").is_file():
+            found.add(f"{parts[0]}/{parts[1]}")
+        else:
+            found.add(f"{parts[0]}/__init__")
+    return found
 
 
-def test_every_module_has_its_place_in_the_order():
-    assert sorted(ORDER) == modules()
+def place(module):
+    return ORDER.index(module.split("/")[0])
+
+
+def out_of_order(module):
+    # `__version__` is the package's own; it is there before any module is imported.
+    return {to for to in imported(module) - {"__init__"} if place(to) > place(module)}
+
+
+def of_a_gan(module):
+    if module.split("/")[0] not in KNOWS_NO_GAN:
+        return set()
+    return {to for to in imported(module) if to.split("/")[0] in OF_GANS}
+
+
+def test_every_folder_and_module_has_its_place_in_the_order():
+    assert {module.split("/")[0] for module in modules()} == set(ORDER)
 
 
 @pytest.mark.parametrize("module", modules())
-def test_a_module_imports_only_from_above_itself(module):
-    above = {f"gansearch.{name}" for name in ORDER[: ORDER.index(module)]}
-    for name in imports(module):
-        top, _, rest = name.partition(".")
-        if top == "gansearch" and rest.split(".")[0] in ORDER:
-            assert f"gansearch.{rest.split('.')[0]}" in above, f"{module} imports {name}"
+def test_a_module_imports_only_from_its_own_folder_and_those_above(module):
+    assert out_of_order(module) == set()
 
 
-@pytest.mark.parametrize("module", sorted(FORBIDDEN))
-def test_a_module_does_without_what_it_must_not_know(module):
-    for name in imports(module):
-        for forbidden in FORBIDDEN[module]:
-            assert not f"{name}.".startswith(f"{forbidden}."), f"{module} imports {name}"
+@pytest.mark.parametrize("module", modules())
+def test_what_works_with_any_family_imports_nothing_of_the_papers(module):
+    assert of_a_gan(module) == set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_does_without_the_packages_that_it_must_not_know(module):
+    for package, allowed in MAY_IMPORT.items():
+        if not {module, module.split("/")[0]} & set(allowed):
+            found = {name for name in imports(module) if name.split(".")[0] == package}
+            assert not found, f"{module} imports {package}"
+
+
+@pytest.mark.parametrize("folder", [name for name in ORDER if (PACKAGE / name).is_dir()])
+def test_the_modules_of_a_folder_import_each_other_in_no_circle(folder):
+    left = {
+        module: {to for to in imported(module) if to.startswith(f"{folder}/")}
+        for module in modules()
+        if module.startswith(f"{folder}/")
+    }
+    while free := {module for module, needed in left.items() if not needed & set(left)}:
+        left = {module: needed for module, needed in left.items() if module not in free}
+    assert not left

@@ -9,14 +9,14 @@ import pandas as pd
 
 from gansearch.config import TrialConfig
 from gansearch.family import Counts, Metrics
-from gansearch.files import BLANK_SEAL, sealed
-from gansearch.health import Verdict
 from gansearch.measures import Evaluation
-from gansearch.messages import StepResult, TrialSpec
-from gansearch.ranking import rank
-from gansearch.results import RunFolder
-from gansearch.run_description import RunDescription
-from gansearch.schemas import ranking_schema, trials_schema
+from gansearch.ranking.ranking import rank
+from gansearch.runs.description import RunDescription
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.schemas import ranking_schema, trials_schema
+from gansearch.scoring.health import Verdict
+from gansearch.system.files import BLANK_SEAL, sealed
+from gansearch.trial.messages import StepResult, TrialSpec
 
 # Of the paper's adversarial nets, the default family.
 TRIALS_COLUMNS = tuple(trials_schema(TrialConfig).names)

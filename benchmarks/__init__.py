@@ -1,0 +1,1 @@
+"""Scripts that measure: `speed/`, `gpu/` and `studies/`; README.md lists them."""

@@ -1,0 +1,612 @@
+"""Detectors of dying trainings, replayed on the labelled runs: what each stops, and what it saves.
+
+    python benchmarks/studies/replay.py                # or make bench-collapse: all tables, in 25 s
+    python benchmarks/studies/replay.py --misses       # and the runs that gansearch judges wrong
+    python benchmarks/studies/replay.py --figure FILE  # and the trade-off as a picture
+
+Reads what `benchmarks/studies/collapse.py` has kept. A run's label rests on ground truth at its end
+alone, which no detector sees; a detector reads what a trial reports, in order, and stops a run or
+doesn't. Configurations are split in two parts by a hash: thresholds and models are chosen on the
+tuning part, and the figures printed are of the test part.
+
+Labels: `diverged`, where a number was no longer finite; `collapsed`, where the samples fell on less
+than half of the modes or labels (by the exponential of their entropy), or hit none at all;
+`healthy`, where at least half are hit besides; `poor`, all others: spread, but far from the data.
+The `better half` are the healthy runs of a data set whose final validation log-likelihood is their
+median's or above.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from benchmarks.studies.collapse import DATA, OVERRIDES, data_paths
+from gansearch.budget import Budget
+from gansearch.family import Counts
+from gansearch.measures import Evaluation, Indicators
+from gansearch.ranking.stability import jeffreys
+from gansearch.scoring import health
+from gansearch.scoring.health import HealthMonitor, Report, Verdict
+from gansearch.trial.messages import StepResult, TrialSpec
+from gansearch.trial.runner import _LEAST_HEALTH_GRACE
+from gansearch.tune.scheduler import GuardedScheduler
+
+N_MODES = {"ring": 8, "grid": 25, "digits": 10, "mnist": 10}
+GRACE = 0.15
+REDUCTION_FACTOR = 3
+YOUTH = GRACE / 3  # share of a training in which no candidate reads anything
+MOST_FALSE_STOPS = 0.02
+N_SEARCHES = 10
+
+
+@dataclass(frozen=True)
+class Run:
+    """One labelled training: its reports, in order, and what became of it."""
+
+    dataset: str
+    number: int
+    is_test: bool
+    label: str
+    is_better_half: bool
+    null: Indicators
+    reports: pd.DataFrame
+    updates: int
+    max_updates: int
+    final_valid_ll: float
+
+    @property
+    def is_dying(self) -> bool:
+        """Whether it ended collapsed or diverged."""
+        return self.label in ("collapsed", "diverged")
+
+    @cached_property
+    def signs(self) -> dict[str, np.ndarray]:
+        """What the candidates read, an entry a report: shares of the null, and trends of each."""
+        return {str(name): column.to_numpy() for name, column in _signs(self).items()}
+
+    @cached_property
+    def read(self) -> list[Report]:
+        """The reports as a trial's monitor reads them."""
+        names = [name for name in Report.__dataclass_fields__ if name != "stage_start"]
+        return [Report(**row) for row in self.reports[names].to_dict("records")]
+
+
+# Which of a run's reports it is stopped at, None for none.
+Detector = Callable[[Run], int | None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--misses", action="store_true", help="name the runs that are judged wrong")
+    parser.add_argument("--figure", type=Path, help="draw the trade-off there, as a PNG")
+    arguments = parser.parse_args()
+    # The models are small: threads that wait for each other on a busy machine cost a multiple.
+    with threadpool_limits(1):
+        replay(arguments)
+
+
+def replay(arguments: argparse.Namespace) -> None:
+    """Print all tables."""
+    runs = load_runs(arguments.data)
+    tuning = [run for run in runs if not run.is_test]
+    test = [run for run in runs if run.is_test]
+    print_labels(runs)
+    families = detector_families(tuning)
+    detectors = {name: best(family, tuning) for name, family in families.items()}
+    print_detectors(detectors, test)
+    print_datasets(monitored, test)
+    print_transfer(tuning, test)
+    print_trade_off(families, test)
+    print_searches(detectors["low coverage"], test)
+    if arguments.misses:
+        print_misses(monitored, runs)
+    if arguments.figure:
+        draw_trade_off(families, test, arguments.figure)
+
+
+# Runs
+
+
+def load_runs(folder: Path) -> list[Run]:
+    """Return all labelled runs, in the order of the data sets."""
+    runs: list[Run] = []
+    for dataset in OVERRIDES:
+        runs_path, history_path = data_paths(folder, dataset)
+        if runs_path.exists():
+            rows = pd.read_parquet(runs_path)
+            history = pd.read_parquet(history_path).sort_values("updates")
+            runs += _with_better_half(
+                [
+                    _run(dataset, row, history[history["run"] == row["run"]])
+                    for row in rows.to_dict("records")
+                ]
+            )
+    return runs
+
+
+def _run(dataset: str, row: dict[str, Any], reports: pd.DataFrame) -> Run:
+    return Run(
+        dataset=dataset,
+        number=row["run"],
+        is_test=hashlib.sha256(row["config_id"].encode()).digest()[0] % 2 == 1,
+        label="diverged" if row["diverged"] else _label(reports.iloc[-1], N_MODES[dataset]),
+        is_better_half=False,
+        null=Indicators(row["null_coverage"], row["null_recall"], row["null_nn_ratio"]),
+        reports=reports.reset_index(drop=True),
+        updates=row["updates"],
+        max_updates=row["max_updates"],
+        final_valid_ll=row["final_valid_ll"],
+    )
+
+
+def _label(last: pd.Series, n_modes: int) -> str:
+    effective = n_modes ** last["truth_entropy"]
+    if effective < n_modes / 2 or last["truth_modes"] == 0:
+        return "collapsed"
+    return "healthy" if last["truth_modes"] >= n_modes / 2 else "poor"
+
+
+def _with_better_half(runs: list[Run]) -> list[Run]:
+    median = np.median([run.final_valid_ll for run in runs if run.label == "healthy"])
+    return [
+        replace(run, is_better_half=run.label == "healthy" and run.final_valid_ll >= median)
+        for run in runs
+    ]
+
+
+# Detectors
+
+
+def detector_families(tuning: Sequence[Run]) -> dict[str, list[Detector]]:
+    """Return the candidates by name, each with its thresholds; models are fitted to `tuning`."""
+    shares = np.geomspace(0.005, 0.5, 20)
+    return {
+        "divergence alone": [lambda _: None],
+        "low coverage": [_low_coverage(share) for share in shares],
+        "low coverage, and recall or NN ratio": [_low_pair(share) for share in shares],
+        "low coverage, likelihood not rising": [_low_and_flat(share) for share in shares],
+        **model_families(tuning),
+        "gansearch": [monitored],
+    }
+
+
+def model_families(tuning: Sequence[Run]) -> dict[str, list[Detector]]:
+    """Return small models that are fitted to `tuning`, by name, each with its thresholds."""
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
+    trees = HistGradientBoostingClassifier(
+        max_depth=3, max_iter=60, learning_rate=0.08, min_samples_leaf=40, random_state=0
+    )
+    models = {"logistic regression": logistic, "boosted trees": trees}
+    risks = 1 - np.geomspace(0.002, 0.7, 20)
+    return {
+        name: [_risky(risk_of, risk) for risk in risks]
+        for name, model in models.items()
+        for risk_of in [_fitted(model, tuning)]
+    }
+
+
+def best(family: Iterable[Detector], tuning: Sequence[Run]) -> Detector:
+    """Return the one that saves most on `tuning` and stops no more of the better half than allowed.
+
+    Where none is that careful, the most careful one.
+    """
+    outcomes = [(detector, outcome_of(detector, tuning)) for detector in family]
+    least = min(outcome.false_stops for _, outcome in outcomes)
+    allowed = [each for each in outcomes if each[1].false_stops <= max(least, MOST_FALSE_STOPS)]
+    return max(allowed, key=lambda each: each[1].saved)[0]
+
+
+def monitored(run: Run) -> int | None:
+    """Stop where a trial's own monitor does."""
+    grace = max(_LEAST_HEALTH_GRACE, round(GRACE * run.max_updates))
+    monitor = HealthMonitor(run.null, max_updates=run.max_updates, grace_updates=grace)
+    for i, report in enumerate(run.read):
+        if monitor.judge(report).status == "collapsed":
+            return i
+    return None
+
+
+def _low_coverage(share: float) -> Detector:
+    return lambda run: _third_in_a_row(run, run.signs["coverage"] < share)
+
+
+def _low_pair(share: float) -> Detector:
+    def detect(run: Run) -> int | None:
+        second = np.minimum(run.signs["recall"], run.signs["nn_ratio"])
+        return _third_in_a_row(run, (run.signs["coverage"] < share) & (second < share))
+
+    return detect
+
+
+def _low_and_flat(share: float) -> Detector:
+    def detect(run: Run) -> int | None:
+        is_low = run.signs["coverage"] < share
+        return _third_in_a_row(run, is_low, unless=run.signs["recent_gain"] > 0)
+
+    return detect
+
+
+def _risky(risk_of: Callable[[Run], np.ndarray], risk: float) -> Detector:
+    return lambda run: _third_in_a_row(run, risk_of(run) > risk)
+
+
+def _fitted(model: Any, tuning: Sequence[Run]) -> Callable[[Run], np.ndarray]:
+    """Fit a model to tell the reports of dying runs from others'; return a run's risks by it."""
+    signs = np.concatenate([_matrix(run) for run in tuning])
+    model.fit(signs, np.repeat([r.is_dying for r in tuning], [len(r.reports) for r in tuning]))
+    known: dict[tuple[str, int], np.ndarray] = {}
+
+    def risk_of(run: Run) -> np.ndarray:
+        key = run.dataset, run.number
+        if key not in known:
+            empty = run.reports.empty
+            known[key] = np.empty(0) if empty else model.predict_proba(_matrix(run))[:, 1]
+        return known[key]
+
+    return risk_of
+
+
+def _matrix(run: Run) -> np.ndarray:
+    return np.stack(list(run.signs.values()), axis=1)
+
+
+def _third_in_a_row(run: Run, is_bad: np.ndarray, unless: np.ndarray | None = None) -> int | None:
+    """Return the first report that is bad and whose two predecessors are, after youth."""
+    counts = is_bad & (run.signs["share"] > YOUTH)
+    third = counts[2:] & counts[1:-1] & counts[:-2]
+    if unless is not None:
+        third &= ~unless[2:]
+    return 2 + int(third.argmax()) if third.any() else None
+
+
+def _signs(run: Run) -> pd.DataFrame:
+    reports = run.reports
+    coverage = reports["coverage"] / run.null.coverage
+    recall = reports["recall"] / run.null.recall
+    nn_ratio = reports["nn_ratio"] / run.null.nn_ratio
+    best_before = reports["valid_ll"].cummax().shift()
+    now = pd.DataFrame(
+        {
+            "log_coverage": np.log(coverage + 0.01),
+            "log_recall": np.log(recall + 0.01),
+            "log_nn_ratio": np.log(nn_ratio + 0.001),
+            "gap": reports["d_real"] - reports["d_fake"],
+            "log_d_loss": np.log(reports["d_loss"].clip(1e-4, 1e4)),
+            "log_g_loss": np.log(reports["g_loss"].abs().clip(1e-4, 1e4)),
+            "log_d_grad_norm": np.log(reports["d_grad_norm"].clip(1e-6, 1e6)),
+            "log_g_grad_norm": np.log(reports["g_grad_norm"].clip(1e-6, 1e6)),
+        }
+    )
+    means = now.rolling(3, min_periods=1).mean().add_suffix("_mean")
+    trends = (now - now.shift(3)).fillna(0.0).add_suffix("_trend")
+    gain = (reports["valid_ll"] - best_before).fillna(0.0)
+    return pd.DataFrame(
+        {
+            "share": reports["updates"] / run.max_updates,
+            "coverage": coverage,
+            "recall": recall,
+            "nn_ratio": nn_ratio,
+            "gain": gain,
+            "recent_gain": gain.rolling(3, min_periods=1).max(),
+        }
+    ).join([now, means, trends])
+
+
+# What a detector does
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a detector does to a set of runs: rates, and the share of updates that it saves."""
+
+    n_better: int
+    n_false: int
+    n_dying: int
+    n_found: int
+    n_other: int
+    n_other_stopped: int
+    saved: float
+
+    @property
+    def false_stops(self) -> float:
+        """The share of the better half that is stopped."""
+        return self.n_false / max(self.n_better, 1)
+
+    @property
+    def found(self) -> float:
+        """The share of the dying runs that is stopped, or ends by itself as diverged."""
+        return self.n_found / max(self.n_dying, 1)
+
+
+def outcome_of(detector: Detector, runs: Sequence[Run]) -> Outcome:
+    """Replay a detector on runs; `saved` is of the updates that the dying runs would have had."""
+    stops = [(run, detector(run)) for run in runs]
+    better = [(run, stop) for run, stop in stops if run.is_better_half]
+    dying = [(run, stop) for run, stop in stops if run.is_dying]
+    other = [(run, stop) for run, stop in stops if not run.is_better_half and not run.is_dying]
+    spent = sum(_updates_until(run, stop) for run, stop in dying)
+    return Outcome(
+        n_better=len(better),
+        n_false=sum(stop is not None for _, stop in better),
+        n_dying=len(dying),
+        n_found=sum(stop is not None or run.label == "diverged" for run, stop in dying),
+        n_other=len(other),
+        n_other_stopped=sum(stop is not None for _, stop in other),
+        saved=1 - spent / max(sum(run.max_updates for run, _ in dying), 1),
+    )
+
+
+def _updates_until(run: Run, stop: int | None) -> int:
+    return run.updates if stop is None else int(run.reports["updates"].iloc[stop])
+
+
+def print_labels(runs: Sequence[Run]) -> None:
+    """Print how many runs there are, by data set, part and label."""
+    frame = pd.DataFrame(
+        {
+            "data set": [run.dataset for run in runs],
+            "part": ["test" if run.is_test else "tuning" for run in runs],
+            "label": [run.label for run in runs],
+            "better half": [run.is_better_half for run in runs],
+        }
+    )
+    counts = pd.crosstab([frame["data set"], frame["part"]], frame["label"])
+    counts["better half"] = frame.groupby(["data set", "part"])["better half"].sum()
+    _print_table(f"{len(runs)} labelled runs", counts.reset_index())
+
+
+def print_detectors(detectors: dict[str, Detector], test: Sequence[Run]) -> None:
+    """Print what every candidate does to the test part."""
+    rows = [{"detector": name, **_told(outcome_of(d, test))} for name, d in detectors.items()]
+    _print_table("Test part: stopped, and updates of dying runs saved", pd.DataFrame(rows))
+
+
+def print_datasets(detector: Detector, test: Sequence[Run]) -> None:
+    """Print what a detector does to each data set of the test part."""
+    rows = [
+        {"data set": name, **_told(outcome_of(detector, [r for r in test if r.dataset == name]))}
+        for name in OVERRIDES
+        if any(run.dataset == name for run in test)
+    ]
+    _print_table("gansearch, by data set", pd.DataFrame(rows))
+
+
+def print_transfer(tuning: Sequence[Run], test: Sequence[Run]) -> None:
+    """Print what the models do to a data set that they were not fitted to, all four together."""
+    rows = []
+    for name in ("logistic regression", "boosted trees"):
+        detectors = {}
+        for dataset in OVERRIDES:
+            others = [run for run in tuning if run.dataset != dataset]
+            detectors[dataset] = best(model_families(others)[name], others)
+
+        def detect(run: Run, of: dict[str, Detector] = detectors) -> int | None:
+            return of[run.dataset](run)
+
+        rows.append({"detector": f"{name}, unseen", **_told(outcome_of(detect, test))})
+    _print_table("Test part, each data set by models of the three others", pd.DataFrame(rows))
+
+
+def print_trade_off(families: dict[str, list[Detector]], test: Sequence[Run]) -> None:
+    """Print what can be had for a given share of false stops, with thresholds of the test part.
+
+    So no detector is to be quoted by it: it says how far a family could reach at best.
+    """
+    rows = []
+    for name, points in trade_off(families, test).items():
+        row: dict[str, Any] = {"detector": name}
+        for limit in (0.0, 0.02, 0.05, 0.1, 0.2):
+            allowed = [point for point in points if point.false_stops <= limit]
+            top = max(allowed, key=lambda point: point.saved, default=None)
+            told = "-" if top is None else f"{top.found:.2f} / {top.saved:.2f}"
+            row[f"<= {limit:.0%}"] = told
+        rows.append(row)
+    _print_table(
+        "Trade-off on the test part: dying runs stopped / updates saved, by false stops",
+        pd.DataFrame(rows),
+    )
+
+
+def trade_off(families: dict[str, list[Detector]], runs: Sequence[Run]) -> dict[str, list[Outcome]]:
+    """Return the outcomes of all thresholds of each family; for gansearch, of its coverage's."""
+    families = {name: family for name, family in families.items() if len(family) > 1}
+    found = {name: [outcome_of(d, runs) for d in family] for name, family in families.items()}
+    own = health._OFF_COVERAGE
+    found["gansearch"] = []
+    for share in np.geomspace(0.005, 0.5, 12):
+        health._OFF_COVERAGE = share
+        found["gansearch"].append(outcome_of(monitored, runs))
+    health._OFF_COVERAGE = own
+    found["gansearch"].append(outcome_of(monitored, runs))
+    return found
+
+
+def draw_trade_off(families: dict[str, list[Detector]], runs: Sequence[Run], path: Path) -> None:
+    """Draw the share of updates saved against the share of the better half that is stopped."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, points in trade_off(families, runs).items():
+        ordered = sorted(points, key=lambda point: (point.false_stops, point.saved))
+        false_stops = [point.false_stops for point in ordered]
+        saved = np.maximum.accumulate([point.saved for point in ordered])
+        width = 2.5 if name == "gansearch" else 1.2
+        axes.step(false_stops, saved, where="post", label=name, linewidth=width)
+    chosen = outcome_of(monitored, runs)
+    axes.plot(chosen.false_stops, chosen.saved, "o", color="black", label="gansearch, as it is")
+    axes.axvline(MOST_FALSE_STOPS, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(
+        xlim=(-0.005, 0.4),
+        ylim=(0, 1),
+        xlabel="share of the better half that is stopped",
+        ylabel="share of the dying runs' updates saved",
+    )
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def print_misses(detector: Detector, runs: Sequence[Run]) -> None:
+    """Print the collapsed runs that a detector lets pass, and those of the better half it stops."""
+    rows = []
+    for run in runs:
+        stop = detector(run)
+        if (run.label == "collapsed" and stop is None) or (run.is_better_half and stop is not None):
+            last = run.reports.iloc[-1]
+            rows.append(
+                {
+                    "run": f"{run.dataset} {run.number}",
+                    "part": "test" if run.is_test else "tuning",
+                    "label": run.label,
+                    "stopped at": "-" if stop is None else f"{_updates_until(run, stop):,}",
+                    **{name: f"{last[name]:.3g}" for name in ("coverage", "recall", "nn_ratio")},
+                    "modes": int(last["truth_modes"]),
+                    "valid_ll": f"{run.final_valid_ll:.3g}",
+                }
+            )
+    _print_table("Judged wrong by gansearch, with the indicators at the end", pd.DataFrame(rows))
+
+
+# Searches
+
+
+def print_searches(simple: Detector, runs: Sequence[Run]) -> None:
+    """Print what random searches over the labelled runs cost with ASHA alone and with a guard.
+
+    A search takes the runs of a data set in a random order, one after the other. It ends a run at
+    its report if the scheduler says so; its cost counts until it first completes a run that is as
+    good as the best that ASHA alone completes. The oracle knows the labels, and stops every dying
+    run at its first report.
+    """
+    guards: dict[str, Detector] = {
+        "low coverage": simple,
+        "gansearch": monitored,
+        "oracle": lambda run: 0 if run.is_dying and not run.reports.empty else None,
+    }
+    rows = []
+    for dataset in OVERRIDES:
+        pool = [run for run in runs if run.dataset == dataset]
+        if not pool:
+            continue
+        healthy = sum(run.label == "healthy" for run in pool)
+        for name, detector in guards.items():
+            stops = [detector(run) for run in pool]
+            pairs = [_search_pair(pool, stops, seed) for seed in range(N_SEARCHES)]
+            ratios = np.array([ratio for ratio, _, _ in pairs])
+            rows.append(
+                {
+                    "data set": dataset,
+                    "runs (healthy)": f"{len(pool)} ({healthy})",
+                    "guard": name,
+                    "updates to the same best": f"{np.median(ratios):.3f}",
+                    "never reached": f"{np.isinf(ratios).sum()} of {len(ratios)}",
+                    "updates in all": f"{np.median([pair[1] for pair in pairs]):.2f}",
+                    "best valid_ll, median": f"{np.median([pair[2] for pair in pairs]):+.2f}",
+                    "worst": f"{min(pair[2] for pair in pairs):+.2f}",
+                }
+            )
+    _print_table(
+        f"Guarded ASHA beside ASHA alone: ratios and differences in {N_SEARCHES} replayed searches",
+        pd.DataFrame(rows),
+    )
+
+
+def _search_pair(
+    pool: Sequence[Run], stops: Sequence[int | None], seed: int
+) -> tuple[float, float, float]:
+    """Return the ratio of updates to the same best, that of all updates, and the best's gain."""
+    order = np.random.default_rng(seed).permutation(len(pool))
+    runs = [pool[i] for i in order]
+    alone, alone_cost = _search(runs, [None] * len(runs))
+    guarded, guarded_cost = _search(runs, [stops[i] for i in order])
+    best_alone = max(score for _, score in alone)
+    first = {
+        name: min((cost for cost, score in ends if score >= best_alone), default=math.inf)
+        for name, ends in (("alone", alone), ("guarded", guarded))
+    }
+    gain = max((score for _, score in guarded), default=-math.inf) - best_alone
+    return first["guarded"] / first["alone"], guarded_cost / alone_cost, gain
+
+
+def _search(
+    runs: Sequence[Run], stops: Sequence[int | None]
+) -> tuple[list[tuple[int, float]], int]:
+    """Return (updates so far, final valid_ll) of the completed runs, and the updates of all."""
+    budget = Budget(max_updates=runs[0].max_updates, grace=GRACE, reduction_factor=REDUCTION_FACTOR)
+    scheduler = GuardedScheduler(budget, halving=True)
+    spent, completed = 0, []
+    for run, stop in zip(runs, stops, strict=True):
+        updates = _updates_of_trial(scheduler, run, stop)
+        spent += updates
+        if updates == run.updates and run.label != "diverged":
+            completed.append((spent, run.final_valid_ll))
+    return completed, spent
+
+
+def _updates_of_trial(scheduler: GuardedScheduler, run: Run, stop: int | None) -> int:
+    """Feed a run's reports to the scheduler until it stops the run; return the updates done."""
+    name = f"t{run.number:05d}"
+    spec = TrialSpec(name, run.number, "search", seed=0, config={})
+    trial: Any = SimpleNamespace(trial_id=name, config=spec.to_tune())
+    scheduler.on_trial_add(None, trial)
+    reports = list(zip(run.reports["updates"], run.reports["valid_ll"], strict=True))
+    for i, (updates, valid_ll) in enumerate(reports):
+        verdict = Verdict("collapsed" if i == stop else "sound")
+        # The scheduler reads of the scores valid_ll alone.
+        evaluation = Evaluation(valid_ll, math.nan, False, math.nan, math.nan, math.nan)
+        step = StepResult(Counts(updates), "cpu", evaluation=evaluation, verdict=verdict)
+        decision = scheduler.on_trial_result(None, trial, step.to_tune())
+        if decision == GuardedScheduler.STOP and i < len(reports) - 1:
+            return int(updates)
+    if run.label == "diverged":
+        step = StepResult(Counts(run.updates), "cpu", verdict=Verdict("diverged"))
+        scheduler.on_trial_result(None, trial, step.to_tune())
+    return run.updates
+
+
+# Tables
+
+
+def _told(outcome: Outcome) -> dict[str, str]:
+    return {
+        "better half": _rate(outcome.n_false, outcome.n_better),
+        "dying": _rate(outcome.n_found, outcome.n_dying),
+        "others": _rate(outcome.n_other_stopped, outcome.n_other),
+        "updates saved": f"{outcome.saved:.2f}",
+    }
+
+
+def _rate(n: int, of: int) -> str:
+    """Return a share as words, with Jeffreys' 95 % interval."""
+    if of == 0:
+        return "-"
+    low, high = jeffreys(n, of)
+    return f"{n}/{of} = {n / of:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _print_table(title: str, frame: pd.DataFrame) -> None:
+    """Print a Markdown table below its title."""
+    rows: Iterator[list[str]] = iter([list(map(str, frame.columns)), ["---"] * len(frame.columns)])
+    print(f"\n{title}\n")
+    for row in [*rows, *frame.astype(str).to_numpy().tolist()]:
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()

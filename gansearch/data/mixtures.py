@@ -1,0 +1,74 @@
+"""Synthetic data sets: points of Gaussian mixtures, whose modes are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from gansearch.data.dataset import Dataset
+
+
+def load_ring() -> Dataset:
+    """Eight Gaussians on the unit circle, sd .01 (Lin et al. 2018, "PacGAN", section 4.1)."""
+    angles = 2 * np.pi * np.arange(8) / 8  # not linspace(0, 2 pi, 8): its two ends coincide
+    return _mixture("ring", np.stack([np.cos(angles), np.sin(angles)], axis=1), sd=0.01)
+
+
+def load_grid() -> Dataset:
+    """Twenty-five Gaussians on {-4, -2, 0, 2, 4}^2, sd .05 (Lin et al. 2018, "PacGAN")."""
+    ticks = np.arange(-4.0, 5.0, 2.0)
+    return _mixture("grid", np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2), sd=0.05)
+
+
+def load_gaussian() -> Dataset:
+    """N(1, .5^2) on the line, for the game of Goodfellow et al. (2014), Figure 1."""
+    return _mixture("gaussian", np.array([[1.0]]), sd=0.5)
+
+
+def nearest_modes(dataset: Dataset, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of samples `[n, d]` its nearest mode and whether it is of high quality.
+
+    Of high quality is a sample within three standard deviations of its nearest mode (Lin et al.
+    2018, "PacGAN", section 4.1).
+
+    Raises:
+        ValueError: the data set's modes are not known.
+    """
+    if dataset.modes is None or dataset.mode_sd is None:
+        raise ValueError(f"{dataset.name}: its modes are not known, so none can be counted.")
+    distances = cdist(samples, dataset.modes)
+    return distances.argmin(axis=1), distances.min(axis=1) <= 3 * dataset.mode_sd
+
+
+def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
+    """Return how many modes samples `[n, d]` hit, and which share of them is of high quality.
+
+    A mode is hit that is nearest to a sample of high quality (Lin et al. 2018, "PacGAN", section
+    4.1, who draw 2,500). Of points in the plane a perfect generator's are of high quality with
+    probability 1 - exp(-9/2) = .989.
+
+    Raises:
+        ValueError: the data set's modes are not known.
+    """
+    nearest, is_good = nearest_modes(dataset, samples)
+    return len(np.unique(nearest[is_good])), float(is_good.mean())
+
+
+def _mixture(name: str, modes: np.ndarray, sd: float) -> Dataset:
+    """Points of an equally weighted mixture of Gaussians around `modes`, `[n_modes, d]`."""
+
+    def draw(n: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        centres = modes[rng.integers(len(modes), size=n)]
+        return (centres + sd * rng.standard_normal(centres.shape)).astype(np.float32)
+
+    return Dataset(
+        name,
+        train=draw(100_000, seed=0),
+        valid=draw(10_000, seed=1),
+        test=draw(10_000, seed=2),
+        shape=(modes.shape[1],),
+        scale=1.0,
+        modes=modes,
+        mode_sd=sd,
+    )

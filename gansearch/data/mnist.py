@@ -1,0 +1,80 @@
+"""MNIST, from its original IDX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gansearch.data.dataset import Dataset, check_variety
+from gansearch.data.downloads import obtain
+from gansearch.errors import DataError
+
+# The first bytes of an IDX file (type, number of dimensions, then each size, big-endian) and its
+# whole length, for each file of MNIST.
+_MNIST_FILES = {
+    "train-images-idx3-ubyte": ("00000803 0000ea60 0000001c 0000001c", 47_040_016),
+    "train-labels-idx1-ubyte": ("00000801 0000ea60", 60_008),
+    "t10k-images-idx3-ubyte": ("00000803 00002710 0000001c 0000001c", 7_840_016),
+    "t10k-labels-idx1-ubyte": ("00000801 00002710", 10_008),
+}
+_HEADER_BYTES = 16  # of images
+_REPLACE = "Delete it, so that it is downloaded again, or put the original file there."
+_REMEDY = (
+    "Put MNIST's files there, unpacked, or name the folder that holds MNIST/raw by --data-dir or "
+    "GANSEARCH_DATA, or start once where there is a network: torchvision then downloads them. "
+    "`--space digits` needs no download."
+)
+
+
+def load_mnist(data_dir: Path, download: bool) -> Dataset:
+    """MNIST, split as Goodfellow et al. (2014) did: validation is the end of the training set."""
+    folder = data_dir / "MNIST" / "raw"
+    obtain(
+        folder,
+        list(_MNIST_FILES),
+        _fetch,
+        urls=_urls,
+        download=download,
+        data_set="mnist",
+        remedy=_REMEDY,
+    )
+    for file_name, (header, n_bytes) in _MNIST_FILES.items():
+        _check_idx(folder / file_name, bytes.fromhex(header), n_bytes)
+    images = _images(folder / "train-images-idx3-ubyte")
+    test = _images(folder / "t10k-images-idx3-ubyte")
+    return Dataset("mnist", images[:50000], images[50000:], test, shape=(28, 28, 1), scale=255.0)
+
+
+def _urls() -> list[str]:
+    from torchvision.datasets import MNIST
+
+    return [mirror + MNIST.resources[0][0] for mirror in MNIST.mirrors]
+
+
+def _fetch(folder: Path) -> Path:
+    from torchvision.datasets import MNIST
+
+    MNIST(str(folder), download=True)
+    return folder / "MNIST" / "raw"
+
+
+def _check_idx(path: Path, header: bytes, n_bytes: int) -> None:
+    """Raise DataError unless `path` has the header and the length of its file of MNIST."""
+    found_bytes = path.stat().st_size
+    if found_bytes != n_bytes:
+        raise DataError(f"{path}: {found_bytes:,} bytes, where MNIST has {n_bytes:,}. {_REPLACE}")
+    with path.open("rb") as file:
+        found = file.read(len(header))
+    if found != header:
+        raise DataError(
+            f"{path}: the header is {found.hex(' ', 4)}, where MNIST has {header.hex(' ', 4)}. "
+            f"{_REPLACE}"
+        )
+
+
+def _images(path: Path) -> np.ndarray:
+    """Return the images `[n, 784]` of an IDX file whose header and length are right."""
+    images = np.fromfile(path, np.uint8, offset=_HEADER_BYTES).reshape(-1, 28 * 28)
+    check_variety(path, images, _REPLACE)
+    return images

@@ -1,0 +1,72 @@
+"""Name -> `Dataset`: the registry of the data sets that can be trained on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gansearch.data.cifar10 import load_cifar10
+from gansearch.data.dataset import Dataset
+from gansearch.data.image_folder import load_folder
+from gansearch.data.mixtures import load_gaussian, load_grid, load_ring
+from gansearch.data.mnist import load_mnist
+from gansearch.data.tfd import N_FOLDS, load_tfd
+from gansearch.errors import DataError, did_you_mean
+
+__all__ = ["DATASETS", "Dataset", "load_dataset"]
+
+
+def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = True) -> Dataset:
+    """Load a data set of `DATASETS`.
+
+    Args:
+        name: one of `DATASETS`.
+        data_dir: the folder with downloaded data; None means the environment variable
+            GANSEARCH_DATA or, where that is unset, `~/.cache/gansearch`. Of the data set `folder`
+            it is the folder of images; embedded and synthetic data sets don't read it.
+        download: whether to fetch what is absent, where there is a network.
+
+    Raises:
+        DataError: the name is unknown, or the data is absent or unreadable.
+    """
+    if name not in _LOADERS:
+        raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
+    given = data_dir or os.environ.get("GANSEARCH_DATA")
+    if name == FOLDER and not given:
+        raise DataError("data set folder: which? Name the folder of images by --data-dir.")
+    data_dir = Path(given or "~/.cache/gansearch")
+    return _LOADERS[name](data_dir.expanduser(), download)
+
+
+def _load_digits() -> Dataset:
+    """Scikit-learn's bundled 1,797 handwritten digits, 8x8 with 17 grey levels."""
+    from sklearn.datasets import load_digits
+
+    images = load_digits().data.astype(np.uint8)
+    images = images[np.random.default_rng(0).permutation(len(images))]
+    train, valid, test = np.split(images, [1197, 1497])
+    return Dataset("digits", train, valid, test, shape=(8, 8, 1), scale=16.0)
+
+
+def _tfd(fold: int) -> Callable[[Path, bool], Dataset]:
+    return lambda data_dir, _download: load_tfd(data_dir, fold)
+
+
+FOLDER = "folder"
+# The same file, with another fold for validation and the test: `tfd` itself is fold 1.
+OTHER_FOLDS = tuple(f"tfd-{fold}" for fold in range(2, N_FOLDS + 1))
+_LOADERS: dict[str, Callable[[Path, bool], Dataset]] = {
+    "digits": lambda _data_dir, _download: _load_digits(),
+    "mnist": load_mnist,
+    "cifar10": load_cifar10,
+    "tfd": _tfd(1),
+    FOLDER: lambda data_dir, _download: load_folder(data_dir),
+    "ring": lambda _data_dir, _download: load_ring(),
+    "grid": lambda _data_dir, _download: load_grid(),
+    "gaussian": lambda _data_dir, _download: load_gaussian(),
+    **{name: _tfd(fold) for fold, name in enumerate(OTHER_FOLDS, start=2)},
+}
+DATASETS = tuple(_LOADERS)

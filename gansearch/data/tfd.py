@@ -1,0 +1,127 @@
+"""The Toronto Face Database, from the user's own copy: its owners give it out on request."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gansearch.data.dataset import Dataset, check_variety
+from gansearch.errors import DataError
+
+N_FOLDS = 5
+_FILE = "TFD_48x48.mat"
+_FIELDS = ("images", "folds")
+_SIDE = 48
+_UNLABELLED, _VALID, _TEST = 0, 2, 3  # what `folds` says of an image; 1 is to train a classifier
+_REMEDY = "Put the original file there again."
+# Given the file and names of fields, writes those it has to the standard output as an .npz file.
+_READER = """
+import sys
+import numpy
+from scipy.io import loadmat
+found = loadmat(sys.argv[1], variable_names=sys.argv[2:])
+numpy.savez(sys.stdout.buffer, **{name: found[name] for name in sys.argv[2:] if name in found})
+"""
+
+
+def load_tfd(data_dir: Path, fold: int) -> Dataset:
+    """TFD as Goodfellow et al. (2014) used it: all five folds train on the unlabelled images.
+
+    Sigma is chosen on all the validation images of `fold` (1 to 5), and its test images are scored.
+    """
+    places = [data_dir / _FILE, data_dir / "TFD" / _FILE]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise DataError(
+            f"data set tfd: {places[0]} is absent. The Toronto Face Database (Susskind, Anderson "
+            "and Hinton 2010) can't be downloaded: its owners, at the University of Toronto, give "
+            f"it out on request. Put their {_FILE} there, or name its folder by --data-dir or "
+            "GANSEARCH_DATA."
+        )
+    images, folds = _read(path)
+    member = folds[:, fold - 1]
+    train = images[member == _UNLABELLED]
+    check_variety(f"{path}: images", train, _REMEDY)
+    # The file has them source by source, and whatever looks at a few looks at the first.
+    train = train[np.random.default_rng(0).permutation(len(train))]
+    valid, test = images[member == _VALID], images[member == _TEST]
+    check_variety(f"{path}: images: to validate in fold {fold}", valid, _REMEDY)
+    check_variety(f"{path}: images: to test in fold {fold}", test, _REMEDY)
+    return Dataset(
+        "tfd" if fold == 1 else f"tfd-{fold}",
+        train,
+        valid,
+        test,
+        shape=(_SIDE, _SIDE, 1),
+        scale=255.0,
+        n_valid_for_sigma=len(valid),
+    )
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return images `[n, 2304]` and folds `[n, 5]`, or raise what is wrong with which field."""
+    fields = _fields(path)
+    if missing := [name for name in _FIELDS if name not in fields]:
+        raise DataError(f"{path}: no field {missing[0]}. TFD has it. {_REMEDY}")
+    images, folds = (fields[name] for name in _FIELDS)
+    n = len(images)
+    _check_array(path, "images", images, (n, _SIDE, _SIDE))
+    _check_array(path, "folds", folds, (n, N_FOLDS))
+    if images.dtype != np.uint8:
+        raise _fault(path, "images", f"{images.dtype}", "It must be uint8.")
+    _check_folds(path, folds)
+    return images.reshape(n, -1), folds
+
+
+def _fields(path: Path) -> dict[str, np.ndarray]:
+    """Return the fields that the file has, of those that are needed.
+
+    Another process reads it, since on some damaged files SciPy's reader crashes its own: SciPy 1.17
+    on 6 of 1,500 with a few bytes changed, cut off or overwritten, all in headers of arrays.
+    """
+    # -P: else a numpy.py in the working directory would be run.
+    command = [sys.executable, "-P", "-c", _READER, str(path), *_FIELDS]
+    reading = subprocess.run(command, capture_output=True, check=False)
+    if reading.returncode < 0:
+        raise _unreadable(path, "SciPy's reader crashes on it")
+    if reading.returncode > 0:
+        told = reading.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        if told[-1].startswith("NotImplementedError"):
+            told = ["it is of version 7.3; in MATLAB, load it and save it again with -v7"]
+        raise _unreadable(path, told[-1])
+    arrays = np.load(io.BytesIO(reading.stdout), allow_pickle=False)
+    try:
+        return {name: np.ascontiguousarray(arrays[name]) for name in arrays.files}
+    except ValueError as error:  # an array of objects, such as a MATLAB struct's
+        raise _unreadable(path, f"a field holds no numbers ({error})") from error
+
+
+def _unreadable(path: Path, told: str) -> DataError:
+    return DataError(f"{path}: can't be read as a MATLAB file: {told}. {_REMEDY}")
+
+
+def _check_array(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        rule = f"It must have {list(shape)} where there are {shape[0]:,} images."
+        raise _fault(path, name, f"shape {list(array.shape)}", rule)
+
+
+def _check_folds(path: Path, folds: np.ndarray) -> None:
+    if (odd := folds[~np.isin(folds, (0, 1, 2, 3))]).size:
+        rule = "It must be 0 (unlabelled), 1 (to train), 2 (to validate) or 3 (to test)."
+        raise _fault(path, "folds", f"found {odd[0]}", rule)
+    unlabelled = folds == _UNLABELLED
+    if (unlabelled.any(axis=1) != unlabelled.all(axis=1)).any():
+        found = "an image is unlabelled in one fold and labelled in another"
+        raise _fault(path, "folds", found, "It must be the same in all.")
+    for kind, what in ((_UNLABELLED, "unlabelled"), (_VALID, "validation"), (_TEST, "test")):
+        if not (folds == kind).any(axis=0).all():
+            raise _fault(path, "folds", f"no {what} images", "Each fold must have some.")
+
+
+def _fault(path: Path, name: str, found: str, rule: str) -> DataError:
+    return DataError(f"{path}: {name}: {found}. {rule} {_REMEDY}")

@@ -1,0 +1,109 @@
+"""The paper's adversarial nets as a model family: all that knows both this GAN and the seam.
+
+What a method needs is imported when it runs: who reads the table of parameters, as a report does,
+waits for no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from gansearch.config import TrialConfig
+from gansearch.data.dataset import Dataset
+from gansearch.errors import ConfigError
+from gansearch.family import Balance, GeneratorExport, ModelFamily
+
+if TYPE_CHECKING:
+    from gansearch.families.figure1_observer import Figure1Observer
+    from gansearch.families.trained_generator import TrainedGenerator
+    from gansearch.grouping.engine import Engine
+    from gansearch.training.training import AdversarialTraining
+
+
+class AdversarialNets(ModelFamily[TrialConfig]):
+    """G and D of Goodfellow et al. (2014), trained by Algorithm 1, with what came after them."""
+
+    config_type = TrialConfig
+    baseline = "paper"
+    baseline_title = "the paper's configuration"
+    balance = Balance("k", "discriminator_lr", "generator_lr")
+    size_parameters = ("generator_widths", "discriminator_widths", "batch_size")
+    interpolates = True
+    has_engine = True
+
+    def build(
+        self, config: TrialConfig, dataset: Dataset, seed: int, device: str
+    ) -> AdversarialTraining:
+        """Return a new training."""
+        from gansearch.training.training import AdversarialTraining
+
+        return AdversarialTraining(config, dataset, seed, device=device)
+
+    def check(self, config: TrialConfig, dataset: Dataset) -> None:
+        """Raise ConfigError if points would get a convolutional network."""
+        if dataset.is_image:
+            return
+        for name in ("generator_network", "discriminator_network"):
+            if getattr(config, name) == "convolutional":
+                raise ConfigError(
+                    f"{name}: convolutional, on the points of {dataset.name}. "
+                    "A convolutional network is for images. Use dense."
+                )
+
+    def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
+        """Return the engine that trains groups of one structure as one."""
+        from gansearch.grouping.engine import Engine
+
+        return Engine(dataset, device, n_slots=n_slots)
+
+    def training_bytes(
+        self, config: TrialConfig, dataset: Dataset, device: str, *, exact: bool
+    ) -> float:
+        """Return the bytes that a training holds at its highest, the examples apart.
+
+        Raises:
+            ConfigError: the configuration has no networks on such examples.
+        """
+        from gansearch.training.peak_memory import peak_bytes, rough_bytes
+
+        return (peak_bytes if exact else rough_bytes)(config, dataset, device)
+
+    def observer(
+        self, config: TrialConfig, dataset: Dataset, report_updates: Sequence[int]
+    ) -> Figure1Observer | None:
+        """Return who draws the paper's Figure 1 of a training on one-dimensional data."""
+        if dataset.shape != (1,):
+            return None
+        from gansearch.families.figure1_observer import Figure1Observer
+
+        return Figure1Observer(config, dataset, report_updates)
+
+    def export(self, training: AdversarialTraining, seed: int) -> GeneratorExport:  # noqa: ARG002
+        """Return the generator's weights, without its buffers, which sampling doesn't read."""
+        generator = training.generator
+        arrays = {name: p.detach().cpu().numpy() for name, p in generator.named_parameters()}
+        return GeneratorExport(arrays, training.sample_seed, {"first_layer": generator.first_layer})
+
+    def generator(
+        self,
+        export: GeneratorExport,
+        config: TrialConfig,
+        load_dataset: Callable[[], Dataset],  # noqa: ARG002
+    ) -> TrainedGenerator:
+        """Return a generator from its weights.
+
+        Raises:
+            ValueError, KeyError, TypeError, RuntimeError, ConfigError: they don't fit each other.
+        """
+        from gansearch.families.trained_generator import TrainedGenerator
+
+        details = export.details
+        return TrainedGenerator.from_arrays(
+            export.arrays,
+            config,
+            export.seed,
+            # Older files have the number of values alone, which is all that dense networks need.
+            shape=details["shape"] if "shape" in details else [details["dim"]],
+            first_layer=details.get("first_layer", 0),
+        )

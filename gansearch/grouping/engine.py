@@ -1,0 +1,197 @@
+"""The engine: one thread that advances all trainings of a device, as many together as can be.
+
+Callers ask for a number of updates and wait, each in a thread of its own. Trainings of one
+structure share a group (see `group`); what can't share one is trained in turns with the groups. All
+work on the device is done here, chunk by chunk: trainings join and leave between chunks.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from gansearch.config import TrialConfig
+from gansearch.data.dataset import Dataset
+from gansearch.errors import GansearchError
+from gansearch.family import Metrics
+from gansearch.grouping.group import Group, structure_of
+from gansearch.system.failures import is_lack_of_memory
+from gansearch.training.training import AdversarialTraining, Examples
+
+# Updates of D in a chunk: on a GPU enough to outweigh its preparation, elsewhere so few that
+# trainings seldom wait for each other.
+TICKS = {"cuda": 32, "cpu": 8}
+_TURN_SECONDS = 0.1  # of a training that shares no group
+_MAX_IDLE_GROUPS = 4
+
+
+@dataclass
+class _Request:
+    """Somebody waits for a training to reach so many updates, or for his time to be up."""
+
+    training: AdversarialTraining
+    updates: int
+    until: float
+    group: Group | None = None
+    started: float = field(default_factory=time.monotonic)
+    answer: Future[Metrics | None] = field(default_factory=Future)
+
+
+class Engine:
+    """Trains on one device for all who call; `close` ends it.
+
+    Args:
+        dataset: that all trainings learn from.
+        device: "cuda" or "cpu".
+        n_slots: of a group. Fixed, since results depend on it in their last digits.
+
+    Attributes:
+        examples: those of the data set, for trainings that this engine shall advance.
+    """
+
+    def __init__(self, dataset: Dataset, device: str, *, n_slots: int) -> None:
+        self.examples = Examples(dataset, device)
+        self._dataset = dataset
+        self._device = device
+        self._n_slots = n_slots
+        self._n_ticks = TICKS[device]
+        self._asked: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._active: list[_Request] = []
+        self._groups: dict[TrialConfig, list[Group]] = {}
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self._thread.start()
+
+    def build(self, config: TrialConfig, seed: int) -> AdversarialTraining:
+        """Return a new training that shares this engine's examples."""
+        return AdversarialTraining(
+            config, self._dataset, seed, device=self._device, examples=self.examples
+        )
+
+    def advance(
+        self, training: AdversarialTraining, updates: int, *, time_limit_seconds: float = math.inf
+    ) -> Metrics | None:
+        """Do what `AdversarialTraining.advance` does, together with all others who have asked.
+
+        Raises:
+            DivergedError: as `AdversarialTraining.advance`.
+            GansearchError: the engine is closed.
+        """
+        request = _Request(training, updates, time.monotonic() + time_limit_seconds)
+        if not self._thread.is_alive():
+            raise GansearchError("engine: it is closed, and trains no more.")
+        self._asked.put(request)
+        return request.answer.result()
+
+    def close(self) -> None:
+        """End the engine's thread; whoever still waits is told so."""
+        self._asked.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        torch.set_num_threads(1)
+        while self._take_requests():
+            for group in {id(r.group): r.group for r in self._active if r.group}.values():
+                self._attempt(group.advance, [r for r in self._active if r.group is group])
+            for request in [r for r in self._active if r.group is None]:
+                self._attempt(partial(self._take_turn, request), [request])
+            for request in list(self._active):
+                self._attempt(partial(self._settle, request), [request])
+        for request in self._active:
+            request.answer.set_exception(GansearchError("engine: it was closed."))
+
+    def _take_requests(self) -> bool:
+        """Let in all who have asked, waiting if there is nothing else to do; False at the end."""
+        while not self._active or not self._asked.empty():
+            request = self._asked.get()
+            if request is None:
+                return False
+            self._active.append(request)
+            self._attempt(partial(self._place, request), [request])
+        return True
+
+    def _attempt(self, work: Callable[[], object], requests: list[_Request]) -> None:
+        """Work for some requests; what goes wrong is theirs alone, and theirs to handle."""
+        try:
+            work()
+        except Exception as error:  # handed on whole, to whoever waits
+            for request in requests:
+                self._active.remove(request)
+                request.answer.set_exception(error)
+                if request.group is not None:
+                    self._forget(request.group)
+            if is_lack_of_memory(error):
+                self._drop_idle_groups(0)  # for the next attempt
+
+    def _place(self, request: _Request) -> None:
+        """Find a slot for a training that has something to do in one."""
+        training = request.training
+        n_left = training.last_iteration(request.updates) - training.iteration
+        structure = structure_of(training.config)
+        if structure is None or n_left <= 0 or training.config.k > self._n_ticks:
+            return
+        groups = self._groups.setdefault(structure, [])
+        group = next((group for group in groups if group.has_room), None)
+        if group is None:
+            self._drop_idle_groups(_MAX_IDLE_GROUPS)
+            try:
+                group = self._make_group(structure)
+            except torch.OutOfMemoryError:
+                self._drop_idle_groups(0)
+                group = self._make_group(structure)
+            groups.append(group)
+        group.admit(training, n_left)
+        request.group = group
+
+    def _take_turn(self, request: _Request) -> None:
+        """Train one that shares no group for a moment."""
+        left = min(_TURN_SECONDS, request.until - time.monotonic())
+        metrics = request.training.advance(request.updates, time_limit_seconds=left)
+        if metrics is not None:
+            self._answer(request, metrics)
+
+    def _settle(self, request: _Request) -> None:
+        """Answer a request that is done, or whose time is up."""
+        training, group = request.training, request.group
+        is_late = time.monotonic() >= request.until
+        if group is None:
+            if is_late:
+                self._answer(request, None)
+        elif is_late or group.left(training) == 0:
+            is_done = group.left(training) == 0
+            group.release(training)
+            training.seconds += time.monotonic() - request.started
+            request.group = None
+            # The last iteration is done alone: it measures the gradients.
+            self._answer(request, training.advance(request.updates) if is_done else None)
+
+    def _answer(self, request: _Request, metrics: Metrics | None) -> None:
+        self._active.remove(request)
+        request.answer.set_result(metrics)
+
+    def _make_group(self, structure: TrialConfig) -> Group:
+        return Group(
+            structure,
+            self._dataset.shape,
+            self.examples,
+            n_slots=self._n_slots,
+            n_ticks=self._n_ticks,
+        )
+
+    def _drop_idle_groups(self, n_kept: int) -> None:
+        """Give back the memory of groups that nobody trains in, but for the newest few."""
+        idle = [g for groups in self._groups.values() for g in groups if not g.trainings]
+        for group in idle[: max(0, len(idle) - n_kept)]:
+            self._forget(group)
+
+    def _forget(self, group: Group) -> None:
+        for groups in self._groups.values():
+            if group in groups:
+                groups.remove(group)

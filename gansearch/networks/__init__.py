@@ -1,0 +1,1 @@
+"""G and D as a reader of the paper recognises them: layers, initialisation, precision."""

@@ -1,0 +1,1 @@
+"""What people read: sections, console, export, HTML, pictures of samples, live progress."""

@@ -1,0 +1,188 @@
+"""Samples from a run's trained generators, and what lies between them, as a picture or an array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from gansearch.data.dataset import Dataset
+from gansearch.data.registry import load_dataset
+from gansearch.errors import BadInputError, ResultsError, did_you_mean
+from gansearch.figures.charts import interpolation_picture, sample_grid
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import StoredGenerator, load_generator
+from gansearch.scoring.evaluation import nearest_training
+
+_N_SAMPLES = 64
+_N_ROWS = 8
+_MAX_DRAWN = 1000
+_MAX_BYTES = 4 * 2**30
+
+
+def winning_trial(folder: RunFolder) -> str:
+    """Return the id of a completed replica of the best-ranked configuration.
+
+    Without a ranking it is the best completed trial of the search, by valid_ll.
+
+    Raises:
+        ResultsError: no trial has been completed.
+    """
+    trials = folder.trials()
+    completed = trials[trials["status"] == "completed"]
+    ranking = folder.ranking()
+    best = ranking.loc[ranking["rank"] == 1, "config_id"]
+    replicas = completed[(completed["phase"] == "replica") & completed["config_id"].isin(best)]
+    if not replicas.empty:
+        return str(replicas["trial_id"].iloc[0])
+    if completed.empty:
+        raise ResultsError(
+            f"{folder.path}: no trial has been completed. Samples come from completed trials. "
+            "Wait for the run, or see with `gansearch report` how its trials ended."
+        )
+    return str(completed.sort_values("valid_ll", ascending=False)["trial_id"].iloc[0])
+
+
+def write_samples(
+    folder: RunFolder,
+    out: Path,
+    *,
+    trial_id: str | None = None,
+    n: int | None = None,
+    nearest: bool = False,
+    n_steps: int | None = None,
+    data_dir: Path | None = None,
+) -> str:
+    """Write unpicked samples of a trial and return what was written, in words.
+
+    A `.npy` file becomes an array of float32, `[n, dim]` or, between samples, `[n, n_steps, dim]`;
+    a `.png` a picture.
+
+    Args:
+        folder: the run.
+        out: the file, whose ending decides.
+        trial_id: whose; None for a replica of the winner.
+        n: how many samples, or rows between samples; None for 64 samples, 8 rows.
+        nearest: set each sample's nearest training image beside it, in a picture.
+        n_steps: draw rows of so many points, at least three, on straight lines in noise space
+            between two samples, both among them; None for samples alone.
+        data_dir: where the data lies; None for where the run found it.
+
+    Raises:
+        BadInputError: another ending, more than can be drawn or held, what does not go together,
+            or a place that can't be written.
+        ResultsError: the trial is unknown or has no generator on disk.
+    """
+    if out.suffix not in (".npy", ".png"):
+        raise BadInputError(
+            f"--out {out}: the ending {out.suffix or '(none)'} is not known. Samples are written "
+            "as a .png picture or a .npy array."
+        )
+    if nearest and (n_steps is not None or out.suffix == ".npy"):
+        other = f"--out {out}" if n_steps is None else "--interpolate"
+        raise BadInputError(
+            f"--nearest, {other}: they don't go together. Neighbours stand beside samples, in a "
+            ".png picture. Leave one of them out."
+        )
+    trial_id = _known(folder, trial_id) if trial_id else winning_trial(folder)
+    where = data_dir or _data_dir_of(folder)
+    saved = load_generator(folder.model_dir(trial_id), lambda name: load_dataset(name, where))
+    n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
+    dataset = None
+    if out.suffix == ".png":
+        dataset = load_dataset(saved.dataset, where)
+        if nearest and not dataset.is_image:
+            raise BadInputError(
+                f"--nearest: {dataset.name} has points, which are drawn over the training points "
+                "anyway. Leave the flag out."
+            )
+    _check_count(n, n_steps, saved, dataset)
+    if dataset is None:
+        array = (
+            saved.generator.samples(n)
+            if n_steps is None
+            else saved.generator.interpolate(n, n_steps)
+        )
+        _write(out, lambda file: np.save(file, array, allow_pickle=False))
+    else:
+        picture = (
+            picture_of_samples(saved, dataset, n, nearest=nearest)
+            if n_steps is None
+            else picture_between(saved, dataset, n, n_steps)
+        )
+        _write(out, lambda file: picture.save(file, format="PNG"))
+    told = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
+    return f"{told} of {trial_id}"
+
+
+def picture_of_samples(
+    saved: StoredGenerator, dataset: Dataset, n: int, *, nearest: bool
+) -> Image.Image:
+    """Draw the first n samples, each beside its nearest training image if asked for.
+
+    The nearest one is that of the least Euclidean distance between examples as they are trained on:
+    between pixels in [0, 1] or, of contrast-normalised images, after this normalisation.
+    """
+    samples = saved.generator.samples(n)
+    beside = None
+    if nearest:
+        rows = nearest_training(dataset, samples, n)
+        beside = dataset.to_float(dataset.train[rows])
+    return sample_grid(samples, dataset, nearest=beside)
+
+
+def picture_between(
+    saved: StoredGenerator, dataset: Dataset, n_rows: int, n_steps: int
+) -> Image.Image:
+    """Draw so many rows from one sample to another."""
+    return interpolation_picture(saved.generator.interpolate(n_rows, n_steps), dataset)
+
+
+def _known(folder: RunFolder, trial_id: str) -> str:
+    """Return the id of a trial of the run, or raise with the nearest one."""
+    known = set(folder.trials()["trial_id"])
+    known |= {path.name for path in (folder.path / "models").glob("*")}
+    if trial_id not in known:
+        hint = did_you_mean(trial_id, known) if known else "It has none yet."
+        raise ResultsError(f"--trial {trial_id}: no such trial in {folder.path}. {hint}")
+    return trial_id
+
+
+def _data_dir_of(folder: RunFolder) -> Path | None:
+    found = folder.read_run().settings.get("data_dir")
+    return Path(found) if found else None
+
+
+def _check_count(
+    n: int, n_steps: int | None, saved: StoredGenerator, dataset: Dataset | None
+) -> None:
+    """Raise BadInputError where more is asked for than can be drawn, or held in memory."""
+    flags = f"--n {n}" if n_steps is None else f"--n {n} --interpolate {n_steps}"
+    n_examples = n * (n_steps or 1)
+    if dataset is not None and dataset.is_image and n_examples > _MAX_DRAWN:
+        raise BadInputError(
+            f"{flags}: {n_examples:,} images. A picture shows {_MAX_DRAWN:,} at most. "
+            "Write them as an array: --out samples.npy."
+        )
+    n_bytes = 4 * n_examples * math.prod(saved.shape)
+    if n_bytes > _MAX_BYTES:
+        raise BadInputError(
+            f"{flags}: {n_bytes / 2**30:,.0f} GiB. Samples are made in memory, {_MAX_BYTES >> 30} "
+            "GiB at most. Ask for fewer."
+        )
+
+
+def _write(out: Path, save: Callable[[BinaryIO], Any]) -> None:
+    """Let `save` write a file that appears whole or not at all."""
+    aside = out.with_name(f".{out.name}.tmp")
+    try:
+        with aside.open("wb") as file:
+            save(file)
+        aside.replace(out)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error

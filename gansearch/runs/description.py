@@ -1,0 +1,231 @@
+"""`run.json`: what a run is, what it was started with and what state it is in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import UnionType
+from typing import Any
+
+from gansearch.budget import Budget
+from gansearch.errors import BadInputError
+from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
+from gansearch.rules import Config
+from gansearch.runs.tables import unreadable
+from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed
+from gansearch.system.object_store import AnyPath
+
+# What run.json has, by the kind of its value; the others are not in every version's.
+_KINDS: dict[str, type | UnionType] = {
+    "name": str,
+    "space": dict,
+    "seed": int,
+    "only": list | None,
+    "paper_config_id": str,
+    "started_at": str,
+    "state": str,
+    "wall_seconds": int | float,
+}
+_OPTIONAL: dict[str, type | UnionType] = {
+    "settings": dict,
+    "search_is_over": bool,
+    "recorder_seconds": int | float,
+    "training_report": dict,
+}
+_UNFINISHED = ("searching", "replicating")
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What `run.json` says of a run.
+
+    Attributes:
+        name: of the run's folder.
+        space: what is searched, as `SearchSpace.to_dict` gives it.
+        seed: of the run.
+        only: the configurations that are compared without a search; None for a search.
+        paper_config_id: id of the family's baseline, the paper's configuration.
+        started_at: date and time in UTC, as ISO 8601 has them.
+        state: "searching", "replicating", "finished", "interrupted" or "failed".
+        wall_seconds: that the run has taken so far, over all its sessions.
+        settings: how it uses the machine, as `Settings` has it.
+        search_is_over: whether nothing is left to search.
+        recorder_seconds: that were spent on writing results.
+        training_report: `name`, `n_samples` and `valid_ll` of training examples that are scored as
+            a trial's reports are; None where an older version has not kept it.
+        facts: what was noted of the machine, the versions and the command, and whatever another
+            version has added.
+    """
+
+    name: str
+    space: Mapping[str, Any]
+    seed: int
+    only: list[dict[str, Any]] | None
+    paper_config_id: str
+    started_at: str
+    state: str
+    wall_seconds: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    search_is_over: bool = False
+    recorder_seconds: float = 0.0
+    training_report: Mapping[str, Any] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def family(self) -> ModelFamily[Any]:
+        """The model family of the run's space."""
+        return load_family(self.space.get("family", DEFAULT_FAMILY))
+
+    @property
+    def budget(self) -> Budget:
+        """What the run may spend.
+
+        Raises:
+            ConfigError: a value is against its rule.
+        """
+        return Budget.from_dict(self.space["budget"])
+
+    @property
+    def baseline(self) -> Config:
+        """The family's defaults, but for what the space gives them.
+
+        Raises:
+            ConfigError: a value is against its rule.
+        """
+        own = self.space["presets"].get(self.family.baseline, {})
+        config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
+        return config
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether the run has not stopped yet, as far as it is known."""
+        return self.state in _UNFINISHED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; what is not known is left out."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        facts = values.pop("facts")
+        if values["training_report"] is None:
+            del values["training_report"]
+        return {**values, **facts}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunDescription:
+        """Return what `to_dict` gave, or an older version wrote.
+
+        Raises:
+            ValueError: something is absent or of the wrong kind.
+        """
+        if why := _fault(values):
+            raise ValueError(why)
+        names = [f.name for f in dataclasses.fields(cls) if f.name != "facts"]
+        own = {name: values[name] for name in names if name in values}
+        return cls(**own, facts={key: v for key, v in values.items() if key not in names})
+
+    def encode(self) -> bytes:
+        """Return the content of `run.json`, with its seal."""
+        content = {**self.to_dict(), "seal": BLANK_SEAL}
+        return sealed((json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_description(path: AnyPath) -> RunDescription:
+    """Read a `run.json` or a copy of it.
+
+    Raises:
+        ResultsError: it is absent, isn't a JSON object, or lacks what a run has.
+    """
+    try:
+        content = path.read_bytes()
+        values = json.loads(content)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if not isinstance(values, dict):
+        raise unreadable(path, f"found {type(values).__name__} where an object must be")
+    seal_fault = fault_of_seal(content)
+    values.pop("seal", None)
+    try:
+        description = RunDescription.from_dict(values)
+    except ValueError as error:
+        raise unreadable(path, error) from error
+    if seal_fault:
+        raise unreadable(path, f"{seal_fault} (if you changed it on purpose, remove its seal)")
+    return description
+
+
+def family_of(paths: Iterable[AnyPath]) -> str:
+    """Return the family that the first readable of a run's descriptions names, or the default.
+
+    A run's tables open though its description is damaged or lacks what else there must be.
+    """
+    for path in paths:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(path.read_bytes())["space"]["family"])
+    return DEFAULT_FAMILY
+
+
+def _fault(values: Mapping[str, Any]) -> str | None:
+    """Return what a run's description lacks, or has of the wrong kind; None if it is sound."""
+    if absent := [key for key in _KINDS if key not in values]:
+        return f"it lacks {', '.join(absent)}"
+    for key, kind in (_KINDS | _OPTIONAL).items():
+        if key in values and (
+            not isinstance(values[key], kind)
+            or (isinstance(values[key], bool) and kind is not bool)
+        ):
+            return f"found {str(values[key])[:40]!r} for {key}"
+    try:
+        datetime.fromisoformat(values["started_at"])
+    except ValueError as error:
+        return f"started_at: {error}"
+    if not 0 <= values["wall_seconds"] < math.inf:
+        return f"found {values['wall_seconds']} for wall_seconds"
+    if why := _fault_of_training_report(values.get("training_report")):
+        return why
+    return _fault_of_space(values["space"])
+
+
+def _fault_of_training_report(report: Mapping[str, Any] | None) -> str | None:
+    """Return what is wrong with what training examples score, which older runs haven't kept."""
+    if report is None:
+        return None
+    for key, kind in {"name": str, "n_samples": int, "valid_ll": float}.items():
+        if not isinstance(report.get(key), kind):
+            return f"training_report: found {str(report.get(key))[:40]!r} for {key}"
+    if not math.isfinite(report["valid_ll"]):
+        return f"training_report: found {report['valid_ll']} for valid_ll"
+    return None
+
+
+def _fault_of_space(space: Mapping[str, Any]) -> str | None:
+    """Return what a run's space lacks that a report reads; `SearchSpace` checks all of it."""
+    for section in ("name", "dataset"):
+        if not isinstance(space.get(section), str):
+            return f"space: {section}: found {str(space.get(section))[:40]!r}"
+    for section in ("budget", "search", "fixed", "presets"):
+        if not isinstance(space.get(section), dict):
+            return f"space: {section}: found {str(space.get(section))[:40]!r}"
+    try:
+        known = load_family(space.get("family", DEFAULT_FAMILY)).config_type.rules()
+    except BadInputError as error:
+        return f"space: {error}"
+    for name, entry in space["search"].items():
+        if name not in known or not isinstance(entry, dict) or not _is_range(entry, known):
+            return f"space: search: found {name}: {str(entry)[:40]}"
+    return None
+
+
+def _is_range(entry: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    kinds = [entry[kind] for kind in ("int", "float", "choice") if kind in entry]
+    when = entry.get("when", {})
+    return (
+        len(kinds) == 1
+        and isinstance(kinds[0], list)
+        and isinstance(when, dict)
+        and set(when) <= set(known)
+        and all(isinstance(wanted, list) for wanted in when.values())
+    )

@@ -1,0 +1,112 @@
+"""A trained generator on disk: its weights as safetensors, its configuration as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from gansearch.data.dataset import Dataset
+from gansearch.errors import ConfigError, ResultsError
+from gansearch.family import (
+    DEFAULT_FAMILY,
+    GeneratorExport,
+    SavedGenerator,
+    load_family,
+)
+from gansearch.rules import Config
+from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
+from gansearch.system.object_store import AnyPath
+
+WEIGHTS_FILE = "generator.safetensors"
+CONFIG_FILE = "config.json"
+_KNOWN = ("family", "dataset", "seed", "config", "seal")
+
+
+@dataclass(frozen=True)
+class StoredGenerator:
+    """A generator as a run's folder has it.
+
+    Attributes:
+        generator: what makes samples.
+        dataset: name of the data that it has learned.
+        shape: of an example.
+    """
+
+    generator: SavedGenerator
+    dataset: str
+    shape: tuple[int, ...]
+
+
+def save_generator(
+    model_dir: AnyPath,
+    export: GeneratorExport,
+    config: Config,
+    *,
+    family: str,
+    dataset: str,
+    shape: Sequence[int],
+) -> None:
+    """Write a generator of examples of `shape` into `model_dir`."""
+    description = {
+        "family": family,
+        "dataset": dataset,
+        "shape": list(shape),
+        **export.details,
+        "seed": export.seed,
+        "config": config.to_dict(),
+        "seal": BLANK_SEAL,
+    }
+    content = save_arrays(dict(export.arrays), {"seal": BLANK_SEAL})
+    write_atomically(model_dir / WEIGHTS_FILE, sealed(content))
+    write_atomically(model_dir / CONFIG_FILE, sealed(json.dumps(description, indent=2).encode()))
+
+
+def load_generator(model_dir: AnyPath, load_dataset: Callable[[str], Dataset]) -> StoredGenerator:
+    """Read a generator that `save_generator` wrote.
+
+    Args:
+        model_dir: where it lies.
+        load_dataset: gives the data set of a name, for families whose generators need theirs.
+
+    Raises:
+        ResultsError: there is none, or its files are damaged or don't fit each other.
+    """
+    try:
+        description = json.loads(_read(model_dir / CONFIG_FILE))
+        arrays = load_arrays(_read(model_dir / WEIGHTS_FILE))
+        family = load_family(description.get("family", DEFAULT_FAMILY))
+        dataset: str = description["dataset"]
+        details = {key: value for key, value in description.items() if key not in _KNOWN}
+        generator = family.generator(
+            GeneratorExport(arrays, description["seed"], details),
+            family.config_type.from_dict(description["config"]),
+            lambda: load_dataset(dataset),
+        )
+        # Older files have the number of values alone, which is all that dense networks need.
+        shape = details["shape"] if "shape" in details else [details["dim"]]
+        return StoredGenerator(generator, dataset, tuple(shape))
+    except FileNotFoundError as error:
+        raise ResultsError(
+            f"{model_dir}: no trained generator lies here ({error.filename or error} is absent). "
+            "Weights are kept of trials that were completed or collapsed, not of pruned ones."
+        ) from error
+    except (
+        *(OSError, SafetensorError, ConfigError),
+        *(AttributeError, ValueError, KeyError, TypeError, RuntimeError),
+    ) as error:
+        raise ResultsError(
+            f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "
+            "or damaged; train the configuration again with `gansearch run --only`."
+        ) from error
+
+
+def _read(path: AnyPath) -> bytes:
+    data = path.read_bytes()
+    if why := fault_of_seal(data):
+        raise ValueError(f"{path.name}: {why}")
+    return data

@@ -1,0 +1,155 @@
+"""Rows to Parquet and back: whole or not at all, sealed, in the columns of a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gansearch.errors import ResultsError
+from gansearch.runs.schemas import FLOAT, PHASES, STATUSES
+from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
+from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath
+
+TRIALS_FILE = "trials.parquet"
+# Where in a Parquet file's metadata its seal stands.
+_SEAL_KEY = "gansearch.seal"
+# Columns by which rows are found, so that none may lack a value.
+_KEYS = {
+    *("trial_id", "number", "phase", "seed", "status", "config_id", "updates"),
+    *("name", "tied_with"),
+}
+
+
+class ResultsWarning(UserWarning):
+    """A file of a run can't be read; it was left out and the rest is shown."""
+
+
+def make_table(
+    rows: Sequence[Mapping[str, Any]], schema: pa.Schema, *, nan_is_null: bool = False
+) -> pa.Table:
+    """Return `rows` as a table of `schema`: absent entries are null, entries of no column go."""
+    columns = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        values = [row.get(name) for row in rows]
+        # In the other types NaN can only be what pandas made of a null.
+        from_pandas = nan_is_null or kind != FLOAT
+        try:
+            columns.append(pa.array(values, kind, from_pandas=from_pandas))
+        except pa.ArrowException as error:
+            error.add_note(f"in column {name}")
+            raise
+    return pa.table(columns, schema)
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def write_table(path: AnyPath, table: pa.Table) -> None:
+    """Write a table with a seal over its whole content.
+
+    Raises:
+        StorageError: as `write_atomically`.
+    """
+    sink = pa.BufferOutputStream()
+    # A few rows take a quarter of the time without compression, dictionaries and statistics.
+    big = len(table) > 1000
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd" if big else "none",
+        use_dictionary=big,
+        write_statistics=big,
+        write_page_checksum=True,  # for other readers; ours looks at the seal of the whole file
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_SEAL_KEY: BLANK_SEAL})
+    write_atomically(path, sealed(sink.getvalue().to_pybytes()))
+
+
+def read_table(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file as a table.
+
+    Raises:
+        OSError: its bytes can't be had, which says nothing of what they are.
+        ValueError, ArrowException: they were damaged.
+    """
+    data = path.read_bytes()
+    if why := fault_of_seal(data):
+        raise ValueError(why)
+    try:
+        # Not pq.read_table: it is slower.
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            table = file.read(columns, use_threads=file.metadata.num_rows > 1000)
+    except OSError as error:  # so Arrow tells some kinds of damage
+        raise ValueError(str(error)) from error
+    return table.replace_schema_metadata(None)
+
+
+def read_frame(path: AnyPath, schema: pa.Schema) -> pd.DataFrame:
+    """Return a file as pandas reads it, with the columns of `schema`; no rows where it is absent.
+
+    Raises:
+        ResultsError: it can't be read.
+    """
+    try:
+        table = conform(read_table(path), schema)
+        _check_keys(table)
+    except FileNotFoundError:
+        table = schema.empty_table()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return `table` with the columns of `schema` first, null where an older version lacks them.
+
+    Columns that a newer version has added follow.
+    """
+    if table.schema.equals(schema):
+        return table
+    names = [*schema.names, *(name for name in table.column_names if name not in schema.names)]
+    columns = []
+    for name in names:
+        if name not in table.column_names:
+            columns.append(pa.nulls(len(table), schema.field(name).type))
+        elif name in schema.names:
+            columns.append(table.column(name).cast(schema.field(name).type))
+        else:
+            columns.append(table.column(name))
+    return pa.table(columns, names=names)
+
+
+def unreadable(path: AnyPath, found: object) -> ResultsError:
+    """Return the error that says what is wrong with a file of a run."""
+    if isinstance(found, OSError) and not isinstance(found, FileNotFoundError):
+        remedy = "See that you may read it, and that its disk answers."
+        if isinstance(path, RemotePath):
+            remedy = STORE_REMEDY
+        return ResultsError(f"{path}: can't be read: {found.strerror or found}. {remedy}")
+    remedy = "start the run anew"
+    if path.name == TRIALS_FILE:
+        remedy = "let gansearch resume make it anew from optuna.journal and the history"
+    return ResultsError(
+        f"{path}: can't be read: {found}. It was changed or damaged since gansearch wrote it. "
+        f"Restore it from a copy, or {remedy}."
+    )
+
+
+def _check_keys(table: pa.Table) -> None:
+    for name in _KEYS & set(table.column_names):
+        if table.column(name).null_count:
+            raise ValueError(f"a row lacks its {name}")
+    for name, known in (("status", STATUSES), ("phase", PHASES)):
+        if name in table.column_names:
+            unknown = set(pc.unique(table.column(name)).to_pylist()) - set(known)
+            if unknown:
+                raise ValueError(f"found {name} {min(unknown)[:40]!r}, none of {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""Samples in, numbers and verdicts out: Parzen windows, indicators, health, references."""

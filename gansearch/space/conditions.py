@@ -1,0 +1,182 @@
+"""When a searched parameter is asked for: where its `when` holds and where it has any effect.
+
+Two things can make a parameter conditional: the `when` of its entry in the space file, and its own
+rule in the family's table (Adam's decay has no effect under SGD). Both are obeyed, and both can be
+impossible; a space with a parameter that is never asked for is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gansearch.errors import SpaceError
+from gansearch.space.ranges import Condition, Range, Table
+from gansearch.space.yaml_source import shorten
+
+
+def is_asked_for(table: Table, name: str, when: Condition, values: Mapping[str, Any]) -> bool:
+    """Return whether parameter `name` is asked for, given the values decided before it.
+
+    A searched parameter that was not asked for is absent from `values`. A `when` that names it does
+    not hold; for the rule of `name` it has its default, as it will in the configuration.
+    """
+    holds = all(other in values and values[other] in wanted for other, wanted in when)
+    rule = table.rules()[name].when
+    has_effect = not rule or any(
+        values.get(other, table.defaults()[other]) == value for other, value in rule
+    )
+    return holds and has_effect
+
+
+def check_conditions(
+    table: Table,
+    search: Mapping[str, Range],
+    fixed: Mapping[str, Any],
+    places: Mapping[str, str],
+) -> None:
+    """Check that every searched parameter can come to be asked for.
+
+    Args:
+        table: the parameters that there are.
+        search: the searched parameters.
+        fixed: the fixed ones.
+        places: where each searched parameter is written, for the message.
+
+    Raises:
+        SpaceError: a condition on an absent parameter, on a value that it never takes, or one
+            under which the parameter has no effect.
+    """
+    for name, entry in search.items():
+        for other, values in entry.when:
+            if other not in search and other not in fixed:
+                raise fault(
+                    places,
+                    name,
+                    f"when: {other} is neither searched nor fixed here. "
+                    "Search or fix it, or drop the condition.",
+                )
+            for value in values:
+                if not _can_be(table, other, value, search, fixed):
+                    raise fault(
+                        places,
+                        name,
+                        f"when: {other} is never {shown(value)}; it is "
+                        f"{_taken(other, search, fixed)}. Correct the condition.",
+                    )
+        if not _can_have_effect(table, name, entry.when, search, fixed):
+            needs = " or ".join(f"{other} is {value}" for other, value in table.rules()[name].when)
+            raise fault(
+                places,
+                name,
+                f"it only has an effect where {needs}, which never happens here. "
+                "Drop it, or let that happen.",
+            )
+
+
+def in_order(
+    table: Table, search: Mapping[str, Range], places: Mapping[str, str]
+) -> dict[str, Range]:
+    """Return the parameters in the order of the table, each after those it depends on.
+
+    The order does not depend on the file's, so that a seed proposes the same in any spelling.
+
+    Raises:
+        SpaceError: conditions in a circle.
+    """
+    waiting = [name for name in table.rules() if name in search]
+    ordered: dict[str, Range] = {}
+    while waiting:
+        ready = (n for n in waiting if not _dependencies(table, n, search[n].when) & set(waiting))
+        name = next(ready, None)
+        if name is None:
+            circle = _circle(table, waiting, search)
+            needs = ", which needs ".join([*circle[1:], circle[0]])
+            raise fault(
+                places,
+                circle[0],
+                f"when: circular: {circle[0]} needs {needs}. Drop one of the conditions.",
+            )
+        ordered[name] = search[name]
+        waiting.remove(name)
+    return ordered
+
+
+def without_dead(
+    table: Table,
+    search: Mapping[str, Range],
+    fixed: Mapping[str, Any],
+    keep: Mapping[str, str],
+) -> dict[str, Range]:
+    """Return `search` without what has become impossible: values in conditions, whole parameters.
+
+    Those in `keep` are left as they are.
+    """
+    alive: dict[str, Range] = {}
+    for name, entry in search.items():
+        when = tuple(
+            (other, tuple(v for v in values if _can_be(table, other, v, search, fixed)))
+            for other, values in entry.when
+        )
+        if name in keep:
+            alive[name] = entry
+        elif all(values for _, values in when) and _can_have_effect(
+            table, name, when, search, fixed
+        ):
+            alive[name] = replace(entry, when=when)
+    return alive if alive == search else without_dead(table, alive, fixed, keep)
+
+
+def fault(places: Mapping[str, str], name: str, message: str) -> SpaceError:
+    """Return the error that says `message` about parameter `name`, with its place."""
+    return SpaceError(f"{places[name]}: {name}: {message}")
+
+
+def shown(value: Any) -> str:
+    """Return a parameter's value as messages show it."""
+    return value if isinstance(value, str) else shorten(value)
+
+
+def _dependencies(table: Table, name: str, when: Condition) -> set[str]:
+    return {other for other, _ in when} | {other for other, _ in table.rules()[name].when}
+
+
+def _circle(table: Table, waiting: list[str], search: Mapping[str, Range]) -> list[str]:
+    """Return parameters of which each waits for the next, and the last for the first."""
+    path = waiting[:1]
+    while True:
+        needed = _dependencies(table, path[-1], search[path[-1]].when)
+        after = next(name for name in waiting if name in needed)
+        if after in path:
+            return path[path.index(after) :]
+        path.append(after)
+
+
+def _can_be(
+    table: Table, name: str, value: Any, search: Mapping[str, Range], fixed: Mapping[str, Any]
+) -> bool:
+    if name in search:
+        return search[name].contains(value)
+    return bool(fixed.get(name, table.defaults()[name]) == value)
+
+
+def _taken(name: str, search: Mapping[str, Range], fixed: Mapping[str, Any]) -> str:
+    if name in search:
+        return f"searched over {search[name].describe()}"
+    return f"fixed to {shown(fixed[name])}"
+
+
+def _can_have_effect(
+    table: Table,
+    name: str,
+    when: Condition,
+    search: Mapping[str, Range],
+    fixed: Mapping[str, Any],
+) -> bool:
+    wanted = dict(when)
+    rule = table.rules()[name].when
+    return not rule or any(
+        _can_be(table, other, value, search, fixed) and value in wanted.get(other, (value,))
+        for other, value in rule
+    )

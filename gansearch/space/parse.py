@@ -1,0 +1,195 @@
+"""The sections of a space file, one function each: located YAML in, validated values out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from gansearch.budget import Budget
+from gansearch.data.registry import DATASETS
+from gansearch.errors import BadInputError, SpaceError, did_you_mean
+from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
+from gansearch.space.ranges import Range, Table, parse_range, parse_value
+from gansearch.space.yaml_source import Located, shorten
+
+SECTIONS = ("family", "dataset", "budget", "search", "fixed", "presets", "start_from")
+
+
+def split_sections(item: Located) -> dict[str, Located]:
+    """Return all sections of a file; those that are absent or left empty have the value None.
+
+    Raises:
+        SpaceError: not a mapping.
+    """
+    if item.value is None:
+        raise SpaceError(f"{item.where}: the file is empty. A space needs a dataset and a search.")
+    if not isinstance(item.value, dict):
+        raise SpaceError(
+            f"{item.where}: found {item.show()}. A space is a mapping with {', '.join(SECTIONS)}."
+        )
+    absent = Located(None, item.where)
+    return {key: item.value.get(key, absent) for key in [*SECTIONS, *item.value]}
+
+
+def check_sections(sections: Mapping[str, Located], table: Table) -> None:
+    """Raise SpaceError for a key that is no section, and say where it belongs."""
+    for key, section in sections.items():
+        if key not in SECTIONS:
+            raise section.fault(
+                shown_key(key), f"no section of a space has this name. {_home(key, table)}"
+            )
+
+
+def parse_family(item: Located) -> ModelFamily[Any]:
+    """Return the model family; the paper's adversarial nets where none is named.
+
+    Raises:
+        SpaceError: not a name, or of no family.
+    """
+    if item.value is None:
+        return load_family(DEFAULT_FAMILY)
+    if not isinstance(item.value, str):
+        raise item.fault("family", f"found {item.show()}. It must be the name of a family.")
+    try:
+        return load_family(item.value)
+    except BadInputError as error:
+        raise SpaceError(f"{item.where}: {error}") from error
+
+
+def parse_dataset(item: Located) -> str:
+    """Return the name of the data set.
+
+    Raises:
+        SpaceError: missing or unknown.
+    """
+    if item.value is None:
+        raise item.fault("dataset", f"missing. Name the data set: {', '.join(DATASETS)}.")
+    return _one_of(DATASETS, "dataset", "data set", item)
+
+
+def parse_budget(item: Located) -> Budget:
+    """Return the budget; what is left out has the default.
+
+    Raises:
+        SpaceError: an unknown name, or a value against its rule.
+    """
+    given = parse_mapping("budget", item)
+    return Budget(**{name: parse_budget_value(name, value) for name, value in given.items()})
+
+
+def parse_budget_value(name: str, item: Located) -> Any:
+    """Return the value of one entry of the budget.
+
+    Raises:
+        SpaceError: as `parse_budget`.
+    """
+    rules = Budget.rules()
+    key = f"budget.{shown_key(name)}"
+    if name not in rules:
+        raise item.fault(key, f"unknown. {did_you_mean(name, rules)}")
+    try:
+        return rules[name].parse(item.plain())
+    except ValueError:
+        raise item.fault(
+            key, f"found {item.show()}. It must be {rules[name].describe()}."
+        ) from None
+
+
+def parse_search(table: Table, item: Located) -> dict[str, Range]:
+    """Return the searched parameters.
+
+    Raises:
+        SpaceError: an unknown parameter, or an entry that breaks a rule.
+    """
+    search = {}
+    for name, entry in parse_mapping("search", item).items():
+        _check_parameter(table, name, name, entry)
+        search[name] = parse_range(table, name, entry)
+    return search
+
+
+def parse_values(table: Table, section: str, item: Located) -> dict[str, Any]:
+    """Return a mapping of parameters to values.
+
+    Raises:
+        SpaceError: an unknown parameter, or a value against its rule.
+    """
+    values = {}
+    for name, value in parse_mapping(section, item).items():
+        key = f"{section}.{name}"
+        _check_parameter(table, f"{section}.{shown_key(name)}", name, value)
+        values[name] = parse_value(table, key, name, value)
+    return values
+
+
+def parse_presets(table: Table, item: Located) -> dict[str, dict[str, Any]]:
+    """Return the named configurations, each as what it has otherwise than the paper's.
+
+    Raises:
+        SpaceError: as `parse_values`.
+    """
+    presets = parse_mapping("presets", item)
+    return {
+        name: parse_values(table, f"presets.{shown_key(name)}", preset)
+        for name, preset in presets.items()
+    }
+
+
+def parse_start_from(item: Located, presets: Collection[str]) -> tuple[str, ...]:
+    """Return the names of the presets that are tried first.
+
+    Raises:
+        SpaceError: not a list, or a name that is unknown or given twice.
+    """
+    if item.value is None:
+        return ()
+    if not isinstance(item.value, list):
+        raise item.fault(
+            "start_from", f"found {item.show()}. It must be a list of presets, such as [paper]."
+        )
+    names: list[str] = []
+    for entry in item.value:
+        name = _one_of(presets, "start_from", "preset", entry)
+        if name in names:
+            raise entry.fault("start_from", f"{name} is listed twice. Remove one.")
+        names.append(name)
+    return tuple(names)
+
+
+def parse_mapping(section: str, item: Located) -> dict[str, Located]:
+    """Return a section's entries; none where it is absent or empty.
+
+    Raises:
+        SpaceError: not a mapping.
+    """
+    if item.value is None:
+        return {}
+    if not isinstance(item.value, dict):
+        raise item.fault(section, f"found {item.show()}. It must be a mapping of names to values.")
+    return item.value
+
+
+def shown_key(key: str) -> str:
+    """Return a key as messages show it: as it stands, if that is short and printable."""
+    return key if key.isprintable() and 0 < len(key) <= 60 else shorten(key)
+
+
+def _one_of(known: Collection[str], key: str, noun: str, item: Located) -> str:
+    if not isinstance(item.value, str) or item.value not in known:
+        text = item.value if isinstance(item.value, str) else ""
+        raise item.fault(key, f"no {noun} is called {item.show()}. {did_you_mean(text, known)}")
+    return item.value
+
+
+def _check_parameter(table: Table, key: str, name: str, item: Located) -> None:
+    if name not in table.rules():
+        raise item.fault(key, f"unknown parameter. {did_you_mean(name, table.rules())}")
+
+
+def _home(key: str, table: Table) -> str:
+    """Return where a key belongs that stands among the sections."""
+    if key in table.rules():
+        return "It belongs under search or fixed."
+    if key in Budget.rules():
+        return "It belongs under budget."
+    return did_you_mean(key, SECTIONS)

@@ -1,0 +1,52 @@
+"""The objectives of the game, as pure functions of the discriminator's logits.
+
+D(x) = sigmoid(logits). Every function takes logits `[..., n]` and averages over the last axis, so
+that leading axes (several members trained together) come through.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansearch.system.precision import at_any_place
+
+
+def discriminator_loss(
+    real_logits: Tensor, fake_logits: Tensor, label_smoothing: float | Tensor = 0.0
+) -> Tensor:
+    """Return -V(D, G) of Equation 1: -E[log D(x)] - E[log(1 - D(G(z)))], in nats, `[...]`.
+
+    With one-sided label smoothing s (Salimans et al. 2016, section 3.4) the target for real
+    examples is 1 - s: its part is -E[(1 - s) log D(x) + s log(1 - D(x))].
+    """
+    loss = _softplus(-real_logits).mean(-1) + _softplus(fake_logits).mean(-1)
+    if isinstance(label_smoothing, float) and label_smoothing == 0:
+        return loss
+    # log(1 - D) = log D - logit
+    return loss + label_smoothing * real_logits.mean(-1)
+
+
+def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Return G's part of Equation 1, E[log(1 - D(G(z)))], in nats, `[...]`."""
+    return -_softplus(fake_logits).mean(-1)
+
+
+def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Return -E[log D(G(z))], in nats, `[...]`: the same fixed point, stronger early gradients.
+
+    Section 3 of the paper: "rather than training G to minimize log(1 - D(G(z))) we can train G to
+    maximize log D(G(z))".
+    """
+    return _softplus(-fake_logits).mean(-1)
+
+
+GENERATOR_LOSSES = {
+    "minimax": minimax_generator_loss,
+    "non_saturating": non_saturating_generator_loss,
+}
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """Return log(1 + exp(z)); of several members to the same bits for each as of any other."""
+    return F.softplus(z) if z.ndim == 1 else at_any_place(F.softplus, z)

@@ -1,0 +1,206 @@
+"""What an update does with a gradient: gradient descent with momentum, or Adam.
+
+One network is updated by torch's fused kernels. Networks that are trained together, along a leading
+member axis, have step sizes of their own, and those that are not due keep their parameters and
+moments bit for bit.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gansearch.networks.layers import Layer, bound_norms
+from gansearch.training.remedies import ADAM_EPSILON
+
+Scalar = float | Tensor  # of one training, or of each of several, `[members]`
+
+
+@dataclass
+class Player:
+    """One of the two networks: what is trained of it, updated in place.
+
+    Attributes:
+        layers: the layers that are trained.
+        params: their parameters.
+        moments: under sgd b, the decaying sum of gradients; under adam the first and the second
+            moment; each a list of tensors shaped like the parameters.
+        max_norm: bound of the norm of each unit's incoming weights, infinite for none; None where
+            nothing is bounded.
+    """
+
+    layers: list[Layer]
+    params: list[Tensor]
+    moments: list[list[Tensor]]
+    max_norm: Scalar | None
+
+
+def make_player(layers: list[Layer], optimizer: str, max_norm: Scalar | None) -> Player:
+    """Return the player that trains `layers`, with moments of zero."""
+    params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
+    n_moments = 1 if optimizer == "sgd" else 2
+    moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
+    return Player(layers, params, moments, max_norm)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The size of one update of a network.
+
+    Attributes:
+        lr: the learning rate.
+        decay: what is left of sgd's moment b: momentum * (last learning rate) / lr, see `descend`.
+        beta1, beta2: Adam's decays of its moments.
+        number: of the update, from 1, for Adam's bias correction.
+    """
+
+    lr: float
+    decay: float
+    beta1: float
+    beta2: float
+    number: int
+
+
+@torch.no_grad()
+def descend(
+    player: Player,
+    grads: Sequence[Tensor],
+    step: Step | Sequence[Tensor],
+    due: Tensor | None = None,
+) -> None:
+    """Update a player in place.
+
+    sgd is v' = momentum v - lr grad, params' = params + v', as in the authors' code. With b = -v /
+    lr it is b' = decay b + grad, params' = params - lr b', which torch's fused kernel does in one
+    pass. adam is that of Kingma and Ba (2015), Algorithm 1.
+
+    Args:
+        player: one network, or several.
+        grads: the gradients by its parameters.
+        step: the size of the step; of several networks their `step_columns`, each `[members, 1]`.
+        due: of several networks which are updated, `[members]`; None for one.
+    """
+    is_sgd = len(player.moments) == 1
+    if isinstance(step, Step):
+        update_one = _sgd if is_sgd else _adam
+        update_one(player, list(grads), step)
+    else:
+        assert due is not None
+        by_row = _compiled(is_sgd) if due.is_cuda and can_compile() else _by_row(is_sgd)
+        for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
+            # Detached: torch would compile the update once more for what is a Parameter.
+            rows = [t.detach().flatten(1) for t in (param, grad, *moments)]
+            by_row(due.unsqueeze(1), step, *rows)
+    if player.max_norm is not None:
+        bound_norms(player.layers, player.max_norm, due)
+
+
+@cache
+def can_compile() -> bool:
+    """Return whether torch can make one kernel of an update, by Triton.
+
+    Triton builds its launcher with a C compiler and Python's headers, for GPUs from Volta on.
+    """
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
+    is_recent = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (7, 0)
+    return find_spec("triton") is not None and has_compiler and has_headers and is_recent
+
+
+def step_columns(
+    lr: Any, decay: Any, beta1: Any, beta2: Any, number: Any, *, is_sgd: bool
+) -> tuple[Any, ...]:
+    """Return what the update of several networks takes of their steps, in double precision.
+
+    The arguments are those of `Step`, arrays with an entry for each of some steps. 1 - .999 would
+    have lost five digits in single precision.
+    """
+    if is_sgd:
+        return lr, decay
+    return lr / (1 - beta1**number), beta1, beta2, (1 - beta2**number) ** -0.5
+
+
+def _sgd(player: Player, grads: list[Tensor], step: Step) -> None:
+    (sums,) = player.moments
+    if step.decay == 0:  # torch's kernel then takes no sums, but the momentum may rise later
+        torch._foreach_copy_(sums, grads)
+    torch._fused_sgd_(
+        player.params,
+        grads,
+        sums if step.decay > 0 else [],
+        weight_decay=0.0,
+        momentum=step.decay,
+        lr=step.lr,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
+
+
+def _adam(player: Player, grads: list[Tensor], step: Step) -> None:
+    first, second = player.moments
+    # Filled on the device: a number copied there would make the host wait for it.
+    number = torch.full((), float(step.number), device=grads[0].device)
+    torch._fused_adam_(
+        player.params,
+        grads,
+        first,
+        second,
+        [],
+        [number] * len(grads),
+        lr=step.lr,
+        beta1=step.beta1,
+        beta2=step.beta2,
+        weight_decay=0.0,
+        eps=ADAM_EPSILON,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _sgd_by_row(
+    due: Tensor, columns: Sequence[Tensor], param: Tensor, grad: Tensor, b: Tensor
+) -> None:
+    """Update those rows of `[members, values]` that are due."""
+    lr, decay = columns
+    moved = torch.addcmul(grad, b, decay)
+    param.copy_(torch.where(due, param - lr * moved, param))
+    b.copy_(torch.where(due, moved, b))
+
+
+def _adam_by_row(
+    due: Tensor,
+    columns: Sequence[Tensor],
+    param: Tensor,
+    grad: Tensor,
+    first: Tensor,
+    second: Tensor,
+) -> None:
+    """The same for Adam."""
+    rate, beta1, beta2, correction = columns
+    m = torch.lerp(grad, first, beta1)
+    v = torch.lerp(grad * grad, second, beta2)
+    moved = param - rate * m / (torch.sqrt(v) * correction + ADAM_EPSILON)
+    param.copy_(torch.where(due, moved, param))
+    first.copy_(torch.where(due, m, first))
+    second.copy_(torch.where(due, v, second))
+
+
+def _by_row(is_sgd: bool) -> Callable[..., None]:
+    return _sgd_by_row if is_sgd else _adam_by_row
+
+
+@cache
+def _compiled(is_sgd: bool) -> Callable[..., None]:
+    """Return the same in one kernel, which reads and writes every value once."""
+    return torch.compile(_by_row(is_sgd), dynamic=True)

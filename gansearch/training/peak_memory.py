@@ -1,0 +1,112 @@
+"""The most memory that a training of the adversarial nets holds, found without taking it.
+
+An iteration is done with tensors that have a shape but no memory (`FakeTensorMode`), by the very
+code that trains. The bytes are counted that would be held: weights, moments, gradients, random
+numbers and activations, through unrolling and gradient penalties too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from gansearch.config import TrialConfig
+from gansearch.data.dataset import Dataset
+from gansearch.networks.models import Discriminator, Generator, draw_noise, layers_of
+from gansearch.training.training import ITERATIONS_DRAWN, AdversarialTraining
+
+_N_GENERATED = 1000  # at a time, when samples are made
+
+
+def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
+    """Return the bytes of an iteration's, or of making samples', peak on a device.
+
+    The device needs not be here. The examples themselves don't count.
+
+    Raises:
+        ConfigError: the configuration has no networks on such examples.
+    """
+    few = dataclasses.replace(dataset, train=dataset.train[:2])
+    peak = _Peak()
+    with FakeTensorMode(allow_non_fake_inputs=True), peak:
+        training = AdversarialTraining(config, few, 0)
+        training.draw_ahead(ITERATIONS_DRAWN[device])
+        training.step(measure=True)
+        with torch.no_grad():
+            rng = torch.Generator().manual_seed(0)
+            noise = draw_noise(config, (_N_GENERATED, training.generator.noise_dim), rng)
+            training.generator(noise)
+    return float(peak.n_bytes)
+
+
+def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
+    """Return about what `peak_bytes` does, in milliseconds, by which configurations are compared.
+
+    Raises:
+        ConfigError: as `peak_bytes`.
+    """
+    with torch.device("meta"):
+        nets = Generator(config, dataset.shape), Discriminator(config, dataset.shape)
+    weights = [sum(p.numel() for p in net.parameters()) for net in nets]
+    n_copies = 4 if config.optimizer == "adam" else 3  # with the gradients and the moments
+    values = sum(layer.n_in + layer.n_out for net in nets for layer in layers_of(net))
+    drawn = dataset.dim + nets[0].noise_dim + sum(nets[1].input_widths())
+    rows = config.batch_size * config.packing
+    return 4.0 * (
+        n_copies * sum(weights)
+        + 3 * config.unrolled_steps * weights[1]
+        + rows * values * (2 + 3 * config.unrolled_steps)
+        + rows * drawn * (2 * config.k + 1) * ITERATIONS_DRAWN[device]
+    )
+
+
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that are alive, and keeps the highest count.
+
+    Attributes:
+        n_bytes: the highest so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.n_bytes = 0
+        self._now = 0
+        self._known: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1  # values that nobody has: whatever is asked, the dearer way is taken
+        if func._schema.name.startswith("aten::_fused_"):
+            return None  # in place; it has no form without memory, and would be done for real
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self._count(tensor)
+        return made
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known[key] = storage.nbytes()
+        self._now += storage.nbytes()
+        self.n_bytes = max(self.n_bytes, self._now)
+        weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self._now -= self._known.pop(key)

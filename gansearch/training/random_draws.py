@@ -1,0 +1,179 @@
+"""The random numbers of a training: minibatches, noise and dropout masks, drawn many at once.
+
+They come from the trial's own stream and in an order of their own, so that a training is the same
+whatever trains beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gansearch.config import TrialConfig
+from gansearch.networks.models import draw_noise, dropout_rates
+
+_LEVELS = 1 << 16  # of dropout rates: an input is kept by 16 random bits
+
+Masks = list[Tensor | None]  # one entry a layer of D, None where nothing is dropped
+
+
+@dataclass(frozen=True)
+class UpdateDraws:
+    """What one update of D or of G takes, beside D's real examples. Of n = m packing examples.
+
+    Attributes:
+        noise: G's, `[..., n, noise_dim]`.
+        masks: the dropout masks of D's pass, over 2m packs (D's update) or m (G's).
+        instance_noise: of unit variance, `[..., 2n, dim]` or `[..., n, dim]`, or None.
+        shares: where between real and generated packs the gradient penalty is taken, `[..., m, 1]`,
+            or None.
+    """
+
+    noise: Tensor
+    masks: Masks
+    instance_noise: Tensor | None
+    shares: Tensor | None
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of some iterations in a row, which all tensors count by their first axis.
+
+    A minibatch is m packs of `packing` examples, so n = m packing of these.
+
+    Attributes:
+        rows: indices into the training set, `[iterations, k, n]`.
+        noise: `[iterations, k, n, noise_dim]`, and one batch more for G's own update where it has
+            one.
+        d_masks: the dropout masks of D's updates, `[iterations, k, 2m, inputs of the layer]`.
+        g_masks: those of G's own pass, `[iterations, m, inputs of the layer]`.
+        d_noise: instance noise of D's updates, `[iterations, k, 2n, dim]`, or None.
+        g_noise: that of G's own pass, `[iterations, n, dim]`, or None.
+        shares: of the gradient penalty, `[iterations, k, m, 1]`, or None.
+    """
+
+    rows: Tensor
+    noise: Tensor
+    d_masks: Masks
+    g_masks: Masks
+    d_noise: Tensor | None
+    g_noise: Tensor | None
+    shares: Tensor | None
+
+    def __getitem__(self, which: int | slice) -> Draws:
+        """Return one of the iterations, without their axis, or some of them, with it."""
+        if which == slice(0, len(self.rows)):
+            return self
+        return Draws(**{f.name: _at(getattr(self, f.name), which) for f in fields(self)})
+
+    def of_discriminator(self, i: int) -> UpdateDraws:
+        """Return what update i of D takes, of a single iteration."""
+        noise, shares = _at(self.d_noise, i), _at(self.shares, i)
+        return UpdateDraws(self.noise[i], _at(self.d_masks, i), noise, shares)
+
+    def of_generator(self) -> UpdateDraws:
+        """Return what G's own update takes, of a single iteration."""
+        return UpdateDraws(self.noise[-1], self.g_masks, self.g_noise, None)
+
+
+def draw(
+    config: TrialConfig,
+    n_iterations: int,
+    noise_dim: int,
+    dim: int,
+    input_widths: Sequence[int],
+    n_train: int,
+    rng: torch.Generator,
+) -> Draws:
+    """Draw the random numbers of `n_iterations`; minibatches are drawn with replacement.
+
+    Args:
+        config: the trial's hyperparameters.
+        n_iterations: how many iterations to draw for.
+        noise_dim: dimension of the noise that G takes.
+        dim: values in an example.
+        input_widths: number of inputs of each of D's layers.
+        n_train: how many training examples there are.
+        rng: the trial's own stream.
+    """
+    k, m = config.k, config.batch_size
+    n, own = m * config.packing, config.update == "alternating"
+    how: dict[str, Any] = {"generator": rng, "device": rng.device}
+    is_noisy = config.instance_noise_sd > 0
+    is_between = config.gradient_penalty == "one_centered"
+    d_masks, g_masks = _draw_masks(config, n_iterations, input_widths, rng)
+    return Draws(
+        rows=torch.randint(n_train, (n_iterations, k, n), **how),
+        noise=draw_noise(config, (n_iterations, k + own, n, noise_dim), rng),
+        d_masks=d_masks,
+        g_masks=g_masks,
+        d_noise=torch.randn(n_iterations, k, 2 * n, dim, **how) if is_noisy else None,
+        g_noise=torch.randn(n_iterations, n, dim, **how) if is_noisy and own else None,
+        shares=torch.rand(n_iterations, k, m, 1, **how) if is_between else None,
+    )
+
+
+def drops(rate: float) -> bool:
+    """Return whether a dropout rate is large enough to drop anything."""
+    return round(rate * _LEVELS) > 0
+
+
+def _draw_masks(
+    config: TrialConfig, n_iterations: int, input_widths: Sequence[int], rng: torch.Generator
+) -> tuple[Masks, Masks]:
+    """Return the masks of D's updates and of G's, cut from one draw of random bits."""
+    k, m = config.k, config.batch_size
+    own = config.update == "alternating"
+    thresholds = [round(rate * _LEVELS) for rate in dropout_rates(config)]
+    shapes: list[tuple[int, tuple[int, ...]] | None] = []
+    passes: list[tuple[tuple[int, ...], bool]]
+    passes = [((n_iterations, k, 2 * m), True), ((n_iterations, m), own)]
+    for rows, is_drawn in passes:
+        for threshold, width in zip(thresholds, input_widths, strict=True):
+            has_mask = is_drawn and threshold > 0
+            shapes.append((threshold, (*rows, width)) if has_mask else None)
+    drawn = iter(_masks([entry for entry in shapes if entry], rng))
+    masks: Masks = [None if entry is None else next(drawn) for entry in shapes]
+    return masks[: len(thresholds)], masks[len(thresholds) :]
+
+
+def _masks(shapes: Sequence[tuple[int, tuple[int, ...]]], rng: torch.Generator) -> list[Tensor]:
+    """Return a mask for each threshold and shape."""
+    bits = _random_bits(sum(math.prod(shape) for _, shape in shapes), rng)
+    masks: list[Tensor] = []
+    at = 0
+    # Neighbours of one threshold are made at once: on a GPU every operation costs a launch.
+    for threshold, alike in groupby(shapes, key=lambda entry: entry[0]):
+        run = [shape for _, shape in alike]
+        sizes = list(map(math.prod, run))
+        made = torch.split(_mask(bits[at : at + sum(sizes)], threshold), sizes)
+        masks += [mask.view(shape) for mask, shape in zip(made, run, strict=True)]
+        at += sum(sizes)
+    return masks
+
+
+def _random_bits(n: int, rng: torch.Generator) -> Tensor:
+    """Return n random numbers of 16 bits each, int16."""
+    # Four from each draw of 64 bits: on a CPU a float for each would take four times as long.
+    words = torch.empty((n + 3) // 4, dtype=torch.int64, device=rng.device)
+    return words.random_(-(2**63), None, generator=rng).view(torch.int16)[:n]
+
+
+def _mask(bits: Tensor, threshold: int) -> Tensor:
+    """Return a mask: 0 for `threshold` of 65,536 equally likely entries, 1 / (share kept) else."""
+    kept = torch.empty(bits.shape, device=bits.device)
+    # Written as floats: booleans would take several times as long to convert.
+    torch.ge(bits, threshold - _LEVELS // 2, out=kept)
+    return kept.mul_(_LEVELS / (_LEVELS - threshold))
+
+
+def _at(value: Any, which: int | slice) -> Any:
+    if isinstance(value, list):
+        return [_at(entry, which) for entry in value]
+    return None if value is None else value[which]

@@ -1,0 +1,153 @@
+"""What travels between the driver and the workers: a trial's specification, a step's result.
+
+Tune carries dictionaries: at its door, and nowhere else, these are put into one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from gansearch.family import Counts, Metrics
+from gansearch.measures import Evaluation
+from gansearch.scoring.health import Verdict
+
+Phase = Literal["search", "replica"]
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """What a trial is.
+
+    Attributes:
+        trial_id: unique in its run.
+        number: in its phase, from 0; of a replica, its seed's.
+        phase: "search" or "replica".
+        seed: of the training.
+        config: as `Config.to_dict` gives it.
+        is_alone: whether it was given a place without neighbours, after it ran out of memory.
+    """
+
+    trial_id: str
+    number: int
+    phase: Phase
+    seed: int
+    config: Mapping[str, Any]
+    is_alone: bool = False
+
+    def to_tune(self) -> dict[str, Any]:
+        """Return Tune's `config` of the trial."""
+        return {"trial": self}
+
+    @classmethod
+    def from_tune(cls, config: Mapping[str, Any]) -> TrialSpec:
+        """Return the trial that Tune's `config` describes."""
+        spec: TrialSpec = config["trial"]
+        return spec
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a trial says after a step: how far it is, and what it has measured if a report was due.
+
+    Attributes:
+        counts: updates and seconds since the trial's start.
+        device: name of the GPU, or "cpu".
+        metrics: what the training says of itself; None between two reports.
+        evaluation: the scores of its samples; None between two reports.
+        verdict: on the trial's health; with status "diverged" there are no metrics.
+        final: a completed replica's scores on the test set, by column of `trials.parquet`.
+        done: whether the training has come to its end.
+        note: what the user is to be told.
+        unwritable: what the run's folder has not taken, which ends the run.
+    """
+
+    counts: Counts
+    device: str
+    metrics: Metrics | None = None
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    final: Mapping[str, Any] | None = None
+    done: bool = False
+    note: str | None = None
+    unwritable: str | None = None
+
+    @property
+    def is_report(self) -> bool:
+        """Whether the trial was evaluated."""
+        return self.evaluation is not None
+
+    @property
+    def is_unsound(self) -> bool:
+        """Whether the verdict ends the trial."""
+        return self.verdict is not None and self.verdict.status in ("collapsed", "diverged")
+
+    @property
+    def updates(self) -> int:
+        """Parameter updates that the trial has done."""
+        return self.counts.updates
+
+    @property
+    def valid_ll(self) -> float | None:
+        """The samples' validation log-likelihood, in nats; None between two reports."""
+        return self.evaluation.valid_ll if self.evaluation else None
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What was measured in this step, and how far the trial is, by column."""
+        found = {**vars(self.counts), "device": self.device}
+        for part in (self.metrics, self.evaluation):
+            found |= vars(part) if part is not None else {}
+        return found
+
+    def to_tune(self) -> dict[str, Any]:
+        """Return Tune's result of the step; whole, since Tune would flatten a dictionary."""
+        return {"step": self, "done": self.done}
+
+    @classmethod
+    def from_tune(cls, result: Mapping[str, Any]) -> StepResult:
+        """Return the step that one of Tune's results is of."""
+        step: StepResult = result["step"]
+        return step
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, what is None left out."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` gave.
+
+        Raises:
+            KeyError, TypeError: something is absent, or there is too much of it.
+        """
+        if "counts" not in values:
+            values = _nested(values)
+        kinds = {"metrics": Metrics, "evaluation": Evaluation, "verdict": Verdict}
+        parsed = {name: kind(**values[name]) for name, kind in kinds.items() if name in values}
+        rest = ("device", "final", "done", "note", "unwritable")
+        return cls(
+            counts=Counts(**values["counts"]),
+            **parsed,
+            **{name: values[name] for name in rest if name in values},
+        )
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint of version 0.1 keeps of a result, flat, in the present form."""
+
+    def some(kind: type[Any]) -> dict[str, Any]:
+        return {f.name: values[f.name] for f in dataclasses.fields(kind) if f.name in values}
+
+    nested = {
+        "counts": some(Counts),
+        **{n: values[n] for n in ("device", "done", "final") if n in values},
+    }
+    if values["is_report"]:
+        nested |= {"metrics": some(Metrics), "evaluation": some(Evaluation)}
+    if "verdict" in values:
+        nested["verdict"] = {"status": values["verdict"], "reason": values["reason"]}
+    return nested

@@ -1,0 +1,57 @@
+"""What all trials of a phase share; it goes to every worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gansearch.budget import Budget
+from gansearch.system.object_store import AnyPath
+
+# Share of a GPU that a trial gets where the user names none.
+GPUS_PER_TRIAL = 0.25
+# Trainings in a group: on a GPU some eight already share its bandwidth well.
+MAX_SLOTS = 8
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """What all trials of a phase share.
+
+    Attributes:
+        folder: the run's folder, on storage that every node sees.
+        family: name of the model family.
+        budget: updates, reports and grace of a full training.
+        device: "cpu" or "cuda".
+        memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
+        slice_seconds: after which a trial says how far it is, if it has no report by then.
+        n_slots: of the engine that trains all trials of a device together, see `Engine`; 0 for none
+            where each trial trains in its own process.
+    """
+
+    folder: AnyPath
+    family: str
+    budget: Budget
+    device: str = "cpu"
+    memory_fraction: float = 1.0
+    slice_seconds: float = 2.0
+    n_slots: int = 0
+
+
+def slice_seconds(n_trials: int) -> float:
+    """Return how long the slices of `n_trials` at a time are: what all say is too much for one.
+
+    The driver hears of some 32 slices a second, at most 10 s apart, so that a run stops in time.
+
+    >>> [slice_seconds(n) for n in (8, 128, 1024)]
+    [2.0, 4.0, 10.0]
+    """
+    return min(max(2.0, n_trials / 32), 10.0)
+
+
+def slots_for(n_at_a_time: int) -> int:
+    """Return how many slots groups have where so many trials share a device.
+
+    >>> [slots_for(n) for n in (1, 4, 10)]
+    [2, 4, 8]
+    """
+    return max(2, min(n_at_a_time, MAX_SLOTS))

@@ -1,0 +1,92 @@
+"""The process that trials are trained in: its data, its evaluator, its engine, its GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from gansearch.data.dataset import Dataset
+from gansearch.errors import ShortOfMemoryError
+from gansearch.family import Engine, Metrics, ModelFamily, Training, load_family
+from gansearch.rules import Config
+from gansearch.scoring.evaluation import Evaluator
+from gansearch.system.failures import lack_of_memory
+from gansearch.trial.plan import TrialPlan
+
+
+@dataclass(frozen=True)
+class TrialProcess:
+    """What all trials of a process share, one after another or at the same time.
+
+    Attributes:
+        dataset: that they learn.
+        family: of all of them.
+        plan: what all trials of the phase share.
+        evaluator: scores their samples.
+        device_name: of the GPU, or "cpu".
+        engine: trains them together; None where each trains by itself.
+    """
+
+    dataset: Dataset
+    family: ModelFamily[Any]
+    plan: TrialPlan
+    evaluator: Evaluator
+    device_name: str
+    engine: Engine | None
+
+    @classmethod
+    def prepare(cls, dataset: Dataset, plan: TrialPlan, *, is_alone: bool = False) -> TrialProcess:
+        """Prepare this process: its threads, its share of the GPU, the reference samples.
+
+        Where trials of this process are alone on their GPU, all of its memory is theirs.
+        """
+        torch.set_num_threads(1)
+        is_cuda = plan.device == "cuda"
+        if is_cuda:
+            # Ray's fractions of a GPU are a matter of counting; this makes them hold.
+            torch.cuda.set_per_process_memory_fraction(1.0 if is_alone else plan.memory_fraction)
+        family = load_family(plan.family)
+        return cls(
+            dataset,
+            family,
+            plan,
+            Evaluator(dataset, device=plan.device),
+            torch.cuda.get_device_name() if is_cuda else "cpu",
+            family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,
+        )
+
+    def build(self, config: Config, seed: int) -> Training:
+        """Return a new training."""
+        if self.engine is not None:
+            return self.engine.build(config, seed)
+        return self.family.build(config, self.dataset, seed, self.plan.device)
+
+    def advance(self, training: Training, updates: int) -> Metrics | None:
+        """Train up to `updates`, for the length of a slice at most."""
+        advance: Callable[..., Metrics | None] = (
+            training.advance if self.engine is None else partial(self.engine.advance, training)
+        )
+        return advance(updates, time_limit_seconds=self.plan.slice_seconds)
+
+    def lack_of_memory(self, error: BaseException) -> ShortOfMemoryError:
+        """Return the error that says in one line what this process has had no memory for."""
+        if self.plan.device != "cuda":
+            return lack_of_memory(error, gpu=None)
+        total = torch.cuda.get_device_properties().total_memory
+        limit = total * torch.cuda.get_per_process_memory_fraction()
+        return lack_of_memory(error, gpu=(torch.cuda.max_memory_allocated(), limit))
+
+
+@contextmanager
+def ending_with_the_gpu() -> Iterator[None]:
+    """End this process where its GPU has failed: it can do nothing more there, another one can."""
+    try:
+        yield
+    except torch.AcceleratorError:  # lack of memory is none
+        os._exit(1)

@@ -1,0 +1,274 @@
+"""One trial at work: trains, evaluates, judges its health, saves its state and its results.
+
+A call of `step` trains for a slice of a few seconds. Most slices end between two reports and say
+only how far the trial is; one that reaches a report carries the metrics, the evaluation and the
+verdict on the trial's health. The state is saved beside the run's results, so that a trial goes on
+where it was after its worker, or the whole search, has died.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gansearch.errors import (
+    DivergedError,
+    GansearchError,
+    SamplesError,
+    ShortOfMemoryError,
+    StorageError,
+)
+from gansearch.family import Metrics
+from gansearch.figures.charts import png, strip
+from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import save_generator
+from gansearch.scoring.evaluation import final_score
+from gansearch.scoring.health import HealthMonitor, Report, Verdict, judge_end
+from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.files import set_aside, write_atomically
+from gansearch.system.precision import full_precision
+from gansearch.trial.checkpoint import Checkpoint
+from gansearch.trial.messages import StepResult, TrialSpec
+from gansearch.trial.process import TrialProcess
+
+# A checkpoint is written when this many times as long has passed since the last one as that one
+# took: they cost 1 %, and still below 2 % where writes take turns at being slow.
+_CHECKPOINT_PAYS_AFTER = 100
+_CHECKPOINT_SECONDS = 5.0
+_STRIP_SAMPLES = 8
+# However short the training, nets that have hardly moved from their start are not called collapsed.
+_LEAST_HEALTH_GRACE = 1000
+
+
+class TrialRunner:
+    """One training on its way from report to report.
+
+    Args:
+        spec: what the trial is.
+        process: where it is trained.
+    """
+
+    # Whether there is a state that can be saved.
+    _has_state: bool
+    # Results of earlier workers: some were perhaps not on disk when the driver died.
+    _untold: list[StepResult]
+
+    def __init__(self, spec: TrialSpec, process: TrialProcess) -> None:
+        self._spec = spec
+        self._process = process
+        self._folder = RunFolder(process.plan.folder)
+        self._config = process.family.config_type.from_dict(spec.config)
+        self._marks = process.plan.budget.report_updates()
+        self._untold = []
+        # Why the trial could not even begin.
+        self._shortage: ShortOfMemoryError | None = None
+        # What the user is to be told with the next result.
+        self._note: str | None = None
+        try:
+            self._begin()
+        except Exception as error:
+            if not is_lack_of_memory(error):
+                raise
+            self._has_state = False
+            # Tune tries no trial again that a worker which it uses again has failed to begin.
+            self._shortage = process.lack_of_memory(error)
+
+    def step(self) -> StepResult:
+        """Train for a slice; return progress, or a full report when one is due.
+
+        A trial that goes on from a checkpoint first tells again all that it has reported. What the
+        run's folder does not take comes back as `unwritable`: it ends the run.
+
+        Raises:
+            ShortOfMemoryError: there is no memory to begin or to go on; Tune tries it once more.
+        """
+        result = self._step()
+        if self._note is not None:
+            # The report itself is kept, and told again.
+            result = dataclasses.replace(result, note=self._note)
+            self._note = None
+        return result
+
+    def stop(self) -> None:
+        """Keep what was trained, and told.
+
+        Also where the trial has come to its end: when Tune stops an experiment, it hears no more of
+        the steps under way.
+        """
+        if self._has_state:
+            self._save()
+
+    def _step(self) -> StepResult:
+        if self._untold:
+            return self._untold.pop(0)
+        if self._shortage is not None:
+            raise self._shortage
+        try:
+            metrics = self._process.advance(self._training, self._marks[self._n_reports])
+            if metrics is None:
+                self._save_if_it_pays()
+                return self._progress()
+            return self._report(metrics)
+        except DivergedError as error:
+            verdict = Verdict("diverged", str(error))
+            end = dataclasses.replace(self._progress(), verdict=verdict)
+            self._results.append(end)
+            return end
+        except StorageError as error:
+            self._has_state = False
+            return dataclasses.replace(self._progress(), unwritable=str(error))
+        except Exception as error:
+            self._has_state = False  # what a failure has left is none: the checkpoint is
+            if not is_lack_of_memory(error):
+                raise
+            raise self._process.lack_of_memory(error) from error
+
+    def _begin(self) -> None:
+        self._set_up()
+        path = self._folder.checkpoint_path(self._spec.trial_id)
+        if path.exists():
+            try:
+                self._load(path.read_bytes())
+                return
+            except (GansearchError, ValueError, KeyError, TypeError) as error:
+                if is_lack_of_memory(error):
+                    raise
+                aside = set_aside(path)
+                self._note = (
+                    f"{path}: damaged ({error}); set aside as {aside.name}. "
+                    f"{self._spec.trial_id} begins again from its start"
+                )
+                self._set_up()  # half a state may have been taken over
+        self._observe()
+
+    def _set_up(self) -> None:
+        process, budget = self._process, self._process.plan.budget
+        self._has_state = False
+        self._training = process.build(self._config, self._spec.seed)
+        self._health = HealthMonitor(
+            process.evaluator.reference.null,
+            max_updates=budget.max_updates,
+            grace_updates=max(budget.grace_updates, _LEAST_HEALTH_GRACE),
+        )
+        self._observer = process.family.observer(self._config, process.dataset, self._marks)
+        self._n_reports = 0
+        self._strip: list[np.ndarray] = []
+        self._results: list[StepResult] = []
+        self._untold = []
+        self._has_state = True
+        self._saved_at = time.monotonic()
+        self._save_seconds = 0.0
+
+    def _report(self, metrics: Metrics) -> StepResult:
+        samples = self._training.samples(self._process.evaluator.n_samples)
+        try:
+            with full_precision(self._process.plan.device):
+                evaluation = self._process.evaluator.report(samples)
+        except SamplesError as error:
+            raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
+        # With a large k an iteration may pass several marks at once; it is one report.
+        self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
+        self._strip.append(samples[:_STRIP_SAMPLES])
+        self._observe()
+        result = self._judged(metrics, evaluation)
+        self._results.append(result)
+        if not (result.done or result.is_unsound):
+            self._save_if_it_pays()
+        return result
+
+    def _judged(self, metrics: Metrics, evaluation: Evaluation) -> StepResult:
+        """Return a report's result; at the trial's end, write its generator and score it."""
+        verdict = self._health.judge(Report.of(metrics, evaluation))
+        result = dataclasses.replace(
+            self._progress(),
+            metrics=metrics,
+            evaluation=evaluation,
+            verdict=verdict,
+            done=self._n_reports == len(self._marks),
+        )
+        if not (result.done or result.is_unsound):
+            return result
+        self._write_model()
+        if self._spec.phase == "replica" and not result.is_unsound:
+            return self._scored(result)
+        return result
+
+    def _write_model(self) -> None:
+        """Write the generator, and the pictures of its training."""
+        model_dir = self._folder.model_dir(self._spec.trial_id)
+        process = self._process
+        export = process.family.export(self._training, self._spec.seed)
+        save_generator(
+            model_dir,
+            export,
+            self._config,
+            family=process.family.name,
+            dataset=process.dataset.name,
+            shape=process.dataset.shape,
+        )
+        write_atomically(model_dir / "strip.png", png(strip(self._strip, process.dataset)))
+        if self._observer is not None:
+            for name, content in self._observer.files().items():
+                write_atomically(model_dir / name, content)
+
+    def _scored(self, result: StepResult) -> StepResult:
+        """Score a sound replica on the test set, once, unless its last samples are dead."""
+        process = self._process
+        samples = self._training.samples(N_FINAL_SAMPLES)
+        try:
+            with full_precision(process.plan.device):
+                score = final_score(process.dataset, samples, device=process.plan.device)
+        except SamplesError as error:  # a report looks at fewer
+            raise DivergedError(f"by its end: {error}") from error
+        last = judge_end(score.indicators, score.null)
+        assert result.metrics is not None
+        is_young = result.updates - result.metrics.stage_start < _LEAST_HEALTH_GRACE
+        if last.status == "collapsed" and not is_young:
+            return dataclasses.replace(result, verdict=last)
+        self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
+        measured: Mapping[str, Any] = vars(score) | vars(score.parzen) | vars(score.indicators)
+        return dataclasses.replace(
+            result, final={name: measured[name] for name in columns("final")}
+        )
+
+    def _observe(self) -> None:
+        if self._observer is not None:
+            self._observer.observe(self._training)
+
+    def _progress(self) -> StepResult:
+        return StepResult(self._training.counts, self._process.device_name)
+
+    def _save_if_it_pays(self) -> None:
+        due = max(_CHECKPOINT_SECONDS, _CHECKPOINT_PAYS_AFTER * self._save_seconds)
+        if time.monotonic() - self._saved_at >= due:
+            self._save()
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        checkpoint = Checkpoint(
+            training=self._training.save(),
+            strip=np.array(self._strip, np.float32),
+            n_reports=self._n_reports,
+            results=self._results,
+            health=self._health.state_dict(),
+            observed=self._observer.state() if self._observer is not None else {},
+        )
+        path = self._folder.checkpoint_path(self._spec.trial_id)
+        write_atomically(path, checkpoint.encode())
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - start
+
+    def _load(self, content: bytes) -> None:
+        checkpoint = Checkpoint.decode(content)
+        self._training.load(checkpoint.training)
+        self._strip = list(checkpoint.strip)
+        if self._observer is not None:
+            self._observer.load_state(checkpoint.observed)
+        self._n_reports = checkpoint.n_reports
+        self._results, self._untold = checkpoint.results, list(checkpoint.results)
+        self._health.load_state_dict(dict(checkpoint.health))

@@ -1,0 +1,271 @@
+"""Ray for one run: started here silently, or joined; and each trial's share of what it has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import optuna
+import ray
+import torch
+from ray._private import ray_constants, worker
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+
+from gansearch.data.dataset import Dataset
+from gansearch.errors import BadInputError, did_you_mean
+from gansearch.system.failures import Place
+from gansearch.trial.plan import GPUS_PER_TRIAL, slots_for
+from gansearch.tune.nodes import join
+
+_PACKING = ("auto", "on", "off")
+_OBJECT_STORE_BYTES = 512 * 2**20
+_LOOPBACK = "127.0.0.1"
+_VITAL = ("gcs_server", "raylet")  # of Ray's processes: no trial trains without them
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run uses the machine; kept in `run.json` so that `resume` does the same.
+
+    Attributes:
+        sampler: name of the Optuna sampler.
+        address: of a Ray cluster to join, or None for one on this machine.
+        gpus_per_trial: fraction of a GPU; None: a quarter where there is a GPU, else 0.
+        cpus_per_trial: cores that a trial holds; it computes with one thread on a CPU.
+        packing: train the trials of a device together in one process: "on", "off", or "auto": on a
+            GPU that several trials share.
+        max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
+        data_dir: where data sets lie.
+        time_budget_seconds: for the whole run, or None.
+    """
+
+    sampler: str = "tpe"
+    address: str | None = None
+    gpus_per_trial: float | None = None
+    cpus_per_trial: float = 1.0
+    packing: str = "auto"
+    max_concurrent: int | None = None
+    data_dir: str | None = None
+    time_budget_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.packing not in _PACKING:
+            nearest = did_you_mean(self.packing, _PACKING)
+            raise BadInputError(f"--packing {self.packing}: no such choice. {nearest}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Return the settings that `run.json` holds.
+
+        Raises:
+            ValueError: one is unknown or of the wrong type.
+        """
+        types = get_type_hints(cls)
+        for name, value in values.items():
+            if name not in types:
+                raise ValueError(f"{name} is no setting")
+            # JSON may have made a whole number of a float.
+            kind = types[name] | int if types[name] in (float, float | None) else types[name]
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"found {value!r} for {name}")
+        return cls(**values)
+
+
+@contextmanager
+def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
+    """Start Ray on this machine, on loopback only and silently, or join a cluster."""
+    # Its warnings, as of samplers that ignore conditions, would break into the live view.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for name in ("ray", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        yield
+        return
+    if settings.address:
+        try:
+            join(settings.address)
+        except ConnectionError as error:
+            raise _no_cluster(settings.address, error) from error
+    else:
+        n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
+        with _on_loopback():
+            ray.init(
+                # Not left out: Ray would join a cluster that somebody has started on this machine.
+                address="local",
+                _node_ip_address=_LOOPBACK,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
+    try:
+        with _without_words_of_raylets():
+            yield
+    finally:
+        ray.shutdown()
+
+
+def dead_service() -> str | None:
+    """Return which of the Ray processes that this one has started has died; None if all live."""
+    node: Any = worker._global_node
+    dead = node.dead_processes() if node is not None else ()
+    return next((str(kind) for kind, _ in dead if kind in _VITAL), None)
+
+
+@contextmanager
+def _without_words_of_raylets() -> Iterator[None]:
+    """Keep off the terminal what raylets say of lost workers and nodes: the recorder says it.
+
+    Ray prints it whatever `log_to_driver` is, and with it the end of the raylet's log.
+    """
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let the Ray that is started meanwhile listen on the loopback interface only.
+
+    As it does on Windows and macOS by itself. On Linux it takes the machine's outward address even
+    where 127.0.0.1 is given, so that others may join, and whoever reaches it may run code.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _no_cluster(address: str, why: object) -> BadInputError:
+    return BadInputError(
+        f"--address {address}: no Ray cluster lets us in there ({why}). Start one with "
+        "`ray start --head`; if it asks for a token, copy its ~/.ray/auth_token to the same place "
+        "here; or leave the flag out to run on this machine alone."
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a trial gets, and how many trials run at a time.
+
+    Attributes:
+        gpus_per_trial: fraction of a GPU, 0 for none.
+        max_concurrent: trials at a time.
+        n_slots: of the engines that train the trials of a device together; 0 for no engines.
+    """
+
+    gpus_per_trial: float
+    max_concurrent: int
+    n_slots: int = 0
+
+    @property
+    def memory_fraction(self) -> float:
+        """Share of a GPU's memory for a process that trains: an engine's is all that it serves."""
+        return 1.0 if self.n_slots else min(self.gpus_per_trial, 1.0) or 1.0
+
+
+def device_of(settings: Settings) -> tuple[str, float]:
+    """Return the device of trials, and its fraction for one, as far as is known before Ray is."""
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
+    return ("cuda" if gpus else "cpu"), gpus
+
+
+def share_of_cluster(
+    settings: Settings, memory_holds: int | None = None, *, has_engine: bool = True
+) -> Share:
+    """Return each trial's share of the connected cluster.
+
+    A cluster that starts nodes when work waits for them may have none yet. There
+    `max_concurrent` says how much work shall wait, beyond what now fits.
+
+    Args:
+        settings: what the user wants.
+        memory_holds: trials at a time that there is memory for; counts where the user names no
+            number, on this machine alone.
+        has_engine: whether the model family trains several trials together.
+
+    Raises:
+        BadInputError: not even one trial fits, or an engine is asked for where there is none.
+    """
+    if settings.packing == "on" and not has_engine:
+        raise BadInputError(
+            "--packing on: this model family trains each trial in a process of its own. "
+            "Leave the flag out."
+        )
+    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    share = settings.gpus_per_trial
+    if share is None:
+        share = GPUS_PER_TRIAL if available.get("GPU") else 0.0
+    if settings.max_concurrent and settings.address and _grows():
+        at_a_time = settings.max_concurrent
+    else:
+        fitting = _fitting(settings, share, available)
+        if memory_holds is not None and not settings.address:
+            fitting = min(fitting, settings.max_concurrent or memory_holds)
+        at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
+    n_slots = _n_slots(settings, share, at_a_time) if has_engine else 0
+    return Share(share, at_a_time, n_slots)
+
+
+def _fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
+    """Return how many trials fit into what there is."""
+    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    if settings.cpus_per_trial > cpus:
+        raise BadInputError(
+            f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
+            f"A trial must fit into it. Lower the flag.{_say_if_it_grows(settings)}"
+        )
+    if gpus_per_trial > gpus:
+        raise BadInputError(
+            f"--gpus-per-trial {gpus_per_trial:g}: the cluster has {gpus:g} GPUs. A trial must "
+            "fit into it. Lower the flag, or give 0 to train on CPU cores."
+            f"{_say_if_it_grows(settings)}"
+        )
+    fitting = int(cpus / settings.cpus_per_trial)
+    return min(fitting, int(gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
+
+
+def _grows() -> bool:
+    """Return whether Ray's autoscaler starts nodes when work waits for them."""
+    return is_autoscaler_v2(fetch_from_server=True)
+
+
+def _say_if_it_grows(settings: Settings) -> str:
+    if not (settings.address and _grows()):
+        return ""
+    return " Or say by --max-concurrent how many trials it shall start nodes for."
+
+
+def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
+    """Return how many trainings the groups of an engine hold; 0 for no engine."""
+    on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
+    if settings.packing == "off" or (settings.packing == "auto" and on_a_gpu < 2):
+        return 0
+    return slots_for(on_a_gpu or at_a_time)
+
+
+def whole_places(settings: Settings, share: Share) -> dict[Place, dict[str, float]]:
+    """Return what a trial asks of the connected cluster to be alone on a GPU, and on a node.
+
+    Of nodes with different numbers of cores the smallest counts, so that a trial never waits for
+    one that has left.
+    """
+    gpus = share.gpus_per_trial
+    listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in listed if node["Alive"]]
+    cores = [n.get("CPU", 0.0) for n in nodes if n.get("GPU", 0.0) >= min(gpus, 1.0)]
+    enough = [n for n in cores if n >= settings.cpus_per_trial]
+    node = {"cpu": min(enough, default=settings.cpus_per_trial), "gpu": gpus}
+    if not gpus:
+        return {"host": node}
+    return {"GPU": {"cpu": settings.cpus_per_trial, "gpu": max(1.0, gpus)}, "host": node}

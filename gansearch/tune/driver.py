@@ -1,0 +1,191 @@
+"""The driver: runs and resumes a search.
+
+A run has two phases, each one Tune experiment. The search proposes, trains and stops. The replicas
+train the best configurations and the baseline again on fresh seeds. Then the test scores are
+ranked. All that a later `resume` needs lies in the run's folder, in formats that nothing has to
+unpickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gansearch.data.dataset import Dataset
+from gansearch.data.registry import load_dataset
+from gansearch.report.progress import Progress
+from gansearch.runs.description import RunDescription
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.tables import unreadable
+from gansearch.scoring.references import training_report
+from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.system.object_store import AnyPath, place
+from gansearch.tune.cluster import Settings, Share, connected
+from gansearch.tune.nodes import require_nodes
+from gansearch.tune.phases import conclude, finalists, replicate, search_phase
+from gansearch.tune.preflight import (
+    check_configs,
+    check_memory,
+    default_name,
+    describe_run,
+    only_configs,
+    optional_path,
+    trial_share,
+)
+from gansearch.tune.recorder import Recorder
+from gansearch.tune.repair import mend
+from gansearch.tune.searcher import make_sampler
+from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
+
+
+def search(
+    space: str | SearchSpace = "digits",
+    *,
+    overrides: Sequence[str] = (),
+    only: Sequence[str] = (),
+    seed: int = 0,
+    name: str | None = None,
+    results: AnyPath | str = "results",
+    settings: Settings | None = None,
+    console: Console | None = None,
+) -> RunFolder:
+    """Search a space, train the best and the paper's configuration again, rank, and report.
+
+    Args:
+        space: name of a built-in space, path of a space file, or a `SearchSpace` as it is.
+        overrides: `key=value` changes to a named space, as `--set` takes them.
+        only: no search: compare these, presets such as "paper" or paths of configuration files.
+        seed: decides the proposals and every trial's own seed.
+        name: of the run's folder below `results`; by default the space's and the time.
+        results: folder of all runs.
+        settings: how to use the machine.
+        console: where progress is shown; None for nowhere.
+
+    Raises:
+        BadInputError: what was asked for can't be done; nothing was started.
+        RunFailedError: no trial was completed.
+        InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` goes on.
+    """
+    settings = settings or Settings()
+    if settings.data_dir:  # a resume may be typed in another folder
+        settings = replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
+    make_sampler(settings.sampler, seed)
+    if isinstance(space, str):
+        space = load_space(space, overrides)
+    configs = only_configs(space, only)
+    dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+    check_configs(space, configs, dataset)
+    largest = check_memory(space, configs, dataset, settings)
+    training = training_report(dataset)
+    folder = RunFolder.create(place(results), name or default_name(space))
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(connected(settings, dataset))
+            if settings.address:
+                require_nodes(folder.path)
+            share = trial_share(space, dataset, settings, largest)
+        except BaseException:
+            folder.path.rmdir()  # it is empty, and its name is free again
+            raise
+        with folder.lock():
+            name = folder.path.name
+            described = describe_run(name, space, configs, seed, settings, training)
+            folder.write_run(described)
+            _execute(folder, described, space, dataset, share, console, search_on=not configs)
+    return folder
+
+
+def resume(
+    run: AnyPath | str,
+    *,
+    results: AnyPath | str = "results",
+    trials: int | None = None,
+    time_budget_seconds: float | None = None,
+    address: str | None = None,
+    console: Console | None = None,
+) -> RunFolder:
+    """Go on with a run that was stopped, killed or is to have more trials or time.
+
+    Trials that were cut short go on from their checkpoints, in the configuration that they had. A
+    run whose search was over is not searched again, unless `trials` or `time_budget_seconds`, which
+    is that of the whole run, asks for more.
+
+    Raises:
+        As `search`.
+    """
+    folder = RunFolder.open(run, place(results))
+    with folder.lock():
+        for found in mend(folder):
+            if console is not None:
+                console.print(found, markup=False, highlight=False)
+        described = folder.read_run()
+        space = SearchSpace.from_dict(described.space)
+        if trials is not None:
+            space = space.with_budget(trials=trials)
+        asked = {"time_budget_seconds": time_budget_seconds, "address": address}
+        changes = {key: value for key, value in asked.items() if value is not None}
+        settings = _settings_of(folder, {**described.settings, **changes})
+        dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+        more = trials is not None or time_budget_seconds is not None
+        search_on = not described.only and (more or not described.search_is_over)
+        only = [space.table.from_dict(config) for config in described.only or ()]
+        largest = check_memory(space, only, dataset, settings)
+        with connected(settings, dataset):
+            if settings.address:
+                require_nodes(folder.path)
+            share = trial_share(space, dataset, settings, largest)
+            described = replace(described, space=space.to_dict(), settings=vars(settings))
+            folder.write_run(described)
+            _execute(folder, described, space, dataset, share, console, search_on=search_on)
+    return folder
+
+
+def _settings_of(folder: RunFolder, values: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings.from_dict(values)
+    except ValueError as error:
+        raise unreadable(folder.path / "run.json", f"settings: {error}") from error
+
+
+def _execute(
+    folder: RunFolder,
+    described: RunDescription,
+    space: SearchSpace,
+    dataset: Dataset,
+    share: Share,
+    console: Console | None,
+    *,
+    search_on: bool,
+) -> None:
+    """Do what is left of a run, as it is described; its lock is held, Ray is there."""
+    settings = Settings(**described.settings)
+    only = [space.table.from_dict(config) for config in described.only or ()]
+    progress = Progress(
+        console or Console(quiet=True),
+        budget=space.budget,
+        n_replicas=(len(only) or space.budget.top + 1) * space.budget.replicas,
+        time_budget_seconds=settings.time_budget_seconds,
+        quiet=console is None,
+    )
+    recorder = Recorder(folder, progress, searched=tuple(space.search))
+    session = Session(
+        *(folder, described, space, dataset, settings, share, progress, recorder),
+        before=described,
+    )
+    with saving_at_the_end(session):
+        try:
+            # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
+            with progress, stopping_on_signals(session.stop):
+                if search_on:
+                    search_phase(session)
+                replicate(session, only or finalists(session))
+                session.stop.at_once = True
+                session.raise_if_interrupted()
+                conclude(session)
+        except KeyboardInterrupt:
+            raise session.interrupted() from None

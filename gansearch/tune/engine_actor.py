@@ -1,0 +1,168 @@
+"""The engine's own process on Ray: all trials that Ray places on one GPU do their work in it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import ObjectRef
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from gansearch.data.dataset import Dataset
+from gansearch.errors import EngineLostError
+from gansearch.trial.messages import StepResult, TrialSpec
+from gansearch.trial.plan import TrialPlan
+
+if TYPE_CHECKING:
+    from gansearch.trial.runner import TrialRunner
+
+_NAMESPACE = "gansearch"  # without one of its own Ray says something to the terminal
+# An engine that nobody has called for so long ends: nothing else would end it where the driver was
+# killed but the cluster lives on.
+_IDLE_SECONDS = 300.0
+_LOOKS_EVERY_SECONDS = 5.0
+_STOP_TIMEOUT_SECONDS = 60.0
+_MAX_CALLS = 256  # at a time, each in a thread
+
+
+class EngineProcess:
+    """A Ray actor that holds one engine, and the work of every trial that it trains."""
+
+    def __init__(self, gpu: str, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
+        # Before torch looks. Ray shows no GPU to an actor that holds none: the trials hold it.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        from gansearch.trial.process import TrialProcess
+
+        self._process = TrialProcess.prepare(ray.get(dataset[0]), plan)
+        self._runners: dict[str, TrialRunner] = {}
+        self._calls = _Calls()
+        threading.Thread(target=self._end_when_idle, daemon=True).start()
+
+    def begin(self, spec: TrialSpec, instead_of: str | None) -> None:
+        """Begin a trial, or go on with it from its checkpoint; forget the one before it."""
+        from gansearch.trial.process import ending_with_the_gpu
+        from gansearch.trial.runner import TrialRunner
+
+        with self._calls, ending_with_the_gpu():
+            if instead_of is not None:
+                self._runners.pop(instead_of, None)
+            self._runners[spec.trial_id] = TrialRunner(spec, self._process)
+
+    def step(self, trial_id: str) -> StepResult:
+        """Do what `TrialRunner.step` does."""
+        from gansearch.trial.process import ending_with_the_gpu
+
+        with self._calls, ending_with_the_gpu():
+            return self._runners[trial_id].step()
+
+    def stop(self, trial_id: str) -> None:
+        """Do what `TrialRunner.stop` does, and forget the trial."""
+        with self._calls:
+            if (runner := self._runners.pop(trial_id, None)) is not None:
+                runner.stop()
+
+    def _end_when_idle(self) -> None:
+        while self._calls.idle_seconds() < _IDLE_SECONDS:
+            time.sleep(_LOOKS_EVERY_SECONDS)
+        for runner in list(self._runners.values()):
+            runner.stop()
+        os._exit(0)
+
+
+class _Calls:
+    """Counts the calls that are being answered, and knows since when there is none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n = 0
+        self._last = time.monotonic()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n -= 1
+            self._last = time.monotonic()
+
+    def idle_seconds(self) -> float:
+        with self._lock:
+            return 0.0 if self._n else time.monotonic() - self._last
+
+
+class EngineClient:
+    """One trial after another, whose work the engine of this process's GPU does."""
+
+    def __init__(self, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
+        self._dataset, self._plan = dataset, plan
+        self._engine = _engine_here(dataset, plan)
+        self._trial_id: str | None = None
+
+    def begin(self, spec: TrialSpec) -> None:
+        """Begin a trial there, in place of the one before."""
+        before, self._trial_id = self._trial_id, spec.trial_id
+        try:
+            ray.get(self._engine.begin.remote(spec, before))
+        except (RayActorError, OutOfMemoryError):
+            # Tune tries no trial again that a worker which it uses again has failed to begin.
+            self._engine = _engine_here(self._dataset, self._plan)
+            ray.get(self._engine.begin.remote(spec, None))
+
+    def step(self) -> StepResult:
+        """Do what `TrialRunner.step` does.
+
+        Raises:
+            EngineLostError: the engine is lost; Tune tries the trial again.
+        """
+        try:
+            result: StepResult = ray.get(self._engine.step.remote(self._trial_id))
+        except RayActorError as error:
+            raise EngineLostError(
+                f"engine: the process that trains here was lost: {error}"
+            ) from error
+        return result
+
+    def stop(self) -> None:
+        """Do what `TrialRunner.stop` does."""
+        ray.get(self._engine.stop.remote(self._trial_id), timeout=_STOP_TIMEOUT_SECONDS)
+
+
+def end_engines(plan: TrialPlan) -> None:
+    """End the engines of a phase, wherever they are."""
+    if not plan.n_slots:
+        return
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if actor["namespace"] == _NAMESPACE and actor["name"].startswith(_prefix(plan)):
+            with suppress(ValueError):  # it has ended by itself
+                ray.kill(ray.get_actor(actor["name"], _NAMESPACE))
+
+
+def _engine_here(dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> Any:
+    """Return the engine of this node's GPU, which the first trial there starts."""
+    node = ray.get_runtime_context().get_node_id()
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if plan.device == "cuda" else ""
+    return (
+        ray.remote(EngineProcess)
+        .options(
+            name=f"{_prefix(plan)}{node}-{gpu}",
+            namespace=_NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",  # else it would end with the trial that started it
+            num_cpus=0,
+            num_gpus=0,
+            max_concurrency=_MAX_CALLS,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        .remote(gpu, dataset, plan)
+    )
+
+
+def _prefix(plan: TrialPlan) -> str:
+    return f"gansearch-engine-{plan.folder}:"  # a run's name has no colon

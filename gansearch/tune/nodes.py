@@ -1,0 +1,259 @@
+"""The nodes of a Ray cluster: what each has for a search, found by asking it.
+
+Ray says what a node was started with. Whether a worker there finds the same packages, the GPUs
+through torch, and the results folder, only a task that runs there can tell.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError, NodeDiedError, TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from gansearch.errors import BadInputError
+from gansearch.system.checks import Check, first_line
+from gansearch.system.object_store import AnyPath
+from gansearch.tune import ray_settings
+
+_GIB = 2**30
+_CONNECT_SECONDS = 5.0
+# A worker starts within seconds, but for one that imports torch from a cold disk.
+_NODE_SECONDS = 60.0
+_SAME_VERSIONS = "Install the same versions of Python and all packages on every node."
+_SHARE_RESULTS = (
+    "Name a folder by --results that all nodes share at the same path, such as one of NFS."
+)
+_MEND_GPUS = (
+    "Install a torch there whose CUDA version the node's driver supports, and start Ray with as "
+    "many GPUs as there are."
+)
+
+
+@dataclass(frozen=True)
+class _Marker:
+    """A file where a run would be written, and the word in it that only a reader of it knows."""
+
+    path: Path
+    word: str
+
+
+def unreachable(address: str) -> str | None:
+    """Return why nobody answers at `host:port`; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in address or not port.isdecimal():
+        return None
+    if not 0 < int(port) < 65536:  # sockets take it modulo 65536
+        return f"no port {port}: ports go from 1 to 65535"
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def join(address: str) -> None:
+    """Connect this process to a cluster, with nothing printed.
+
+    Raises:
+        ConnectionError: why not, in a line.
+    """
+    if (why := unreachable(address)) is not None:
+        raise ConnectionError(why)
+    try:
+        with _kept_stderr() as told:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if "InvalidAuthToken" not in told.getvalue() and not isinstance(error, AuthenticationError):
+            raise ConnectionError(first_line(error)) from error
+        which = "another token than ours" if ray_settings.has_token() else "a token; we have none"
+        raise ConnectionError(f"it asks for {which}") from error
+
+
+@contextmanager
+def _kept_stderr() -> Iterator[StringIO]:
+    """Keep what is written to the process's stderr, and hand it out at the end.
+
+    Where a cluster refuses us, Ray's own C++ says so once a second, past Python and any setting.
+    """
+    told = StringIO()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile("w+", errors="replace") as file:
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield told
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            told.write(file.read())
+
+
+def require_nodes(results: AnyPath) -> None:
+    """Ask the nodes of the connected cluster, before a search has trials fail on one of them.
+
+    Args:
+        results: folder that the run is written to; it exists. One in an object store is not looked
+            at: a node that doesn't reach it ends the run with a message.
+
+    Raises:
+        BadInputError: a node lacks something that a search needs; all such nodes are named.
+    """
+    checks = check_nodes(results if isinstance(results, Path) else None)
+    problems = [check for check in checks if check.status == "problem"]
+    if problems:
+        told = "\n".join(f"  {check.name}: {check.found}" for check in problems)
+        remedies = " ".join(dict.fromkeys(check.remedy for check in problems))
+        raise BadInputError(
+            f"--address: the search can't use every node of the cluster.\n{told}\n{remedies} "
+            "`gansearch doctor --address auto --results DIR` looks again."
+        )
+
+
+def check_nodes(folder: Path | None) -> list[Check]:
+    """Ask each node of the connected cluster, all at the same time.
+
+    Args:
+        folder: whether the nodes share it is looked at by a file that is written there; None, or
+            one that can't be written, is not looked at.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    here = _probe()(None, False)
+    with _marker(folder) as marker:
+        answers = _ask(nodes, marker)
+        # Where there is but one node, the driver is on it.
+        shared = marker if len(nodes) > 1 else None
+        return [
+            _judge(node, answer, here, shared) for node, answer in zip(nodes, answers, strict=True)
+        ]
+
+
+def _judge(
+    node: dict[str, Any],
+    there: dict[str, Any] | str | None,
+    here: dict[str, Any],
+    marker: _Marker | None,
+) -> Check:
+    """Compare what a node answered with what is here and what Ray holds it for."""
+    name = f"node {node['NodeManagerAddress']}"
+    has = node["Resources"]
+    memory = f"{has.get('memory', 0) / _GIB:.0f} GiB"
+    found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {memory}"
+    if there is None:
+        return Check(
+            name, "warning", f"{found}; it has gone since", "Start it again if it is needed."
+        )
+    if isinstance(there, str):
+        return Check(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
+    differing = [key for key in here["versions"] if here["versions"][key] != there["versions"][key]]
+    if differing:
+        told = ", ".join(
+            f"{key} {there['versions'][key] or 'absent'}, here {here['versions'][key] or 'absent'}"
+            for key in differing
+        )
+        # Another torch trains all the same, with other rounding.
+        only_torch = differing == ["torch"] and there["versions"]["torch"] is not None
+        if not only_torch:
+            return Check(name, "problem", f"{found}; {told}", _SAME_VERSIONS)
+        found += f"; {told}"
+    if len(there["gpus"]) < int(has.get("GPU", 0)):
+        seen = f"{found}; torch there sees {len(there['gpus'])} GPUs"
+        return Check(name, "problem", seen, _MEND_GPUS)
+    if marker is not None and there["word"] != marker.word:
+        unseen = f"{found}; it does not see {marker.path.parent}"
+        return Check(name, "problem", unseen, _SHARE_RESULTS)
+    gpus = "".join(f"; {gpu}, {n_bytes / _GIB:.0f} GiB" for gpu, n_bytes in there["gpus"])
+    if differing:
+        return Check(name, "warning", found + gpus, _SAME_VERSIONS)
+    return Check(name, "ok", found + gpus)
+
+
+def _ask(
+    nodes: Sequence[dict[str, Any]], marker: _Marker | None
+) -> list[dict[str, Any] | str | None]:
+    """Return what the probe finds on each node, or why it can't run there."""
+    probe = ray.remote(num_cpus=0)(_probe())
+    path = marker.path if marker else None
+    refs = []
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        has_gpus = bool(node["Resources"].get("GPU", 0))
+        refs.append(probe.options(scheduling_strategy=there).remote(path, has_gpus))
+    ready, _ = ray.wait(refs, num_returns=len(refs), timeout=_NODE_SECONDS)
+    return [
+        _answer(ref) if ref in ready else f"no answer within {_NODE_SECONDS:g} s" for ref in refs
+    ]
+
+
+def _answer(ref: Any) -> dict[str, Any] | str | None:
+    """Return what a node answered, why it can't, or None where there is no such node any more."""
+    try:
+        answer: dict[str, Any] = ray.get(ref)
+    except (TaskUnschedulableError, NodeDiedError):  # the probe itself fits everywhere
+        return None
+    except ray.exceptions.RayError as error:
+        return first_line(error)
+    return answer
+
+
+def _probe() -> Callable[[Path | None, bool], dict[str, Any]]:
+    """Return a function for a node, which tells its versions, its GPUs and what a file says.
+
+    It is made here so that Ray sends its code along: the node may lack gansearch.
+    """
+
+    def probe(path: Path | None, has_gpus: bool) -> dict[str, Any]:
+        import platform
+        from importlib import metadata
+
+        versions: dict[str, str | None] = {"python": platform.python_version()}
+        for package in ("gansearch", "ray", "torch"):
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                versions[package] = None
+        gpus = []
+        if has_gpus and versions["torch"]:  # importing it takes seconds
+            import torch
+
+            for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+                device = torch.cuda.get_device_properties(i)
+                gpus.append((device.name, device.total_memory))
+        try:
+            word = path.read_text() if path else None
+        except OSError:
+            word = None
+        return {"versions": versions, "gpus": gpus, "word": word}
+
+    return probe
+
+
+@contextmanager
+def _marker(folder: Path | None) -> Iterator[_Marker | None]:
+    """Put a file where runs would go, for the nodes to read; None where that fails."""
+    with ExitStack() as stack:
+        marker = None
+        # That it can't be written is told by whoever needs it written.
+        with suppress(OSError):
+            if folder is not None:
+                file = stack.enter_context(
+                    tempfile.NamedTemporaryFile("w", dir=folder.resolve(), prefix=".gansearch-")
+                )
+                marker = _Marker(Path(file.name), secrets.token_hex(16))
+                file.write(marker.word)
+                file.flush()
+                os.fsync(file.fileno())  # NFS hands on what is written when asked, or at the end
+        yield marker

@@ -1,0 +1,209 @@
+"""The phases of a run: search, replicas on fresh seeds, ranking and report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+
+from gansearch.errors import RunFailedError
+from gansearch.figures.charts import png
+from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.ranking.ranking import rank
+from gansearch.report.layout import render
+from gansearch.report.report import Report, build_report
+from gansearch.report.sampling import picture_between, picture_of_samples, winning_trial
+from gansearch.rules import Config
+from gansearch.runs.generators import StoredGenerator, load_generator
+from gansearch.runs.schemas import UNSOUND, config_values
+from gansearch.scoring.references import References, curve_beside, reference_scores
+from gansearch.seeds import trial_seed
+from gansearch.system.files import write_atomically
+from gansearch.trial.messages import TrialSpec
+from gansearch.tune.experiment import make_scheduler, run_experiment
+from gansearch.tune.preflight import distinct
+from gansearch.tune.recorder import CUT, spec_of, was_cut
+from gansearch.tune.repair import sound_study
+from gansearch.tune.searcher import OptunaSearcher, enqueue_starts, make_sampler, tell_known_ends
+from gansearch.tune.session import Session
+
+_N_PICTURED, _N_PICTURED_POINTS = 40, 1000
+_N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # between samples
+
+
+def search_phase(session: Session) -> None:
+    """The first phase: propose, train, stop, until the trials or the time are used up.
+
+    Trials that an earlier session's time was too short for go on, like those that a stop cut short.
+    """
+    session.describe(state="searching", search_is_over=False)
+    rows = session.rows("search")
+    for row in filter(was_cut, rows):
+        row.update(status="running", reason="")
+    interrupted = [row for row in rows if row["status"] == "running"]
+    n_new = max(0, session.budget.trials - len(rows))
+    if interrupted or n_new:
+        _search_on(session, interrupted, n_new)
+    session.describe(state="searching", search_is_over=True)
+
+
+def _search_on(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
+    rows = session.rows("search")
+    scheduler = make_scheduler(session, halving=True)
+    scheduler.replay(_reports_of_sound_trials(session))
+    sampler = make_sampler(session.settings.sampler, trial_seed(session.seed, "sampler", len(rows)))
+    study, found = sound_study(
+        session.folder, session.space, sampler, rows, faults=session.recorder.faults
+    )
+    tell_known_ends(study, rows)
+    _close_orphans(study, {row["number"] for row in interrupted})
+    if not rows:
+        enqueue_starts(study, session.space)
+    searcher = OptunaSearcher(
+        session.space,
+        study,
+        seed=session.seed,
+        n_new=n_new,
+        outcomes=scheduler.outcomes,
+        interrupted=[spec_of(row, session.space.table) for row in interrupted],
+    )
+    ended = [row["status"] for row in rows if row["status"] != "running"]
+    session.progress.phase("search", session.budget.trials, ended)
+    for sentence in found:
+        session.progress.note(sentence)
+    run_experiment(session, "search", scheduler, n_new + len(interrupted), searcher=searcher)
+    _end_cut_trials(session)
+    session.raise_if_interrupted()
+    _raise_if_none_completed(session, "search")
+
+
+def replicate(session: Session, configs: list[Config]) -> None:
+    """The second phase: train each of `configs` on fresh seeds of its own, none pruned."""
+    session.describe(state="replicating")
+    specs, ended = [], []
+    for config in configs:
+        for i in range(session.budget.replicas):
+            trial_id = f"r-{config.config_id}-{i}"
+            if (row := session.recorder.rows.get(trial_id)) and row["status"] != "running":
+                ended.append(row["status"])
+                continue
+            seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
+            specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
+    if not specs:
+        return
+    session.progress.phase("replicas", len(configs) * session.budget.replicas, ended)
+    scheduler = make_scheduler(session, halving=False)
+    if session.stop.reason == "time":
+        session.stop.reason = None  # it is the replicas that the rest of the time was kept for
+    run_experiment(session, "replicas", scheduler, 1, specs=specs)
+    session.raise_if_interrupted()
+    _raise_if_none_completed(session, "replica")
+
+
+def conclude(session: Session) -> None:
+    """Rank the replicas beside the reference lines, draw the winner, write the report."""
+    folder = session.folder
+    folder.compact_history()
+    session.progress.phase("reference lines", 1)
+    references = reference_scores(session.dataset)
+    folder.write_references(references.lines)
+    if session.budget.replicas:
+        paper = session.space.baseline.config_id
+        replicas = folder.trials().query("phase == 'replica'")
+        folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
+        model_dir = folder.model_dir(winning_trial(folder))
+        winner = load_generator(model_dir, lambda _: session.dataset)
+        _picture_winner(session, winner)
+        _score_winner_by_count(session, winner, references)
+    session.describe(state="finished")
+    report = build_report(folder, afresh=True)
+    _write_stability(report)
+    write_atomically(folder.path / "report.html", render(report, "html").encode())
+
+
+def finalists(session: Session) -> list[Config]:
+    """Return the best completed configurations of the search by valid_ll, then the paper's."""
+    completed = [row for row in session.rows("search") if row["status"] == "completed"]
+    completed.sort(key=lambda row: row["valid_ll"], reverse=True)
+    table = session.space.table
+    best = distinct(table.from_dict(config_values(row, table)) for row in completed)
+    return distinct([*best[: session.budget.top], session.space.baseline])
+
+
+def _end_cut_trials(session: Session) -> None:
+    """Count the trials that the time budget cut short as pruned.
+
+    Optuna is not told: to it they are running, and so they can go on when there is more time.
+    """
+    if session.stop.reason == "time":
+        for row in session.rows("search"):
+            if row["status"] == "running":
+                session.recorder.end(row["trial_id"], CUT)
+
+
+def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
+    """Tell Optuna that open trials which nobody will go on with have failed."""
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        if trial.number not in keep:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float]]:
+    """Yield the reports from which ASHA's rungs are filled again, in their order."""
+    trial_ids = {row["trial_id"] for row in session.rows("search") if row["status"] not in UNSOUND}
+    history = session.folder.history()
+    for trial_id, updates, valid_ll in zip(
+        history["trial_id"], history["updates"], history["valid_ll"], strict=True
+    ):
+        if trial_id in trial_ids:
+            yield trial_id, updates, valid_ll
+
+
+def _raise_if_none_completed(session: Session, phase: str) -> None:
+    rows = session.rows(phase)
+    if any(row["status"] == "completed" for row in rows):
+        return
+    session.describe(state="failed")
+    session.recorder.flush()
+    _write_stability(build_report(session.folder, afresh=True))
+    counts = Counter(row["status"] for row in rows)
+    told = ", ".join(f"{n} {status}" for status, n in counts.most_common())
+    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    commonest = reasons.most_common(1)[0][0] if reasons else "no trial reported anything"
+    what = "trial of the search" if phase == "search" else "replica"
+    raise RunFailedError(
+        f"{session.folder.path}: not one {what} was completed ({told or 'none ran'}). "
+        f"The commonest reason: {commonest}. "
+        f"`gansearch report {session.quoted_path}` shows them all."
+    )
+
+
+def _write_stability(report: Report) -> None:
+    """Write where the search died, for those who read the run without gansearch."""
+    if report.stability is not None:
+        report.folder.write_stability(report.stability.cells, report.stability.importances)
+
+
+def _picture_winner(session: Session, winner: StoredGenerator) -> None:
+    """Write the winner's unpicked samples, and what lies between them, as pictures."""
+    is_image = session.dataset.is_image
+    n = _N_PICTURED if is_image else _N_PICTURED_POINTS
+    grid = picture_of_samples(winner, session.dataset, n, nearest=is_image)
+    write_atomically(session.folder.path / "samples.png", png(grid))
+    if not session.space.family.interpolates:
+        return
+    steps = _N_STEPS if is_image else _N_POINT_STEPS
+    between = picture_between(winner, session.dataset, _N_ROWS, steps)
+    write_atomically(session.folder.path / "interpolation.png", png(between))
+
+
+def _score_winner_by_count(
+    session: Session, winner: StoredGenerator, references: References
+) -> None:
+    """Write how the winner's score grows with the number of its samples, beside real data's."""
+    curve = curve_beside(
+        session.dataset, winner.generator.samples(N_FINAL_SAMPLES), references, name="winner"
+    )
+    session.folder.write_curve(curve)

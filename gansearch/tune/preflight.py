@@ -1,0 +1,215 @@
+"""Everything that is checked before a run starts, and what it would do, as text."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+import gansearch
+from gansearch.data.dataset import Dataset
+from gansearch.data.registry import load_dataset
+from gansearch.errors import BadInputError, ConfigError
+from gansearch.rules import Config
+from gansearch.runs.description import RunDescription
+from gansearch.seeds import trial_seed
+from gansearch.space.search_space import SearchSpace, load_config, load_space
+from gansearch.system.machine import usable_cores
+from gansearch.trial.footprint import gib
+from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
+from gansearch.tune.cluster import Settings, Share, device_of, share_of_cluster
+from gansearch.tune.recorder import summary
+from gansearch.tune.searcher import enqueue_starts, make_sampler
+
+
+def plan(
+    space: str,
+    *,
+    overrides: Sequence[str] = (),
+    only: Sequence[str] = (),
+    seed: int = 0,
+    settings: Settings | None = None,
+) -> str:
+    """Check all that `search` would, start nothing, and return what it would do, as text.
+
+    Raises:
+        BadInputError: as `search`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    settings = settings or Settings()
+    sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
+    found = load_space(space, overrides)
+    configs = only_configs(found, only)
+    dataset = load_dataset(found.dataset, optional_path(settings.data_dir))
+    check_configs(found, configs, dataset)
+    largest = check_memory(found, configs, dataset, settings)
+    budget = found.budget
+    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
+    lines = [
+        f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
+    ]
+    if not configs:
+        lines.append(
+            f"search       {budget.trials} trials of at most {budget.max_updates:,} updates, "
+            f"{len(budget.report_updates())} reports each; none is stopped before update "
+            f"{budget.grace_updates:,}"
+        )
+    which = (
+        f"{len(configs)} given"
+        if configs
+        else f"the best {budget.top} and {found.family.baseline_title}"
+    )
+    lines.append(f"replicas     {which}, each on {budget.replicas} fresh seeds")
+    needs = largest.needs.on("host")
+    fitting = (
+        "" if settings.address else f"; {fitting_trials(dataset, largest.needs)} at a time fit"
+    )
+    lines.append(f"memory       {gib(needs)} of the host's for the largest trial{fitting}")
+    if not configs:
+        study = optuna.create_study(sampler=sampler, direction="maximize")
+        enqueue_starts(study, found)
+        for number in range(min(5, budget.trials)):
+            config = found.suggest(study.ask()).to_dict()
+            values = summary(config, tuple(found.search))
+            lines.append(f"proposal {number}   {values}")
+    return "\n".join(lines)
+
+
+def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
+    """Return the configurations that `--only` names: presets of the space, or files.
+
+    Raises:
+        BadInputError: there is no such preset or file, or there are no replicas to train.
+    """
+    if only and not space.budget.replicas:
+        raise BadInputError(
+            "--only with replicas: 0 trains nothing: each configuration is trained on so many "
+            "seeds. Give --replicas 1 or more."
+        )
+    return distinct(_only_config(space, entry) for entry in only)
+
+
+def _only_config(space: SearchSpace, entry: str) -> Config:
+    if entry in space.preset_names:
+        return space.preset(entry)
+    if not entry or not Path(entry).exists():  # Path("") is the working directory
+        raise BadInputError(
+            f"--only {entry}: there is no such file. It takes a preset of the space "
+            f"({', '.join(sorted(space.preset_names))}), or the path of a YAML or JSON file with a "
+            "configuration's parameters."
+        )
+    return load_config(Path(entry), space)
+
+
+def distinct(configs: Iterable[Config]) -> list[Config]:
+    """Return the configurations without those that would train the same once more."""
+    found: dict[str, Config] = {}
+    for config in configs:
+        found.setdefault(config.config_id, config)
+    return list(found.values())
+
+
+def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Dataset) -> None:
+    """Raise ConfigError if what may be trained doesn't suit the data; `configs`: no search."""
+    try:
+        for config in configs or space.variants():
+            space.family.check(config, dataset)
+    except ConfigError as error:
+        raise ConfigError(f"{space.name}: {error}") from None
+
+
+def check_memory(
+    space: SearchSpace, configs: Sequence[Config], dataset: Dataset, settings: Settings
+) -> Largest:
+    """Return the largest training, which fits into a trial's share of this machine's memory.
+
+    Raises:
+        ConfigError: not even one fits, or not so many as are asked for. With an address none is
+            raised: the nodes have memory of their own, which isn't known here.
+    """
+    device, gpus = device_of(settings)
+    n = settings.max_concurrent
+    if n is not None:
+        n = min(n, max(1, int(usable_cores() / settings.cpus_per_trial)))
+    slices = slices_here(dataset, gpus_per_trial=gpus, max_concurrent=n)
+    known = [] if settings.address else slices
+    return require_memory(space, configs, dataset, known, device=device)
+
+
+def trial_share(
+    space: SearchSpace, dataset: Dataset, settings: Settings, largest: Largest
+) -> Share:
+    """Return each trial's share of the cluster, which is connected."""
+    return share_of_cluster(
+        settings,
+        fitting_trials(dataset, largest.needs),
+        has_engine=space.family.has_engine,
+    )
+
+
+def describe_run(
+    name: str,
+    space: SearchSpace,
+    configs: Sequence[Config],
+    seed: int,
+    settings: Settings,
+    training_report: Mapping[str, Any],
+) -> RunDescription:
+    """Return what `run.json` says of a run that begins."""
+    return RunDescription(
+        name=name,
+        space=space.to_dict(),
+        seed=seed,
+        only=[config.to_dict() for config in configs] or None,
+        paper_config_id=space.baseline.config_id,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        state="searching",
+        wall_seconds=0.0,
+        settings=vars(settings),
+        search_is_over=bool(configs),
+        training_report=training_report,
+        facts={
+            "command": shlex.join(["gansearch", *sys.argv[1:]]),
+            "versions": _versions(),
+            "git_commit": _git_commit(),
+            "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.platform()}",
+        },
+    )
+
+
+def default_name(space: SearchSpace) -> str:
+    """Return the name of a run that is given none: the space's, and the time."""
+    return f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def optional_path(path: str | None) -> Path | None:
+    """Return a path of a text, if there is one."""
+    return Path(path) if path else None
+
+
+def _versions() -> dict[str, str]:
+    packages = ("ray", "torch", "optuna", "torchvision", "numpy", "pandas", "pyarrow")
+    return {
+        "gansearch": gansearch.__version__,
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout that gansearch runs from, None where there is none."""
+    command = ["git", "-C", str(Path(__file__).parents[1]), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None

@@ -1,0 +1,250 @@
+"""What of a run was damaged is set aside and, where the rest tells it, made anew.
+
+A run is told three times: Optuna's journal has what was proposed and how it ended, `trials.parquet`
+the same with the scores, `history/` every report. Of the first two each can be made from the other
+and the history. What was damaged stays beside it under another name, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.samplers import BaseSampler
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+
+from gansearch.errors import GansearchError, ResultsError, StorageError
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.schemas import REPORTED_COLUMNS
+from gansearch.space.search_space import SearchSpace
+from gansearch.system.files import set_aside
+from gansearch.tune.recorder import new_row, spec_of
+from gansearch.tune.searcher import UNHEALTHY, load_study, open_study, search_spec
+
+Rows = Sequence[Mapping[str, Any]]
+
+_STATES = {
+    "running": TrialState.RUNNING,
+    "completed": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "collapsed": TrialState.PRUNED,
+    "diverged": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def mend(folder: RunFolder) -> list[str]:
+    """Mend what a run needs to go on; return what was found, a sentence each.
+
+    Only the process that holds the lock may mend.
+
+    Raises:
+        ResultsError: what the run is can't be known any more, or how its trials ended.
+    """
+    told = folder.restore_description()
+    told += [
+        f"{path}: damaged; set aside as {aside.name}" for path, aside in folder.clear_history()
+    ]
+    try:
+        lost = folder.trials().empty and not folder.history().empty
+        why = "absent, though there are reports"
+    except ResultsError as error:
+        if isinstance(error.__cause__, OSError):  # they are perhaps as they were
+            raise
+        lost, why = True, str(error)
+    return told + (_rebuild_trials(folder, why) if lost else [])
+
+
+def sound_study(
+    folder: RunFolder,
+    space: SearchSpace,
+    sampler: BaseSampler,
+    rows: Rows,
+    *,
+    faults: list[StorageError],
+) -> tuple[optuna.Study, list[str]]:
+    """Open the run's study, made anew where it doesn't fit the results; return what was found.
+
+    Args:
+        folder: of the run.
+        space: that is searched.
+        sampler: proposes.
+        rows: of the search's trials, as `trials.parquet` holds them.
+        faults: as `open_study` takes them.
+    """
+    path = folder.journal()
+    if not rows:
+        return open_study(path, sampler, faults), []
+    history = folder.history(["trial_id", "updates", "valid_ll"])
+    reports = {
+        str(name): dict(zip(of["updates"], of["valid_ll"], strict=True))
+        for name, of in history.groupby("trial_id", sort=False)
+    }
+    why = "absent"
+    if path.exists():
+        try:
+            study = open_study(path, sampler, faults)
+            misfits = _misfits(study, space, rows, reports)
+            if (why := next(misfits, "")) == "":
+                return study, []
+        except StorageError:
+            raise
+        except Exception as error:  # whatever Optuna makes of lines that aren't its own
+            why = f"damaged ({type(error).__name__}: {error})"
+        aside = set_aside(path)
+        why += f"; set aside as {aside.name}"
+    study = open_study(path, sampler, faults)
+    _rebuild_study(study, space, rows, reports)
+    told = f"{folder.path / path.name}: {why}. It was made anew from trials.parquet and the history"
+    return study, [told]
+
+
+def _misfits(
+    study: optuna.Study,
+    space: SearchSpace,
+    rows: Rows,
+    reports: Mapping[str, Mapping[int, float]],
+) -> Iterator[str]:
+    """Yield where the study says otherwise than the results."""
+    trials = study.get_trials(deepcopy=False)
+    for row in rows:
+        number = row["number"]
+        if number >= len(trials):
+            yield f"older than the run: it has no trial {number}"
+            return
+        what = _misfit(trials[number], row, space, reports.get(row["trial_id"], {}))
+        if what is not None:
+            yield f"damaged: trial {number} has another {what} than in the results"
+
+
+def _misfit(
+    trial: FrozenTrial, row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, float]
+) -> str | None:
+    """Return in what a trial of the study is another than that of the results."""
+    fixed = FixedTrial(trial.params)
+    if _config_id(fixed, space) != row["config_id"] or fixed.distributions != trial.distributions:
+        return "configuration"
+    values, status = trial.intermediate_values, row["status"]
+    # After a kill either may know an end that the other doesn't; and of a trial that dies the study
+    # has not the last report.
+    is_over = TrialState.RUNNING not in (trial.state, _STATES[status])
+    is_sound = is_over and status not in ("collapsed", "diverged")
+    needed = told.keys() - (set() if is_sound else {max(told, default=0)})
+    if any(_differ(told.get(updates, ll), ll) for updates, ll in values.items()):
+        return "score"
+    if not needed <= values.keys():
+        return "score"
+    if not is_over:
+        return "end" if trial.state == TrialState.WAITING else None
+    expected = _trial_of(row, space, told)
+    if trial.state != expected.state or trial.constraints != expected.constraints:
+        return "end"
+    if any(trial.user_attrs.get(name) != value for name, value in expected.user_attrs.items()):
+        return "end"
+    return "score" if is_sound and _differ(trial.value, expected.value) else None
+
+
+def _differ(one: float | None, other: float | None) -> bool:
+    return one != other and not (pd.isna(one) and pd.isna(other))
+
+
+def _config_id(trial: FixedTrial, space: SearchSpace) -> str | None:
+    try:
+        return space.suggest(trial).config_id
+    except (ValueError, GansearchError):
+        return None  # it lacks a parameter, or has one that the space has not
+
+
+def _rebuild_study(
+    study: optuna.Study,
+    space: SearchSpace,
+    rows: Rows,
+    reports: Mapping[str, Mapping[int, float]],
+) -> None:
+    """Tell an empty study all that the results know, trial by trial with the numbers they had."""
+    known = {row["number"]: row for row in rows}
+    n_trials = max(known) + 1
+    for number in range(n_trials):
+        if (row := known.get(number)) is None:  # nobody went on with it
+            study.add_trial(create_trial(state=TrialState.FAIL))
+        else:
+            study.add_trial(_trial_of(row, space, reports.get(row["trial_id"], {})))
+    for preset in space.start_from[n_trials:]:
+        study.enqueue_trial(space.encode(space.preset(preset)))
+
+
+def _trial_of(row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, float]) -> FrozenTrial:
+    fixed = FixedTrial(space.encode(space.table.from_dict(spec_of(row, space.table).config)))
+    space.suggest(fixed)  # which gives it the distributions
+    status = row["status"]
+    attrs, constraints = {}, {}
+    if status not in ("running", "failed"):
+        attrs = {"status": status, "reason": row["reason"]}
+        constraints = {UNHEALTHY: 1.0 if status in ("collapsed", "diverged") else -1.0}
+    # Optuna keeps the last report of a pruned trial as its value.
+    last = told[max(told)] if told and _STATES[status] == TrialState.PRUNED else None
+    return create_trial(
+        state=_STATES[status],
+        value=row["valid_ll"] if status == "completed" else last,
+        params=fixed.params,
+        distributions=fixed.distributions,
+        user_attrs=attrs,
+        constraints=constraints,
+        intermediate_values={int(updates): float(ll) for updates, ll in told.items()},
+    )
+
+
+def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
+    """Make `trials.parquet` anew from Optuna's journal and the history."""
+    path, journal = folder.path / "trials.parquet", folder.journal()
+    run = folder.read_run()
+    rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run.space), run.seed))
+    if not rows and not run.only:
+        raise ResultsError(
+            f"{path}: {why} It can't be made anew: {journal.name} has no trial. "
+            "Restore one of the two from a copy, or start the run anew."
+        )
+    if path.exists():
+        why = f"damaged; set aside as {set_aside(path).name}"
+    folder.write_trials(rows)
+    return [
+        f"{path}: {why}. {len(rows)} trials of the search were read from {journal.name} and the "
+        "history; replicas are trained again, to the same scores"
+    ]
+
+
+def _rows_of_search(
+    folder: RunFolder, journal: Path, space: SearchSpace, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the trials that the journal knows, with what they reported last."""
+    newest = folder.history().drop_duplicates("trial_id", keep="last")
+    last = {report["trial_id"]: report for report in newest.to_dict("records")}
+    for trial in load_study(journal).get_trials(deepcopy=False) if journal.exists() else ():
+        status = _status_of(trial)
+        fixed = FixedTrial(trial.params)
+        if _config_id(fixed, space) is None:
+            continue
+        spec = search_spec(trial.number, seed, space.suggest(fixed))
+        has_reported = spec.trial_id in last
+        # One that was only about to begin, or that nobody went on with, counts for nothing.
+        if status == "failed" and not has_reported:
+            continue
+        ended = {"status": status, "reason": trial.user_attrs.get("reason", "")}
+        row = new_row(spec, space.table) | ended
+        if has_reported:
+            reported = last[spec.trial_id]
+            row |= {column: _value(reported[column]) for column in REPORTED_COLUMNS}
+        yield row
+
+
+def _status_of(trial: FrozenTrial) -> str:
+    if trial.state == TrialState.FAIL:
+        return "failed"
+    return str(trial.user_attrs.get("status", "running"))
+
+
+def _value(value: Any) -> Any:
+    return None if pd.isna(value) else value

@@ -1,0 +1,60 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.studies import replay
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return replay.load_runs(replay.DATA)
+
+
+def test_three_hundred_complete_runs_of_four_data_sets_are_kept(runs):
+    assert len(runs) >= 300
+    assert {run.dataset for run in runs} == {"ring", "grid", "digits", "mnist"}
+    for run in runs:
+        assert run.label == "diverged" or run.updates >= run.max_updates
+        assert run.label == "diverged" or len(run.reports) == 20
+
+
+def test_no_configuration_is_in_both_parts(runs):
+    assert 0.4 < sum(run.is_test for run in runs) / len(runs) < 0.6
+    numbers = [{(r.dataset, r.number) for r in runs if r.is_test is part} for part in (True, False)]
+    assert not numbers[0] & numbers[1]
+
+
+def test_no_detector_reads_the_truth(runs):
+    assert not any("truth" in name for run in runs[:5] for name in run.signs)
+    assert not any("truth" in name for name in vars(runs[0].read[0]))
+
+
+def test_the_monitor_does_on_the_test_part_what_the_docs_say(runs):
+    outcome = replay.outcome_of(replay.monitored, [run for run in runs if run.is_test])
+    assert (outcome.n_false, outcome.n_better) == (1, 44)
+    assert (outcome.n_found, outcome.n_dying) == (60, 67)
+    assert outcome.saved == pytest.approx(0.61, abs=0.005)
+
+
+def test_an_oracle_saves_more_than_the_monitor_and_loses_nobody(runs):
+    ring = [run for run in runs if run.dataset == "ring" and run.is_test]
+    oracle = [0 if run.is_dying and not run.reports.empty else None for run in ring]
+    pairs = [
+        replay._search_pair(ring, stops, seed=1)
+        for stops in (oracle, [replay.monitored(run) for run in ring])
+    ]
+    assert pairs[0][0] < pairs[1][0] <= 1.0
+    assert pairs[0][2] == 0.0
+
+
+@pytest.mark.slow
+def test_the_page_holds_the_tables_that_the_replay_prints(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["replay.py"])
+    replay.main()
+    page = (ROOT / "docs" / "collapse.md").read_text()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(rows) > 40
+    assert [row for row in rows if row not in page] == []

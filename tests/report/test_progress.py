@@ -1,0 +1,329 @@
+import io
+import re
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from gansearch.budget import Budget
+from gansearch.report import progress as progress_module
+from gansearch.report.progress import Progress
+
+BUDGET = Budget(trials=10, max_updates=8000, top=1, replicas=2)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only the test moves."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def console(*, terminal=False, height=24, width=100):
+    return Console(
+        file=io.StringIO(), force_terminal=terminal, width=width, height=height, color_system=None
+    )
+
+
+def make(to, *, n_replicas=4, time_budget_seconds=None, quiet=False):
+    return Progress(
+        to,
+        budget=BUDGET,
+        n_replicas=n_replicas,
+        time_budget_seconds=time_budget_seconds,
+        quiet=quiet,
+    )
+
+
+def train(progress, trial_id, updates, valid_ll=1.0, status="completed", reason=""):
+    progress.trial_started(trial_id, "k=2")
+    progress.trial_reported(trial_id, updates, valid_ll, 0.5)
+    progress.trial_ended(trial_id, status, reason, valid_ll)
+
+
+def last_frame(to):
+    """Return what the terminal showed last, without its commands."""
+    text = to.file.getvalue()
+    frames = re.split(r"(?:\x1b\[\d*[A-Z]|\r)+(?=\S)", text)
+    return re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", frames[-1])
+
+
+def test_a_log_has_one_line_for_each_ended_trial_with_its_reason(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000, 5.126)
+        train(progress, "t00001", 2000, 1.5, "pruned", "not in the best third at 2,000 updates")
+        train(progress, "t00002", 400, None, "diverged", "D's loss is NaN")
+    assert to.file.getvalue().splitlines() == [
+        "[1/10] t00000 completed at 8,000 updates, valid_ll 5.13",
+        "[2/10] t00001 pruned at 2,000 updates, valid_ll 1.50: not in the best third at 2,000 "
+        "updates",
+        "[3/10] t00002 diverged at 400 updates, valid_ll -: D's loss is NaN",
+    ]
+
+
+def test_a_log_gives_a_sign_of_life_every_15_seconds_and_not_more_often(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t00000", "k=2")
+        for second in range(1, 41):
+            clock.seconds = 1000.0 + second
+            progress.trial_reported("t00000", 100 * second, 2.0, 0.5)
+    assert to.file.getvalue().splitlines() == [
+        "search 0/10, 1 running; best valid_ll 2.00 nats (t00000); 15 s so far, time left: -",
+        "search 0/10, 1 running; best valid_ll 2.00 nats (t00000); 30 s so far, time left: -",
+    ]
+
+
+def test_a_sign_of_life_counts_each_end_apart_those_before_a_resume_too(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10, ["pruned", "collapsed", "completed"])
+        train(progress, "t00003", 8000, status="diverged")
+        train(progress, "t00004", 8000, status="collapsed")
+        progress.trial_started("t00005", "k=2")
+        clock.seconds += 20
+        progress.trial_reported("t00005", 100, None, None)
+    assert (
+        to.file.getvalue()
+        .splitlines()[-1]
+        .startswith("search 5/10, 1 running (1 completed, 1 pruned, 2 collapsed, 1 diverged); ")
+    )
+
+
+def test_a_line_about_a_trial_is_a_sign_of_life_too(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t00009", "k=2")
+        clock.seconds += 10
+        train(progress, "t00000", 8000)
+        clock.seconds += 10
+        progress.trial_reported("t00009", 500, 1.0, 0.5)
+    assert len(to.file.getvalue().splitlines()) == 1
+
+
+def test_quiet_prints_nothing_even_on_a_terminal():
+    to = console(terminal=True)
+    with make(to, quiet=True) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000)
+        progress.note("something")
+    assert to.file.getvalue() == ""
+
+
+def test_a_terminal_that_can_only_print_gets_the_log(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000)
+    assert to.file.getvalue() == "[1/10] t00000 completed at 8,000 updates, valid_ll 1.00\n"
+
+
+def test_the_terminal_shows_counts_the_best_and_every_running_trial(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000, 5.0)
+        train(progress, "t00001", 2000, 1.5, "pruned", "not in the best third")
+        progress.trial_started("t00002", "k=2 generator_lr=0.05")
+        progress.trial_reported("t00002", 4000, 3.25, 0.41)
+        clock.seconds += 80
+    head, best, running = last_frame(to).rstrip().splitlines()
+    assert head == "search 2/10, 1 running  1 completed  1 pruned"
+    assert best == "best valid_ll 5.00 nats (t00000); 80 s so far, time left: -"
+    bar = "━" * 8 + " " * 8
+    assert running == f"t00002 {bar} 4,000 valid_ll 3.25 coverage 0.41 k=2 generator_lr=0.05"
+
+
+def test_only_as_many_trials_are_shown_as_the_terminal_has_room_for(clock):
+    to = console(terminal=True, height=7)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        for i in range(8):
+            progress.trial_started(f"t{i:05d}", "k=2")
+    lines = last_frame(to).rstrip().splitlines()
+    assert [line.split()[0] for line in lines[2:-1]] == ["t00000", "t00001", "t00002"]
+    assert lines[-1].strip() == "and 5 more"
+
+
+def test_a_long_summary_is_cut_at_the_edge_of_the_terminal(clock):
+    to = console(terminal=True, width=80)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t00000", "discriminator_activation=leaky_relu " * 5)
+        progress.trial_reported("t00000", 4000, 3.25, 0.41)
+    lines = last_frame(to).rstrip().splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("t00000 ")
+    assert "coverage 0.41" in lines[2]
+    assert lines[2].endswith("…")
+
+
+@pytest.mark.parametrize("status", ["collapsed", "diverged", "failed"])
+def test_the_score_of_an_unsound_trial_is_never_the_best(clock, status):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000, 5.0)
+        train(progress, "t00001", 8000, 99.0, status, "bad")
+    assert "best valid_ll 5.00 nats (t00000)" in last_frame(to)
+
+
+def test_a_negative_score_can_be_the_best(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000, -30.0)
+        train(progress, "t00001", 8000, -20.0, "pruned", "")
+        progress.trial_started("t00002", "k=2")
+        progress.trial_reported("t00002", 10, float("nan"), None)
+    assert "best valid_ll -20.00 nats (t00001)" in last_frame(to)
+
+
+def test_the_time_left_of_a_search_counts_on_what_trials_have_taken_so_far(clock):
+    to = console(terminal=True)
+    with make(to, n_replicas=2) as progress:
+        progress.phase("search", 10)
+        for i, updates in enumerate((2000, 2000, 8000)):
+            progress.trial_started(f"t{i}", "")
+            clock.seconds += updates / 100
+            progress.trial_reported(f"t{i}", updates, 1.0, 0.5)
+            progress.trial_ended(f"t{i}", "completed", "", 1.0)
+        progress.trial_started("t3", "")
+        progress.trial_reported("t3", 1000, 1.0, 0.5)
+    # 13,000 updates in 120 s. To come: 6 trials of 4,000, 3,000 of t3 and 2 replicas of 8,000,
+    # 43,000 in all, which take 6.6 minutes.
+    assert "about 7 min left" in last_frame(to)
+
+
+def test_the_time_left_is_unknown_before_three_trials_have_ended(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        clock.seconds += 10
+        train(progress, "t0", 2000)
+        clock.seconds += 10
+        train(progress, "t1", 2000)
+    assert "time left: -" in last_frame(to)
+
+
+def test_replicas_are_expected_to_go_to_the_end(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("replicas", 4)
+        progress.trial_started("r-0", "")
+        clock.seconds += 40
+        progress.trial_reported("r-0", 4000, 1.0, 0.5)
+    # 100 updates a second; 28,000 to come.
+    assert "about 5 min left" in last_frame(to)
+
+
+def test_updates_from_before_a_resume_do_not_count_as_speed(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("replicas", 4, ["completed", "diverged", "completed"])
+        progress.trial_started("r-3", "", updates=6000)
+        clock.seconds += 10
+        progress.trial_reported("r-3", 7000, 1.0, 0.5)
+    assert last_frame(to).startswith("replicas 3/4, 1 running  2 completed  1 diverged")
+    assert "10 s so far, about 10 s left" in last_frame(to)
+
+
+def test_a_time_budget_bounds_the_time_left(clock):
+    to = console(terminal=True)
+    with make(to, time_budget_seconds=600) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t0", "")
+        clock.seconds += 60
+    assert "60 s so far, at most 9 min left" in last_frame(to)
+
+
+def test_a_spent_time_budget_promises_nothing(clock):
+    to = console(terminal=True)
+    with make(to, time_budget_seconds=50) as progress:
+        progress.phase("search", 10)
+        clock.seconds += 60
+    assert "60 s so far, time left: -" in last_frame(to)
+
+
+def test_a_new_phase_counts_anew(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 1)
+        train(progress, "t00000", 8000, 50.0)
+        progress.phase("replicas", 4)
+        assert progress.current_phase == "replicas"
+        train(progress, "r-1-0", 8000, 5.0)
+    assert last_frame(to).startswith("replicas 1/4  1 completed\nbest valid_ll 5.00 nats (r-1-0)")
+
+
+def test_a_trial_that_an_earlier_stop_cut_short_may_end_without_having_gone_on(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_ended("t00007", "pruned", "the time budget of the search was spent", None)
+    assert to.file.getvalue() == (
+        "[1/10] t00007 pruned at 0 updates, valid_ll -: the time budget of the search was spent\n"
+    )
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_comes_from_elsewhere_is_shown_as_text(clock, terminal):
+    to = console(terminal=terminal)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.note("[bold]not bold[/bold] \x1b[36mray::\x1b[0m\nand\x07 more")
+        progress.trial_started("t1", "noise=[red]")
+        progress.trial_ended("t1", "failed", "[/] \x1b[31mworker died\x1b[0m", None)
+    text = to.file.getvalue()
+    assert "[bold]not bold[/bold] ray:: and more" in text
+    assert "\x1b[31m" not in text
+    if not terminal:
+        assert "[1/10] t1 failed at 0 updates, valid_ll -: [/] worker died\n" in text
+
+
+def test_an_error_in_the_run_leaves_the_terminal_in_order():
+    to = console(terminal=True)
+    with pytest.raises(RuntimeError, match="boom"), make(to) as progress:
+        progress.phase("search", 10)
+        raise RuntimeError("boom")
+    assert to.file.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+def test_many_threads_may_report_while_the_display_is_drawn():
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 400)
+
+        def work(thread):
+            for i in range(50):
+                train(progress, f"t{thread}-{i}", 100, float(i))
+                if i % 10 == 0:
+                    progress.note(f"note {thread}-{i}")
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+            assert not thread.is_alive()
+    assert last_frame(to).startswith("search 400/400  400 completed")
+
+
+def test_a_report_costs_next_to_nothing():
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t0", "k=2")
+        start = time.process_time()
+        for updates in range(5000):
+            progress.trial_reported("t0", updates, 1.0, 0.5)
+        seconds = (time.process_time() - start) / 5000
+    assert seconds < 200e-6

@@ -1,0 +1,91 @@
+"""Whether the largest training of a search fits, and what is said where it does not."""
+
+import pytest
+
+from gansearch.data.registry import load_dataset
+from gansearch.errors import ConfigError
+from gansearch.space.search_space import load_space
+from gansearch.trial import memory_check
+from gansearch.trial.footprint import footprint
+from gansearch.trial.memory_check import Slice, fitting_trials, require_memory, slices_here
+from gansearch.tune.cluster import Settings, share_of_cluster
+from gansearch.tune.driver import search
+from gansearch.tune.preflight import plan
+
+GIB = 2**30
+DIGITS = load_dataset("digits")
+WIDE = ["batch_size={choice: [20, 100, 20000]}", "discriminator_widths=[4000]"]
+
+
+def host(n_bytes, n=1):
+    return Slice("host", n_bytes / n, n_bytes, f"{n_bytes / GIB:g} GiB are free here")
+
+
+def rough_footprint(space, config):
+    return footprint(space.family, config, DIGITS, "cpu", exact=False)
+
+
+def test_the_largest_configuration_of_a_space_is_found():
+    space = load_space("digits", WIDE)
+    config = space.largest(lambda c: rough_footprint(space, c).training)
+    assert (config.batch_size, config.k, config.maxout_pieces) == (20000, 3, 5)
+    assert config.discriminator_activation == "maxout"
+    sizes = [rough_footprint(space, c).training for c in space.shrunk(config, "batch_size")]
+    assert len(sizes) == 2
+    assert max(sizes) < rough_footprint(space, config).training
+
+
+def test_what_fits_is_settled_without_going_through_an_iteration(monkeypatch):
+    def roughly(*args, exact=True):
+        return pytest.fail("not needed") if exact else footprint(*args, exact=False)
+
+    monkeypatch.setattr(memory_check, "footprint", roughly)
+    largest = require_memory(load_space("digits"), [], DIGITS, [host(64 * GIB)], device="cpu")
+    assert largest.needs.on("host") < 1.5 * GIB
+
+
+def test_what_can_not_fit_is_told_with_the_bytes_the_configuration_and_the_remedies():
+    space = load_space("digits", WIDE)
+    with pytest.raises(ConfigError) as caught:
+        require_memory(space, [], DIGITS, [host(2 * GIB)], device="cpu")
+    told = str(caught.value)
+    assert told.startswith("digits: the largest configuration needs ")
+    assert "where a trial has 2.0 GiB: 2 GiB are free here. It is batch_size=20000, " in told
+    assert told.endswith(" Lower the upper bound of batch_size, or drop its largest values.")
+
+
+def test_fewer_at_a_time_are_advised_where_that_is_enough():
+    space = load_space("digits", WIDE)
+    with pytest.raises(ConfigError, match=r"; or run fewer trials at a time: --max-concurrent 2\."):
+        require_memory(space, [], DIGITS, [host(20 * GIB, n=8)], device="cpu")
+
+
+def test_more_of_a_gpu_is_advised_where_that_is_enough():
+    config = load_space("digits").preset("paper")
+    quarter = Slice("GPU", 0.01 * GIB, 0.5 * GIB, ".02 of a GPU")
+    with pytest.raises(ConfigError, match=r"; or give a trial more of a GPU: --gpus-per-trial 0\."):
+        require_memory(load_space("digits"), [config], DIGITS, [quarter], device="cuda")
+
+
+def test_a_search_that_can_not_fit_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory_check, "usable_bytes", lambda: 1.0 * GIB)
+    monkeypatch.setattr(memory_check, "limit_bytes", lambda: 4.0 * GIB)
+    for start in (lambda: plan("digits"), lambda: search("digits", results=tmp_path)):
+        with pytest.raises(ConfigError, match="the largest configuration needs "):
+            start()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_memory_bounds_how_many_trials_run_at_a_time_by_default(monkeypatch):
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16.0})
+    monkeypatch.setattr(memory_check, "usable_bytes", lambda: 6.0 * GIB)
+    monkeypatch.setattr(memory_check, "limit_bytes", lambda: 8.0 * GIB)
+    space = load_space("digits")
+    needs = rough_footprint(space, space.preset("paper"))
+    n = fitting_trials(DIGITS, needs)
+    assert 4 <= n <= 6
+    assert share_of_cluster(Settings(), n).max_concurrent == n
+    assert share_of_cluster(Settings(max_concurrent=12), n).max_concurrent == 12
+    assert share_of_cluster(Settings(address="there:6379"), n).max_concurrent == 16
+    (slice_,) = slices_here(DIGITS, gpus_per_trial=0, max_concurrent=2)
+    assert slice_.n_bytes == slice_.all_bytes / 2

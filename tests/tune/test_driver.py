@@ -1,0 +1,43 @@
+"""What the driver does between the phases, without Ray."""
+
+import os
+import signal
+
+import pytest
+
+from gansearch.data.registry import load_dataset
+from gansearch.errors import InterruptedRunError
+from gansearch.runs.folder import RunFolder
+from gansearch.space.search_space import load_space
+from gansearch.tune import driver, phases
+from gansearch.tune.cluster import Settings
+from gansearch.tune.preflight import describe_run
+
+TRAINING = {"name": "training points", "n_samples": 1000, "valid_ll": 2.0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run that has been replicated and not yet been ranked."""
+    folder = RunFolder.create(tmp_path, "trained")
+    space = load_space("ring", [])
+    folder.write_run(describe_run("trained", space, (), 0, Settings(), TRAINING))
+    return folder
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, signum):
+    def interrupted(_dataset):
+        os.kill(os.getpid(), signum)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(driver, "replicate", lambda *_: None)
+    monkeypatch.setattr(phases, "reference_scores", interrupted)
+    before = signal.getsignal(signum)
+    with pytest.raises(InterruptedRunError, match=f"gansearch resume {folder.path}"):
+        driver._execute(
+            *(folder, folder.read_run(), load_space("ring", []), load_dataset("ring"), None, None),
+            search_on=False,
+        )
+    assert folder.read_run().state == "interrupted"
+    assert signal.getsignal(signum) is before

@@ -1,0 +1,282 @@
+"""What the recorder writes, and when; without Ray running."""
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from gansearch.budget import Budget
+from gansearch.config import TrialConfig
+from gansearch.report.progress import Progress
+from gansearch.runs.folder import RunFolder
+from gansearch.system.failures import Failure
+from gansearch.trial.messages import TrialSpec
+from gansearch.tune import recorder as module
+from gansearch.tune.recorder import CUT, Recorder, spec_of
+from gansearch.tune.scheduler import Outcome
+from tests.written_runs import spec, step
+
+
+class Clock:
+    """Time that stands still, but for what a write is said to take."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+class PlayedTrial:
+    """What the recorder asks of a Tune trial."""
+
+    def __init__(self, number):
+        self.trial_id = f"ray-{number}"
+        self.config = spec(number, TrialConfig()).to_tune()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder.create(tmp_path, "run")
+
+
+@pytest.fixture
+def clock(monkeypatch, folder):
+    """Let writing history take .01 s and writing trials .1 s, and tell what was written."""
+    clock = Clock()
+    clock.written = []
+    monkeypatch.setattr(module, "time", clock)
+    for name, seconds in (("append_history", 0.01), ("write_trials", 0.1)):
+        real = getattr(RunFolder, name)
+
+        def slow(self, rows, name=name, seconds=seconds, real=real):
+            real(self, rows)
+            clock.now += seconds
+            clock.written.append(name)
+
+        monkeypatch.setattr(RunFolder, name, slow)
+    return clock
+
+
+def recorder_of(folder):
+    progress = Progress(
+        Console(quiet=True), budget=Budget(), n_replicas=0, time_budget_seconds=None, quiet=True
+    )
+    recorder = Recorder(folder, progress)
+    recorder.outcomes = {}
+    return recorder
+
+
+def start(recorder, number):
+    trial = PlayedTrial(number)
+    recorder.on_trial_start(0, [], trial)
+    return trial
+
+
+def report(recorder, trial, updates, valid_ll=1.0, *, node_ip="192.0.2.1", **more):
+    of_tune = {"time_total_s": 1.0, "node_ip": node_ip}
+    recorder.on_trial_result(0, [], trial, step(updates, valid_ll, **more).to_tune() | of_tune)
+
+
+def end(recorder, trial, status="completed"):
+    recorder.outcomes[trial.trial_id] = Outcome(status)
+    recorder.on_trial_complete(0, [], trial)
+
+
+def test_reports_reach_the_disk_while_the_table_of_trials_waits_for_its_turn(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    clock.written.clear()
+    for second in range(19):  # a write of .1 s is followed by 20 s without
+        clock.now += 2.1
+        report(recorder, trial, second + 1)
+        if len(clock.written) > 4:
+            break
+        assert folder.history()["updates"].tolist() == list(range(1, second + 2))
+    assert clock.written[:4] == ["append_history"] * 4
+    assert folder.trials()["updates"].tolist() == [0]
+    clock.now += 20
+    report(recorder, trial, 100)
+    assert clock.written[-2:] == ["append_history", "write_trials"]
+    assert folder.trials()["updates"].tolist() == [100]
+
+
+def test_a_write_that_was_slow_for_once_delays_the_next_by_half_a_minute_at_most(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    recorder._trials_pace.cost = 5.0  # another process kept the disk busy
+    clock.now += 29
+    report(recorder, trial, 100)
+    assert folder.trials()["updates"].tolist() == [0]
+    clock.now += 1
+    report(recorder, trial, 200)
+    assert folder.trials()["updates"].tolist() == [200]
+
+
+def test_a_checkpoint_goes_only_when_the_end_of_its_trial_is_on_disk(folder, clock):
+    recorder = recorder_of(folder)
+    trial, other = start(recorder, 0), start(recorder, 1)
+    recorder.flush()
+    path = folder.checkpoint_path("t00000")
+    path.parent.mkdir()
+    path.write_bytes(b"state")
+    clock.now += 2.5
+    report(recorder, trial, 100)
+    end(recorder, trial)
+    clock.now += 2.5
+    report(recorder, other, 50)  # history is written, and it is not the trials' turn
+    assert len(folder.history()) == 2
+    assert path.exists()
+    assert folder.trials()["status"].tolist() == ["running", "running"]
+    recorder.flush()
+    assert not path.exists()
+    assert folder.trials()["status"].tolist() == ["completed", "running"]
+
+
+def test_a_new_trial_is_on_disk_as_soon_as_its_reports(folder, clock):
+    recorder = recorder_of(folder)
+    start(recorder, 0)
+    clock.now += 1.5
+    trial = start(recorder, 1)  # within the pause that the first write has earned
+    report(recorder, trial, 100)
+    assert folder.history().empty
+    clock.now += 9.0  # half of the pause that trials which are on disk already would have
+    report(recorder, trial, 200)
+    assert folder.history()["trial_id"].tolist() == ["t00001"] * 2
+    assert folder.trials()["trial_id"].tolist() == ["t00000", "t00001"]
+
+
+def test_a_report_that_a_resumed_trial_tells_again_is_recorded_once(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100)
+    recorder.flush()
+    report(recorder, trial, 200)  # heard, and lost with the driver
+    again = recorder_of(folder)
+    trial = start(again, 0)
+    for updates in (100, 200, 300):
+        report(again, trial, updates)
+    for updates in (100, 200, 300):  # its worker was lost too
+        report(again, trial, updates)
+    again.flush()
+    parts = [pq.read_table(path) for path in sorted((folder.path / "history").iterdir())]
+    assert [n for part in parts for n in part["updates"].to_pylist()] == [100, 200, 300]
+
+
+def test_a_report_of_a_trial_that_the_time_cut_short_is_recorded_once_too(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100)
+    recorder.end("t00000", CUT)
+    recorder.flush()
+    again = recorder_of(folder)
+    report(again, start(again, 0), 100)
+    again.flush()
+    assert len(list((folder.path / "history").iterdir())) == 1
+
+
+def test_a_last_report_told_again_still_brings_the_final_score(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100)
+    recorder.flush()
+    again = recorder_of(folder)
+    trial = start(again, 0)
+    report(again, trial, 100, final={"test_ll": 7.0})
+    end(again, trial)
+    again.flush()
+    assert folder.trials()["test_ll"].tolist() == [7.0]
+
+
+def test_no_end_is_on_disk_before_the_reports_that_led_to_it(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    clock.now += 0.5
+    report(recorder, trial, 100)
+    report(recorder, trial, 200)  # waits
+    clock.now += 100
+    clock.written.clear()
+    end(recorder, trial)
+    assert clock.written == ["append_history", "write_trials"]
+
+
+def test_the_table_of_trials_is_that_of_all_rows_whatever_order_they_end_in(folder):
+    recorder = recorder_of(folder)
+    trials = [start(recorder, number) for number in range(7)]
+    for number in (4, 1, 6, 0, 3):
+        report(recorder, trials[number], 100 + number, valid_ll=float(number))
+        end(recorder, trials[number], ("completed", "pruned")[number % 2])
+        recorder._trials_changed = True
+        recorder.flush()
+    found = pq.read_table(folder.path / "trials.parquet")
+    folder.write_trials(list(recorder.rows.values()))
+    assert found.equals(pq.read_table(folder.path / "trials.parquet"))
+    assert found["number"].to_pylist() == list(range(7))
+    # A search that goes on takes its rows from there.
+    again = recorder_of(folder)
+    start(again, 7)
+    again.flush()
+    assert folder.trials()["number"].tolist() == list(range(8))
+    assert spec_of(again.rows["t00003"], TrialConfig) == TrialSpec.from_tune(trials[3].config)
+
+
+def test_an_end_that_was_not_the_last_is_written_over(folder):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    end(recorder, trial, "failed")
+    recorder.flush()
+    recorder.end("t00000", Outcome("completed"))
+    recorder.flush()
+    assert folder.trials()["status"].tolist() == ["completed"]
+
+
+def test_the_history_is_gathered_by_the_parts_that_were_added_since(folder, monkeypatch):
+    monkeypatch.setattr(module, "_COMPACT_AT", 3)
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    for updates in range(1, 8):
+        report(recorder, trial, updates)
+        recorder.flush()
+    names = sorted(path.name for path in (folder.path / "history").iterdir())
+    assert names == [f"part-{i:08d}.parquet" for i in (3, 7, 8)]
+    assert folder.history()["updates"].tolist() == list(range(1, 8))
+
+
+def test_a_node_that_keeps_losing_workers_is_named_by_where_its_trials_were_last_heard(
+    folder, monkeypatch
+):
+    told = []
+    recorder = recorder_of(folder)
+    monkeypatch.setattr(recorder._progress, "note", told.append)
+    lost, elsewhere = Failure("worker", "lost"), Failure("engine", "lost", node="192.0.2.8")
+    for number, failure in enumerate([lost, elsewhere, lost, Failure("error", "mine"), lost]):
+        trial = start(recorder, number)
+        report(recorder, trial, 1, node_ip="192.0.2.7")
+        recorder.failures = {trial.trial_id: failure}
+        recorder.on_trial_recover(0, [], trial)
+    (warning,) = [line for line in told if line.startswith("node ")]
+    assert warning.startswith("node 192.0.2.7 has lost the workers of trials 3 times, all others ")
+    assert "together 1. " in warning
+
+
+@pytest.mark.parametrize(
+    ("failure", "what"),
+    [
+        (
+            Failure("memory", "out of memory: GPU: full", "GPU"),
+            "goes on alone from its checkpoint, out of memory: GPU: full",
+        ),
+        (Failure("worker", "died"), "has lost its worker and goes on from its checkpoint"),
+        (
+            Failure("error", "ValueError: odd"),
+            "goes on from its checkpoint after an error, ValueError: odd",
+        ),
+    ],
+)
+def test_what_a_trial_goes_on_after_is_told(folder, monkeypatch, failure, what):
+    told = []
+    recorder = recorder_of(folder)
+    monkeypatch.setattr(recorder._progress, "note", told.append)
+    trial = start(recorder, 0)
+    recorder.failures = {trial.trial_id: failure}
+    recorder.on_trial_recover(0, [], trial)
+    assert told == [f"t00000 {what}"]

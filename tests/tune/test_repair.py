@@ -1,0 +1,272 @@
+"""What was damaged is named, set aside and, where the rest of the run tells it, made anew."""
+
+import random
+import shutil
+import warnings
+
+import optuna
+import pandas as pd
+import pytest
+
+from gansearch.errors import ResultsError
+from gansearch.report.report import build_report
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.tables import ResultsWarning
+from gansearch.space.search_space import load_space
+from gansearch.trial.messages import TrialSpec
+from gansearch.tune.recorder import new_row
+from gansearch.tune.repair import mend, sound_study
+from gansearch.tune.scheduler import Outcome
+from gansearch.tune.searcher import OptunaSearcher, make_sampler, open_study
+from tests.written_runs import described, step
+
+SEED = 1
+SCORES = {"valid_ll": 5.0, "coverage": 0.7, "sigma": 0.1, "sigma_at_edge": False}
+ENDS = ["completed", "pruned", "collapsed", "diverged", "completed", "failed", None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@pytest.fixture
+def space():
+    return load_space("digits")
+
+
+@pytest.fixture
+def folder(tmp_path, space):
+    """A search as the driver leaves it: six trials that ended, each its own way, and one open."""
+    folder = RunFolder.create(tmp_path, "digits-1")
+    folder.write_run(described(space=space.to_dict(), seed=SEED, state="interrupted", settings={}))
+    rows = []
+    study = open_study(folder.path / "optuna.journal", make_sampler("random", 0))
+    study.enqueue_trial(space.encode(space.preset("paper")))
+    outcomes = {}
+    searcher = OptunaSearcher(space, study, seed=SEED, n_new=99, outcomes=outcomes)
+    for i, status in enumerate(ENDS):
+        row = new_row(TrialSpec.from_tune(searcher.suggest(f"ray-{i}")), space.table)
+        reports = [
+            {**row, **SCORES, "updates": u, "valid_ll": 5.0 + i + u / 1000} for u in (1000, 2000)
+        ]
+        steps = [step(r["updates"], r["valid_ll"]).to_tune() for r in reports]
+        for result in steps:
+            searcher.on_trial_result(f"ray-{i}", result)
+        folder.append_history([r | {"verdict": "sound"} for r in reports])
+        row |= {key: reports[-1][key] for key in (*SCORES, "updates")}
+        if status:
+            outcomes[f"ray-{i}"] = Outcome(status, f"because of {i}")
+            searcher.on_trial_complete(f"ray-{i}", steps[-1])
+            row |= {"status": status, "reason": outcomes[f"ray-{i}"].reason}
+        rows.append(row)
+    folder.write_trials(rows)
+    return folder
+
+
+def reopened(folder, space):
+    rows = folder.trials().to_dict("records")
+    return sound_study(folder, space, make_sampler("random", 0), rows, faults=[])
+
+
+def told(study):
+    """What of a study its sampler learns from."""
+    return [
+        (
+            t.number,
+            t.state,
+            t.value,
+            t.params,
+            t.distributions,
+            t.intermediate_values,
+            t.constraints,
+        )
+        for t in study.trials
+    ]
+
+
+def aside(folder):
+    return sorted(path.name for path in folder.path.rglob("_*.damaged*"))
+
+
+# Optuna's journal
+
+
+def test_a_sound_journal_is_left_as_it_is(folder, space):
+    before = (folder.path / "optuna.journal").read_bytes()
+    study, found = reopened(folder, space)
+    assert found == [] and aside(folder) == []
+    assert len(study.trials) == len(ENDS)
+    assert (folder.path / "optuna.journal").read_bytes().startswith(before)
+
+
+def with_another_learning_rate(journal):
+    lines = journal.read_bytes().splitlines(keepends=True)
+    i = next(i for i, line in enumerate(lines) if b'"trial_id":1,' in line and b"_lr" in line)
+    lines[i] = lines[i].replace(b'"param_value_internal":0.', b'"param_value_internal":0.0')
+    return b"".join(lines)
+
+
+SPOILT = {
+    "garbage within": (
+        lambda j: j.read_bytes().replace(b'{"op_code":6', b'{"op_code":x', 1),
+        "damaged",
+    ),
+    "another value": (
+        with_another_learning_rate,
+        "damaged: trial 1 has another configuration than in the results",
+    ),
+    "another score": (
+        lambda j: j.read_bytes().replace(b'"intermediate_value":6.0', b'"intermediate_value":9.0'),
+        "damaged: trial 0 has another score than in the results",
+    ),
+    "an older one": (
+        lambda j: j.read_bytes()[: j.read_bytes().index(b'{"op_code":4', 4000)],
+        "older than the run: it has no trial",
+    ),
+    "empty": (lambda j: b"", "older than the run: it has no trial 0"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_journal_that_does_not_fit_the_results_is_made_anew_from_them(folder, space, how):
+    journal = folder.path / "optuna.journal"
+    before = told(open_study(journal, make_sampler("random", 0)))
+    spoil, why = SPOILT[how]
+    content = spoil(journal)
+    assert content != journal.read_bytes()
+    journal.write_bytes(content)
+    study, (found,) = reopened(folder, space)
+    assert why in found and "set aside as _optuna.journal.damaged" in found
+    assert "made anew from trials.parquet and the history" in found
+    assert aside(folder) == ["_optuna.journal.damaged"]
+    assert told(study) == before
+    assert reopened(folder, space)[1] == []
+
+
+def test_an_absent_journal_is_made_anew_and_the_search_goes_on_with_the_same_proposals(
+    folder, space
+):
+    def proposals():
+        study, _ = sound_study(
+            folder, space, make_sampler("tpe", 5), folder.trials().to_dict("records"), faults=[]
+        )
+        return [space.suggest(study.ask()) for _ in range(3)]
+
+    journal = folder.path / "optuna.journal"
+    whole = journal.read_bytes()
+    before = proposals()
+    assert journal.read_bytes() != whole  # what was asked for is in it
+    journal.unlink()
+    assert proposals() == before
+
+
+def test_presets_that_were_not_tried_yet_wait_in_the_journal_made_anew(folder, space):
+    first = folder.trials().head(1)
+    folder.write_trials(first.to_dict("records"))
+    (folder.path / "optuna.journal").unlink()
+    waiting = ("paper", "paper", "paper")
+    study, _ = reopened(folder, space.__class__(**vars(space) | {"start_from": waiting}))
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "WAITING", "WAITING"]
+
+
+# trials.parquet
+
+
+@pytest.mark.parametrize("is_absent", [False, True])
+def test_damaged_trials_are_read_from_the_journal_and_the_history(folder, space, is_absent):
+    path = folder.path / "trials.parquet"
+    before = folder.trials()
+    if is_absent:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(ResultsError, match=r"trials\.parquet: .*let gansearch resume make it"):
+            build_report(folder)
+    (found,) = mend(folder)
+    assert "7 trials of the search were read from optuna.journal and the history" in found
+    assert aside(folder) == ([] if is_absent else ["_trials.parquet.damaged"])
+    after = folder.trials()
+    failed = after["status"] == "failed"
+    assert after.loc[failed, "reason"].tolist() == [""]
+    columns = [name for name in before if name != "reason"]
+    pd.testing.assert_frame_equal(after[columns], before[columns])
+    assert after.loc[~failed, "reason"].equals(before.loc[~failed, "reason"])
+    assert mend(folder) == []
+    assert reopened(folder, space)[1] == []
+
+
+def test_trials_that_nothing_else_tells_are_one_clear_error(folder):
+    (folder.path / "trials.parquet").write_bytes(b"PAR1")
+    (folder.path / "optuna.journal").unlink()
+    with pytest.raises(ResultsError, match=r"trials\.parquet: .*can't be made anew.*Restore one"):
+        mend(folder)
+
+
+# run.json and the history
+
+
+def test_a_damaged_description_is_read_from_its_copy_and_restored(folder):
+    info = folder.read_run()
+    path = folder.path / "run.json"
+    path.write_text(path.read_text().replace('"seed": 1', '"seed": 3'))
+    report = build_report(folder)
+    assert report.run == info
+    assert any("its checksum doesn't fit" in warning for warning in report.warnings)
+    assert aside(folder) == []  # a report changes nothing
+    (found,) = mend(folder)
+    assert found.endswith("damaged; set aside as _run.json.damaged. It was read from its copy")
+    assert folder.read_run() == info and mend(folder) == []
+
+
+def test_a_run_is_found_by_the_copy_of_its_description(folder):
+    (folder.path / "run.json").unlink()
+    with pytest.warns(ResultsWarning, match=r"run\.json\.copy was read instead"):
+        assert RunFolder.open(folder.path).read_run().seed == SEED
+
+
+def test_a_damaged_part_of_the_history_is_set_aside_and_the_others_are_kept(folder):
+    part = folder.path / "history" / "part-00000002.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    (found,) = mend(folder)
+    assert found == f"{part}: damaged; set aside as _part-00000002.parquet.damaged"
+    assert set(folder.history()["trial_id"]) == {f"t{i:05d}" for i in range(7)} - {"t00002"}
+
+
+def test_one_flipped_bit_is_found_wherever_it_is_or_changes_nothing(folder, space):
+    """No flip in any file of a run is a traceback, or passes for what was written."""
+    sound = folder.trials(), folder.history(), folder.read_run()
+    study = told(reopened(folder, space)[0])
+    rng = random.Random(0)
+    files = sorted(path for path in folder.path.rglob("*") if path.is_file())
+    for _ in range(40):
+        path = rng.choice(files)
+        content = path.read_bytes()
+        if not content:
+            continue
+        damaged = bytearray(content)
+        damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        shutil.copytree(folder.path, copied := folder.path.with_name("flipped"))
+        copy = RunFolder(copied)
+        (copied / path.relative_to(folder.path)).write_bytes(damaged)
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            try:
+                build_report(copy)
+            except ResultsError:
+                assert path.name == "trials.parquet"
+            found = mend(copy)
+            flipped_study, also_found = reopened(copy, space)
+        expected = sound[1]
+        if path.parent.name == "history" and found:
+            lost = int(path.stem[-1])
+            expected = expected[expected["number"] != lost].reset_index(drop=True)
+        pd.testing.assert_frame_equal(copy.history(), expected, check_exact=True)
+        assert copy.read_run() == sound[2]
+        trials = copy.trials()
+        assert trials["config_id"].equals(sound[0]["config_id"])
+        assert trials["valid_ll"].equals(sound[0]["valid_ll"])
+        if not (found or also_found):
+            assert told(flipped_study) == study, path
+        shutil.rmtree(copied)
