@@ -1,7 +1,7 @@
 """gansearch: distributed hyperparameter search for generative adversarial nets.
 
 run = gansearch.search("digits")          # as `gansearch run --space digits`
-run = gansearch.load("results/digits-1")  # a run's folder, with its Parquet files as frames
+run = gansearch.load("results/digits-1")  # a run's folder; its tables as pandas frames
 run.ranking(), run.trials(), run.history()
 gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gansearch.runs.folder import RunFolder
-    from gansearch.tune.cluster import Settings
     from gansearch.tune.driver import resume, search
+    from gansearch.tune.settings import Settings
 
 __version__ = "0.1.0"
 __all__ = ["Settings", "evaluate", "load", "resume", "search"]
@@ -28,7 +28,7 @@ ray_settings.apply()
 
 
 def load(run: str | Path, results: str | Path = "results") -> RunFolder:
-    """Open a run by its folder's path, or by its name below `results`.
+    """Open a run by the path of its folder, or by its name in `results`.
 
     Raises:
         ResultsError: there is no such run.
@@ -48,12 +48,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score samples `[n, d]` (or a .npy file of them) by the paper's protocol.
 
-    Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats. Of the
-    reference lines it has those that a run or a command has computed before.
+    Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats. It
+    has only those reference lines that a run or a command has computed before.
 
     Raises:
         SamplesError: the samples don't fit the data set.
-        DataError: no such data set, or its files are absent.
+        DataError: the data set is unknown, or its files are absent.
     """
     from gansearch.data.registry import load_dataset
     from gansearch.scoring.evaluation import check_samples, load_samples
@@ -68,8 +68,8 @@ def evaluate(
 
 
 def __getattr__(name: str) -> Any:
-    # Ray takes seconds to import; who only loads results does not wait for it.
-    modules = {"Settings": "tune.cluster", "resume": "tune.driver", "search": "tune.driver"}
+    # Ray takes seconds to import; loading results should not wait for it.
+    modules = {"Settings": "tune.settings", "resume": "tune.driver", "search": "tune.driver"}
     if name in modules:
         return getattr(importlib.import_module(f"gansearch.{modules[name]}"), name)
     raise AttributeError(f"module 'gansearch' has no attribute {name!r}")

@@ -1,16 +1,14 @@
-"""The command line: flags in, text out.
+"""The command line: one function per command.
 
-What a command needs is imported when it runs, so that `gansearch --help` and `gansearch report` do
-not wait for Ray and torch.
+Each command imports what it needs when it runs, so that `gansearch --help` and `gansearch report`
+do not wait for Ray and torch.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,108 +19,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from gansearch import __version__
-from gansearch.errors import BadInputError, GansearchError, InterruptedRunError
+from gansearch.cli_errors import is_bug, print_error
+from gansearch.cli_options import (
+    address_option,
+    budget_options,
+    budget_overrides,
+    data_dir_option,
+    quiet_option,
+    results_option,
+    settings_from,
+    settings_options,
+    time_budget_option,
+)
+from gansearch.cli_types import BudgetNumberType
+from gansearch.errors import BadInputError
 
 if TYPE_CHECKING:
+    from gansearch.runs.folder import RunFolder
     from gansearch.system.object_store import AnyPath
 
-_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_EXIT_INTERRUPTED = 130
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic at runtime in 8.1
-    """A time such as 2h, 90m, 1h30m, 45s or plain seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the time in seconds."""
-        if isinstance(value, int | float):
-            return float(value)
-        text = str(value).strip().lower()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            seconds = float(text)
-        elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
-            parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
-            seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        else:
-            self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m, 45s or seconds.", param, ctx)
-        if not seconds > 0:
-            self.fail(f"{value!r}: a time budget must be longer than nothing.", param, ctx)
-        if math.isinf(seconds):
-            self.fail(f"{value!r}: leave the flag out for a run without a limit.", param, ctx)
-        return seconds
-
-
-class BudgetNumber(click.ParamType):  # type: ignore[type-arg]  # as Duration
-    """A number of the budget, held to the rule of the entry that its flag is named after."""
-
-    name = "integer"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the whole number."""
-        from gansearch.budget import Budget
-
-        assert param is not None and param.name is not None
-        rule = Budget.rules()[param.name]
-        try:
-            return int(rule.parse(int(value)))
-        except ValueError:
-            self.fail(f"found {value}. It must be {rule.describe()}.", param, ctx)
-
-
-class Share(click.FloatRange):
-    """A finite number in a range; FloatRange alone lets nan and inf pass."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
-class Place(click.ParamType):  # type: ignore[type-arg]  # as Duration
-    """A folder, of this machine or in an object store."""
-
-    name = "folder"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,  # noqa: ARG002
-    ) -> Any:
-        """Return the path."""
-        from gansearch.system.object_store import place
-
-        return place(value)
-
-
-_RESULTS = click.option(
-    "--results",
-    type=Place(),
-    default="results",
-    show_default=True,
-    help="Folder that holds all runs; also s3://BUCKET/PATH or gs://BUCKET/PATH.",
-)
-_DATA_DIR = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    envvar="GANSEARCH_DATA",
-    help="Folder of the data sets or, for folder, of the images; also GANSEARCH_DATA.  "
-    "[default: ~/.cache/gansearch]",
-)
-_ADDRESS = click.option("--address", help="Address of a Ray cluster to join, or auto.")
-_QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-_TIME_BUDGET = click.option(
-    "--time-budget",
-    type=Duration(),
-    help="Time for the whole run, such as 2h or 45m; the search ends early enough for the "
-    "replicas of the best.",
-)
+_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[red]problem[/]"}
+_FILES = {  # of a finished run, in the order of the closing list
+    "report.html": "the report with figures",
+    "samples.png": "samples of the winner, each beside its nearest training image",
+    "interpolation.png": "samples along straight lines in the winner's noise space",
+    "trials.parquet": "one row per trial",
+    "history/": "one row per evaluation of a trial",
+    "ranking.parquet": "the ranking, one row per configuration",
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -141,155 +65,94 @@ def cli() -> None:
     show_default=True,
     help="A built-in space (`gansearch spaces` lists them) or the path of a space file.",
 )
-@click.option("--trials", type=BudgetNumber(), help="Configurations to try.")
-@click.option(
-    "--max-updates", type=BudgetNumber(), help="Parameter updates (of D and G) of a full training."
-)
-@_TIME_BUDGET
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides all.")
-@click.option("--name", help="Name of the run's folder.  [default: the space's and the time]")
-@_RESULTS
-@_DATA_DIR
-@_ADDRESS
-@click.option(
-    "--gpus-per-trial",
-    type=Share(0),
-    help="Fraction of a GPU for each trial.  [default: 0.25 where there is one, else 0]",
-)
-@click.option(
-    "--cpus-per-trial",
-    type=Share(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Cores that a trial holds; it computes with one thread.",
-)
-@click.option(
-    "--packing",
-    default="auto",
-    show_default=True,
-    metavar="auto|on|off",
-    help="Train the trials of a device together in one process; auto: on a GPU that several share.",
-)
-@click.option(
-    "--max-concurrent",
-    type=click.IntRange(1),
-    help="Trials at a time, at most; on a cluster that starts nodes by itself, as many as it shall "
-    "start nodes for.",
-)
-@click.option(
-    "--sampler",
-    default="tpe",
-    show_default=True,
-    help="Optuna sampler that proposes: tpe, random, qmc or gp.",
-)
-@click.option(
-    "--top", type=BudgetNumber(), help="How many of the best are trained again on fresh seeds."
-)
-@click.option(
-    "--replicas", type=BudgetNumber(), help="Fresh seeds for each of these and the paper's."
-)
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="PRESET|CONFIG.yaml",
-    help="No search: compare configurations over seeds: presets of the space, such as paper, or "
-    "files. More may follow it. Repeatable.",
-)
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
     help="Change the space: k=2 fixes a parameter, generator_lr='{float: [0.01, 0.1]}' searches "
-    "it, budget.reports=10 sets the budget. Repeatable.",
+    "it, budget.reports=10 changes the budget. Repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Check everything and show the plan; train nothing.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PRESET|CONFIG.yaml",
+    help="No search: compare configurations over seeds. Each is a preset of the space, such as "
+    "paper, or a file; several can follow. Repeatable.",
+)
 @click.argument("more", nargs=-1, metavar="[CONFIG]...")
-@_QUIET
+@budget_options
+@settings_options
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed: decides the proposals and every trial's seed; only with --max-concurrent 1 "
+    "is a search repeated exactly.",
+)
+@click.option("--name", help="Name of the run's folder.  [default: the space's name and the time]")
+@results_option
+@click.option("--dry-run", is_flag=True, help="Check everything and show the plan; train nothing.")
+@quiet_option
 def run(
     space: str,
-    trials: int | None,
-    max_updates: int | None,
-    time_budget: float | None,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    more: tuple[str, ...],
     seed: int,
     name: str | None,
     results: AnyPath,
-    data_dir: Path | None,
-    address: str | None,
-    gpus_per_trial: float | None,
-    cpus_per_trial: float,
-    packing: str,
-    max_concurrent: int | None,
-    sampler: str,
-    top: int | None,
-    replicas: int | None,
-    only: tuple[str, ...],
-    overrides: tuple[str, ...],
     dry_run: bool,
-    more: tuple[str, ...],
     quiet: bool,
+    **options: Any,
 ) -> None:
-    """Search a space, train the best again on fresh seeds, and rank them.
+    """Search a space, retrain the best on fresh seeds, rank them.
 
     CONFIG... are further configurations for --only.
+
+    \b
+    gansearch run --space digits --trials 60 --time-budget 1h
+    gansearch run --space mnist --set k=1 --dry-run
+    gansearch run --space mnist --only paper dcgan --replicas 5
     """
     from gansearch.tune import driver, preflight
-    from gansearch.tune.cluster import Settings
 
     if more and not only:
         raise click.UsageError(
             f"Got unexpected extra argument ({more[0]}). A space is named by --space; "
             "configurations to compare follow --only."
         )
-    only += more
-    budget = {"trials": trials, "max_updates": max_updates, "top": top, "replicas": replicas}
-    changes = [f"budget.{key}={value}" for key, value in budget.items() if value is not None]
-    settings = Settings(
-        sampler=sampler,
-        address=address,
-        gpus_per_trial=gpus_per_trial,
-        cpus_per_trial=cpus_per_trial,
-        packing=packing,
-        max_concurrent=max_concurrent,
-        data_dir=str(data_dir) if data_dir else None,
-        time_budget_seconds=time_budget,
-    )
+    request: dict[str, Any] = {
+        "overrides": [*overrides, *budget_overrides(options)],
+        "only": only + more,
+        "seed": seed,
+        "settings": settings_from(options),
+    }
     if dry_run:
-        plan = preflight.plan(
-            space, overrides=[*overrides, *changes], only=only, seed=seed, settings=settings
-        )
-        click.echo(plan)
+        click.echo(preflight.plan(space, **request))
         return
     console = None if quiet else Console()
-    folder = driver.search(
-        space,
-        overrides=[*overrides, *changes],
-        only=only,
-        seed=seed,
-        name=name,
-        results=results,
-        settings=settings,
-        console=console,
-    )
+    folder = driver.search(space, name=name, results=results, console=console, **request)
     _show_end(folder, console)
 
 
 @cli.command()
 @click.argument("run", metavar="RUN")
-@_RESULTS
-@click.option("--trials", type=BudgetNumber(), help="Raise the number of trials to this.")
-@_TIME_BUDGET
-@_ADDRESS
-@_QUIET
+@results_option
+@click.option("--trials", type=BudgetNumberType(), help="Raise the number of trials to this.")
+@time_budget_option
+@address_option
+@quiet_option
 def resume(
     run: str,
     results: AnyPath,
     trials: int | None,
-    time_budget: float | None,
+    time_budget_seconds: float | None,
     address: str | None,
     quiet: bool,
 ) -> None:
-    """Go on with a run after a stop, a crash or a kill. RUN is its folder or name."""
+    """Continue a run after a stop, a crash or a kill. RUN is its folder or name."""
     from gansearch.tune import driver
 
     console = None if quiet else Console()
@@ -297,7 +160,7 @@ def resume(
         run,
         results=results,
         trials=trials,
-        time_budget_seconds=time_budget,
+        time_budget_seconds=time_budget_seconds,
         address=address,
         console=console,
     )
@@ -306,19 +169,23 @@ def resume(
 
 @cli.command()
 @click.argument("run", metavar="RUN")
-@_RESULTS
+@results_option
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "json", "csv", "markdown", "html"]),
     default="table",
     show_default=True,
-    help="What to print.",
+    help="Output format.",
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
-@click.option("--top", type=click.IntRange(1), help="Show the first so many only.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to this file instead of the terminal.",
+)
+@click.option("--top", type=click.IntRange(1), help="Show only the best TOP configurations.")
 def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int | None) -> None:
-    """Rank and show a run, also while it is going on. RUN is its folder or name."""
+    """Rank and show a run, also while it runs. RUN is its folder or name."""
     from gansearch.report.layout import print_report, render
     from gansearch.report.report import build_report
     from gansearch.runs.folder import RunFolder
@@ -336,21 +203,21 @@ def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int 
 
 @cli.command()
 @click.argument("samples", type=click.Path(path_type=Path))
-@click.option("--dataset", required=True, help="The data set that the samples imitate.")
-@_DATA_DIR
+@click.option("--dataset", required=True, help="Data set that the samples imitate.")
+@data_dir_option
 @click.option(
     "--sigma-grid",
     type=click.Choice(["fine", "authors"]),
     default="fine",
     show_default=True,
-    help="Bandwidths that validation data chooses from; authors: ten from .1 to 1.",
+    help="Bandwidths among which the validation data selects. authors: ten from 0.1 to 1.",
 )
 @click.option(
     "--curve",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="OUT",
-    help="Write the score against the number of samples, beside training examples': a .png "
-    "picture, or a .csv or .parquet table.",
+    help="Write the score as a function of the number of samples, with that of training examples: "
+    "a .png picture, or a .csv or .parquet table.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(
@@ -361,10 +228,12 @@ def evaluate(
     curve: Path | None,
     as_json: bool,
 ) -> None:
-    """Score anybody's samples, a .npy array: Parzen log-likelihood and health.
+    """Score samples of any model: Parzen log-likelihood and health.
 
-    What the data itself scores stands beside it. It is computed once a data set, within
-    minutes for MNIST, and kept in the cache; --json alone does not wait for it.
+    SAMPLES is a .npy array, [n, d] or images.
+
+    The scores of the data itself are shown for comparison. They are computed once per data set,
+    in minutes for MNIST, and cached; --json does not wait for them unless --curve needs them.
     """
     from gansearch.data.registry import load_dataset
     from gansearch.report.layout import print_evaluation
@@ -376,7 +245,7 @@ def evaluate(
         check_ending(curve)
     data = load_dataset(dataset, data_dir)
     checked = load_samples(samples, data)
-    with Console(stderr=True).status("What the data itself scores, once a data set ..."):
+    with Console(stderr=True).status("Scoring the data itself, once per data set ..."):
         references = reference_scores(data, compute=curve is not None or not as_json)
     scores = evaluate_beside(data, checked, references, grid=sigma_grid)
     if curve:
@@ -390,13 +259,17 @@ def evaluate(
 
 @cli.command()
 @click.argument("run", metavar="RUN")
-@_RESULTS
-@_DATA_DIR
-@click.option("--trial", help="Id of the trial.  [default: a replica of the winner]")
+@results_option
+@data_dir_option
+@click.option("--trial", help="Trial id.  [default: a replica of the winner]")
 @click.option(
-    "--n", type=click.IntRange(1), help="How many.  [default: 64 samples, or 8 rows between them]"
+    "--n",
+    type=click.IntRange(1),
+    help="Number of samples, or of rows with --interpolate.  [default: 64, or 8 rows]",
 )
-@click.option("--nearest", is_flag=True, help="Beside each, its nearest training image.")
+@click.option(
+    "--nearest", is_flag=True, help="Show each sample's nearest training image beside it."
+)
 @click.option(
     "--interpolate",
     "n_steps",
@@ -404,7 +277,7 @@ def evaluate(
     is_flag=False,
     flag_value=10,
     metavar="[STEPS]",
-    help="Rows of so many (10), each on a straight line in noise space between two samples.",
+    help="Rows of STEPS samples (10), each on a straight line in noise space between two samples.",
 )
 @click.option(
     "--out",
@@ -428,10 +301,10 @@ def sample(
     from gansearch.runs.folder import RunFolder
 
     folder = RunFolder.open(run, results)
-    told = write_samples(
+    summary = write_samples(
         folder, out, trial_id=trial, n=n, nearest=nearest, n_steps=n_steps, data_dir=data_dir
     )
-    click.echo(f"{out}: {told}")
+    click.echo(f"{out}: {summary}")
 
 
 @cli.command()
@@ -457,19 +330,18 @@ def spaces(space: str | None) -> None:
 
 
 @cli.command()
-@_DATA_DIR
-@_RESULTS
-@_ADDRESS
+@data_dir_option
+@results_option
+@address_option
 def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None:
-    """Say what this machine and cluster have, what is missing and how to mend it."""
+    """Check what this machine and a cluster have and lack; suggest fixes."""
     from gansearch.doctor import examine
 
-    marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[red]problem[/]"}
-    table = Table("", "what", "found", "remedy", box=None)
+    table = Table("", "check", "found", "remedy", box=None)
     checks = examine(data_dir, results, address)
     for check in checks:
         table.add_row(
-            marks[check.status], escape(check.name), escape(check.found), escape(check.remedy)
+            _MARKS[check.status], escape(check.name), escape(check.found), escape(check.remedy)
         )
     Console().print(table)
     if any(check.status == "problem" for check in checks):
@@ -477,73 +349,35 @@ def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None
 
 
 def main() -> None:
-    """Run the command line; every error is one message, its class decides the exit code."""
+    """Run the command line and exit; the class of an error decides the exit code."""
     try:
         code = cli(standalone_mode=False)
-        sys.stdout.flush()  # here, where its failure can still be told
-    except click.ClickException as error:
-        error.message = _plain(error.message)  # type: ignore[misc]  # final by annotation only
-        error.show()
-        code = error.exit_code
-    except InterruptedRunError as error:
-        click.echo(_plain(str(error)), err=True)
-        code = error.exit_code
-    except GansearchError as error:
-        click.echo(f"Error: {_plain(str(error))}", err=True)
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        code = _EXIT_INTERRUPTED
-    except OSError as error:  # such as a full disk, or a reader who has seen enough
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, where it can be handled
+    except OSError as error:
         if not isinstance(error, BrokenPipeError):
             click.echo(f"Error: {error}", err=True)
-        # What is still in the buffer would fail once more at exit.
+        # What is still in the buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except Exception as error:
-        if os.environ.get("GANSEARCH_TRACEBACK"):
+    except (Exception, KeyboardInterrupt) as error:
+        if is_bug(error) and os.environ.get("GANSEARCH_TRACEBACK"):
             raise
-        click.echo(
-            f"Error: {type(error).__name__}: {_plain(_told(error))}\n"
-            "This is a fault of gansearch, not yours. "
-            "Set GANSEARCH_TRACEBACK=1 to see where it happened, and report it.",
-            err=True,
-        )
-        code = 1
+        code = print_error(error)
     sys.exit(code)
 
 
-def _plain(text: str) -> str:
-    """Return a text without the control characters that files and flags may bring to a terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
-
-
-def _told(error: Exception) -> str:
-    """Return an error's text; of the traceback that one of Ray's has for a text, the last line."""
-    text = str(error).strip()
-    return text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
-
-
-def _show_end(folder: Any, console: Console | None) -> None:
+def _show_end(folder: RunFolder, console: Console | None) -> None:
+    """Print the report of a run that has ended, and what its files are."""
     from gansearch.report.layout import print_report
     from gansearch.report.report import build_report
 
     if console is None:
         return
     print_report(build_report(folder), console)
-    console.print(f"\nEverything lies in {escape(str(folder.path))}/", highlight=False)
-    for name, what in (
-        ("report.html", "the report, to look at"),
-        ("samples.png", "samples of the winner beside their nearest training images"),
-        ("interpolation.png", "between them, along straight lines in noise space"),
-        ("trials.parquet", "a row a trial"),
-        ("history/", "a row a report"),
-        ("ranking.parquet", "the ranking"),
-    ):
+    console.print(f"\nResults: {escape(str(folder.path))}/", highlight=False)
+    for name, content in _FILES.items():
         if (folder.path / name).exists():
-            console.print(f"  {name:<17} {what}", highlight=False)
+            console.print(f"  {name:<17} {content}", highlight=False)
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -227,7 +227,7 @@ FLAGS = {
     "--address": ["localhost:1", "auto:", "::::", "127.0.0.1:99999", "ray://x:1", ""],
     "--gpus-per-trial": ["0", "0.25", "-1", "nan", "inf", "1e400", "two"],
     "--cpus-per-trial": ["1", "0", "nan", "inf", "-2"],
-    "--packing": ["auto", "on", "of", ""],
+    "--group-trials": ["auto", "on", "of", ""],
     "--max-concurrent": ["1", "0", "x"],
     "--sampler": ["tpe", "random", "qmc", "gp", "tp", ""],
     "--top": ["0", "3", "-1", "100000000000000000000"],
@@ -499,7 +499,7 @@ def check(case: Case) -> None:
     told = f"{case.args} {case.spoilt}: {case.code}\n{case.out[-2000:]}\n{case.err[-4000:]}"
     assert case.code in (0, 1, 2), told
     assert "Traceback" not in case.out + case.err, told
-    assert "fault of gansearch" not in case.err, told
+    assert "bug in gansearch" not in case.err, told
     errors = case.err.count("Error: ")
     assert errors == (1 if case.code else 0), told
     if case.code:

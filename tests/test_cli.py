@@ -124,7 +124,8 @@ def test_an_unknown_command_is_answered_with_the_nearest(refused: Refused) -> No
 
 
 def test_an_unknown_flag_is_answered_with_the_nearest(refused: Refused) -> None:
-    assert refused("run", "--trails", "3") == "No such option '--trails'. Did you mean '--trials'?"
+    message = refused("run", "--max-udpates", "3")
+    assert message == "No such option '--max-udpates'. Did you mean '--max-updates'?"
 
 
 @pytest.mark.parametrize("command", [["run", "--space"], ["spaces"]])
@@ -152,6 +153,15 @@ def test_an_unknown_sampler_is_answered_with_the_nearest(refused: Refused) -> No
     assert refused("run", "--sampler", "tpee") == (
         "--sampler tpee: no such sampler. Did you mean tpe?"
     )
+
+
+@pytest.mark.parametrize("flag", ["--group-trials", "--packing"])
+def test_the_former_name_of_group_trials_is_accepted_and_not_shown(
+    call: Call, refused: Refused, flag: str
+) -> None:
+    assert refused("run", flag, "of") == "--group-trials of: no such choice. Did you mean off?"
+    assert call("run", flag, "off", "--dry-run")[0] == 0
+    assert "--packing" not in call("run", "--help")[1]
 
 
 def test_an_unknown_format_is_answered_with_all_of_them(refused: Refused) -> None:
@@ -205,8 +215,8 @@ def test_a_mistyped_setting_is_answered_with_the_rule(
         ("--cpus-per-trial", "inf", "inf is not a finite number."),
         ("--max-concurrent", "0", "0 is not in the range x>=1."),
         ("--seed", "-1", "-1 is not in the range x>=0."),
-        ("--time-budget", "0", "'0': a time budget must be longer than nothing."),
-        ("--time-budget", "0h", "'0h': a time budget must be longer than nothing."),
+        ("--time-budget", "0", "'0': a time budget must be positive."),
+        ("--time-budget", "0h", "'0h': a time budget must be positive."),
         ("--time-budget", "-1", "'-1' is not a time. Write 2h, 90m, 1h30m, 45s or seconds."),
         ("--time-budget", "2x", "'2x' is not a time. Write 2h, 90m, 1h30m, 45s or seconds."),
         ("--time-budget", "", "'' is not a time. Write 2h, 90m, 1h30m, 45s or seconds."),
@@ -242,7 +252,7 @@ def test_nothing_can_be_asked_of_a_run_no_times(refused: Refused, flag: str, com
     ],
 )
 def test_a_time_budget_is_read_as_people_write_it(text: str, seconds: float) -> None:
-    option = next(p for p in cli.commands["run"].params if p.name == "time_budget")
+    option = next(p for p in cli.commands["run"].params if p.name == "time_budget_seconds")
     assert option.type.convert(text, option, None) == seconds
 
 
@@ -803,7 +813,7 @@ def test_the_doctor_examines_this_machine(call: Call) -> None:
     assert code in (0, 1)
     assert code == ("problem" in out)
     assert "python" in out
-    assert "fault of gansearch" not in err
+    assert "bug in gansearch" not in err
 
 
 # Ends other than done
@@ -820,14 +830,16 @@ def test_ctrl_c_before_the_search_begins_leaves_no_folder(
     assert list(scratch.iterdir()) == []
 
 
-def test_a_fault_of_our_own_is_called_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_called_a_bug(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: object) -> None:
         raise KeyError("oops")
 
     monkeypatch.setattr("gansearch.tune.driver.load_dataset", broken)
     code, out, err = call("run")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: KeyError: 'oops'\nThis is a fault of gansearch, not yours.")
+    assert err.startswith(
+        "Error: KeyError: 'oops'\nThis is a bug in gansearch, not a mistake of yours."
+    )
     assert "Set GANSEARCH_TRACEBACK=1" in err
 
 
@@ -843,7 +855,7 @@ def test_of_a_traceback_in_an_error_only_the_end_is_shown(
     monkeypatch.setattr("gansearch.tune.driver.load_dataset", broken)
     code, _, err = call("run")
     assert code == 1
-    assert err.startswith("Error: RuntimeError: KeyError: 't00001'\nThis is a fault of gansearch")
+    assert err.startswith("Error: RuntimeError: KeyError: 't00001'\nThis is a bug in gansearch")
 
 
 def test_a_process_answers_bad_input_with_2_and_one_line(scratch: Path) -> None:
@@ -862,12 +874,12 @@ def test_a_name_in_no_encoding_is_answered_like_any_other(scratch: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_no_fault_of_ours(scratch: Path) -> None:
+def test_a_full_disk_is_not_called_a_bug(scratch: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = as_process("spaces", stdout=full, cwd=scratch)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: [Errno 28] No space left on device")
-    assert "fault of gansearch" not in done.stderr
+    assert "bug in gansearch" not in done.stderr
 
 
 def test_a_reader_that_has_gone_is_told_nothing(scratch: Path) -> None:

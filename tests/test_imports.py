@@ -12,7 +12,8 @@ ORDER = (
     *("errors", "lazy", "rules", "seeds", "budget", "measures", "network_parameters"),
     *("training_parameters", "config", "system", "data", "family", "space", "networks"),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
-    *("report", "trial", "tune", "doctor", "cli", "__init__", "__main__"),
+    *("report", "trial", "tune", "doctor", "cli_types", "cli_options"),
+    *("cli_errors", "cli", "__init__", "__main__"),
 )
 # Who may import the slow packages, wherever in its text: folders, or single modules of one.
 MAY_IMPORT = {
@@ -24,7 +25,10 @@ MAY_IMPORT = {
     ),
 }
 # What works with any family of models imports nothing of the paper's networks and their training.
-KNOWS_NO_GAN = ("scoring", "runs", "ranking", "figures", "report", "trial", "tune", "doctor", "cli")
+KNOWS_NO_GAN = (
+    *("scoring", "runs", "ranking", "figures", "report", "trial", "tune", "doctor"),
+    *("cli_types", "cli_options", "cli_errors", "cli"),
+)
 OF_GANS = (
     "networks",
     "training",

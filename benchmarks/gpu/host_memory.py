@@ -62,7 +62,8 @@ def _of_trials() -> Iterator[str]:
     import ray
 
     from gansearch.data.registry import load_dataset
-    from gansearch.tune.cluster import Settings, connected
+    from gansearch.tune.cluster import connected
+    from gansearch.tune.settings import Settings
 
     dataset = load_dataset("digits")
     with TemporaryDirectory() as folder, connected(Settings(), dataset):

@@ -110,7 +110,7 @@ class Stage:
 
     @property
     def flags(self) -> list[str]:
-        flags = ["--packing", "on" if self.name == "packed" else "off"]
+        flags = ["--group-trials", "on" if self.name == "packed" else "off"]
         return flags + (["--address", self.address] if self.address else [])
 
 

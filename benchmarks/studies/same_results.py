@@ -55,7 +55,7 @@ RUNS = {
     "--set generator_network=convolutional --set generator_channels=[8] "
     "--set discriminator_network=convolutional --set discriminator_channels=[8,8] --set "
     "discriminator_kernels=[3] --set discriminator_paddings=[1] --set discriminator_pools=[2]",
-    "packed": f"{_ONLY} --max-concurrent 2 --seed 5 --set budget.reports=3 --packing on "
+    "packed": f"{_ONLY} --max-concurrent 2 --seed 5 --set budget.reports=3 --group-trials on "
     "--cpus-per-trial 0.5",
     # Every trial takes ten seconds or more: the first checkpoint comes after five.
     "killed": f"{_SEARCH}=0.6 --space gaussian --trials 3 --max-updates 9000 --top 0 "

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 import optuna
 import ray
@@ -15,63 +15,15 @@ from ray._private import ray_constants, worker
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data.dataset import Dataset
-from gansearch.errors import BadInputError, did_you_mean
+from gansearch.errors import BadInputError
 from gansearch.system.failures import Place
 from gansearch.trial.plan import GPUS_PER_TRIAL, slots_for
 from gansearch.tune.nodes import join
+from gansearch.tune.settings import Settings
 
-_PACKING = ("auto", "on", "off")
 _OBJECT_STORE_BYTES = 512 * 2**20
 _LOOPBACK = "127.0.0.1"
 _VITAL = ("gcs_server", "raylet")  # of Ray's processes: no trial trains without them
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run uses the machine; kept in `run.json` so that `resume` does the same.
-
-    Attributes:
-        sampler: name of the Optuna sampler.
-        address: of a Ray cluster to join, or None for one on this machine.
-        gpus_per_trial: fraction of a GPU; None: a quarter where there is a GPU, else 0.
-        cpus_per_trial: cores that a trial holds; it computes with one thread on a CPU.
-        packing: train the trials of a device together in one process: "on", "off", or "auto": on a
-            GPU that several trials share.
-        max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
-        data_dir: where data sets lie.
-        time_budget_seconds: for the whole run, or None.
-    """
-
-    sampler: str = "tpe"
-    address: str | None = None
-    gpus_per_trial: float | None = None
-    cpus_per_trial: float = 1.0
-    packing: str = "auto"
-    max_concurrent: int | None = None
-    data_dir: str | None = None
-    time_budget_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.packing not in _PACKING:
-            nearest = did_you_mean(self.packing, _PACKING)
-            raise BadInputError(f"--packing {self.packing}: no such choice. {nearest}")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Return the settings that `run.json` holds.
-
-        Raises:
-            ValueError: one is unknown or of the wrong type.
-        """
-        types = get_type_hints(cls)
-        for name, value in values.items():
-            if name not in types:
-                raise ValueError(f"{name} is no setting")
-            # JSON may have made a whole number of a float.
-            kind = types[name] | int if types[name] in (float, float | None) else types[name]
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"found {value!r} for {name}")
-        return cls(**values)
 
 
 @contextmanager
@@ -197,9 +149,9 @@ def share_of_cluster(
     Raises:
         BadInputError: not even one trial fits, or an engine is asked for where there is none.
     """
-    if settings.packing == "on" and not has_engine:
+    if settings.group_trials == "on" and not has_engine:
         raise BadInputError(
-            "--packing on: this model family trains each trial in a process of its own. "
+            "--group-trials on: this model family trains each trial in a process of its own. "
             "Leave the flag out."
         )
     available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -249,7 +201,7 @@ def _say_if_it_grows(settings: Settings) -> str:
 def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
     """Return how many trainings the groups of an engine hold; 0 for no engine."""
     on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
-    if settings.packing == "off" or (settings.packing == "auto" and on_a_gpu < 2):
+    if settings.group_trials == "off" or (settings.group_trials == "auto" and on_a_gpu < 2):
         return 0
     return slots_for(on_a_gpu or at_a_time)
 

@@ -25,7 +25,7 @@ from gansearch.runs.tables import unreadable
 from gansearch.scoring.references import training_report
 from gansearch.space.search_space import SearchSpace, load_space
 from gansearch.system.object_store import AnyPath, place
-from gansearch.tune.cluster import Settings, Share, connected
+from gansearch.tune.cluster import Share, connected
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
 from gansearch.tune.preflight import (
@@ -41,6 +41,7 @@ from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import mend
 from gansearch.tune.searcher import make_sampler
 from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
+from gansearch.tune.settings import Settings
 
 
 def search(

@@ -26,9 +26,10 @@ from gansearch.space.search_space import SearchSpace, load_config, load_space
 from gansearch.system.machine import usable_cores
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
-from gansearch.tune.cluster import Settings, Share, device_of, share_of_cluster
+from gansearch.tune.cluster import Share, device_of, share_of_cluster
 from gansearch.tune.recorder import summary
 from gansearch.tune.searcher import enqueue_starts, make_sampler
+from gansearch.tune.settings import Settings
 
 
 def plan(

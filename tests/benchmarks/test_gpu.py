@@ -17,7 +17,8 @@ from gansearch.config import TrialConfig
 from gansearch.grouping.group import Group
 from gansearch.space.search_space import load_space
 from gansearch.training.training import AdversarialTraining, Examples
-from gansearch.tune.cluster import Settings, share_of_cluster
+from gansearch.tune.cluster import share_of_cluster
+from gansearch.tune.settings import Settings
 
 CPU = ["--device", "cpu", "--quick"]
 QUICK = packed.quick("cpu")

@@ -26,6 +26,7 @@ from PIL import Image
 
 from gansearch import doctor
 from gansearch.cli import cli
+from gansearch.cli_types import RenamedOption
 from gansearch.data import registry
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
@@ -385,7 +386,9 @@ def test_every_block_is_known_for_what_it_is() -> None:
 
 
 def flags_of(command: click.Command) -> set[str]:
-    return {name for p in command.params if isinstance(p, click.Option) for name in p.opts}
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    former = {option.former_flag for option in options if isinstance(option, RenamedOption)}
+    return former | {name for option in options for name in option.opts}
 
 
 def test_every_flag_that_a_sentence_names_exists() -> None:
@@ -399,6 +402,12 @@ def test_every_flag_that_a_sentence_names_exists() -> None:
 def test_the_readme_shows_every_command() -> None:
     shown = {line.text.split()[1] for line in lines_to_run() if line.document == "README.md"}
     assert set(cli.commands) <= shown
+
+
+def test_the_index_links_every_page() -> None:
+    index = (TOP / "docs" / "index.md").read_text()
+    pages = {page.name for page in (TOP / "docs").glob("*.md")} - {"index.md"}
+    assert [page for page in sorted(pages) if f"]({page})" not in index] == []
 
 
 # The test's own parts
@@ -451,7 +460,7 @@ def test_code_is_found_in_blocks_and_sentences(tmp_path: Path) -> None:
     document.write_text(
         "Type `gansearch run\n--dry-run`, or\n\n    .venv/bin/gansearch doctor   # it's well\n\n"
         "    make run && A=1 B=2 make test > x\n\n"
-        "```sh\n$ gansearch report RUN \\\n  --top 3\n```\n| `--packing on\\|off` |\n\n"
+        "```sh\n$ gansearch report RUN \\\n  --top 3\n```\n| `--group-trials on\\|off` |\n\n"
         "- `import gansearch`\n    `make run`\n"
     )
     found = list(snippets(document))
@@ -459,7 +468,7 @@ def test_code_is_found_in_blocks_and_sentences(tmp_path: Path) -> None:
         *[(1, SPAN), (4, INDENTED), (9, SHELL), (12, SPAN), (14, SPAN), (15, SPAN)]
     ]
     assert found[0].text == "gansearch run --dry-run"
-    assert found[3].text == "--packing on|off"
+    assert found[3].text == "--group-trials on|off"
     lines = [line for block in found[1:3] for line in shell_lines(block)]
     assert [(line.line, commands(line.text)) for line in lines] == [
         (4, [[".venv/bin/gansearch", "doctor"]]),

@@ -28,11 +28,11 @@ from gansearch.space.search_space import load_space
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune import driver, experiment
-from gansearch.tune.cluster import Settings
 from gansearch.tune.driver import search
 from gansearch.tune.preflight import plan
 from gansearch.tune.recorder import CUT
 from gansearch.tune.searcher import UNHEALTHY, open_study
+from gansearch.tune.settings import Settings
 from gansearch.tune.trainable import GanTrial
 from tests.written_runs import TRIALS_COLUMNS
 
@@ -444,9 +444,9 @@ def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(
         seed=3,
         name="undisturbed",
         results=tmp_path,
-        settings=Settings(packing="on"),
+        settings=Settings(group_trials="on"),
     )
-    process = start(tmp_path, "packed", "--packing", "on", overrides=overrides)
+    process = start(tmp_path, "packed", "--group-trials", "on", overrides=overrides)
     try:
         (engine,) = workers("EngineProcess")
         assert has_torch(engine)

@@ -33,8 +33,8 @@ from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import ResultsWarning
 from gansearch.space.search_space import load_space
 from gansearch.system.files import write_atomically
-from gansearch.tune.cluster import Settings
 from gansearch.tune.preflight import describe_run
+from gansearch.tune.settings import Settings
 from tests.written_runs import (
     RANKING_COLUMNS,
     TRIALS_COLUMNS,

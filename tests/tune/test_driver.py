@@ -10,8 +10,8 @@ from gansearch.errors import InterruptedRunError
 from gansearch.runs.folder import RunFolder
 from gansearch.space.search_space import load_space
 from gansearch.tune import driver, phases
-from gansearch.tune.cluster import Settings
 from gansearch.tune.preflight import describe_run
+from gansearch.tune.settings import Settings
 
 TRAINING = {"name": "training points", "n_samples": 1000, "valid_ll": 2.0}
 

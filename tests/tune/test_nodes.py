@@ -12,7 +12,7 @@ from ray.exceptions import TaskUnschedulableError
 from gansearch.errors import BadInputError
 from gansearch.system.checks import Check
 from gansearch.tune import driver, nodes, ray_settings
-from gansearch.tune.cluster import Settings
+from gansearch.tune.settings import Settings
 
 NODE = {"NodeManagerAddress": "10.0.0.7", "Resources": {"CPU": 8, "GPU": 1, "memory": 60 * 2**30}}
 HAS = "8 cores, 1 GPUs, 60 GiB"

@@ -6,7 +6,8 @@ import pytest
 
 from gansearch.errors import BadInputError
 from gansearch.tune import cluster
-from gansearch.tune.cluster import Settings, share_of_cluster
+from gansearch.tune.cluster import share_of_cluster
+from gansearch.tune.settings import Settings
 
 
 @pytest.fixture

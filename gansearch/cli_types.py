@@ -1,0 +1,99 @@
+"""What the flags of the command line accept: durations, numbers of a budget, fractions, folders."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import click
+
+_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic at runtime in 8.1
+    """A duration such as 2h, 90m, 1h30m, 45s or plain seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the duration in seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip().lower()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
+            parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+            seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        else:
+            self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m, 45s or seconds.", param, ctx)
+        if not seconds > 0:
+            self.fail(f"{value!r}: a time budget must be positive.", param, ctx)
+        if math.isinf(seconds):
+            self.fail(f"{value!r}: leave the flag out for a run without a limit.", param, ctx)
+        return seconds
+
+
+class BudgetNumberType(click.ParamType):  # type: ignore[type-arg]  # as DurationType
+    """A whole number that follows the rule of the budget's field with the option's name."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the whole number."""
+        from gansearch.budget import Budget
+
+        assert param is not None and param.name is not None
+        rule = Budget.rules()[param.name]
+        try:
+            return int(rule.parse(int(value)))
+        except ValueError:
+            self.fail(f"found {value}. It must be {rule.describe()}.", param, ctx)
+
+
+class FractionType(click.FloatRange):
+    """A finite number in a range; click.FloatRange accepts nan and inf."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class FolderType(click.ParamType):  # type: ignore[type-arg]  # as DurationType
+    """A folder on this machine or in an object store."""
+
+    name = "folder"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> Any:
+        """Return the path."""
+        from gansearch.system.object_store import place
+
+        return place(value)
+
+
+class RenamedOption(click.Option):
+    """An option whose former name is still accepted, but not shown in the help.
+
+    Attributes:
+        former_flag: the former name, such as `--packing`.
+    """
+
+    def __init__(self, *args: Any, former_flag: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.former_flag = former_flag
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser accept both names."""
+        super().add_to_parser(parser, ctx)
+        parser.add_option(self, [self.former_flag], self.name, nargs=self.nargs)

@@ -1,0 +1,64 @@
+"""How a run uses the machine or cluster: the settings that `run.json` stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from gansearch.errors import BadInputError, did_you_mean
+
+_GROUP_TRIALS = ("auto", "on", "off")
+_OLD_NAMES = {"packing": "group_trials"}  # in a `run.json` of version 0.1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run uses the machine; stored in `run.json` so that `resume` does the same.
+
+    Attributes:
+        sampler: name of the Optuna sampler.
+        address: of a Ray cluster to join, or None to start Ray on this machine.
+        gpus_per_trial: fraction of a GPU; None: a quarter if there is a GPU, else 0.
+        cpus_per_trial: cores reserved for a trial; on a CPU it computes with one thread.
+        group_trials: train the trials of a device together in one process: "on", "off", or "auto":
+            only if several share a GPU.
+        max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
+        data_dir: folder of the data sets.
+        time_budget_seconds: time limit of the whole run, or None.
+
+    Raises:
+        BadInputError: `group_trials` is none of its choices.
+    """
+
+    sampler: str = "tpe"
+    address: str | None = None
+    gpus_per_trial: float | None = None
+    cpus_per_trial: float = 1.0
+    group_trials: str = "auto"
+    max_concurrent: int | None = None
+    data_dir: str | None = None
+    time_budget_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.group_trials not in _GROUP_TRIALS:
+            nearest = did_you_mean(self.group_trials, _GROUP_TRIALS)
+            raise BadInputError(f"--group-trials {self.group_trials}: no such choice. {nearest}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Return the settings stored in a `run.json`, of this version or of 0.1.
+
+        Raises:
+            ValueError: a name is unknown, or a value has the wrong type.
+        """
+        types = get_type_hints(cls)
+        values = {_OLD_NAMES.get(name, name): value for name, value in values.items()}
+        for name, value in values.items():
+            if name not in types:
+                raise ValueError(f"{name} is no setting")
+            # JSON may have made a whole number of a float.
+            kind = types[name] | int if types[name] in (float, float | None) else types[name]
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"found {value!r} for {name}")
+        return cls(**values)
