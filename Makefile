@@ -1,4 +1,4 @@
-# The two commands of the README are `make run` and `make test`; both set themselves up in .venv.
+# `make run` and `make test`, the commands of the README, install into .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,14 +14,14 @@ test: test-unit test-ray
 test-unit: $(READY)
 	$(BIN)/pytest -m "not ray and not slow and not cluster" -n auto --maxprocesses 4 --dist worksteal --durations 10
 
-# One after another: a search takes all cores itself.
+# Not in parallel: each search uses all cores.
 test-ray: $(READY)
 	$(BIN)/pytest -m "ray and not slow" --durations 10
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
-# Real launches on hosts made of namespaces, some minutes long; skips without root and sshd.
+# Launches real clusters on hosts made of network namespaces. Takes minutes; skips without root or sshd.
 test-cluster: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
 	$(BIN)/pytest -m cluster
@@ -35,15 +35,15 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Ten thousand cases of bad input; `.venv/bin/python -m tests.fuzzing --help` has its flags.
+# Ten thousand cases of malformed input; `.venv/bin/python -m tests.fuzzing --help` has its flags.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzzing
 
-# Forty-eight kills in searches that must lose nothing; `benchmarks/studies/chaos.py --help` has its flags.
+# Kills processes of searches 48 times, and checks that nothing is lost; `benchmarks/studies/chaos.py --help` has its flags.
 chaos: $(READY)
 	$(BIN)/python benchmarks/studies/chaos.py
 
-# Ends with the time that each took, and the commands of the benchmarks that are longer.
+# Prints at the end how long each benchmark took, and the commands of the longer ones.
 bench: $(READY)
 	$(BIN)/python benchmarks/speed/bench.py
 
@@ -56,7 +56,7 @@ clean:
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "gansearch needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+		{ echo "gansearch needs Python 3.11 or later; choose one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)

@@ -1,8 +1,7 @@
-"""What this machine and cluster have for a search, what is missing, and how to mend it.
+"""Checks what a search needs on this machine and on a cluster, with a fix for what is missing.
 
-Every check is made the way a search would make use of the thing: packages are imported, data is
-loaded, a file is written. A `problem` would stop a search; a `warning` would slow it down or stop
-some searches only.
+Each check does what a search would do: it imports the packages, loads the data, writes a file. A
+`problem` would stop every search; a `warning` would slow it down, or stop some searches only.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ _PROCESS_BYTES = 1.0 * _GIB
 _OBJECT_STORE_BYTES = 0.75 * _GIB
 _DISK_WARNING_BYTES = 5 * _GIB
 _DISK_PROBLEM_BYTES = 0.5 * _GIB
-_RAY_DISK_SHARE = 0.95  # of the disk in use, above which Ray refuses to spill objects
+_RAY_DISK_SHARE = 0.95  # of the disk in use; above it Ray refuses to spill objects
 _OPEN_FILES = 8192
 
 
 def examine(data_dir: Path | None, results: AnyPath, address: str | None = None) -> list[Check]:
-    """Look at all that a search needs on this machine and, with `address`, on a Ray cluster.
+    """Check everything that a search needs on this machine and, with `address`, on a Ray cluster.
 
     Args:
         data_dir: folder of downloaded data, or None for the default.
-        results: folder that runs would be written to; it need not exist.
+        results: folder that runs would be written to; it may be absent.
         address: of a Ray cluster, `host:port` or `auto`.
     """
     checks = [_python(), *_packages(), *_imports(), *_gpus()]
@@ -59,15 +58,15 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    """Compare the installed versions with what the distribution of gansearch asks for."""
+    """Compare the installed versions with the requirements of the gansearch distribution."""
     try:
         wanted = metadata.requires("gansearch") or []
     except metadata.PackageNotFoundError:
         yield Check(
             "packages",
             "warning",
-            "gansearch runs without being installed, so its requirements are unknown",
-            "pip install gansearch, or pip install -e . in a checkout.",
+            "gansearch is not installed, so its requirements are unknown",
+            "Run pip install gansearch, or pip install -e . in a checkout.",
         )
         return
     fitting = [f"gansearch {metadata.version('gansearch')}"]
@@ -83,28 +82,28 @@ def _packages() -> Iterator[Check]:
                 requirement.name,
                 "problem",
                 version or "not installed",
-                f"pip install '{requirement.name}{requirement.specifier}'",
+                f"Run pip install '{requirement.name}{requirement.specifier}'.",
             )
     yield Check("packages", "ok", ", ".join(fitting))
 
 
 def _imports() -> Iterator[Check]:
-    """Import what breaks at import rather than at installation."""
+    """Import the packages whose broken builds fail at import, not at installation."""
     for name in ("torch", "torchvision", "ray.tune"):
         try:
             import_module(name)
-        except Exception as error:  # whatever a broken build raises, it is the finding
+        except Exception as error:  # a broken build may raise anything
             yield Check(
                 f"import {name}",
                 "problem",
                 f"{type(error).__name__}: {first_line(error)}",
                 "Install torch and torchvision from the same source, both for CUDA or both for "
-                "the CPU; then the rest with pip install gansearch.",
+                "the CPU, then run pip install gansearch.",
             )
 
 
 def _gpus() -> Iterator[Check]:
-    """Name the GPUs that torch can use; where there is none, why not."""
+    """List the GPUs that torch can use, or say why it can use none."""
     listed = _nvidia_smi()
     try:
         import torch
@@ -112,7 +111,7 @@ def _gpus() -> Iterator[Check]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             usable = torch.cuda.is_available()
-    except Exception:  # told by _imports
+    except Exception:  # reported by _imports
         return
     build = f"torch {torch.__version__}"
     if usable:
@@ -128,15 +127,15 @@ def _gpus() -> Iterator[Check]:
             "gpu",
             "warning",
             f"{names}, driver {listed[0][2]}; {build} can't use it{why}",
-            "Install a torch whose CUDA version the driver supports, or update the driver. Until "
-            "then trials train on CPU cores.",
+            "Install a torch build for a CUDA version that the driver supports, or update the "
+            "driver. Until then trials train on CPU cores.",
         )
     else:
         yield Check("gpu", "ok", f"none; {build} trains on CPU cores")
 
 
 def _nvidia_smi() -> list[tuple[str, str, str]]:
-    """Return (name, memory, driver) of each GPU that NVIDIA's own tool lists."""
+    """Return (name, memory, driver) of each GPU that nvidia-smi lists."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -156,8 +155,8 @@ def _cores() -> Check:
     return Check(
         "cores",
         "warning",
-        f"{counted}, of which this process may use {allowed:g}",
-        f"On CPU cores, more trials at a time only slow one another down: --max-concurrent "
+        f"{counted}, of which this process can use {allowed:g}",
+        f"More trials at a time than usable cores slow each other down. Use --max-concurrent "
         f"{usable}.",
     )
 
@@ -182,8 +181,8 @@ def _memory() -> Check:
             "memory",
             "warning",
             found,
-            f"A trial's process takes up to {_PROCESS_BYTES / _GIB:g} GiB, so not every core can "
-            f"have one: --max-concurrent {fitting}.",
+            f"A trial's process takes up to {_PROCESS_BYTES / _GIB:g} GiB, so the memory holds "
+            f"fewer trials than there are cores. Use --max-concurrent {fitting}.",
         )
     return Check("memory", "ok", found)
 
@@ -199,25 +198,28 @@ def _shared_memory(folder: Path = Path("/dev/shm")) -> Iterator[Check]:
         yield Check(
             str(folder),
             "warning",
-            f"{found}; Ray's object store would lie on disk",
-            "Start the container with --shm-size=2g, or delete what lies there.",
+            f"{found}; Ray would put its object store on disk",
+            "Start the container with --shm-size=2g, or delete files there.",
         )
 
 
 def _open_files() -> Check:
-    # Ray raises the soft limit to the hard one by itself.
+    # Only the hard limit counts: Ray raises the soft one to it.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY
     found = "unlimited" if unlimited else f"{hard:,}"
     if unlimited or hard >= _OPEN_FILES:
         return Check("open files", "ok", found)
     return Check(
-        "open files", "warning", found, "Ray needs many with many trials: ulimit -Hn 65536 as root."
+        "open files",
+        "warning",
+        found,
+        "Many trials at a time need more. Run ulimit -Hn 65536 as root.",
     )
 
 
 def _datasets(data_dir: Path | None) -> Iterator[Check]:
-    """Load every data set, without downloading any; of TFD's folds the first, and no folder."""
+    """Load each data set without downloading it: of the folds of TFD the first, and no `folder`."""
     for name in DATASETS:
         if name in (FOLDER, *OTHER_FOLDS):
             continue
@@ -229,7 +231,7 @@ def _datasets(data_dir: Path | None) -> Iterator[Check]:
             yield Check(f"data set {name}", "warning", found, remedy)
         else:
             sizes = f"{len(data.train):,} / {len(data.valid):,} / {len(data.test):,}"
-            yield Check(f"data set {name}", "ok", f"{sizes} to train / validate / test")
+            yield Check(f"data set {name}", "ok", f"{sizes} train / valid / test")
 
 
 def _spaces() -> Check:
@@ -238,19 +240,19 @@ def _spaces() -> Check:
         for name in names:
             load_space(name)
     except BadInputError as error:
-        return Check("built-in spaces", "problem", str(error), "Install gansearch again.")
+        return Check("built-in spaces", "problem", str(error), "Reinstall gansearch.")
     if not names:
-        return Check("built-in spaces", "problem", "none", "Install gansearch again.")
+        return Check("built-in spaces", "problem", "none", "Reinstall gansearch.")
     return Check("built-in spaces", "ok", ", ".join(names))
 
 
 def _results(results: AnyPath) -> Iterator[Check]:
-    """Write a file where runs would go and remove it again; look at the space that is left."""
+    """Write and remove a file where runs would be written, and check the free space there."""
     if isinstance(results, RemotePath):
         yield _store(results)
         return
     folder = _existing(results)
-    found = str(results) if folder == results else f"{results}, to be made in {folder.resolve()}"
+    found = str(results) if folder == results else f"{results}, to be created in {folder.resolve()}"
     try:
         with _temporary_file(folder) as file:
             file.write(b"x" * 4096)
@@ -261,7 +263,7 @@ def _results(results: AnyPath) -> Iterator[Check]:
             "results",
             "problem",
             f"{found}: can't be written ({os.strerror(error.errno or 0)})",
-            "Name another folder by --results, or make room and change the permissions.",
+            "Choose another folder with --results, or free some space or change the permissions.",
         )
         return
     yield Check("results", "ok", f"{found}: writable")
@@ -271,12 +273,12 @@ def _results(results: AnyPath) -> Iterator[Check]:
         yield Check("disk of results", "ok", left)
     else:
         status: Status = "problem" if free < _DISK_PROBLEM_BYTES else "warning"
-        remedy = "Make room, or name a folder on another disk by --results."
+        remedy = "Free some space, or choose a folder on another disk with --results."
         yield Check("disk of results", status, left, remedy)
 
 
 def _store(results: RemotePath) -> Check:
-    """Put an object where runs would go, and remove it again."""
+    """Write and remove an object where runs would be written."""
     probe = results / f".gansearch-{secrets.token_hex(8)}"
     try:
         probe.write_bytes(b"x")
@@ -286,14 +288,14 @@ def _store(results: RemotePath) -> Check:
             "results",
             "problem",
             f"{results}: can't be written ({error})",
-            "See that the bucket exists, that the credentials in the environment may write there, "
-            "and that the network reaches it.",
+            "Check that the bucket exists, that the credentials in the environment can write to "
+            "it, and that the network reaches it.",
         )
     return Check("results", "ok", f"{results}: writable")
 
 
 def _disk_of_ray() -> Check:
-    """Look at the disk of Ray's own files, which it fills only up to a share."""
+    """Check the disk of Ray's own files, which Ray fills only up to a limit."""
     folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
     usage = shutil.disk_usage(folder)
     share = 1 - usage.free / usage.total
@@ -303,7 +305,8 @@ def _disk_of_ray() -> Check:
             "disk of Ray",
             "warning",
             found,
-            "Ray keeps nothing more there above 95 %. Make room, or name another by RAY_TMPDIR.",
+            "Ray writes no more objects there above 95 %. Free some space, or set RAY_TMPDIR to a "
+            "folder on another disk.",
         )
     return Check("disk of Ray", "ok", found)
 
@@ -318,7 +321,7 @@ def _existing(path: Path) -> Path:
 
 
 def _cluster(address: str, results: AnyPath) -> list[Check]:
-    """Join the cluster, look at its nodes, and leave it."""
+    """Join the cluster, check its nodes, and leave it."""
     import ray
 
     from gansearch.tune.nodes import check_nodes, join
@@ -340,8 +343,8 @@ def _no_cluster(address: str, why: str) -> Check:
         "cluster",
         "problem",
         f"{address}: {why}",
-        "Start one with `ray start --head` on its first node, and check the address and the token: "
-        "its ~/.ray/auth_token must lie in the same place here.",
+        "Start a cluster with `ray start --head` on its first node. Check the address, and copy "
+        "that node's ~/.ray/auth_token to the same path here.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Names that a package has from its modules, which are imported when somebody asks for one.
+"""Lazy attributes of a package: a module is imported when one of its names is first used.
 
-So `gansearch.data` costs nothing to whoever wants only one of its modules.
+So a user of one module of `gansearch.data` does not pay for importing the others.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 
 def attributes(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
-    """Return a package's `__getattr__` that takes each name from the module that `modules` says.
+    """Return a `__getattr__` for a package, which imports a name's module when the name is used.
 
     Args:
         package: the package's dotted name.
-        modules: the name of a module in that package, by the name that it defines.
+        modules: for each public name, the module of the package that defines it.
     """
 
     def attribute(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The doctor: each check against a machine that is made up, and the whole against this one."""
+"""The doctor: each check on a simulated machine, and all checks on this one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ GIB = 2**30
 
 
 def only(checks):
-    """Return the only check there is."""
+    """Return the only check of an iterable."""
     (check,) = checks
     return check
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Make up the cores and the memory of the machine."""
+    """Simulate the cores and the memory of a machine."""
 
     def _machine(
         *,
@@ -72,12 +72,12 @@ def test_every_warning_and_problem_has_a_remedy(tmp_path):
 # Packages
 
 
-def test_the_versions_of_all_requirements_are_told():
+def test_the_versions_of_all_requirements_are_listed():
     check = only(doctor._packages())
     assert (check.name, check.status) == ("packages", "ok")
     for package in ("gansearch", "torch", "ray", "optuna", "pandas", "pyarrow"):
         assert f"{package} {metadata.version(package)}" in check.found
-    assert "hypothesis" not in check.found  # a developer's, not a user's
+    assert "hypothesis" not in check.found  # for developers only
 
 
 def test_a_missing_and_an_old_package_are_problems(monkeypatch):
@@ -87,8 +87,10 @@ def test_a_missing_and_an_old_package_are_problems(monkeypatch):
     monkeypatch.setattr(doctor, "_version", {"optuna": "4.9.0", "numpy": "2.4.6"}.get)
     monkeypatch.setattr(metadata, "version", lambda _: "0.1.0")
     assert list(doctor._packages()) == [
-        Check("optuna", "problem", "4.9.0", "pip install 'optuna<6,>=5.0'"),
-        Check("no-such-package", "problem", "not installed", "pip install 'no-such-package>=1'"),
+        Check("optuna", "problem", "4.9.0", "Run pip install 'optuna<6,>=5.0'."),
+        Check(
+            "no-such-package", "problem", "not installed", "Run pip install 'no-such-package>=1'."
+        ),
         Check("packages", "ok", "gansearch 0.1.0, numpy 2.4.6"),
     ]
 
@@ -133,7 +135,7 @@ def test_a_cuda_build_without_a_gpu_is_fine(monkeypatch):
     assert check == Check("gpu", "ok", f"none; torch {torch.__version__} trains on CPU cores")
 
 
-def test_a_gpu_is_told_with_its_memory_and_driver(monkeypatch, nvidia_smi):
+def test_a_gpu_is_listed_with_its_memory_and_driver(monkeypatch, nvidia_smi):
     torch = pytest.importorskip("torch")
     nvidia_smi("NVIDIA H100 80GB HBM3, 81559 MiB, 550.54.15\n")
     device = namedtuple("Device", "name total_memory")("NVIDIA H100 80GB HBM3", 79.6 * GIB)
@@ -182,7 +184,7 @@ def test_cores_that_may_not_be_used_are_a_warning(machine, given, found, usable)
     machine(cores=64, **given)
     check = doctor._cores()
     assert check.status == "warning"
-    assert check.found == f"64, of which this process may use {found}"
+    assert check.found == f"64, of which this process can use {found}"
     assert check.remedy.endswith(f"--max-concurrent {usable}.")
 
 
@@ -224,7 +226,7 @@ def test_dockers_64_mb_of_shared_memory_are_a_warning(monkeypatch, tmp_path):
     _usage(monkeypatch, 64 * 2**20)
     check = only(doctor._shared_memory(tmp_path))
     assert check.status == "warning"
-    assert check.found == "0.1 GiB free; Ray's object store would lie on disk"
+    assert check.found == "0.1 GiB free; Ray would put its object store on disk"
     _usage(monkeypatch, 2 * GIB)
     assert only(doctor._shared_memory(tmp_path)).status == "ok"
     assert list(doctor._shared_memory(tmp_path / "absent")) == []
@@ -237,7 +239,7 @@ def test_few_open_files_are_a_warning(monkeypatch, hard, status):
 
 
 @pytest.mark.parametrize(("free", "status"), [(0.4, "problem"), (3, "warning"), (6, "ok")])
-def test_a_disk_that_fills_up_is_told(monkeypatch, tmp_path, free, status):
+def test_a_disk_that_fills_up_is_reported(monkeypatch, tmp_path, free, status):
     _usage(monkeypatch, free * GIB)
     written, disk = doctor._results(tmp_path)
     assert (written.status, disk.status) == ("ok", status)
@@ -268,7 +270,7 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(monkeypatch, tmp_p
     check = only(doctor._results(tmp_path / "a" / "b"))
     assert check.status == "problem"
     assert check.found == (
-        f"{tmp_path}/a/b, to be made in {tmp_path}: can't be written (Read-only file system)"
+        f"{tmp_path}/a/b, to be created in {tmp_path}: can't be written (Read-only file system)"
     )
 
 
@@ -277,7 +279,7 @@ def test_a_results_folder_that_cannot_be_written_is_a_problem(monkeypatch, tmp_p
 
 def test_mnist_that_is_absent_is_a_warning_and_nothing_is_downloaded(tmp_path):
     checks = {check.name: check for check in doctor._datasets(tmp_path)}
-    assert checks["data set digits"].found == "1,197 / 300 / 300 to train / validate / test"
+    assert checks["data set digits"].found == "1,197 / 300 / 300 train / valid / test"
     mnist = checks["data set mnist"]
     assert mnist.status == "warning"
     assert mnist.found.startswith(f"{tmp_path}/MNIST/raw lacks train-images-idx3-ubyte, ")

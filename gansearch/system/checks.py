@@ -1,4 +1,4 @@
-"""One thing that was looked at before a search: what was found, and what to do about it."""
+"""The result of one check before a search: what was found, and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Status = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what.
-        status: `problem` only for what would stop a search.
-        found: what there is.
-        remedy: what to do about it; empty where nothing is to be done.
+        name: what was checked.
+        status: `problem` only if it would stop every search.
+        found: what the check found.
+        remedy: how to fix it; empty if there is nothing to fix.
     """
 
     name: str
