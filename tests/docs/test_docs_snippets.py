@@ -32,10 +32,10 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.generators import save_generator
 from gansearch.space.search_space import load_space
-from gansearch.tune import driver
+from gansearch.tune import driver, preflight
 from tests.benchmark_scripts import script
+from tests.saved_generators import save
 from tests.snippets import INDENTED, PYTHON, SHELL, SPAN, Snippet, commands, shell_lines, snippets
 from tests.written_runs import PAPER, SECOND, WINNER, finished_run
 
@@ -168,7 +168,7 @@ def write_generator(model_dir: Path, dataset: str) -> None:
     generator = Generator(WINNER, load_dataset(dataset).shape)
     for parameter in generator.parameters():
         torch.nn.init.constant_(parameter, 0.01)
-    save_generator(model_dir, generator, WINNER, dataset=dataset, seed=1)
+    save(model_dir, generator, WINNER, dataset=dataset, seed=1)
 
 
 def write_run(name: str) -> RunFolder:
@@ -186,7 +186,7 @@ def write_run(name: str) -> RunFolder:
 
 def planned(space: str = "digits", **options: Any) -> RunFolder:
     """Plan a search, and return another run."""
-    driver.plan(space, **options)
+    preflight.plan(space, **options)
     return write_run("digits-1")
 
 
@@ -232,8 +232,8 @@ def run_python(words: list[str], line: Snippet) -> None:
         assert find_spec(words[1]), f"no module {words[1]}"
     else:
         assert (TOP / words[0]).is_file(), f"no file {words[0]}"
-        assert Path(words[0]).parent.name == "benchmarks", "only scripts of benchmarks/ are known"
-        parse_flags(Path(words[0]).stem, words[1:])
+        assert words[0].startswith("benchmarks/"), "only scripts of benchmarks/ are known"
+        parse_flags(".".join(Path(words[0]).with_suffix("").parts[1:]), words[1:])
 
 
 class ParsedFlags(Exception):  # noqa: N818  # it stops a script, and is no error
@@ -241,7 +241,7 @@ class ParsedFlags(Exception):  # noqa: N818  # it stops a script, and is no erro
 
 
 def parse_flags(name: str, flags: list[str]) -> None:
-    """Let a script of `benchmarks/` parse its flags, and go no further."""
+    """Let a script of `benchmarks/`, such as `speed.search`, parse its flags, and go no further."""
     parse_args = argparse.ArgumentParser.parse_args
 
     def parse_only(parser: argparse.ArgumentParser, *args: Any) -> None:
