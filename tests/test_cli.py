@@ -1,4 +1,4 @@
-"""The command line: what it answers to good and to bad input, and what it waits for."""
+"""The command line: its output, its messages for bad input, and what it imports."""
 
 import json
 import os
@@ -38,7 +38,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, with no data, and start no search whatever is let through."""
+    """Work in an empty folder without data, where starting a search fails the test."""
 
     def started(*_args: object) -> None:
         raise AssertionError("a search was started")
@@ -53,7 +53,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return a function that runs a command line here and returns its exit code and texts."""
+    """Return a function that runs a command in this process: its exit code and output."""
 
     def run(*args: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["gansearch", *map(str, args)])
@@ -69,7 +69,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def refused(call: Call) -> Refused:
-    """Return a function that runs bad input and returns the one message that answers it."""
+    """Return a function that runs a command with bad input and returns its one error message."""
 
     def run(*args: object) -> str:
         code, out, err = call(*args)
@@ -340,7 +340,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "command", [["run", "--space", "mnist"], ["evaluate", "samples.npy", "--dataset", "mnist"]]
 )
-def test_without_mnist_and_network_one_is_told_where_the_files_go(
+def test_without_mnist_and_network_the_message_says_where_the_files_go(
     scratch: Path,
     refused: Refused,
     monkeypatch: pytest.MonkeyPatch,
@@ -406,7 +406,7 @@ def test_results_can_not_lie_where_nothing_may_be_written(scratch: Path, refused
 
 
 @pytest.mark.parametrize("command", ["report", "resume", "sample"])
-def test_where_there_are_no_runs_one_is_told_how_to_start_one(
+def test_where_there_are_no_runs_the_message_says_how_to_start_one(
     refused: Refused, command: str
 ) -> None:
     assert refused(command, "digits-1") == (
@@ -737,7 +737,7 @@ def parzen(samples: np.ndarray, data: np.ndarray, sigma: float) -> np.ndarray:
     return np.asarray(logsumexp(-squared / (2 * sigma**2), axis=1) - norm)
 
 
-# Commands that only tell
+# Commands that print what there is
 
 
 def test_spaces_lists_all_that_are_built_in(call: Call) -> None:
@@ -816,7 +816,7 @@ def test_the_doctor_examines_this_machine(call: Call) -> None:
     assert "bug in gansearch" not in err
 
 
-# Ends other than done
+# Exit codes and messages of errors
 
 
 def test_ctrl_c_before_the_search_begins_leaves_no_folder(
@@ -882,7 +882,7 @@ def test_a_full_disk_is_not_called_a_bug(scratch: Path) -> None:
     assert "bug in gansearch" not in done.stderr
 
 
-def test_a_reader_that_has_gone_is_told_nothing(scratch: Path) -> None:
+def test_a_closed_pipe_prints_no_error(scratch: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -892,7 +892,7 @@ def test_a_reader_that_has_gone_is_told_nothing(scratch: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-# What a command waits for
+# What a command imports
 
 _SLOW = (
     *("numpy", "pandas", "pyarrow", "scipy", "sklearn", "torch", "ray", "optuna"),
@@ -921,11 +921,11 @@ def imported_by(*args: str) -> set[str]:
 
 
 @pytest.mark.parametrize("args", [("--help",), ("--version",), ("run", "--help")])
-def test_help_waits_for_no_package_of_numbers(args: tuple[str, ...]) -> None:
+def test_help_imports_no_slow_package(args: tuple[str, ...]) -> None:
     assert imported_by(*args) == set()
 
 
-def test_a_report_waits_for_neither_torch_nor_ray_nor_pictures(tmp_path: Path) -> None:
+def test_a_report_imports_neither_torch_nor_ray_nor_packages_for_pictures(tmp_path: Path) -> None:
     folder = finished_run(tmp_path)
     loaded = imported_by("report", str(folder.path))
     assert "pandas" in loaded
@@ -937,7 +937,7 @@ def test_spaces_are_listed_without_torch_and_ray() -> None:
 
 
 def processor_seconds(*args: str) -> float:
-    """Return what a fresh Python takes of the processor; waiting for it does not count."""
+    """Return the CPU seconds of a fresh Python process."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen([sys.executable, *args], env=env, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -946,7 +946,7 @@ def processor_seconds(*args: str) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def test_help_is_there_at_once() -> None:
+def test_help_takes_little_time() -> None:
     # .1 s on an idle core, of which Python, click and rich are two thirds; the goal is .3 s. NumPy
     # alone takes as much again, torch twenty times as much. A busy machine lengthens both alike.
     needed, ours = [], []
