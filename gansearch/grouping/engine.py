@@ -22,9 +22,11 @@ from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError
 from gansearch.family import Metrics
-from gansearch.grouping.group import Group, structure_of
+from gansearch.grouping.group import Group
+from gansearch.grouping.structure import structure_of
 from gansearch.system.failures import is_lack_of_memory
-from gansearch.training.training import AdversarialTraining, Examples
+from gansearch.training.examples import Examples
+from gansearch.training.training import AdversarialTraining
 
 # Updates of D in a chunk: on a GPU enough to outweigh its preparation, elsewhere so few that
 # trainings seldom wait for each other.

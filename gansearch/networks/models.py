@@ -8,7 +8,7 @@ serves several networks at once, on inputs `[members, n, ...]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -31,6 +31,8 @@ from gansearch.networks.layers import (
 from gansearch.system.precision import full_precision
 
 Shape = tuple[int, ...]  # (height, width, channels) of an image, (d,) of a point
+# D as a function: examples, dropout masks, n_batches; it returns logits.
+DiscriminatorCall = Callable[..., Tensor]
 
 
 class Generator(nn.Module):

@@ -38,7 +38,7 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
         training = AdversarialTraining(config, few, 0)
-        training.draw_ahead(ITERATIONS_DRAWN[device])
+        training.stream.draw_ahead(ITERATIONS_DRAWN[device])
         training.step(measure=True)
         with torch.no_grad():
             rng = torch.Generator().manual_seed(0)
