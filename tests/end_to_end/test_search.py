@@ -33,7 +33,8 @@ from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_
 from gansearch.searcher import UNHEALTHY, open_study
 from gansearch.space import load_space
 from gansearch.training import Training
-from gansearch.trial import GanTrial
+
+from .failing_trials import BrokenTrial, GreedyTrial
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -340,19 +341,6 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path, monkeypatch):
         command("run", "--address", "127.0.0.1:1", "--results", str(tmp_path))
 
 
-class GreedyTrial(GanTrial):
-    """Its second trial wants more memory than there is, and notes with how many cores it ran."""
-
-    def step(self):
-        spec = TrialSpec.from_tune(self.config)
-        if spec.phase == "search" and spec.number == 1:
-            cores = sum(bundle["CPU"] for bundle in self.trial_resources.bundles)
-            with (self._plan.folder / "attempts.txt").open("a") as attempts:
-                attempts.write(f"{cores:g} ")
-            self._runner._training.advance = lambda *_, **__: np.empty(2**57)
-        return super().step()
-
-
 def test_a_trial_without_memory_is_tried_once_more_alone_and_teaches_nothing(
     tmp_path, monkeypatch, _ray
 ):
@@ -371,11 +359,6 @@ def test_a_trial_without_memory_is_tried_once_more_alone_and_teaches_nothing(
     assert not study.trials[1].constraints
 
 
-class BrokenTrial(GanTrial):
-    def setup(self, config, dataset, plan):
-        raise RuntimeError("this worker can't start")
-
-
 def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monkeypatch, _ray):
     monkeypatch.setattr(driver, "GanTrial", BrokenTrial)
     with pytest.raises(RunFailedError, match=r"\(1 failed\)"):
@@ -387,7 +370,7 @@ def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monk
 def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_more(
     tmp_path, finished
 ):
-    enough = max(20.0, 2 * finished.read_run()["wall_seconds"])  # on a busy machine too
+    enough = max(30.0, finished.read_run()["wall_seconds"])  # on a busy machine too
     run = search(
         "digits",
         overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3", "replicas=1"],
