@@ -370,7 +370,7 @@ def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monk
 def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_more(
     tmp_path, finished
 ):
-    enough = max(30.0, finished.read_run()["wall_seconds"])  # on a busy machine too
+    enough = max(30.0, 2 * finished.read_run()["wall_seconds"])  # on a busy machine too
     run = search(
         "digits",
         overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3", "replicas=1"],
