@@ -18,23 +18,25 @@ from click.testing import CliRunner
 from optuna.trial import TrialState
 
 import gansearch
-from gansearch import driver
 from gansearch.cli import cli
-from gansearch.cluster import Settings, connected
 from gansearch.config import TrialConfig
-from gansearch.data import load_dataset
-from gansearch.driver import plan, search
+from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, RunFailedError
-from gansearch.evaluation import Evaluator
-from gansearch.recorder import CUT
-from gansearch.references import training_report
-from gansearch.report import build_report
-from gansearch.results import HISTORY_COLUMNS, STATUSES, TRIALS_COLUMNS, config_values
-from gansearch.searcher import UNHEALTHY, open_study
-from gansearch.space import load_space
-from gansearch.training import Training
-
-from .failing_trials import BrokenTrial, GreedyTrial
+from gansearch.report.report import build_report
+from gansearch.runs.history import HISTORY_COLUMNS
+from gansearch.runs.schemas import STATUSES, config_values
+from gansearch.scoring.evaluation import Evaluator
+from gansearch.scoring.references import training_report
+from gansearch.space.search_space import load_space
+from gansearch.training.training import AdversarialTraining
+from gansearch.tune import driver, experiment
+from gansearch.tune.cluster import Settings, connected
+from gansearch.tune.driver import search
+from gansearch.tune.preflight import plan
+from gansearch.tune.recorder import CUT
+from gansearch.tune.searcher import UNHEALTHY, open_study
+from tests.failing_trials import BrokenTrial, GreedyTrial
+from tests.written_runs import TRIALS_COLUMNS
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -344,7 +346,7 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path, monkeypatch):
 def test_a_trial_without_memory_is_tried_once_more_alone_and_teaches_nothing(
     tmp_path, monkeypatch, _ray
 ):
-    monkeypatch.setattr(driver, "GanTrial", GreedyTrial)
+    monkeypatch.setattr(experiment, "GanTrial", GreedyTrial)
     overrides = [*SMALL, "trials=2", "max_updates=200", "replicas=0"]
     run = search("digits", overrides=overrides, results=tmp_path, name="greedy")
     trials = run.trials().set_index("trial_id")
@@ -360,7 +362,7 @@ def test_a_trial_without_memory_is_tried_once_more_alone_and_teaches_nothing(
 
 
 def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monkeypatch, _ray):
-    monkeypatch.setattr(driver, "GanTrial", BrokenTrial)
+    monkeypatch.setattr(experiment, "GanTrial", BrokenTrial)
     with pytest.raises(RunFailedError, match=r"\(1 failed\)"):
         search("digits", overrides=[*SMALL, "trials=1"], results=tmp_path, name="broken")
     trials = gansearch.load("broken", tmp_path).trials()
@@ -370,7 +372,7 @@ def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monk
 def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_more(
     tmp_path, finished
 ):
-    enough = max(30.0, 2 * finished.read_run()["wall_seconds"])  # on a busy machine too
+    enough = max(30.0, 2 * finished.read_run().wall_seconds)  # on a busy machine too
     run = search(
         "digits",
         overrides=[*SMALL, "trials=500", "max_updates=300", "reports=3", "replicas=1"],
@@ -382,7 +384,7 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert 0 < (trials["phase"] == "search").sum() < 500
     assert "running" not in set(trials["status"])
     assert not run.ranking().empty
-    took = run.read_run()["wall_seconds"]
+    took = run.read_run().wall_seconds
     assert took < 4 * enough
     cut = trials[trials["reason"] == CUT.reason]
     assert set(cut["status"]) == {"pruned"}
@@ -551,7 +553,7 @@ def test_a_run_listens_on_loopback_only_and_a_stop_by_sigterm_or_ctrl_c_changes_
     resumed = command("resume", "stopped", "--results", str(tmp_path), "--quiet")
     assert resumed.exit_code == 0 and resumed.output == ""
     run = gansearch.load(path)
-    assert run.read_run()["state"] == "finished"
+    assert run.read_run().state == "finished"
     after = run.history()
     assert len(before.merge(after, on=["trial_id", "updates"])) == len(before)
     assert (run.trials()["phase"] == "search").sum() == 2
@@ -565,7 +567,7 @@ def test_more_trials_can_be_asked_of_a_finished_run(finished):
     searched = trials[trials["phase"] == "search"]
     assert len(searched) == 8
     assert searched["config_id"].nunique() == 8
-    assert finished.read_run()["space"]["budget"]["trials"] == 8
+    assert finished.read_run().space["budget"]["trials"] == 8
     again = command("resume", str(finished.path))
     assert again.exit_code == 0
     pd.testing.assert_frame_equal(finished.trials(), trials)
