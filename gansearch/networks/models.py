@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
+from gansearch.networks.activations import LINEAR, Activation
 from gansearch.networks.layers import (
-    LINEAR,
-    Activation,
     Convolution,
     Deconvolution,
     Dense,

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from gansearch.config import TrialConfig
-from gansearch.networks.layers import LINEAR, Dense
+from gansearch.networks.activations import LINEAR
+from gansearch.networks.layers import Dense
 from gansearch.training.optimizers import Player, Step, descend, step_columns
 from gansearch.training.schedules import rates_at, steps_at
 
