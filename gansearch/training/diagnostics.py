@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gansearch.errors import DivergedError
 from gansearch.networks.models import Discriminator
+from gansearch.system.torch_internals import foreach_norm
 from gansearch.training.examples import Examples
 
 N_PROBED = 1000  # examples on which D(x) and D(G(z)) are measured
@@ -66,5 +67,5 @@ def mean_outputs(
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:
     """Return the L2 norm of all values of some tensors."""
-    norms = torch.stack(torch._foreach_norm(list(tensors)))
+    norms = torch.stack(foreach_norm(list(tensors)))
     return norms.square().sum().sqrt()

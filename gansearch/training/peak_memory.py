@@ -14,13 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.networks.models import Discriminator, Generator, draw_noise, layers_of
+from gansearch.system.torch_internals import (
+    FakeTensorMode,
+    TorchDispatchMode,
+    is_fused_update,
+    reads_a_value,
+    storage_key,
+    tree_leaves,
+)
 from gansearch.training.training import ITERATIONS_DRAWN, AdversarialTraining
 
 _N_GENERATED = 1000  # at a time, when samples are made
@@ -88,9 +93,9 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if reads_a_value(func):
             return 1  # values that nobody has: whatever is asked, the dearer way is taken
-        if func._schema.name.startswith("aten::_fused_"):
+        if is_fused_update(func):
             return None  # in place; it has no form without memory, and would be done for real
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
@@ -100,7 +105,7 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = storage._cdata
+        key = storage_key(storage)
         if key in self._known:
             return
         self._known[key] = storage.nbytes()
