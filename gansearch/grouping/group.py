@@ -34,7 +34,7 @@ from gansearch.training.training import AdversarialTraining
 
 @dataclass
 class _Member:
-    """A training in a slot, and how many iterations it shall still do there."""
+    """A training in a slot, and the number of iterations left to do there."""
 
     training: AdversarialTraining
     left: int
@@ -81,7 +81,7 @@ class Group:
         return [member.training for member in self._members.values()]
 
     def admit(self, training: AdversarialTraining, n_iterations: int) -> None:
-        """Take a training in, to do `n_iterations`; its own tensors rest until it is released."""
+        """Admit a training for `n_iterations`; its own tensors are stale until it is released."""
         slot = min(set(range(self.n_slots)) - set(self._members))
         # What the last one left must not be taken for padding.
         for stacked in self._tensors():
@@ -96,14 +96,14 @@ class Group:
         self._members[slot] = _Member(training, n_iterations)
 
     def release(self, training: AdversarialTraining) -> None:
-        """Let a training go, with all that it has learnt."""
+        """Release a training, with its state copied back."""
         slot = self._slot_of(training)
         for padded, tensor in self._pairs(training, slot):
             tensor.copy_(padded)
         del self._members[slot]
 
     def left(self, training: AdversarialTraining) -> int:
-        """Return how many iterations a training shall still do here."""
+        """Return how many iterations a training has left to do here."""
         return self._members[self._slot_of(training)].left
 
     def advance(self) -> None:

@@ -1,4 +1,4 @@
-"""What is looked at when a training reports: whether all is finite, and what D says."""
+"""Diagnostics of a training at a report: finite values, and D's mean outputs."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Scalar = float | Tensor  # of one training, or of each of several, `[members]`
 
 @dataclass
 class Player:
-    """One of the two networks: what is trained of it, updated in place.
+    """The trained parameters of one of the two networks, updated in place.
 
     Attributes:
         layers: the layers that are trained.

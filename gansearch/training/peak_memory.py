@@ -34,7 +34,7 @@ _N_GENERATED = 1000  # at a time, when samples are made
 def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     """Return the bytes of an iteration's, or of making samples', peak on a device.
 
-    The device needs not be here. The examples themselves don't count.
+    No such device is needed. The examples themselves don't count.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
@@ -94,9 +94,9 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if reads_a_value(func):
-            return 1  # values that nobody has: whatever is asked, the dearer way is taken
+            return 1  # fake tensors have no values; 1 takes the more expensive branch
         if is_fused_update(func):
-            return None  # in place; it has no form without memory, and would be done for real
+            return None  # in place, and without an implementation for fake tensors
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):

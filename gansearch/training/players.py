@@ -1,4 +1,4 @@
-"""The two players of the game: G and D, what is trained of them, and in which arithmetic."""
+"""The two players, G and D: their networks, trained parameters, optimizers and arithmetic."""
 
 from __future__ import annotations
 

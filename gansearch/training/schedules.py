@@ -18,7 +18,7 @@ class Coefficients:
 
     Attributes:
         loss_scale: factor on D's loss.
-        label_smoothing: what D's target for real examples lies below 1.
+        label_smoothing: by how much D's target for real examples is below 1.
         penalty_weight: factor on the gradient penalty.
         instance_noise_sd: standard deviation of the noise on D's inputs.
     """
