@@ -13,7 +13,7 @@ from PIL import Image
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
-from gansearch.figures.charts import interpolation_picture, sample_grid
+from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.scoring.evaluation import nearest_training

@@ -23,7 +23,7 @@ from gansearch.errors import (
     StorageError,
 )
 from gansearch.family import Metrics
-from gansearch.figures.charts import png, strip
+from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator

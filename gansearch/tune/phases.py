@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from gansearch.errors import RunFailedError
-from gansearch.figures.charts import png
+from gansearch.figures.samples import png
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.ranking.ranking import rank
 from gansearch.report.layout import render
