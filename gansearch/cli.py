@@ -319,7 +319,8 @@ def resume(
 @click.option("--top", type=click.IntRange(1), help="Show the first so many only.")
 def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int | None) -> None:
     """Rank and show a run, also while it is going on. RUN is its folder or name."""
-    from gansearch.report.layout import print_report, render
+    from gansearch.report.console import print_report
+    from gansearch.report.render import render
     from gansearch.report.report import build_report
     from gansearch.runs.folder import RunFolder
 
@@ -367,7 +368,7 @@ def evaluate(
     minutes for MNIST, and kept in the cache; --json alone does not wait for it.
     """
     from gansearch.data.registry import load_dataset
-    from gansearch.report.layout import print_evaluation
+    from gansearch.report.console import print_evaluation
     from gansearch.report.score_curve import check_ending, write_curve
     from gansearch.scoring.evaluation import load_samples
     from gansearch.scoring.references import curve_beside, evaluate_beside, reference_scores
@@ -527,7 +528,7 @@ def _told(error: Exception) -> str:
 
 
 def _show_end(folder: Any, console: Console | None) -> None:
-    from gansearch.report.layout import print_report
+    from gansearch.report.console import print_report
     from gansearch.report.report import build_report
 
     if console is None:

@@ -58,13 +58,13 @@ def learning_curves(
     """
     scored = history[np.isfinite(history["valid_ll"])]
     names = sorted(scored["trial_id"].unique())
-    shown = [names[i] for i in evenly_spaced(len(names), _MAX_CURVES)]
-    drawn = scored[scored["trial_id"].isin(shown)].sort_values("updates")
+    chosen = [names[i] for i in evenly_spaced(len(names), _MAX_CURVES)]
+    drawn = scored[scored["trial_id"].isin(chosen)].sort_values("updates")
     curves = {str(name): curve for name, curve in drawn.groupby("trial_id")}
     statuses = trials.set_index("trial_id")["status"]
     figure, axes = new_figure(7, 4)
     for status in _STATUS_STYLES:
-        of_status = [name for name in shown if statuses.get(name) == status]
+        of_status = [name for name in chosen if statuses.get(name) == status]
         if of_status:
             points = [curves[name][["updates", "valid_ll"]].to_numpy() for name in of_status]
             _draw_curves(axes, points, status)
@@ -72,8 +72,8 @@ def learning_curves(
         label = f"{training['n_samples']:,} {escape_dollars(training['name'])}"
         axes.axhline(training["valid_ll"], color=VERMILION, linestyle="dashed", label=label)
     _limit_to_good_scores(axes, scored["valid_ll"], training["valid_ll"] if training else None)
-    if len(shown) < len(names):
-        axes.set_title(f"{len(shown)} of {len(names):,} trials", fontsize=9, loc="right")
+    if len(chosen) < len(names):
+        axes.set_title(f"{len(chosen)} of {len(names):,} trials", fontsize=9, loc="right")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, columnspacing=1)
     return figure_png(figure)
 
