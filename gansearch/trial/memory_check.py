@@ -171,6 +171,6 @@ def _too_large(
     remedies = "; or ".join(advice)
     return ConfigError(
         f"{space.name}: the largest configuration needs {gib(n_bytes)} {where} "
-        f"({needs.describe(place)}), where a trial has {gib(slice_.n_bytes)}: {slice_.explanation}. "
-        f"It is {values}. {remedies[0].upper()}{remedies[1:]}."
+        f"({needs.describe(place)}), where a trial has {gib(slice_.n_bytes)}: "
+        f"{slice_.explanation}. It is {values}. {remedies[0].upper()}{remedies[1:]}."
     )

@@ -2,8 +2,8 @@
 
 A call of `step` trains for a slice of a few seconds. Most slices end between two reports and return
 progress only. A slice that reaches a report returns the metrics, the evaluation and the verdict on
-the trial's health. The state is saved beside the run's results, so that a trial can resume after its
-worker, or the whole search, has died.
+the trial's health. The state is saved beside the run's results, so that a trial can resume after
+its worker, or the whole search, has died.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.generators import save_generator
 from gansearch.space.search_space import load_space
 from gansearch.tune import driver
 from tests.benchmark_scripts import script
+from tests.saved_generators import save
 from tests.snippets import INDENTED, PYTHON, SHELL, SPAN, Snippet, commands, shell_lines, snippets
 from tests.written_runs import PAPER, SECOND, WINNER, finished_run
 
@@ -167,7 +167,7 @@ def write_generator(model_dir: Path, dataset: str) -> None:
     generator = Generator(WINNER, load_dataset(dataset).shape)
     for parameter in generator.parameters():
         torch.nn.init.constant_(parameter, 0.01)
-    save_generator(model_dir, generator, WINNER, dataset=dataset, seed=1)
+    save(model_dir, generator, WINNER, dataset=dataset, seed=1)
 
 
 def write_run(name: str) -> RunFolder:
