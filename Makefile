@@ -3,20 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-unit test-ray test-slow test-cluster fuzz chaos lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
 
-test: test-unit test-ray
+# Three processes share the files, because a search often waits for its own processes to start, and
+# some tests on real Ray wait for a minute. Files with searches come
+# first, in the order of tests/conftest.py.
+test: $(READY)
+	$(BIN)/pytest -m "not slow and not cluster" -n 3 $(BY_FILE) --durations 20
 
 test-unit: $(READY)
 	$(BIN)/pytest -m "not ray and not slow and not cluster" -n auto --maxprocesses 4 --dist worksteal --durations 10
 
-# Not in parallel: each search uses all cores.
 test-ray: $(READY)
-	$(BIN)/pytest -m "ray and not slow" --durations 10
+	$(BIN)/pytest -m "ray and not slow" -n 2 $(BY_FILE) --durations 10
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow

@@ -186,7 +186,8 @@ def resume(
 @click.option("--top", type=click.IntRange(1), help="Show only the best TOP configurations.")
 def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int | None) -> None:
     """Rank and show a run, also while it runs. RUN is its folder or name."""
-    from gansearch.report.layout import print_report, render
+    from gansearch.report.console import print_report
+    from gansearch.report.render import render
     from gansearch.report.report import build_report
     from gansearch.runs.folder import RunFolder
 
@@ -236,7 +237,7 @@ def evaluate(
     in minutes for MNIST, and cached; --json does not wait for them unless --curve needs them.
     """
     from gansearch.data.registry import load_dataset
-    from gansearch.report.layout import print_evaluation
+    from gansearch.report.console import print_evaluation
     from gansearch.report.score_curve import check_ending, write_curve
     from gansearch.scoring.evaluation import load_samples
     from gansearch.scoring.references import curve_beside, evaluate_beside, reference_scores
@@ -368,7 +369,7 @@ def main() -> None:
 
 def _show_end(folder: RunFolder, console: Console | None) -> None:
     """Print the report of a run that has ended, and what its files are."""
-    from gansearch.report.layout import print_report
+    from gansearch.report.console import print_report
     from gansearch.report.report import build_report
 
     if console is None:

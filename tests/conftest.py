@@ -2,13 +2,48 @@
 
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+import gansearch  # noqa: F401  # before Ray, whichever test imports that: it sets what Ray reads
+
 # One thread a process, in the tests as in the trials: the same bits, and cores left for Ray's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files with searches on real Ray come first, the longest before all others.
+
+    Where several processes share the tests, file by file, one of them would else begin the longest
+    when the others have nothing left to do.
+    """
+    n_searches = Counter(item.path for item in items if item.get_closest_marker("ray"))
+    items.sort(key=lambda item: -n_searches[item.path])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long the tests of each folder took, or of each file in the topmost."""
+    seconds, tests = Counter[str](), Counter[str]()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                where = _folder(report.location[0])
+                seconds[where] += report.duration
+                tests[where] += report.when == "call"
+    if len(seconds) < 2:
+        return
+    terminalreporter.section("seconds of tests, summed over processes")
+    for where, took in [*seconds.most_common(), ("all", seconds.total())]:
+        n = tests.total() if where == "all" else tests[where]
+        terminalreporter.write_line(f"{took:8.1f} s {n:6,} tests  {where}")
+
+
+def _folder(file: str) -> str:
+    parts = PurePosixPath(file).parts
+    return "/".join(parts[: max(2, len(parts) - 1)])
 
 
 @pytest.fixture(scope="session", autouse=True)

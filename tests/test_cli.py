@@ -594,7 +594,10 @@ def test_too_few_samples_have_no_score(unscorable: Callable[[Any], str]) -> None
     )
 
 
-def test_evaluate_prints_the_same_object_for_bytes_and_floats(scratch: Path, call: Call) -> None:
+def test_evaluate_prints_the_same_object_for_bytes_and_floats(
+    scratch: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(scratch / "cache"))
     digits = load_dataset("digits")
     stored = digits.train[:500]
     samples = stored.astype(np.float64) / 16

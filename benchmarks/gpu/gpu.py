@@ -71,8 +71,9 @@ from gansearch.grouping.engine import Engine
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.parzen import log_likelihoods
 from gansearch.system.precision import full_precision
+from gansearch.training.examples import Examples
 from gansearch.training.optimizers import can_compile
-from gansearch.training.training import AdversarialTraining, Examples
+from gansearch.training.training import AdversarialTraining
 from gansearch.trial.plan import MAX_SLOTS
 
 # Updates of all members a second, in times of one eager training's, by width.

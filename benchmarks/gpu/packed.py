@@ -14,8 +14,10 @@ from benchmarks.speed.careful import PAPER, config_of
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.grouping.engine import TICKS
-from gansearch.grouping.group import Group, structure_of
-from gansearch.training.training import AdversarialTraining, Examples
+from gansearch.grouping.group import Group
+from gansearch.grouping.structure import structure_of
+from gansearch.training.examples import Examples
+from gansearch.training.training import AdversarialTraining
 from gansearch.trial.plan import GPUS_PER_TRIAL, MAX_SLOTS, slots_for
 
 # What `gansearch run` has by itself; with a smaller `--gpus-per-trial` it has up to MAX_SLOTS.

@@ -13,7 +13,8 @@ import torch
 
 from benchmarks.gpu.packed import FOREVER, PRECISIONS, Setting, free, group_of
 from gansearch.data.dataset import Dataset
-from gansearch.training.training import AdversarialTraining, Examples
+from gansearch.training.examples import Examples
+from gansearch.training.training import AdversarialTraining
 from gansearch.trial.plan import MAX_SLOTS
 
 N_OTHERS = MAX_SLOTS - 1
@@ -142,7 +143,7 @@ def replays_alone(at: Place) -> bool:
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._replay(group._ticks_with_g({1}))
+        group._chunks.replay(group._ticks_with_g({1}))
     except RuntimeError:
         return False
     finally:

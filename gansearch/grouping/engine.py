@@ -1,8 +1,8 @@
-"""The engine: one thread that advances all trainings of a device, as many together as can be.
+"""The engine: one thread that advances all trainings of a device, in groups where possible.
 
-Callers ask for a number of updates and wait, each in a thread of its own. Trainings of one
-structure share a group (see `group`); what can't share one is trained in turns with the groups. All
-work on the device is done here, chunk by chunk: trainings join and leave between chunks.
+Callers request a number of updates and wait, each in a thread of its own. Trainings of one
+structure share a group (see `group`); the others take turns with the groups. All work on the device
+is done here, in chunks: trainings join and leave between chunks.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError
 from gansearch.family import Metrics
-from gansearch.grouping.group import Group, structure_of
+from gansearch.grouping.group import Group
+from gansearch.grouping.structure import structure_of
 from gansearch.system.failures import is_lack_of_memory
-from gansearch.training.training import AdversarialTraining, Examples
+from gansearch.training.examples import Examples
+from gansearch.training.training import AdversarialTraining
 
-# Updates of D in a chunk: on a GPU enough to outweigh its preparation, elsewhere so few that
+# Updates of D in a chunk: on a GPU enough to outweigh its preparation, on a CPU few enough that
 # trainings seldom wait for each other.
 TICKS = {"cuda": 32, "cpu": 8}
 _TURN_SECONDS = 0.1  # of a training that shares no group
@@ -35,7 +37,7 @@ _MAX_IDLE_GROUPS = 4
 
 @dataclass
 class _Request:
-    """Somebody waits for a training to reach so many updates, or for his time to be up."""
+    """A caller waits until a training reaches `updates`, or until its time limit."""
 
     training: AdversarialTraining
     updates: int
@@ -46,7 +48,7 @@ class _Request:
 
 
 class Engine:
-    """Trains on one device for all who call; `close` ends it.
+    """Trains on one device for all callers, until `close`.
 
     Args:
         dataset: that all trainings learn from.
@@ -54,7 +56,7 @@ class Engine:
         n_slots: of a group. Fixed, since results depend on it in their last digits.
 
     Attributes:
-        examples: those of the data set, for trainings that this engine shall advance.
+        examples: of the data set, shared by all trainings.
     """
 
     def __init__(self, dataset: Dataset, device: str, *, n_slots: int) -> None:
@@ -78,7 +80,7 @@ class Engine:
     def advance(
         self, training: AdversarialTraining, updates: int, *, time_limit_seconds: float = math.inf
     ) -> Metrics | None:
-        """Do what `AdversarialTraining.advance` does, together with all others who have asked.
+        """Do what `AdversarialTraining.advance` does, together with all other requests.
 
         Raises:
             DivergedError: as `AdversarialTraining.advance`.
@@ -91,7 +93,7 @@ class Engine:
         return request.answer.result()
 
     def close(self) -> None:
-        """End the engine's thread; whoever still waits is told so."""
+        """End the engine's thread; callers that still wait get an error."""
         self._asked.put(None)
         self._thread.join()
 
@@ -108,7 +110,7 @@ class Engine:
             request.answer.set_exception(GansearchError("engine: it was closed."))
 
     def _take_requests(self) -> bool:
-        """Let in all who have asked, waiting if there is nothing else to do; False at the end."""
+        """Accept all new requests, waiting if there is nothing else to do; False at the end."""
         while not self._active or not self._asked.empty():
             request = self._asked.get()
             if request is None:
@@ -118,10 +120,10 @@ class Engine:
         return True
 
     def _attempt(self, work: Callable[[], object], requests: list[_Request]) -> None:
-        """Work for some requests; what goes wrong is theirs alone, and theirs to handle."""
+        """Work for some requests; an error is raised in their callers alone."""
         try:
             work()
-        except Exception as error:  # handed on whole, to whoever waits
+        except Exception as error:  # raised again where the caller waits
             for request in requests:
                 self._active.remove(request)
                 request.answer.set_exception(error)
@@ -131,7 +133,7 @@ class Engine:
                 self._drop_idle_groups(0)  # for the next attempt
 
     def _place(self, request: _Request) -> None:
-        """Find a slot for a training that has something to do in one."""
+        """Find a slot for a training, unless it can't share a group."""
         training = request.training
         n_left = training.last_iteration(request.updates) - training.iteration
         structure = structure_of(training.config)
@@ -151,14 +153,14 @@ class Engine:
         request.group = group
 
     def _take_turn(self, request: _Request) -> None:
-        """Train one that shares no group for a moment."""
+        """Train one that shares no group, for a short turn."""
         left = min(_TURN_SECONDS, request.until - time.monotonic())
         metrics = request.training.advance(request.updates, time_limit_seconds=left)
         if metrics is not None:
             self._answer(request, metrics)
 
     def _settle(self, request: _Request) -> None:
-        """Answer a request that is done, or whose time is up."""
+        """Answer a request that is done, or whose time limit has passed."""
         training, group = request.training, request.group
         is_late = time.monotonic() >= request.until
         if group is None:
@@ -186,7 +188,7 @@ class Engine:
         )
 
     def _drop_idle_groups(self, n_kept: int) -> None:
-        """Give back the memory of groups that nobody trains in, but for the newest few."""
+        """Release the memory of idle groups, except for the newest few."""
         idle = [g for groups in self._groups.values() for g in groups if not g.trainings]
         for group in idle[: max(0, len(idle) - n_kept)]:
             self._forget(group)

@@ -8,7 +8,7 @@ serves several networks at once, on inputs `[members, n, ...]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
+from gansearch.networks.activations import LINEAR, Activation
 from gansearch.networks.layers import (
-    LINEAR,
-    Activation,
     Convolution,
     Deconvolution,
     Dense,
@@ -31,6 +30,8 @@ from gansearch.networks.layers import (
 from gansearch.system.precision import full_precision
 
 Shape = tuple[int, ...]  # (height, width, channels) of an image, (d,) of a point
+# D as a function: examples, dropout masks, n_batches; it returns logits.
+DiscriminatorCall = Callable[..., Tensor]
 
 
 class Generator(nn.Module):

@@ -54,7 +54,7 @@ def discriminate_at(
 ) -> np.ndarray:
     """Return D(x) in [0, 1] without dropout, `[n]`, at float32 `[n, d]`, among real examples.
 
-    With `packing` a point is judged in a pack of copies of itself, among packs of real examples.
+    With `packing` a point is evaluated in a pack of copies of itself, among packs of real examples.
     """
     packing = config.packing
     rows = np.arange(min(BLOCK, len(dataset.train)) * packing) % len(dataset.train)

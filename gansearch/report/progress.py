@@ -1,7 +1,7 @@
-"""The live display of a run: fed by the driver with what happens, knows nothing of Ray.
+"""The live display of a run. The driver tells it about every event; it knows nothing of Ray.
 
-On a terminal it is a few lines that redraw themselves, at a fixed pace whatever happens. Elsewhere
-(CI, nohup, a pipe) it is one line for each trial that ends, and a sign of life now and then.
+On a terminal it is a few lines that are redrawn at a fixed rate. Elsewhere (CI, nohup, a pipe) it
+is one line for each trial that ends, and a line of progress every 15 seconds.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gansearch.budget import Budget
-from gansearch.report.report import duration, printable
+from gansearch.report.formatting import duration, printable
 from gansearch.runs.schemas import UNSOUND
 
 _REDRAWS_PER_SECOND = 4
 _HEARTBEAT_SECONDS = 15.0
-# Before so many trials of the search have ended, how far the rest will get is anybody's guess.
-_ENDED_FOR_ESTIMATE = 3
+# The time left is estimated only after this many trials of the search have ended.
+_MIN_ENDED_FOR_ESTIMATE = 3
 _SEARCH, _REPLICAS = "search", "replicas"
 _STYLES = {
     "completed": "green",
@@ -41,7 +41,7 @@ _STYLES = {
 
 @dataclass
 class TrialLine:
-    """What is shown of a running trial."""
+    """What the display shows of a running trial."""
 
     trial_id: str
     summary: str
@@ -56,12 +56,12 @@ class Progress:
     Args:
         console: where to draw.
         budget: of the run.
-        n_replicas: trainings in the phase of replicas, for the time that is left.
+        n_replicas: number of trainings in the phase of replicas, to estimate the time left.
         time_budget_seconds: of the whole run, or None.
-        quiet: draw nothing at all.
+        quiet: print nothing.
 
     Attributes:
-        current_phase: the name that `phase` was last told, "" before.
+        current_phase: the name of the phase, "" before the first.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Progress:
     def phase(self, name: str, n_trials: int, ended: Iterable[str] = ()) -> None:
         """Begin a phase ("search", "replicas", "reference lines") of `n_trials`.
 
-        `ended` has the statuses of those that ended before the run was resumed.
+        `ended` holds the statuses of trials that ended before the run was resumed.
         """
         with self._lock:
             self.current_phase = name
@@ -129,7 +129,7 @@ class Progress:
             self._best_ended = None
 
     def trial_started(self, trial_id: str, summary: str, updates: int = 0) -> None:
-        """A trial begins, or goes on from `updates`; `summary` tells its configuration."""
+        """Record that a trial starts, or resumes at `updates`; `summary` is its configuration."""
         with self._lock:
             self._lines[trial_id] = TrialLine(trial_id, summary, updates)
             self._training_since = self._training_since or time.monotonic()
@@ -137,7 +137,7 @@ class Progress:
     def trial_reported(
         self, trial_id: str, updates: int, valid_ll: float | None, coverage: float | None
     ) -> None:
-        """A trial is at `updates`; its latest scores, None before the first."""
+        """Record that a trial is at `updates`, with its latest scores, None before the first."""
         with self._lock:
             line = self._lines[trial_id]
             self._trained_updates += max(0, updates - line.updates)
@@ -145,9 +145,9 @@ class Progress:
         self._print_heartbeat_if_due()
 
     def trial_ended(self, trial_id: str, status: str, reason: str, valid_ll: float | None) -> None:
-        """A trial is over, for a reason in words."""
+        """Record that a trial has ended, with the reason in words."""
         with self._lock:
-            # A trial that an earlier stop cut short may end without having gone on.
+            # A trial that was interrupted earlier may end without having resumed.
             line = self._lines.pop(trial_id, None) or TrialLine(trial_id, "", 0)
             self._counts[status] += 1
             self._ended_updates += line.updates
@@ -160,7 +160,7 @@ class Progress:
         self._print_plain(printable(f"{text}: {reason}" if reason else text))
 
     def note(self, text: str) -> None:
-        """Tell the user something in passing."""
+        """Print a note to the user."""
         if self._live is not None:
             self._console.print(Text(printable(text)))
         else:
@@ -173,8 +173,8 @@ class Progress:
     @property
     def _n_by_status(self) -> dict[str, int]:
         """Trials that have ended, of this session and of earlier ones, by status."""
-        found = self._ended_earlier + self._counts
-        return {status: found[status] for status in _STYLES if found[status]}
+        counts = self._ended_earlier + self._counts
+        return {status: counts[status] for status in _STYLES if counts[status]}
 
     def _print_heartbeat_if_due(self) -> None:
         if self._live is not None:
@@ -194,7 +194,7 @@ class Progress:
         self._console.print(Text(text), soft_wrap=True)
 
     def _frame(self) -> Group:
-        """Return what the terminal shows now."""
+        """Return what the terminal shows at this moment."""
         with self._lock:
             head = Text(self._head(), style="bold")
             for status, n in self._n_by_status.items():
@@ -236,11 +236,11 @@ class Progress:
             if _is_number(line.valid_ll)
         ]
         best = max([*scores, *([self._best_ended] if self._best_ended else [])], default=None)
-        told = f"best valid_ll {best[0]:.2f} nats ({best[1]})" if best else "no score yet"
-        return f"{told}; {duration(elapsed)} so far, {self._time_left(elapsed)}"
+        score = f"best valid_ll {best[0]:.2f} nats ({best[1]})" if best else "no score yet"
+        return f"{score}; {duration(elapsed)} so far, {self._time_left(elapsed)}"
 
     def _time_left(self, elapsed: float) -> str:
-        """Return the estimate in words; "-" where there is nothing to estimate from."""
+        """Return the estimate in words, "-" if there is none."""
         left = self._estimate_seconds()
         if self._time_budget_seconds is not None:
             allowed = self._time_budget_seconds - elapsed
@@ -249,10 +249,10 @@ class Progress:
         return "time left: -" if left is None else f"about {duration(left)} left"
 
     def _estimate_seconds(self) -> float | None:
-        """Estimate the time left from the updates trained so far and those to be expected.
+        """Estimate the time left from the updates trained so far and those expected to follow.
 
-        A trial of the search is expected to go as far as those that have ended did on average,
-        a replica to the end. None where too little is known.
+        A trial of the search is expected to make as many updates as the ended ones on average, a
+        replica all of them. None if too little is known.
         """
         if self._training_since is None or self._trained_updates == 0:
             return None
@@ -260,7 +260,7 @@ class Progress:
         if self.current_phase == _REPLICAS:
             expected = float(self._budget.max_updates)
             later = 0
-        elif self.current_phase == _SEARCH and n_ended >= _ENDED_FOR_ESTIMATE:
+        elif self.current_phase == _SEARCH and n_ended >= _MIN_ENDED_FOR_ESTIMATE:
             expected = self._ended_updates / n_ended
             later = self._n_replicas * self._budget.max_updates
         else:

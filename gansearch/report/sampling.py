@@ -1,4 +1,4 @@
-"""Samples from a run's trained generators, and what lies between them, as a picture or an array."""
+"""Writes samples of a run's trained generators, or interpolations, as a picture or an array."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
-from gansearch.figures.charts import interpolation_picture, sample_grid
+from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.scoring.evaluation import nearest_training
@@ -57,24 +57,24 @@ def write_samples(
     n_steps: int | None = None,
     data_dir: Path | None = None,
 ) -> str:
-    """Write unpicked samples of a trial and return what was written, in words.
+    """Write unpicked samples of a trial and return a description of what was written.
 
-    A `.npy` file becomes an array of float32, `[n, dim]` or, between samples, `[n, n_steps, dim]`;
-    a `.png` a picture.
+    A `.npy` file holds an array of float32, `[n, dim]` or, for interpolations,
+    `[n, n_steps, dim]`; a `.png` file a picture.
 
     Args:
         folder: the run.
-        out: the file, whose ending decides.
-        trial_id: whose; None for a replica of the winner.
-        n: how many samples, or rows between samples; None for 64 samples, 8 rows.
-        nearest: set each sample's nearest training image beside it, in a picture.
-        n_steps: draw rows of so many points, at least three, on straight lines in noise space
-            between two samples, both among them; None for samples alone.
-        data_dir: where the data lies; None for where the run found it.
+        out: the file; its ending selects the format.
+        trial_id: the trial; None for a replica of the winner.
+        n: how many samples, or rows of an interpolation; None for 64 samples, 8 rows.
+        nearest: draw each sample's nearest training image beside it, in a picture.
+        n_steps: number of points in each row of an interpolation, at least three, on a straight
+            line in noise space between two samples, which are included; None for samples.
+        data_dir: folder of the data; None for the one that the run used.
 
     Raises:
-        BadInputError: another ending, more than can be drawn or held, what does not go together,
-            or a place that can't be written.
+        BadInputError: an unknown ending, too many samples to draw or hold in memory, options that
+            exclude each other, or a file that can't be written.
         ResultsError: the trial is unknown or has no generator on disk.
     """
     if out.suffix not in (".npy", ".png"):
@@ -85,16 +85,16 @@ def write_samples(
     if nearest and (n_steps is not None or out.suffix == ".npy"):
         other = f"--out {out}" if n_steps is None else "--interpolate"
         raise BadInputError(
-            f"--nearest, {other}: they don't go together. Neighbours stand beside samples, in a "
-            ".png picture. Leave one of them out."
+            f"--nearest, {other}: they exclude each other. Neighbours are drawn beside "
+            "samples, in a .png picture. Omit one of them."
         )
-    trial_id = _known(folder, trial_id) if trial_id else winning_trial(folder)
-    where = data_dir or _data_dir_of(folder)
-    saved = load_generator(folder.model_dir(trial_id), lambda name: load_dataset(name, where))
+    trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
+    data_dir = data_dir or _data_dir_of(folder)
+    saved = load_generator(folder.model_dir(trial_id), lambda name: load_dataset(name, data_dir))
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
     dataset = None
     if out.suffix == ".png":
-        dataset = load_dataset(saved.dataset, where)
+        dataset = load_dataset(saved.dataset, data_dir)
         if nearest and not dataset.is_image:
             raise BadInputError(
                 f"--nearest: {dataset.name} has points, which are drawn over the training points "
@@ -112,38 +112,38 @@ def write_samples(
         picture = (
             picture_of_samples(saved, dataset, n, nearest=nearest)
             if n_steps is None
-            else picture_between(saved, dataset, n, n_steps)
+            else interpolation_of_samples(saved, dataset, n, n_steps)
         )
         _write(out, lambda file: picture.save(file, format="PNG"))
-    told = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
-    return f"{told} of {trial_id}"
+    content = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
+    return f"{content} of {trial_id}"
 
 
 def picture_of_samples(
     saved: StoredGenerator, dataset: Dataset, n: int, *, nearest: bool
 ) -> Image.Image:
-    """Draw the first n samples, each beside its nearest training image if asked for.
+    """Draw the first n samples, with `nearest` each beside its nearest training image.
 
-    The nearest one is that of the least Euclidean distance between examples as they are trained on:
-    between pixels in [0, 1] or, of contrast-normalised images, after this normalisation.
+    Distances are Euclidean, between examples as the training sees them: pixels in [0, 1] or, for
+    contrast-normalised images, normalised ones.
     """
     samples = saved.generator.samples(n)
-    beside = None
+    neighbours = None
     if nearest:
         rows = nearest_training(dataset, samples, n)
-        beside = dataset.to_float(dataset.train[rows])
-    return sample_grid(samples, dataset, nearest=beside)
+        neighbours = dataset.to_float(dataset.train[rows])
+    return sample_grid(samples, dataset, nearest=neighbours)
 
 
-def picture_between(
+def interpolation_of_samples(
     saved: StoredGenerator, dataset: Dataset, n_rows: int, n_steps: int
 ) -> Image.Image:
-    """Draw so many rows from one sample to another."""
+    """Draw `n_rows` rows of `n_steps` points, each from one sample to another."""
     return interpolation_picture(saved.generator.interpolate(n_rows, n_steps), dataset)
 
 
-def _known(folder: RunFolder, trial_id: str) -> str:
-    """Return the id of a trial of the run, or raise with the nearest one."""
+def _checked_trial_id(folder: RunFolder, trial_id: str) -> str:
+    """Return the id if the run has such a trial; raise ResultsError with the nearest otherwise."""
     known = set(folder.trials()["trial_id"])
     known |= {path.name for path in (folder.path / "models").glob("*")}
     if trial_id not in known:
@@ -160,7 +160,7 @@ def _data_dir_of(folder: RunFolder) -> Path | None:
 def _check_count(
     n: int, n_steps: int | None, saved: StoredGenerator, dataset: Dataset | None
 ) -> None:
-    """Raise BadInputError where more is asked for than can be drawn, or held in memory."""
+    """Raise BadInputError if there are too many samples to draw, or to hold in memory."""
     flags = f"--n {n}" if n_steps is None else f"--n {n} --interpolate {n_steps}"
     n_examples = n * (n_steps or 1)
     if dataset is not None and dataset.is_image and n_examples > _MAX_DRAWN:
@@ -171,18 +171,18 @@ def _check_count(
     n_bytes = 4 * n_examples * math.prod(saved.shape)
     if n_bytes > _MAX_BYTES:
         raise BadInputError(
-            f"{flags}: {n_bytes / 2**30:,.0f} GiB. Samples are made in memory, {_MAX_BYTES >> 30} "
-            "GiB at most. Ask for fewer."
+            f"{flags}: {n_bytes / 2**30:,.0f} GiB. Samples are generated in memory, "
+            f"{_MAX_BYTES >> 30} GiB at most. Ask for fewer."
         )
 
 
 def _write(out: Path, save: Callable[[BinaryIO], Any]) -> None:
-    """Let `save` write a file that appears whole or not at all."""
-    aside = out.with_name(f".{out.name}.tmp")
+    """Let `save` write a file atomically."""
+    temporary = out.with_name(f".{out.name}.tmp")
     try:
-        with aside.open("wb") as file:
+        with temporary.open("wb") as file:
             save(file)
-        aside.replace(out)
+        temporary.replace(out)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error

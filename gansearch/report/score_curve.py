@@ -1,4 +1,4 @@
-"""Scores by number of samples -> a picture or a table in a file."""
+"""Writes scores by number of samples to a file, as a picture or a table."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ENDINGS = (".png", ".csv", ".parquet")
 
 
 def check_ending(out: Path) -> None:
-    """Raise BadInputError unless the file's ending is known and its folder is there.
+    """Raise BadInputError unless the file's ending is known and its folder exists.
 
-    Scores may take minutes, so this is asked before.
+    Scoring may take minutes, so call this before.
     """
     if out.suffix not in _ENDINGS:
         raise BadInputError(
@@ -35,7 +35,7 @@ def check_ending(out: Path) -> None:
 def write_curve(
     out: Path, curve: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write rows of `curve.parquet` as what the file's ending says; a picture has references too.
+    """Write rows of `curve.parquet` in the format of the file's ending; a picture has references.
 
     Raises:
         BadInputError: as `check_ending`, or the file can't be written.

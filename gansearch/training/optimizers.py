@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gansearch.networks.layers import Layer, bound_norms
+from gansearch.system.torch_internals import foreach_copy_, fused_adam_, fused_sgd_
 from gansearch.training.remedies import ADAM_EPSILON
 
 Scalar = float | Tensor  # of one training, or of each of several, `[members]`
@@ -27,7 +28,7 @@ Scalar = float | Tensor  # of one training, or of each of several, `[members]`
 
 @dataclass
 class Player:
-    """One of the two networks: what is trained of it, updated in place.
+    """The trained parameters of one of the two networks, updated in place.
 
     Attributes:
         layers: the layers that are trained.
@@ -132,8 +133,8 @@ def step_columns(
 def _sgd(player: Player, grads: list[Tensor], step: Step) -> None:
     (sums,) = player.moments
     if step.decay == 0:  # torch's kernel then takes no sums, but the momentum may rise later
-        torch._foreach_copy_(sums, grads)
-    torch._fused_sgd_(
+        foreach_copy_(sums, grads)
+    fused_sgd_(
         player.params,
         grads,
         sums if step.decay > 0 else [],
@@ -151,7 +152,7 @@ def _adam(player: Player, grads: list[Tensor], step: Step) -> None:
     first, second = player.moments
     # Filled on the device: a number copied there would make the host wait for it.
     number = torch.full((), float(step.number), device=grads[0].device)
-    torch._fused_adam_(
+    fused_adam_(
         player.params,
         grads,
         first,

@@ -14,13 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.networks.models import Discriminator, Generator, draw_noise, layers_of
+from gansearch.system.torch_internals import (
+    FakeTensorMode,
+    TorchDispatchMode,
+    is_fused_update,
+    reads_a_value,
+    storage_key,
+    tree_leaves,
+)
 from gansearch.training.training import ITERATIONS_DRAWN, AdversarialTraining
 
 _N_GENERATED = 1000  # at a time, when samples are made
@@ -29,7 +34,7 @@ _N_GENERATED = 1000  # at a time, when samples are made
 def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     """Return the bytes of an iteration's, or of making samples', peak on a device.
 
-    The device needs not be here. The examples themselves don't count.
+    No such device is needed. The examples themselves don't count.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
@@ -38,7 +43,7 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
         training = AdversarialTraining(config, few, 0)
-        training.draw_ahead(ITERATIONS_DRAWN[device])
+        training.stream.draw_ahead(ITERATIONS_DRAWN[device])
         training.step(measure=True)
         with torch.no_grad():
             rng = torch.Generator().manual_seed(0)
@@ -88,10 +93,10 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
-            return 1  # values that nobody has: whatever is asked, the dearer way is taken
-        if func._schema.name.startswith("aten::_fused_"):
-            return None  # in place; it has no form without memory, and would be done for real
+        if reads_a_value(func):
+            return 1  # fake tensors have no values; 1 takes the more expensive branch
+        if is_fused_update(func):
+            return None  # in place, and without an implementation for fake tensors
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
@@ -100,7 +105,7 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = storage._cdata
+        key = storage_key(storage)
         if key in self._known:
             return
         self._known[key] = storage.nbytes()

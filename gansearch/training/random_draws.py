@@ -7,7 +7,7 @@ whatever trains beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
@@ -117,6 +117,61 @@ def draw(
         g_noise=torch.randn(n_iterations, n, dim, **how) if is_noisy and own else None,
         shares=torch.rand(n_iterations, k, m, 1, **how) if is_between else None,
     )
+
+
+class DrawStream:
+    """The random numbers of one training, drawn for several iterations at once.
+
+    Args:
+        draw_many: draws for so many iterations, from `rng`.
+        rng: the training's own stream.
+        n_at_once: iterations to draw for at a time.
+    """
+
+    def __init__(
+        self, draw_many: Callable[[int], Draws], rng: torch.Generator, n_at_once: int
+    ) -> None:
+        self._draw_many = draw_many
+        self._rng = rng
+        self.draw_ahead(n_at_once)
+
+    def draw_ahead(self, n_iterations: int) -> None:
+        """Draw for so many iterations at once from the next draw on."""
+        self._n_drawn = self._n_used = n_iterations
+
+    def take(self, n_iterations: int) -> Draws:
+        """Return the draws of the next iteration, or of up to `n_iterations`.
+
+        There are fewer where those that were drawn at once end.
+        """
+        if self._n_used == self._n_drawn:
+            self._rng_before = self._rng.get_state()
+            self._drawn = self._draw_many(self._n_drawn)
+            self._n_used = 0
+        start = self._n_used
+        self._n_used = min(start + n_iterations, self._n_drawn)
+        return self._drawn[start : self._n_used]
+
+    def discard(self) -> None:
+        """Draw anew next, whatever is left of what was drawn."""
+        self._n_used = self._n_drawn
+
+    @property
+    def n_used(self) -> int:
+        """Iterations that were taken of what was drawn at once, since `rng_state`."""
+        return self._n_used % self._n_drawn
+
+    @property
+    def rng_state(self) -> Tensor:
+        """The generator's state before the present draws; its state now where none are left."""
+        return self._rng.get_state() if self.n_used == 0 else self._rng_before
+
+    def restore(self, rng_state: Tensor, n_used: int) -> None:
+        """Take over the `rng_state` and `n_used` of another stream."""
+        self._rng.set_state(rng_state)
+        self.discard()
+        if n_used > 0:
+            self.take(n_used)
 
 
 def drops(rate: float) -> bool:

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from gansearch.config import TrialConfig
-
-# D as it is called: examples, dropout masks, n_batches; it gives logits.
-Judge = Callable[..., Tensor]
+from gansearch.networks.models import DiscriminatorCall
 
 ADAM_EPSILON = 1e-8
 _NORM_EPSILON = 1e-12
@@ -35,7 +33,7 @@ def instance_noise_sd(config: TrialConfig, updates: int | np.ndarray) -> Any:
 
 def gradient_penalty(
     config: TrialConfig,
-    judge: Judge,
+    discriminator: DiscriminatorCall,
     real: Tensor,
     fake: Tensor,
     masks: Sequence[Tensor | None],
@@ -50,7 +48,7 @@ def gradient_penalty(
 
     Args:
         config: the trial's hyperparameters.
-        judge: D.
+        discriminator: D.
         real: examples `[n, dim]`.
         fake: generated ones, `[n, dim]`.
         masks: D's dropout masks in its pass over the real examples.
@@ -63,7 +61,7 @@ def gradient_penalty(
     else:
         points = torch.lerp(fake, real, shares.repeat_interleave(config.packing, -2))
     points.requires_grad_()
-    logits = judge(points, masks)
+    logits = discriminator(points, masks)
     (gradient,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
     by_pack = torch.unflatten(gradient, -2, (-1, config.packing)).flatten(-2)
     squared_norms: Tensor = by_pack.square().sum(-1)

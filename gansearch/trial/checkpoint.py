@@ -1,4 +1,4 @@
-"""A trial's checkpoint: all that it needs to go on, in one sealed safetensors file."""
+"""A trial's checkpoint: everything needed to resume it, in one sealed safetensors file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Checkpoint:
         training: what `Training.save` has returned.
         strip: the first samples of each report, `[n_reports, n, dim]`.
         n_reports: how many reports of the budget are behind it.
-        results: all reports, and the end if it has come: they are told again, since the driver may
-            have died before it wrote them.
+        results: all reports, and the end if the trial has ended. They are sent again after a
+            restart, since the driver may have died before it wrote them.
         health: the health monitor's state.
         observed: the observer's state.
     """

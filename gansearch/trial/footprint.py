@@ -1,6 +1,6 @@
 """How much memory a trial takes at its highest: its training, its data, the scoring of its samples.
 
-What a training holds its family says, exactly or roughly; the rest is the same for all families.
+The model family gives the part of the training; the other parts are the same for all families.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Footprint:
         return PROCESS_BYTES + (trained if self.device == "cpu" else self.scoring)
 
     def describe(self, place: Place) -> str:
-        """Return the parts of the bytes in a place in words."""
+        """Return the parts of the bytes there in words."""
         scoring = f"{gib(self.scoring)} for scoring its samples"
         process = f", {gib(PROCESS_BYTES)} for its process" if place == "host" else ""
         if place == "host" and self.device != "cpu":
@@ -55,9 +55,9 @@ class Footprint:
 def footprint(
     family: ModelFamily[Any], config: Config, dataset: Dataset, device: str, *, exact: bool = True
 ) -> Footprint:
-    """Return what one trial of `config` holds on a device, which needs not be here.
+    """Return the bytes that one trial of `config` holds on a device; no such device is needed.
 
-    Not `exact`, it takes milliseconds: by it configurations are compared.
+    Without `exact` it is a rough estimate within milliseconds, to compare configurations by.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.

@@ -1,7 +1,7 @@
-"""Whether the largest training that a search may come to fits into a trial's share of the memory.
+"""Checks before a search that its largest training fits into a trial's share of the memory.
 
-It is asked before anything starts. A rough estimate settles the most; where that comes near the
-limit, an iteration of the largest is gone through without memory (`footprint`).
+A rough estimate is enough in most cases. Near the limit, an iteration of the largest training is
+run on tensors without memory (`footprint`).
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from gansearch.system.failures import Place
 from gansearch.system.machine import limit_bytes, usable_bytes
 from gansearch.trial.footprint import Footprint, footprint, gib
 
-# The rough estimate is trusted where so many times as much is there.
+# The rough estimate is trusted where this many times as much memory is available.
 _MARGIN = 4.0
 # Ray's memory monitor begins to kill at 95 % of what there is.
-_KEPT_FREE = 0.05
+_RESERVED = 0.05
 _RAY_BYTES = 0.5 * 2**30  # for its own processes
 _WORTH_NAMING = 0.05  # of the memory that a parameter's least value saves
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The memory that one trial may take in one place.
+    """The memory that one trial may use, of a GPU or of the host.
 
     Attributes:
         place: "GPU" or "host".
         n_bytes: for one trial, of as few at a time as the user allows.
-        all_bytes: for a trial that has the place to itself.
-        told: how that comes about, in words.
+        all_bytes: for a trial that has the GPU or the host to itself.
+        explanation: where the number comes from, in words.
     """
 
     place: Place
     n_bytes: float
     all_bytes: float
-    told: str
+    explanation: str
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Largest:
 def slices_here(
     dataset: Dataset, *, gpus_per_trial: float, max_concurrent: int | None
 ) -> list[Slice]:
-    """Return what a trial may take on this machine: of a GPU, if it trains on one, and of the host.
+    """Return the memory that a trial may use here: of a GPU, if it trains on one, and of the host.
 
-    Of the host's memory a trial may have all, unless so many shall run at a time.
+    A trial may use all memory of the host, unless `max_concurrent` trials run at a time.
     """
     slices = []
     if gpus_per_trial and torch.cuda.is_available():
@@ -66,14 +66,14 @@ def slices_here(
         share = min(gpus_per_trial, 1.0)
         slices.append(Slice("GPU", share * total, total, f"{share:g} of a GPU of {gib(total)}"))
     usable, n = usable_host_bytes(dataset), max_concurrent or 1
-    told = f"{gib(usable)} are free here" + (f", for {n} trials at a time" if n > 1 else "")
-    return [*slices, Slice("host", usable / n, usable, told)]
+    explanation = f"{gib(usable)} are free here" + (f", for {n} trials at a time" if n > 1 else "")
+    return [*slices, Slice("host", usable / n, usable, explanation)]
 
 
 def usable_host_bytes(dataset: Dataset) -> float:
     """Return the memory of this machine, or container, that all trials together may take."""
     store = 2 * sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
-    return max(0.0, usable_bytes() - _KEPT_FREE * limit_bytes() - _RAY_BYTES - store)
+    return max(0.0, usable_bytes() - _RESERVED * limit_bytes() - _RAY_BYTES - store)
 
 
 def fitting_trials(dataset: Dataset, needs: Footprint) -> int:
@@ -168,9 +168,9 @@ def _too_large(
             else f"run fewer trials at a time: --max-concurrent {int(slice_.all_bytes / n_bytes)}"
         )
     where = "of a GPU" if place == "GPU" else "of this machine's memory"
-    told = "; or ".join(advice)
+    remedies = "; or ".join(advice)
     return ConfigError(
         f"{space.name}: the largest configuration needs {gib(n_bytes)} {where} "
-        f"({needs.describe(place)}), where a trial has {gib(slice_.n_bytes)}: {slice_.told}. "
-        f"It is {values}. {told[0].upper()}{told[1:]}."
+        f"({needs.describe(place)}), where a trial has {gib(slice_.n_bytes)}: "
+        f"{slice_.explanation}. It is {values}. {remedies[0].upper()}{remedies[1:]}."
     )

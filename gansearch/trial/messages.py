@@ -27,7 +27,7 @@ class TrialSpec:
         phase: "search" or "replica".
         seed: of the training.
         config: as `Config.to_dict` gives it.
-        is_alone: whether it was given a place without neighbours, after it ran out of memory.
+        is_alone: whether it has a GPU or node to itself, after it ran out of memory.
     """
 
     trial_id: str
@@ -50,18 +50,18 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a trial says after a step: how far it is, and what it has measured if a report was due.
+    """The result of a trial's step: its progress, and its measurements if a report was due.
 
     Attributes:
         counts: updates and seconds since the trial's start.
         device: name of the GPU, or "cpu".
-        metrics: what the training says of itself; None between two reports.
+        metrics: of the training; None between two reports.
         evaluation: the scores of its samples; None between two reports.
-        verdict: on the trial's health; with status "diverged" there are no metrics.
+        verdict: on the trial's health; where it is "diverged", there are no metrics.
         final: a completed replica's scores on the test set, by column of `trials.parquet`.
         done: whether the training has come to its end.
-        note: what the user is to be told.
-        unwritable: what the run's folder has not taken, which ends the run.
+        note: a message for the user.
+        unwritable: the error of a write to the run's folder that failed, which ends the run.
     """
 
     counts: Counts

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from gansearch.budget import Budget
 from gansearch.system.object_store import AnyPath
 
-# Share of a GPU that a trial gets where the user names none.
+# Share of a GPU for a trial where the user gives none.
 GPUS_PER_TRIAL = 0.25
-# Trainings in a group: on a GPU some eight already share its bandwidth well.
+# Trainings in a group: about eight use the bandwidth of a GPU well.
 MAX_SLOTS = 8
 
 
@@ -23,7 +23,7 @@ class TrialPlan:
         budget: updates, reports and grace of a full training.
         device: "cpu" or "cuda".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
-        slice_seconds: after which a trial says how far it is, if it has no report by then.
+        slice_seconds: after which a trial returns its progress, if no report is due by then.
         n_slots: of the engine that trains all trials of a device together, see `Engine`; 0 for none
             where each trial trains in its own process.
     """
@@ -38,9 +38,10 @@ class TrialPlan:
 
 
 def slice_seconds(n_trials: int) -> float:
-    """Return how long the slices of `n_trials` at a time are: what all say is too much for one.
+    """Return the length of a slice where `n_trials` run at a time.
 
-    The driver hears of some 32 slices a second, at most 10 s apart, so that a run stops in time.
+    The driver then receives about 32 results per second. A slice takes at most 10 s, so that a run
+    stops in time.
 
     >>> [slice_seconds(n) for n in (8, 128, 1024)]
     [2.0, 4.0, 10.0]
@@ -49,7 +50,7 @@ def slice_seconds(n_trials: int) -> float:
 
 
 def slots_for(n_at_a_time: int) -> int:
-    """Return how many slots groups have where so many trials share a device.
+    """Return how many slots groups have where `n_at_a_time` trials share a device.
 
     >>> [slots_for(n) for n in (1, 4, 10)]
     [2, 4, 8]

@@ -44,7 +44,7 @@ class TrialProcess:
     def prepare(cls, dataset: Dataset, plan: TrialPlan, *, is_alone: bool = False) -> TrialProcess:
         """Prepare this process: its threads, its share of the GPU, the reference samples.
 
-        Where trials of this process are alone on their GPU, all of its memory is theirs.
+        With `is_alone`, trials of this process may use all memory of their GPU.
         """
         torch.set_num_threads(1)
         is_cuda = plan.device == "cuda"
@@ -68,14 +68,14 @@ class TrialProcess:
         return self.family.build(config, self.dataset, seed, self.plan.device)
 
     def advance(self, training: Training, updates: int) -> Metrics | None:
-        """Train up to `updates`, for the length of a slice at most."""
+        """Train up to `updates`, for at most the length of a slice."""
         advance: Callable[..., Metrics | None] = (
             training.advance if self.engine is None else partial(self.engine.advance, training)
         )
         return advance(updates, time_limit_seconds=self.plan.slice_seconds)
 
     def lack_of_memory(self, error: BaseException) -> ShortOfMemoryError:
-        """Return the error that says in one line what this process has had no memory for."""
+        """Return the out-of-memory error of this process, in one line with the numbers."""
         if self.plan.device != "cuda":
             return lack_of_memory(error, gpu=None)
         total = torch.cuda.get_device_properties().total_memory
@@ -85,7 +85,7 @@ class TrialProcess:
 
 @contextmanager
 def ending_with_the_gpu() -> Iterator[None]:
-    """End this process where its GPU has failed: it can do nothing more there, another one can."""
+    """End this process when its GPU has failed: only a new process can use it again."""
     try:
         yield
     except torch.AcceleratorError:  # lack of memory is none

@@ -1,9 +1,9 @@
-"""One trial at work: trains, evaluates, judges its health, saves its state and its results.
+"""Runs one trial: trains, evaluates, checks its health, and saves its state and its results.
 
-A call of `step` trains for a slice of a few seconds. Most slices end between two reports and say
-only how far the trial is; one that reaches a report carries the metrics, the evaluation and the
-verdict on the trial's health. The state is saved beside the run's results, so that a trial goes on
-where it was after its worker, or the whole search, has died.
+A call of `step` trains for a slice of a few seconds. Most slices end between two reports and return
+progress only. A slice that reaches a report returns the metrics, the evaluation and the verdict on
+the trial's health. The state is saved beside the run's results, so that a trial can resume after
+its worker, or the whole search, has died.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gansearch.errors import (
     StorageError,
 )
 from gansearch.family import Metrics
-from gansearch.figures.charts import png, strip
+from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
@@ -37,11 +37,12 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.process import TrialProcess
 
 # A checkpoint is written when this many times as long has passed since the last one as that one
-# took: they cost 1 %, and still below 2 % where writes take turns at being slow.
+# took. So they cost 1 % of the time, and below 2 % where every other write is slow.
 _CHECKPOINT_PAYS_AFTER = 100
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
-# However short the training, nets that have hardly moved from their start are not called collapsed.
+# However short the training, nets that have hardly left their initial weights do not count as
+# collapsed.
 _LEAST_HEALTH_GRACE = 1000
 
 
@@ -55,8 +56,8 @@ class TrialRunner:
 
     # Whether there is a state that can be saved.
     _has_state: bool
-    # Results of earlier workers: some were perhaps not on disk when the driver died.
-    _untold: list[StepResult]
+    # Results of earlier workers: some may not have been on disk when the driver died.
+    _to_resend: list[StepResult]
 
     def __init__(self, spec: TrialSpec, process: TrialProcess) -> None:
         self._spec = spec
@@ -64,10 +65,10 @@ class TrialRunner:
         self._folder = RunFolder(process.plan.folder)
         self._config = process.family.config_type.from_dict(spec.config)
         self._marks = process.plan.budget.report_updates()
-        self._untold = []
-        # Why the trial could not even begin.
+        self._to_resend = []
+        # Why the trial could not start.
         self._shortage: ShortOfMemoryError | None = None
-        # What the user is to be told with the next result.
+        # A message for the user, sent with the next result.
         self._note: str | None = None
         try:
             self._begin()
@@ -81,31 +82,31 @@ class TrialRunner:
     def step(self) -> StepResult:
         """Train for a slice; return progress, or a full report when one is due.
 
-        A trial that goes on from a checkpoint first tells again all that it has reported. What the
-        run's folder does not take comes back as `unwritable`: it ends the run.
+        A trial that resumes from a checkpoint first sends all its earlier results again. A failed
+        write to the run's folder comes back as `unwritable`, which ends the run.
 
         Raises:
-            ShortOfMemoryError: there is no memory to begin or to go on; Tune tries it once more.
+            ShortOfMemoryError: there is not enough memory; Tune tries the trial once more.
         """
         result = self._step()
         if self._note is not None:
-            # The report itself is kept, and told again.
+            # Not part of the stored result, which may be sent again.
             result = dataclasses.replace(result, note=self._note)
             self._note = None
         return result
 
     def stop(self) -> None:
-        """Keep what was trained, and told.
+        """Save the state and the results.
 
-        Also where the trial has come to its end: when Tune stops an experiment, it hears no more of
-        the steps under way.
+        Also if the trial has ended: when Tune stops an experiment, it drops the results of the
+        steps under way.
         """
         if self._has_state:
             self._save()
 
     def _step(self) -> StepResult:
-        if self._untold:
-            return self._untold.pop(0)
+        if self._to_resend:
+            return self._to_resend.pop(0)
         if self._shortage is not None:
             raise self._shortage
         try:
@@ -123,7 +124,7 @@ class TrialRunner:
             self._has_state = False
             return dataclasses.replace(self._progress(), unwritable=str(error))
         except Exception as error:
-            self._has_state = False  # what a failure has left is none: the checkpoint is
+            self._has_state = False  # it may be half an update; the checkpoint is whole
             if not is_lack_of_memory(error):
                 raise
             raise self._process.lack_of_memory(error) from error
@@ -159,7 +160,7 @@ class TrialRunner:
         self._n_reports = 0
         self._strip: list[np.ndarray] = []
         self._results: list[StepResult] = []
-        self._untold = []
+        self._to_resend = []
         self._has_state = True
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
@@ -175,14 +176,14 @@ class TrialRunner:
         self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
         self._strip.append(samples[:_STRIP_SAMPLES])
         self._observe()
-        result = self._judged(metrics, evaluation)
+        result = self._result(metrics, evaluation)
         self._results.append(result)
         if not (result.done or result.is_unsound):
             self._save_if_it_pays()
         return result
 
-    def _judged(self, metrics: Metrics, evaluation: Evaluation) -> StepResult:
-        """Return a report's result; at the trial's end, write its generator and score it."""
+    def _result(self, metrics: Metrics, evaluation: Evaluation) -> StepResult:
+        """Return the result of a report; at the trial's end, write and score its generator."""
         verdict = self._health.judge(Report.of(metrics, evaluation))
         result = dataclasses.replace(
             self._progress(),
@@ -195,7 +196,7 @@ class TrialRunner:
             return result
         self._write_model()
         if self._spec.phase == "replica" and not result.is_unsound:
-            return self._scored(result)
+            return self._with_final_score(result)
         return result
 
     def _write_model(self) -> None:
@@ -216,8 +217,8 @@ class TrialRunner:
             for name, content in self._observer.files().items():
                 write_atomically(model_dir / name, content)
 
-    def _scored(self, result: StepResult) -> StepResult:
-        """Score a sound replica on the test set, once, unless its last samples are dead."""
+    def _with_final_score(self, result: StepResult) -> StepResult:
+        """Score a sound replica on the test set, unless its last samples have collapsed."""
         process = self._process
         samples = self._training.samples(N_FINAL_SAMPLES)
         try:
@@ -270,5 +271,5 @@ class TrialRunner:
         if self._observer is not None:
             self._observer.load_state(checkpoint.observed)
         self._n_reports = checkpoint.n_reports
-        self._results, self._untold = checkpoint.results, list(checkpoint.results)
+        self._results, self._to_resend = checkpoint.results, list(checkpoint.results)
         self._health.load_state_dict(dict(checkpoint.health))

@@ -9,12 +9,12 @@ from typing import Any
 import optuna
 
 from gansearch.errors import RunFailedError
-from gansearch.figures.charts import png
+from gansearch.figures.samples import png
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.ranking.ranking import rank
-from gansearch.report.layout import render
+from gansearch.report.render import render
 from gansearch.report.report import Report, build_report
-from gansearch.report.sampling import picture_between, picture_of_samples, winning_trial
+from gansearch.report.sampling import interpolation_of_samples, picture_of_samples, winning_trial
 from gansearch.rules import Config
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
@@ -118,7 +118,7 @@ def conclude(session: Session) -> None:
         _picture_winner(session, winner)
         _score_winner_by_count(session, winner, references)
     session.describe(state="finished")
-    report = build_report(folder, afresh=True)
+    report = build_report(folder, recompute=True)
     _write_stability(report)
     write_atomically(folder.path / "report.html", render(report, "html").encode())
 
@@ -167,7 +167,7 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
         return
     session.describe(state="failed")
     session.recorder.flush()
-    _write_stability(build_report(session.folder, afresh=True))
+    _write_stability(build_report(session.folder, recompute=True))
     counts = Counter(row["status"] for row in rows)
     told = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     reasons = Counter(row["reason"] for row in rows if row["reason"])
@@ -195,7 +195,7 @@ def _picture_winner(session: Session, winner: StoredGenerator) -> None:
     if not session.space.family.interpolates:
         return
     steps = _N_STEPS if is_image else _N_POINT_STEPS
-    between = picture_between(winner, session.dataset, _N_ROWS, steps)
+    between = interpolation_of_samples(winner, session.dataset, _N_ROWS, steps)
     write_atomically(session.folder.path / "interpolation.png", png(between))
 
 

@@ -17,6 +17,7 @@ def chaos():
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(900)  # its searches wait for minutes where cores are few and busy
 def test_nothing_is_lost_when_driver_worker_and_raylet_are_killed(tmp_path):
     short = ["--kills", "3", "--trials", "2", "--updates", "4000", "--replicas", "1", "--seed", "3"]
     done = subprocess.run(

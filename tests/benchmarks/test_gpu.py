@@ -16,7 +16,8 @@ from benchmarks.studies import scores
 from gansearch.config import TrialConfig
 from gansearch.grouping.group import Group
 from gansearch.space.search_space import load_space
-from gansearch.training.training import AdversarialTraining, Examples
+from gansearch.training.examples import Examples
+from gansearch.training.training import AdversarialTraining
 from gansearch.tune.cluster import share_of_cluster
 from gansearch.tune.settings import Settings
 
@@ -157,7 +158,7 @@ def test_a_check_sees_a_member_that_depends_on_its_company(monkeypatch):
 
     def leaking(self, *at, **how):
         tick(self, *at, **how)
-        bias = self._game.generator.params[1].data
+        bias = self._players.generator.params[1].data
         bias += 1e-3 * bias.sum(0, keepdim=True)
 
     monkeypatch.setattr(Group, "_tick", leaking)

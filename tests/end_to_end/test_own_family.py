@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ray
 SPACE = """
 family: mean_family:MeanFamily
 dataset: gaussian
-budget: {trials: 5, max_updates: 3000, reports: 10, top: 1, replicas: 2}
+budget: {trials: 5, max_updates: 3000, reports: 10, top: 2, replicas: 2}
 search:
   lr: {float: [0.01, 0.3], log: true}
 presets:
@@ -78,7 +78,10 @@ def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
     assert "Search: 5 of 5 configurations tried" in told
     assert "* the default configuration" in told and "paper" not in told
     trials = pd.read_parquet(path / "trials.parquet")
-    assert trials["phase"].value_counts().to_dict() == {"search": 5, "replica": 4}
+    ranking = pd.read_parquet(path / "ranking.parquet")
+    n_ranked = len(ranking)  # the best two, and the default configuration if it is none of them
+    phases = trials["phase"].value_counts().to_dict()
+    assert phases == {"search": 5, "replica": 2 * n_ranked} and n_ranked in (2, 3)
     assert set(trials["status"]) <= {"completed", "pruned"}
     assert (
         not pd.concat(map(pd.read_parquet, path.glob("history/*")))
@@ -86,11 +89,10 @@ def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
         .any()
     )
     assert trials["config.lr"].notna().all() and trials["d_updates"].isna().all()
-    ranking = pd.read_parquet(path / "ranking.parquet")
     # It has learned N(1, .5^2), of which a test example's log-likelihood is -.73 in the mean.
-    assert ranking["test_ll"].between(-0.8, -0.7).all() and len(ranking) == 2
+    assert ranking["test_ll"].between(-0.8, -0.7).all()
     report = json.loads(output("report", "mean", "--format", "json", folder=folder))
-    assert [row["config.spread"] for row in report["ranking"]] == [0.5, 0.5]
+    assert [row["config.spread"] for row in report["ranking"]] == n_ranked * [0.5]
     output("sample", "mean", "--n", "500", "--out", "samples.npy", folder=folder)
     assert abs(np.load(folder / "samples.npy").mean() - 1) < 0.1
 

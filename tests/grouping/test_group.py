@@ -10,10 +10,13 @@ from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gansearch.data.registry import load_dataset
-from gansearch.grouping.group import Group, _unused_stream, bucket, structure_of
+from gansearch.grouping.graphs import _unused_stream
+from gansearch.grouping.group import Group
+from gansearch.grouping.structure import bucket, structure_of
 from gansearch.system.precision import arithmetic, full_precision
-from gansearch.training.training import AdversarialTraining, Examples
-from gansearch.training.updates import steps_at
+from gansearch.training.examples import Examples
+from gansearch.training.schedules import steps_at
+from gansearch.training.training import AdversarialTraining
 from tests.benchmark_scripts import script
 from tests.training.test_training import BOUNDED, NORMALISED, blobs, small
 
@@ -202,11 +205,11 @@ def test_what_is_padded_stays_exactly_zero():
     group.admit(member, 1000)
     for _ in range(3):
         group.advance()
-    lowest = group._game.generator.params[0][0].detach()
+    lowest = group._players.generator.params[0][0].detach()
     assert lowest.shape == (8, 16)
     assert lowest[:3, :9].all()
     assert not lowest[3:].any() and not lowest[:, 9:].any()
-    for kind in group._game.generator.moments:
+    for kind in group._players.generator.moments:
         assert not kind[0][0][3:].any()
 
 
@@ -294,7 +297,7 @@ def test_no_graph_is_recorded_on_a_stream_of_another_one(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     taken = weakref.WeakKeyDictionary()
-    monkeypatch.setattr("gansearch.grouping.group._STREAMS", taken)
+    monkeypatch.setattr("gansearch.grouping.graphs._STREAMS", taken)
     graphs = [Graph() for _ in range(32)]
     for graph in graphs:
         taken[graph] = _unused_stream().cuda_stream
@@ -369,7 +372,7 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._replay(with_g)
+        group._chunks.replay(with_g)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before

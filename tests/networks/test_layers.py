@@ -9,15 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gansearch.networks.layers import (
-    LINEAR,
-    Activation,
-    Convolution,
-    Deconvolution,
-    Dense,
-    bound_norms,
-    side_below,
-)
+from gansearch.networks.activations import LINEAR, Activation
+from gansearch.networks.layers import Convolution, Deconvolution, Dense, bound_norms, side_below
 
 RELU = Activation("relu")
 

@@ -8,7 +8,7 @@ from scipy.stats import kstest, norm, uniform
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
-from gansearch.families.figure1_observer import moment_of
+from gansearch.families.figure1_observer import take_snapshot
 from gansearch.networks.models import generate
 from gansearch.networks.probing import discriminate_at, interpolate, spread_noise, usual_noise
 from gansearch.training.training import AdversarialTraining
@@ -126,12 +126,12 @@ def test_noise_of_several_dimensions_has_no_place_on_a_line():
 def test_a_moment_shows_the_training_as_it_is():
     line = load_dataset("gaussian")
     training = trained(line, noise_dim=1, generator_output="linear", dropout_input=0.0)
-    moment = moment_of(training, line)
-    assert moment.updates == training.updates == 40
-    np.testing.assert_array_equal(moment.samples, training.samples(1000)[:, 0])
+    snapshot = take_snapshot(training, line)
+    assert snapshot.updates == training.updates == 40
+    np.testing.assert_array_equal(snapshot.samples, training.samples(1000)[:, 0])
     with torch.no_grad():
         expected = training.generator(spread_noise(training.config))[:, 0].numpy()
-    np.testing.assert_allclose(moment.arrows, expected, atol=1e-6)
+    np.testing.assert_allclose(snapshot.arrows, expected, atol=1e-6)
 
 
 def test_a_packed_d_judges_a_point_beside_copies_of_itself():
@@ -171,5 +171,5 @@ def test_a_point_that_d_judges_stands_among_real_examples(group):
 def test_the_game_on_a_line_can_be_drawn_with_packs():
     line = load_dataset("gaussian")
     training = trained(line, packing=2, minibatch_sd=4, generator_output="linear", noise_dim=1)
-    moment = moment_of(training, line)
-    assert moment.d.shape == (200,) and ((moment.d > 0) & (moment.d < 1)).all()
+    snapshot = take_snapshot(training, line)
+    assert snapshot.d.shape == (200,) and ((snapshot.d > 0) & (snapshot.d < 1)).all()

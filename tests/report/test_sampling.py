@@ -121,8 +121,8 @@ def test_neighbours_stand_beside_samples_in_a_picture_only(
     with pytest.raises(BadInputError) as error:
         write_samples(digits_run, tmp_path.__class__(name), nearest=True, **options)
     assert str(error.value) == (
-        f"--nearest, {other}: they don't go together. Neighbours stand beside samples, in a .png "
-        "picture. Leave one of them out."
+        f"--nearest, {other}: they exclude each other. Neighbours are drawn beside samples, "
+        "in a .png picture. Omit one of them."
     )
 
 
@@ -145,7 +145,8 @@ def test_more_samples_than_memory_holds_are_refused_before_any_is_made(digits_ru
     with pytest.raises(BadInputError) as error:
         write_samples(digits_run, tmp_path / "x.npy", trial_id="t00000", n=10**12)
     assert str(error.value) == (
-        "--n 1000000000000: 238,419 GiB. Samples are made in memory, 4 GiB at most. Ask for fewer."
+        "--n 1000000000000: 238,419 GiB. Samples are generated in memory, 4 GiB at most. "
+        "Ask for fewer."
     )
 
 
@@ -304,7 +305,8 @@ def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_p
     staged = worker(tmp_path, load_dataset("gaussian"), trial)
     ended(staged)
     arrows = {
-        moment.updates: np.isfinite(moment.arrows).all() for moment in staged._observer._moments
+        snapshot.updates: np.isfinite(snapshot.arrows).all()
+        for snapshot in staged._observer._snapshots
     }
     assert arrows == {0: False, 50: False, 100: False, 150: True, 200: True}
     assert staged._health.state_dict()["reports"][-1]["stage_start"] == 100

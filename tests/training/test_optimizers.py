@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from gansearch.config import TrialConfig
-from gansearch.networks.layers import LINEAR, Dense
+from gansearch.networks.activations import LINEAR
+from gansearch.networks.layers import Dense
 from gansearch.training.optimizers import Player, Step, descend, step_columns
-from gansearch.training.updates import rates_at, steps_at
+from gansearch.training.schedules import rates_at, steps_at
 
 
 def player(*shapes, n_moments=1, seed=0):

@@ -89,10 +89,10 @@ def test_then_the_lower_layers_join_as_they_were_drawn_and_the_upper_keep_their_
     assert equal(joined, drawn) == [True, True, False, False, False]
     assert not any(equal(layers_of(training.discriminator), d_before))
     assert not any(layer.bias.any() for layer in training.discriminator.layers)
-    players = training.game.generator, training.game.discriminator
+    players = training.players.generator, training.players.discriminator
     moments = [m for player in players for part in player.moments for m in part]
     assert not any(m.any() for m in moments)
-    assert len(training.game.generator.params) == sum(map(len, joined))
+    assert len(training.players.generator.params) == sum(map(len, joined))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))

@@ -14,11 +14,12 @@ from gansearch.data.registry import load_dataset
 from gansearch.networks.initialisation import initialise_discriminator
 from gansearch.networks.layers import Convolution, Dense, with_group_sd
 from gansearch.networks.models import Discriminator, Generator
+from gansearch.training.algorithm1 import iterate
 from gansearch.training.losses import discriminator_loss
 from gansearch.training.random_draws import draw
 from gansearch.training.remedies import gradient_penalty, instance_noise_sd, unrolled
+from gansearch.training.schedules import coefficients_at, schedule_at
 from gansearch.training.training import AdversarialTraining
-from gansearch.training.updates import coefficients_at
 from tests.training.test_training import (
     CONVOLUTIONAL,
     blobs,
@@ -50,6 +51,13 @@ COMBINED = {
     "convolutional, batch normalised": EVERYTHING | ADAM | CONVOLUTIONAL | BATCH,
     "no hidden layer": EVERYTHING | {"discriminator_widths": ()},
 }
+
+
+def iteration(training, draws):
+    """Do one iteration of Algorithm 1; return D's updates and G's."""
+    n_train = training.examples.n
+    schedule = schedule_at(training.config, training.stage_iteration, n_train)
+    return iterate(training.players, training.examples.at(draws.rows), draws, schedule)
 
 
 def d_of(seed=0, shape=(2, 3, 1), **config):
@@ -370,7 +378,7 @@ def test_the_penalty_is_added_to_what_d_minimises_under_the_passes_own_masks():
     draws = draw(config, 1, 4, 6, [6], 200, torch.Generator().manual_seed(0))[0]
     w = layer.weight.detach().clone()
     mask = draws.d_masks[0][0][:10]
-    found, expected = (t._iterate(draws)[2][0] for t in (training, plain))
+    found, expected = (iteration(t, draws)[0][-1].grads[0] for t in (training, plain))
     # The gradient of D(x) = (x * mask).w by x is mask * w.
     penalty = 3.0 * (mask.square()[:, :, None] * w).mean(0)
     assert torch.allclose(found - expected, penalty, atol=1e-6)
@@ -486,14 +494,14 @@ def test_gs_gradient_through_an_unrolled_d_agrees_with_finite_differences(optimi
             with torch.no_grad():
                 training.generator.layers[0].weight[1, 2] += shift
             # D's own update sees G as it is; only G's pass sees the shift.
-            _, g_loss, _, g_grads = training._iterate(training.draws(1)[0])
-            return g_loss, g_grads[0][1, 2]
+            _, g_update = iteration(training, training.stream.take(1)[0])
+            return g_update.loss, g_update.grads[0][1, 2]
 
         size = 1e-6
         # The real update of D depends on G too, and its effect is no part of G's gradient. It is
         # the same in all three only if D has no real update: its batch of noise is shut out.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("gansearch.training.updates.descend", lambda *_: None)
+            patch.setattr("gansearch.training.players.descend", lambda *_: None)
             up, down = step(size)[0], step(-size)[0]
             gradient = step(0.0)[1]
     finally:
@@ -507,11 +515,11 @@ def test_looking_ahead_leaves_ds_weights_and_moments_to_its_own_updates():
     )
     for training in (plain, unroll):
         training.step()
-    ds = plain.game.discriminator, unroll.game.discriminator
+    ds = plain.players.discriminator, unroll.players.discriminator
     assert all(map(torch.equal, *(d.params for d in ds)))
     for a, b in zip(*(d.moments for d in ds), strict=True):
         assert all(map(torch.equal, a, b))
-    gs = plain.game.generator, unroll.game.generator
+    gs = plain.players.generator, unroll.players.generator
     assert not any(map(torch.equal, *(g.params[::2] for g in gs)))
 
 

@@ -15,8 +15,8 @@ from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, GansearchError
+from gansearch.training.schedules import rates_at
 from gansearch.training.training import AdversarialTraining, train
-from gansearch.training.updates import rates_at
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss_curve.json"
 
@@ -107,7 +107,7 @@ def reference_steps(training, config, dataset, n_steps):
         return bce(logits, 1.0) if config.generator_loss == "non_saturating" else -bce(logits, 0.0)
 
     for t in range(n_steps):
-        draws = training.draws(1)[0]
+        draws = training.stream.take(1)[0]
         rates = rates_at(config, t, len(data))
         for name, lr in (("g", rates.generator_lr), ("d", rates.discriminator_lr)):
             for group in optimizers[name].param_groups:
@@ -376,7 +376,7 @@ def test_d_is_probed_in_minibatches_and_says_what_it_says_of_all_at_once():
     training.advance(40)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(training.discriminator), "forward", counted)
-        d_real, d_fake = training._probe_discriminator()
+        d_real, d_fake = training._mean_outputs()
     assert sum(n_rows) == 2000
     assert max(n_rows) < 2 * 2 * 64  # real and generated ones, a remainder shared out
     rows, fake = torch.arange(1000), torch.from_numpy(training.samples(1000))

@@ -1,0 +1,136 @@
+"""Pictures of samples that are points, by their first two coordinates, over the training points."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gansearch.data.dataset import Dataset
+from gansearch.figures.figure1 import x_grid
+from gansearch.figures.style import BLUE, GREY, SKY, VERMILION, figure_png, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_POINT_TILE_PIXELS = 96
+_MAX_POINTS = 5000
+
+
+def point_tile(samples: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Draw a few points `[n, d]` in the frame of the training data, with the modes as rings."""
+    low, high = _training_box(dataset)
+    image = Image.new("RGB", (_POINT_TILE_PIXELS, _POINT_TILE_PIXELS), "#eeeeee")
+    draw = ImageDraw.Draw(image)
+    if dataset.modes is not None:
+        for x, y in _pixels(dataset.modes, low, high):
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), outline=GREY)
+    for x, y in _pixels(samples, low, high):
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=BLUE)
+    return np.asarray(image)
+
+
+def _pixels(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the positions of points `[n, d]` on a tile, `[n, 2]`, clipped to just outside it."""
+    share = (_first_two(np.nan_to_num(points)) - low) / (high - low)
+    share[:, 1] = 1 - share[:, 1]
+    pixels: np.ndarray = share.clip(-0.1, 1.1) * _POINT_TILE_PIXELS
+    return pixels
+
+
+def _first_two(points: np.ndarray) -> np.ndarray:
+    """Return the first two coordinates of points `[n, d]`; the second is 0 where d is 1."""
+    if points.shape[1] == 1:
+        points = np.concatenate([points, np.zeros_like(points)], axis=1)
+    return points[:, :2].astype(np.float64)
+
+
+def _training_box(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the training data's box, each `[2]`, widened by a fifth."""
+    points = _first_two(dataset.train)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = np.where(high > low, 0.2 * (high - low), 1.0)
+    return low - margin, high + margin
+
+
+def point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
+    """Draw points `[n, d]` over training points and modes, or a histogram where d is 1."""
+    low, high = _training_box(dataset)
+    train = _thinned_training(dataset)
+    if samples.shape[1] == 1:
+        figure, axes = new_figure(6, 4)
+        _draw_histograms(axes, samples[:, 0], train[:, 0], low[0], high[0])
+    else:
+        figure, axes = new_figure(6, 6)
+        _draw_scatter(axes, samples, train, dataset.modes)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    drawn = _first_two(samples)
+    n_outside = int((~((drawn >= low) & (drawn <= high)).all(axis=1)).sum())
+    outside = f", {n_outside:,} of them outside the frame" if n_outside else ""
+    axes.set_title(f"{len(samples):,} unpicked samples{outside}", fontsize=10, loc="left")
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    return Image.open(io.BytesIO(figure_png(figure))).convert("RGB")
+
+
+def _thinned_training(dataset: Dataset) -> np.ndarray:
+    return dataset.train[:: max(1, len(dataset.train) // _MAX_POINTS)]
+
+
+def path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
+    """Draw paths `[rows, steps, d]` over training points, or as curves where d is 1."""
+    low, high = _training_box(dataset)
+    if paths.shape[2] == 1:
+        figure, axes = new_figure(6, 4)
+        _draw_lines(axes, paths[:, :, 0])
+        axes.set(ylim=x_grid(dataset)[[0, -1]])
+    else:
+        figure, axes = new_figure(6, 6)
+        _draw_paths(axes, paths, _thinned_training(dataset), dataset.modes)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    axes.set_title(
+        f"{len(paths)} straight lines in noise space between unpicked samples",
+        fontsize=10,
+        loc="left",
+    )
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    return Image.open(io.BytesIO(figure_png(figure))).convert("RGB")
+
+
+def _draw_lines(axes: Axes, paths: np.ndarray) -> None:
+    """Draw one-dimensional paths `[rows, steps]` over the position between their ends, 0 to 1."""
+    position = np.linspace(0, 1, paths.shape[1])
+    axes.plot(position, paths.T, ".-", color=BLUE, alpha=0.6, linewidth=1, markersize=2)
+    ends = np.stack([np.repeat([0, 1], len(paths)), paths[:, [0, -1]].T.ravel()])
+    axes.plot(*ends, "o", color=VERMILION, markersize=4, label="samples")
+    axes.set(xlabel="position along the line in noise space", ylabel="x", xlim=(-0.02, 1.02))
+
+
+def _draw_paths(axes: Axes, paths: np.ndarray, train: np.ndarray, modes: np.ndarray | None) -> None:
+    _draw_scatter(axes, paths[:, [0, -1]].reshape(-1, paths.shape[2]), train, modes)
+    for i, path in enumerate(paths):
+        x, y = _first_two(path).T
+        label = "along the lines" if i == 0 else None
+        axes.plot(x, y, ".-", color=SKY, linewidth=1, markersize=3, zorder=0.9, label=label)
+
+
+def _draw_histograms(
+    axes: Axes, samples: np.ndarray, train: np.ndarray, low: float, high: float
+) -> None:
+    edges = np.linspace(low, high, 61).tolist()
+    axes.hist(train, edges, density=True, color=GREY, label="training points")
+    axes.hist(samples, edges, density=True, histtype="step", color=BLUE, label="samples")
+    axes.set(xlabel="x", ylabel="density", xlim=(low, high))
+
+
+def _draw_scatter(
+    axes: Axes, samples: np.ndarray, train: np.ndarray, modes: np.ndarray | None
+) -> None:
+    x, y = _first_two(train).T
+    axes.scatter(x, y, s=4, color="#cccccc", label="training points")
+    x, y = _first_two(samples).T
+    axes.scatter(x, y, s=9, color=BLUE, alpha=0.5, linewidths=0, label="samples")
+    if modes is not None:
+        x, y = _first_two(modes).T
+        axes.scatter(x, y, s=90, marker="+", color=VERMILION, label="modes")

@@ -1,0 +1,67 @@
+"""Numbers, times and texts as reports show them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby
+
+import pandas as pd
+
+# From here on numbers have an exponent: scores of diverged trainings may have any magnitude.
+_HUGE = 1e6
+
+
+def format_interval(mean: float, low: float, high: float, decimals: int, unit: str = "") -> str:
+    """Return a mean with its interval, `24.5 [23.1, 25.9]`; without one where `low` is NaN."""
+    text = f"{format_number(mean, decimals)}{unit}"
+    if math.isnan(low):
+        return text
+    return f"{text} [{format_number(low, decimals)}, {format_number(high, decimals)}]"
+
+
+def format_ranks(ranks: Sequence[int]) -> str:
+    """Return ascending ranks as `1, 2, 5-9`: in a large study most ranks are tied."""
+    runs = [
+        [rank for _, rank in run]
+        for _, run in groupby(enumerate(ranks), key=lambda pair: pair[1] - pair[0])
+    ]
+    return ", ".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
+
+
+def score_decimals(scores: pd.Series[float]) -> int:
+    """Return how many decimals the scores of one table have."""
+    return 1 if scores.abs().max() >= 10 else 2
+
+
+def format_count(value: float) -> str:
+    """Return a count with commas between thousands; a dash for NaN."""
+    return "-" if math.isnan(value) else f"{value:,.0f}"
+
+
+def format_number(value: float, decimals: int) -> str:
+    """Return a number in at most nine characters, thousands without decimals; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    if abs(value) >= _HUGE:
+        return f"{value:.2e}"
+    return f"{value:.{decimals if abs(value) < 1000 else 0}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 40 s, 12 min, 3 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, without what a terminal would take for commands."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return "".join(c for c in " ".join(plain.split()) if c.isprintable())

@@ -1,0 +1,137 @@
+"""A report as one HTML file, with its pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gansearch.ranking.stability import Stability
+from gansearch.report.export import json_value
+from gansearch.report.report import Report
+from gansearch.report.section import PROSE_COLUMNS
+from gansearch.report.sections import counted_examples, sections
+
+
+def to_html(report: Report) -> str:
+    """Return the report as an HTML page that needs no other file."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gansearch.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html").render(
+        run=report.run.to_dict(),
+        sections=sections(report),
+        pictures=list(_pictures(report)),
+        prose=PROSE_COLUMNS,
+        made=json.dumps(json_value(report.run.to_dict()), indent=2),
+    )
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture in the HTML report, below the section with the key `section`."""
+
+    section: str
+    png: bytes
+    alt: str
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+def _pictures(report: Report) -> Iterator[_Picture]:
+    from gansearch.figures import charts
+
+    trials = report.folder.trials()
+    history = report.folder.history(["trial_id", "phase", "updates", "valid_ll"])
+    yield from _stability_picture(report.stability)
+    if report.ranking["test_ll"].notna().any():
+        yield _Picture(
+            "ranking",
+            charts.ranking_figure(report.ranking, report.references),
+            "Test log-likelihood of each ranked configuration; the table has the numbers.",
+            "Dots are means over seeds, bars 95 % intervals; lines are the scores of real data, "
+            "thin grey ones published figures.",
+        )
+        if not report.curve.empty:
+            yield _Picture(
+                "ranking",
+                charts.score_curves(report.curve, report.references),
+                "Test log-likelihood against the number of samples.",
+                "The score of the winner's first replica by the number of its samples, beside that "
+                "of training images. Sigma is selected again at each number.",
+            )
+        yield from _winner_pictures(report, trials)
+    scored = history[np.isfinite(history["valid_ll"])]
+    training = report.training
+    reference_line = f"; the dashed line, of {counted_examples(training)}" if training else ""
+    for phase, whose, section, table in (
+        ("replica", "the replicas", "ranking", report.ranking),
+        ("search", "the search's trials", "leaderboard", report.leaderboard),
+    ):
+        curves = scored[scored["phase"] == phase]
+        if not curves.empty:
+            yield _Picture(
+                "summary" if table.empty else section,
+                charts.learning_curves(curves, trials, report.training),
+                f"Learning curves of {whose}.",
+                f"Validation log-likelihood of {whose} over their training{reference_line}.",
+            )
+
+
+def _stability_picture(found: Stability | None) -> Iterator[_Picture]:
+    if found is None or found.n_survived == found.n_trials:
+        return
+    from gansearch.figures import charts
+
+    if len(found.map) or found.importances["importance"].notna().any():
+        yield _Picture(
+            "stability",
+            charts.stability_figure(found.map, found.importances),
+            "Share of trials that survived, by k and the ratio of the learning rates, and "
+            "importances for survival and quality; the text has the numbers.",
+            "Left: survivors/trials; a cell without trials is blank. Right: the share of a "
+            "random forest's skill on held-out trials that is lost when a parameter is permuted.",
+        )
+
+
+def _winner_pictures(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]:
+    """Yield the pictures of the winner that the run has written."""
+    done = trials[
+        (trials["phase"] == "replica")
+        & (trials["status"] == "completed")
+        & (trials["config_id"] == report.ranking["config_id"].iloc[0])
+    ]
+    run = report.folder.path
+    pictures = [
+        (run / "samples.png", "Samples of the winner, not picked."),
+        (
+            run / "interpolation.png",
+            "Interpolations between samples of the winner, not picked, along straight lines in "
+            "noise space.",
+        ),
+    ]
+    if not done.empty:
+        model = report.folder.model_dir(done["trial_id"].iloc[0])
+        strip = "Samples of the winner over its training, not picked, from the same noise."
+        figure1 = (
+            "The winner's training in one dimension, as Figure 1 of the paper, not picked: the "
+            "densities of data and samples, D, and below lines from z to G(z), from before the "
+            "training to its last evaluation."
+        )
+        pictures += [(model / "strip.png", strip), (model / "game.png", figure1)]
+    for path, caption in pictures:
+        if path.exists():
+            yield _Picture("ranking", path.read_bytes(), caption, caption)

@@ -1,0 +1,262 @@
+"""A report as sections of text and tables; every format for people renders these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from gansearch.report.formatting import (
+    duration,
+    format_count,
+    format_interval,
+    format_number,
+    format_ranks,
+    score_decimals,
+)
+from gansearch.report.report import Report
+from gansearch.report.section import HEADINGS, TABLE_MEASURES, Section, make_columns
+from gansearch.report.stability_section import stability_section
+from gansearch.rules import short
+from gansearch.runs.schemas import config_values
+from gansearch.runs.tables import rows_of
+
+_N_ENDINGS = 10
+
+
+def sections(report: Report) -> list[Section]:
+    """Return the report in words and tables, in the order in which they are shown."""
+    parts = [_summary(report)]
+    if report.warnings:
+        parts.append(Section("warnings", "Warnings", report.warnings))
+    if not report.ranking.empty:
+        parts += [_ranking_section(report), *reference_sections(report.references)]
+        parts.append(_configurations(report, report.ranking))
+    if not report.leaderboard.empty:
+        parts.append(_leaderboard_section(report))
+    if report.ranking.empty and not report.leaderboard.empty:
+        parts.append(_configurations(report, report.leaderboard))
+    if report.stability is not None:
+        parts.append(stability_section(report, report.stability))
+    if report.endings:
+        parts.append(_endings_section(report))
+    return parts
+
+
+def _summary(report: Report) -> Section:
+    run, space = report.run, report.run.space
+    started = datetime.fromisoformat(run.started_at)
+    took = f", ran {duration(run.wall_seconds)}" if run.wall_seconds else ""
+    lines = [
+        f"space {space['name']}, data set {space['dataset']}, seed {run.seed}; "
+        f"started {started:%Y-%m-%d %H:%M} UTC{took}"
+    ]
+    if run.only:
+        n_given = len(run.only)
+        comparison = (
+            "1 given configuration is trained"
+            if n_given == 1
+            else f"{n_given} given configurations are compared"
+        )
+        lines.append(f"No search: {comparison}.")
+    else:
+        lines.append(
+            f"Search: {sum(report.counts['search'].values())} of {report.budget.trials} "
+            f"configurations tried{_counts_in_words(report, 'search')}."
+        )
+    n_replicas = sum(report.counts["replica"].values())
+    trainings = (
+        "1 training on a fresh seed"
+        if n_replicas == 1
+        else f"{n_replicas} trainings on fresh seeds"
+    )
+    lines += [
+        f"Replicas: {trainings}{_counts_in_words(report, 'replica')}.",
+        f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
+        f"training; {report.updates:,} spent in all.",
+    ]
+    return Section("summary", f"{run.name}: {run.state}", lines)
+
+
+def _ranking_section(report: Report) -> Section:
+    decimals = score_decimals(report.ranking["test_ll"])
+    rows = [
+        [
+            format_number(row["rank"], 0),
+            _marked_config(report, row["config_id"]),
+            format_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
+            format_ranks(
+                sorted(map(report.ranks.__getitem__, report.ranks.keys() & row["tied_with"]))
+            ),
+            f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
+            *(format_number(row[m.column], m.decimals) for m in TABLE_MEASURES),
+        ]
+        for row in rows_of(report.ranking)
+    ]
+    return Section(
+        "ranking",
+        "Ranking by test log-likelihood (Parzen window, nats)",
+        (),
+        make_columns("rank", "config", "test LL", "ties", "seeds", *HEADINGS),
+        rows,
+        [*_legend(report), *_lead(report, decimals)],
+    )
+
+
+def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
+    """Yield the scores to compare with: computed references, then published figures."""
+    is_published = references["source"].notna()
+    computed, published = references[~is_published], references[is_published]
+    if not computed.empty:
+        decimals = score_decimals(computed["test_ll"])
+        yield Section(
+            "references",
+            "For comparison, as if they had been generated",
+            (),
+            make_columns("samples", "number", "test LL", *HEADINGS),
+            [
+                [
+                    row["name"],
+                    format_count(row["n_samples"]),
+                    format_number(row["test_ll"], decimals),
+                    *(format_number(row[m.column], m.decimals) for m in TABLE_MEASURES),
+                ]
+                for row in rows_of(computed)
+            ],
+        )
+    if not published.empty:
+        yield Section(
+            "published",
+            "Published for this data set, from 10,000 samples (not computed here)",
+            (),
+            make_columns("model", "test LL", "source"),
+            [
+                [row["name"], f"{row['test_ll']:.0f} +- {row['test_ll_se']:g}", row["source"]]
+                for row in rows_of(published)
+            ],
+        )
+
+
+def _lead(report: Report, decimals: int) -> list[str]:
+    """Return by how much the winner beats the baseline, if it does."""
+    lead = report.winner_minus_paper
+    if lead is None:
+        return []
+    difference = format_interval(lead.mean, lead.low, lead.high, decimals, " nats")
+    winner = report.ranking.iloc[0]
+    if report.paper_config_id in list(winner["tied_with"]):
+        return [f"The winner's lead over {_baseline_title(report)}, {difference}, may be chance."]
+    return [f"The winner beats {_baseline_title(report)} by {difference}."]
+
+
+def _legend(report: Report) -> list[str]:
+    lines = [
+        "to train: distance to the nearest training example, relative to that of new real ones; "
+        "near 0 for copies.",
+        "[low, high]: 95 % interval over training seeds and test examples. ties: ranks that are "
+        "statistically indistinguishable from this one (Holm, 5 %).",
+    ]
+    if report.paper_config_id in set(report.ranking["config_id"]):
+        lines.append(f"* {_baseline_title(report)}")
+    return lines
+
+
+def _configurations(report: Report, listed: pd.DataFrame) -> Section:
+    """Return the configurations of some rows of the ranking or of the leaderboard."""
+    configs = {row["config_id"]: _differences(report, row) for row in rows_of(listed)}
+    return Section(
+        "configurations",
+        f"Differences from {_baseline_title(report)}",
+        (),
+        make_columns("config", "parameters"),
+        [[_marked_config(report, config_id), text] for config_id, text in configs.items()],
+    )
+
+
+def _leaderboard_section(report: Report) -> Section:
+    decimals = score_decimals(report.leaderboard["valid_ll"])
+    in_reports = [measure for measure in TABLE_MEASURES if "report" in measure.stages]
+    rows = [
+        [
+            row["trial_id"],
+            _marked_config(report, row["config_id"]),
+            _status(report, row["status"]),
+            f"{row['updates']:,}",
+            format_number(row["valid_ll"], decimals),
+            *(format_number(row[m.column], m.decimals) for m in in_reports),
+        ]
+        for row in rows_of(report.leaderboard)
+    ]
+    measures = ("updates", "valid LL", *(str(m.heading) for m in in_reports))
+    return Section(
+        "leaderboard",
+        "The search's best by validation log-likelihood (nats)",
+        (),
+        make_columns("trial", "config", "status", *measures),
+        rows,
+        [
+            "This order comes from one training per configuration, some of them stopped early, so "
+            "the first is partly the luckiest. The ranking comes from replicas.",
+            *_training_note(report.training, decimals),
+        ],
+    )
+
+
+def _training_note(training: Mapping[str, Any] | None, decimals: int) -> list[str]:
+    if training is None:
+        return []
+    return [
+        f"By the same measure, {counted_examples(training)} score "
+        f"{format_number(training['valid_ll'], decimals)}. Scores from other numbers of "
+        "samples, or of test examples, are not comparable."
+    ]
+
+
+def counted_examples(training: Mapping[str, Any]) -> str:
+    """Return training examples in words, such as `1,000 training images`."""
+    return f"{training['n_samples']:,} {training['name']}"
+
+
+def _endings_section(report: Report) -> Section:
+    n_more = len(report.endings) - _N_ENDINGS
+    return Section(
+        "endings",
+        "Why trials ended",
+        (),
+        make_columns("trial", "status", "reason"),
+        report.endings[:_N_ENDINGS],
+        [f"and {n_more} more in trials.parquet"] if n_more > 0 else [],
+    )
+
+
+def _baseline_title(report: Report) -> str:
+    return report.run.family.baseline_title
+
+
+def _differences(report: Report, row: Mapping[str, Any]) -> str:
+    """Return the parameters that apply and differ from the baseline."""
+    table = report.run.family.config_type
+    config = table.from_dict(config_values(row, table))
+    differences = [
+        f"{name}={short(getattr(config, name))}"
+        for name in table.rules()
+        if config.applies(name) and getattr(config, name) != getattr(report.baseline, name)
+    ]
+    return " ".join(differences) or "nothing"
+
+
+def _marked_config(report: Report, config_id: str) -> str:
+    return f"{config_id}*" if config_id == report.paper_config_id else config_id
+
+
+def _counts_in_words(report: Report, phase: str) -> str:
+    counts = report.counts[phase]
+    by_status = ", ".join(f"{n} {_status(report, status)}" for status, n in counts.items() if n)
+    return f": {by_status}" if by_status else ""
+
+
+def _status(report: Report, status: str) -> str:
+    """Return a trial's status, "interrupted" instead of "running" if the run has stopped."""
+    return "interrupted" if status == "running" and not report.run.is_going_on else status

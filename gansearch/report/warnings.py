@@ -1,0 +1,140 @@
+"""Warnings: what a reader must know before believing the figures of a run, in sentences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from gansearch.budget import Budget
+from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
+from gansearch.report.formatting import duration
+from gansearch.runs.description import RunDescription
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.schemas import UNSOUND
+
+_IDLE_SECONDS = 120
+# Below this share of the real data's coverage, a generator misses much of the data.
+_LOW_COVERAGE = 0.5
+
+
+def state_warnings(folder: RunFolder, run: RunDescription, ranking: pd.DataFrame) -> Iterator[str]:
+    """Warn of a run that has stopped, or of a ranking that is out of date."""
+    resume = f"gansearch resume {run.name}"
+    if run.state == "interrupted":
+        yield f"The run was interrupted. To go on: {resume}"
+    if run.state == "failed":
+        yield "The run failed: it was stopped because no trial was completed."
+    if run.is_going_on:
+        idle = time.time() - max(
+            path.stat().st_mtime
+            for name in ("run.json", "trials.parquet", "history")
+            if (path := folder.path / name).exists()
+        )
+        if idle > _IDLE_SECONDS:
+            yield f"Nothing was written for {duration(idle)}. If the run has stopped: {resume}"
+    if run.state != "finished" and not ranking.empty:
+        yield "The run has continued since it was ranked; the ranking is recomputed at its end."
+
+
+def search_warnings(budget: Budget, counts: Mapping[str, int]) -> Iterator[str]:
+    """Warn of a search with too few completed trials, too many bad ones, or no replicas."""
+    n_ended = sum(counts.values()) - counts["running"]
+    n_unsound = sum(counts[status] for status in UNSOUND)
+    over = n_ended > 0 and counts["running"] == 0
+    if over and counts["completed"] < budget.top:
+        yield (
+            f"Only {counts['completed']} of {n_ended} trials of the search were completed, fewer "
+            f"than the {budget.top} finalists that the replicas need. Increase --trials."
+        )
+    if over and n_unsound > n_ended / 2:
+        by_status = ", ".join(f"{counts[status]} {status}" for status in UNSOUND if counts[status])
+        yield (
+            f"{n_unsound} of {n_ended} trials of the search were unsuccessful: {by_status}. "
+            f"{_search_remedy(counts)}"
+        )
+    if over and budget.replicas == 0:
+        yield (
+            "No configuration was trained on fresh seeds: the best of many single trainings is "
+            "partly the luckiest. Use --replicas."
+        )
+
+
+def _search_remedy(counts: Mapping[str, int]) -> str:
+    if counts["failed"] > counts["collapsed"] + counts["diverged"]:
+        return "Most of them failed for reasons outside the training: see 'Why trials ended'."
+    return (
+        "The space is too wide for this number of trials. Narrow it where trainings collapse or "
+        "diverge, or increase --trials."
+    )
+
+
+def ranking_warnings(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[str]:
+    """Warn of single seeds, of scores above those of training images, and of low coverage."""
+    if single := ranking.loc[ranking["n_seeds"] == 1, "config_id"].tolist():
+        yield (
+            f"{_ids(single)}: one seed only, so there are no intervals and no difference can be "
+            "distinguished from chance. Increase --replicas."
+        )
+    of_training = references[references["name"].str.startswith("training")]
+    if of_training.empty:
+        return
+    real = of_training.iloc[0]
+    above = ranking.loc[ranking["test_ll"] > real["test_ll"], "config_id"].tolist()
+    if above:
+        n_real, fewer = real["n_samples"], ""
+        if n_real < N_FINAL_SAMPLES:
+            fewer = (
+                f" There are only {n_real:,} of them, and a replica's score comes from "
+                f"{N_FINAL_SAMPLES:,} samples. More samples score higher, so the lead may be real: "
+                "see the curve over samples."
+            )
+        yield (
+            f"{_ids(above)}: scores above the {real['name']} themselves.{fewer} The Parzen "
+            "estimate rewards blurred samples and copies. Look at the samples and at the NN ratio."
+        )
+    low = ranking.loc[ranking["coverage"] < _LOW_COVERAGE * real["coverage"], "config_id"].tolist()
+    if low:
+        yield (
+            f"{_ids(low)}: coverage below half of the {real['name']}' "
+            f"{real['coverage']:.2f}. Much of the data is missing from the samples."
+        )
+
+
+def copy_warnings(ranking: pd.DataFrame) -> Iterator[str]:
+    """Warn of samples that are suspiciously close to training examples."""
+    near = ranking.loc[ranking["train_nn_ratio"] < SUSPICIOUS_NN_RATIO, "config_id"].tolist()
+    if near:
+        yield (
+            f"{_ids(near)}: samples lie less than half as far from training examples as new real "
+            "ones do: they may be copies, or blurred. Compare each with its nearest one."
+        )
+
+
+def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[str]:
+    """Warn of replicas that ended badly, and of invalid scores."""
+    replicas = trials[
+        (trials["phase"] == "replica") & trials["config_id"].isin(ranking["config_id"])
+    ]
+    for config_id, group in replicas.groupby("config_id", sort=False):
+        ended_badly = group[group["status"].isin(UNSOUND)]
+        if not ended_badly.empty:
+            counts = ended_badly["status"].value_counts()
+            by_status = ", ".join(f"{n} {status}" for status, n in counts.items())
+            consequence = (
+                "It has no score."
+                if len(ended_badly) == len(group)
+                else "Its score is the mean of the others; another training may end the same way."
+            )
+            n_replicas = "1 replica" if len(group) == 1 else f"{len(group)} replicas"
+            yield f"{config_id}: of {n_replicas} {by_status}. {consequence}"
+    at_edge = replicas.loc[
+        (replicas["status"] == "completed") & replicas["sigma_at_edge"].eq(True), "trial_id"
+    ].tolist()
+    if at_edge:
+        yield f"{_ids(at_edge)}: the best sigma is at the edge of its grid; the score is invalid."
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")

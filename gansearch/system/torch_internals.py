@@ -1,0 +1,48 @@
+"""Every private name of torch's that gansearch uses, and what for.
+
+A release of torch may move or change them; `tests/system/test_torch_internals.py` says which.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+__all__ = [
+    "FakeTensorMode",
+    "TorchDispatchMode",
+    "foreach_copy_",
+    "foreach_norm",
+    "fused_adam_",
+    "fused_sgd_",
+    "is_fused_update",
+    "reads_a_value",
+    "storage_key",
+    "tree_leaves",
+]
+
+# One kernel for all parameters of a network, without the overhead of a `torch.optim.Optimizer`.
+fused_sgd_ = torch._fused_sgd_
+fused_adam_ = torch._fused_adam_
+foreach_copy_ = torch._foreach_copy_
+foreach_norm = torch._foreach_norm
+
+
+def storage_key(storage: torch.UntypedStorage) -> int:
+    """Return what tells a tensor's memory from that of others; views share it."""
+    key: int = storage._cdata
+    return key
+
+
+def reads_a_value(function: Any) -> bool:
+    """Return whether an operator reads a number out of a tensor, as `Tensor.item` does."""
+    return function is torch.ops.aten._local_scalar_dense.default
+
+
+def is_fused_update(function: Any) -> bool:
+    """Return whether an operator is one of the fused optimizers' kernels."""
+    return bool(function._schema.name.startswith("aten::_fused_"))

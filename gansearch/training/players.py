@@ -1,0 +1,50 @@
+"""The two players, G and D: their networks, trained parameters, optimizers and arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gansearch.config import TrialConfig
+from gansearch.networks.models import Discriminator, Generator
+from gansearch.system.precision import arithmetic
+from gansearch.training.optimizers import Player, Step, descend
+
+
+@dataclass(frozen=True)
+class Players:
+    """G and D with their optimizers; of one training, or of several that are trained together.
+
+    Attributes:
+        config: the hyperparameters; of several trainings, what they have in common.
+        generator_net, discriminator_net: the networks.
+        generator, discriminator: their trained parameters, with the optimizer's moments.
+    """
+
+    config: TrialConfig
+    generator_net: Generator
+    discriminator_net: Discriminator
+    generator: Player
+    discriminator: Player
+
+    def arithmetic(self, tensor: Tensor) -> AbstractContextManager[object]:
+        """Return the context in which the networks are applied to `tensor`."""
+        return arithmetic(self.config.precision, tensor.device.type)
+
+    def gradients(self, objective: Tensor, player: Player, *, is_last: bool = True) -> list[Tensor]:
+        """Return the gradients of a sum with respect to a player's parameters."""
+        with arithmetic(self.config.precision, objective.device.type, backward=True):
+            return list(torch.autograd.grad(objective, player.params, retain_graph=not is_last))
+
+    def descend_discriminator(
+        self, grads: list[Tensor], step: Step | Sequence[Tensor], due: Tensor | None
+    ) -> None:
+        """Update D in place, and its spectral norms if it has them."""
+        descend(self.discriminator, grads, step, due)
+        if self.config.discriminator_normalization == "spectral":
+            for layer in self.discriminator.layers:
+                layer.power_iterate()

@@ -1,0 +1,111 @@
+"""The numbers of an iteration that follow a schedule: rates, momentum, steps, coefficients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gansearch.config import TrialConfig
+from gansearch.training.optimizers import Scalar, Step
+from gansearch.training.remedies import instance_noise_sd
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The numbers in the objectives, which trainings that share a pass have of their own.
+
+    Attributes:
+        loss_scale: factor on D's loss.
+        label_smoothing: by how much D's target for real examples is below 1.
+        penalty_weight: factor on the gradient penalty.
+        instance_noise_sd: standard deviation of the noise on D's inputs.
+    """
+
+    loss_scale: Scalar
+    label_smoothing: Scalar
+    penalty_weight: Scalar
+    instance_noise_sd: Scalar
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The learning rates and the momentum of an iteration, or of several."""
+
+    generator_lr: Any
+    discriminator_lr: Any
+    momentum: Any
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What one iteration of Algorithm 1 is done with.
+
+    Attributes:
+        coefficients: of the objectives.
+        d_steps: sizes of D's k updates.
+        g_step: size of G's update.
+        momentum: of both.
+    """
+
+    coefficients: Coefficients
+    d_steps: list[Step]
+    g_step: Step
+    momentum: float
+
+
+def schedule_at(config: TrialConfig, iteration: int, n_train: int) -> Schedule:
+    """Return the schedule of an iteration (from 0 in its stage) on `n_train` examples."""
+    d_steps, g_step = steps_at(config, iteration, n_train)
+    momentum = rates_at(config, iteration, n_train).momentum
+    return Schedule(coefficients_at(config, iteration), d_steps, g_step, momentum)
+
+
+def rates_at(config: TrialConfig, iteration: int | np.ndarray, n_train: int) -> Rates:
+    """Return the rates of `iteration` (from 0), one or many, as in the authors' configuration.
+
+    Learning rates are divided by `lr_decay` each iteration down to `min_lr`; the momentum rises
+    linearly from epoch 1 to epoch `momentum_epochs`, an epoch being `n_train / m` iterations.
+    """
+    decay = np.power(config.lr_decay, -np.float64(iteration))
+    epoch = 1 + iteration * config.batch_size / n_train
+    progress = np.minimum((epoch - 1) / max(config.momentum_epochs - 1, 1e-9), 1.0)
+
+    def decayed(lr: float) -> Any:
+        # A rate that starts below the floor stays as given.
+        return np.maximum(lr * decay, min(config.min_lr, lr))
+
+    return Rates(
+        decayed(config.generator_lr),
+        decayed(config.discriminator_lr),
+        config.momentum + progress * (config.final_momentum - config.momentum),
+    )
+
+
+def steps_at(config: TrialConfig, iteration: int, n_train: int) -> tuple[list[Step], Step]:
+    """Return the k steps of D in an iteration (from 0 in its stage), and that of G."""
+    now, last = (rates_at(config, max(i, 0), n_train) for i in (iteration, iteration - 1))
+
+    def step(lr: float, last_lr: float, number: int) -> Step:
+        decay = now.momentum * last_lr / lr
+        return Step(lr, decay, config.adam_beta1, config.adam_beta2, number)
+
+    first = iteration * config.k + 1
+    # Within an iteration the rate stays, so that only the first update finds another before it.
+    last_lrs = [last.discriminator_lr] + [now.discriminator_lr] * (config.k - 1)
+    lr = now.discriminator_lr
+    return (
+        [step(lr, last_lr, first + i) for i, last_lr in enumerate(last_lrs)],
+        step(now.generator_lr, last.generator_lr, iteration + 1),
+    )
+
+
+def coefficients_at(config: TrialConfig, iteration: int | np.ndarray) -> Coefficients:
+    """Return the coefficients in `iteration` (from 0 in its stage), one or many."""
+    return Coefficients(
+        config.discriminator_loss_scale,
+        config.label_smoothing,
+        config.gradient_penalty_weight,
+        instance_noise_sd(config, iteration * (config.k + 1)),
+    )

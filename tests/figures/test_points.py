@@ -1,0 +1,56 @@
+"""Pictures of points."""
+
+import numpy as np
+
+from gansearch.figures.samples import interpolation_picture, sample_grid, strip
+from tests.figures.pictures import BLUE, VERMILION, has, points
+
+
+def test_paths_of_points_are_drawn_in_the_plane_between_their_ends():
+    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
+    path = np.linspace([-1.0, 0.0], [1.0, 0.0], 50)[None]
+    picture = np.asarray(interpolation_picture(path, ring))
+    sky = np.argwhere((picture == (0x56, 0xB4, 0xE9)).all(axis=2))
+    sky = sky[sky[:, 0] > 200]  # below the legend
+    assert np.ptp(sky[:, 1]) > 350
+    assert np.ptp(sky[:, 0]) < 10
+
+
+def test_paths_on_a_line_are_curves_over_the_way_between_the_samples():
+    line = points([[0.0], [1.0]])
+    rising = interpolation_picture(np.linspace(0, 1, 20).reshape(1, 20, 1), line)
+    marks = np.argwhere((np.asarray(rising) == VERMILION).all(axis=2))
+    left, right = marks[marks[:, 1] < 200], marks[(marks[:, 1] > 600) & (marks[:, 0] > 100)]
+    assert left[:, 0].mean() > right[:, 0].mean() + 100
+
+
+def test_points_are_drawn_over_the_modes_and_those_outside_are_counted():
+    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
+    picture = sample_grid(ring.train[:100], ring)
+    assert has(picture, VERMILION)
+    assert picture.size == (720, 720)
+    # Samples at no place in the frame leave a picture without them, but not without a word.
+    far = sample_grid(np.full((100, 2), 50.0), ring)
+    assert not np.array_equal(np.asarray(far)[:40], np.asarray(picture)[:40])
+
+
+def test_points_on_a_line_become_a_histogram():
+    line = points([[0.0], [1.0]])
+    low, high = (sample_grid(np.full((100, 1), x, np.float32), line) for x in (0.0, 1.0))
+    assert low.size == high.size == (720, 480)
+    # The blue outline of the samples stands where they lie.
+    blue = [np.asarray(p)[..., 2].astype(int) - np.asarray(p)[..., 0] > 60 for p in (low, high)]
+    places = [np.argwhere(b)[:, 1].mean() for b in blue]
+    assert places[1] > places[0] + 200
+
+
+def test_a_strip_of_points_follows_them_to_the_modes():
+    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
+    picture = np.asarray(strip([np.zeros((1, 2)), np.array([[1.0, 0.0]])], ring))
+    blue = np.argwhere((picture == BLUE).all(axis=2))
+    first, last = blue[blue[:, 1] < 98], blue[blue[:, 1] > 98]
+    # The frame is the training data's box, widened by a fifth of its size on every side.
+    low, high = ring.train[:, 0].min(), ring.train[:, 0].max()
+    share = (1 - (low - 0.2 * (high - low))) / (1.4 * (high - low))
+    np.testing.assert_allclose(first.mean(axis=0), [2 + 48, 2 + 48], atol=1.5)
+    np.testing.assert_allclose(last.mean(axis=0), [2 + 48, 100 + 96 * share], atol=1.5)

@@ -1,0 +1,30 @@
+"""Runs that the tests of reports share."""
+
+import math
+
+import pytest
+
+from gansearch.report.report import build_report
+from tests.written_runs import PAPER, WINNER, finished_run, searching_run, trial, write_run
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return finished_run(tmp_path)
+
+
+@pytest.fixture
+def searching(tmp_path):
+    return searching_run(tmp_path)
+
+
+HOSTILE = "<script>alert(1)</script> | [x](http://evil) `code` *bold*\nnext"
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    rows = [
+        trial("t00000", PAPER),
+        trial("t00001", WINNER, "failed", valid_ll=math.nan, reason=HOSTILE),
+    ]
+    return build_report(write_run(tmp_path, rows, command=HOSTILE))

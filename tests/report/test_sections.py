@@ -1,0 +1,120 @@
+"""The sections of a report: which there are, and what they say."""
+
+import math
+import re
+
+from gansearch.report.render import render
+from gansearch.report.report import build_report
+from tests.report.printed_reports import curves, printed, section_of, twenty_configs
+from tests.written_runs import (
+    MEANS,
+    PAPER,
+    SECOND,
+    WINNER,
+    described,
+    replicas,
+    searched,
+    trial,
+    write_run,
+)
+
+
+def test_ranks_in_a_row_that_are_tied_are_written_as_a_range(tmp_path):
+    configs = twenty_configs()[:6]
+    replicated = [row for config in configs for row in replicas(config)]
+    means = {config.config_id: 24.0 - 3 * (i == 5) for i, config in enumerate(configs)}
+    folder = write_run(tmp_path, searched(), replicated, means)
+    rows = section_of(printed(folder, 120), "Ranking by")[3:9]
+    assert [re.split(r"  +", row.strip())[3] for row in rows] == [
+        *("2-5", "1, 3-5", "1, 2, 4, 5", "1-3, 5", "1-4", "4"),
+    ]
+
+
+def test_one_replica_and_one_given_configuration_are_written_in_the_singular(tmp_path):
+    replicated = replicas(WINNER, 1)
+    text = printed(write_run(tmp_path, (), replicated, state="replicating", only=[{}]))
+    assert "No search: 1 given configuration is trained." in text
+    assert "Replicas: 1 training on a fresh seed: 1 completed." in text
+
+
+def test_replicas_that_are_being_trained_are_counted_and_nothing_is_ranked_yet(tmp_path):
+    replicated = replicas(WINNER)
+    replicated[3].update(status="running", valid_ll=None)
+    folder = write_run(tmp_path, searched(), replicated, state="replicating")
+    assert "Replicas: 4 trainings on fresh seeds: 1 running, 3 completed." in printed(folder)
+    assert "Ranking" not in printed(folder)
+
+
+def test_the_leaderboard_says_what_training_images_score_by_its_measure(tmp_path):
+    training = {"name": "training images", "n_samples": 1000, "valid_ll": 23.456}
+    folder = write_run(tmp_path, searched(), state="searching", training_report=training)
+    folder.append_history(curves(folder))
+    told = "By the same measure, 1,000 training images score 23.46."
+    assert told in " ".join(printed(folder).split())
+    page = render(build_report(folder), "html")
+    assert told in page
+    assert "over their training; the dashed line, of 1,000 training images" in page
+
+
+def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(finished):
+    report = build_report(finished, top=1)
+    assert report.ranking["config_id"].tolist() == [WINNER.config_id]
+    assert report.leaderboard["trial_id"].tolist() == ["t00001"]
+    assert "   1  3b632cbb  24.5 [23.1, 25.9]  2     3, 1 failed" in printed(finished, top=1)
+
+
+def test_a_comparison_without_a_search_says_so(tmp_path):
+    replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    only = [WINNER.to_dict(), PAPER.to_dict()]
+    text = printed(write_run(tmp_path, (), replicated, MEANS, reference_ll=29.1, only=only))
+    assert "No search: 2 given configurations are compared." in text
+    assert "The search's best" not in text
+    assert "Warnings" not in text
+
+
+def test_a_lead_that_may_be_chance_is_called_so(tmp_path):
+    means = MEANS | {PAPER.config_id: 23.97}
+    replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
+    folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
+    lead = r"The winner's lead over the paper's configuration, 0\.0 nats \[-0\.\d, 0\.\d\], may be"
+    assert re.search(f"{lead} chance\\.", printed(folder))
+
+
+def test_the_paper_as_winner_is_not_compared_with_itself(tmp_path):
+    means = MEANS | {PAPER.config_id: 27.0}
+    replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
+    assert build_report(folder).winner_minus_paper is None
+    assert "1  4f610017*  27." in printed(folder)
+
+
+def test_one_seed_has_no_interval(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
+    folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
+    assert "   1  3b632cbb   24.0     2     1          0.70" in printed(folder)
+
+
+def test_a_configuration_whose_replicas_all_failed_comes_last_without_a_score(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row in rows[:4]:
+        row.update(status="collapsed", reason="coverage .01")
+    folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
+    assert re.search(r"\n   -  3b632cbb +- +0, 4 failed +- +- +- +-\n", printed(folder))
+
+
+def test_no_trial_of_an_interrupted_run_is_called_running(searching):
+    searching.write_run(described(state="interrupted"))
+    text = printed(searching)
+    assert "Search: 3 of 6 configurations tried: 2 interrupted, 1 completed." in text
+    assert "t00001  3b632cbb   interrupted    4,000" in text
+
+
+def test_a_failed_run_tells_how_its_trials_ended(tmp_path):
+    rows = [
+        trial("t00000", PAPER, "diverged", valid_ll=math.nan, reason="D's loss is NaN"),
+        trial("t00001", WINNER, "failed", valid_ll=math.nan, reason="[red]\x1b[31mout of memory"),
+    ]
+    text = printed(write_run(tmp_path, rows, state="failed"))
+    assert "! The run failed: it was stopped because no trial was completed." in text
+    assert "t00000  diverged  D's loss is NaN" in text
+    assert "t00001  failed    [red]out of memory" in text

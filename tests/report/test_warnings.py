@@ -1,0 +1,148 @@
+"""What a report warns of."""
+
+import os
+import time
+
+import pytest
+
+from gansearch.report.report import build_report
+from tests.written_runs import (
+    MEANS,
+    PAPER,
+    WINNER,
+    described,
+    references,
+    replicas,
+    run_info,
+    searched,
+    write_run,
+)
+
+
+def warned(tmp_path, *args, **kwargs):
+    return list(build_report(write_run(tmp_path, *args, **kwargs)).warnings)
+
+
+WINS, PAPERS = WINNER.config_id, PAPER.config_id
+
+
+@pytest.mark.parametrize("n_real", [10_000, 1197])
+def test_a_score_above_the_real_datas_is_warned_of(tmp_path, n_real):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    folder = write_run(tmp_path, searched(), rows, MEANS)
+    folder.write_references(references(20.0, n_samples=n_real))
+    fewer = (
+        " There are only 1,197 of them, and a replica's score comes from 10,000 samples. More "
+        "samples score higher, so the lead may be real: see the curve over samples."
+    )
+    assert build_report(folder).warnings == [
+        f"{WINS}: scores above the training images themselves.{fewer if n_real == 1197 else ''} "
+        "The Parzen estimate rewards blurred samples and copies. Look at the samples and at the "
+        "NN ratio."
+    ]
+
+
+def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row in rows[:4]:
+        row["train_nn_ratio"] = 0.3
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        f"{WINS}: samples lie less than half as far from training examples as new real ones do: "
+        "they may be copies, or blurred. Compare each with its nearest one."
+    ]
+
+
+def test_the_line_of_training_images_is_no_copy_to_be_warned_of(finished):
+    assert finished.references()["train_nn_ratio"][0] == 0
+    assert not any("copies" in text for text in build_report(finished).warnings)
+
+
+def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row in rows[:4]:
+        row["coverage"] = 0.30
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        f"{WINS}: coverage below half of the training images' 0.97. Much of the data is missing "
+        "from the samples."
+    ]
+
+
+def test_one_seed_is_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        f"{WINS}, {PAPERS}: one seed only, so there are no intervals and no difference can be "
+        "distinguished from chance. Increase --replicas."
+    ]
+
+
+def test_a_sigma_at_the_edge_of_its_grid_is_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    rows[2]["sigma_at_edge"] = True
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        f"r-{WINS}-2: the best sigma is at the edge of its grid; the score is invalid."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n", "told"), [(1, "1 replica 1 collapsed"), (4, "4 replicas 4 collapsed")]
+)
+def test_a_configuration_whose_replicas_all_failed_is_warned_of(tmp_path, n, told):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config, n)]
+    for row in rows[:n]:
+        row.update(status="collapsed", reason="coverage .01")
+    found = warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
+    assert f"{WINS}: of {told}. It has no score." in found
+
+
+def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
+    rows = searched()
+    rows[0].update(status="diverged")
+    rows[1].update(status="failed", reason="out of memory")
+    assert warned(tmp_path, rows) == [
+        "Only 1 of 6 trials of the search were completed, fewer than the 2 finalists that the "
+        "replicas need. Increase --trials.",
+        "4 of 6 trials of the search were unsuccessful: 1 collapsed, 2 diverged, 1 failed. The "
+        "space is too wide for this number of trials. Narrow it where trainings collapse or "
+        "diverge, or increase --trials.",
+    ]
+
+
+def test_trials_that_machines_have_failed_are_not_blamed_on_the_space(tmp_path):
+    rows = searched()
+    for row in rows[:4]:
+        row.update(status="failed", reason="out of memory")
+    assert (
+        "6 of 6 trials of the search were unsuccessful: 1 collapsed, 1 diverged, 4 failed. Most of "
+        "them failed for reasons outside the training: see 'Why trials ended'."
+    ) in warned(tmp_path, rows)
+
+
+def test_a_search_without_replicas_is_warned_of(tmp_path):
+    space = run_info()["space"]
+    space["budget"]["replicas"] = 0
+    assert warned(tmp_path, searched(), space=space) == [
+        "No configuration was trained on fresh seeds: the best of many single trainings is partly "
+        "the luckiest. Use --replicas."
+    ]
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+    assert warned(tmp_path, searched()[:2], state="interrupted")[0] == (
+        "The run was interrupted. To go on: gansearch resume digits-1"
+    )
+
+
+def test_a_run_that_writes_nothing_any_more_is_warned_of(searching):
+    for path in searching.path.iterdir():
+        os.utime(path, (time.time() - 3 * 3600,) * 2)
+    assert list(build_report(searching).warnings) == [
+        "Nothing was written for 3 h 0 min. If the run has stopped: gansearch resume digits-1"
+    ]
+
+
+def test_a_ranking_from_before_a_run_went_on_is_warned_of(finished):
+    finished.write_run(described(state="searching"))
+    assert (
+        "The run has continued since it was ranked; the ranking is recomputed at its end."
+        in build_report(finished).warnings
+    )
