@@ -1,4 +1,4 @@
-"""Whether the guarantees of `docs/packing.md` hold on this device; a stage of `gpu.py`.
+"""Whether the guarantees of `docs/groups.md` hold on this device; a stage of `gpu.py`.
 
 At the engine's number of slots, all of them taken, and at the widest and the narrowest networks.
 """
