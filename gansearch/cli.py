@@ -312,7 +312,7 @@ def sample(
 @click.argument("space", required=False, metavar="[NAME_OR_PATH]")
 def spaces(space: str | None) -> None:
     """List the built-in spaces, or validate and show one."""
-    from gansearch.space.search_space import builtin_spaces, load_space
+    from gansearch.space.load import builtin_spaces, load_space
 
     if space is None:
         table = Table("space", "data set", "trials", "updates", "searched", box=None)

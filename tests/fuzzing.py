@@ -39,7 +39,7 @@ from rich.table import Table
 from gansearch.cli import main
 from gansearch.config import TrialConfig
 from gansearch.networks.models import Generator
-from gansearch.space.search_space import builtin_spaces, load_space
+from gansearch.space.load import builtin_spaces, load_space
 from gansearch.tune.cluster import Share
 from tests.saved_generators import save
 from tests.written_runs import finished_run, searched

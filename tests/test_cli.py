@@ -22,7 +22,7 @@ from gansearch.cli import cli, main
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
-from gansearch.space.search_space import builtin_spaces, load_space
+from gansearch.space.load import builtin_spaces, load_space
 from tests.saved_generators import save
 from tests.traps import Trap
 from tests.written_runs import finished_run
@@ -133,8 +133,8 @@ def test_an_unknown_space_is_answered_with_the_nearest(
     refused: Refused, command: list[str]
 ) -> None:
     assert refused(*command, "digts") == (
-        "--space digts: no built-in space is called so. Did you mean digits? "
-        "The path of a file has a slash or ends in .yaml."
+        "--space digts: no built-in space has this name. Did you mean digits? "
+        "A path must have a slash or end in .yaml."
     )
 
 
@@ -187,7 +187,7 @@ def test_an_unknown_format_is_answered_with_all_of_them(refused: Refused) -> Non
         (
             "k={int: [5, 1]}",
             "--set k={int: [5, 1]}: k: low=5 and high=1. low must be below high. Swap or widen "
-            "them; one value alone stands under fixed: {k: 5}.",
+            "them; a single value belongs under fixed: {k: 5}.",
         ),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_seed_may_have_any_size(call: Call) -> None:
         (
             "generator_lr: {float: [0.3, 0.003]}",
             "bad.yaml:3: generator_lr: low=0.3 and high=0.003. low must be below high. Swap or "
-            "widen them; one value alone stands under fixed: {generator_lr: 0.3}.",
+            "widen them; a single value belongs under fixed: {generator_lr: 0.3}.",
         ),
         (
             "generator_lr: {float: [0.0, 0.3], log: true}",
@@ -864,7 +864,7 @@ def test_of_a_traceback_in_an_error_only_the_end_is_shown(
 def test_a_process_answers_bad_input_with_2_and_one_line(scratch: Path) -> None:
     done = as_process("spaces", "digts", cwd=scratch)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: --space digts: no built-in space is called so.")
+    assert done.stderr.startswith("Error: --space digts: no built-in space has this name.")
     assert done.stderr.count("\n") == 1
 
 

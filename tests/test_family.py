@@ -25,7 +25,8 @@ from gansearch.family import (
 from gansearch.rules import Config, parameter
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import CONFIG_FILE, load_generator, save_generator
-from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.trial.footprint import footprint
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan

@@ -25,7 +25,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.parzen import choose_sigma, sigma_grid
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.training.training import AdversarialTraining
 
 SPACES = ("ring", "grid", "digits", "mnist")

@@ -54,7 +54,8 @@ from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import HISTORY, trials_schema
 from gansearch.scoring.health import Verdict
-from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.plan import slice_seconds
 from gansearch.tune import driver, experiment

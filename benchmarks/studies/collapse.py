@@ -34,7 +34,8 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, SamplesError
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.seeds import trial_seed
-from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import write_atomically
 from gansearch.training.training import AdversarialTraining
 

@@ -32,7 +32,7 @@ from gansearch.errors import DivergedError, SamplesError
 from gansearch.measures import Indicators
 from gansearch.scoring.health import judge_once
 from gansearch.seeds import trial_seed
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.system.files import write_atomically
 from gansearch.training.training import AdversarialTraining
 

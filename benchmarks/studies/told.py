@@ -45,7 +45,8 @@ from scipy import stats
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.seeds import trial_seed
-from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.plan import TrialPlan

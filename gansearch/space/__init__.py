@@ -1,12 +1,13 @@
-"""YAML or Python -> `SearchSpace` -> Optuna's suggestions -> a configuration."""
+"""Search spaces: YAML or Python -> `SearchSpace` -> Optuna's suggestions -> a configuration."""
 
 from typing import TYPE_CHECKING
 
 from gansearch.lazy import attributes
 
 if TYPE_CHECKING:
-    from gansearch.space.search_space import load_space
+    from gansearch.space.load import load_space
+    from gansearch.space.search_space import SearchSpace
 
-__all__ = ["load_space"]
+__all__ = ["SearchSpace", "load_space"]
 
-__getattr__ = attributes(__name__, {"load_space": "search_space"})
+__getattr__ = attributes(__name__, {"SearchSpace": "search_space", "load_space": "load"})

@@ -1,8 +1,8 @@
-"""When a searched parameter is asked for: where its `when` holds and where it has any effect.
+"""Conditional parameters: a searched parameter is suggested only where it is active.
 
-Two things can make a parameter conditional: the `when` of its entry in the space file, and its own
-rule in the family's table (Adam's decay has no effect under SGD). Both are obeyed, and both can be
-impossible; a space with a parameter that is never asked for is refused.
+Two conditions can apply to a parameter: the `when` of its entry in the space file, and the `when`
+of its rule in the family's table (Adam's decay has no effect under SGD). It is active where both
+hold. A space with a parameter that can never be active is refused.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gansearch.space.ranges import Condition, Range, Table
 from gansearch.space.yaml_source import shorten
 
 
-def is_asked_for(table: Table, name: str, when: Condition, values: Mapping[str, Any]) -> bool:
-    """Return whether parameter `name` is asked for, given the values decided before it.
+def is_active(table: Table, name: str, when: Condition, values: Mapping[str, Any]) -> bool:
+    """Return whether parameter `name` is suggested, given the values of those before it.
 
-    A searched parameter that was not asked for is absent from `values`. A `when` that names it does
-    not hold; for the rule of `name` it has its default, as it will in the configuration.
+    An inactive searched parameter is absent from `values`. A `when` that names it does not hold;
+    the rule of `name` sees its default, which it will have in the configuration.
     """
     holds = all(other in values and values[other] in wanted for other, wanted in when)
     rule = table.rules()[name].when
@@ -34,56 +34,56 @@ def check_conditions(
     table: Table,
     search: Mapping[str, Range],
     fixed: Mapping[str, Any],
-    places: Mapping[str, str],
+    sources: Mapping[str, str],
 ) -> None:
-    """Check that every searched parameter can come to be asked for.
+    """Check that every searched parameter can be active.
 
     Args:
-        table: the parameters that there are.
+        table: the parameter table of the family.
         search: the searched parameters.
         fixed: the fixed ones.
-        places: where each searched parameter is written, for the message.
+        sources: where each searched parameter is written, for the message.
 
     Raises:
-        SpaceError: a condition on an absent parameter, on a value that it never takes, or one
-            under which the parameter has no effect.
+        SpaceError: a condition names an absent parameter, or a value that it never has, or the
+            parameter never has an effect.
     """
     for name, entry in search.items():
         for other, values in entry.when:
             if other not in search and other not in fixed:
-                raise fault(
-                    places,
+                raise parameter_error(
+                    sources,
                     name,
                     f"when: {other} is neither searched nor fixed here. "
                     "Search or fix it, or drop the condition.",
                 )
             for value in values:
                 if not _can_be(table, other, value, search, fixed):
-                    raise fault(
-                        places,
+                    raise parameter_error(
+                        sources,
                         name,
-                        f"when: {other} is never {shown(value)}; it is "
-                        f"{_taken(other, search, fixed)}. Correct the condition.",
+                        f"when: {other} is never {format_value(value)}; it is "
+                        f"{_describe_values(other, search, fixed)}. Correct the condition.",
                     )
         if not _can_have_effect(table, name, entry.when, search, fixed):
             needs = " or ".join(f"{other} is {value}" for other, value in table.rules()[name].when)
-            raise fault(
-                places,
+            raise parameter_error(
+                sources,
                 name,
                 f"it only has an effect where {needs}, which never happens here. "
                 "Drop it, or let that happen.",
             )
 
 
-def in_order(
-    table: Table, search: Mapping[str, Range], places: Mapping[str, str]
+def sort_by_dependency(
+    table: Table, search: Mapping[str, Range], sources: Mapping[str, str]
 ) -> dict[str, Range]:
     """Return the parameters in the order of the table, each after those it depends on.
 
-    The order does not depend on the file's, so that a seed proposes the same in any spelling.
+    The order in the file has no influence: a seed gives the same proposals for any order.
 
     Raises:
-        SpaceError: conditions in a circle.
+        SpaceError: circular conditions.
     """
     waiting = [name for name in table.rules() if name in search]
     ordered: dict[str, Range] = {}
@@ -93,8 +93,8 @@ def in_order(
         if name is None:
             circle = _circle(table, waiting, search)
             needs = ", which needs ".join([*circle[1:], circle[0]])
-            raise fault(
-                places,
+            raise parameter_error(
+                sources,
                 circle[0],
                 f"when: circular: {circle[0]} needs {needs}. Drop one of the conditions.",
             )
@@ -103,15 +103,16 @@ def in_order(
     return ordered
 
 
-def without_dead(
+def drop_impossible(
     table: Table,
     search: Mapping[str, Range],
     fixed: Mapping[str, Any],
     keep: Mapping[str, str],
 ) -> dict[str, Range]:
-    """Return `search` without what has become impossible: values in conditions, whole parameters.
+    """Return `search` without the parameters that can't be active, and without impossible values
+    in the conditions of the others.
 
-    Those in `keep` are left as they are.
+    Parameters in `keep` are not changed.
     """
     alive: dict[str, Range] = {}
     for name, entry in search.items():
@@ -125,15 +126,15 @@ def without_dead(
             table, name, when, search, fixed
         ):
             alive[name] = replace(entry, when=when)
-    return alive if alive == search else without_dead(table, alive, fixed, keep)
+    return alive if alive == search else drop_impossible(table, alive, fixed, keep)
 
 
-def fault(places: Mapping[str, str], name: str, message: str) -> SpaceError:
-    """Return the error that says `message` about parameter `name`, with its place."""
-    return SpaceError(f"{places[name]}: {name}: {message}")
+def parameter_error(sources: Mapping[str, str], name: str, message: str) -> SpaceError:
+    """Return the error with `message` about parameter `name`, at the line where it is written."""
+    return SpaceError(f"{sources[name]}: {name}: {message}")
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a parameter's value as messages show it."""
     return value if isinstance(value, str) else shorten(value)
 
@@ -143,7 +144,7 @@ def _dependencies(table: Table, name: str, when: Condition) -> set[str]:
 
 
 def _circle(table: Table, waiting: list[str], search: Mapping[str, Range]) -> list[str]:
-    """Return parameters of which each waits for the next, and the last for the first."""
+    """Return parameters of which each depends on the next, and the last on the first."""
     path = waiting[:1]
     while True:
         needed = _dependencies(table, path[-1], search[path[-1]].when)
@@ -161,10 +162,10 @@ def _can_be(
     return bool(fixed.get(name, table.defaults()[name]) == value)
 
 
-def _taken(name: str, search: Mapping[str, Range], fixed: Mapping[str, Any]) -> str:
+def _describe_values(name: str, search: Mapping[str, Range], fixed: Mapping[str, Any]) -> str:
     if name in search:
         return f"searched over {search[name].describe()}"
-    return f"fixed to {shown(fixed[name])}"
+    return f"fixed to {format_value(fixed[name])}"
 
 
 def _can_have_effect(

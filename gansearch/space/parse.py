@@ -1,4 +1,4 @@
-"""The sections of a space file, one function each: located YAML in, validated values out."""
+"""Parses the sections of a space file, one function each: source values in, validated out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gansearch.data.registry import DATASETS
 from gansearch.errors import BadInputError, SpaceError, did_you_mean
 from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
 from gansearch.space.ranges import Range, Table, parse_range, parse_value
-from gansearch.space.yaml_source import Located, shorten
+from gansearch.space.yaml_source import SourceValue, shorten
 
 SECTIONS = ("family", "dataset", "budget", "search", "fixed", "presets", "start_from")
 
 
-def split_sections(item: Located) -> dict[str, Located]:
-    """Return all sections of a file; those that are absent or left empty have the value None.
+def split_sections(item: SourceValue) -> dict[str, SourceValue]:
+    """Return all sections of a file; the value of an absent or empty one is None.
 
     Raises:
         SpaceError: not a mapping.
@@ -27,48 +27,53 @@ def split_sections(item: Located) -> dict[str, Located]:
         raise SpaceError(
             f"{item.where}: found {item.show()}. A space is a mapping with {', '.join(SECTIONS)}."
         )
-    absent = Located(None, item.where)
+    absent = SourceValue(None, item.where)
     return {key: item.value.get(key, absent) for key in [*SECTIONS, *item.value]}
 
 
-def check_sections(sections: Mapping[str, Located], table: Table) -> None:
-    """Raise SpaceError for a key that is no section, and say where it belongs."""
+def check_sections(sections: Mapping[str, SourceValue], table: Table) -> None:
+    """Check that every key is a section; the message for any other says where it belongs.
+
+    Raises:
+        SpaceError: an unknown key.
+    """
     for key, section in sections.items():
         if key not in SECTIONS:
-            raise section.fault(
-                shown_key(key), f"no section of a space has this name. {_home(key, table)}"
+            raise section.error(
+                format_key(key),
+                f"no section of a space has this name. {_suggest_section(key, table)}",
             )
 
 
-def parse_family(item: Located) -> ModelFamily[Any]:
-    """Return the model family; the paper's adversarial nets where none is named.
+def parse_family(item: SourceValue) -> ModelFamily[Any]:
+    """Return the model family; `DEFAULT_FAMILY` where none is named.
 
     Raises:
-        SpaceError: not a name, or of no family.
+        SpaceError: not a name, or no such family.
     """
     if item.value is None:
         return load_family(DEFAULT_FAMILY)
     if not isinstance(item.value, str):
-        raise item.fault("family", f"found {item.show()}. It must be the name of a family.")
+        raise item.error("family", f"found {item.show()}. It must be the name of a family.")
     try:
         return load_family(item.value)
     except BadInputError as error:
         raise SpaceError(f"{item.where}: {error}") from error
 
 
-def parse_dataset(item: Located) -> str:
+def parse_dataset(item: SourceValue) -> str:
     """Return the name of the data set.
 
     Raises:
         SpaceError: missing or unknown.
     """
     if item.value is None:
-        raise item.fault("dataset", f"missing. Name the data set: {', '.join(DATASETS)}.")
-    return _one_of(DATASETS, "dataset", "data set", item)
+        raise item.error("dataset", f"missing. Name the data set: {', '.join(DATASETS)}.")
+    return _parse_name(DATASETS, "dataset", "data set", item)
 
 
-def parse_budget(item: Located) -> Budget:
-    """Return the budget; what is left out has the default.
+def parse_budget(item: SourceValue) -> Budget:
+    """Return the budget; entries that are left out have their defaults.
 
     Raises:
         SpaceError: an unknown name, or a value against its rule.
@@ -77,25 +82,25 @@ def parse_budget(item: Located) -> Budget:
     return Budget(**{name: parse_budget_value(name, value) for name, value in given.items()})
 
 
-def parse_budget_value(name: str, item: Located) -> Any:
+def parse_budget_value(name: str, item: SourceValue) -> Any:
     """Return the value of one entry of the budget.
 
     Raises:
-        SpaceError: as `parse_budget`.
+        SpaceError: an unknown name, or a value against its rule.
     """
     rules = Budget.rules()
-    key = f"budget.{shown_key(name)}"
+    key = f"budget.{format_key(name)}"
     if name not in rules:
-        raise item.fault(key, f"unknown. {did_you_mean(name, rules)}")
+        raise item.error(key, f"unknown. {did_you_mean(name, rules)}")
     try:
         return rules[name].parse(item.plain())
     except ValueError:
-        raise item.fault(
+        raise item.error(
             key, f"found {item.show()}. It must be {rules[name].describe()}."
         ) from None
 
 
-def parse_search(table: Table, item: Located) -> dict[str, Range]:
+def parse_search(table: Table, item: SourceValue) -> dict[str, Range]:
     """Return the searched parameters.
 
     Raises:
@@ -108,7 +113,7 @@ def parse_search(table: Table, item: Located) -> dict[str, Range]:
     return search
 
 
-def parse_values(table: Table, section: str, item: Located) -> dict[str, Any]:
+def parse_values(table: Table, section: str, item: SourceValue) -> dict[str, Any]:
     """Return a mapping of parameters to values.
 
     Raises:
@@ -117,26 +122,31 @@ def parse_values(table: Table, section: str, item: Located) -> dict[str, Any]:
     values = {}
     for name, value in parse_mapping(section, item).items():
         key = f"{section}.{name}"
-        _check_parameter(table, f"{section}.{shown_key(name)}", name, value)
+        _check_parameter(table, f"{section}.{format_key(name)}", name, value)
         values[name] = parse_value(table, key, name, value)
     return values
 
 
-def parse_presets(table: Table, item: Located) -> dict[str, dict[str, Any]]:
-    """Return the named configurations, each as what it has otherwise than the paper's.
+def parse_presets(table: Table, item: SourceValue) -> dict[str, dict[str, Any]]:
+    """Return the named configurations, each as the values that it changes.
 
     Raises:
         SpaceError: as `parse_values`.
     """
     presets = parse_mapping("presets", item)
     return {
-        name: parse_values(table, f"presets.{shown_key(name)}", preset)
+        name: parse_values(table, f"presets.{format_key(name)}", preset)
         for name, preset in presets.items()
     }
 
 
-def parse_start_from(item: Located, presets: Collection[str]) -> tuple[str, ...]:
+def parse_start_from(item: SourceValue, presets: Collection[str], baseline: str) -> tuple[str, ...]:
     """Return the names of the presets that are tried first.
+
+    Args:
+        item: the section.
+        presets: the names that exist.
+        baseline: the one that a message gives as an example.
 
     Raises:
         SpaceError: not a list, or a name that is unknown or given twice.
@@ -144,20 +154,21 @@ def parse_start_from(item: Located, presets: Collection[str]) -> tuple[str, ...]
     if item.value is None:
         return ()
     if not isinstance(item.value, list):
-        raise item.fault(
-            "start_from", f"found {item.show()}. It must be a list of presets, such as [paper]."
+        raise item.error(
+            "start_from",
+            f"found {item.show()}. It must be a list of presets, such as [{baseline}].",
         )
     names: list[str] = []
     for entry in item.value:
-        name = _one_of(presets, "start_from", "preset", entry)
+        name = _parse_name(presets, "start_from", "preset", entry)
         if name in names:
-            raise entry.fault("start_from", f"{name} is listed twice. Remove one.")
+            raise entry.error("start_from", f"{name} is listed twice. Remove one.")
         names.append(name)
     return tuple(names)
 
 
-def parse_mapping(section: str, item: Located) -> dict[str, Located]:
-    """Return a section's entries; none where it is absent or empty.
+def parse_mapping(section: str, item: SourceValue) -> dict[str, SourceValue]:
+    """Return the entries of a section; an empty dict where it is absent or empty.
 
     Raises:
         SpaceError: not a mapping.
@@ -165,29 +176,29 @@ def parse_mapping(section: str, item: Located) -> dict[str, Located]:
     if item.value is None:
         return {}
     if not isinstance(item.value, dict):
-        raise item.fault(section, f"found {item.show()}. It must be a mapping of names to values.")
+        raise item.error(section, f"found {item.show()}. It must be a mapping of names to values.")
     return item.value
 
 
-def shown_key(key: str) -> str:
-    """Return a key as messages show it: as it stands, if that is short and printable."""
+def format_key(key: str) -> str:
+    """Return a key as messages show it: unchanged if it is short and printable."""
     return key if key.isprintable() and 0 < len(key) <= 60 else shorten(key)
 
 
-def _one_of(known: Collection[str], key: str, noun: str, item: Located) -> str:
+def _parse_name(known: Collection[str], key: str, noun: str, item: SourceValue) -> str:
     if not isinstance(item.value, str) or item.value not in known:
         text = item.value if isinstance(item.value, str) else ""
-        raise item.fault(key, f"no {noun} is called {item.show()}. {did_you_mean(text, known)}")
+        raise item.error(key, f"no {noun} is called {item.show()}. {did_you_mean(text, known)}")
     return item.value
 
 
-def _check_parameter(table: Table, key: str, name: str, item: Located) -> None:
+def _check_parameter(table: Table, key: str, name: str, item: SourceValue) -> None:
     if name not in table.rules():
-        raise item.fault(key, f"unknown parameter. {did_you_mean(name, table.rules())}")
+        raise item.error(key, f"unknown parameter. {did_you_mean(name, table.rules())}")
 
 
-def _home(key: str, table: Table) -> str:
-    """Return where a key belongs that stands among the sections."""
+def _suggest_section(key: str, table: Table) -> str:
+    """Return the advice for a key that was found among the sections."""
     if key in table.rules():
         return "It belongs under search or fixed."
     if key in Budget.rules():

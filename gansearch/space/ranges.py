@@ -1,7 +1,6 @@
-"""What one hyperparameter is searched over: a range of whole numbers, of numbers, or a choice.
+"""The range of one searched parameter: integers, floats, or choices.
 
-Each knows how to ask Optuna for a value, whether a value lies inside, and how it is written in a
-space file: `{int: [1, 5]}`, `{float: [0.003, 0.3], log: true}`, `{choice: [relu, tanh]}`.
+In a space file: `{int: [1, 5]}`, `{float: [0.003, 0.3], log: true}`, `{choice: [relu, tanh]}`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import optuna
 
 from gansearch.errors import did_you_mean
 from gansearch.rules import Config, Rule, short
-from gansearch.space.yaml_source import Located, shorten
+from gansearch.space.yaml_source import SourceValue, shorten
 
 # (parameter, values) pairs, all of which must hold: the parameter has one of the values.
 Condition = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -28,7 +27,7 @@ _FORMS = "{int: [low, high]}, {float: [low, high], log: true} or {choice: [value
 
 @dataclass(frozen=True)
 class IntRange:
-    """Whole numbers `low, low + step, …, high`, both ends included; `log`: uniform in the log."""
+    """Integers `low, low + step, …, high`, both ends included; `log`: uniform in the logarithm."""
 
     low: int
     high: int
@@ -49,7 +48,7 @@ class IntRange:
         return self.low, self.high
 
     def encode(self, value: Any) -> Any:
-        """Return what Optuna calls `value`."""
+        """Return `value` as Optuna stores it."""
         return value
 
     def describe(self) -> str:
@@ -65,7 +64,7 @@ class IntRange:
 
 @dataclass(frozen=True)
 class FloatRange:
-    """Numbers from `low` to `high`; `log`: uniform in the logarithm."""
+    """Floats in `[low, high]`; `log`: uniform in the logarithm."""
 
     low: float
     high: float
@@ -85,7 +84,7 @@ class FloatRange:
         return self.low, self.high
 
     def encode(self, value: Any) -> Any:
-        """Return what Optuna calls `value`."""
+        """Return `value` as Optuna stores it."""
         return value
 
     def describe(self) -> str:
@@ -99,7 +98,7 @@ class FloatRange:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of `values`, without an order."""
+    """One of `values`, which have no order."""
 
     values: tuple[Any, ...]
     when: Condition = ()
@@ -118,7 +117,7 @@ class Choices:
         return self.values
 
     def encode(self, value: Any) -> Any:
-        """Return what Optuna calls `value`: widths are text such as `64-64` to it."""
+        """Return `value` as Optuna stores it: widths as text such as `64-64`."""
         return short(value) if isinstance(value, tuple) else value
 
     def describe(self) -> str:
@@ -133,146 +132,146 @@ class Choices:
 Range = IntRange | FloatRange | Choices
 
 
-def parse_value(table: Table, key: str, name: str, item: Located) -> Any:
+def parse_value(table: Table, key: str, name: str, item: SourceValue) -> Any:
     """Return one value of parameter `name`; messages call it `key`.
 
     Raises:
-        SpaceError: it is against the parameter's rule.
+        SpaceError: the value breaks the parameter's rule.
     """
     rule = table.rules()[name]
     try:
         return rule.parse(item.plain())
     except ValueError:
-        raise item.fault(key, f"found {item.show()}. It must be {rule.describe()}.") from None
+        raise item.error(key, f"found {item.show()}. It must be {rule.describe()}.") from None
 
 
-def parse_range(table: Table, name: str, item: Located) -> Range:
-    """Return what the entry of parameter `name` under `search` means.
+def parse_range(table: Table, name: str, item: SourceValue) -> Range:
+    """Return the range in the entry of parameter `name` under `search`.
 
     Raises:
-        SpaceError: it has not the form of an entry, or is against the parameter's rule.
+        SpaceError: the entry has another form, or breaks the parameter's rule.
     """
     entry = item.value
     if not isinstance(entry, dict):
-        raise item.fault(
+        raise item.error(
             name,
-            f"found {item.show()}. What is searched is written {_FORMS}; "
-            "what keeps one value stands under fixed.",
+            f"found {item.show()}. A searched parameter is written {_FORMS}; "
+            "a parameter with one value belongs under fixed.",
         )
     kinds = [kind for kind in _KINDS if kind in entry]
     allowed = {"int": ("log", "step"), "float": ("log",), "choice": ()}
     for key, option in entry.items():
         if len(kinds) == 1 and key not in (*kinds, *allowed[kinds[0]], "when"):
             known = (*kinds, *allowed[kinds[0]], "when")
-            raise option.fault(
+            raise option.error(
                 name, f"{key} does not go with {kinds[0]}. {did_you_mean(key, known)}"
             )
     if len(kinds) != 1:
         found = " and ".join(kinds) if kinds else ", ".join(map(str, entry)) or "nothing"
-        raise item.fault(name, f"found {found}. One of these is needed: {_FORMS}.")
+        raise item.error(name, f"found {found}. One of these is needed: {_FORMS}.")
     condition = _parse_condition(table, name, entry["when"]) if "when" in entry else ()
     if kinds[0] == "choice":
         return Choices(_parse_choices(table, name, entry["choice"]), condition)
     return _parse_interval(table, name, kinds[0], entry, condition)
 
 
-def _parse_choices(table: Table, name: str, item: Located) -> tuple[Any, ...]:
+def _parse_choices(table: Table, name: str, item: SourceValue) -> tuple[Any, ...]:
     if not isinstance(item.value, list) or not item.value:
-        raise item.fault(name, f"choice: found {item.show()}. It must be a list of values.")
+        raise item.error(name, f"choice: found {item.show()}. It must be a list of values.")
     values: list[Any] = []
     for choice in item.value:
         value = parse_value(table, name, name, choice)
         if value in values:
-            raise choice.fault(name, f"{shorten(value)} is listed twice. Remove one.")
+            raise choice.error(name, f"{shorten(value)} is listed twice. Remove one.")
         values.append(value)
     return tuple(values)
 
 
 def _parse_interval(
-    table: Table, name: str, kind: str, entry: Mapping[str, Located], condition: Condition
+    table: Table, name: str, kind: str, entry: Mapping[str, SourceValue], condition: Condition
 ) -> IntRange | FloatRange:
     rule = table.rules()[name]
     item = entry[kind]
     if rule.kind != kind:
-        raise item.fault(name, f"{kind} does not fit. {_right_form(name, rule)}")
+        raise item.error(name, f"{kind} does not fit. {_describe_form(name, rule)}")
     ends = item.value
     if not isinstance(ends, list) or len(ends) != 2:
-        raise item.fault(name, f"{kind}: found {item.show()}. It must be a list [low, high].")
-    log = _flag(name, entry)
+        raise item.error(name, f"{kind}: found {item.show()}. It must be a list [low, high].")
+    log = _parse_log(name, entry)
     if log and _is_number(ends[0].value) and ends[0].value <= 0:
         suggestion = "1" if kind == "int" else "1e-5"
-        raise ends[0].fault(
+        raise ends[0].error(
             name,
             f"low={ends[0].show()} with log: true. A log scale needs low > 0. "
             f"Use low: {suggestion}, or drop log.",
         )
     low, high = (parse_value(table, name, name, end) for end in ends)
     if low >= high:
-        raise item.fault(
+        raise item.error(
             name,
             f"low={low:g} and high={high:g}. low must be below high. "
-            f"Swap or widen them; one value alone stands under fixed: {{{name}: {low:g}}}.",
+            f"Swap or widen them; a single value belongs under fixed: {{{name}: {low:g}}}.",
         )
     if kind == "float":
         return FloatRange(low, high, log, condition)
     return IntRange(low, high, log, _parse_step(name, entry, low, high, log), condition)
 
 
-def _parse_step(name: str, entry: Mapping[str, Located], low: int, high: int, log: bool) -> int:
+def _parse_step(name: str, entry: Mapping[str, SourceValue], low: int, high: int, log: bool) -> int:
     if "step" not in entry:
         return 1
     item = entry["step"]
     step = item.value
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-        raise item.fault(name, f"step={item.show()}. It must be a whole number >= 1.")
+        raise item.error(name, f"step={item.show()}. It must be a whole number >= 1.")
     if log and step > 1:
-        raise item.fault(name, f"step={step} with log: true. A log scale has no steps. Drop one.")
+        raise item.error(name, f"step={step} with log: true. A log scale has no steps. Drop one.")
     if (high - low) % step:
         nearest = high - (high - low) % step
         advice = (
             f"Use high: {nearest}." if nearest > low else f"Use a step of at most {high - low}."
         )
-        raise item.fault(name, f"steps of {step} from low={low} never reach high={high}. {advice}")
+        raise item.error(name, f"steps of {step} from low={low} never reach high={high}. {advice}")
     return step
 
 
-def _flag(name: str, entry: Mapping[str, Located]) -> bool:
+def _parse_log(name: str, entry: Mapping[str, SourceValue]) -> bool:
     if "log" not in entry:
         return False
     item = entry["log"]
     if not isinstance(item.value, bool):
-        raise item.fault(name, f"log: found {item.show()}. It must be true or false.")
+        raise item.error(name, f"log: found {item.show()}. It must be true or false.")
     return item.value
 
 
-def _parse_condition(table: Table, name: str, item: Located) -> Condition:
+def _parse_condition(table: Table, name: str, item: SourceValue) -> Condition:
     key = f"{name}: when"
     rules = table.rules()
     if not isinstance(item.value, dict) or not item.value:
-        raise item.fault(
+        raise item.error(
             key, f"found {item.show()}. It must be a mapping {{parameter: value or [values]}}."
         )
     condition = []
     for other, wanted in item.value.items():
         if other not in rules:
-            raise wanted.fault(key, f"unknown parameter {other}. {did_you_mean(other, rules)}")
+            raise wanted.error(key, f"unknown parameter {other}. {did_you_mean(other, rules)}")
         condition.append((other, _parse_wanted(table, f"{key}: {other}", other, wanted)))
     return tuple(condition)
 
 
-def _parse_wanted(table: Table, key: str, other: str, item: Located) -> tuple[Any, ...]:
-    """Return the values that a condition asks for; it may give one alone, without a list."""
+def _parse_wanted(table: Table, key: str, other: str, item: SourceValue) -> tuple[Any, ...]:
+    """Return the values under which a condition holds; a single one may stand without a list."""
     listed = isinstance(item.value, list)
     if listed and table.rules()[other].kind == "widths":
         # Widths are lists themselves: [64, 64] is one value, [[64, 64], [128]] are two.
         listed = all(isinstance(part.value, list) for part in item.value)
-    parts: Sequence[Located] = item.value if listed else [item]
+    parts: Sequence[SourceValue] = item.value if listed else [item]
     if not parts:
-        raise item.fault(key, "found []. Give at least one value, or drop the condition.")
+        raise item.error(key, "found []. Give at least one value, or drop the condition.")
     return tuple(parse_value(table, key, other, part) for part in parts)
 
 
-def _right_form(name: str, rule: Rule) -> str:
+def _describe_form(name: str, rule: Rule) -> str:
     noun = {"int": "a whole number", "float": "a number", "widths": "a list of widths"}
     form = f"{{{rule.kind}: [low, high]}}" if rule.kind in ("int", "float") else "{choice: [...]}"
     return f"{name} is {noun.get(rule.kind, rule.describe())}. Use {form}."

@@ -1,8 +1,8 @@
-"""YAML text -> values that know where they stand, so that a message can name the file and line.
+"""Reads YAML into values that carry their file and line, for error messages.
 
-Scalars are read as people write them: `1e-5` and `60_000` are numbers, `yes` and `off` booleans,
-whatever is in quotes is text. Anchors, aliases and tags are refused: a space needs none, and a few
-lines of aliases can expand to gigabytes.
+`1e-5` and `60_000` are numbers, `yes` and `off` booleans; anything in quotes is text. Anchors,
+aliases and tags are refused: a space needs none, and a few lines of aliases can expand to
+gigabytes.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _short.maxlist = 8
 
 
 @dataclass(frozen=True)
-class Located:
-    """A value and its place.
+class SourceValue:
+    """A value and where it stands in a file or on the command line.
 
     Attributes:
-        value: a mapping of names to `Located`, a list of `Located`, or a scalar.
+        value: a mapping of names to `SourceValue`, a list of `SourceValue`, or a scalar.
         where: such as `mnist.yaml:7` or `--set k=3`.
     """
 
@@ -42,7 +42,7 @@ class Located:
     where: str
 
     def plain(self) -> Any:
-        """Return the value without its places."""
+        """Return the value alone, with plain mappings and lists."""
         if isinstance(self.value, dict):
             return {key: item.plain() for key, item in self.value.items()}
         if isinstance(self.value, list):
@@ -50,16 +50,16 @@ class Located:
         return self.value
 
     def show(self) -> str:
-        """Return the value as a message shows it, shortened where it is long."""
+        """Return the value as messages show it, shortened if it is long."""
         return shorten(self.plain())
 
-    def fault(self, key: str, message: str) -> SpaceError:
-        """Return the error that says `message` about `key` at this place."""
+    def error(self, key: str, message: str) -> SpaceError:
+        """Return the error with `message` about `key` at this line."""
         return SpaceError(f"{self.where}: {key}: {message}")
 
 
 def shorten(value: object) -> str:
-    """Return a `repr` of bounded length; layer widths as the lists that a file holds."""
+    """Return a `repr` of bounded length; layer widths as a list, as files have them."""
     try:
         if value is None or isinstance(value, bool):
             return {None: "nothing", True: "true", False: "false"}[value]
@@ -68,24 +68,24 @@ def shorten(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def locate(value: Any, where: str) -> Located:
-    """Wrap plain values, all at the same place.
+def attach_source(value: Any, where: str) -> SourceValue:
+    """Wrap plain values, all with the same `where`.
 
     Raises:
-        SpaceError: a mapping has a key that isn't text.
+        SpaceError: a key of a mapping isn't text.
     """
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise SpaceError(f"{where}: {shorten(key)}: a key must be a name.")
-        return Located({key: locate(item, where) for key, item in value.items()}, where)
+        return SourceValue({key: attach_source(item, where) for key, item in value.items()}, where)
     if isinstance(value, list | tuple):
-        return Located([locate(item, where) for item in value], where)
-    return Located(value, where)
+        return SourceValue([attach_source(item, where) for item in value], where)
+    return SourceValue(value, where)
 
 
-def read_yaml(path: Path, source: str | None = None) -> Located:
-    """Read a YAML (or JSON) file; `source` is how messages call it, by default its path.
+def read_yaml(path: Path, source: str | None = None) -> SourceValue:
+    """Read a YAML (or JSON) file; messages name it by `source`, by default its path.
 
     Raises:
         SpaceError: it can't be read, is too large, isn't text, or isn't YAML.
@@ -94,14 +94,14 @@ def read_yaml(path: Path, source: str | None = None) -> Located:
     return parse_yaml(_read_text(path, source), source)
 
 
-def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
-    """Parse YAML text; places are `source:line`, or `source` alone unless `numbered`.
+def parse_yaml(text: str, source: str, *, numbered: bool = True) -> SourceValue:
+    """Parse YAML text; `where` is `source:line`, or `source` alone unless `numbered`.
 
     Raises:
-        SpaceError: not YAML (with line and column), or something in it is refused.
+        SpaceError: not YAML (with line and column), or an anchor, alias or tag, or too large.
     """
 
-    def place(line: int, column: int | None = None) -> str:
+    def where(line: int, column: int | None = None) -> str:
         if not numbered:
             return source
         return f"{source}:{line + 1}" + (f":{column + 1}" if column is not None else "")
@@ -109,15 +109,15 @@ def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
     try:
         node = _Loader(text).get_single_node()
     except _RefusedError as error:
-        raise SpaceError(f"{place(error.line)}: found {error}") from None
+        raise SpaceError(f"{where(error.line)}: found {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = place(mark.line, mark.column) if mark else source
-        raise SpaceError(f"{where}: not YAML: {_syntax_fault(error)}") from None
+        at = where(mark.line, mark.column) if mark else source
+        raise SpaceError(f"{at}: not YAML: {_syntax_fault(error)}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position)
         raise SpaceError(
-            f"{place(line)}: not YAML: the character {error.character!r} may not stand there. "
+            f"{where(line)}: not YAML: the character {error.character!r} may not stand there. "
             "Save the file as plain UTF-8 text."
         ) from None
     except (ValueError, OverflowError):
@@ -125,11 +125,11 @@ def parse_yaml(text: str, source: str, *, numbered: bool = True) -> Located:
         raise SpaceError(
             f"{source}: not YAML: an escaped character (backslash U) that Unicode does not have."
         ) from None
-    return Located(None, source) if node is None else _locate_node(node, source, numbered)
+    return SourceValue(None, source) if node is None else _read_node(node, source, numbered)
 
 
 class _RefusedError(Exception):
-    """Well-formed YAML that no space needs."""
+    """Well-formed YAML that is refused."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -137,7 +137,7 @@ class _RefusedError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, with their lines, and refuses what no space needs."""
+    """Composes nodes with their lines; refuses anchors, aliases, tags and oversized documents."""
 
     depth = 0
     n_values = 0
@@ -173,18 +173,18 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
     return f"{problem}. Check the brackets and quotes, and the space after each colon."
 
 
-def _locate_node(node: yaml.Node, source: str, numbered: bool) -> Located:
+def _read_node(node: yaml.Node, source: str, numbered: bool) -> SourceValue:
     where = f"{source}:{node.start_mark.line + 1}" if numbered else source
     if isinstance(node, yaml.MappingNode):
-        return Located(_mapping(node, source, numbered), where)
+        return SourceValue(_mapping(node, source, numbered), where)
     if isinstance(node, yaml.SequenceNode):
-        return Located([_locate_node(item, source, numbered) for item in node.value], where)
+        return SourceValue([_read_node(item, source, numbered) for item in node.value], where)
     assert isinstance(node, yaml.ScalarNode)
-    return Located(_scalar(node), where)
+    return SourceValue(_scalar(node), where)
 
 
-def _mapping(node: yaml.MappingNode, source: str, numbered: bool) -> dict[str, Located]:
-    mapping: dict[str, Located] = {}
+def _mapping(node: yaml.MappingNode, source: str, numbered: bool) -> dict[str, SourceValue]:
+    mapping: dict[str, SourceValue] = {}
     for key, value in node.value:
         where = f"{source}:{key.start_mark.line + 1}" if numbered else source
         if not isinstance(key, yaml.ScalarNode):
@@ -195,7 +195,7 @@ def _mapping(node: yaml.MappingNode, source: str, numbered: bool) -> dict[str, L
                 f"{where}: {name}: given twice, first at {mapping[name].where}. Remove one."
             )
         # The key's line is where a reader looks, also when the value starts below it.
-        mapping[name] = Located(_locate_node(value, source, numbered).value, where)
+        mapping[name] = SourceValue(_read_node(value, source, numbered).value, where)
     return mapping
 
 
@@ -211,7 +211,7 @@ def _scalar(node: yaml.ScalarNode) -> bool | int | float | str | None:
 
 
 def _number(text: str) -> int | float | str:
-    """Return the number that `text` is, else `text`; .inf and .nan stay text."""
+    """Return `text` as a number, else unchanged; .inf and .nan stay text."""
     if text.lstrip("+-")[:1] not in {".", *"0123456789"}:
         return text
     for kind in (int, float):
@@ -233,8 +233,8 @@ def _read_text(path: Path, source: str) -> str:
         raise SpaceError(f"{source}: can't be read ({reason}). Check the path.") from None
     if len(data) > _MAX_BYTES:
         raise SpaceError(
-            f"{source}: larger than {_MAX_BYTES // 10**6} MB, so hardly a space or configuration. "
-            "Check the path."
+            f"{source}: larger than {_MAX_BYTES // 10**6} MB. A space or configuration is far "
+            "smaller. Check the path."
         )
     try:
         return data.decode("utf-8-sig")

@@ -23,7 +23,8 @@ from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.scoring.references import training_report
-from gansearch.space.search_space import SearchSpace, load_space
+from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, place
 from gansearch.tune.cluster import Share, connected
 from gansearch.tune.nodes import require_nodes

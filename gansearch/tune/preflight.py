@@ -22,7 +22,8 @@ from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.seeds import trial_seed
-from gansearch.space.search_space import SearchSpace, load_config, load_space
+from gansearch.space.load import load_config, load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here

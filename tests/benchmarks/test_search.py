@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from gansearch.ranking.stability import MOST_IN_FOREST
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from tests.benchmark_scripts import script

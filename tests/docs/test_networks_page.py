@@ -8,7 +8,7 @@ import torch
 from gansearch.config import TrialConfig
 from gansearch.networks.layers import side_below
 from gansearch.networks.models import Discriminator, Generator
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 SETUPS = {

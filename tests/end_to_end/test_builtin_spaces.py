@@ -11,7 +11,7 @@ from gansearch import Settings, search
 from gansearch.data import registry
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
-from gansearch.space.search_space import builtin_spaces
+from gansearch.space.load import builtin_spaces
 from gansearch.tune.cluster import connected
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

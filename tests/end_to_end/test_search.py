@@ -21,7 +21,7 @@ from gansearch.runs.history import HISTORY_COLUMNS
 from gansearch.runs.schemas import STATUSES, config_values
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.references import training_report
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, experiment
 from gansearch.tune.driver import search

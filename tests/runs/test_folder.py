@@ -31,7 +31,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.history import HISTORY_COLUMNS
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import ResultsWarning
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.system.files import write_atomically
 from gansearch.tune.preflight import describe_run
 from gansearch.tune.settings import Settings

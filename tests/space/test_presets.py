@@ -8,7 +8,7 @@ import torch
 
 from gansearch.config import TrialConfig
 from gansearch.networks.models import Discriminator, Generator
-from gansearch.space.search_space import builtin_spaces, load_space
+from gansearch.space.load import builtin_spaces, load_space
 
 SHAPES = {
     "cifar10": (32, 32, 3),

@@ -20,9 +20,10 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ConfigError, SpaceError
 from gansearch.family import DEFAULT_FAMILY, load_family
-from gansearch.space import search_space as space_module
+from gansearch.space import load as load_module
+from gansearch.space.load import builtin_spaces, load_config, load_space
 from gansearch.space.ranges import Choices, FloatRange, IntRange
-from gansearch.space.search_space import SearchSpace, builtin_spaces, load_config, load_space
+from gansearch.space.search_space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -280,7 +281,7 @@ def test_an_installed_package_finds_the_spaces_beside_its_modules(tmp_path, monk
     (package / "search_spaces").mkdir(parents=True)
     text = (ROOT / "search_spaces" / "ring.yaml").read_text()
     (package / "search_spaces" / "mine.yaml").write_text(text)
-    monkeypatch.setattr(space_module, "__file__", str(package / "space" / "search_space.py"))
+    monkeypatch.setattr(load_module, "__file__", str(package / "space" / "load.py"))
     assert builtin_spaces() == {"mine": package / "search_spaces" / "mine.yaml"}
     assert load_space("mine").dataset == "ring"
 
@@ -338,22 +339,22 @@ FORMS = "{int: [low, high]}, {float: [low, high], log: true} or {choice: [value,
 ENTRY_FAULTS = {
     "generater_lr: {float: [0.1, 1]}": "generater_lr: unknown parameter. Did you mean "
     "generator_lr?",
-    "k: 3": f"k: found 3. What is searched is written {FORMS}; what keeps one value stands under "
-    "fixed.",
-    "k: [1, 5]": f"k: found [1, 5]. What is searched is written {FORMS}; what keeps one value "
-    "stands under fixed.",
-    "k: ": f"k: found nothing. What is searched is written {FORMS}; what keeps one value stands "
-    "under fixed.",
+    "k: 3": f"k: found 3. A searched parameter is written {FORMS}; a parameter with one value "
+    "belongs under fixed.",
+    "k: [1, 5]": f"k: found [1, 5]. A searched parameter is written {FORMS}; a parameter with one "
+    "value belongs under fixed.",
+    "k: ": f"k: found nothing. A searched parameter is written {FORMS}; a parameter with one "
+    "value belongs under fixed.",
     "k: {}": f"k: found nothing. One of these is needed: {FORMS}.",
     "k: {uniform: [1, 5]}": f"k: found uniform. One of these is needed: {FORMS}.",
     "k: {int: [1, 5], float: [1, 5]}": f"k: found int and float. One of these is needed: {FORMS}.",
     "k: {int: [1, 5], lgo: true}": "k: lgo does not go with int. Did you mean log?",
     "k: {choice: [1, 5], log: true}": "k: log does not go with choice. Known: choice, when.",
     "k: {int: [1, 3], int: [1, 4]}": "int: given twice, first at my.yaml:3. Remove one.",
-    "k: {int: [5, 1]}": "k: low=5 and high=1. low must be below high. Swap or widen them; one "
-    "value alone stands under fixed: {k: 5}.",
-    "k: {int: [3, 3]}": "k: low=3 and high=3. low must be below high. Swap or widen them; one "
-    "value alone stands under fixed: {k: 3}.",
+    "k: {int: [5, 1]}": "k: low=5 and high=1. low must be below high. Swap or widen them; a "
+    "single value belongs under fixed: {k: 5}.",
+    "k: {int: [3, 3]}": "k: low=3 and high=3. low must be below high. Swap or widen them; a "
+    "single value belongs under fixed: {k: 3}.",
     "k: {int: [0, 3]}": "k: found 0. It must be a whole number in [1, 100].",
     "k: {int: [0, 3], log: true}": "k: low=0 with log: true. A log scale needs low > 0. Use low: "
     "1, or drop log.",
@@ -531,7 +532,9 @@ def test_a_file_that_is_no_text_is_refused(load):
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(load):
-    with pytest.raises(SpaceError, match=r"^my\.yaml: larger than 1 MB, so hardly a space"):
+    with pytest.raises(
+        SpaceError, match=r"^my\.yaml: larger than 1 MB\. A space or configuration is"
+    ):
         load(b"a" * 1_000_001)
     with pytest.raises(SpaceError, match=r"^/dev/zero: larger than 1 MB"):
         load_space("/dev/zero")
@@ -559,10 +562,10 @@ def test_a_path_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         "a\0b.yaml": "a\0b.yaml: can't be read (embedded null byte). Check the path.",
         "x" * 300 + ".yaml": "x" * 300 + ".yaml: can't be read (File name too long). Check the "
         "path.",
-        "digts": "--space digts: no built-in space is called so. Did you mean digits? The path of "
-        "a file has a slash or ends in .yaml.",
-        "": "--space : no built-in space is called so. Known: cifar10, digits, folder, gaussian, "
-        "grid, mnist, ring, tfd. The path of a file has a slash or ends in .yaml.",
+        "digts": "--space digts: no built-in space has this name. Did you mean digits? A path "
+        "must have a slash or end in .yaml.",
+        "": "--space : no built-in space has this name. Known: cifar10, digits, folder, gaussian, "
+        "grid, mnist, ring, tfd. A path must have a slash or end in .yaml.",
     }
     for path, message in faults.items():
         with pytest.raises(SpaceError) as error:

@@ -12,7 +12,7 @@ from PIL import Image
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.scoring.evaluation import Evaluator, evaluate_samples
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.training.training import AdversarialTraining
 
 DCGAN = {

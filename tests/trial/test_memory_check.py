@@ -4,7 +4,7 @@ import pytest
 
 from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.trial import memory_check
 from gansearch.trial.footprint import footprint
 from gansearch.trial.memory_check import Slice, fitting_trials, require_memory, slices_here

@@ -8,7 +8,7 @@ import pytest
 from gansearch.data.registry import load_dataset
 from gansearch.errors import InterruptedRunError
 from gansearch.runs.folder import RunFolder
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.tune import driver, phases
 from gansearch.tune.preflight import describe_run
 from gansearch.tune.settings import Settings

@@ -12,7 +12,7 @@ from gansearch.errors import ResultsError
 from gansearch.report.report import build_report
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import ResultsWarning
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.recorder import new_row
 from gansearch.tune.repair import mend, sound_study

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from gansearch.errors import BadInputError
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.phases import _end_cut_trials
 from gansearch.tune.recorder import was_cut

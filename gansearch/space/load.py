@@ -1,0 +1,77 @@
+"""Loads a space by its name or path, and a single configuration from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gansearch.errors import ConfigError, SpaceError, did_you_mean
+from gansearch.rules import Config
+from gansearch.space.overrides import apply_overrides
+from gansearch.space.parse import parse_mapping, parse_values
+from gansearch.space.search_space import SearchSpace, build_space
+from gansearch.space.yaml_source import SourceValue, read_yaml
+
+
+def builtin_spaces() -> dict[str, Path]:
+    """Return the files of the built-in spaces, by name."""
+    package = Path(__file__).parents[1]
+    folder = package / "search_spaces"
+    if not folder.is_dir():  # a checkout: the wheel takes them from beside the package
+        folder = package.parent / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
+    """Load a built-in space by its name, or a space file by its path, and apply `overrides`.
+
+    Args:
+        name_or_path: the name of a built-in space, or a path, which has a slash or a suffix.
+        overrides: changes as `--set` takes them; of several to one key the last counts. `k=3`
+            fixes a parameter, also in the presets; `k={int: [1, 9]}` searches it; `trials=10` sets
+            the budget; `start_from=[paper]` the presets that are tried first. Parameters that
+            the changes leave without effect, such as `maxout_pieces` where there is no maxout, are
+            no longer searched.
+
+    Raises:
+        SpaceError: no such space, or an error in its file (with line) or in an override.
+    """
+    known = builtin_spaces()
+    if name_or_path in known:
+        path = known[name_or_path]
+        item = read_yaml(path, path.name)
+    else:
+        path = Path(name_or_path)
+        if "/" not in name_or_path and not path.suffix:
+            raise SpaceError(
+                f"--space {name_or_path}: no built-in space has this name. "
+                f"{did_you_mean(name_or_path, known)} "
+                "A path must have a slash or end in .yaml."
+            )
+        item = read_yaml(path)
+    space = build_space(path.stem, item)
+    return apply_overrides(space, overrides) if overrides else space
+
+
+def load_config(path: Path, space: SearchSpace) -> Config:
+    """Read one configuration; parameters left out have the space's fixed value, or the default.
+
+    The file is a mapping of parameters, or has one under `config`, like the `config.json` of a run.
+
+    Raises:
+        ConfigError: the file can't be read, or a name or value breaks a rule.
+    """
+    try:
+        item = read_yaml(path)
+        if isinstance(item.value, dict) and "config" in item.value:
+            item = item.value["config"]
+        # A stored configuration has null where a parameter does not apply.
+        given = {
+            name: value
+            for name, value in parse_mapping("config", item).items()
+            if value.value is not None or name not in space.table.rules()
+        }
+        values = parse_values(space.table, "config", SourceValue(given, item.where))
+    except SpaceError as error:
+        raise ConfigError(str(error)) from None
+    return space.table.from_dict(space.fixed | values)

@@ -1,0 +1,95 @@
+"""Applies the `key=value` changes of `--set` to a space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from gansearch.budget import Budget
+from gansearch.errors import SpaceError, did_you_mean
+from gansearch.space.conditions import check_conditions, drop_impossible, sort_by_dependency
+from gansearch.space.parse import SECTIONS, format_key, parse_budget_value, parse_start_from
+from gansearch.space.ranges import Range, parse_range, parse_value
+from gansearch.space.search_space import SearchSpace, check_start
+from gansearch.space.yaml_source import SourceValue, parse_yaml
+
+
+def apply_overrides(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace:
+    """Return the space with the `key=value` changes of `--set`, checked once all are made.
+
+    Raises:
+        SpaceError: a change breaks a rule, or the changed space does.
+    """
+    changes: dict[str, tuple[str, str]] = {}
+    for override in overrides:
+        where = f"--set {override}"
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise SpaceError(f"{where}: it must be key=value, such as --set k=3.")
+        changes[key.strip()] = (text, where)
+    for key, (text, where) in changes.items():
+        space = _apply_change(space, key, parse_yaml(text, where, numbered=False))
+    sources = {key: where for key, (_, where) in changes.items()}
+    search = drop_impossible(space.table, space.search, space.fixed, keep=sources)
+    everywhere = (
+        dict.fromkeys(space.table.rules(), sources.get("start_from", f"--set {overrides[0]}"))
+        | sources
+    )
+    check_conditions(space.table, search, space.fixed, everywhere)
+    space = replace(space, search=sort_by_dependency(space.table, search, everywhere))
+    check_start(space, everywhere, by_set=True)
+    if not space.search and not space.start_from:
+        raise SpaceError(
+            f"--set {overrides[-1]}: nothing is left to search or to start from. "
+            "To train single configurations, use --only."
+        )
+    return space
+
+
+def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpace:
+    """Return the space with one change, not yet checked against the rest of the space."""
+    budget_key = key.removeprefix("budget.")
+    if budget_key != key or key in Budget.rules():
+        return space.with_budget(**{budget_key: parse_budget_value(budget_key, item)})
+    if key == "start_from":
+        return replace(
+            space, start_from=parse_start_from(item, space.preset_names, space.family.baseline)
+        )
+    if key in ("dataset", "family"):
+        noun = "data set" if key == "dataset" else "family"
+        raise item.error(
+            key, f"a space belongs to its {noun}. Use another --space, or copy and edit its file."
+        )
+    if key in SECTIONS:
+        raise item.error(key, "a whole section can't be set. Name a parameter, such as --set k=3.")
+    if key not in space.table.rules():
+        known = {*space.table.rules(), *Budget.rules(), "start_from"}
+        raise item.error(format_key(key), f"unknown parameter. {did_you_mean(key, known)}")
+    if isinstance(item.value, dict):
+        return _search_over(space, key, parse_range(space.table, key, item))
+    return _fix_value(space, key, parse_value(space.table, key, key, item))
+
+
+def _search_over(space: SearchSpace, name: str, entry: Range) -> SearchSpace:
+    """Return the space with `name` searched; its presets remain the same configurations."""
+    presets = space.presets
+    if name in space.fixed:
+        before = {name: space.fixed[name]}
+        names = dict.fromkeys([space.family.baseline, *presets])
+        presets = {key: before | presets.get(key, {}) for key in names}
+    fixed = {key: value for key, value in space.fixed.items() if key != name}
+    return replace(space, search={**space.search, name: entry}, fixed=fixed, presets=presets)
+
+
+def _fix_value(space: SearchSpace, name: str, value: Any) -> SearchSpace:
+    """Return the space with `name` fixed, also in its presets: `--set` overrides the file."""
+    return replace(
+        space,
+        search={key: entry for key, entry in space.search.items() if key != name},
+        fixed={**space.fixed, name: value},
+        presets={
+            preset: {key: other for key, other in values.items() if key != name}
+            for preset, values in space.presets.items()
+        },
+    )
