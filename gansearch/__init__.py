@@ -34,9 +34,9 @@ def load(run: str | Path, results: str | Path = "results") -> RunFolder:
         ResultsError: there is no such run.
     """
     from gansearch.runs.folder import RunFolder
-    from gansearch.system.object_store import place
+    from gansearch.system.object_store import parse_path
 
-    return RunFolder.open(run, place(results))
+    return RunFolder.open(run, parse_path(results))
 
 
 def evaluate(

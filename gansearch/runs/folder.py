@@ -41,7 +41,7 @@ from gansearch.runs.tables import (
     write_table,
 )
 from gansearch.system.files import set_aside, write_atomically
-from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, place
+from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, parse_path
 
 # No log-likelihood of an example is that far from 0 (nats), however small sigma.
 _LARGEST_LL = 1e15
@@ -125,7 +125,7 @@ class RunFolder:
             ResultsError: neither is a run, and those that are there are named; or it can't be told,
                 as without a network.
         """
-        named = place(path)
+        named = parse_path(path)
         candidates = [named]
         if isinstance(named, RemotePath):
             results = named.parent

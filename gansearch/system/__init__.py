@@ -1,1 +1,1 @@
-"""What lies outside: the machine, files (whole or not at all), object stores, failures."""
+"""The system outside: the machine, atomic files, object stores, failures, arithmetic."""

@@ -26,5 +26,5 @@ class Check:
 
 
 def first_line(error: object) -> str:
-    """Return the first line of an error's text, or its class where it has none."""
+    """Return the first line of an error's message, or its class if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,6 +1,6 @@
-"""What an attempt at a trial failed of, read from what its worker, torch, Ray or the kernel said.
+"""Classifies why an attempt at a trial failed, from what torch, NumPy, Ray and the kernel report.
 
-Lack of memory is told apart from all else, with numbers: needed or used, the limit, and where.
+Lack of memory is reported with numbers: how much was needed or used, the limit, GPU or host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gansearch.errors import ShortOfMemoryError
 from gansearch.system.machine import limit_bytes, peak_bytes
 
 OUT_OF_MEMORY = "out of memory: "
-Place = Literal["GPU", "host"]
+MemoryKind = Literal["GPU", "host"]
 _REMEDIES = {
     "GPU": "Give a trial more of a GPU (--gpus-per-trial), or lower the upper bounds of the "
     "networks' widths and of batch_size.",
@@ -21,103 +21,104 @@ _REMEDIES = {
     "networks' widths and of batch_size.",
 }
 _GIB = 2**30
-# What torch, NumPy, Python and CUDA say where they get no memory. Ray lists the kernel's OOM killer
-# among the possible causes of any worker's end, so that the word alone says nothing.
+# How torch, NumPy, Python and CUDA report that an allocation failed. Ray lists the OOM killer among
+# the possible causes whenever a worker dies, so that "OOM" alone proves nothing.
 _LACK = re.compile(
     r"OutOfMemoryError|\bMemoryError\b|_ArrayMemoryError|can't allocate memory"
     r"|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
 )
 _ON_GPU = re.compile(r"CUDA|CUBLAS|cuda")
-_WANTED = re.compile(r"(?:tried|[Uu]nable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
-_OWN_REASON = re.compile(rf"{OUT_OF_MEMORY}(GPU|host): [^\n]*")
-_BY_RAY = re.compile(
+_REQUESTED = re.compile(r"(?:tried|[Uu]nable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
+_OUR_MESSAGE = re.compile(rf"{OUT_OF_MEMORY}(GPU|host): [^\n]*")
+_KILLED_BY_RAY = re.compile(
     r"low on memory\. Memory on the node \(IP: ([^,\s]+)[^)]*\) was (\S+) used / (\S+) limit"
 )
 _WORKER_LOST = re.compile(
     r"ActorDiedError|ActorUnavailableError|RayActorError|actor died|actor is dead|node has died"
 )
 _ENGINE_LOST = "EngineLostError"
-_NEVER_BEGUN = "an error raised in its creation task"  # of a worker that works no more than it did
+# Of a worker whose constructor failed: it will fail again.
+_CREATION_FAILED = "an error raised in its creation task"
 _NODE = re.compile(r"\bip: ([\w.:]+)|\(IP: ([^,\s]+)")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What an attempt at a trial failed of.
+    """Why an attempt at a trial failed.
 
     Attributes:
-        kind: "memory"; "engine", the process that trained it and others was lost; "worker", its own
-            was; or "error", which is anything else.
-        reason: in words, one line.
-        place: where memory was short, of "memory" only.
-        node: address of the machine whose process was lost; empty if none was, or it isn't known.
+        kind: "memory": no memory; "engine": the process that trains a group was lost; "worker": the
+            trial's own process was lost; "error": anything else.
+        reason: one line of text.
+        memory_kind: which memory was short, for the kind "memory" only.
+        node: address of the machine that lost the process; empty if none was lost or it is unknown.
     """
 
     kind: Literal["memory", "engine", "worker", "error"]
     reason: str
-    place: Place | None = None
+    memory_kind: MemoryKind | None = None
     node: str = ""
 
     @property
     def is_loss(self) -> bool:
-        """Whether a process was lost, rather than that it raised an error and lives on."""
+        """Whether a process was lost; False if it raised an error and still runs."""
         return self.kind in ("engine", "worker") or (self.kind == "memory" and bool(self.node))
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Return whether torch, NumPy, Python or CUDA has had no memory."""
+    """Return whether torch, NumPy, Python or CUDA failed to allocate memory."""
     return isinstance(error, MemoryError) or bool(_LACK.search(f"{type(error).__name__}: {error}"))
 
 
 def lack_of_memory(error: BaseException, *, gpu: tuple[int, float] | None) -> ShortOfMemoryError:
-    """Return the error that says in one line what this process has had no memory for.
+    """Return the error that describes a failed allocation in one line.
 
     Args:
-        error: what torch or NumPy has raised.
-        gpu: the most bytes that this process has held there, and how many it may; None on a CPU.
+        error: what torch or NumPy raised.
+        gpu: peak and limit of this process's GPU memory, in bytes; None on a CPU.
     """
-    told = f"{type(error).__name__}: {error}"
-    place: Place = "GPU" if gpu is not None and _ON_GPU.search(told) else "host"
-    peak, limit = gpu if gpu is not None and place == "GPU" else (peak_bytes(), limit_bytes())
-    wanted = f"no room for {found[1]} more; " if (found := _WANTED.search(told)) else ""
+    message = f"{type(error).__name__}: {error}"
+    kind: MemoryKind = "GPU" if gpu is not None and _ON_GPU.search(message) else "host"
+    peak, limit = gpu if gpu is not None and kind == "GPU" else (peak_bytes(), limit_bytes())
+    requested = f"no room for {found[1]} more; " if (found := _REQUESTED.search(message)) else ""
     return ShortOfMemoryError(
-        f"{OUT_OF_MEMORY}{place}: {wanted}this process held {peak / _GIB:.2f} GiB at most, the "
-        f"limit is {limit / _GIB:.2f} GiB. {_REMEDIES[place]}"
+        f"{OUT_OF_MEMORY}{kind}: {requested}this process held {peak / _GIB:.2f} GiB at most, the "
+        f"limit is {limit / _GIB:.2f} GiB. {_REMEDIES[kind]}"
     )
 
 
 def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
-    """Return what an attempt failed of.
+    """Classify the last failure of a trial.
 
     Args:
-        text: what Tune keeps of a trial's errors, the last one at its end.
-        n_oom_kills: how many processes the kernel has killed here for want of memory meanwhile.
+        text: the error text that Tune keeps of a trial, the last error at its end.
+        n_oom_kills: how many processes the kernel's OOM killer ended on this machine meanwhile.
     """
     text = text.rpartition("Failure # ")[2].strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else "the worker was lost"
     node = next((a or b for a, b in _NODE.findall(text)), "")
-    if found := _OWN_REASON.search(text):
+    if found := _OUR_MESSAGE.search(text):
         return Failure("memory", found[0], "GPU" if found[1] == "GPU" else "host")
-    if found := _BY_RAY.search(text):
+    if found := _KILLED_BY_RAY.search(text):
         reason = (
-            f"{OUT_OF_MEMORY}host: Ray ended the worker, since node {found[1]} had {found[2]} of "
+            f"{OUT_OF_MEMORY}host: Ray killed the worker, since node {found[1]} had {found[2]} of "
             f"its {found[3]} in use. {_REMEDIES['host']}"
         )
         return Failure("memory", reason, "host", node)
     if _LACK.search(last):
-        place: Place = "GPU" if _ON_GPU.search(last) else "host"
-        told = f"{OUT_OF_MEMORY}{place}: {last.rstrip('.')}. {_REMEDIES[place]}"
-        return Failure("memory", told, place)
-    if _NEVER_BEGUN in text:
+        kind: MemoryKind = "GPU" if _ON_GPU.search(last) else "host"
+        reason = f"{OUT_OF_MEMORY}{kind}: {last.rstrip('.')}. {_REMEDIES[kind]}"
+        return Failure("memory", reason, kind)
+    if _CREATION_FAILED in text:
         return Failure("error", last)
     is_engine = _ENGINE_LOST in text
     if is_engine or not lines or _WORKER_LOST.search(text):
         if n_oom_kills:
             reason = (
-                f"{OUT_OF_MEMORY}host: the worker was lost while the kernel killed {n_oom_kills} "
-                f"here for want of memory; the limit is {limit_bytes() / _GIB:.2f} GiB. "
-                f"{_REMEDIES['host']}"
+                f"{OUT_OF_MEMORY}host: the worker was lost while the kernel's OOM killer was "
+                f"active here (processes killed: {n_oom_kills}); the limit is "
+                f"{limit_bytes() / _GIB:.2f} GiB. {_REMEDIES['host']}"
             )
             return Failure("memory", reason, "host", node)
         return Failure("engine" if is_engine else "worker", last, node=node)

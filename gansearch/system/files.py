@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, and that tell when they were changed since.
+"""Atomic writes, and files that carry their own checksum.
 
-A file is written aside, flushed to the disk and renamed, so that a kill or a loss of power leaves
-the old content or the new one. What is read back carries a seal: a checksum of all its bytes, put
-where its format has room for a word, which tells what a disk has garbled from what was written.
+A file is written under a temporary name, flushed to the disk and renamed, so that a kill or a loss
+of power leaves the old content or the new one. Files that are read back carry a seal: a checksum
+of all their bytes, in a field that their format allows, which reveals later damage.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath
 
 _MARK = b"blake2b:"
 _BLANK = _MARK + b"0" * 32
-# What a writer puts where the seal is to be; `sealed` fills it in.
+# The placeholder that a writer puts into the file; `sealed` replaces it by the checksum.
 BLANK_SEAL = _BLANK.decode()
 _SEAL = re.compile(rb"blake2b:[0-9a-f]{32}")
 
 
 def write_atomically(path: AnyPath, data: bytes) -> None:
-    """Write `data` to `path` so that the old or the new content is there whole, whatever happens.
+    """Write `data` to `path` atomically: a crash leaves the old or the new content, whole.
 
-    Folders on the way are made.
+    Missing parent folders are created.
 
     Raises:
-        StorageError: the place isn't writable or the disk is full; the old content is intact.
+        StorageError: the folder isn't writable or the disk is full; the old content is intact.
     """
     if isinstance(path, RemotePath):
         try:
@@ -51,14 +51,14 @@ def write_atomically(path: AnyPath, data: bytes) -> None:
         aside.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        # Where the folder is none, there is nothing to remove either.
+        # Without the folder there is nothing to remove either.
         with suppress(OSError):
             aside.unlink()
         raise unwritable(path, error) from error
 
 
 def unwritable(path: AnyPath, error: OSError) -> StorageError:
-    """Return the error that says why `path` can't be written, and what would mend it."""
+    """Return the error that says why `path` can't be written, and the remedy."""
     where = f"{path}: can't be written: {error.strerror or error}."
     if isinstance(path, RemotePath):
         return StorageError(f"{where} What was there before is kept. {STORE_REMEDY}")
@@ -72,26 +72,26 @@ def unwritable(path: AnyPath, error: OSError) -> StorageError:
 
 
 def sealed(data: bytes) -> bytes:
-    """Return `data` with the checksum of all of it in place of its `BLANK_SEAL`."""
+    """Return `data` with its checksum in place of the last `BLANK_SEAL`."""
     start = data.rindex(_BLANK)
     return data[:start] + _seal_of(data) + data[start + len(_BLANK) :]
 
 
 def fault_of_seal(data: bytes) -> str | None:
-    """Return what is wrong with sealed `data`; None where nothing is, or where it has no seal."""
+    """Return what is wrong with sealed `data`; None if it is intact or has no seal."""
     start = data.rfind(_MARK)
     if start < 0:
         return None
     if not (found := _SEAL.match(data, start)):
-        return "its checksum is none"
+        return "its checksum is malformed"
     blank = data[:start] + _BLANK + data[found.end() :]
     return None if _seal_of(blank) == found[0] else "its checksum doesn't fit its content"
 
 
 def set_aside(path: AnyPath) -> AnyPath:
-    """Rename a damaged file, out of the way and kept; return its new path.
+    """Rename a damaged file, so that it is kept but no longer read; return its new path.
 
-    An underscore hides it from those who read a folder as one data set.
+    The underscore hides it from programs that read a folder as one Parquet data set.
     """
     aside = path.with_name(f"_{path.name}.damaged")
     n = 1
@@ -99,7 +99,7 @@ def set_aside(path: AnyPath) -> AnyPath:
         n += 1
         aside = path.with_name(f"_{path.name}.damaged-{n}")
     try:
-        path.rename(aside)  # type: ignore[arg-type]  # both of one kind
+        path.rename(aside)  # type: ignore[arg-type]  # both are of one type
     except OSError as error:
         raise unwritable(aside, error) from error
     return aside
@@ -110,11 +110,11 @@ def _seal_of(blank: bytes) -> bytes:
 
 
 def _room(folder: Path) -> str:
-    """Return in words how much room the file system of `folder` has, as far as it is known."""
+    """Return a sentence with the free space of the file system of `folder`, if it is known."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
-        return "Nothing is known of its file system."
+        return "The free space of its file system is unknown."
     mount = folder.resolve()
     while not mount.is_mount():
         mount = mount.parent
@@ -122,7 +122,7 @@ def _room(folder: Path) -> str:
 
 
 def _flush_folder(path: Path) -> None:
-    """Make a renaming in a folder last through a loss of power."""
+    """Flush a folder to the disk, so that a rename in it survives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -131,7 +131,7 @@ def _flush_folder(path: Path) -> None:
 
 
 def safetensors_metadata(data: bytes) -> dict[str, str]:
-    """Return the metadata of a safetensors file, which its library reads from files alone."""
+    """Return the metadata of a safetensors file from its bytes; the library reads only paths."""
     # Eight bytes of header length, then the header as JSON.
     size = int.from_bytes(data[:8], "little")
     metadata: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]

@@ -1,8 +1,8 @@
-"""Paths in an object store, such as `s3://bucket/runs`, with what a run needs of `pathlib`.
+"""Paths in an object store, such as `s3://bucket/runs`, with the `pathlib` methods a run needs.
 
-Which of the two a user means is decided here, by what he wrote. An object appears whole or not at
-all, as a file that is renamed into its place does. There are no folders to be made: a path that
-begins with another's is below it. Credentials come from the environment and stand in no path.
+`parse_path` decides whether text names a local path or an object. Writing an object is atomic, like
+renaming a file. There are no folders: they are common prefixes of keys. Credentials come from the
+environment; a path never holds any.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pyarrow import fs
 
 from gansearch.errors import BadInputError
 
-# A store that doesn't answer is an error within a minute or two, not a hang.
+# A store that doesn't answer gives an error within a minute or two, not a hang.
 _CONNECT_SECONDS = 10.0
 _REQUEST_SECONDS = 60.0
 _ATTEMPTS = 3
 STORE_REMEDY = (
-    "See that the bucket exists, that the credentials in the environment may read and write there, "
+    "Check that the bucket exists, that the credentials in the environment may read and write it, "
     "and that the network reaches it."
 )
 _SCHEMES = ("s3", "gs")
@@ -40,14 +40,14 @@ class _Stat:
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A path in an object store; it goes to other processes as what the user wrote.
+    """A path in an object store. Its text form is the URI that the user wrote.
 
     Attributes:
         scheme: of the store: s3 or gs.
         key: bucket and path, without slashes at the ends.
         query: options of the store, such as `endpoint_override=host:port&scheme=http`.
 
-    Methods do what those of `pathlib.Path` do, and raise `OSError` likewise.
+    Methods do what those of `pathlib.Path` do, and raise `OSError` as they do.
     """
 
     scheme: str
@@ -65,17 +65,17 @@ class RemotePath:
 
     @property
     def name(self) -> str:
-        """Its last part."""
+        """The last component of the key."""
         return PurePosixPath(self.key).name
 
     @property
     def stem(self) -> str:
-        """Its last part without the ending."""
+        """The last component without its suffix."""
         return PurePosixPath(self.key).stem
 
     @property
     def parent(self) -> RemotePath:
-        """What it lies in; a bucket lies in itself."""
+        """The path above; a bucket is its own parent."""
         parent = self.key.rpartition("/")[0] or self.key
         return RemotePath(self.scheme, parent, self.query)
 
@@ -85,61 +85,61 @@ class RemotePath:
         return _store(self.scheme, self.key.partition("/")[0], self.query)
 
     def with_name(self, name: str) -> RemotePath:
-        """Return its neighbour of that name."""
+        """Return the path with the last component replaced."""
         return self.parent / name
 
     def resolve(self) -> RemotePath:
-        """Return itself: it holds wherever it is used."""
+        """Return itself: it is always absolute."""
         return self
 
     def exists(self) -> bool:
-        """Whether there is such an object, or one below."""
+        """Whether there is an object at this path, or below it."""
         return bool(self._info().type != fs.FileType.NotFound)
 
     def is_file(self) -> bool:
-        """Whether there is such an object."""
+        """Whether there is an object at this path."""
         return bool(self._info().type == fs.FileType.File)
 
     def is_dir(self) -> bool:
-        """Whether there are objects below."""
+        """Whether there are objects below this path."""
         return bool(self._info().type == fs.FileType.Directory)
 
     def stat(self) -> _Stat:
-        """Return when it was written, in seconds as `time.time` counts; 0 where it isn't known."""
+        """Return the modification time, in seconds since the epoch; 0 if unknown."""
         return _Stat((self._info().mtime_ns or 0) / 1e9)
 
     def rmdir(self) -> None:
-        """Do nothing: without objects there is no folder."""
+        """Do nothing: folders do not exist on their own."""
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """Yield what lies in it."""
+        """Yield the paths directly below."""
         selector = fs.FileSelector(self.key, allow_not_found=True)
         for info in self.store.get_file_info(selector):
             yield self / info.base_name
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
-        """Yield what lies in it and has such a name."""
+        """Yield the paths directly below whose names match `pattern`."""
         for path in self.iterdir():
             if fnmatchcase(path.name, pattern.replace("[^", "[!")):
                 yield path
 
     def read_bytes(self) -> bytes:
-        """Return its content."""
+        """Return the content of the object."""
         with self.store.open_input_stream(self.key) as stream:
             return bytes(stream.read())
 
     def write_bytes(self, data: bytes) -> None:
-        """Put an object there: others see the old or the new one, whole."""
+        """Write the object atomically: readers see the old content or the new."""
         with self.store.open_output_stream(self.key) as stream:
             stream.write(data)
 
     def rename(self, target: RemotePath) -> RemotePath:
-        """Copy it there, then remove it here."""
+        """Copy the object to `target`, then delete this one."""
         self.store.move(self.key, target.key)
         return target
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the object."""
+        """Delete the object."""
         try:
             self.store.delete_file(self.key)
         except FileNotFoundError:
@@ -153,11 +153,11 @@ class RemotePath:
 AnyPath = Path | RemotePath
 
 
-def place(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
-    """Return the path that a user names: one of this machine's, or in an object store.
+def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
+    """Return the path that `text` names, on this machine or in an object store.
 
     Raises:
-        BadInputError: it is in a store of a kind that isn't known, or has options that aren't.
+        BadInputError: an unknown store or option, credentials in the path, or no bucket.
     """
     if isinstance(text, RemotePath):
         return text
@@ -169,22 +169,22 @@ def place(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
         return Path(urlsplit(text).path)
     if scheme not in _SCHEMES:
         raise BadInputError(
-            f"{scheme}://: no such store is known. Results go to a folder, or to an object store "
-            f"by {' or '.join(f'{name}://bucket/path' for name in _SCHEMES)}."
+            f"{scheme}://: unknown scheme. Results go to a folder, or to an object store named by "
+            f"{' or '.join(f'{name}://bucket/path' for name in _SCHEMES)}."
         )
     parts = urlsplit(text)
     if "@" in parts.netloc:
         raise BadInputError(
-            f"{scheme}://: a path has no credentials in it, since it is written into the run. Give "
-            "them by the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            f"{scheme}://: found credentials in the path, which is stored with the run. Set "
+            "them in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     unknown = set(parse_qs(parts.query)) - set(_OPTIONS)
     key = f"{parts.netloc}{parts.path}".strip("/")
     if unknown or not parts.netloc or "//" in key:
         why = f"unknown option {min(unknown)[:40]!r}" if unknown else "found no bucket and path"
         raise BadInputError(
-            f"{scheme}://: {why}. It must be {scheme}://bucket/path, perhaps with options behind "
-            f"it: ?{'=...&'.join(_OPTIONS)}=..."
+            f"{scheme}://: {why}. It must be {scheme}://bucket/path, with these options if needed: "
+            f"?{'=...&'.join(_OPTIONS)}=..."
         )
     return RemotePath(scheme, key, parts.query)
 
@@ -199,7 +199,7 @@ def _store(scheme: str, bucket: str, query: str) -> fs.FileSystem:
     if "region" not in options and region:
         options["region"] = region
     if "region" not in options:
-        # Amazon has each bucket in a region; others take any.
+        # At Amazon each bucket has a region; other stores accept any.
         at_amazon = "endpoint_override" not in options
         options["region"] = fs.resolve_s3_region(bucket) if at_amazon else "us-east-1"
     return fs.S3FileSystem(
@@ -212,7 +212,7 @@ def _store(scheme: str, bucket: str, query: str) -> fs.FileSystem:
 
 
 def _endpoint(given: dict[str, str]) -> dict[str, str]:
-    """Return the store's address in words of Arrow's, from the path or else the environment."""
+    """Return the store's address as Arrow's options, from the path or else the environment."""
     address = given.get("endpoint_override") or os.environ.get(
         "AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL", "")
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansearch.system.precision import at_any_place
+from gansearch.system.precision import apply_elementwise
 
 
 def discriminator_loss(
@@ -49,4 +49,4 @@ GENERATOR_LOSSES = {
 
 def _softplus(z: Tensor) -> Tensor:
     """Return log(1 + exp(z)); of several members to the same bits for each as of any other."""
-    return F.softplus(z) if z.ndim == 1 else at_any_place(F.softplus, z)
+    return F.softplus(z) if z.ndim == 1 else apply_elementwise(F.softplus, z)

@@ -13,7 +13,7 @@ from gansearch.family import ModelFamily
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.rules import Config
 from gansearch.scoring.parzen import STORE_BYTES
-from gansearch.system.failures import Place
+from gansearch.system.failures import MemoryKind
 
 # A worker with torch and Ray imported, and the smallest training.
 PROCESS_BYTES = 0.75 * 2**30
@@ -36,7 +36,7 @@ class Footprint:
     data: float
     scoring: float
 
-    def on(self, place: Place) -> float:
+    def on(self, place: MemoryKind) -> float:
         """Return the bytes on the GPU, or of the trial's process on the host."""
         trained = self.training + self.data + self.scoring
         if place == "GPU":

@@ -16,7 +16,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
 from gansearch.rules import Config, short
 from gansearch.space.search_space import SearchSpace
-from gansearch.system.failures import Place
+from gansearch.system.failures import MemoryKind
 from gansearch.system.machine import limit_bytes, usable_bytes
 from gansearch.trial.footprint import Footprint, footprint, gib
 
@@ -39,7 +39,7 @@ class Slice:
         explanation: where the number comes from, in words.
     """
 
-    place: Place
+    place: MemoryKind
     n_bytes: float
     all_bytes: float
     explanation: str

@@ -206,7 +206,7 @@ def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
     return slots_for(on_a_gpu or at_a_time)
 
 
-def whole_places(settings: Settings, share: Share) -> dict[Place, dict[str, float]]:
+def whole_places(settings: Settings, share: Share) -> dict[MemoryKind, dict[str, float]]:
     """Return what a trial asks of the connected cluster to be alone on a GPU, and on a node.
 
     Of nodes with different numbers of cores the smallest counts, so that a trial never waits for

@@ -84,7 +84,7 @@ def search(
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)
     training = training_report(dataset)
-    folder = RunFolder.create(place(results), name or default_name(space))
+    folder = RunFolder.create(parse_path(results), name or default_name(space))
     with ExitStack() as stack:
         try:
             stack.enter_context(connected(settings, dataset))
@@ -120,7 +120,7 @@ def resume(
     Raises:
         As `search`.
     """
-    folder = RunFolder.open(run, place(results))
+    folder = RunFolder.open(run, parse_path(results))
     with folder.lock():
         for found in mend(folder):
             if console is not None:

@@ -18,7 +18,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
-from gansearch.system.failures import Failure, Place
+from gansearch.system.failures import Failure, MemoryKind
 from gansearch.trial.messages import TrialSpec
 
 # A trial whose worker is lost is tried again this often before it counts as failed.
@@ -34,7 +34,7 @@ class Retries:
             "gpu": 1}, "host": {"cpu": 8, "gpu": .25}}. Without it, it is tried where it was.
     """
 
-    def __init__(self, wholes: Mapping[Place, Mapping[str, float]] | None = None) -> None:
+    def __init__(self, wholes: Mapping[MemoryKind, Mapping[str, float]] | None = None) -> None:
         self._wholes = wholes or {}
         self._engines_lost: Counter[str] = Counter()
 
@@ -46,14 +46,14 @@ class Retries:
         """
         if failure.kind == "memory":
             trial.max_failures = trial.num_failures  # whatever comes next is its end
-            self._isolate(trial, failure.place or "host")
+            self._isolate(trial, failure.memory_kind or "host")
         elif failure.kind == "engine" and not TrialSpec.from_tune(trial.config).is_alone:
             trial.max_failures += 1
             self._engines_lost[trial.trial_id] += 1
             if self._engines_lost[trial.trial_id] >= _ENGINES_LOST_TOGETHER:
                 self._isolate(trial, "GPU" if "GPU" in self._wholes else "host")
 
-    def _isolate(self, trial: Trial, place: Place) -> None:
+    def _isolate(self, trial: Trial, place: MemoryKind) -> None:
         spec = replace(TrialSpec.from_tune(trial.config), is_alone=True)
         trial.config.update(spec.to_tune())
         if place in self._wholes:

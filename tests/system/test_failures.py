@@ -1,4 +1,4 @@
-"""What an attempt is said to have failed of, from the words of torch, NumPy, Ray and the kernel."""
+"""How failures are classified, from the messages of torch, NumPy, Ray and the kernel."""
 
 import numpy as np
 import pytest
@@ -34,12 +34,12 @@ def big(make):
 @pytest.mark.parametrize(
     "make", [lambda: np.empty(2**57, np.float64), lambda: torch.empty(2**55), lambda: [0] * 2**60]
 )
-def test_what_libraries_raise_without_memory_is_known_as_such(make):
+def test_what_libraries_raise_without_memory_is_recognised(make):
     error = big(make)
     assert is_lack_of_memory(error)
-    told = str(lack_of_memory(error, gpu=None))
-    assert told.startswith("out of memory: host: ")
-    assert "this process held" in told and "--max-concurrent" in told
+    message = str(lack_of_memory(error, gpu=None))
+    assert message.startswith("out of memory: host: ")
+    assert "this process held" in message and "--max-concurrent" in message
 
 
 def test_other_errors_are_no_lack_of_memory():
@@ -49,8 +49,8 @@ def test_other_errors_are_no_lack_of_memory():
 
 def test_the_reason_gives_what_was_wanted_what_was_held_the_limit_and_the_remedy():
     error = torch.OutOfMemoryError(ON_GPU)
-    told = str(lack_of_memory(error, gpu=(18.25 * GIB, 20 * GIB)))
-    assert told == (
+    message = str(lack_of_memory(error, gpu=(18.25 * GIB, 20 * GIB)))
+    assert message == (
         "out of memory: GPU: no room for 2.50 GiB more; this process held 18.25 GiB at most, the "
         "limit is 20.00 GiB. Give a trial more of a GPU (--gpus-per-trial), or lower the upper "
         "bounds of the networks' widths and of batch_size."
@@ -60,8 +60,8 @@ def test_the_reason_gives_what_was_wanted_what_was_held_the_limit_and_the_remedy
 def test_a_trial_on_a_gpu_may_lack_the_hosts_memory(monkeypatch):
     monkeypatch.setattr(failures, "peak_bytes", lambda: 3 * GIB)
     monkeypatch.setattr(failures, "limit_bytes", lambda: 4 * GIB)
-    told = str(lack_of_memory(MemoryError(), gpu=(GIB, 20 * GIB)))
-    assert "host: this process held 3.00 GiB at most, the limit is 4.00 GiB." in told
+    message = str(lack_of_memory(MemoryError(), gpu=(GIB, 20 * GIB)))
+    assert "host: this process held 3.00 GiB at most, the limit is 4.00 GiB." in message
 
 
 def test_a_workers_own_words_are_taken_from_the_last_failure():
@@ -69,13 +69,13 @@ def test_a_workers_own_words_are_taken_from_the_last_failure():
     own = str(lack_of_memory(torch.OutOfMemoryError(ON_GPU), gpu=(GIB, 2 * GIB)))
     text = f"{first}Failure # 2 (occurred at one)\nray::train()\nx.ShortOfMemoryError: {own}\n"
     failure = failure_of(text)
-    assert (failure.kind, failure.place, failure.reason) == ("memory", "GPU", own)
+    assert (failure.kind, failure.memory_kind, failure.reason) == ("memory", "GPU", own)
     assert failure_of(first).kind == "error"
 
 
-def test_what_rays_memory_monitor_killed_is_told_with_its_node_and_numbers():
+def test_a_kill_by_rays_memory_monitor_is_reported_with_its_node_and_numbers():
     failure = failure_of(f"Failure # 1 (occurred at noon)\n{BY_RAY}\n")
-    assert (failure.kind, failure.place, failure.node) == ("memory", "host", "192.0.2.2")
+    assert (failure.kind, failure.memory_kind, failure.node) == ("memory", "host", "192.0.2.2")
     assert "node 192.0.2.2 had 5.70GB of its 23.54GB in use" in failure.reason
 
 
@@ -83,16 +83,16 @@ def test_a_lost_worker_is_no_lack_of_memory_unless_the_kernel_says_so():
     failure = failure_of(DIED)
     assert (failure.kind, failure.node) == ("worker", "192.0.2.7")
     failure = failure_of(DIED, n_oom_kills=1)
-    assert (failure.kind, failure.place, failure.node) == ("memory", "host", "192.0.2.7")
-    assert "the kernel killed 1 here" in failure.reason
+    assert (failure.kind, failure.memory_kind, failure.node) == ("memory", "host", "192.0.2.7")
+    assert "(processes killed: 1)" in failure.reason
 
 
-def test_the_loss_of_an_engine_is_told_from_that_of_a_trials_own_worker():
+def test_the_loss_of_an_engine_is_distinguished_from_that_of_a_trials_own_worker():
     text = f"ray::train()\ngansearch.errors.EngineLostError: engine: it was lost: {DIED}"
     assert failure_of(text).kind == "engine"
 
 
-def test_a_worker_that_could_not_begin_is_no_lost_one():
+def test_a_worker_whose_constructor_failed_is_no_lost_one():
     text = f"{DIED.splitlines()[0]} because of an error raised in its creation task, ray::f()\nOops"
     assert (failure_of(text).kind, failure_of(text).reason) == ("error", "Oops")
     assert failure_of("").reason == "the worker was lost"

@@ -20,7 +20,7 @@ from gansearch.report.sampling import write_samples
 from gansearch.runs import lease
 from gansearch.runs.folder import RunFolder
 from gansearch.system.files import set_aside, write_atomically
-from gansearch.system.object_store import RemotePath, place
+from gansearch.system.object_store import RemotePath, parse_path
 from gansearch.tune.repair import mend
 from gansearch.tune.session import saving_at_the_end
 from tests.written_runs import finished_run
@@ -42,7 +42,7 @@ def store():
         fs.S3FileSystem(
             endpoint_override=address, scheme="http", region="us-east-1", allow_bucket_creation=True
         ).create_dir("runs")
-        yield place(f"s3://runs?endpoint_override={address}&scheme=http")
+        yield parse_path(f"s3://runs?endpoint_override={address}&scheme=http")
         server.stop()
 
 
@@ -56,31 +56,33 @@ def here(store, request):
 
 @pytest.mark.parametrize("text", ["results", "/a/b", "file:///a/b", "a:b", "C:"])
 def test_what_names_no_store_is_a_path_of_this_machine(text):
-    assert str(place(text)) == text.removeprefix("file://")
+    assert str(parse_path(text)) == text.removeprefix("file://")
 
 
 def test_a_path_in_a_store_reads_as_it_was_written():
     text = "s3://bucket/a/b?region=eu-west-1"
-    path = place(text)
-    assert str(path) == text and place(path) == path
+    path = parse_path(text)
+    assert str(path) == text and parse_path(path) == path
     assert str(path / "c.txt") == "s3://bucket/a/b/c.txt?region=eu-west-1"
     assert ((path / "c.txt").name, (path / "c.txt").stem) == ("c.txt", "c")
     assert (path / "c").with_name("d") == path / "d"
-    assert (path / "c").parent == path and place("s3://bucket").parent == place("s3://bucket")
+    assert (path / "c").parent == path and parse_path("s3://bucket").parent == parse_path(
+        "s3://bucket"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("http://x/y", "no such store is known"),
+        ("http://x/y", "unknown scheme"),
         ("s3://", "found no bucket"),
-        ("s3://key:word@bucket/x", "no credentials in it"),
+        ("s3://key:word@bucket/x", "found credentials in the path"),
         ("s3://bucket/x?secret_key=word", "unknown option 'secret_key'"),
     ],
 )
 def test_what_can_be_no_path_in_a_store_is_told(text, why):
     with pytest.raises(BadInputError, match=why) as raised:
-        place(text)
+        parse_path(text)
     assert "word" not in str(raised.value)
 
 
@@ -225,7 +227,7 @@ def test_what_the_store_does_not_give_is_not_taken_for_damaged(here, monkeypatch
     kept = {path.name for path in folder.path.iterdir()}
     monkeypatch.setattr(folder, "restore_description", list)
     monkeypatch.setattr(RemotePath, "read_bytes", refuse)
-    with pytest.raises(ResultsError, match=r"trials\.parquet.*NETWORK_CONNECTION.*See that the"):
+    with pytest.raises(ResultsError, match=r"trials\.parquet.*NETWORK_CONNECTION.*Check that the"):
         mend(folder)
     folder.compact_history()
     monkeypatch.undo()
@@ -235,7 +237,7 @@ def test_what_the_store_does_not_give_is_not_taken_for_damaged(here, monkeypatch
 
 def test_a_bucket_that_is_not_there_is_one_message(store):
     nowhere = RemotePath("s3", "no-such-bucket", store.query)
-    with pytest.raises(ResultsError, match=r"NO_SUCH_BUCKET.*See that the bucket exists"):
+    with pytest.raises(ResultsError, match=r"NO_SUCH_BUCKET.*Check that the bucket exists"):
         RunFolder.create(nowhere, "one")
     with pytest.raises(StorageError, match=r"can't be written: .*NO_SUCH_BUCKET"):
         write_atomically(nowhere / "x", b"")
@@ -244,8 +246,8 @@ def test_a_bucket_that_is_not_there_is_one_message(store):
 def test_a_store_that_nobody_answers_for_is_one_message_within_seconds():
     start = time.monotonic()
     with pytest.raises(ResultsError, match=r"can't be made: .*NETWORK_CONNECTION"):
-        RunFolder.create(place("s3://runs?endpoint_override=127.0.0.1:1&scheme=http"), "one")
-    with pytest.raises(ResultsError, match=r"can't be read: .*NETWORK_CONNECTION.*See that the"):
+        RunFolder.create(parse_path("s3://runs?endpoint_override=127.0.0.1:1&scheme=http"), "one")
+    with pytest.raises(ResultsError, match=r"can't be read: .*NETWORK_CONNECTION.*Check that the"):
         RunFolder.open("s3://runs/one?endpoint_override=127.0.0.1:1&scheme=http")
     assert time.monotonic() - start < 30
 
