@@ -1,13 +1,48 @@
-"""The seam: what search, recording, scoring and ranking know of a GAN, and no more.
+"""The interface to model families: all that search, records, scores and rankings know of a GAN.
 
-A *model family* has a name, a table of its parameters, and builds a training from a configuration,
-a data set, a seed and a device. A *training* advances by parameter updates, gives samples, and is
-saved and loaded. The paper's adversarial nets are one family (`adversarial_nets`); a family of the
-user's own needs a configuration, a training and a `build`, and gets the rest:
+A *model family* is a table of parameters, and a way to build a training from a configuration, a
+data set, a seed and a device. A *training* advances by parameter updates, gives samples, and is
+saved and loaded. The nets of Goodfellow et al. (2014) are one family, `adversarial_nets`. A family
+of your own needs the three classes of this example, in a module `my_module.py`:
+
+    import time
+    from dataclasses import dataclass
+    import numpy as np
+    from gansearch.family import Metrics, ModelFamily, Training
+    from gansearch.rules import Config, parameter
 
     @dataclass(frozen=True)
     class MeanConfig(Config):
-        lr: float = parameter(0.1, "float", "learning rate", low=0, high=1)
+        lr: float = parameter(0.01, "float", "learning rate", low=0, high=1)
+
+    class MeanTraining(Training):  # a "generator" that learns the mean of its data
+        updates = 0
+
+        def __init__(self, config, dataset, seed):
+            self.config, self.seed = config, seed
+            self.data = dataset.to_float(dataset.train)
+            self.mean = np.zeros(dataset.dim)
+
+        def advance(self, updates, *, time_limit_seconds=float("inf")):
+            deadline = time.monotonic() + time_limit_seconds
+            while self.updates < updates:
+                if time.monotonic() >= deadline:
+                    return None
+                example = self.data[self.updates % len(self.data)]
+                self.mean += self.config.lr * (example - self.mean)
+                self.updates += 1
+            return Metrics(self.updates)
+
+        def samples(self, n_samples):
+            noise = np.random.default_rng(self.seed).normal(size=(n_samples, len(self.mean)))
+            return (self.mean + 0.5 * noise).astype(np.float32)
+
+        def save(self):
+            return np.append(self.mean, self.updates).tobytes()
+
+        def load(self, state):
+            values = np.frombuffer(state)
+            self.mean, self.updates = values[:-1].copy(), int(values[-1])
 
     class MeanFamily(ModelFamily[MeanConfig]):
         config_type = MeanConfig
@@ -15,7 +50,7 @@ user's own needs a configuration, a training and a `build`, and gets the rest:
         def build(self, config, dataset, seed, device):
             return MeanTraining(config, dataset, seed)
 
-A space names it as `family: my_module:MeanFamily`.
+A space file then has the line `family: my_module:MeanFamily`, and searches `lr`.
 """
 
 from __future__ import annotations
@@ -24,13 +59,14 @@ import importlib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from gansearch.artifacts import GeneratorExport, Observer, SavedGenerator
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.rules import Config
@@ -38,19 +74,18 @@ from gansearch.rules import Config
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 DEFAULT_FAMILY = "adversarial_nets"
-# Name to module and class; imported when a run asks for it, since networks load torch.
+# Name to module and class; imported only when a run uses the family, since networks load torch.
 _FAMILIES = {DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets"}
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How far a training is, since its start.
+    """The progress of a training since its start.
 
     Attributes:
         updates: parameter updates, of all networks together.
-        d_updates, g_updates: those of the discriminator and of the generator; None where a family
-            does not tell.
-        seconds: spent in training.
+        d_updates, g_updates: those of the discriminator and of the generator; None if unknown.
+        seconds: time spent in training; nan if unknown.
     """
 
     updates: int
@@ -61,15 +96,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class Metrics(Counts):
-    """What a training says of itself at a report; None for what a family does not measure.
+    """What a training measures of itself between two evaluations; None for what it does not.
 
     Attributes:
-        d_loss, g_loss: means over the updates since the last report, in nats, without penalties.
+        d_loss, g_loss: means over the updates since the last evaluation, in nats, no penalties.
         d_real, d_fake: the discriminator's mean output on real and on generated examples, in
             [0, 1].
         d_grad_norm, g_grad_norm: L2 norms of the last gradients.
-        stage_start: updates that were done when the present stage of the training began: health is
-            judged from there on.
+        stage_start: the value of `updates` when the current stage of the training began; the health
+            check ignores earlier evaluations.
     """
 
     d_loss: float | None = None
@@ -82,117 +117,67 @@ class Metrics(Counts):
 
 
 class Training(ABC):
-    """One training and all of its state."""
+    """One training and all of its state.
+
+    A trial calls `advance` and then `samples` for each evaluation, and `save` from time to time and
+    when it is stopped. A resumed trial builds a new training and calls `load`.
+    """
 
     @property
     @abstractmethod
     def updates(self) -> int:
-        """Parameter updates done."""
+        """Parameter updates done, of all networks together. A plain attribute will do."""
 
     @abstractmethod
     def advance(self, updates: int, *, time_limit_seconds: float = math.inf) -> Metrics | None:
-        """Train until at least `updates` parameter updates are done, and report.
+        """Train until at least `updates` parameter updates have been done since the start.
 
-        Returns None where the time limit came first; calling again goes on.
+        Args:
+            updates: of all networks together. An iteration that passes it is completed.
+            time_limit_seconds: time after which the call should return, so that the trial can save
+                a checkpoint or stop.
+
+        Returns:
+            The measurements at `updates`; None if the time limit came first. Then the same call is
+            made again, and must continue where this one ended.
 
         Raises:
-            DivergedError: a loss, a gradient or a weight is not finite.
+            DivergedError: a loss, a gradient or a weight is not finite. The trial ends as diverged.
         """
 
     @abstractmethod
     def samples(self, n_samples: int) -> np.ndarray:
-        """Return generated examples `[n_samples, dim]`, float32, scaled as the data set is.
+        """Return generated examples `[n_samples, dim]`, float32, as `Dataset.to_float` scales them.
 
-        The same state gives the same samples, and the first are the same for any number.
+        The same state gives the same samples, and `samples(n)` are the first n of `samples(m)` for
+        m > n. Training continues as if the call had not been made.
         """
 
     @abstractmethod
     def save(self) -> bytes:
-        """Return the whole state, to be loaded by `load`."""
+        """Return the complete state: after `load`, training must continue as if uninterrupted."""
 
     @abstractmethod
     def load(self, state: bytes) -> None:
-        """Take over a state that `save` returned, of the same configuration and seed.
+        """Restore a state that `save` returned, with the same configuration, data and seed.
 
         Raises:
-            GansearchError: the state belongs to another training, or is damaged.
+            GansearchError, ValueError, KeyError, TypeError: the state is damaged or of another
+                training. The trial then starts again from its beginning.
         """
 
     @property
     def counts(self) -> Counts:
-        """How far the training is."""
+        """The progress so far; also read between evaluations, when `advance` returned None."""
         return Counts(self.updates)
 
 
-class Engine(Protocol):
-    """Trains all trainings of a device together; `build` makes one that `advance` advances."""
-
-    def build(self, config: Any, seed: int) -> Training:
-        """Return a new training."""
-        ...
-
-    def advance(
-        self, training: Any, updates: int, *, time_limit_seconds: float = math.inf
-    ) -> Metrics | None:
-        """Do what `Training.advance` does, together with all others who have asked."""
-        ...
-
-
-class Observer(Protocol):
-    """Watches one training, at its start and at each report, and draws what it saw at the end."""
-
-    def observe(self, training: Any) -> None:
-        """Look at the training as it is now."""
-        ...
-
-    def state(self) -> Mapping[str, np.ndarray]:
-        """Return what a checkpoint keeps of it; the names begin with a word of its own."""
-        ...
-
-    def load_state(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over what `state` returned; other arrays may lie beside it."""
-        ...
-
-    def files(self) -> Mapping[str, bytes]:
-        """Return files for the trial's folder below `models/`, by name."""
-        ...
-
-
-class SavedGenerator(Protocol):
-    """A trained generator that was read from a run's folder."""
-
-    def samples(self, n_samples: int) -> np.ndarray:
-        """Return examples `[n_samples, dim]`, float32; the first are those that were scored."""
-        ...
-
-    def interpolate(self, n_rows: int, n_steps: int) -> np.ndarray:
-        """Return examples `[n_rows, n_steps, dim]` on the way from sample 2i to sample 2i + 1.
-
-        Raises:
-            BadInputError: generators of this family have nothing between samples.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class GeneratorExport:
-    """What is kept of a trained generator.
+class Balance(NamedTuple):
+    """The axes of a report's map of collapsed trainings: a parameter, and the ratio of two others.
 
     Attributes:
-        arrays: its weights by name, for a safetensors file.
-        seed: from which it makes samples.
-        details: what else is needed to read it again, as plain JSON values.
-    """
-
-    arrays: Mapping[str, np.ndarray]
-    seed: int
-    details: Mapping[str, Any]
-
-
-class Balance(NamedTuple):
-    """What balances a family's networks: a parameter, and beside it the ratio of two others.
-
-    By these a report maps where training dies.
+        rows: name of the parameter on the vertical axis, such as `k`.
+        numerator, denominator: names of the parameters whose ratio is on the horizontal axis.
     """
 
     rows: str
@@ -201,24 +186,24 @@ class Balance(NamedTuple):
 
     @property
     def ratio(self) -> str:
-        """The ratio's name, such as `discriminator_lr/generator_lr`."""
+        """The name of the ratio, such as `discriminator_lr/generator_lr`."""
         return f"{self.numerator}/{self.denominator}"
 
 
 class ModelFamily(ABC, Generic[ConfigT]):
-    """A kind of generative adversarial nets that can be searched.
+    """A kind of generative model that can be searched. Only `config_type` and `build` are required.
 
     Args:
-        name: by which space files and `run.json` know it.
+        name: what space files and `run.json` call it, such as `my_module:MyFamily`.
 
     Class attributes:
-        config_type: the table of its parameters.
-        baseline: name of the preset that has all defaults, apart from what a space fixes.
+        config_type: the table of its parameters, a frozen dataclass derived from `Config`.
+        baseline: name of the preset with all defaults, apart from what a space sets.
         baseline_title: what reports call that configuration.
-        balance: by which a report maps where training dies; None for no map.
-        size_parameters: those on which the memory of a training depends most.
-        interpolates: whether its generators have something between two samples.
-        has_engine: whether `engine` trains several trials together.
+        balance: the axes of the report's map of collapsed trainings; None for no map.
+        size_parameters: parameters that decide the memory of a training, named in error messages.
+        interpolates: whether `SavedGenerator.interpolate` works.
+        has_engine: whether `engine` works, which trains several trials together.
     """
 
     config_type: type[ConfigT]
@@ -234,14 +219,23 @@ class ModelFamily(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def build(self, config: ConfigT, dataset: Dataset, seed: int, device: str) -> Training:
-        """Return a new training, from which the same four give the same results on a CPU."""
+        """Return a new training; called in the trial's process, at its start and at each resume.
+
+        Args:
+            config: the trial's configuration.
+            dataset: `dataset.to_float(dataset.train)` are the training examples `[n, dim]`.
+            seed: in [0, 2**31). On a CPU the same four arguments must give the same results.
+            device: "cpu" or "cuda".
+
+        Raises:
+            ConfigError: no model has this configuration. Better raised by `check`.
+        """
 
     def check(self, config: ConfigT, dataset: Dataset) -> None:
-        """Raise ConfigError where `config` can't be trained on such data."""
+        """Raise ConfigError if `config` can't be trained on `dataset`.
 
-    def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
-        """Return what trains up to `n_slots` alike trainings at a time as one."""
-        raise NotImplementedError(f"{self.name}: has_engine is {self.has_engine}")
+        Called before a run starts, for its presets and the ends of all ranges.
+        """
 
     def training_bytes(
         self,
@@ -251,23 +245,15 @@ class ModelFamily(ABC, Generic[ConfigT]):
         *,
         exact: bool,  # noqa: ARG002
     ) -> float | None:
-        """Return the bytes that a training holds at its highest, data apart; None if not known.
+        """Return the peak memory of a training in bytes, without the data; None if unknown.
 
-        Not `exact`, it takes milliseconds, and may err by a factor of two.
+        Called before a run starts, to refuse what doesn't fit. If not `exact`, it must take
+        milliseconds and may be wrong by a factor of two.
         """
         return None
 
-    def observer(
-        self,
-        config: ConfigT,  # noqa: ARG002
-        dataset: Dataset,  # noqa: ARG002
-        report_updates: Sequence[int],  # noqa: ARG002
-    ) -> Observer | None:
-        """Return who watches a training that reports at `report_updates`; None for nobody."""
-        return None
-
     def export(self, training: Any, seed: int) -> GeneratorExport:
-        """Return what is kept of a trained generator; by default the training's whole state.
+        """Return what is stored of a generator at the end of its trial; by default `save()`.
 
         `seed` is the one that the training was built from.
         """
@@ -277,14 +263,47 @@ class ModelFamily(ABC, Generic[ConfigT]):
     def generator(
         self, export: GeneratorExport, config: ConfigT, load_dataset: Callable[[], Dataset]
     ) -> SavedGenerator:
-        """Return a generator from what `export` returned; `load_dataset` has its data."""
+        """Return the generator that `export` stored, on the CPU; called by `gansearch sample`.
+
+        `load_dataset` returns the data set of its training, for families that need it.
+
+        Raises:
+            ConfigError, ValueError, KeyError, TypeError, RuntimeError: the stored data is damaged.
+        """
         training = self.build(config, load_dataset(), export.seed, "cpu")
         training.load(export.arrays["training"].tobytes())
         return _SavedTraining(training, self.name)
 
+    def observer(
+        self,
+        config: ConfigT,  # noqa: ARG002
+        dataset: Dataset,  # noqa: ARG002
+        report_updates: Sequence[int],  # noqa: ARG002
+    ) -> Observer | None:
+        """Return an observer for a trial that is evaluated at `report_updates`, or None."""
+        return None
+
+    def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
+        """Return an engine that trains up to `n_slots` similar trainings in one; once a process."""
+        raise NotImplementedError(f"{self.name}: has_engine is {self.has_engine}")
+
+
+class Engine(Protocol):
+    """Trains all trials of one process together. Its methods are called from several threads."""
+
+    def build(self, config: Any, seed: int) -> Training:
+        """Return a new training."""
+        ...
+
+    def advance(
+        self, training: Any, updates: int, *, time_limit_seconds: float = math.inf
+    ) -> Metrics | None:
+        """Do what `Training.advance` does, together with all other callers."""
+        ...
+
 
 class _SavedTraining:
-    """The generator of a family that keeps its whole training."""
+    """The generator of a family whose export is the complete training."""
 
     def __init__(self, training: Training, family: str) -> None:
         self._training = training
@@ -295,30 +314,30 @@ class _SavedTraining:
 
     def interpolate(self, n_rows: int, n_steps: int) -> np.ndarray:  # noqa: ARG002
         raise BadInputError(
-            f"--interpolate: generators of the family {self._family} have no noise to go through. "
+            f"--interpolate: generators of the family {self._family} can't interpolate. "
             "Leave the flag out."
         )
 
 
 @cache
 def load_family(name: str) -> ModelFamily[Any]:
-    """Return the family of that name, or of a `module:CLASS` that can be imported.
+    """Return the family of a built-in name, or of a class `module:CLASS`; one instance each.
 
     Raises:
-        BadInputError: there is no such family.
+        BadInputError: no such family, or the class can't be imported or is no `ModelFamily`.
     """
     module, colon, attribute = _FAMILIES.get(name, name).partition(":")
     if not colon:
         raise BadInputError(
-            f"family {name}: no such family. {did_you_mean(name, _FAMILIES)} One of your own is "
-            "written module:CLASS."
+            f"family {name}: no such family. {did_you_mean(name, _FAMILIES)} "
+            "A family of your own is written module:CLASS."
         )
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise BadInputError(
             f"family {name}: can't be imported ({error}). It must be module:CLASS, of a module "
-            "that Python finds from where the command runs, and on every node."
+            "that Python can import where the command runs and on every node."
         ) from error
     is_family = isinstance(found, type) and issubclass(found, ModelFamily)
     if not is_family or inspect.isabstract(found) or not hasattr(found, "config_type"):

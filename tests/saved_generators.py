@@ -2,9 +2,10 @@
 
 import pytest
 
+from gansearch.artifacts import GeneratorExport
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
-from gansearch.family import DEFAULT_FAMILY, GeneratorExport
+from gansearch.family import DEFAULT_FAMILY
 from gansearch.networks.models import Generator
 from gansearch.runs.generators import save_generator
 from gansearch.system.object_store import AnyPath

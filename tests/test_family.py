@@ -1,15 +1,17 @@
-"""The seam between a search and what it trains: names of families, and what one gets by default."""
+"""The interface to model families: their names, the defaults, and the example of its docstring."""
 
 import json
 import math
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from optuna.trial import FixedTrial
 
+from gansearch import family as family_module
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
@@ -34,7 +36,7 @@ from gansearch.trial.process import TrialProcess
 from gansearch.trial.runner import TrialRunner
 
 LINE = load_dataset("gaussian")
-SHAPE = "It must be module:CLASS, of a module that Python finds from where the command runs, and on"
+SHAPE = "It must be module:CLASS, of a module that Python can import where the command runs and on"
 CLASS = "it must be a class derived from gansearch's ModelFamily, with a config_type and a build."
 
 
@@ -87,7 +89,7 @@ class Untabled(ModelFamily):
 SHIFT = f"{__name__}:ShiftFamily"
 
 
-def told_of(name):
+def message_about(name):
     with pytest.raises(BadInputError) as error:
         load_family(name)
     return str(error.value)
@@ -102,9 +104,9 @@ def told_of(name):
         ("tests.test_family.ShiftFamily", "Known: adversarial_nets."),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_known_ones_and_how_ones_own_is_written(name, hint):
-    assert told_of(name) == (
-        f"family {name}: no such family. {hint} One of your own is written module:CLASS."
+def test_an_unknown_name_is_answered_with_the_known_ones_and_the_form_of_a_users_own(name, hint):
+    assert message_about(name) == (
+        f"family {name}: no such family. {hint} A family of your own is written module:CLASS."
     )
 
 
@@ -118,12 +120,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_how_ones_own_is_wri
         (":Family", "Empty module name"),
     ],
 )
-def test_what_can_not_be_imported_is_told_with_the_reason(name, why):
-    assert told_of(name) == f"family {name}: can't be imported ({why}). {SHAPE} every node."
+def test_a_family_that_can_not_be_imported_is_answered_with_the_reason(name, why):
+    assert message_about(name) == f"family {name}: can't be imported ({why}). {SHAPE} every node."
 
 
 def test_a_relative_module_is_refused():
-    assert told_of(".family:ModelFamily").startswith(
+    assert message_about(".family:ModelFamily").startswith(
         "family .family:ModelFamily: can't be imported (the 'package' argument is required"
     )
 
@@ -139,8 +141,8 @@ def test_a_relative_module_is_refused():
         f"{__name__}:Untabled",
     ],
 )
-def test_what_is_no_family_is_refused(name):
-    assert told_of(name) == f"family {name}: {CLASS}"
+def test_a_name_of_no_family_is_refused(name):
+    assert message_about(name) == f"family {name}: {CLASS}"
 
 
 def test_a_family_is_made_once_and_knows_its_name():
@@ -166,7 +168,7 @@ def test_the_default_familys_table_is_read_without_torch():
     assert done.stdout == f"{len(TrialConfig.rules())} []\n"
 
 
-def test_a_space_of_ones_own_family_searches_its_table():
+def test_a_space_of_a_users_family_searches_its_table():
     sections = {
         "name": "shift",
         "family": SHIFT,
@@ -196,7 +198,7 @@ def test_a_space_of_the_default_family_does_not_name_it():
     assert named == space
 
 
-def test_what_a_family_does_not_say_has_a_default():
+def test_optional_parts_of_a_family_have_defaults():
     family = load_family(SHIFT)
     config, training = ShiftConfig(), family.build(ShiftConfig(), LINE, 0, "cpu")
     assert (family.baseline, family.balance, family.size_parameters) == ("defaults", None, ())
@@ -212,7 +214,7 @@ def test_what_a_family_does_not_say_has_a_default():
         family.engine(LINE, "cpu", 2)
 
 
-def test_a_whole_training_is_kept_as_the_generator_and_gives_the_same_samples(tmp_path):
+def test_by_default_the_whole_training_is_stored_and_gives_the_same_samples(tmp_path):
     family, config = load_family(SHIFT), ShiftConfig(step=0.5)
     training = family.build(config, LINE, 7, "cpu")
     training.advance(4)
@@ -226,13 +228,12 @@ def test_a_whole_training_is_kept_as_the_generator_and_gives_the_same_samples(tm
     with pytest.raises(BadInputError) as error:
         stored.generator.interpolate(2, 5)
     assert str(error.value) == (
-        f"--interpolate: generators of the family {SHIFT} have no noise to go through. Leave the "
-        "flag out."
+        f"--interpolate: generators of the family {SHIFT} can't interpolate. Leave the flag out."
     )
 
 
 @pytest.mark.parametrize("family", [3, None, ["adversarial_nets"]])
-def test_a_saved_generator_of_what_is_no_name_is_answered(tmp_path, family):
+def test_a_saved_generator_whose_family_is_no_name_is_answered(tmp_path, family):
     config = ShiftConfig()
     own = load_family(SHIFT)
     export = own.export(own.build(config, LINE, 7, "cpu"), 7)
@@ -244,6 +245,47 @@ def test_a_saved_generator_of_what_is_no_name_is_answered(tmp_path, family):
         load_generator(tmp_path, lambda _: LINE)
 
 
+# The example in the docstring
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """Return the name of the family that the docstring defines, importable as it says."""
+    _, start, rest = family_module.__doc__.partition("    import time\n")
+    code = textwrap.dedent((start + rest).partition("\nA space file")[0])
+    (tmp_path / "my_module.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "my_module:MeanFamily"
+    del sys.modules["my_module"]
+    load_family.cache_clear()
+
+
+def test_the_example_of_the_docstring_keeps_all_that_the_interface_asks_for(example):
+    assert f"`family: {example}`" in family_module.__doc__
+    sections = {"family": example, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
+    space = SearchSpace.from_dict(sections)
+    ring = load_dataset(space.dataset)
+    training, other = (space.family.build(space.baseline, ring, 3, "cpu") for _ in range(2))
+    assert training.advance(10, time_limit_seconds=0) is None
+    assert training.advance(500).updates == training.counts.updates == 500
+    samples = training.samples(30)
+    assert (samples.shape, samples.dtype) == ((30, 2), np.float32)
+    np.testing.assert_array_equal(training.samples(10), samples[:10])
+    other.load(training.save())
+    assert other.updates == 500
+    training.advance(700), other.advance(700)
+    np.testing.assert_array_equal(other.samples(30), training.samples(30))
+
+
+def test_the_example_of_the_docstring_runs_as_a_trial(example, tmp_path):
+    plan = TrialPlan(RunFolder(tmp_path).path, example, Budget(max_updates=4000, reports=4))
+    process = TrialProcess.prepare(LINE, plan)
+    config = load_family(example).config_type().to_dict()
+    results = ended(TrialRunner(TrialSpec("t", 0, "replica", 5, config), process))
+    assert [result.updates for result in results] == [1000, 2000, 3000, 4000]
+    assert results[-1].verdict.status == "sound" and results[-1].final["test_ll"] > -1
+
+
 def ended(runner):
     results = [runner.step()]
     while not results[-1].done:
@@ -251,7 +293,7 @@ def ended(runner):
     return results
 
 
-def test_a_trial_of_such_a_family_is_stopped_goes_on_and_ends_as_one_that_was_not(tmp_path):
+def test_a_resumed_trial_of_a_users_family_ends_as_one_that_was_not_stopped(tmp_path):
     plan = TrialPlan(RunFolder(tmp_path).path, SHIFT, Budget(max_updates=40, reports=4))
     process = TrialProcess.prepare(LINE, plan)
     values = {"number": 0, "phase": "replica", "seed": 5, "config": ShiftConfig().to_dict()}

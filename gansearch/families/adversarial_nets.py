@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from gansearch.artifacts import GeneratorExport
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
-from gansearch.family import Balance, GeneratorExport, ModelFamily
+from gansearch.family import Balance, ModelFamily
 
 if TYPE_CHECKING:
     from gansearch.families.figure1_observer import Figure1Observer

@@ -10,14 +10,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from gansearch.artifacts import GeneratorExport, SavedGenerator
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError, ResultsError
-from gansearch.family import (
-    DEFAULT_FAMILY,
-    GeneratorExport,
-    SavedGenerator,
-    load_family,
-)
+from gansearch.family import DEFAULT_FAMILY, load_family
 from gansearch.rules import Config
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
 from gansearch.system.object_store import AnyPath
