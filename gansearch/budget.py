@@ -1,4 +1,4 @@
-"""What a whole search may spend."""
+"""The budget of a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gansearch.rules import Validated, parameter
 
 @dataclass(frozen=True)
 class Budget(Validated):
-    """What a search may spend. Updates are parameter updates: k of D and one of G an iteration."""
+    """What a search may spend, counted in parameter updates: k of D and one of G an iteration."""
 
     _what: ClassVar[str] = "budget"
 
@@ -25,16 +25,24 @@ class Budget(Validated):
     )
     reports: int = parameter(20, "int", "evaluations over a full training", low=1, high=100000)
     grace: float = parameter(
-        0.15, "float", "share of max_updates that no trial is stopped before", low=0, high=1
+        0.15, "float", "fraction of max_updates before which no trial is stopped", low=0, high=1
     )
     reduction_factor: float = parameter(
-        3, "float", "at each rung the best 1/reduction_factor go on (ASHA)", low=1.1, high=100
+        3,
+        "float",
+        "at each rung the best 1/reduction_factor of the trials continue (ASHA)",
+        low=1.1,
+        high=100,
     )
     top: int = parameter(
         3, "int", "best configurations that are trained again on fresh seeds", low=0, high=10000
     )
     replicas: int = parameter(
-        5, "int", "fresh seeds for each of these and for the paper's", low=0, high=10000
+        5,
+        "int",
+        "fresh seeds for each of these and for the baseline, such as the paper's configuration",
+        low=0,
+        high=10000,
     )
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,14 +50,14 @@ class Budget(Validated):
         return dataclasses.asdict(self)
 
     def report_updates(self) -> list[int]:
-        """Return the updates at (or just after) which a trial reports, ascending, without repeats.
+        """Return the updates at (or just after) which a trial is evaluated, ascending and distinct.
 
-        The last is `max_updates`. Fewer updates than reports give one report an update.
+        The last is `max_updates`. With fewer updates than `reports`, each update is evaluated.
         """
         marks = (round(i * self.max_updates / self.reports) for i in range(1, self.reports + 1))
         return sorted({max(1, mark) for mark in marks})
 
     @property
     def grace_updates(self) -> int:
-        """Updates before which no trial is stopped for its score or its health."""
+        """Number of updates before which no trial is stopped for its score or its health."""
         return max(1, round(self.grace * self.max_updates))

@@ -1,4 +1,4 @@
-"""What one trial of the paper's adversarial nets trains.
+"""The configuration of one trial of the paper's adversarial nets.
 
 `TrialConfig()` is the MNIST configuration of Goodfellow et al. (2014), "Generative Adversarial
 Nets", as their published code sets it, with the alternating updates and the undivided discriminator
@@ -18,8 +18,8 @@ __all__ = ["Budget", "TrialConfig"]
 
 @dataclass(frozen=True)
 class TrialConfig(NetworkParameters, TrainingParameters):
-    """The hyperparameters of one adversarial training; defaults are the paper's for MNIST.
+    """The hyperparameters of one adversarial training; the defaults are the paper's for MNIST.
 
-    Every parameter's meaning and range stand in its rule (`TrialConfig.rules()`), from which the
-    space files are validated and `docs/parameters.md` is held.
+    `TrialConfig.rules()` has the meaning and the range of every parameter. Space files are checked
+    against these rules, and `docs/parameters.md` lists them.
     """

@@ -1,7 +1,7 @@
 """The exceptions of gansearch.
 
-Every message says where the fault lies, what was found, the rule it breaks and the remedy, so that
-the command line can print it as it is: `mnist.yaml:7: generator_lr: low=0.0 with log: true. A log
+Every message says where the error is, what was found, the rule that it breaks and the remedy. The
+command line prints it unchanged: `mnist.yaml:7: generator_lr: low=0.0 with log: true. A log
 scale needs low > 0. Use low: 1e-5, or drop log.`
 """
 
@@ -12,13 +12,13 @@ from collections.abc import Iterable
 
 
 class GansearchError(Exception):
-    """Base of all errors that gansearch raises on purpose; `exit_code` is the command line's."""
+    """Base of all errors that gansearch raises on purpose, with the exit code of the command."""
 
     exit_code = 1
 
 
 class BadInputError(GansearchError):
-    """What the user gave can't be used, and the user can mend it."""
+    """An input can't be used, and the user can correct it."""
 
     exit_code = 2
 
@@ -32,7 +32,7 @@ class SpaceError(BadInputError):
 
 
 class DataError(BadInputError):
-    """A data set is unknown, absent or unreadable."""
+    """A data set is unknown, missing or unreadable."""
 
 
 class SamplesError(BadInputError):
@@ -40,27 +40,27 @@ class SamplesError(BadInputError):
 
 
 class ResultsError(BadInputError):
-    """A run's folder is absent, taken, or holds something unreadable."""
+    """The folder of a run is missing, in use, or has an unreadable file."""
 
 
 class DivergedError(GansearchError):
-    """A loss, a gradient or a weight is no longer finite; the message says which, and when."""
+    """A loss, a gradient or a weight is not finite; the message says which, and at what update."""
 
 
 class ShortOfMemoryError(GansearchError):
-    """A training got no memory; the message says how much, where, and what to change."""
+    """An allocation failed; the message says how much, on the GPU or host, and what to change."""
 
 
 class EngineLostError(GansearchError):
-    """The process that trains all trials of a GPU together was lost, with all of them."""
+    """The process that trains all trials of a GPU together was lost."""
 
 
 class StorageError(GansearchError):
-    """What a run has to write can't be written; everything before it is kept."""
+    """A file of a run can't be written; everything written before is intact."""
 
 
 class RunFailedError(GansearchError):
-    """The search ran but has no result to show, for example because every trial failed."""
+    """The search ran but has no result, for example because every trial failed."""
 
 
 class InterruptedRunError(GansearchError):
@@ -70,7 +70,7 @@ class InterruptedRunError(GansearchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the closing words of an unknown-name message: the nearest known name, or all of them.
+    """Return the end of a message about an unknown name: the nearest known name, or all of them.
 
     >>> did_you_mean("generater_lr", ["generator_lr", "k"])
     'Did you mean generator_lr?'

@@ -1,4 +1,4 @@
-"""The parameters of G and D: noise, layers, activations, normalisation, weights at the start."""
+"""The parameters of G and D: noise, layers, activations, normalization, initial weights."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _SIGMOID_G = (("generator_activation", "sigmoid"), ("generator_activation", "rel
 
 @dataclass(frozen=True)
 class NetworkParameters(Config):
-    """What the two networks are; the defaults are the paper's for MNIST."""
+    """The two networks; the defaults are the paper's for MNIST."""
 
     noise: str = parameter(
         "uniform",
         "str",
-        "distribution of z, of unit variance: uniform on (-sqrt 3, sqrt 3), or standard normal",
+        "distribution of z, with unit variance: uniform on (-sqrt 3, sqrt 3), or standard normal",
         choices=("uniform", "normal"),
     )
     noise_dim: int = parameter(
-        100, "int", "dimension of z, fed to G's lowest layer only", low=1, high=65536
+        100, "int", "dimension of z, the input of G's lowest layer", low=1, high=65536
     )
     generator_network: str = parameter(
         "dense",
         "str",
-        "dense: a multilayer perceptron; convolutional: dense layers, then a layer whose units are "
-        "laid out as a map, then deconvolutions, as for the paper's second CIFAR-10 generator",
+        "dense: a multilayer perceptron; convolutional: dense layers, then a layer whose units "
+        "form a feature map, then deconvolutions, as in the paper's second generator for CIFAR-10",
         choices=NETWORKS,
     )
     generator_widths: tuple[int, ...] = parameter(
@@ -44,8 +44,8 @@ class NetworkParameters(Config):
     generator_channels: tuple[int, ...] = parameter(
         (80,),
         "widths",
-        "channels of the maps that G's deconvolutions begin from, the lowest first; the last "
-        "deconvolution gives the image",
+        "channels of the input of each deconvolution, the lowest first; the last deconvolution "
+        "outputs the image",
         low=1,
         high=65536,
         when=_CONVOLUTIONAL_G,
@@ -53,7 +53,7 @@ class NetworkParameters(Config):
     generator_kernels: tuple[int, ...] = parameter(
         (5,),
         "widths",
-        "side of each deconvolution's kernel; the last entry serves the layers beyond",
+        "side of each deconvolution's kernel; the last entry applies to all further layers",
         low=1,
         high=1024,
         when=_CONVOLUTIONAL_G,
@@ -61,7 +61,7 @@ class NetworkParameters(Config):
     generator_strides: tuple[int, ...] = parameter(
         (3,),
         "widths",
-        "stride of each deconvolution; the last entry serves the layers beyond",
+        "stride of each deconvolution; the last entry applies to all further layers",
         low=1,
         high=1024,
         when=_CONVOLUTIONAL_G,
@@ -69,8 +69,8 @@ class NetworkParameters(Config):
     generator_paddings: tuple[int, ...] = parameter(
         (0,),
         "widths",
-        "rows and columns cut off each side of a deconvolution's map; the last entry serves the "
-        "layers beyond",
+        "rows and columns cut from each side of a deconvolution's output; the last entry applies "
+        "to all further layers",
         low=0,
         high=1024,
         when=_CONVOLUTIONAL_G,
@@ -78,21 +78,21 @@ class NetworkParameters(Config):
     generator_activation: str = parameter(
         "relu",
         "str",
-        "activation of G's hidden layers; relu_sigmoid: relu and sigmoid in turn, relu first, as "
-        "for the paper's CIFAR-10 and TFD",
+        "activation of G's hidden layers; relu_sigmoid: relu and sigmoid alternate, relu first, "
+        "as in the paper's networks for CIFAR-10 and TFD",
         choices=(*ACTIVATIONS, "relu_sigmoid"),
     )
     generator_normalization: str = parameter(
         "none",
         "str",
-        "of G's hidden layers, before the activation; batch: by the minibatch's mean and variance "
-        "(Ioffe and Szegedy 2015)",
+        "normalization of G's hidden layers, before the activation; batch: by the mean and "
+        "variance of the minibatch (Ioffe and Szegedy 2015)",
         choices=("none", "batch"),
     )
     sigmoid_bias: float = parameter(
         0.0,
         "float",
-        "bias of G's hidden sigmoid layers at the start; -2 for the paper's TFD",
+        "initial bias of G's hidden sigmoid layers; -2 in the paper's configuration for TFD",
         low=-1000,
         high=1000,
         when=_SIGMOID_G,
@@ -100,26 +100,27 @@ class NetworkParameters(Config):
     generator_output: str = parameter(
         "sigmoid",
         "str",
-        "output of G: sigmoid for pixels in [0, 1], linear for data without bounds",
+        "output of G; sigmoid: for pixels in [0, 1]; linear: for unbounded data",
         choices=("sigmoid", "linear"),
     )
     output_bias: str = parameter(
         "data_mean",
         "str",
-        "G's output bias at the start: the training set's mean (its logit under a sigmoid) or zero",
+        "initial bias of G's output; data_mean: the mean of the training set, or under a sigmoid "
+        "its logit",
         choices=("data_mean", "zero"),
     )
     discriminator_network: str = parameter(
         "dense",
         "str",
-        "dense: a multilayer perceptron; convolutional: convolutions, each with a maximum over "
-        "windows, then dense layers, as for the paper's second CIFAR-10 discriminator",
+        "dense: a multilayer perceptron; convolutional: convolutions with max pooling, then dense "
+        "layers, as in the paper's second discriminator for CIFAR-10",
         choices=NETWORKS,
     )
     discriminator_channels: tuple[int, ...] = parameter(
         (32, 32, 192),
         "widths",
-        "channels of D's convolutions; under maxout, after the maximum",
+        "output channels of D's convolutions; for maxout, after the maximum",
         low=1,
         high=65536,
         when=_CONVOLUTIONAL_D,
@@ -127,8 +128,8 @@ class NetworkParameters(Config):
     discriminator_kernels: tuple[int, ...] = parameter(
         (8, 8, 5),
         "widths",
-        "side of each convolution's kernel, at most the padded map's; the last entry serves the "
-        "layers beyond",
+        "side of each convolution's kernel, at most that of its padded input; the last entry "
+        "applies to all further layers",
         low=1,
         high=1024,
         when=_CONVOLUTIONAL_D,
@@ -136,7 +137,7 @@ class NetworkParameters(Config):
     discriminator_strides: tuple[int, ...] = parameter(
         (1,),
         "widths",
-        "stride of each convolution; the last entry serves the layers beyond",
+        "stride of each convolution; the last entry applies to all further layers",
         low=1,
         high=1024,
         when=_CONVOLUTIONAL_D,
@@ -144,7 +145,8 @@ class NetworkParameters(Config):
     discriminator_paddings: tuple[int, ...] = parameter(
         (4, 3, 3),
         "widths",
-        "zeros around each convolution's input; the last entry serves the layers beyond",
+        "zeros added on each side of a convolution's input; the last entry applies to all further "
+        "layers",
         low=0,
         high=1024,
         when=_CONVOLUTIONAL_D,
@@ -152,8 +154,8 @@ class NetworkParameters(Config):
     discriminator_pools: tuple[int, ...] = parameter(
         (4, 4, 2),
         "widths",
-        "side of the windows whose maximum each convolution passes on, at most the map's; 1 for "
-        "none; the last entry serves the layers beyond",
+        "side of the max pooling windows after each convolution, at most that of the map; 1: no "
+        "pooling; the last entry applies to all further layers",
         low=1,
         high=1024,
         when=_CONVOLUTIONAL_D,
@@ -161,7 +163,7 @@ class NetworkParameters(Config):
     discriminator_pool_strides: tuple[int, ...] = parameter(
         (2,),
         "widths",
-        "stride of these windows; the last entry serves the layers beyond",
+        "stride of the max pooling; the last entry applies to all further layers",
         low=1,
         high=1024,
         when=_CONVOLUTIONAL_D,
@@ -169,7 +171,7 @@ class NetworkParameters(Config):
     discriminator_widths: tuple[int, ...] = parameter(
         (240, 240),
         "widths",
-        "units of D's hidden dense layers; under maxout, after the maximum",
+        "units of D's hidden dense layers; for maxout, after the maximum",
         low=1,
         high=65536,
         may_be_empty=True,
@@ -180,25 +182,25 @@ class NetworkParameters(Config):
     discriminator_normalization: str = parameter(
         "none",
         "str",
-        "batch: of D's hidden layers but the lowest, before the activation, as for G, real and "
-        "generated examples apart; spectral: of all of D's weights, by their largest singular "
-        "value (Miyato et al. 2018)",
+        "batch: normalization of D's hidden layers except the lowest, before the activation, by "
+        "the mean and variance of the minibatch, for real and generated examples separately; "
+        "spectral: D's weights are divided by their largest singular value (Miyato et al. 2018)",
         choices=("none", "batch", "spectral"),
     )
     packing: int = parameter(
         1,
         "int",
-        "examples that D judges together, all real or all generated (Lin et al. 2018, PacGAN); a "
-        "minibatch then has so many times batch_size examples",
+        "examples that D classifies together, all real or all generated (Lin et al. 2018, "
+        "PacGAN); a minibatch then has packing times batch_size examples",
         low=1,
         high=64,
     )
     minibatch_sd: int = parameter(
         0,
         "int",
-        "size of the groups of a minibatch whose mean standard deviation is one more input of D's "
-        "last hidden layer (Karras et al. 2018); a batch_size or more: the whole minibatch; 0 for "
-        "none",
+        "size of the groups of a minibatch whose mean standard deviation is an additional input "
+        "of D's last hidden layer (Karras et al. 2018); batch_size or more: the whole minibatch; "
+        "0: off",
         low=0,
         high=65536,
     )
@@ -213,7 +215,7 @@ class NetworkParameters(Config):
     convolution_pieces: int = parameter(
         2,
         "int",
-        "linear pieces of a maxout unit of D's convolutions, where the activation is maxout",
+        "linear pieces of a maxout unit in D's convolutions, if the activation is maxout",
         low=2,
         high=64,
         when=_CONVOLUTIONAL_D,
@@ -221,28 +223,36 @@ class NetworkParameters(Config):
     leaky_slope: float = parameter(
         0.2,
         "float",
-        "slope of leaky_relu below zero",
+        "slope of leaky_relu for negative inputs",
         low=0,
         high=1,
         when=(("discriminator_activation", "leaky_relu"), ("generator_activation", "leaky_relu")),
     )
     dropout_input: float = parameter(
-        0.2, "float", "share of D's inputs dropped; what is kept is scaled up", low=0, high=0.99
+        0.2,
+        "float",
+        "fraction of D's inputs that dropout sets to zero; the others are scaled up",
+        low=0,
+        high=0.99,
     )
     dropout_hidden: float = parameter(
-        0.5, "float", "share of the inputs of D's later layers dropped", low=0, high=0.99
+        0.5,
+        "float",
+        "fraction of the inputs of D's later layers that dropout sets to zero",
+        low=0,
+        high=0.99,
     )
     init: str = parameter(
         "uniform",
         "str",
-        "weights at the start; uniform: U(-range, range) with the ranges below; normal: of zero "
-        "mean; glorot: uniform, ranges by fan-in and fan-out (Glorot and Bengio 2010)",
+        "initial weights; uniform: U(-range, range), with the ranges below; normal: with zero "
+        "mean; glorot: uniform, with ranges from fan-in and fan-out (Glorot and Bengio 2010)",
         choices=("uniform", "normal", "glorot"),
     )
     generator_init_range: float = parameter(
         0.05,
         "float",
-        "half-width of G's initial weights",
+        "half-width of the uniform distribution of G's initial weights",
         low=0,
         low_is_open=True,
         high=10,
@@ -251,7 +261,7 @@ class NetworkParameters(Config):
     discriminator_init_range: float = parameter(
         0.005,
         "float",
-        "half-width of D's initial weights",
+        "half-width of the uniform distribution of D's initial weights",
         low=0,
         low_is_open=True,
         high=10,
@@ -260,7 +270,7 @@ class NetworkParameters(Config):
     init_sd: float = parameter(
         0.02,
         "float",
-        "standard deviation of both players' initial weights; .02 in Radford et al. (2016)",
+        "standard deviation of the initial weights of G and D; .02 in Radford et al. (2016)",
         low=0,
         low_is_open=True,
         high=10,
@@ -269,15 +279,16 @@ class NetworkParameters(Config):
     output_init: str = parameter(
         "hidden",
         "str",
-        "weights of G's output layer at the start; hidden: as those of its hidden layers; uniform: "
-        "with a range of their own; sparse: a few from a standard normal into each unit, the "
-        "others zero, as for the paper's TFD",
+        "initial weights of G's output layer; hidden: like those of its hidden layers; uniform: "
+        "with a range of their own; sparse: a few standard normal weights for each unit, the "
+        "others zero, as in the paper's configuration for TFD",
         choices=("hidden", "uniform", "sparse"),
     )
     output_init_range: float = parameter(
         0.5,
         "float",
-        "half-width of G's initial output weights; .5 for the paper's CIFAR-10",
+        "half-width of the uniform distribution of G's initial output weights; .5 in the paper's "
+        "configuration for CIFAR-10",
         low=0,
         low_is_open=True,
         high=10,
@@ -286,7 +297,7 @@ class NetworkParameters(Config):
     output_init_inputs: int = parameter(
         100,
         "int",
-        "inputs of each of G's output units whose weight isn't zero at the start",
+        "nonzero initial weights of each of G's output units",
         low=1,
         high=65536,
         when=(("output_init", "sparse"),),
@@ -294,26 +305,26 @@ class NetworkParameters(Config):
     generator_max_norm: float = parameter(
         0.0,
         "float",
-        "the incoming weights of each unit of G are scaled down to this norm after an update; 0 "
-        "for no bound; 1.9365 for the paper's TFD",
+        "after each update, the incoming weights of each unit of G are scaled down to at most "
+        "this norm; 0: no limit; 1.9365 in the paper's configuration for TFD",
         low=0,
         high=1e9,
     )
     discriminator_max_norm: float = parameter(
-        0.0, "float", "the same for each unit (under maxout, each piece) of D", low=0, high=1e9
+        0.0, "float", "the same for each unit of D (for maxout, each piece)", low=0, high=1e9
     )
     pretraining: str = parameter(
         "none",
         "str",
-        "upper_layers: first train G's upper layers as a generator of their own, fed with noise, "
-        "then all of G against a new D, as the authors' code does for TFD",
+        "upper_layers: first train G's upper layers alone, with noise as their input, then all of "
+        "G with a new D, as the authors' code does for TFD",
         choices=("none", "upper_layers"),
     )
     pretraining_updates: int = parameter(
         98000,
         "int",
-        "parameter updates of that first stage, of D and G together, out of the whole training's; "
-        "the default is the authors' 50 epochs of TFD",
+        "parameter updates of this first stage, of D and G together, counted as part of the "
+        "training; the default is 50 epochs of TFD, as in the authors' code",
         low=1,
         high=10**12,
         when=(("pretraining", "upper_layers"),),
@@ -321,7 +332,7 @@ class NetworkParameters(Config):
     pretrained_layers: int = parameter(
         2,
         "int",
-        "hidden layers, next to G's output, that the first stage trains with it",
+        "hidden layers next to G's output that the first stage trains with it",
         low=0,
         high=1000,
         when=(("pretraining", "upper_layers"),),

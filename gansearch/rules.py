@@ -1,8 +1,8 @@
-"""The rules that parameters are held to, and the frozen dataclasses that are made of them.
+"""Rules for parameters, and base classes of the frozen dataclasses that they validate.
 
-A parameter is a field of such a dataclass with its rule beside it, so that one table says of each
-what values it takes, its default, when it applies and what it means. Space files, command-line
-flags, `run.json` and the documentation are all checked against these tables.
+A parameter is a field with its rule beside it, so that one table has each parameter's values,
+default, condition and meaning. Space files, command-line flags, `run.json` and the documentation
+are all checked against these tables.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from gansearch.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True)
 class Rule:
-    """What values a parameter takes, when it applies, and what it means.
+    """The values that a parameter may have, when it applies, and what it means.
 
-    `kind` is one of int, float, str (one of `choices`) and `widths` (a list with an int in
-    `[low, high]` for each layer; without any, if `may_be_empty`). `when` lists (parameter, value)
-    pairs, any of which makes the parameter apply; empty means always.
+    Attributes:
+        kind: int, float, str (one of `choices`), or widths: a list of ints, one for each layer.
+        doc: the meaning, as the documentation has it.
+        low, high: the range of a number, or of each entry of widths, both ends included.
+        low_is_open: whether `low` itself is excluded.
+        choices: the values of a str.
+        may_be_empty: whether widths may be an empty list.
+        when: (parameter, value) pairs; the parameter applies where any of them holds, or always if
+            there are none.
     """
 
     kind: str
@@ -42,7 +48,7 @@ class Rule:
         """Return the rule in words, for error messages and the documentation."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        # Fifteen digits: the default of six writes ten million as 1e+07.
+        # Fifteen digits: the default of six would write ten million as 1e+07.
         low, high = f"{self.low:.15g}", f"{self.high:.15g}"
         if self.kind == "widths":
             none = "; [] for none" if self.may_be_empty else ""
@@ -53,7 +59,11 @@ class Rule:
         return f"{noun} in {'(' if self.low_is_open else '['}{low}, {high}]"
 
     def parse(self, value: object) -> Any:
-        """Return `value` as the parameter's type, or raise ValueError with what was found."""
+        """Return `value` converted to the parameter's type.
+
+        Raises:
+            ValueError: it breaks the rule; the message is the offending value.
+        """
         if self.kind == "widths":
             if not isinstance(value, list | tuple) or not (value or self.may_be_empty):
                 raise ValueError(f"{value!r}")
@@ -85,10 +95,10 @@ def parameter(default: Any, kind: str, doc: str, **rule: Any) -> Any:
 
 
 class Validated:
-    """Base of frozen dataclasses of parameters: validated when made, parsed from plain values.
+    """Base of frozen dataclasses of parameters, which are validated when they are created.
 
     Raises:
-        ConfigError: a value is against its rule.
+        ConfigError: a value breaks its rule.
     """
 
     _what: ClassVar[str]
@@ -108,16 +118,16 @@ class Validated:
     def rules(cls) -> Mapping[str, Rule]:
         """Return the rule of every parameter, by name, in the order of definition."""
         if "_rules" not in vars(cls):
-            # A plain dict would be changed for everybody by whoever changed it.
+            # Read-only, since all callers share it.
             cls._rules = MappingProxyType({f.name: f.metadata["rule"] for f in fields(cls)})  # type: ignore[arg-type]
         return cls._rules
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from plain values; absent and None entries take the default.
+        """Build from plain values; missing and None entries have the default.
 
         Raises:
-            ConfigError: an unknown name (with the nearest right one) or a value against its rule.
+            ConfigError: an unknown name, or a value that breaks its rule.
         """
         rules = cls.rules()
         for name in values:
@@ -129,10 +139,17 @@ class Validated:
 
 
 class Config(Validated):
-    """Base of a trial's configuration: the parameter table of a model family.
+    """Base of configurations: a subclass is the parameter table of a model family.
 
-    A frozen dataclass whose fields are `parameter`s derives from it. Instances have a value for
-    every parameter, whether or not it applies.
+    It must be a frozen dataclass whose fields are made by `parameter`. Instances have a value for
+    every parameter, whether or not it applies. Values are converted, so that equal configurations
+    compare equal.
+
+    >>> @dataclass(frozen=True)
+    ... class MyConfig(Config):
+    ...     depth: int = parameter(2, "int", "hidden layers", low=1, high=8)
+    >>> MyConfig.from_dict({"depth": 3})
+    MyConfig(depth=3)
     """
 
     _what: ClassVar[str] = "configuration"
@@ -160,10 +177,10 @@ class Config(Validated):
 
     @property
     def config_id(self) -> str:
-        """Eight hex digits that name this configuration: equal exactly where the training is.
+        """Eight hex digits: the same for configurations that train the same.
 
-        Only what differs from the defaults enters, so that an id outlives parameters that a later
-        version adds.
+        A hash of the values that apply and differ from the defaults, so that parameters added in a
+        later version do not change it.
         """
         differs = {
             name: value
@@ -175,7 +192,7 @@ class Config(Validated):
 
 
 def short(value: Any) -> str:
-    """Return a parameter's value as people read it: `0.0307`, `64-64` for widths."""
+    """Return a parameter's value as reports show it: `0.0307`, `64-64` for widths."""
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
@@ -184,5 +201,5 @@ def short(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a parameter's value as JSON has it: widths as a list."""
+    """Return a parameter's value as plain JSON: widths as a list."""
     return list(value) if isinstance(value, tuple) else value

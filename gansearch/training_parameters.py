@@ -9,14 +9,14 @@ from gansearch.rules import Config, parameter
 
 @dataclass(frozen=True)
 class TrainingParameters(Config):
-    """How the two networks are trained; the defaults are the paper's for MNIST."""
+    """The training of the two networks; the defaults are the paper's for MNIST."""
 
     k: int = parameter(1, "int", "updates of D for each update of G (Algorithm 1)", low=1, high=100)
     update: str = parameter(
         "alternating",
         "str",
-        "alternating: k updates of D, then one of G on fresh noise (Algorithm 1); simultaneous: "
-        "the last update of D and that of G come from one noise batch, as in the authors' code",
+        "alternating: k updates of D, then one of G with new noise (Algorithm 1); simultaneous: "
+        "the last update of D and that of G use the same noise, as in the authors' code",
         choices=("alternating", "simultaneous"),
     )
     generator_loss: str = parameter(
@@ -36,7 +36,7 @@ class TrainingParameters(Config):
     label_smoothing: float = parameter(
         0.0,
         "float",
-        "what D's target for real examples lies below 1; that for generated ones stays 0 "
+        "D's target for real examples is 1 minus this; for generated examples it stays 0 "
         "(one-sided, Salimans et al. 2016, section 3.4)",
         low=0,
         high=0.5,
@@ -44,9 +44,9 @@ class TrainingParameters(Config):
     gradient_penalty: str = parameter(
         "none",
         "str",
-        "added to D's loss, on the gradient of its logit by its input; r1: half its squared norm "
-        "at real examples (Mescheder et al. 2018); one_centered: (norm - 1) squared between real "
-        "and generated ones (Gulrajani et al. 2017)",
+        "penalty added to D's loss, on the gradient of its logit with respect to its input; r1: "
+        "half its squared norm at real examples (Mescheder et al. 2018); one_centered: (norm - 1) "
+        "squared at points between real and generated examples (Gulrajani et al. 2017)",
         choices=("none", "r1", "one_centered"),
     )
     gradient_penalty_weight: float = parameter(
@@ -61,7 +61,7 @@ class TrainingParameters(Config):
     unrolled_steps: int = parameter(
         0,
         "int",
-        "updates of D that G looks ahead, and learns through (Metz et al. 2017); 0 for none",
+        "updates of D that G looks ahead and differentiates through (Metz et al. 2017); 0: off",
         low=0,
         high=100,
         when=(("update", "alternating"),),
@@ -69,15 +69,15 @@ class TrainingParameters(Config):
     instance_noise_sd: float = parameter(
         0.0,
         "float",
-        "standard deviation, at the start, of Gaussian noise on D's inputs, real and generated "
-        "(Sonderby et al. 2017); 0 for none",
+        "initial standard deviation of Gaussian noise added to D's inputs, real and generated "
+        "(Sonderby et al. 2017); 0: off",
         low=0,
         high=1000,
     )
     instance_noise_updates: int = parameter(
         0,
         "int",
-        "parameter updates over which that noise falls linearly to nothing; 0 to keep it",
+        "parameter updates over which this noise decreases linearly to zero; 0: it stays constant",
         low=0,
         high=10**12,
     )
@@ -85,8 +85,8 @@ class TrainingParameters(Config):
     precision: str = parameter(
         "fp32",
         "str",
-        "of matrix products: fp32; tf32, 10 bits of mantissa, on a GPU (elsewhere fp32); bf16, "
-        "activations too, with parameters and moments in fp32",
+        "number format of matrix products; tf32: 10 bits of mantissa, on a GPU only (elsewhere "
+        "fp32); bf16: also of activations, with parameters and moments in fp32",
         choices=("fp32", "tf32", "bf16"),
     )
 
@@ -94,22 +94,28 @@ class TrainingParameters(Config):
         "sgd", "str", "sgd with momentum, or adam; the same for G and D", choices=("sgd", "adam")
     )
     generator_lr: float = parameter(
-        0.1, "float", "learning rate of G at the start", low=0, low_is_open=True, high=100
+        0.1, "float", "initial learning rate of G", low=0, low_is_open=True, high=100
     )
     discriminator_lr: float = parameter(
-        0.1, "float", "learning rate of D at the start", low=0, low_is_open=True, high=100
+        0.1, "float", "initial learning rate of D", low=0, low_is_open=True, high=100
     )
     lr_decay: float = parameter(
-        1.000004, "float", "both learning rates are divided by it each iteration", low=1, high=2
+        1.000004,
+        "float",
+        "both learning rates are divided by this each iteration",
+        low=1,
+        high=2,
     )
-    min_lr: float = parameter(1e-6, "float", "floor of the decaying learning rates", low=0, high=1)
+    min_lr: float = parameter(
+        1e-6, "float", "lower bound of the decaying learning rates", low=0, high=1
+    )
     momentum: float = parameter(
-        0.5, "float", "momentum at the start", low=0, high=0.9999, when=(("optimizer", "sgd"),)
+        0.5, "float", "initial momentum", low=0, high=0.9999, when=(("optimizer", "sgd"),)
     )
     final_momentum: float = parameter(
         0.7,
         "float",
-        "momentum from epoch `momentum_epochs` on, linear from the first epoch",
+        "momentum from epoch `momentum_epochs` on, after a linear change from the first epoch",
         low=0,
         high=0.9999,
         when=(("optimizer", "sgd"),),
@@ -125,7 +131,7 @@ class TrainingParameters(Config):
     adam_beta1: float = parameter(
         0.5,
         "float",
-        "Adam's decay of the first moment",
+        "decay rate of Adam's first moment",
         low=0,
         high=0.9999,
         when=(("optimizer", "adam"),),
@@ -133,7 +139,7 @@ class TrainingParameters(Config):
     adam_beta2: float = parameter(
         0.999,
         "float",
-        "Adam's decay of the second moment",
+        "decay rate of Adam's second moment",
         low=0,
         high=0.999999,
         when=(("optimizer", "adam"),),

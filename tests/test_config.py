@@ -1,4 +1,4 @@
-"""The trial's configuration and the budget: the paper's values, rules, names on disk."""
+"""The configuration of a trial and the budget: defaults, rules, ids, and their documentation."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_defaults_are_the_papers_for_mnist():
         "generator_max_norm": 0.0,
         "discriminator_max_norm": 0.0,
         "pretraining": "none",
-        # What is the paper's elsewhere: the convolutional networks for CIFAR-10, and TFD.
+        # From the paper's other configurations: convolutional networks for CIFAR-10, and TFD.
         "generator_channels": (80,),
         "generator_kernels": (5,),
         "generator_strides": (3,),
@@ -122,13 +122,13 @@ def test_the_defaults_are_the_papers_for_mnist():
         ),
     ],
 )
-def test_a_value_against_its_rule_is_answered_with_the_rule(values, message):
+def test_a_value_that_breaks_its_rule_is_answered_with_the_rule(values, message):
     with pytest.raises(ConfigError) as error:
         TrialConfig(**values)
     assert str(error.value) == f"configuration: {message}"
 
 
-def test_a_number_beyond_all_floats_is_against_the_rule():
+def test_a_number_beyond_the_range_of_floats_breaks_the_rule():
     with pytest.raises(ConfigError, match=r"It must be a whole number in \[1, 100\]\.$"):
         TrialConfig(k=10**400)
 
@@ -152,7 +152,7 @@ def test_the_ends_of_every_range_belong_to_it_unless_they_are_open(name):
     TrialConfig(**{name: value_of(1e-9 if rule.low_is_open else rule.low)})
 
 
-def test_whole_and_broken_numbers_get_the_parameters_type():
+def test_numbers_are_converted_to_the_parameters_type():
     config = TrialConfig(k=np.int64(3), generator_lr=1, generator_widths=[np.int32(8), 8.0])
     assert (type(config.k), type(config.generator_lr)) == (int, float)
     assert config.generator_widths == (8, 8)
@@ -169,7 +169,7 @@ def test_an_unknown_parameter_is_answered_with_the_nearest_name():
         Budget.from_dict({"trails": 3})
 
 
-# What applies, and what a configuration is called
+# Conditions and ids
 
 
 @pytest.mark.parametrize(
@@ -195,14 +195,14 @@ def test_a_parameter_applies_where_it_has_an_effect(values, applying, idle):
     assert all(stored[name] is None for name in idle)
 
 
-def test_configurations_that_train_alike_have_one_name():
+def test_configurations_that_train_the_same_have_one_id():
     relu = TrialConfig(discriminator_activation="relu")
     same = TrialConfig(discriminator_activation="relu", maxout_pieces=3, adam_beta1=0.9)
     assert relu != same
     assert relu.config_id == same.config_id
 
 
-def test_every_parameter_that_applies_changes_the_name():
+def test_every_parameter_that_applies_changes_the_id():
     other = {
         "k": 2,
         "update": "simultaneous",
@@ -236,7 +236,7 @@ def test_every_parameter_that_applies_changes_the_name():
     assert len(names) == 1 + sum(paper.applies(name) for name in TrialConfig.rules())
 
 
-def test_the_papers_name_stays_the_same_over_versions():
+def test_the_papers_id_stays_the_same_over_versions():
     # Stored runs are compared by it.
     assert TrialConfig().config_id == "44136fa3"
 

@@ -452,7 +452,7 @@ FILE_FAULTS = {
     "Remove one.",
     GOOD + "family: [a]\n": "my.yaml:3: family: found ['a']. It must be the name of a family.",
     GOOD + "family: adversarial\n": "my.yaml:3: family adversarial: no such family. Did you mean "
-    "adversarial_nets? One of your own is written module:CLASS.",
+    "adversarial_nets? A family of your own is written module:CLASS.",
     "search: {k: {int: [1, 3]}}\n": "my.yaml:1: dataset: missing. Name the data set: digits, "
     "mnist, cifar10, tfd, folder, ring, grid, gaussian, tfd-2, tfd-3, tfd-4, tfd-5.",
     "dataset: digit\n": "my.yaml:1: dataset: no data set is called 'digit'. Did you mean digits?",
