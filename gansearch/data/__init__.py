@@ -1,4 +1,4 @@
-"""The data sets: a name gives a `Dataset`, loaded once a node; one file a data set."""
+"""The data sets: each name stands for a `Dataset`, which is loaded once a node."""
 
 from typing import TYPE_CHECKING
 

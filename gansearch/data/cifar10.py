@@ -1,4 +1,4 @@
-"""CIFAR-10, from the batches that its authors give out, with contrast normalised images."""
+"""CIFAR-10, from the batches that its authors publish, with global contrast normalization."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ _FILES = {
 }
 _REMEDY = (
     "Put the batches of the Python version of CIFAR-10 there, unpacked, or name the folder that "
-    f"holds {_FOLDER} by --data-dir or GANSEARCH_DATA, or start once where there is a network: "
+    f"holds {_FOLDER} by --data-dir or GANSEARCH_DATA, or start once with a network connection: "
     "torchvision then downloads 170 MB. `--space digits` needs no download."
 )
 
 
 def load_cifar10(data_dir: Path, download: bool) -> Dataset:
-    """CIFAR-10, split as Goodfellow et al. (2014) did: the last 10,000 of 50,000 images validate.
+    """Return CIFAR-10, split as by Goodfellow et al. (2014): 40,000, 10,000 and 10,000 images.
 
-    As there, an image's mean is subtracted and the rest scaled to norm 55.
+    The last 10,000 training images are the validation set. As in the paper, images are contrast
+    normalized: the mean of an image is subtracted and the result scaled to norm 55.
+
+    Raises:
+        DataError: a file is missing and can't be downloaded, or is not the original.
     """
     folder = data_dir / _FOLDER
     obtain(
@@ -66,7 +70,7 @@ def _fetch(folder: Path) -> Path:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import download_and_extract_archive
 
-    # CIFAR10(download=True) would go on to unpickle what it has fetched.
+    # CIFAR10(download=True) would unpickle the files that it has downloaded.
     download_and_extract_archive(CIFAR10.url, str(folder), md5=CIFAR10.tgz_md5)
     return folder / _FOLDER
 
@@ -74,9 +78,9 @@ def _fetch(folder: Path) -> Path:
 def _read_batch(path: Path, md5: str) -> np.ndarray:
     """Return the images of a batch, `[10000, 3072]`, channels last.
 
-    The file is a pickle, which can run any code; so what is unpickled is the authors' bytes alone.
-    Torchvision's reader opens the file once to check it and again to unpickle it, and doesn't say
-    which file is wrong.
+    The file is a pickle, which can run any code, so only bytes with the authors' checksum are
+    unpickled. Torchvision's reader opens the file once to check it and again to unpickle it, and
+    doesn't say which file is wrong.
     """
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()

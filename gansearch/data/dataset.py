@@ -1,7 +1,7 @@
 """`Dataset`: the training, validation and test examples of one data set, as stored arrays.
 
-Images stay uint8 until they are used, so that a data set is small in a node's shared memory.
-Training data trains, validation data chooses, and the test set is scored once, at the end.
+Images remain uint8 until they are used, so that a data set is small in the shared memory of a node.
+The training set trains, the validation set selects, and the test set is scored once, at the end.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import numpy as np
 
 from gansearch.errors import DataError
 
-_BLOCK = 1000  # images that are turned into float at a time
-_N_FOR_CONTRAST = 1000  # images that the usual contrast is taken from
+_BLOCK = 1000  # images converted to float at a time
+_N_FOR_CONTRAST = 1000  # images from which the typical contrast is computed
 NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples of one data set, split once and for all.
+    """Examples of one data set, in a fixed split.
 
     Attributes:
         name: the name in `DATASETS`.
-        train, valid, test: `[n, d]` each, C-contiguous and in no order; uint8 images or float32
-            points.
+        train, valid, test: `[n, d]` each, C-contiguous, in no particular order; uint8 images or
+            float32 points.
         shape: `(height, width, channels)` of an image, `(d,)` of a point.
-        scale: what a stored value is divided by to lie in [0, 1]; 1 for points.
-        contrast: after division by `scale` an image's mean is subtracted and the rest scaled to
-            this norm (global contrast normalisation); None for images as they are.
-        n_valid_for_sigma: how many validation examples, the first ones, the Parzen window's sigma
-            is chosen on; 1,000 in the protocol of Goodfellow et al. (2014), except for TFD.
+        scale: divisor that brings stored values into [0, 1]; 1 for points.
+        contrast: norm of the images after global contrast normalization: after division by `scale`
+            the mean of an image is subtracted and the result scaled; None for no normalization.
+        n_valid_for_sigma: number of validation examples, from the first, on which the sigma of the
+            Parzen window is chosen; 1,000 in the protocol of Goodfellow et al. (2014), except TFD.
         modes: `[n_modes, d]`, the centres of a synthetic mixture; None for real data.
         mode_sd: standard deviation of each mode along each axis; None for real data.
     """
@@ -48,7 +48,7 @@ class Dataset:
 
     @property
     def dim(self) -> int:
-        """Values in an example, d."""
+        """Number of values in an example, d."""
         return int(np.prod(self.shape))
 
     @property
@@ -58,23 +58,23 @@ class Dataset:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether what is trained on are pixels in [0, 1]."""
+        """Whether the values that are trained on are pixels in [0, 1]."""
         return self.is_image and self.contrast is None
 
     def to_float(self, array: np.ndarray) -> np.ndarray:
         """Return stored values `[n, d]` as they are trained on and scored, float32.
 
-        Images come in [0, 1] or, where the data set asks for it, contrast normalised: of norm
-        `contrast` and mean 0, and all 0 where the image is constant. Points stay as they are.
+        Images are in [0, 1] or, if `contrast` is set, contrast normalized: with mean 0 and norm
+        `contrast`; all 0 if the image is constant. Points are unchanged.
         """
         values: np.ndarray = array.astype(np.float32) / np.float32(self.scale)
-        return values if self.contrast is None else _normalised(values, self.contrast)
+        return values if self.contrast is None else _normalize_contrast(values, self.contrast)
 
     def to_pixels(self, images: np.ndarray) -> np.ndarray:
-        """Return images as `to_float` gives them, or generated ones, `[n, d]`, in [0, 1].
+        """Return images `[n, d]`, scaled as by `to_float` or generated, as pixels in [0, 1].
 
-        Contrast normalisation forgets each image's mean and contrast; it is undone with those of
-        the middle training image.
+        Contrast normalization loses the mean and the contrast of each image; their medians over
+        training images are used instead.
         """
         if self.contrast is None:
             return images.astype(np.float32).clip(0, 1)
@@ -93,19 +93,19 @@ class Dataset:
         return np.asarray(total / len(self.train), np.float32)
 
 
-def _normalised(images: np.ndarray, norm: float) -> np.ndarray:
+def _normalize_contrast(images: np.ndarray, norm: float) -> np.ndarray:
     """Return images `[n, d]` in [0, 1] with their means subtracted, scaled to `norm`."""
     centred = images - images.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    # What is left of a constant image is rounding error; nothing may be made of it.
+    # A centred constant image is rounding error, which must not be scaled up.
     factors = np.where(norms > NO_CONTRAST, norm / np.maximum(norms, NO_CONTRAST), 0)
-    normalised: np.ndarray = (centred * factors).astype(np.float32)
-    return normalised
+    normalized: np.ndarray = (centred * factors).astype(np.float32)
+    return normalized
 
 
 def check_variety(where: object, images: np.ndarray, remedy: str) -> None:
-    """Raise DataError, named by `where`, if nothing can be learnt from images `[n, d]`."""
+    """Raise DataError, beginning with `where`, if images `[n, d]` are all identical or constant."""
     if (images == images[:1]).all():
         raise DataError(f"{where}: all {len(images):,} images are identical. {remedy}")
     if (images == images[:, :1]).all():
-        raise DataError(f"{where}: each of {len(images):,} images is of one value. {remedy}")
+        raise DataError(f"{where}: each of the {len(images):,} images has a single value. {remedy}")

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads: whole files or none, and never a long silence."""
+"""Downloads through torchvision, with time limits; partial files never appear."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gansearch.errors import DataError
 
-_PATIENCE_SECONDS = 10.0  # for a server's first answer, and for each read after it
+_TIMEOUT_SECONDS = 10.0  # for a server's first answer, and for each read after it
 
 
 def obtain(
@@ -27,19 +27,19 @@ def obtain(
     data_set: str,
     remedy: str,
 ) -> None:
-    """Make sure that `folder` holds the files `names`: download them where any is absent.
+    """Make sure that `folder` has the files `names`: download them if any is missing.
 
     Args:
         folder: where the files belong.
         names: of the files.
-        fetch: downloads into the folder that it is given, and returns where in it the files lie.
-        urls: gives those of which one must answer before anything is downloaded.
+        fetch: downloads into a given folder, and returns the folder below it that has the files.
+        urls: returns the mirrors; one must answer before anything is downloaded.
         download: whether downloading is allowed.
         data_set: the data set's name, for the error.
-        remedy: the ways out, for the error.
+        remedy: the remedies, for the error.
 
     Raises:
-        DataError: a file is absent and could not be downloaded.
+        DataError: a file is missing and could not be downloaded.
     """
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
@@ -50,7 +50,7 @@ def obtain(
             _download(folder, names, fetch, urls())
             return
         except (OSError, RuntimeError, HTTPException) as error:
-            # Torchvision's own text spans several lines, and repeats itself for each mirror.
+            # Torchvision's message has several lines, one for each mirror.
             reason = f"downloading failed: {' '.join(str(error).split())}"
     raise DataError(f"data set {data_set}: {folder} lacks {', '.join(missing)}; {reason}. {remedy}")
 
@@ -58,23 +58,24 @@ def obtain(
 def _download(
     folder: Path, names: Sequence[str], fetch: Callable[[Path], Path], urls: Sequence[str]
 ) -> None:
-    """Fetch through torchvision; only whole, checked files ever appear in `folder`."""
+    """Download through torchvision; only complete, checked files appear in `folder`."""
     if not _any_answers(urls):
         raise OSError(f"no answer from {' or '.join(urls)}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as temporary:
         # Torchvision sets no time limit of its own, and draws a progress bar on stderr.
-        with _socket_timeout(_PATIENCE_SECONDS), contextlib.redirect_stderr(io.StringIO()):
+        with _socket_timeout(_TIMEOUT_SECONDS), contextlib.redirect_stderr(io.StringIO()):
             fetched = fetch(Path(temporary))
         for name in names:
             (fetched / name).replace(folder / name)
 
 
 def _any_answers(urls: Sequence[str]) -> bool:
-    """Return whether any server answers within the patience, its name's look-up included.
+    """Return whether any server answers within `_TIMEOUT_SECONDS`, name resolution included.
 
-    A look-up, or a host with many addresses behind a silent firewall, can take minutes, and no
-    socket timeout bounds it; so daemon threads ask, which are left behind when time is up.
+    Name resolution, or a host with many addresses behind a silent firewall, can take minutes, and
+    no socket timeout limits it. So daemon threads make the requests, and are abandoned when the
+    time is up.
     """
     answered = threading.Event()
     pending = threading.Semaphore(0)
@@ -82,9 +83,9 @@ def _any_answers(urls: Sequence[str]) -> bool:
     def ask(url: str) -> None:
         request = urllib.request.Request(url, method="HEAD")
         try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS):
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):
                 answered.set()
-        except (OSError, HTTPException):  # unknown, unreachable, refused: no use as a mirror
+        except (OSError, HTTPException):  # unknown, unreachable or refused: the mirror is useless
             pass
         finally:
             pending.release()
@@ -92,7 +93,7 @@ def _any_answers(urls: Sequence[str]) -> bool:
     for url in urls:
         threading.Thread(target=ask, args=(url,), daemon=True).start()
     for _ in urls:
-        if not pending.acquire(timeout=_PATIENCE_SECONDS) or answered.is_set():
+        if not pending.acquire(timeout=_TIMEOUT_SECONDS) or answered.is_set():
             break
     return answered.is_set()
 

@@ -1,4 +1,4 @@
-"""Synthetic data sets: points of Gaussian mixtures, whose modes are known."""
+"""Synthetic data sets: Gaussian mixtures, whose modes are known."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ def load_grid() -> Dataset:
 
 
 def load_gaussian() -> Dataset:
-    """N(1, .5^2) on the line, for the game of Goodfellow et al. (2014), Figure 1."""
+    """N(1, .5^2) in one dimension, for Figure 1 of Goodfellow et al. (2014)."""
     return _mixture("gaussian", np.array([[1.0]]), sd=0.5)
 
 
 def nearest_modes(dataset: Dataset, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each of samples `[n, d]` its nearest mode and whether it is of high quality.
+    """Return the index of the nearest mode of each sample, `[n]`, and whether it is high-quality.
 
-    Of high quality is a sample within three standard deviations of its nearest mode (Lin et al.
-    2018, "PacGAN", section 4.1).
+    A sample is high-quality if it lies within three standard deviations of its nearest mode (Lin et
+    al. 2018, "PacGAN", section 4.1). `samples` is `[n, d]`.
 
     Raises:
-        ValueError: the data set's modes are not known.
+        ValueError: the modes of the data set are unknown.
     """
     if dataset.modes is None or dataset.mode_sd is None:
-        raise ValueError(f"{dataset.name}: its modes are not known, so none can be counted.")
+        raise ValueError(f"{dataset.name}: its modes are unknown, so they can't be counted.")
     distances = cdist(samples, dataset.modes)
     return distances.argmin(axis=1), distances.min(axis=1) <= 3 * dataset.mode_sd
 
 
 def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
-    """Return how many modes samples `[n, d]` hit, and which share of them is of high quality.
+    """Return the number of modes that samples `[n, d]` hit, and their high-quality share in [0, 1].
 
-    A mode is hit that is nearest to a sample of high quality (Lin et al. 2018, "PacGAN", section
-    4.1, who draw 2,500). Of points in the plane a perfect generator's are of high quality with
-    probability 1 - exp(-9/2) = .989.
+    A mode is hit if it is the nearest of a high-quality sample (Lin et al. 2018, "PacGAN", section
+    4.1, who draw 2,500 samples). In the plane, the samples of a perfect generator are high-quality
+    with probability 1 - exp(-9/2) = .989.
 
     Raises:
-        ValueError: the data set's modes are not known.
+        ValueError: the modes of the data set are unknown.
     """
     nearest, is_good = nearest_modes(dataset, samples)
     return len(np.unique(nearest[is_good])), float(is_good.mean())

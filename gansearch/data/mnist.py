@@ -10,8 +10,8 @@ from gansearch.data.dataset import Dataset, check_variety
 from gansearch.data.downloads import obtain
 from gansearch.errors import DataError
 
-# The first bytes of an IDX file (type, number of dimensions, then each size, big-endian) and its
-# whole length, for each file of MNIST.
+# The header of each IDX file of MNIST (type, number of dimensions, then each size, big-endian), and
+# the length of the file in bytes.
 _MNIST_FILES = {
     "train-images-idx3-ubyte": ("00000803 0000ea60 0000001c 0000001c", 47_040_016),
     "train-labels-idx1-ubyte": ("00000801 0000ea60", 60_008),
@@ -22,13 +22,19 @@ _HEADER_BYTES = 16  # of images
 _REPLACE = "Delete it, so that it is downloaded again, or put the original file there."
 _REMEDY = (
     "Put MNIST's files there, unpacked, or name the folder that holds MNIST/raw by --data-dir or "
-    "GANSEARCH_DATA, or start once where there is a network: torchvision then downloads them. "
+    "GANSEARCH_DATA, or start once with a network connection: torchvision then downloads them. "
     "`--space digits` needs no download."
 )
 
 
 def load_mnist(data_dir: Path, download: bool) -> Dataset:
-    """MNIST, split as Goodfellow et al. (2014) did: validation is the end of the training set."""
+    """Return MNIST, split as by Goodfellow et al. (2014): 50,000, 10,000 and 10,000 images.
+
+    The last 10,000 training images are the validation set.
+
+    Raises:
+        DataError: a file is missing and can't be downloaded, or is damaged.
+    """
     folder = data_dir / "MNIST" / "raw"
     obtain(
         folder,

@@ -1,4 +1,4 @@
-"""Name -> `Dataset`: the registry of the data sets that can be trained on."""
+"""The registry of data sets: from a name to a `Dataset`."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
     Args:
         name: one of `DATASETS`.
         data_dir: the folder with downloaded data; None means the environment variable
-            GANSEARCH_DATA or, where that is unset, `~/.cache/gansearch`. Of the data set `folder`
-            it is the folder of images; embedded and synthetic data sets don't read it.
-        download: whether to fetch what is absent, where there is a network.
+            GANSEARCH_DATA or, if that is unset, `~/.cache/gansearch`. For the data set `folder` it
+            is the folder of images; embedded and synthetic data sets ignore it.
+        download: whether to download missing files.
 
     Raises:
-        DataError: the name is unknown, or the data is absent or unreadable.
+        DataError: the name is unknown, or the data is missing or unreadable.
     """
     if name not in _LOADERS:
         raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
     given = data_dir or os.environ.get("GANSEARCH_DATA")
     if name == FOLDER and not given:
-        raise DataError("data set folder: which? Name the folder of images by --data-dir.")
+        raise DataError(
+            "data set folder: no folder is given. Name the folder of images by --data-dir."
+        )
     data_dir = Path(given or "~/.cache/gansearch")
     return _LOADERS[name](data_dir.expanduser(), download)
 
@@ -56,7 +58,7 @@ def _tfd(fold: int) -> Callable[[Path, bool], Dataset]:
 
 
 FOLDER = "folder"
-# The same file, with another fold for validation and the test: `tfd` itself is fold 1.
+# The same file, with other folds for validation and test: `tfd` itself is fold 1.
 OTHER_FOLDS = tuple(f"tfd-{fold}" for fold in range(2, N_FOLDS + 1))
 _LOADERS: dict[str, Callable[[Path, bool], Dataset]] = {
     "digits": lambda _data_dir, _download: _load_digits(),

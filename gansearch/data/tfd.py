@@ -1,4 +1,4 @@
-"""The Toronto Face Database, from the user's own copy: its owners give it out on request."""
+"""The Toronto Face Database, from the user's copy: its owners provide it on request."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ N_FOLDS = 5
 _FILE = "TFD_48x48.mat"
 _FIELDS = ("images", "folds")
 _SIDE = 48
-_UNLABELLED, _VALID, _TEST = 0, 2, 3  # what `folds` says of an image; 1 is to train a classifier
+_UNLABELLED, _VALID, _TEST = 0, 2, 3  # values of `folds`; 1 is for training a classifier
 _REMEDY = "Put the original file there again."
-# Given the file and names of fields, writes those it has to the standard output as an .npz file.
+# Arguments: a file and names of fields. Writes the fields that exist to stdout as an .npz file.
 _READER = """
 import sys
 import numpy
@@ -29,24 +29,28 @@ numpy.savez(sys.stdout.buffer, **{name: found[name] for name in sys.argv[2:] if 
 
 
 def load_tfd(data_dir: Path, fold: int) -> Dataset:
-    """TFD as Goodfellow et al. (2014) used it: all five folds train on the unlabelled images.
+    """Return TFD as Goodfellow et al. (2014) used it: every fold trains on the unlabelled images.
 
-    Sigma is chosen on all the validation images of `fold` (1 to 5), and its test images are scored.
+    `fold`, from 1 to 5, has its own validation images, on all of which sigma is chosen, and its own
+    test images.
+
+    Raises:
+        DataError: the file is missing, damaged, or not TFD.
     """
-    places = [data_dir / _FILE, data_dir / "TFD" / _FILE]
-    path = next((place for place in places if place.is_file()), None)
+    paths = [data_dir / _FILE, data_dir / "TFD" / _FILE]
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise DataError(
-            f"data set tfd: {places[0]} is absent. The Toronto Face Database (Susskind, Anderson "
-            "and Hinton 2010) can't be downloaded: its owners, at the University of Toronto, give "
-            f"it out on request. Put their {_FILE} there, or name its folder by --data-dir or "
+            f"data set tfd: {paths[0]} is absent. The Toronto Face Database (Susskind, Anderson "
+            "and Hinton 2010) can't be downloaded: its owners, at the University of Toronto, "
+            f"provide it on request. Put their {_FILE} there, or name its folder by --data-dir or "
             "GANSEARCH_DATA."
         )
     images, folds = _read(path)
     member = folds[:, fold - 1]
     train = images[member == _UNLABELLED]
     check_variety(f"{path}: images", train, _REMEDY)
-    # The file has them source by source, and whatever looks at a few looks at the first.
+    # The file groups images by their source, and some code uses only the first few.
     train = train[np.random.default_rng(0).permutation(len(train))]
     valid, test = images[member == _VALID], images[member == _TEST]
     check_variety(f"{path}: images: to validate in fold {fold}", valid, _REMEDY)
@@ -63,10 +67,10 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return images `[n, 2304]` and folds `[n, 5]`, or raise what is wrong with which field."""
+    """Return images `[n, 2304]` and folds `[n, 5]`, checked."""
     fields = _fields(path)
     if missing := [name for name in _FIELDS if name not in fields]:
-        raise DataError(f"{path}: no field {missing[0]}. TFD has it. {_REMEDY}")
+        raise DataError(f"{path}: found no field {missing[0]}. TFD has this field. {_REMEDY}")
     images, folds = (fields[name] for name in _FIELDS)
     n = len(images)
     _check_array(path, "images", images, (n, _SIDE, _SIDE))
@@ -78,30 +82,32 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fields(path: Path) -> dict[str, np.ndarray]:
-    """Return the fields that the file has, of those that are needed.
+    """Return those of `_FIELDS` that the file has.
 
-    Another process reads it, since on some damaged files SciPy's reader crashes its own: SciPy 1.17
-    on 6 of 1,500 with a few bytes changed, cut off or overwritten, all in headers of arrays.
+    Another process reads it, since some damaged files crash the process of SciPy's reader: with
+    SciPy 1.17, 6 of 1,500 files in which a few bytes were changed, cut off or overwritten, all in
+    headers of arrays.
     """
-    # -P: else a numpy.py in the working directory would be run.
+    # Without -P, a numpy.py in the working directory would be run.
     command = [sys.executable, "-P", "-c", _READER, str(path), *_FIELDS]
     reading = subprocess.run(command, capture_output=True, check=False)
     if reading.returncode < 0:
         raise _unreadable(path, "SciPy's reader crashes on it")
     if reading.returncode > 0:
-        told = reading.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        if told[-1].startswith("NotImplementedError"):
-            told = ["it is of version 7.3; in MATLAB, load it and save it again with -v7"]
-        raise _unreadable(path, told[-1])
+        lines = reading.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        reason = lines[-1]
+        if reason.startswith("NotImplementedError"):
+            reason = "it is of version 7.3; in MATLAB, load it and save it again with -v7"
+        raise _unreadable(path, reason)
     arrays = np.load(io.BytesIO(reading.stdout), allow_pickle=False)
     try:
         return {name: np.ascontiguousarray(arrays[name]) for name in arrays.files}
-    except ValueError as error:  # an array of objects, such as a MATLAB struct's
-        raise _unreadable(path, f"a field holds no numbers ({error})") from error
+    except ValueError as error:  # an array of objects, such as a MATLAB struct
+        raise _unreadable(path, f"a field does not contain numbers ({error})") from error
 
 
-def _unreadable(path: Path, told: str) -> DataError:
-    return DataError(f"{path}: can't be read as a MATLAB file: {told}. {_REMEDY}")
+def _unreadable(path: Path, reason: str) -> DataError:
+    return DataError(f"{path}: can't be read as a MATLAB file: {reason}. {_REMEDY}")
 
 
 def _check_array(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

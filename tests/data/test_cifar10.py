@@ -135,8 +135,8 @@ def test_absent_batches_are_answered_with_the_folder_the_files_and_the_ways_out(
     assert str(caught.value) == (
         f"data set cifar10: {batches} lacks test_batch; downloading is switched off. Put the "
         "batches of the Python version of CIFAR-10 there, unpacked, or name the folder that holds "
-        "cifar-10-batches-py by --data-dir or GANSEARCH_DATA, or start once where there is a "
-        "network: torchvision then downloads 170 MB. `--space digits` needs no download."
+        "cifar-10-batches-py by --data-dir or GANSEARCH_DATA, or start once with a "
+        "network connection: torchvision then downloads 170 MB. `--space digits` needs no download."
     )
 
 

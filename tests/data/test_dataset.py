@@ -109,5 +109,5 @@ def test_identical_images_teach_nothing() -> None:
 
 def test_images_of_one_value_each_teach_nothing() -> None:
     images = np.repeat(np.uint8([[1], [2], [3]]), 5, axis=1)
-    with pytest.raises(DataError, match=r"^here: each of 3 images is of one value\. Give others\."):
+    with pytest.raises(DataError, match=r"^here: each of the 3 images has a single value\. G"):
         check_variety("here", images, "Give others.")

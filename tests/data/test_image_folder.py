@@ -121,7 +121,7 @@ def test_a_link_to_a_folder_that_is_walked_anyway_is_refused(
     (tmp_path / link).symlink_to(tmp_path / target)
     first = tmp_path / target
     assert refused(tmp_path) == (
-        f"{tmp_path}/{link}: the same folder as {first}, by a link. Each image must be there once. "
+        f"{tmp_path}/{link}: the same folder as {first}, by a link. Each image must occur once. "
         "Remove one of the two."
     )
 
@@ -190,22 +190,22 @@ def test_without_a_folder_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("GANSEARCH_DATA", raising=False)
     with pytest.raises(DataError) as caught:
         load_dataset("folder")
-    message = "data set folder: which? Name the folder of images by --data-dir."
+    message = "data set folder: no folder is given. Name the folder of images by --data-dir."
     assert str(caught.value) == message
 
 
 def test_an_absent_folder_and_a_file_are_refused(tmp_path: Path) -> None:
     remedy = "Name a folder of images by --data-dir."
-    assert refused(tmp_path / "x") == f"data set folder: {tmp_path}/x is absent. {remedy}"
+    assert refused(tmp_path / "x") == f"data set folder: {tmp_path}/x does not exist. {remedy}"
     (tmp_path / "y").write_text("")
-    assert refused(tmp_path / "y") == f"data set folder: {tmp_path}/y is no folder. {remedy}"
+    assert refused(tmp_path / "y") == f"data set folder: {tmp_path}/y is not a folder. {remedy}"
 
 
 def test_a_folder_without_images_is_told_what_images_end_in(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no image")
     (tmp_path / "deeper").mkdir()
     assert refused(tmp_path) == (
-        f"{tmp_path}: no images in it, nor in folders below. Their names must end in .bmp, .gif, "
+        f"{tmp_path}: found no images in it or below. Their names must end in .bmp, .gif, "
         ".jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp. Name another folder by "
         "--data-dir."
     )
@@ -215,8 +215,8 @@ def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     save(draw(300), tmp_path / "cats")
     (tmp_path / "dogs").mkdir()
     message = refused(tmp_path)
-    assert message.startswith(f"{tmp_path}/dogs: no images. ")
-    assert message.endswith("Put images there, or remove the folder.")
+    assert message.startswith(f"{tmp_path}/dogs: found no images. ")
+    assert message.endswith("Add images, or remove the folder.")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
@@ -235,27 +235,31 @@ def test_a_folder_that_cannot_be_walked_is_named(tmp_path: Path) -> None:
 def test_too_few_images_are_counted(tmp_path: Path) -> None:
     save(draw(80), tmp_path)
     assert refused(tmp_path) == (
-        f"{tmp_path}: 64 images to train on, of 80. There must be 100 at least. Add images."
+        f"{tmp_path}: found 64 images to train on, of 80. There must be at least 100. Add images."
     )
     save(draw(150), tmp_path)
     assert refused(tmp_path) == (
-        f"{tmp_path}: 15 images to validate on, of 150. There must be 20 at least. Add images."
+        f"{tmp_path}: found 15 images to validate on, of 150. There must be at least 20. Add "
+        "images."
     )
 
 
 def test_train_without_test_is_refused_and_so_is_test_without_train(tmp_path: Path) -> None:
-    remedy = "Make both train/ and test/, or put all images into one folder, to be split at random."
+    remedy = (
+        "Create both train/ and test/, or put all images into one folder, which is then split at "
+        "random."
+    )
     save(draw(150), tmp_path / "a" / "train")
-    assert refused(tmp_path / "a") == f"{tmp_path}/a: there is train/ but no test/. {remedy}"
+    assert refused(tmp_path / "a") == f"{tmp_path}/a: found train/ but no test/. {remedy}"
     save(draw(150), tmp_path / "b" / "test")
-    assert refused(tmp_path / "b") == f"{tmp_path}/b: there is test/ but no train/. {remedy}"
+    assert refused(tmp_path / "b") == f"{tmp_path}/b: found test/ but no train/. {remedy}"
 
 
 def test_a_folder_beside_the_splits_is_refused_rather_than_left_out(tmp_path: Path) -> None:
     for name in ("train", "test", "val"):
         save(draw(120), tmp_path / name)
     assert refused(tmp_path) == (
-        f"{tmp_path}: val/ lies beside train/ and test/. Only train/, valid/ and test/ are read. "
+        f"{tmp_path}: found val/ beside train/ and test/. Only train/, valid/ and test/ are read. "
         "Rename it, or move it elsewhere."
     )
 
@@ -277,7 +281,7 @@ def test_two_files_of_different_sizes_are_named(tmp_path: Path) -> None:
     assert sum(words in message for words in sizes) == 1
     assert "6x4" in message
     assert message.endswith(
-        "All must be of one size: crop or resize them, for example with ImageMagick: "
+        "All must have the same size: crop or resize them, for example with ImageMagick: "
         "mogrify -resize 6x4! FILES."
     )
 
@@ -300,7 +304,8 @@ def test_sixteen_bits_are_told_how_to_become_eight(tmp_path: Path, dtype: type, 
     with pytest.raises(DataError) as caught:
         image_folder._read(path)
     assert str(caught.value) == (
-        f"{path}: an image of mode {mode}, with more than 8 bits a channel. Convert all to 8 bits, "
+        f"{path}: found mode {mode}, with more than 8 bits a channel. Convert all images to "
+        "8 bits, "
         "for example with ImageMagick: mogrify -depth 8 FILES."
     )
 
@@ -308,8 +313,8 @@ def test_sixteen_bits_are_told_how_to_become_eight(tmp_path: Path, dtype: type, 
 def test_images_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
     save(np.repeat(draw(1), 300, axis=0), tmp_path)
     assert refused(tmp_path) == (
-        f"{tmp_path}: all 240 images are identical. There is nothing to learn from them. Give "
-        "others."
+        f"{tmp_path}: all 240 images are identical. There is nothing to learn from them. Use "
+        "other images."
     )
 
 
@@ -320,8 +325,8 @@ def test_black_images_to_be_scored_by_are_refused(tmp_path: Path, split: str) ->
         save(images * 0 if name == split else images, tmp_path / name)
     purpose = {"valid": "validate on", "test": "test on"}[split]
     assert refused(tmp_path) == (
-        f"{tmp_path}/{split}: images to {purpose}: all 120 images are identical. A score would say "
-        "nothing. Give others."
+        f"{tmp_path}/{split}: images to {purpose}: all 120 images are identical. A score would be "
+        "meaningless. Use other images."
     )
 
 
@@ -335,7 +340,7 @@ def test_images_that_chance_has_made_all_alike_in_a_split_are_refused(tmp_path: 
 def test_images_of_one_colour_each_are_refused(tmp_path: Path) -> None:
     greys = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
     save(np.broadcast_to(greys, (256, 4, 6, 3)), tmp_path)
-    assert refused(tmp_path).startswith(f"{tmp_path}: each of 204 images is of one value. ")
+    assert refused(tmp_path).startswith(f"{tmp_path}: each of the 204 images has a single value. ")
 
 
 def test_more_images_than_memory_can_hold_are_refused_before_they_are_read(
@@ -346,6 +351,6 @@ def test_more_images_than_memory_can_hold_are_refused_before_they_are_read(
     assert len(load_dataset("folder", tmp_path).train) == 240
     monkeypatch.setattr(image_folder, "limit_bytes", lambda: 4 * 300 * 72 - 4)
     assert refused(tmp_path) == (
-        f"{tmp_path}: 300 images of 6x4, 0.0 GiB, where 25% of the memory here is 0.0 GiB. "
-        "All are held in memory. Make them smaller, or take fewer."
+        f"{tmp_path}: 300 images of 6x4 need 0.0 GiB. The limit is 25% of the memory here, 0.0 "
+        "GiB, since all are held in memory. Make them smaller, or use fewer."
     )

@@ -291,7 +291,7 @@ def test_a_download_that_breaks_off_leaves_no_half_file(tmp_path: Path, mirror: 
 def test_a_server_that_never_answers_costs_no_more_than_the_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "_TIMEOUT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use_proxy(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()

@@ -113,7 +113,7 @@ def test_an_absent_file_is_answered_with_its_name_its_place_and_its_owners(tmp_p
         load_dataset("tfd-3", tmp_path)
     message = str(caught.value)
     assert message.startswith(f"data set tfd: {tmp_path}/TFD_48x48.mat is absent. ")
-    assert "its owners, at the University of Toronto, give it out on request" in message
+    assert "its owners, at the University of Toronto, provide it on request" in message
     assert "--data-dir or GANSEARCH_DATA" in message
 
 
@@ -206,7 +206,7 @@ def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, np.ndarray],
     with pytest.raises(DataError) as caught:
         load_dataset("tfd", tmp_path)
     path = tmp_path / "TFD_48x48.mat"
-    assert str(caught.value) == f"{path}: no field {name}. TFD has it. {REMEDY}"
+    assert str(caught.value) == f"{path}: found no field {name}. TFD has this field. {REMEDY}"
 
 
 def test_a_field_that_the_file_lacks_is_missing_among_those_read(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_field_that_the_file_lacks_is_missing_among_those_read(tmp_path: Path)
 def test_a_field_that_holds_no_numbers_is_told(tmp_path: Path) -> None:
     path = saved(tmp_path, layout())
     savemat(path, layout() | {"folds": {"first": np.zeros(3)}})
-    assert "a field holds no numbers" in told_of_damage(path, path.read_bytes())
+    assert "a field does not contain numbers" in told_of_damage(path, path.read_bytes())
 
 
 def told_of_damage(path: Path, content: bytes) -> str:
