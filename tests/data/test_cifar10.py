@@ -83,7 +83,7 @@ def test_cifar10_is_split_as_the_authors_did_with_channels_last(
     assert dataset.contrast == 55
 
 
-def test_pixels_of_anybody_are_scored_as_the_data_is_trained_on(accepted: Path) -> None:
+def test_pixels_from_elsewhere_are_scored_as_the_data_is_trained_on(accepted: Path) -> None:
     dataset = load_dataset("cifar10", accepted.parent, download=False)
     expected = dataset.to_float(dataset.test)
     for samples in (dataset.test, dataset.test / 255, expected, expected.reshape(-1, 32, 32, 3)):

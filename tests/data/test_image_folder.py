@@ -201,7 +201,7 @@ def test_an_absent_folder_and_a_file_are_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "y") == f"data set folder: {tmp_path}/y is not a folder. {remedy}"
 
 
-def test_a_folder_without_images_is_told_what_images_end_in(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_answered_with_the_known_endings(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no image")
     (tmp_path / "deeper").mkdir()
     assert refused(tmp_path) == (
@@ -298,7 +298,9 @@ def test_two_files_of_grey_and_colour_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.float32, "F")])
-def test_sixteen_bits_are_told_how_to_become_eight(tmp_path: Path, dtype: type, mode: str) -> None:
+def test_sixteen_bits_are_refused_with_the_way_to_eight(
+    tmp_path: Path, dtype: type, mode: str
+) -> None:
     path = tmp_path / "deep.tif"
     Image.fromarray(np.zeros((4, 6), dtype)).save(path)
     with pytest.raises(DataError) as caught:

@@ -288,7 +288,7 @@ def test_a_download_that_breaks_off_leaves_no_half_file(tmp_path: Path, mirror: 
     assert list((tmp_path / "data/MNIST/raw").iterdir()) == []
 
 
-def test_a_server_that_never_answers_costs_no_more_than_the_patience(
+def test_a_server_that_never_answers_costs_no_more_than_the_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "_TIMEOUT_SECONDS", 0.3)

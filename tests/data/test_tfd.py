@@ -215,14 +215,14 @@ def test_a_field_that_the_file_lacks_is_missing_among_those_read(tmp_path: Path)
     assert list(tfd._fields(saved(tmp_path, fields))) == ["images"]
 
 
-def test_a_field_that_holds_no_numbers_is_told(tmp_path: Path) -> None:
+def test_a_field_without_numbers_is_reported(tmp_path: Path) -> None:
     path = saved(tmp_path, layout())
     savemat(path, layout() | {"folds": {"first": np.zeros(3)}})
-    assert "a field does not contain numbers" in told_of_damage(path, path.read_bytes())
+    assert "a field does not contain numbers" in reason_of_damage(path, path.read_bytes())
 
 
-def told_of_damage(path: Path, content: bytes) -> str:
-    """Return what is told between the file's name and the remedy."""
+def reason_of_damage(path: Path, content: bytes) -> str:
+    """Return the part of the message between the file's name and the remedy."""
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         load_dataset("tfd", path.parent)
@@ -234,28 +234,28 @@ def told_of_damage(path: Path, content: bytes) -> str:
     return message.removeprefix(before).removesuffix(after)
 
 
-def test_damaged_files_are_told_to_be(tmp_path: Path) -> None:
+def test_damaged_files_are_reported(tmp_path: Path) -> None:
     path = saved(tmp_path, layout())
     content = path.read_bytes()
-    assert told_of_damage(path, b"")
-    assert told_of_damage(path, b"\x89PNG\r\n\x1a\n" + bytes(200))
-    assert told_of_damage(path, content[: len(content) // 2])
+    assert reason_of_damage(path, b"")
+    assert reason_of_damage(path, b"\x89PNG\r\n\x1a\n" + bytes(200))
+    assert reason_of_damage(path, content[: len(content) // 2])
 
 
-def test_a_damaged_compressed_variable_is_told(tmp_path: Path) -> None:
+def test_a_damaged_compressed_variable_is_reported(tmp_path: Path) -> None:
     path = saved(tmp_path, layout(), do_compression=True)
     content = bytearray(path.read_bytes())
     content[5000] ^= 0xFF
-    assert "decompress" in told_of_damage(path, bytes(content))
+    assert "decompress" in reason_of_damage(path, bytes(content))
 
 
-def test_a_file_on_which_the_reader_crashes_is_told(
+def test_a_file_on_which_the_reader_crashes_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path, layout())
     crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     monkeypatch.setattr("gansearch.data.tfd._READER", crash)
-    assert told_of_damage(path, path.read_bytes()) == "SciPy's reader crashes on it"
+    assert reason_of_damage(path, path.read_bytes()) == "SciPy's reader crashes on it"
 
 
 def test_the_file_is_found_in_a_folder_of_its_own_too(tmp_path: Path) -> None:
@@ -265,9 +265,9 @@ def test_the_file_is_found_in_a_folder_of_its_own_too(tmp_path: Path) -> None:
     assert len(load_dataset("tfd", tmp_path).train) == N_UNLABELLED
 
 
-def test_a_file_of_version_7_3_is_told_how_to_be_saved(tmp_path: Path) -> None:
+def test_a_file_of_version_7_3_is_answered_with_the_way_to_save_it(tmp_path: Path) -> None:
     path = saved(tmp_path, layout())
     content = bytearray(path.read_bytes())
     content[124:126] = b"\x00\x02"
-    told = "it is of version 7.3; in MATLAB, load it and save it again with -v7"
-    assert told_of_damage(path, bytes(content)) == told
+    reason = "it is of version 7.3; in MATLAB, load it and save it again with -v7"
+    assert reason_of_damage(path, bytes(content)) == reason

@@ -116,13 +116,13 @@ def test_a_byte_order_mark_and_empty_sections_are_no_fault(load):
 # Suggesting
 
 
-def test_what_is_not_searched_is_fixed_or_the_papers(load):
+def test_what_is_not_searched_is_fixed_or_the_default(load):
     space = load(f"{HEAD}  k: {{int: [2, 2000]}}\nfixed: {{noise: normal}}\n".replace("2000", "20"))
     config = space.suggest(FixedTrial({"k": 7}))
     assert config == TrialConfig(k=7, noise="normal")
 
 
-def test_a_parameter_is_only_suggested_where_it_has_an_effect(load):
+def test_a_parameter_is_suggested_only_where_it_has_an_effect(load):
     space = load(
         HEAD + "  discriminator_activation: {choice: [maxout, relu]}\n"
         "  maxout_pieces: {int: [2, 4]}\n"
@@ -134,7 +134,7 @@ def test_a_parameter_is_only_suggested_where_it_has_an_effect(load):
     assert without.params == {"discriminator_activation": "relu"}
 
 
-def test_a_rule_looks_at_the_papers_value_where_nothing_else_is_said(load):
+def test_a_rule_sees_the_default_of_a_parameter_that_is_neither_searched_nor_fixed(load):
     # The paper's D is maxout, so its pieces have an effect though the activation isn't searched.
     space = load(HEAD + "  maxout_pieces: {int: [2, 4]}\n")
     assert space.suggest(FixedTrial({"maxout_pieces": 2})).maxout_pieces == 2
@@ -552,7 +552,7 @@ def test_aliases_that_expand_to_gigabytes_are_refused(load):
         load("\n".join(lines))
 
 
-def test_a_path_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_a_path_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("folder.yaml").mkdir()
     faults = {
@@ -573,7 +573,7 @@ def test_a_path_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         assert str(error.value) == message
 
 
-def test_an_unreadable_file_is_told(tmp_path, monkeypatch):
+def test_an_unreadable_file_is_reported(tmp_path, monkeypatch):
     def refuse(self, *args):
         raise PermissionError(13, "Permission denied")
 
@@ -959,10 +959,10 @@ def test_every_documented_change_works():
 def test_the_page_names_the_presets_of_every_builtin_space():
     page = (ROOT / "docs" / "spaces.md").read_text()
     table = page.partition("## The built-in ones")[2].partition("\n\n`paper`")[0]
-    told = {}
+    documented = {}
     for line in table.strip().splitlines():
         spaces, _, *presets = line.strip("| ").split("|")
         for name in re.findall("`(.+?)`", spaces):
-            told[name] = re.findall("`(.+?)`", "".join(presets))
+            documented[name] = re.findall("`(.+?)`", "".join(presets))
     found = {name: [p for p in load_space(name).presets if p != "paper"] for name in BUILTIN}
-    assert told == found
+    assert documented == found

@@ -80,7 +80,7 @@ def test_a_path_in_a_store_reads_as_it_was_written():
         ("s3://bucket/x?secret_key=word", "unknown option 'secret_key'"),
     ],
 )
-def test_what_can_be_no_path_in_a_store_is_told(text, why):
+def test_text_that_names_no_path_in_a_store_is_refused(text, why):
     with pytest.raises(BadInputError, match=why) as raised:
         parse_path(text)
     assert "word" not in str(raised.value)
