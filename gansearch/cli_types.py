@@ -77,9 +77,9 @@ class FolderType(click.ParamType):  # type: ignore[type-arg]  # as DurationType
         ctx: click.Context | None,  # noqa: ARG002
     ) -> Any:
         """Return the path."""
-        from gansearch.system.object_store import place
+        from gansearch.system.object_store import parse_path
 
-        return place(value)
+        return parse_path(value)
 
 
 class RenamedOption(click.Option):

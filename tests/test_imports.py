@@ -10,7 +10,16 @@ PACKAGE = Path(__file__).parents[1] / "gansearch"
 # From the top of the package to its end: its folders, and the modules that lie in none.
 ORDER = (
     *("errors", "lazy", "rules", "seeds", "budget", "measures", "network_parameters"),
-    *("training_parameters", "config", "system", "data", "family", "space", "networks"),
+    *(
+        "training_parameters",
+        "config",
+        "system",
+        "data",
+        "artifacts",
+        "family",
+        "space",
+        "networks",
+    ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
     *("report", "trial", "tune", "doctor", "cli_types", "cli_options"),
     *("cli_errors", "cli", "__init__", "__main__"),

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansearch.system.precision import at_any_place
+from gansearch.system.precision import apply_elementwise
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "elu": partial(at_any_place, F.elu),
+    "elu": partial(apply_elementwise, F.elu),
     "tanh": torch.tanh,
-    "sigmoid": partial(at_any_place, torch.sigmoid),
+    "sigmoid": partial(apply_elementwise, torch.sigmoid),
 }
 
 

@@ -43,7 +43,7 @@ class Footprint:
             return trained
         return PROCESS_BYTES + (trained if self.device == "cpu" else self.scoring)
 
-    def describe(self, place: Place) -> str:
+    def describe(self, place: MemoryKind) -> str:
         """Return the parts of the bytes there in words."""
         scoring = f"{gib(self.scoring)} for scoring its samples"
         process = f", {gib(PROCESS_BYTES)} for its process" if place == "host" else ""

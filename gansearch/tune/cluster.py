@@ -16,7 +16,7 @@ from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError
-from gansearch.system.failures import Place
+from gansearch.system.failures import MemoryKind
 from gansearch.trial.plan import GPUS_PER_TRIAL, slots_for
 from gansearch.tune.nodes import join
 from gansearch.tune.settings import Settings

@@ -25,7 +25,7 @@ from gansearch.runs.tables import unreadable
 from gansearch.scoring.references import training_report
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
-from gansearch.system.object_store import AnyPath, place
+from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.tune.cluster import Share, connected
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase

@@ -15,7 +15,7 @@ from benchmarks.gpu.host_memory import host_memory
 from benchmarks.studies import scores
 from gansearch.config import TrialConfig
 from gansearch.grouping.group import Group
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
 from gansearch.tune.cluster import share_of_cluster

@@ -32,7 +32,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.tune import driver, preflight
 from tests.benchmark_scripts import script
 from tests.saved_generators import save
