@@ -56,15 +56,16 @@ def evaluate(
         DataError: the data set is unknown, or its files are absent.
     """
     from gansearch.data.registry import load_dataset
-    from gansearch.scoring.evaluation import check_samples, load_samples
-    from gansearch.scoring.references import evaluate_beside, reference_scores
+    from gansearch.scoring.comparison import evaluate_with_references
+    from gansearch.scoring.references import reference_scores
+    from gansearch.scoring.samples import check_samples, load_samples
 
     data = load_dataset(dataset, Path(data_dir) if data_dir else None)
     if isinstance(samples, str | Path):
         checked = load_samples(Path(samples), data)
     else:
         checked = check_samples(samples, data)
-    return evaluate_beside(data, checked, reference_scores(data, compute=False), grid=grid)
+    return evaluate_with_references(data, checked, reference_scores(data, compute=False), grid=grid)
 
 
 def __getattr__(name: str) -> Any:

@@ -239,8 +239,9 @@ def evaluate(
     from gansearch.data.registry import load_dataset
     from gansearch.report.console import print_evaluation
     from gansearch.report.score_curve import check_ending, write_curve
-    from gansearch.scoring.evaluation import load_samples
-    from gansearch.scoring.references import curve_beside, evaluate_beside, reference_scores
+    from gansearch.scoring.comparison import curve_with_references, evaluate_with_references
+    from gansearch.scoring.references import reference_scores
+    from gansearch.scoring.samples import load_samples
 
     if curve:
         check_ending(curve)
@@ -248,9 +249,9 @@ def evaluate(
     checked = load_samples(samples, data)
     with Console(stderr=True).status("Scoring the data itself, once per data set ..."):
         references = reference_scores(data, compute=curve is not None or not as_json)
-    scores = evaluate_beside(data, checked, references, grid=sigma_grid)
+    scores = evaluate_with_references(data, checked, references, grid=sigma_grid)
     if curve:
-        rows = curve_beside(data, checked, references, name="samples", grid=sigma_grid)
+        rows = curve_with_references(data, checked, references, name="samples", grid=sigma_grid)
         write_curve(curve, rows, references.lines)
     if as_json:
         click.echo(json.dumps(scores))

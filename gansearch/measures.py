@@ -11,7 +11,7 @@ from typing import Literal
 
 # Samples that a final score is made of (Goodfellow et al. 2014, section 5), and a report's.
 N_FINAL_SAMPLES = 10_000
-N_REPORT_SAMPLES = 1000
+N_EVALUATION_SAMPLES = 1000
 # Of train_nn_ratio: below it most samples lie beside a training example; `docs/scores.md` has what
 # it was chosen from.
 SUSPICIOUS_NN_RATIO = 0.5

@@ -619,7 +619,7 @@ def test_evaluate_prints_the_same_object_for_bytes_and_floats(
     # The cache is empty, and JSON waits for nothing; this must not pass in silence.
     few, not_compared, _copies = found["warnings"]
     assert few.startswith("The score comes from 500 samples, where the protocol takes 10,000.")
-    assert not_compared.startswith("The score was not held against that of the training examples")
+    assert not_compared.startswith("The score was not compared with that of the training examples")
     log_likelihoods = parzen(samples, digits.test / 16, found["sigma"])
     assert found["test_ll"] == pytest.approx(log_likelihoods.mean(), abs=1e-3)
     assert found["test_ll_se"] == pytest.approx(log_likelihoods.std(ddof=1) / 300**0.5, rel=1e-3)

@@ -479,7 +479,7 @@ def _train(
             if evaluator is not None:
                 samples = training.samples(evaluator.n_samples)
                 with full_precision(setting.device):
-                    evaluator.report(samples)
+                    evaluator.evaluate(samples)
         return training.updates - before
 
     start = time.perf_counter()

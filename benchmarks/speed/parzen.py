@@ -173,7 +173,7 @@ def measure_report() -> None:
     evaluator = Evaluator(digits)
     samples = digits.to_float(digits.train[: evaluator.n_samples])
     torch.set_num_threads(1)
-    milliseconds = [1000 * measure(lambda: evaluator.report(samples))[1].wall for _ in range(50)]
+    milliseconds = [1000 * measure(lambda: evaluator.evaluate(samples))[1].wall for _ in range(50)]
     print(
         f"one report of a digits trial, {len(samples):,} samples, one thread: "
         f"{statistics.median(milliseconds):.1f} ms (median of 50), "

@@ -171,7 +171,7 @@ def train_one(
                 continue
             metrics = training.advance(updates)
             assert metrics is not None
-            evaluation = evaluator.report(training.samples(evaluator.n_samples))
+            evaluation = evaluator.evaluate(training.samples(evaluator.n_samples))
             measured = dataclasses.asdict(metrics) | dataclasses.asdict(evaluation)
             ends_as = truth(dataset, training.samples(N_SAMPLES), data_dir)
             reports.append({"run": number, **measured, **ends_as})

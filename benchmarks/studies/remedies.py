@@ -129,7 +129,7 @@ def train_one(run: dict[str, Any]) -> dict[str, Any]:
     try:
         training.advance(run["max_updates"])
         seconds = time.process_time() - start
-        evaluation = evaluator.report(training.samples(evaluator.n_samples))
+        evaluation = evaluator.evaluate(training.samples(evaluator.n_samples))
         n_modes, high_quality = modes_hit(dataset, training.samples(N_SAMPLES))
     except (DivergedError, SamplesError) as error:
         seconds = time.process_time() - start

@@ -43,7 +43,7 @@ from gansearch.family import Counts
 from gansearch.measures import Evaluation, Indicators
 from gansearch.ranking.stability import jeffreys
 from gansearch.scoring import health
-from gansearch.scoring.health import HealthMonitor, Report, Verdict
+from gansearch.scoring.health import HealthMonitor, TrialEvaluation, Verdict
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.runner import _LEAST_HEALTH_GRACE
 from gansearch.tune.scheduler import GuardedScheduler
@@ -82,10 +82,10 @@ class Run:
         return {str(name): column.to_numpy() for name, column in _signs(self).items()}
 
     @cached_property
-    def read(self) -> list[Report]:
+    def read(self) -> list[TrialEvaluation]:
         """The reports as a trial's monitor reads them."""
-        names = [name for name in Report.__dataclass_fields__ if name != "stage_start"]
-        return [Report(**row) for row in self.reports[names].to_dict("records")]
+        names = [name for name in TrialEvaluation.__dataclass_fields__ if name != "stage_start"]
+        return [TrialEvaluation(**row) for row in self.reports[names].to_dict("records")]
 
 
 # Which of a run's reports it is stopped at, None for none.

@@ -16,7 +16,7 @@ from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
-from gansearch.scoring.evaluation import nearest_training
+from gansearch.scoring.neighbours import nearest_training
 
 _N_SAMPLES = 64
 _N_ROWS = 8

@@ -23,7 +23,7 @@ import torch
 
 from gansearch.errors import SamplesError
 from gansearch.measures import Indicators
-from gansearch.scoring.parzen import Array, as_samples, as_tensor
+from gansearch.scoring.samples import Array, as_samples, as_tensor
 
 N_NEIGHBOURS = 5  # k of the balls
 _BLOCK_BYTES = 8 * 2**20  # of a block of float64 distances

@@ -1,29 +1,36 @@
-"""Squared distances, a block of training examples at a time: what finds the nearest example."""
+"""Distances to real examples, and the nearest training example of each sample.
+
+Distances are computed a block of training examples at a time, so that memory stays below a bound.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from gansearch.data.dataset import Dataset
+from gansearch.scoring.samples import Array, as_samples
 
-# Up to here coordinates are subtracted: points lie too close for a product, which is no cheaper.
+# Up to this dimension coordinates are subtracted: a matrix product is no cheaper there, and loses
+# the small distances between points that lie close together.
 DIRECT_DIMS = 4
 _BLOCK_BYTES = 32 * 2**20
+N_COPY_SAMPLES = 1000  # that are compared with training examples, to find copies
 
 
 def comparable_distances(
     points: torch.Tensor, others: torch.Tensor, squared_norms: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return squared distances `[n, m]`, less what is the same for all of a point's.
+    """Return squared distances `[n, m]` up to a constant for each point, enough to compare them.
 
-    That is the point's own squared norm, beyond 4 dimensions; up to there it is nothing.
+    The constant is the point's own squared norm beyond 4 dimensions, and 0 otherwise.
 
     Args:
         points: `[n, d]`.
         others: `[m, d]`.
-        squared_norms: of `others`, `[m]`, where the caller has them.
+        squared_norms: of `others`, `[m]`, if the caller has them.
     """
     if points.shape[1] <= DIRECT_DIMS:
         squared = points.new_zeros(len(points), len(others))
@@ -36,10 +43,53 @@ def comparable_distances(
 
 
 def training_blocks(dataset: Dataset, n: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield the row of the first of a block of training examples, and the block `[b, d]`, float32.
+    """Yield blocks of training examples: the row of the first, and the block `[b, d]`, float32.
 
-    Blocks are so large that neither they nor their distances to n points are beyond 32 MB.
+    Neither a block nor its distances to n points exceed 32 MB.
     """
     n_block = max(1, _BLOCK_BYTES // (4 * max(n, dataset.dim)))
     for start in range(0, len(dataset.train), n_block):
         yield start, torch.from_numpy(dataset.to_float(dataset.train[start : start + n_block]))
+
+
+def train_nn_ratio(dataset: Dataset, samples: Array) -> float:
+    """Return how near the samples are to training examples, relative to new real examples.
+
+    This is the median L2 distance from the first 1,000 samples to their nearest training examples,
+    divided by that of the first 1,000 test examples: near 0 for copies, 1 for samples as far away
+    as new real examples. The likelihood can't tell copies from the best of models (Theis et al.
+    2016, "A note on the evaluation of generative models"); Meehan et al. (2020), "A non-parametric
+    test to detect data-copying in generative models", compare the same two distances by rank.
+    If over half of the test examples are themselves copies, the ratio says nothing and is 1.
+
+    Raises:
+        SamplesError: the samples are not finite, or have another shape.
+    """
+    new = dataset.to_float(dataset.test[:N_COPY_SAMPLES])
+    real = _median_distance_to_training(dataset, new)
+    return _median_distance_to_training(dataset, samples[:N_COPY_SAMPLES]) / real if real else 1.0
+
+
+def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
+    """Return the row in `dataset.train` nearest (L2) to each of the first n samples, `[n]`.
+
+    Raises:
+        SamplesError: the samples are not finite, or have another shape.
+    """
+    device = samples.device if isinstance(samples, torch.Tensor) else "cpu"
+    wanted = as_samples(samples[:n], device).float()
+    best = torch.full((len(wanted),), torch.inf, device=wanted.device)
+    rows = torch.zeros(len(wanted), dtype=torch.int64, device=wanted.device)
+    for start, block in training_blocks(dataset, len(wanted)):
+        smallest, row = comparable_distances(wanted, block.to(wanted.device)).min(dim=1)
+        closer = smallest < best
+        best = torch.where(closer, smallest, best)
+        rows = torch.where(closer, row + start, rows)
+    return rows.cpu().numpy()
+
+
+def _median_distance_to_training(dataset: Dataset, examples: Array) -> float:
+    """Return the median distance from examples to their nearest training ones, in float64."""
+    nearest = dataset.to_float(dataset.train[nearest_training(dataset, examples, len(examples))])
+    found = as_samples(examples, "cpu").double().numpy()
+    return float(np.median(np.linalg.norm(found - nearest, axis=1)))

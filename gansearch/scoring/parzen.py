@@ -20,14 +20,12 @@ import torch
 
 from gansearch.errors import SamplesError
 from gansearch.scoring.neighbours import DIRECT_DIMS, comparable_distances
+from gansearch.scoring.samples import Array, as_samples, as_tensor
 from gansearch.system.precision import full_precision
-
-Array = np.ndarray | torch.Tensor
 
 _BLOCK_BYTES = 4 * 2**20  # of a block's distances: small enough for a processor's cache
 STORE_BYTES = 512 * 2**20  # of all distances to the validation points, kept while sigma is sought
 _MIN_BLOCK_POINTS = 64  # fewer would starve the matrix product
-_MAX_ABS = 1e15  # beyond it a squared distance might overflow in float32
 # Terms below are counted as this: 2e-35 of the nearest sample's. An exponential that underflows
 # takes 30 times as long on a processor.
 _MIN_EXPONENT = -80.0
@@ -205,38 +203,6 @@ def score_curve(
             of_each_count,
         )
     return [_scored(*each) for each in zip(counts, chosen, per_example, strict=True)]
-
-
-def as_samples(samples: Array, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return generated samples `[n, d]` as a floating-point tensor that can be scored.
-
-    Raises:
-        SamplesError: the array has another number of axes, is empty, or holds a NaN, an infinite
-            value or one beyond 1e15.
-    """
-    tensor = as_tensor(samples, device)
-    if tensor.ndim != 2 or 0 in tensor.shape:
-        raise SamplesError(
-            f"samples: shape {list(tensor.shape)}. It must be [n, d]: a row a sample."
-        )
-    # Every comparison with NaN is false, so this finds NaN as well.
-    usable = (tensor.abs() <= _MAX_ABS).all(dim=1)
-    if not usable.all():
-        first = int((~usable).nonzero()[0])
-        raise SamplesError(
-            f"samples: {int((~usable).sum()):,} of {len(tensor):,} hold a NaN, an infinite value "
-            f"or one beyond {_MAX_ABS:g}, sample {first:,} (from 0) first. Values must be finite."
-        )
-    return tensor
-
-
-def as_tensor(array: Array, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return a floating-point tensor on `device`, detached; whole numbers become float32."""
-    if isinstance(array, np.ndarray):
-        # Torch can't share read-only memory, as Ray's object store hands it out, nor odd strides.
-        array = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    array = array.detach().to(device)
-    return array if array.is_floating_point() else array.float()
 
 
 def _scored(

@@ -28,7 +28,7 @@ from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
 from gansearch.scoring.evaluation import final_score
-from gansearch.scoring.health import HealthMonitor, Report, Verdict, judge_end
+from gansearch.scoring.health import HealthMonitor, TrialEvaluation, Verdict, judge_end
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.precision import full_precision
@@ -169,7 +169,7 @@ class TrialRunner:
         samples = self._training.samples(self._process.evaluator.n_samples)
         try:
             with full_precision(self._process.plan.device):
-                evaluation = self._process.evaluator.report(samples)
+                evaluation = self._process.evaluator.evaluate(samples)
         except SamplesError as error:
             raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
         # With a large k an iteration may pass several marks at once; it is one report.
@@ -184,7 +184,7 @@ class TrialRunner:
 
     def _result(self, metrics: Metrics, evaluation: Evaluation) -> StepResult:
         """Return the result of a report; at the trial's end, write and score its generator."""
-        verdict = self._health.judge(Report.of(metrics, evaluation))
+        verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation))
         result = dataclasses.replace(
             self._progress(),
             metrics=metrics,

@@ -22,7 +22,7 @@ from gansearch.report.progress import Progress
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
-from gansearch.scoring.references import training_report
+from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
@@ -83,7 +83,7 @@ def search(
     dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)
-    training = training_report(dataset)
+    training = evaluate_training_examples(dataset)
     folder = RunFolder.create(parse_path(results), name or default_name(space))
     with ExitStack() as stack:
         try:

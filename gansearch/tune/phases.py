@@ -18,7 +18,8 @@ from gansearch.report.sampling import interpolation_of_samples, picture_of_sampl
 from gansearch.rules import Config
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
-from gansearch.scoring.references import References, curve_beside, reference_scores
+from gansearch.scoring.comparison import curve_with_references
+from gansearch.scoring.references import References, reference_scores
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
@@ -203,7 +204,7 @@ def _score_winner_by_count(
     session: Session, winner: StoredGenerator, references: References
 ) -> None:
     """Write how the winner's score grows with the number of its samples, beside real data's."""
-    curve = curve_beside(
+    curve = curve_with_references(
         session.dataset, winner.generator.samples(N_FINAL_SAMPLES), references, name="winner"
     )
     session.folder.write_curve(curve)

@@ -14,7 +14,7 @@ import pytest
 from gansearch.data import cifar10
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DataError, SamplesError
-from gansearch.scoring.evaluation import check_samples
+from gansearch.scoring.samples import check_samples
 
 NAMES = (
     *("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"),

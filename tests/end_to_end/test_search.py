@@ -20,7 +20,7 @@ from gansearch.report.report import build_report
 from gansearch.runs.history import HISTORY_COLUMNS
 from gansearch.runs.schemas import STATUSES, config_values
 from gansearch.scoring.evaluation import Evaluator
-from gansearch.scoring.references import training_report
+from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
 from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, experiment
@@ -72,7 +72,7 @@ def test_the_files_are_those_of_the_contract_and_open_in_pandas(finished):
     assert not pd.read_parquet(path / "ranking.parquet").empty
     info = json.loads((path / "run.json").read_text())
     assert info["state"] == "finished" and info["seed"] == 3
-    assert info["training_report"] == training_report(load_dataset("digits"))
+    assert info["training_report"] == evaluate_training_examples(load_dataset("digits"))
     assert info["versions"]["torch"] and info["space"]["budget"]["max_updates"] == 600
     for name in ("optuna.journal", "samples.png", "report.html", "references.parquet", "tune"):
         assert (path / name).exists(), name
@@ -132,7 +132,7 @@ def test_a_trials_result_depends_on_its_configuration_and_seed_alone(finished):
     metrics = None
     for mark in load_space("digits", SMALL).budget.report_updates():
         metrics = training.advance(mark)
-    evaluation = evaluator.report(training.samples(evaluator.n_samples))
+    evaluation = evaluator.evaluate(training.samples(evaluator.n_samples))
     assert metrics.d_loss == row["d_loss"]
     assert evaluation.valid_ll == row["valid_ll"]
     assert evaluation.coverage == row["coverage"]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from gansearch.errors import ResultsError
-from gansearch.measures import N_REPORT_SAMPLES
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.report import build_report
 from gansearch.runs.folder import RunFolder
 from tests.written_runs import PAPER, WINNER, replicas, searched, write_run
@@ -47,7 +47,7 @@ def test_of_an_older_run_it_comes_from_the_curve_over_samples_if_there_is_one(tm
 def test_the_kept_runs_have_it_by_their_curve():
     kept = RunFolder.open(Path(__file__).parents[2] / "results" / "paper-mnist")
     training = build_report(kept).training
-    assert training["n_samples"] == N_REPORT_SAMPLES
+    assert training["n_samples"] == N_EVALUATION_SAMPLES
     assert training["valid_ll"] == pytest.approx(112, abs=0.5)
 
 

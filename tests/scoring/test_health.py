@@ -5,7 +5,7 @@ import pytest
 
 from gansearch.data.registry import load_dataset
 from gansearch.measures import Indicators
-from gansearch.scoring.health import HealthMonitor, Report, Verdict, judge_end, judge_once
+from gansearch.scoring.health import HealthMonitor, TrialEvaluation, Verdict, judge_end, judge_once
 from gansearch.scoring.indicators import HealthReference
 
 NULL = Indicators(coverage=0.97, recall=0.96, nn_ratio=1.0)
@@ -32,8 +32,10 @@ def report(
     d_real: float = 0.99,
     d_fake: float = 0.01,
     stage_start: int = 0,
-) -> Report:
-    return Report(updates, *astuple(indicators), valid_ll, 0.001, d_real, d_fake, stage_start)
+) -> TrialEvaluation:
+    return TrialEvaluation(
+        updates, *astuple(indicators), valid_ll, 0.001, d_real, d_fake, stage_start
+    )
 
 
 def judge_all(indicators: list[Indicators], **of_each: float) -> list[Verdict]:
@@ -101,14 +103,14 @@ def test_the_first_reports_count_for_nothing() -> None:
     young, *later = judge_all([COLLAPSED] * 3)
     assert young.status == "undetermined"
     assert young.reason.endswith("nn_ratio 0.3 (1), but the trial is young")
-    assert later[-1].reason.endswith("for 2 reports since update 2,000")
+    assert later[-1].reason.endswith("for 2 evaluations since update 2,000")
     assert statuses(judge_all([SOUND])) == ["sound"]
 
 
 def test_the_reason_gives_figures_reports_and_a_remedy() -> None:
     assert judge_all([COLLAPSED] * 5)[-1].reason == (
-        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1) for 4 reports "
-        "since update 2,000; D separates them from real ones (gives 0.99 to real, 0.01 to "
+        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1) for 4 evaluations "
+        "since update 2,000; D separates real from generated (outputs 0.99 on real, 0.01 on "
         "generated; loss 0.001): lower discriminator_lr or k, or raise generator_lr"
     )
 
@@ -116,9 +118,9 @@ def test_the_reason_gives_figures_reports_and_a_remedy() -> None:
 @pytest.mark.parametrize(
     ("d_real", "d_fake", "indicators", "remedy"),
     [
-        (0.6, 0.4, COLLAPSED, "G doesn't mend it: lower generator_lr, or try packing: 2 or "),
+        (0.6, 0.4, COLLAPSED, "but G does not improve: lower generator_lr, or try packing: 2 or "),
         (0.51, 0.49, COLLAPSED, "raise discriminator_lr or k, or lower generator_lr"),
-        (1.0, 0.0, APART, "the samples fly apart, D gives 1 to real, 0 to generated: lower both"),
+        (1.0, 0.0, APART, "lie far apart (D outputs 1 on real, 0 on generated): lower both"),
     ],
 )
 def test_each_balance_of_the_two_nets_has_its_remedy(
@@ -187,10 +189,12 @@ def test_repeated_samples_that_d_takes_for_real_are_left_alone() -> None:
 def test_nets_at_rest_are_left_alone_for_three_tenths_of_the_training() -> None:
     verdicts = judge_all([YOUNG] * 7, **AT_REST)
     assert statuses(verdicts) == ["undetermined"] * 5 + ["collapsed"] * 2
-    assert verdicts[2].reason.endswith("as at the first report: the nets are still at rest")
+    assert verdicts[2].reason.endswith(
+        "as at the first evaluation: the networks have not started to learn"
+    )
     assert verdicts[5].reason == (
         "coverage 0.04 (real data: 0.97), recall 0.00 (0.96), nn_ratio 0.011 (1), as at the first "
-        "report, 6,000 updates ago: neither net has moved (D gives 0.5 to all). Raise both "
+        "evaluation, 6,000 updates ago: neither network learns (D outputs 0.5 for all). Raise both "
         "learning rates or the initial weights"
     )
 
@@ -215,7 +219,7 @@ def test_a_net_that_awakes_is_young_once_more() -> None:
         *["undetermined"] * 4,
         "collapsed",
     ]
-    assert "for 3 reports since update 7,000" in awake[-1].reason
+    assert "for 3 evaluations since update 7,000" in awake[-1].reason
 
 
 def test_a_constant_generator_whose_nn_ratio_is_zero_may_be_at_rest() -> None:
@@ -255,7 +259,7 @@ def test_a_second_stage_gets_a_grace_of_its_own_and_none_of_the_firsts_reports()
     assert statuses(second) == [
         *("undetermined", "undetermined", "undetermined", "collapsed", "collapsed"),
     ]
-    assert "for 3 reports since update 5,000" in second[3].reason
+    assert "for 3 evaluations since update 5,000" in second[3].reason
 
 
 # What it must let pass, and its state

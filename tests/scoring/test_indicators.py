@@ -19,11 +19,6 @@ from gansearch.scoring.health import judge_once
 from gansearch.scoring.indicators import HealthReference
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def digits() -> np.ndarray:
     dataset = load_dataset("digits")
     return dataset.to_float(dataset.train)

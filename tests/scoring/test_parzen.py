@@ -20,11 +20,6 @@ FINE = sigma_grid("fine", is_image=True)
 AUTHORS = sigma_grid("authors", is_image=True)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def brute_force(samples: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
     """The definition, in float64: `[n_points]`."""
     squared = cdist(points.astype(np.float64), samples.astype(np.float64), "sqeuclidean")

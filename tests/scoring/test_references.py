@@ -1,5 +1,3 @@
-import json
-import math
 import os
 import time
 from pathlib import Path
@@ -7,45 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.report import report
 from gansearch.runs.schemas import REFERENCES
 from gansearch.scoring import references as module
-from gansearch.scoring.evaluation import Evaluator, final_score, scores_by_count
+from gansearch.scoring.evaluation import Evaluator, final_score
 from gansearch.scoring.references import (
     References,
-    curve_beside,
-    evaluate_beside,
+    evaluate_training_examples,
     reference_scores,
-    training_report,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder that the lines are kept in."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "gansearch" / "references"
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return load_dataset("digits")
-
-
-@pytest.fixture(scope="module")
-def digits_lines(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> References:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return reference_scores(digits)
 
 
 def named(references: References) -> dict[str, dict[str, Any]]:
@@ -128,37 +99,15 @@ def test_training_images_are_scored_as_reports_are(
     digits: Dataset, digits_lines: References
 ) -> None:
     # The curve chooses sigma and scores the validation images in its own way, for the same number.
-    assert Evaluator(digits).n_samples == report.N_REPORT_SAMPLES
+    assert Evaluator(digits).n_samples == report.N_EVALUATION_SAMPLES
     row = digits_lines.curve[3]
-    assert training_report(digits) == {
+    assert evaluate_training_examples(digits) == {
         "name": "training images",
         "n_samples": row["n_samples"],
         "valid_ll": pytest.approx(row["valid_ll"], abs=1e-3),
     }
     few = renamed(digits, train=digits.train[:300])
-    assert training_report(few)["n_samples"] == 300
-
-
-def published(name: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(module, "_computed_lines", lambda dataset: [])
-    monkeypatch.setattr(module, "_training_curve", lambda dataset: [])
-    return named(reference_scores(renamed(digits, name=name)))
-
-
-def test_published_figures_stand_beside_the_data_they_belong_to_with_their_source(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mnist = published("mnist", digits, monkeypatch)
-    nets = mnist["adversarial nets"]
-    assert (nets["test_ll"], nets["test_ll_se"], nets["n_samples"]) == (225, 2, 10_000)
-    assert nets["source"] == "Goodfellow et al. 2014, Table 1"
-    assert nets["coverage"] is None
-    assert list(nets) == REFERENCES.names
-    assert published("tfd", digits, monkeypatch)["adversarial nets"]["test_ll"] == 2057
-    # Another fold of the same faces.
-    assert published("tfd-3", digits, monkeypatch)["DBN"]["test_ll"] == 1909
-    assert published("digits", digits, monkeypatch) == {}
-    assert published("folder", digits, monkeypatch) == {}
+    assert evaluate_training_examples(few)["n_samples"] == 300
 
 
 @pytest.mark.data
@@ -174,6 +123,11 @@ def test_the_lines_of_mnist_are_as_measured(mnist_dir: Path) -> None:
     # Measured on their own: 318 from all 50,000, on the authors' grid, which costs some 2 nats.
     assert curve[10_000] == pytest.approx(243.2, abs=0.1)
     assert curve[50_000] == pytest.approx(320, abs=1)
+
+
+def test_published_lines_follow_the_computed_ones(digits: Dataset) -> None:
+    lines = reference_scores(renamed(digits, name="mnist"), compute=False).lines
+    assert [line["name"] for line in lines][:2] == ["DBN", "stacked CAE"]
 
 
 # The cache
@@ -289,153 +243,3 @@ def test_nothing_half_written_is_left_in_the_cache(
     monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "full")))
     assert len(reference_scores(digits).lines) == 1
     assert list(cache.iterdir()) == []
-
-
-# Scores beside the lines
-
-
-FEWER = "The score comes from {n} samples, where the protocol takes 10,000. Fewer score lower"
-
-
-@pytest.fixture
-def told(digits: Dataset, digits_lines: References) -> Any:
-    """Return what is told of samples, but that they are fewer than the protocol's."""
-
-    def warnings_of(samples: np.ndarray) -> Any:
-        first, *others = evaluate_beside(digits, samples, digits_lines)["warnings"]
-        assert first.startswith(FEWER.format(n=f"{len(samples):,}"))
-        return others
-
-    return warnings_of
-
-
-def test_fewer_samples_than_the_protocols_are_told_to_score_lower_and_by_how_much(
-    digits: Dataset, digits_lines: References
-) -> None:
-    samples = digits.to_float(digits.train[:200])
-    (told, _copies) = evaluate_beside(digits, samples, digits_lines)["warnings"]
-    scores = {row["n_samples"]: row["test_ll"] for row in digits_lines.curve}
-    assert scores[200] < scores[1197] - 5
-    assert told == FEWER.format(n=200) + (
-        f" (training images: {scores[200]:.1f} nats from 200, {scores[1197]:.1f} from 1,197): hold "
-        "it only against scores of as many."
-    )
-
-
-def found(**changes: Any) -> dict[str, Any]:
-    sound = {"test_ll": 20.0, "n_samples": 10_000, "train_nn_ratio": 1.0, "sigma_at_edge": False}
-    return sound | changes
-
-
-def test_the_protocols_number_and_more_are_not_called_few(
-    digits: Dataset, digits_lines: References
-) -> None:
-    for n, n_told in ((9999, 1), (10_000, 0), (50_000, 0)):
-        told = module._warnings(digits, found(n_samples=n), digits_lines.curve)
-        assert len(told) == n_told
-    # Without a curve that reaches so far, no figures are made up.
-    for curve, n in (([], 200), (digits_lines.curve, 50), (digits_lines.curve, 5000)):
-        told = module._warnings(digits, found(n_samples=n), curve)
-        assert told[0].endswith("Fewer score lower: hold it only against scores of as many.")
-
-
-def test_new_real_images_are_told_only_to_be_few(digits: Dataset) -> None:
-    fewer = renamed(digits, train=digits.train[:900])
-    found = evaluate_beside(fewer, digits.to_float(digits.train[900:]), reference_scores(fewer))
-    (only,) = found["warnings"]
-    assert only.startswith(FEWER.format(n=297))
-    assert found["train_nn_ratio"] == pytest.approx(1, abs=0.1)
-
-
-def test_a_score_that_was_held_against_nothing_says_so_and_what_would_compute_it(
-    digits: Dataset,
-) -> None:
-    blurred = np.tile(module._k_means(digits, 200), (50, 1))
-    lines = reference_scores(digits, compute=False)
-    assert evaluate_beside(digits, blurred, lines)["warnings"] == [
-        "The score was not held against that of the training examples themselves, which takes "
-        "minutes to compute and is not in the cache. It is computed, and kept there, by `gansearch "
-        "evaluate SAMPLES.npy --dataset digits` without --json or with --curve, and at the end of "
-        "every run."
-    ]
-
-
-def test_an_evaluation_is_strict_json_with_the_lines(
-    digits: Dataset, digits_lines: References
-) -> None:
-    found = evaluate_beside(digits, digits.to_float(digits.valid), digits_lines)
-    again = json.loads(json.dumps(found, allow_nan=False))
-    assert [*again][-4:] == ["health", "train_nn_ratio", "references", "warnings"]
-    assert again["references"][0]["name"] == "training images"
-
-
-def test_a_score_above_that_of_as_many_training_images_is_warned_of(
-    digits: Dataset, digits_lines: References, told: Any
-) -> None:
-    (above,) = told(module._k_means(digits, 200))
-    real = next(row["test_ll"] for row in digits_lines.curve if row["n_samples"] == 200)
-    assert above == (
-        f"The score lies above the {real:.1f} nats of as many training images. The Parzen "
-        "estimate rewards blurred samples and copies. Look at the samples."
-    )
-
-
-def test_more_samples_than_there_are_training_images_are_held_against_all_of_these(
-    digits: Dataset, digits_lines: References
-) -> None:
-    curve = digits_lines.curve
-    assert module._warnings(digits, found(test_ll=29.4), curve) == []
-    half = np.interp(
-        np.log(1197 / 2), *(np.log([500, 1000]), [row["test_ll"] for row in curve[2:4]])
-    )
-    assert module._warnings(digits, found(test_ll=29.6), curve) == [
-        f"The score, from 10,000 samples, lies above the {curve[-1]['test_ll']:.1f} nats of 1,197 "
-        "training images, the most there are to compare with. More samples score higher: the last "
-        f"doubling of these gave {curve[-1]['test_ll'] - half:.1f} nats, and as much for each "
-        "further doubling may be honest. The Parzen estimate rewards blurred samples and copies. "
-        "Look at the samples."
-    ]
-    # What one training image more scores is no matter of doublings.
-    (short,) = module._warnings(digits, found(test_ll=29.6), curve[:1])
-    assert "More samples score higher. The Parzen" in short
-
-
-def test_as_many_doublings_as_the_warning_allows_for_are_what_new_real_images_gain(
-    digits: Dataset,
-) -> None:
-    # 300 images for a data set, and the 897 others, which are no worse than these.
-    images = digits.to_float(digits.train)
-    curve = scores_by_count(digits, images[:300])
-    gain = curve[-1]["test_ll"] - module._training_ll(curve, 150)
-    lead = final_score(digits, images[300:]).parzen.test_ll - curve[-1]["test_ll"]
-    assert 0.7 < lead / (gain * np.log2(897 / 300)) < 1.1
-
-
-def test_copies_are_warned_of_and_as_training_images_score_no_higher(
-    digits: Dataset, told: Any
-) -> None:
-    assert told(digits.to_float(digits.train)) == [
-        "The samples lie 0 times as far from training examples as new real ones do: they may be "
-        "copies, or blurred. Look at each beside its nearest."
-    ]
-
-
-def test_a_sigma_at_the_edge_is_warned_of(digits: Dataset, told: Any) -> None:
-    # Samples that repeat the validation data: the narrower the better.
-    assert told(digits.to_float(digits.valid)) == [
-        "The best sigma is at the edge of its grid, so the score is broken."
-    ]
-
-
-def test_a_curve_beside_training_images_does_not_depend_on_the_samples_order(
-    digits: Dataset, digits_lines: References
-) -> None:
-    samples = digits.to_float(digits.train[:600])
-    by_ink = samples[np.argsort(samples.sum(axis=1))]
-    curve = curve_beside(digits, by_ink, digits_lines, name="mine")
-    assert [row["name"] for row in curve] == ["mine"] * 4 + ["training images"] * 5
-    assert [row["n_samples"] for row in curve[:4]] == [100, 200, 500, 600]
-    # The first 200 alone would be the thinnest digits.
-    thin = final_score(digits, by_ink[:200]).parzen.test_ll
-    assert curve[1]["test_ll"] > thin + 2
-    assert math.isfinite(curve[0]["test_ll"])

@@ -47,9 +47,9 @@ def test_a_small_dcgan_learns_digits():
     torch.set_num_threads(1)
     digits = load_dataset("digits")
     training, evaluator = AdversarialTraining(TrialConfig(**DCGAN), digits, 0), Evaluator(digits)
-    before = evaluator.report(training.samples(evaluator.n_samples))
+    before = evaluator.evaluate(training.samples(evaluator.n_samples))
     metrics = training.advance(600)
-    after = evaluator.report(training.samples(evaluator.n_samples))
+    after = evaluator.evaluate(training.samples(evaluator.n_samples))
     # It begins at the mean image, whose likelihood is not bad, but which is no digit.
     assert after.valid_ll > before.valid_ll + 4
     assert after.coverage > before.coverage + 0.1 and after.recall > before.recall + 0.1
@@ -70,10 +70,10 @@ def test_a_folder_of_photographs_trains_convolutional_networks(cifar10_sample: P
     changes = {"generator_channels": (32, 16), "discriminator_channels": (16, 32), "batch_size": 20}
     config = dataclasses.replace(preset, **changes, generator_lr=0.002, discriminator_lr=0.0005)
     training, evaluator = AdversarialTraining(config, photographs, 0), Evaluator(photographs)
-    before = evaluator.report(training.samples(evaluator.n_samples))
+    before = evaluator.evaluate(training.samples(evaluator.n_samples))
     metrics = training.advance(100)
     samples = training.samples(evaluator.n_samples)
-    after = evaluator.report(samples)
+    after = evaluator.evaluate(samples)
     assert after.valid_ll > before.valid_ll + 80, (before, after)
     assert after.nn_ratio > 1.5 * before.nn_ratio, (before, after)
     assert math.isfinite(metrics.d_loss) and math.isfinite(metrics.g_loss)
