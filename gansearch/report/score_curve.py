@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from gansearch.errors import BadInputError, StorageError
 from gansearch.figures.charts import score_curves
-from gansearch.runs.folder import curve_table
+from gansearch.runs.schemas import CURVE
+from gansearch.runs.tables import make_table
 from gansearch.system.files import write_atomically
 
 _ENDINGS = (".png", ".csv", ".parquet")
@@ -41,7 +42,7 @@ def write_curve(
         BadInputError: as `check_ending`, or the file can't be written.
     """
     check_ending(out)
-    table = curve_table(curve)
+    table = make_table(curve, CURVE)
     if out.suffix == ".png":
         content = score_curves(table.to_pandas(), pd.DataFrame(references))
     elif out.suffix == ".csv":

@@ -1,4 +1,4 @@
-"""`run.json`: what a run is, what it was started with and what state it is in."""
+"""`run.json`: the description of a run: its space, its settings and its state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from gansearch.runs.tables import unreadable
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed
 from gansearch.system.object_store import AnyPath
 
-# What run.json has, by the kind of its value; the others are not in every version's.
+# A run's description, and the copy that is read if it is damaged.
+DESCRIPTION_FILES = ("run.json", "run.json.copy")
+# The keys of run.json and the types of their values; the optional ones are not in every version's.
 _KINDS: dict[str, type | UnionType] = {
     "name": str,
     "space": dict,
@@ -46,20 +48,19 @@ class RunDescription:
 
     Attributes:
         name: of the run's folder.
-        space: what is searched, as `SearchSpace.to_dict` gives it.
+        space: the search space, as `SearchSpace.to_dict` returns it.
         seed: of the run.
         only: the configurations that are compared without a search; None for a search.
         paper_config_id: id of the family's baseline, the paper's configuration.
-        started_at: date and time in UTC, as ISO 8601 has them.
+        started_at: date and time in UTC, in ISO 8601.
         state: "searching", "replicating", "finished", "interrupted" or "failed".
-        wall_seconds: that the run has taken so far, over all its sessions.
-        settings: how it uses the machine, as `Settings` has it.
+        wall_seconds: time that the run has taken so far, over all its sessions.
+        settings: how it uses the machine, the fields of `Settings`.
         search_is_over: whether nothing is left to search.
-        recorder_seconds: that were spent on writing results.
-        training_report: `name`, `n_samples` and `valid_ll` of training examples that are scored as
-            a trial's reports are; None where an older version has not kept it.
-        facts: what was noted of the machine, the versions and the command, and whatever another
-            version has added.
+        recorder_seconds: time spent on writing results.
+        training_report: `name`, `n_samples` and `valid_ll` of training examples, scored as a
+            trial's samples are; None in runs of older versions.
+        facts: the machine, the versions and the command, and keys of other versions.
     """
 
     name: str
@@ -86,16 +87,16 @@ class RunDescription:
         """What the run may spend.
 
         Raises:
-            ConfigError: a value is against its rule.
+            ConfigError: a value breaks its rule.
         """
         return Budget.from_dict(self.space["budget"])
 
     @property
     def baseline(self) -> Config:
-        """The family's defaults, but for what the space gives them.
+        """The family's defaults, with the values that the space fixes.
 
         Raises:
-            ConfigError: a value is against its rule.
+            ConfigError: a value breaks its rule.
         """
         own = self.space["presets"].get(self.family.baseline, {})
         config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
@@ -103,11 +104,11 @@ class RunDescription:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether the run has not stopped yet, as far as it is known."""
+        """Whether the run has not stopped yet, according to its description."""
         return self.state in _UNFINISHED
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; what is not known is left out."""
+        """Return plain JSON values; an unknown `training_report` is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
         if values["training_report"] is None:
@@ -116,10 +117,10 @@ class RunDescription:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunDescription:
-        """Return what `to_dict` gave, or an older version wrote.
+        """Build a description from what `to_dict` returned, in this version or an older one.
 
         Raises:
-            ValueError: something is absent or of the wrong kind.
+            ValueError: a key is absent or its value has the wrong type.
         """
         if why := _fault(values):
             raise ValueError(why)
@@ -137,7 +138,7 @@ def read_description(path: AnyPath) -> RunDescription:
     """Read a `run.json` or a copy of it.
 
     Raises:
-        ResultsError: it is absent, isn't a JSON object, or lacks what a run has.
+        ResultsError: it is absent, isn't a JSON object, or lacks a key.
     """
     try:
         content = path.read_bytes()
@@ -160,7 +161,7 @@ def read_description(path: AnyPath) -> RunDescription:
 def family_of(paths: Iterable[AnyPath]) -> str:
     """Return the family that the first readable of a run's descriptions names, or the default.
 
-    A run's tables open though its description is damaged or lacks what else there must be.
+    So a run's tables open even if its description is damaged or lacks other keys.
     """
     for path in paths:
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -169,7 +170,7 @@ def family_of(paths: Iterable[AnyPath]) -> str:
 
 
 def _fault(values: Mapping[str, Any]) -> str | None:
-    """Return what a run's description lacks, or has of the wrong kind; None if it is sound."""
+    """Return what is absent from a run's description, or of the wrong type; None if nothing is."""
     if absent := [key for key in _KINDS if key not in values]:
         return f"it lacks {', '.join(absent)}"
     for key, kind in (_KINDS | _OPTIONAL).items():
@@ -190,7 +191,7 @@ def _fault(values: Mapping[str, Any]) -> str | None:
 
 
 def _fault_of_training_report(report: Mapping[str, Any] | None) -> str | None:
-    """Return what is wrong with what training examples score, which older runs haven't kept."""
+    """Return what is wrong with the score of training examples; runs of old versions have none."""
     if report is None:
         return None
     for key, kind in {"name": str, "n_samples": int, "valid_ll": float}.items():
@@ -202,7 +203,10 @@ def _fault_of_training_report(report: Mapping[str, Any] | None) -> str | None:
 
 
 def _fault_of_space(space: Mapping[str, Any]) -> str | None:
-    """Return what a run's space lacks that a report reads; `SearchSpace` checks all of it."""
+    """Return what is wrong with the parts of a space that a report reads.
+
+    `SearchSpace` checks all of it.
+    """
     for section in ("name", "dataset"):
         if not isinstance(space.get(section), str):
             return f"space: {section}: found {str(space.get(section))[:40]!r}"

@@ -25,11 +25,11 @@ _KNOWN = ("family", "dataset", "seed", "config", "seal")
 
 @dataclass(frozen=True)
 class StoredGenerator:
-    """A generator as a run's folder has it.
+    """A generator loaded from a run's folder.
 
     Attributes:
-        generator: what makes samples.
-        dataset: name of the data that it has learned.
+        generator: makes samples.
+        dataset: name of the data set that it was trained on.
         shape: of an example.
     """
 
@@ -66,11 +66,11 @@ def load_generator(model_dir: AnyPath, load_dataset: Callable[[str], Dataset]) -
     """Read a generator that `save_generator` wrote.
 
     Args:
-        model_dir: where it lies.
-        load_dataset: gives the data set of a name, for families whose generators need theirs.
+        model_dir: its folder.
+        load_dataset: loads a data set by name, for families whose generators need it.
 
     Raises:
-        ResultsError: there is none, or its files are damaged or don't fit each other.
+        ResultsError: there is none, or its files are damaged or do not match.
     """
     try:
         description = json.loads(_read(model_dir / CONFIG_FILE))
@@ -83,13 +83,13 @@ def load_generator(model_dir: AnyPath, load_dataset: Callable[[str], Dataset]) -
             family.config_type.from_dict(description["config"]),
             lambda: load_dataset(dataset),
         )
-        # Older files have the number of values alone, which is all that dense networks need.
+        # Older files have only the number of values, which is enough for dense networks.
         shape = details["shape"] if "shape" in details else [details["dim"]]
         return StoredGenerator(generator, dataset, tuple(shape))
     except FileNotFoundError as error:
         raise ResultsError(
             f"{model_dir}: no trained generator lies here ({error.filename or error} is absent). "
-            "Weights are kept of trials that were completed or collapsed, not of pruned ones."
+            "Weights are saved for trials that completed or collapsed, not for pruned ones."
         ) from error
     except (
         *(OSError, SafetensorError, ConfigError),

@@ -1,4 +1,4 @@
-"""`history/`: a row a report, appended as small files while a run goes on, gathered at its end."""
+"""`history/`: a row an evaluation, appended in small files during a run, merged at its end."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _PART = re.compile(r"part-(\d+)\.parquet")
 
 
 class History:
-    """The parts of a run's history; one process appends, compacts and clears, anybody may read."""
+    """The parts of a run's history; one process writes them, any process may read them."""
 
     def __init__(self, path: AnyPath) -> None:
         self._path = path
-        # Kept, since listing a folder of many parts costs more than writing one.
+        # Stored, because listing a folder of many parts costs more than writing one.
         self._next_part: int | None = None
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add reports as one new file `part-<number>.parquet`, whole or not at all."""
+        """Add evaluations as one new file `part-<number>.parquet`, whole or not at all."""
         if rows:
             self._add_part(make_table(rows, HISTORY))
 
     def read(self, columns: Sequence[str] = HISTORY_COLUMNS) -> pd.DataFrame:
-        """Return all reports in the order in which they were made, a row each.
+        """Return all evaluations in the order in which they were made, a row each.
 
-        A report that is there twice, as after a trial's restart, counts once: the first of a
-        (trial_id, updates) is kept. A part that can't be read is left out with a `ResultsWarning`.
+        Duplicates, as after a trial's restart, are dropped: the first row of each
+        (trial_id, updates) counts. A part that can't be read is left out with a `ResultsWarning`.
 
         Args:
-            columns: the ones to read; `trial_id` and `updates` must be among them.
+            columns: to read; `trial_id` and `updates` must be among them.
         """
-        table, _, torn = self._read_parts(columns)
-        for path, error in torn:
+        table, _, damaged = self._read_parts(columns)
+        for path, error in damaged:
             warnings.warn(
                 f"{path}: left out, it can't be read: {error}", ResultsWarning, stacklevel=3
             )
@@ -50,16 +50,15 @@ class History:
         return frame
 
     def compact(self, n_newest: int | None = None) -> None:
-        """Gather the parts, or the newest ones, in one file.
+        """Merge the parts, or the newest ones, into one file.
 
-        Damaged parts are set aside. The newest alone take the same time however long the history
-        is.
+        Damaged parts are set aside. With `n_newest` the time does not grow with the history.
 
-        Safe against a kill at any moment: the old parts go only when the new one is in place, and
-        while both are there `read` shows each report once.
+        Safe against a kill at any time: the old parts are removed only when the new one is in
+        place, and while both exist `read` returns each evaluation once.
         """
-        table, parts, torn = self._read_parts(n_newest=n_newest)
-        _set_damaged_aside(torn)
+        table, parts, damaged = self._read_parts(n_newest=n_newest)
+        _set_damaged_aside(damaged)
         if len(parts) > 1:
             self._add_part(_deduplicated(table))
             for path in parts:
@@ -67,8 +66,8 @@ class History:
         for leftover in self._path.glob(".*.tmp"):
             leftover.unlink()
 
-    def clear(self) -> list[tuple[AnyPath, AnyPath]]:
-        """Set damaged parts aside; return where they were and are."""
+    def repair(self) -> list[tuple[AnyPath, AnyPath]]:
+        """Set damaged parts aside; return the old and the new path of each."""
         return _set_damaged_aside(self._read_parts()[2])
 
     def _parts(self) -> dict[int, AnyPath]:
@@ -90,13 +89,13 @@ class History:
     def _read_parts(
         self, columns: Sequence[str] = HISTORY_COLUMNS, *, n_newest: int | None = None
     ) -> tuple[pa.Table, list[AnyPath], list[tuple[AnyPath, Exception]]]:
-        """Return parts as one table, the paths that were read, and those that can't be."""
+        """Return parts as one table, the paths that were read, and those that can't be read."""
         while True:
             parts = self._parts()
             try:
                 return _read_all(list(parts.values())[-(n_newest or 0) :], columns)
             except FileNotFoundError:
-                # Compacted away since the listing; a new listing has the part that replaces it.
+                # Merged since the listing; a new listing has the part that replaces it.
                 if parts == self._parts():
                     raise
 
@@ -105,7 +104,7 @@ def _read_all(
     parts: Iterable[AnyPath], columns: Sequence[str]
 ) -> tuple[pa.Table, list[AnyPath], list[tuple[AnyPath, Exception]]]:
     schema = pa.schema([HISTORY.field(name) for name in columns])
-    tables, read, torn = [schema.empty_table()], [], []
+    tables, read, damaged = [schema.empty_table()], [], []
     for path in parts:
         try:
             tables.append(conform(read_table(path, columns), schema).select(schema.names))
@@ -113,19 +112,21 @@ def _read_all(
         except FileNotFoundError:
             raise
         except (OSError, ValueError, pa.ArrowException) as error:
-            torn.append((path, error))
-    return pa.concat_tables(tables), read, torn
+            damaged.append((path, error))
+    return pa.concat_tables(tables), read, damaged
 
 
-def _set_damaged_aside(torn: Iterable[tuple[AnyPath, Exception]]) -> list[tuple[AnyPath, AnyPath]]:
-    """Set parts aside, but not those of which a disk or a network has only not given the bytes."""
-    return [(path, set_aside(path)) for path, error in torn if not isinstance(error, OSError)]
+def _set_damaged_aside(
+    damaged: Iterable[tuple[AnyPath, Exception]],
+) -> list[tuple[AnyPath, AnyPath]]:
+    """Set damaged parts aside, but not those that a disk or a network failed to deliver."""
+    return [(path, set_aside(path)) for path, error in damaged if not isinstance(error, OSError)]
 
 
 def _deduplicated(history: pa.Table) -> pa.Table:
-    # By numbers: comparing millions of texts takes seconds.
+    # As integers: comparing millions of strings takes seconds.
     trials = history.column("trial_id").combine_chunks().dictionary_encode().indices
     updates = history.column("updates")
     keys = pd.DataFrame({"trial": trials.to_pandas(), "updates": updates.to_pandas()})
-    is_again = keys.duplicated().to_numpy()
-    return history.filter(~is_again) if is_again.any() else history
+    is_duplicate = keys.duplicated().to_numpy()
+    return history.filter(~is_duplicate) if is_duplicate.any() else history

@@ -1,9 +1,10 @@
-"""The lock of a run in an object store: an object that its holder renews, and that runs out.
+"""The lock of a run in an object store: an object that its holder renews, and that expires.
 
-A store has no locks that end with their process. Whoever finds the object fresh stays away; one
-that nobody has renewed for a minute, or whose process on this machine is dead, is taken over. Two
-that begin within the same second look again after a moment, and the one whose word stands goes on.
-The clocks of machines that share a store must agree to some seconds.
+An object store has no locks that end with their process. A process that finds a recent object does
+not start; one that was not renewed for a minute, or whose process on this machine is dead, is
+replaced. Two processes that start within the same second look again after a short time, and the one
+whose token is in the object continues. The clocks of machines that share a store must agree to
+within some seconds.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ class Lease:
     """One holder's hold on a run.
 
     Attributes:
-        fault: why it holds no more, once it doesn't.
+        fault: why the lease was lost; None while it holds.
     """
 
     def __init__(self, path: RemotePath) -> None:
         self.fault: str | None = None
         self._path = path
-        self._word = secrets.token_hex(8)
+        self._token = secrets.token_hex(8)
         self._renewed = time.monotonic()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def acquire(self) -> None:
-        """Take the run.
+        """Acquire the run.
 
         Raises:
             ResultsError: another live process holds it.
@@ -58,10 +59,10 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Let others take the run."""
+        """Release the run for others."""
         self._end.set()
         self._thread.join()
-        with suppress(OSError, StorageError):  # it runs out by itself
+        with suppress(OSError, StorageError):  # it expires by itself
             if self._other() is None:
                 self._path.unlink(missing_ok=True)
 
@@ -78,28 +79,28 @@ class Lease:
                     self.fault = f"the store can't be reached: {error}"
 
     def _write(self) -> None:
-        holder = {"word": self._word, "host": socket.gethostname(), "process": os.getpid()}
+        holder = {"word": self._token, "host": socket.gethostname(), "process": os.getpid()}
         write_atomically(self._path, json.dumps(holder | {"renewed_at": time.time()}).encode())
 
     def _other(self) -> dict[str, Any] | None:
-        """Return who else holds the run, as far as it is alive."""
+        """Return the other live holder of the run, if there is one."""
         try:
             found = json.loads(self._path.read_bytes())
             age = time.time() - found["renewed_at"]
-            if found["word"] == self._word or age > _EXPIRE_SECONDS or _is_dead(found):
+            if found["word"] == self._token or age > _EXPIRE_SECONDS or _is_dead(found):
                 return None
         except FileNotFoundError:
             return None
         except OSError as error:
             raise unwritable(self._path, error) from error
         except (ValueError, KeyError, TypeError):
-            return None  # garbled: nobody's
+            return None  # damaged: held by no process
         return dict(found)
 
 
 @contextmanager
 def leased(path: RemotePath) -> Iterator[Lease]:
-    """Hold a run in an object store; `path` is that of its lock."""
+    """Hold a run in an object store by the lock at `path`."""
     lease = Lease(path)
     lease.acquire()
     try:
@@ -109,7 +110,7 @@ def leased(path: RemotePath) -> Iterator[Lease]:
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """Whether a holder was a process of this machine, and is no more."""
+    """Whether a holder was a process of this machine that has ended."""
     if holder["host"] != socket.gethostname():
         return False
     try:
@@ -128,6 +129,6 @@ def _name(holder: dict[str, Any]) -> str:
 def _held(path: RemotePath, holder: dict[str, Any]) -> ResultsError:
     return ResultsError(
         f"{path.parent}: {_name(holder)} is at work on this run, or was within the last minute. "
-        "Two at once would spoil it. Wait for the other or stop it, or start a new run under "
+        "Two at once would damage it. Wait for the other or stop it, or start a new run under "
         "another --name."
     )

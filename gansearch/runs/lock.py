@@ -1,4 +1,4 @@
-"""The lock of a run: one process at a time writes, wherever the run lies."""
+"""The lock of a run: one process at a time writes, on a file system or in an object store."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gansearch.system.object_store import AnyPath, RemotePath
 
 @contextmanager
 def locked(path: AnyPath) -> Iterator[Lease | None]:
-    """Hold the lock at `path` for this process alone; that of a process that died does not hold.
+    """Hold the lock at `path` for this process alone; the lock of a dead process is released.
 
-    Yields the lease of a run in an object store, which may run out; None elsewhere.
+    Yields the lease of a run in an object store, which may expire; None on a file system.
 
     Raises:
         StorageError: the folder can't be written.
-        ResultsError: another live process holds it, or the file system knows no locks.
+        ResultsError: another live process holds it, or the file system does not support locks.
     """
     if isinstance(path, RemotePath):
         with leased(path) as lease:
@@ -34,13 +34,13 @@ def locked(path: AnyPath) -> Iterator[Lease | None]:
         raise unwritable(path, error) from error
     with file:
         try:
-            # Not by filelock: it names no holder, and takes a mere file for want of flock.
+            # Not filelock: it does not name the holder, and without flock any file is its lock.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise ResultsError(
-                f"{path.parent}: {holder} is at work on this run. Two at once would spoil it. "
+                f"{path.parent}: {holder} is at work on this run. Two at once would damage it. "
                 f"Wait for the other or stop it, or start a new run under another --name."
             ) from None
         except OSError as error:
@@ -54,5 +54,5 @@ def locked(path: AnyPath) -> Iterator[Lease | None]:
         try:
             yield None
         finally:
-            # Not left to the closing: a child process may hold a copy of the descriptor.
+            # Closing is not enough: a child process may hold a copy of the descriptor.
             fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,7 +1,7 @@
 """The columns of a run's Parquet files: `docs/files.md` describes each.
 
 Columns of configurations come from the parameter table of the run's model family, those of measures
-from `MEASURES`. What a version adds stands behind what was there: nothing is renamed or moved.
+from `MEASURES`. A new version adds columns at the end: none is renamed or moved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from gansearch.measures import MEASURES, Stage, columns
 from gansearch.rules import Config
 
-# What a trial scored before it came to such an end counts for nothing.
+# The scores of trials that ended like this do not count.
 UNSOUND = ("collapsed", "diverged", "failed")
 STATUSES = ("running", "completed", "pruned", *UNSOUND)
 PHASES = ("search", "replica")
@@ -48,7 +48,7 @@ def _measures(*names: str) -> Fields:
 
 
 def _completed(fields: Fields, *stages: Stage) -> pa.Schema:
-    """Return a schema of `fields`, and behind them of the measures at `stages` that they lack."""
+    """Return a schema of `fields`, followed by the measures at `stages` that they lack."""
     names = {name for name, _ in fields}
     added = [
         _BY_NAME[m.column]
@@ -59,7 +59,7 @@ def _completed(fields: Fields, *stages: Stage) -> pa.Schema:
 
 
 def trials_schema(table: type[Config]) -> pa.Schema:
-    """Return the columns of `trials.parquet`, where trials are configured by `table`."""
+    """Return the columns of `trials.parquet`, with the configuration columns of `table`."""
     fields = [
         ("trial_id", STRING),
         ("number", INT),
@@ -79,7 +79,7 @@ def trials_schema(table: type[Config]) -> pa.Schema:
 
 
 def ranking_schema(table: type[Config]) -> pa.Schema:
-    """Return the columns of `ranking.parquet`, where trials are configured by `table`."""
+    """Return the columns of `ranking.parquet`, with the configuration columns of `table`."""
     fields = [
         ("rank", INT),
         ("tied_with", pa.list_(STRING)),
@@ -150,14 +150,14 @@ IMPORTANCES = pa.schema(
 )
 TEST_LL = pa.schema([("test_ll", FLOAT)])
 
-# What a trial's last report has in trials.parquet, and each in history/.
+# Columns of each evaluation in history/, and of a trial's last one in trials.parquet.
 REPORTED_COLUMNS: tuple[str, ...] = (*(name for name, _ in _COUNTS), *columns("report"))
 
 
 def config_values(row: Mapping[str, Any], table: type[Config]) -> dict[str, Any]:
-    """Return a row's `config.<name>` entries as `Config.to_dict` gives them.
+    """Return a row's `config.<name>` entries as `Config.to_dict` returns them.
 
-    Undoes what pandas makes of them: NaN is None again, 5.0 in a whole-number column is 5, and an
+    Undoes the conversions of pandas: NaN is None again, 5.0 in a whole-number column is 5, and an
     array of widths is a list. `table.from_dict` takes the result.
     """
     return {name: _value(row[f"config.{name}"], rule.kind) for name, rule in table.rules().items()}

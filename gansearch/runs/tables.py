@@ -16,9 +16,9 @@ from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atom
 from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath
 
 TRIALS_FILE = "trials.parquet"
-# Where in a Parquet file's metadata its seal stands.
+# The key of a Parquet file's metadata that holds its seal.
 _SEAL_KEY = "gansearch.seal"
-# Columns by which rows are found, so that none may lack a value.
+# Columns that identify rows, so that none may have a null.
 _KEYS = {
     *("trial_id", "number", "phase", "seed", "status", "config_id", "updates"),
     *("name", "tied_with"),
@@ -26,17 +26,17 @@ _KEYS = {
 
 
 class ResultsWarning(UserWarning):
-    """A file of a run can't be read; it was left out and the rest is shown."""
+    """A file of a run can't be read; it was left out of what is shown."""
 
 
 def make_table(
     rows: Sequence[Mapping[str, Any]], schema: pa.Schema, *, nan_is_null: bool = False
 ) -> pa.Table:
-    """Return `rows` as a table of `schema`: absent entries are null, entries of no column go."""
+    """Return `rows` as a table of `schema`: absent entries are null, unknown ones are dropped."""
     columns = []
     for name, kind in zip(schema.names, schema.types, strict=True):
         values = [row.get(name) for row in rows]
-        # In the other types NaN can only be what pandas made of a null.
+        # In the other types a NaN can only be a null that pandas converted.
         from_pandas = nan_is_null or kind != FLOAT
         try:
             columns.append(pa.array(values, kind, from_pandas=from_pandas))
@@ -77,8 +77,8 @@ def read_table(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a Parquet file as a table.
 
     Raises:
-        OSError: its bytes can't be had, which says nothing of what they are.
-        ValueError, ArrowException: they were damaged.
+        OSError: the file can't be read, whether damaged or not.
+        ValueError, ArrowException: its content is damaged.
     """
     data = path.read_bytes()
     if why := fault_of_seal(data):
@@ -87,13 +87,13 @@ def read_table(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
         # Not pq.read_table: it is slower.
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             table = file.read(columns, use_threads=file.metadata.num_rows > 1000)
-    except OSError as error:  # so Arrow tells some kinds of damage
+    except OSError as error:  # Arrow raises it for some kinds of damage
         raise ValueError(str(error)) from error
     return table.replace_schema_metadata(None)
 
 
 def read_frame(path: AnyPath, schema: pa.Schema) -> pd.DataFrame:
-    """Return a file as pandas reads it, with the columns of `schema`; no rows where it is absent.
+    """Return a file as pandas reads it, with the columns of `schema`; no rows if it is absent.
 
     Raises:
         ResultsError: it can't be read.
@@ -110,7 +110,7 @@ def read_frame(path: AnyPath, schema: pa.Schema) -> pd.DataFrame:
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return `table` with the columns of `schema` first, null where an older version lacks them.
+    """Return `table` with the columns of `schema` first, null if an older version lacks them.
 
     Columns that a newer version has added follow.
     """
@@ -129,15 +129,15 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def unreadable(path: AnyPath, found: object) -> ResultsError:
-    """Return the error that says what is wrong with a file of a run."""
+    """Return the error for a file of a run that can't be read, with its remedy."""
     if isinstance(found, OSError) and not isinstance(found, FileNotFoundError):
         remedy = "See that you may read it, and that its disk answers."
         if isinstance(path, RemotePath):
             remedy = STORE_REMEDY
         return ResultsError(f"{path}: can't be read: {found.strerror or found}. {remedy}")
-    remedy = "start the run anew"
+    remedy = "start a new run"
     if path.name == TRIALS_FILE:
-        remedy = "let gansearch resume make it anew from optuna.journal and the history"
+        remedy = "let gansearch resume rebuild it from optuna.journal and the history"
     return ResultsError(
         f"{path}: can't be read: {found}. It was changed or damaged since gansearch wrote it. "
         f"Restore it from a copy, or {remedy}."

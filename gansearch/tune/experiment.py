@@ -71,7 +71,7 @@ def run_experiment(
         raise session.recorder.faults[0]
     session.recorder.flush()
     # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
-    for trial_id in session.folder.checkpointed():
+    for trial_id in session.folder.checkpointed_trials():
         if (row := session.recorder.rows.get(trial_id)) and is_over(row):
             session.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
 

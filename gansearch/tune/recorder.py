@@ -266,7 +266,7 @@ class Recorder(Callback):
             return
         start = time.monotonic()
         self._folder.write_trials(self._table.of(list(self.rows.values())))
-        self._folder.keep_journal()
+        self._folder.save_journal()
         self._trials_changed = self._has_new_trial = False
         # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
         for trial_id in filter(lambda trial_id: is_over(self.rows[trial_id]), self._ended):

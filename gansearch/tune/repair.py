@@ -46,7 +46,7 @@ def mend(folder: RunFolder) -> list[str]:
     """
     told = folder.restore_description()
     told += [
-        f"{path}: damaged; set aside as {aside.name}" for path, aside in folder.clear_history()
+        f"{path}: damaged; set aside as {aside.name}" for path, aside in folder.repair_history()
     ]
     try:
         lost = folder.trials().empty and not folder.history().empty

@@ -300,7 +300,7 @@ def test_a_row_without_what_it_is_found_by_is_told(folder):
 @pytest.mark.parametrize("value", [1e300, -math.inf])
 def test_a_test_score_that_can_be_none_is_told(folder, value):
     folder.write_test_ll("t00000", np.array([1.0, value]))
-    with pytest.raises(ResultsError, match="a value that is no log-likelihood"):
+    with pytest.raises(ResultsError, match="a value that can't be a log-likelihood"):
         folder.test_ll("t00000")
 
 

@@ -1,0 +1,110 @@
+"""Where runs lie: making the folder of a new run, and finding that of an old one."""
+
+from __future__ import annotations
+
+import re
+
+from gansearch.errors import ResultsError, did_you_mean
+from gansearch.runs.description import DESCRIPTION_FILES
+from gansearch.runs.tables import unreadable
+from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, place
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_LONGEST_NAME = 200
+
+
+def make_run_folder(results: AnyPath, name: str) -> AnyPath:
+    """Make the folder of a new run and return its path.
+
+    Raises:
+        ResultsError: the name is not a plain name or is taken, or the folder can't be written.
+    """
+    path = path_inside(results, name, what="a run's name").resolve()
+    try:
+        if isinstance(path, RemotePath):
+            _check_writable(path)
+        else:
+            path.mkdir(parents=True)
+    except FileExistsError:
+        remedy = (
+            f"go on with it: gansearch resume {name}"
+            if is_run(path)
+            else "remove it: it holds no run"
+        )
+        raise ResultsError(
+            f"{path}: exists. A new run needs a folder of its own. "
+            f"Choose another --name, or {remedy}."
+        ) from None
+    except OSError as error:
+        remedy = STORE_REMEDY if isinstance(path, RemotePath) else "Choose another with --results."
+        raise ResultsError(
+            f"{path}: can't be made: {error.strerror or error}. Results need a folder that can "
+            f"be written. {remedy}"
+        ) from error
+    return path
+
+
+def find_run_folder(path: AnyPath | str, results: AnyPath) -> AnyPath:
+    """Return the folder of a run, given its path or its name below `results`.
+
+    Raises:
+        ResultsError: neither is a run (the message names those that exist), or the places can't be
+            read, for example without a network.
+    """
+    named = place(path)
+    candidates = [named]
+    if isinstance(named, RemotePath):
+        results = named.parent
+    else:
+        candidates.append(results / named)
+    try:
+        for candidate in candidates:
+            if is_run(candidate):
+                return candidate.resolve()
+        runs = _runs_in(results)
+    except OSError as error:
+        raise unreadable(candidate, error) from error
+    hint = (
+        did_you_mean(named.name, runs)
+        if runs
+        else f"There is no run in {results} yet: start one with gansearch run, or say where "
+        f"it is with --results."
+    )
+    raise ResultsError(f"{path}: no such run. A run is a folder with a run.json. {hint}")
+
+
+def is_run(path: AnyPath) -> bool:
+    """Whether a folder holds a run: it has a description or its copy."""
+    return any((path / name).is_file() for name in DESCRIPTION_FILES)
+
+
+def path_inside(folder: AnyPath, name: str, what: str) -> AnyPath:
+    """Return `folder/name` for a plain name, which can't lead out of the folder.
+
+    Args:
+        folder: the parent.
+        name: of the file or folder inside.
+        what: the name is, for the message.
+
+    Raises:
+        ResultsError: the name is not plain.
+    """
+    if not _NAME.fullmatch(name) or name in (".", "..") or len(name) > _LONGEST_NAME:
+        raise ResultsError(
+            f"{name!r}: can't be {what}. It must have 1 to {_LONGEST_NAME} letters, digits, dots, "
+            f"dashes or underscores, such as mnist-2. Choose another."
+        )
+    return folder / name
+
+
+def _check_writable(path: RemotePath) -> None:
+    """Raise OSError if a run can't be written there, or FileExistsError if something exists."""
+    if path.exists():
+        raise FileExistsError
+    probe = path / ".probe"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def _runs_in(results: AnyPath) -> list[str]:
+    return [run.name for run in results.iterdir() if is_run(run)] if results.is_dir() else []
