@@ -1,4 +1,4 @@
-"""Everything that is measured of a training, in one table; and the values that travel together.
+"""All measures of a training in one table, and the values that are computed together.
 
 To add a measure, add a row here and compute it where its `stages` say: the Parquet schemas, the
 replicas' final scores, the ranking's means and the tables of the report follow from the table.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# Samples that a final score is made of (Goodfellow et al. 2014, section 5), and a report's.
+# Samples of a final score (Goodfellow et al. 2014, section 5), and of a trial's evaluation.
 N_FINAL_SAMPLES = 10_000
 N_EVALUATION_SAMPLES = 1000
-# Of train_nn_ratio: below it most samples lie beside a training example; `docs/scores.md` has what
-# it was chosen from.
+# Of train_nn_ratio: below it most samples lie close to a training example; `docs/scores.md` says
+# how it was chosen.
 SUSPICIOUS_NN_RATIO = 0.5
 
 Stage = Literal["report", "history", "final", "ranking", "reference", "curve"]
@@ -26,13 +26,13 @@ class Measure:
     Attributes:
         column: its name in every Parquet file.
         unit: nats, a share, ...; empty for none.
-        better: which way is better; "one" for a ratio that real data has at 1; None for what says
-            nothing of quality.
-        stages: where it is: in a trial's last "report" (`trials.parquet` and `history/`), in the
-            "history" alone, in a replica's "final" score, as a mean in the "ranking", of a
+        better: which way is better; "one" for a ratio that is 1 for real data; None for a measure
+            that says nothing about quality.
+        stages: where it is stored: with a trial's "report" (`trials.parquet` and `history/`), in
+            the "history" alone, in a replica's "final" score, as a mean in the "ranking", of a
             "reference" line, in the "curve" over the number of samples.
-        heading: of its column in a report's tables; None where it isn't shown beside a score.
-        decimals: that are shown.
+        heading: of its column in a report's tables; None if it isn't shown beside a score.
+        decimals: how many are shown.
         kind: float or bool.
     """
 
@@ -89,7 +89,7 @@ class Indicators:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured of a report's samples: nats on validation data, and the indicators."""
+    """One evaluation of a trial's samples: nats on validation data, and the indicators."""
 
     valid_ll: float
     sigma: float

@@ -1,8 +1,8 @@
-"""What foretells a number of trials, and how much of that is owed to each of their features.
+"""How well the features of trials predict a number, and how much each of them contributes.
 
-A random forest (Breiman 2001, "Random forests", Machine Learning 45) is asked about trials that it
-was not fitted to, once as they are and once with a feature averaged out: permutation importance,
-but of predictions that are averaged over the permutations, as in Covert, Lundberg and Lee (2020),
+A random forest (Breiman 2001, "Random forests", Machine Learning 45) predicts held-out trials, once
+as they are and once with each feature averaged out: permutation importance, but with predictions
+that are averaged over the permutations, as in Covert, Lundberg and Lee (2020),
 "Understanding global feature contributions with additive importance measures".
 """
 
@@ -16,28 +16,28 @@ from typing import Any
 import numpy as np
 
 _N_FOLDS, _N_TREES, _LEAST_IN_LEAF, _MOST_IN_TREE = 5, 50, 3, 500
-# So many predictions make an average steady; where there are many trials, fewer of each do.
+# Enough predictions for a stable average; with many trials, fewer of each suffice.
 _ENOUGH_PREDICTIONS = 2000
 _MOST_REPEATS, _LEAST_SHUFFLES, _MOST_SHUFFLES = 3, 4, 20
 
 
 @dataclass(frozen=True)
 class Feature:
-    """What is known of the trials in one respect: `block` `[n, c]` where `applies` `[n]` holds."""
+    """One feature of the trials: its columns `block` `[n, c]`, valid where `applies` `[n]`."""
 
     block: np.ndarray
     applies: np.ndarray
 
 
 @dataclass(frozen=True)
-class Foretold:
-    """How well held-out trials are foretold, as concordances.
+class PredictionSkill:
+    """How well held-out trials are predicted, as concordances.
 
     Attributes:
         full: with all features; .5 is chance.
         without: with each feature averaged out, in the order of the features.
-        p_value: of `full` being chance, one-sided, by Kendall's tau. It is a little too small,
-            since the predictions within a fold come from one forest.
+        p_value: of `full` being chance, one-sided, by Kendall's tau. It is slightly too small,
+            because the predictions within a fold come from one forest.
     """
 
     full: float
@@ -45,10 +45,10 @@ class Foretold:
     p_value: float
 
 
-def foretell(features: Sequence[Feature], target: np.ndarray) -> Foretold:
-    """Return how well `features` foretell `target`, `[n]`, by forests that saw other trials only.
+def predict_held_out(features: Sequence[Feature], target: np.ndarray) -> PredictionSkill:
+    """Predict `target` `[n]` from `features` by cross-validated forests, and return their skill.
 
-    A feature is averaged out over the values that other trials have, where it applies, so that it
+    A feature is averaged out over the values of other trials, only where it applies, so that it
     isn't credited with the condition that it depends on. The same input gives the same numbers.
     """
     rng = np.random.default_rng(0)
@@ -66,11 +66,11 @@ def foretell(features: Sequence[Feature], target: np.ndarray) -> Foretold:
             forest = _fitted(matrix[~held_out], target[~held_out], rng)
             total[:, held_out] += _predictions(forest, matrix, held_out, columns, applies, rng)
     full, *without = (concordance(predicted, target) for predicted in total)
-    # Without a rank among the predictions, or among the targets, there is no such p-value.
     from scipy.stats import kendalltau
 
+    # NaN if all predictions, or all targets, are equal.
     p_value = float(kendalltau(total[0], target, alternative="greater").pvalue)
-    return Foretold(full, without, 1.0 if math.isnan(p_value) else p_value)
+    return PredictionSkill(full, without, 1.0 if math.isnan(p_value) else p_value)
 
 
 def concordance(predicted: np.ndarray, actual: np.ndarray) -> float:
@@ -99,7 +99,7 @@ def _n_tied(values: np.ndarray) -> int:
 def _filled(feature: Feature, rng: np.random.Generator) -> np.ndarray:
     """Return the block with values of other trials, drawn at random, where it doesn't apply.
 
-    A mark of its own there would stand for the condition.
+    A special value there would encode the condition.
     """
     block = feature.block.copy()
     absent = ~feature.applies
@@ -110,8 +110,8 @@ def _filled(feature: Feature, rng: np.random.Generator) -> np.ndarray:
 def _folds(target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the fold of each trial, `[n]`: random, with about the same targets in each.
 
-    Else trials would be foretold the wrong way round: the more of the dead are held out, the fewer
-    are left to fit to.
+    Otherwise predictions would be biased the wrong way: the more of the dead are held out, the
+    fewer are left to fit to.
     """
     order = np.lexsort((rng.random(len(target)), target))
     n_blocks = -(-len(target) // _N_FOLDS)
@@ -122,7 +122,7 @@ def _folds(target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _fitted(matrix: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> Any:
-    # Imported here, since it takes a second that most commands don't need.
+    # Imported here: it takes a second, which most commands don't need.
     from sklearn.ensemble import RandomForestRegressor
 
     return RandomForestRegressor(
@@ -143,7 +143,7 @@ def _predictions(
 ) -> np.ndarray:
     """Return `[1 + features, n]`: of the held-out trials, and with each feature averaged out.
 
-    One call for all: a forest takes longer to begin than to predict.
+    One call for all: the overhead of a call exceeds the time of the predictions.
     """
     n_shuffles = int(np.clip(_ENOUGH_PREDICTIONS // len(matrix), _LEAST_SHUFFLES, _MOST_SHUFFLES))
     rows = np.flatnonzero(held_out)
@@ -153,8 +153,8 @@ def _predictions(
     ]
     predicted: np.ndarray = forest.predict(np.concatenate([matrix[rows], *variants]))
     averaged = predicted[len(rows) :].reshape(len(columns), n_shuffles, len(rows)).mean(axis=1)
-    together: np.ndarray = np.concatenate([predicted[None, : len(rows)], averaged])
-    return together
+    predictions: np.ndarray = np.concatenate([predicted[None, : len(rows)], averaged])
+    return predictions
 
 
 def _shuffled(
@@ -164,7 +164,7 @@ def _shuffled(
     applies: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return these rows with some columns from other trials, where they apply."""
+    """Return the rows, with one feature's columns from other trials where it applies."""
     shuffled: np.ndarray = matrix[rows]
     own = np.flatnonzero(applies[rows])
     donors = rng.choice(np.flatnonzero(applies), len(own))

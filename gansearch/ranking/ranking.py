@@ -1,11 +1,11 @@
 """Ranks configurations by the test log-likelihoods of their replicas, and says which are tied.
 
 A configuration's score is its mean over replicas, each a training on a seed of its own, of the mean
-log-likelihood of the test examples. Two things would come out otherwise another time, and both
-count here: the seeds, few and not shared between configurations, and the test examples, many and
-the same for all. With s^2 the variance of R seeds' scores, and v the variance of the mean over the
-test examples of what is compared (a score, or the difference of two scores example by example), the
-interval at level 1 - p is
+log-likelihood of the test examples. Both sources of variation count here: the seeds, few and not
+shared between configurations, and the test examples, many and the same for all. With s^2 the
+variance of R seeds' scores, and v the variance of the mean over the test examples of what is
+compared (a score, or the difference of two scores example by example), the interval at level 1 - p
+is
 
     mean +- sqrt(t^2 s^2 / R + z^2 v),
 
@@ -36,7 +36,7 @@ from gansearch.runs.tables import ResultsWarning
 
 LEVEL = 0.95
 _SMALLEST_P = 1e-100
-# Of the degrees of freedom that R - 1 normal seeds would give; see the module's text.
+# Of the degrees of freedom of R - 1 normal seeds; see the module's docstring.
 _DEGREES_SHARE = 7 / 8
 
 
@@ -45,7 +45,7 @@ class Difference:
     """A difference of two configurations' scores, in nats, with its 95 % interval.
 
     `p_value` is that of no difference, two-sided. All but `mean` are NaN when either configuration
-    has one seed only, for then nothing is known of what its seeds do.
+    has only one seed, because the variance over seeds is then unknown.
     """
 
     mean: float
@@ -56,7 +56,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Scored:
-    """What the statistics need of one configuration: `[R]` scores, and `[n]` means over seeds."""
+    """One configuration for the statistics: `[R]` scores, and `[n]` means over seeds."""
 
     seed_means: np.ndarray
     per_example: np.ndarray
@@ -86,20 +86,20 @@ def rank(
     """Rank the replicated configurations; a row each, the best first.
 
     Args:
-        replicas: rows of `trials.parquet`; those of another phase than replica are left aside.
+        replicas: rows of `trials.parquet`; those of other phases than replica are ignored.
         test_lls: each completed replica's log-likelihoods (nats) of the test examples, `[n]`, by
             trial id.
         paper_config_id: the configuration that `is_paper` marks.
 
     Returns:
-        The columns of `ranking.parquet`. The rank goes by mean `test_ll`; `tied_with` has the
-        configurations that Holm's test of all pairs, at 5 %, can't tell from this one. `n_seeds`
-        counts the replicas that have a score and `n_failed` those that ended without. With one
-        seed there is no interval, and a tie with all. Without any score a configuration comes last,
-        unranked.
+        The columns of `ranking.parquet`. The rank is by mean `test_ll`; `tied_with` has the
+        configurations that Holm's test of all pairs, at 5 %, can't distinguish from this one.
+        `n_seeds` counts the replicas that have a score and `n_failed` those that ended without
+        one. With one seed there is no interval, and a tie with all others. A configuration without
+        any score comes last, unranked.
 
-    A completed replica whose log-likelihoods are absent, not finite or of another number of
-    examples than the others' counts as failed, with a `ResultsWarning`.
+    A completed replica counts as failed, with a `ResultsWarning`, if its log-likelihoods are
+    absent, not finite, or of another number of examples than those of the others.
     """
     replicas = replicas[replicas["phase"] == "replica"]
     usable = _usable(replicas, test_lls)
@@ -124,11 +124,12 @@ def rank(
 
 
 def compare(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Difference:
-    """Return by how much configuration `a` is better than `b`, the test examples paired.
+    """Return by how much configuration `a` is better than `b`, with paired test examples.
 
     Args:
         a: log-likelihoods (nats) of the test examples, `[n]` for each seed.
-        b: likewise, of the same examples in the same order; its seeds are not those of `a`.
+        b: the same for the other configuration, with the examples in the same order; its seeds are
+            not those of `a`.
 
     Raises:
         ResultsError: no seed at all, or numbers of examples that differ.
@@ -163,7 +164,7 @@ def _usable(replicas: pd.DataFrame, test_lls: Mapping[str, np.ndarray]) -> dict[
     usable = {}
     for trial_id in completed:
         if trial_id not in found:
-            problem = "there are no test log-likelihoods of it"
+            problem = "it has no test log-likelihoods"
         elif len(found[trial_id]) != n_examples:
             problem = f"it has {len(found[trial_id])} test examples, the others {n_examples}"
         elif not np.isfinite(found[trial_id]).all():
@@ -230,7 +231,7 @@ def _difference(a: _Scored, b: _Scored, example_variance: float) -> Difference:
     if math.isnan(seeds + example_variance):
         return Difference(mean, math.nan, math.nan, math.nan)
     counts = np.array([len(a.seed_means), len(b.seed_means)])
-    # Of shares, since the square of a small variance may be no number any more.
+    # By shares, because the square of a small variance may underflow.
     degrees = 1 / float(((variances / seeds) ** 2 / (counts - 1)).sum()) if seeds else math.inf
     half = _half_width(1 - LEVEL, seeds, degrees, example_variance)
     p_value = _p_value(abs(mean), seeds, degrees, example_variance)
@@ -238,7 +239,7 @@ def _difference(a: _Scored, b: _Scored, example_variance: float) -> Difference:
 
 
 def _half_width(p: float, seed_variance: float, degrees: float, example_variance: float) -> float:
-    """Return the half-width of the interval at level 1 - p; see the module's text."""
+    """Return the half-width of the interval at level 1 - p; see the module's docstring."""
     t, z = stdtrit(degrees, p / 2), ndtri(p / 2)
     return math.sqrt(t**2 * seed_variance + z**2 * example_variance)
 
@@ -257,7 +258,7 @@ def _p_value(
         return 1.0
     if beyond(lowest) <= 0:
         return _SMALLEST_P
-    # Imported here: half a second that who shows a finished run doesn't need.
+    # Imported here: it takes half a second, which showing a finished run doesn't need.
     from scipy.optimize import brentq
 
     return math.exp(brentq(beyond, lowest, 0.0))

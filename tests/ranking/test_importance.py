@@ -1,10 +1,10 @@
-"""What a forest foretells of trials that it hasn't seen, held against truths that are known."""
+"""Predictions of held-out trials by a forest, compared with known truths."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from gansearch.ranking.importance import Feature, concordance, foretell
+from gansearch.ranking.importance import Feature, concordance, predict_held_out
 
 
 def numbers(n, seed, *, applies=None):
@@ -29,7 +29,7 @@ def test_concordance_is_the_share_of_pairs_in_the_right_order():
 def test_what_decides_is_lost_when_it_is_averaged_out_and_noise_is_not():
     decides, *noise = (numbers(80, seed) for seed in range(4))
     target = (decides.block[:, 0] > 0.6).astype(float)
-    found = foretell([*noise, decides], target)
+    found = predict_held_out([*noise, decides], target)
     assert found.full > 0.95
     assert found.p_value < 1e-6
     assert found.without[3] < 0.65
@@ -42,7 +42,7 @@ def test_a_conditional_parameter_is_not_credited_with_its_condition():
     target = condition + np.random.default_rng(1).random(80)
     conditional = numbers(80, 2, applies=condition)
     conditional.block[~condition] = np.nan
-    found = foretell(
+    found = predict_held_out(
         [Feature(condition[:, None].astype(float), np.ones(80, bool)), conditional], target
     )
     skill = found.full - 0.5
@@ -51,16 +51,16 @@ def test_a_conditional_parameter_is_not_credited_with_its_condition():
 
 
 def test_noise_is_no_better_than_chance_and_not_worse_by_much():
-    """Unless folds have like targets, the held-out class is foretold the wrong way round."""
+    """Unless folds have like targets, the held-out class is predicted the wrong way round."""
     features = [numbers(40, seed) for seed in range(5)]
     found = []
     for seed in range(3):
         target = (np.arange(40) < 10).astype(float)
-        found.append(foretell(features, np.random.default_rng(seed).permutation(target)))
+        found.append(predict_held_out(features, np.random.default_rng(seed).permutation(target)))
     assert np.mean([f.full for f in found]) == pytest.approx(0.5, abs=0.12)
     assert min(f.p_value for f in found) > 0.01
 
 
-def test_the_same_trials_are_foretold_the_same():
+def test_the_same_trials_are_predicted_the_same():
     features, target = [numbers(30, 0), numbers(30, 1)], np.arange(30.0)
-    assert foretell(features, target) == foretell(features, target)
+    assert predict_held_out(features, target) == predict_held_out(features, target)

@@ -245,7 +245,7 @@ def test_a_replica_that_still_runs_is_neither_scored_nor_failed():
 @pytest.mark.parametrize(
     ("damaged", "problem"),
     [
-        (None, "there are no test log-likelihoods of it"),
+        (None, "it has no test log-likelihoods"),
         (np.ones(49), "it has 49 test examples, the others 50"),
         (np.array([*np.ones(49), np.nan]), "some of its test log-likelihoods are not finite"),
     ],

@@ -258,18 +258,18 @@ def by_ratio():
 
 
 def test_the_parameter_that_kills_is_found_and_the_others_are_near_zero(by_ratio):
-    told = importances(by_ratio, "survival")
-    assert told.pop(RATIO) > 0.6
-    assert max(told.values()) < 0.15
+    found = importances(by_ratio, "survival")
+    assert found.pop(RATIO) > 0.6
+    assert max(found.values()) < 0.15
 
 
 def test_quality_given_survival_has_parameters_of_its_own(by_ratio):
-    told = importances(by_ratio, "quality")
-    assert told.pop("optimizer") > 0.6
-    assert max(told.values()) < 0.15
+    found = importances(by_ratio, "quality")
+    assert found.pop("optimizer") > 0.6
+    assert max(found.values()) < 0.15
 
 
-def test_the_forest_says_how_well_it_foretells(by_ratio):
+def test_the_skill_of_the_forest_is_recorded(by_ratio):
     rows = by_ratio.importances.groupby("target")["concordance"].first()
     assert rows["survival"] > 0.85
     assert rows["quality"] > 0.65
@@ -278,7 +278,9 @@ def test_the_forest_says_how_well_it_foretells(by_ratio):
 def test_of_pure_noise_nothing_is_told():
     noise = drawn(1, 40, lambda c, rng: rng.random() < 0.3, lambda c, rng: rng.normal())
     for target in ("survival", "quality"):
-        assert "% in the right order, as chance may (p " in reason(noise, target)
+        assert "% of held-out pairs in the right order, which may be chance (p " in reason(
+            noise, target
+        )
 
 
 def test_few_dead_or_few_measured_survivors_are_too_few_to_tell():
@@ -303,7 +305,7 @@ def test_where_all_survivors_are_alike_nothing_can_decide_their_quality():
 def test_survivors_that_are_all_worth_the_same_tell_nothing():
     trials = [trial(i, k=1 + i % 3) for i in range(12)]
     equal = found(trials, [report(row, 1.0) for row in trials])
-    assert "as chance may" in reason(equal, "quality")
+    assert "which may be chance" in reason(equal, "quality")
 
 
 def test_a_presets_value_outside_a_logarithmic_scale_is_no_obstacle():
@@ -322,8 +324,8 @@ def test_of_more_trials_a_forest_sees_some_and_still_finds_what_kills(monkeypatc
     )
     assert whole.n_trials == whole.cells["n_trials"].iloc[0] == 160
     assert set(whole.importances["n_trials"]) == {80}
-    told = importances(whole, "survival")
-    assert told.pop(RATIO) > 0.6
-    assert max(told.values()) < 0.15
-    told = importances(whole, "quality")
-    assert max(told, key=told.get) == "optimizer"
+    found = importances(whole, "survival")
+    assert found.pop(RATIO) > 0.6
+    assert max(found.values()) < 0.15
+    found = importances(whole, "quality")
+    assert max(found, key=found.get) == "optimizer"
