@@ -8,7 +8,7 @@ import pytest
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
-from gansearch.report import report
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.runs.schemas import REFERENCES
 from gansearch.scoring import references as module
 from gansearch.scoring.evaluation import Evaluator, final_score
@@ -99,7 +99,7 @@ def test_training_images_are_scored_as_reports_are(
     digits: Dataset, digits_lines: References
 ) -> None:
     # The curve chooses sigma and scores the validation images in its own way, for the same number.
-    assert Evaluator(digits).n_samples == report.N_EVALUATION_SAMPLES
+    assert Evaluator(digits).n_samples == N_EVALUATION_SAMPLES
     row = digits_lines.curve[3]
     assert evaluate_training_examples(digits) == {
         "name": "training images",
