@@ -140,7 +140,9 @@ def _training(run: RunDescription, curve: pd.DataFrame) -> Mapping[str, Any] | N
     """Return the score of training examples; for an older run, from the curve over samples."""
     if run.training_report is not None:
         return run.training_report
-    comparable = curve["name"].str.startswith("training") & (curve["n_samples"] == N_EVALUATION_SAMPLES)
+    comparable = curve["name"].str.startswith("training") & (
+        curve["n_samples"] == N_EVALUATION_SAMPLES
+    )
     rows = curve.loc[comparable & np.isfinite(curve["valid_ll"]), ["name", "n_samples", "valid_ll"]]
     return None if rows.empty else {str(name): v for name, v in rows.iloc[0].items()}
 

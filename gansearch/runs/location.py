@@ -7,7 +7,7 @@ import re
 from gansearch.errors import ResultsError, did_you_mean
 from gansearch.runs.description import DESCRIPTION_FILES
 from gansearch.runs.tables import unreadable
-from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, place
+from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, parse_path
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST_NAME = 200
@@ -51,7 +51,7 @@ def find_run_folder(path: AnyPath | str, results: AnyPath) -> AnyPath:
         ResultsError: neither is a run (the message names those that exist), or the places can't be
             read, for example without a network.
     """
-    named = place(path)
+    named = parse_path(path)
     candidates = [named]
     if isinstance(named, RemotePath):
         results = named.parent
