@@ -11,19 +11,20 @@ from typing import Any
 import optuna
 import ray
 import torch
-from ray._private import ray_constants, worker
-from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError
 from gansearch.system.failures import MemoryKind
 from gansearch.trial.plan import GPUS_PER_TRIAL, slots_for
 from gansearch.tune.nodes import join
+from gansearch.tune.ray_internals import (
+    has_autoscaler,
+    init_on_loopback,
+    raylet_messages_muted,
+)
 from gansearch.tune.settings import Settings
 
 _OBJECT_STORE_BYTES = 512 * 2**20
-_LOOPBACK = "127.0.0.1"
-_VITAL = ("gcs_server", "raylet")  # of Ray's processes: no trial trains without them
 
 
 @contextmanager
@@ -40,63 +41,23 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
         try:
             join(settings.address)
         except ConnectionError as error:
-            raise _no_cluster(settings.address, error) from error
+            raise _connection_error(settings.address, error) from error
     else:
         n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
-        with _on_loopback():
-            ray.init(
-                # Not left out: Ray would join a cluster that somebody has started on this machine.
-                address="local",
-                _node_ip_address=_LOOPBACK,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-            )
+        init_on_loopback(
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+        )
     try:
-        with _without_words_of_raylets():
+        with raylet_messages_muted():
             yield
     finally:
         ray.shutdown()
 
 
-def dead_service() -> str | None:
-    """Return which of the Ray processes that this one has started has died; None if all live."""
-    node: Any = worker._global_node
-    dead = node.dead_processes() if node is not None else ()
-    return next((str(kind) for kind, _ in dead if kind in _VITAL), None)
-
-
-@contextmanager
-def _without_words_of_raylets() -> Iterator[None]:
-    """Keep off the terminal what raylets say of lost workers and nodes: the recorder says it.
-
-    Ray prints it whatever `log_to_driver` is, and with it the end of the raylet's log.
-    """
-    before = worker.print_to_stdstream
-    worker.print_to_stdstream = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        worker.print_to_stdstream = before
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Let the Ray that is started meanwhile listen on the loopback interface only.
-
-    As it does on Windows and macOS by itself. On Linux it takes the machine's outward address even
-    where 127.0.0.1 is given, so that others may join, and whoever reaches it may run code.
-    """
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-def _no_cluster(address: str, why: object) -> BadInputError:
+def _connection_error(address: str, why: object) -> BadInputError:
     return BadInputError(
         f"--address {address}: no Ray cluster lets us in there ({why}). Start one with "
         "`ray start --head`; if it asks for a token, copy its ~/.ray/auth_token to the same place "
@@ -158,7 +119,7 @@ def share_of_cluster(
     share = settings.gpus_per_trial
     if share is None:
         share = GPUS_PER_TRIAL if available.get("GPU") else 0.0
-    if settings.max_concurrent and settings.address and _grows():
+    if settings.max_concurrent and settings.address and has_autoscaler():
         at_a_time = settings.max_concurrent
     else:
         fitting = _fitting(settings, share, available)
@@ -175,25 +136,20 @@ def _fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, 
     if settings.cpus_per_trial > cpus:
         raise BadInputError(
             f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
-            f"A trial must fit into it. Lower the flag.{_say_if_it_grows(settings)}"
+            f"A trial must fit into it. Lower the flag.{_autoscaler_hint(settings)}"
         )
     if gpus_per_trial > gpus:
         raise BadInputError(
             f"--gpus-per-trial {gpus_per_trial:g}: the cluster has {gpus:g} GPUs. A trial must "
             "fit into it. Lower the flag, or give 0 to train on CPU cores."
-            f"{_say_if_it_grows(settings)}"
+            f"{_autoscaler_hint(settings)}"
         )
     fitting = int(cpus / settings.cpus_per_trial)
     return min(fitting, int(gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
 
 
-def _grows() -> bool:
-    """Return whether Ray's autoscaler starts nodes when work waits for them."""
-    return is_autoscaler_v2(fetch_from_server=True)
-
-
-def _say_if_it_grows(settings: Settings) -> str:
-    if not (settings.address and _grows()):
+def _autoscaler_hint(settings: Settings) -> str:
+    if not (settings.address and has_autoscaler()):
         return ""
     return " Or say by --max-concurrent how many trials it shall start nodes for."
 

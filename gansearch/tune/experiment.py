@@ -16,10 +16,11 @@ from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
-from gansearch.tune.cluster import dead_service, whole_places
+from gansearch.tune.cluster import whole_places
 from gansearch.tune.engine_actor import end_engines
+from gansearch.tune.ray_internals import dead_vital_process, oom_kills_as_lost_workers
 from gansearch.tune.recorder import is_over
-from gansearch.tune.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
+from gansearch.tune.retries import MAX_FAILURES, Retries
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
@@ -56,7 +57,7 @@ def run_experiment(
     # Those that a killed driver has left on a cluster would go on as they were.
     end_engines(plan)
     try:
-        with kills_for_memory_are_lost_workers():
+        with oom_kills_as_lost_workers():
             tuner.fit()
     except Exception as error:
         if session.recorder.faults:  # of which it is a consequence
@@ -187,9 +188,9 @@ def _search_time_is_up(session: Session) -> bool:
 
 
 def _raise_if_ray_died(session: Session) -> None:
-    if (service := dead_service()) is not None:
+    if (process := dead_vital_process()) is not None:
         raise RunFailedError(
-            f"{session.folder.path}: Ray's {service} on this machine has died, as when it is "
+            f"{session.folder.path}: Ray's {process} on this machine has died, as when it is "
             "killed or memory runs out, and no trial trains without it. Everything reported is "
             f"kept. To go on: gansearch resume {session.quoted_path}"
         )

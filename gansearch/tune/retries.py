@@ -9,13 +9,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
 from gansearch.system.failures import Failure, MemoryKind
@@ -58,23 +54,3 @@ class Retries:
         trial.config.update(spec.to_tune())
         if place in self._wholes:
             trial.update_resources(dict(self._wholes[place]))
-
-
-@contextmanager
-def kills_for_memory_are_lost_workers() -> Iterator[None]:
-    """Let Tune take the worker that Ray's memory monitor has killed for a lost one.
-
-    Tune knows no such error of an actor's, and ended the whole search with it.
-    """
-    original = RayActorManager._actor_task_failed
-
-    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, OutOfMemoryError):
-            exception = RayActorError(error_msg=str(exception))
-        original(self, tracked_actor_task, exception)
-
-    RayActorManager._actor_task_failed = failed  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        RayActorManager._actor_task_failed = original  # type: ignore[method-assign]

@@ -1,14 +1,10 @@
 """Which attempt is made again, how often, and with which neighbours; without Ray running."""
 
-from types import SimpleNamespace
-
 import pytest
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError
 
 from gansearch.system.failures import Failure
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.retries import MAX_FAILURES, Retries, kills_for_memory_are_lost_workers
+from gansearch.tune.retries import MAX_FAILURES, Retries
 from tests.written_runs import spec
 
 WHOLES = {"GPU": {"cpu": 1.0, "gpu": 1.0}, "host": {"cpu": 8.0, "gpu": 0.25}}
@@ -71,16 +67,3 @@ def test_without_gpus_an_engines_trial_goes_on_alone_on_its_node():
     for _ in range(2):
         trial.fails(retries, Failure("engine", "lost"))
     assert trial.resources == {"cpu": 8.0, "gpu": 0}
-
-
-def test_what_rays_memory_monitor_kills_is_a_lost_worker_to_tune():
-    told = []
-    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda **_: None)
-    tracked = SimpleNamespace(actor_id=1, _on_error=None)
-    task = SimpleNamespace(_tracked_actor=tracked, _on_error=lambda _, error: told.append(error))
-    error = OutOfMemoryError("the node running low on memory")
-    with kills_for_memory_are_lost_workers():
-        RayActorManager._actor_task_failed(manager, task, error)
-    assert isinstance(told[0], RayActorError) and "low on memory" in str(told[0])
-    with pytest.raises(RuntimeError, match="unexpected exception"):
-        RayActorManager._actor_task_failed(manager, task, error)

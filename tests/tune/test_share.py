@@ -16,7 +16,7 @@ def ray_has(monkeypatch):
 
     def _ray_has(cpus, gpus=0, *, grows=False):
         monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-        monkeypatch.setattr(cluster, "_grows", lambda: grows)
+        monkeypatch.setattr(cluster, "has_autoscaler", lambda: grows)
 
     return _ray_has
 

@@ -1,0 +1,119 @@
+"""The private names of Ray's that gansearch uses are where this release of Ray has them."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+from ray.exceptions import OutOfMemoryError, RayActorError
+
+PACKAGE = Path(__file__).parents[2] / "gansearch"
+
+# Module, attribute in it, and what gansearch uses it for.
+PRIVATE_NAMES = [
+    ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", "to listen on loopback only"),
+    ("ray._private.ray_constants", "PROCESS_TYPE_GCS_SERVER", "to notice a dead GCS"),
+    ("ray._private.ray_constants", "PROCESS_TYPE_RAYLET", "to notice a dead raylet"),
+    ("ray._private.worker", "_global_node", "to find the Ray processes that this one started"),
+    ("ray._private.node", "Node.dead_processes", "to notice that a vital process has died"),
+    ("ray._private.worker", "print_to_stdstream", "to mute the raylets' messages"),
+    ("ray.autoscaler.v2.utils", "is_autoscaler_v2", "to know whether a cluster starts nodes"),
+    (
+        "ray.air.execution._internal.actor_manager",
+        "RayActorManager._actor_task_failed",
+        "to treat a worker killed for memory as a lost one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "purpose"), PRIVATE_NAMES)
+def test_ray_still_has_the_private_name(module, name, purpose):
+    remedy = f"Ray {ray.__version__} has no {module}.{name}, used {purpose}. See ray_internals.py."
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        pytest.fail(remedy)
+    for part in name.split("."):
+        assert hasattr(found, part), remedy
+        found = getattr(found, part)
+
+
+def test_ray_still_takes_the_address_that_it_listens_on():
+    remedy = "ray.init takes no _node_ip_address, used to listen on loopback only"
+    assert "_node_ip_address" in inspect.getsource(ray.init), remedy
+
+
+def test_ray_still_prints_the_raylets_messages_by_the_function_that_is_muted():
+    worker = importlib.import_module("ray._private.worker")
+    remedy = "listen_error_messages doesn't call print_to_stdstream: muting it does nothing"
+    assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages), remedy
+
+
+def private_modules_of_ray(path):
+    """Return the names of private modules of Ray's that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {n for n in names if n.split(".")[0] == "ray" and "._" in n}
+
+
+def test_no_other_module_imports_a_private_module_of_rays():
+    found = {path.name for path in PACKAGE.rglob("*.py") if private_modules_of_ray(path)}
+    assert found == {"ray_internals.py"}
+
+
+def test_a_worker_that_rays_memory_monitor_kills_is_a_lost_worker_to_tune():
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    from gansearch.tune.ray_internals import oom_kills_as_lost_workers
+
+    errors = []
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda **_: None)
+    tracked = SimpleNamespace(actor_id=1, _on_error=None)
+    task = SimpleNamespace(_tracked_actor=tracked, _on_error=lambda _, error: errors.append(error))
+    error = OutOfMemoryError("the node running low on memory")
+    with oom_kills_as_lost_workers():
+        RayActorManager._actor_task_failed(manager, task, error)
+    assert isinstance(errors[0], RayActorError) and "low on memory" in str(errors[0])
+    with pytest.raises(RuntimeError, match="unexpected exception"):
+        RayActorManager._actor_task_failed(manager, task, error)
+
+
+def test_a_dead_process_is_reported_if_no_trial_trains_without_it(monkeypatch):
+    from ray._private import worker
+
+    from gansearch.tune.ray_internals import dead_vital_process
+
+    dead = []
+    monkeypatch.setattr(worker, "_global_node", SimpleNamespace(dead_processes=lambda: dead))
+    assert dead_vital_process() is None
+    dead.append(("log_monitor", None))
+    assert dead_vital_process() is None
+    dead.append(("raylet", None))
+    assert dead_vital_process() == "raylet"
+    monkeypatch.setattr(worker, "_global_node", None)
+    assert dead_vital_process() is None
+
+
+def test_ray_is_told_to_listen_on_loopback_while_it_starts_and_only_then(monkeypatch):
+    from ray._private import ray_constants
+
+    from gansearch.tune import ray_internals
+
+    calls = []
+    before = ray_constants.ENABLE_RAY_CLUSTER
+
+    def init(**arguments):
+        calls.append((ray_constants.ENABLE_RAY_CLUSTER, arguments))
+
+    monkeypatch.setattr(ray_internals.ray, "init", init)
+    ray_internals.init_on_loopback(log_to_driver=False)
+    expected = {"address": "local", "_node_ip_address": "127.0.0.1", "log_to_driver": False}
+    assert calls == [(False, expected)]
+    assert before == ray_constants.ENABLE_RAY_CLUSTER
