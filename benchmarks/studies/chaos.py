@@ -435,12 +435,12 @@ def train_again(
     from gansearch.trial.plan import TrialPlan
     from gansearch.trial.process import TrialProcess
     from gansearch.trial.runner import TrialRunner
-    from gansearch.tune.recorder import spec_of
+    from gansearch.tune.rows import spec_of_row
 
     with tempfile.TemporaryDirectory() as scratch:
         plan = TrialPlan(Path(scratch), DEFAULT_FAMILY, budget, n_slots=n_slots)
         process = TrialProcess.prepare(load_dataset("digits"), plan)
-        runner = TrialRunner(spec_of(row, load_family(DEFAULT_FAMILY).config_type), process)
+        runner = TrialRunner(spec_of_row(row, load_family(DEFAULT_FAMILY).config_type), process)
         told: list[tuple[int, float]] = []
         while True:
             result = runner.step()

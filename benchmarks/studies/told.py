@@ -52,8 +52,10 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.plan import TrialPlan
 from gansearch.trial.process import TrialProcess
 from gansearch.trial.runner import TrialRunner
-from gansearch.tune.scheduler import GuardedScheduler, Outcome
-from gansearch.tune.searcher import OptunaSearcher, make_sampler, tell
+from gansearch.tune.rows import Outcome
+from gansearch.tune.scheduler import GuardedScheduler
+from gansearch.tune.searcher import OptunaSearcher
+from gansearch.tune.study import make_sampler, tell
 
 DATA = Path(__file__).parent / "data" / "told.parquet"
 DEAD = ("collapsed", "diverged")

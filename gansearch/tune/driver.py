@@ -40,9 +40,9 @@ from gansearch.tune.preflight import (
 )
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import mend
-from gansearch.tune.searcher import make_sampler
 from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import Settings
+from gansearch.tune.study import make_sampler
 
 
 def search(

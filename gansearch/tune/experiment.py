@@ -19,8 +19,8 @@ from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.cluster import whole_places
 from gansearch.tune.engine_actor import end_engines
 from gansearch.tune.ray_internals import dead_vital_process, oom_kills_as_lost_workers
-from gansearch.tune.recorder import is_over
 from gansearch.tune.retries import MAX_FAILURES, Retries
+from gansearch.tune.rows import is_over
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session

@@ -25,10 +25,11 @@ from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.preflight import distinct
-from gansearch.tune.recorder import CUT, spec_of, was_cut
 from gansearch.tune.repair import sound_study
-from gansearch.tune.searcher import OptunaSearcher, enqueue_starts, make_sampler, tell_known_ends
+from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, spec_of_row
+from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
+from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
 _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # between samples
@@ -41,7 +42,7 @@ def search_phase(session: Session) -> None:
     """
     session.describe(state="searching", search_is_over=False)
     rows = session.rows("search")
-    for row in filter(was_cut, rows):
+    for row in filter(is_out_of_time, rows):
         row.update(status="running", reason="")
     interrupted = [row for row in rows if row["status"] == "running"]
     n_new = max(0, session.budget.trials - len(rows))
@@ -68,7 +69,7 @@ def _search_on(session: Session, interrupted: list[dict[str, Any]], n_new: int) 
         seed=session.seed,
         n_new=n_new,
         outcomes=scheduler.outcomes,
-        interrupted=[spec_of(row, session.space.table) for row in interrupted],
+        interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
     )
     ended = [row["status"] for row in rows if row["status"] != "running"]
     session.progress.phase("search", session.budget.trials, ended)
@@ -141,7 +142,7 @@ def _end_cut_trials(session: Session) -> None:
     if session.stop.reason == "time":
         for row in session.rows("search"):
             if row["status"] == "running":
-                session.recorder.end(row["trial_id"], CUT)
+                session.recorder.end(row["trial_id"], OUT_OF_TIME)
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:

@@ -28,8 +28,8 @@ from gansearch.system.machine import usable_cores
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
 from gansearch.tune.cluster import Share, device_of, share_of_cluster
-from gansearch.tune.recorder import summary
-from gansearch.tune.searcher import enqueue_starts, make_sampler
+from gansearch.tune.rows import summary
+from gansearch.tune.study import enqueue_starts, make_sampler
 from gansearch.tune.settings import Settings
 
 

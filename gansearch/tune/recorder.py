@@ -12,25 +12,27 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from gansearch.errors import StorageError
 from gansearch.report.progress import Progress
-from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.history import HISTORY_COLUMNS
-from gansearch.runs.schemas import REPORTED_COLUMNS, config_values
 from gansearch.system.failures import Failure
 from gansearch.system.files import unwritable
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.node_losses import NodeLosses
-from gansearch.tune.scheduler import Outcome
+from gansearch.tune.rows import (
+    RESULT_COLUMNS,
+    Outcome,
+    TrialsTable,
+    history_row,
+    is_over,
+    new_row,
+    summary,
+)
 
 # At least so many seconds between two writes of a kind, and so many times what the last one took.
 _PACE_SECONDS = 1.0
@@ -41,11 +43,6 @@ _HURRY_FACTOR = 100
 _LONGEST_PAUSE_SECONDS = 30.0
 # Small files are gathered into one when there are this many.
 _COMPACT_AT = 1000
-
-# How a trial ended for which the time budget was too short. It goes on when there is more time.
-CUT = Outcome("pruned", "the time budget of the search was spent")
-
-_FROM_RESULT = (*REPORTED_COLUMNS, "device")
 
 
 @dataclass
@@ -64,28 +61,6 @@ class _Pace:
         self.last = time.monotonic()
         self.cost = self.last - start
         return self.cost
-
-
-class _TrialsTable:
-    """The rows of trials as a table, in their order; those of ended trials are converted once."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
-        self._ended = folder.trials_table([])
-        # Of the rows of `_ended`, in its order, the places among all.
-        self._places: dict[int, None] = {}
-
-    def of(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-        """Return the table of `rows`: those of before, and perhaps more behind them."""
-        running = [i for i, row in enumerate(rows) if row["status"] == "running"]
-        going_on = set(running)
-        ended = [i for i in range(len(rows)) if i not in going_on and i not in self._places]
-        new = self._folder.trials_table([rows[i] for i in ended])
-        self._ended = pa.concat_tables([self._ended, new]).combine_chunks()
-        self._places |= dict.fromkeys(ended)
-        new = self._folder.trials_table([rows[i] for i in running])
-        whole = pa.concat_tables([self._ended, new])
-        return whole.take(np.argsort([*self._places, *running]))
 
 
 class Recorder(Callback):
@@ -120,7 +95,7 @@ class Recorder(Callback):
         self._ended: list[str] = []
         self._trials_changed = False
         self._has_new_trial = False
-        self._table = _TrialsTable(folder)
+        self._table = TrialsTable(folder)
         self._history_pace, self._trials_pace = _Pace(), _Pace()
         self._n_parts = 0
         self._recorded = _recorded(folder, self.rows)
@@ -158,11 +133,11 @@ class Recorder(Callback):
             self._progress.note(step.note)
         if step.unwritable is not None:
             self.faults.append(StorageError(step.unwritable))
-        row.update({name: value for name, value in step.measured.items() if name in _FROM_RESULT})
+        row.update({name: value for name, value in step.measured.items() if name in RESULT_COLUMNS})
         recorded = self._recorded.setdefault(row["trial_id"], set())
         if step.is_report and step.updates not in recorded:
             recorded.add(step.updates)
-            self._waiting.append(_history_row(row, step))
+            self._waiting.append(history_row(row, step))
         row.update(step.final or {})
         self._busy[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
@@ -211,7 +186,7 @@ class Recorder(Callback):
         """Record that a trial is over."""
         row = self.rows[trial_id]
         if row["status"] != "running":
-            self._table = _TrialsTable(self._folder)  # it holds an end that was not the last
+            self._table = TrialsTable(self._folder)  # it holds an end that was not the last
         row.update(status=outcome.status, reason=outcome.reason)
         self._recorded.pop(trial_id, None)
         if (started := self._started.pop(trial_id, None)) is not None:
@@ -290,49 +265,3 @@ def _recorded(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> dict[
             if trial_id in recorded:
                 recorded[trial_id].add(int(updates))
     return recorded
-
-
-def was_cut(row: Mapping[str, Any]) -> bool:
-    """Return whether the time budget was too short for a row's trial."""
-    return (row["status"], row["reason"]) == (CUT.status, CUT.reason)
-
-
-def is_over(row: Mapping[str, Any]) -> bool:
-    """Return whether a row's trial has ended and will never go on."""
-    return row["status"] != "running" and not was_cut(row)
-
-
-def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
-    """Return the row of `trials.parquet` of a trial that has just begun."""
-    config = table.from_dict(spec.config)
-    row: dict[str, Any] = dict.fromkeys(_FROM_RESULT)
-    row |= {
-        "trial_id": spec.trial_id,
-        "number": spec.number,
-        "phase": spec.phase,
-        "config_id": config.config_id,
-        "seed": spec.seed,
-        "status": "running",
-        "reason": "",
-        "updates": 0,
-    }
-    return row | {f"config.{name}": value for name, value in config.to_dict().items()}
-
-
-def spec_of(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:
-    """Return the specification of a row's trial: the inverse of `new_row`."""
-    names = ("trial_id", "number", "phase", "seed")
-    return TrialSpec(**{name: row[name] for name in names}, config=config_values(row, table))
-
-
-def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return the named parameters of a configuration that apply, as `k=2 noise=normal`."""
-    values = {name: config[name] for name in names}
-    return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
-
-
-def _history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
-    assert step.verdict is not None
-    verdict = {"verdict": step.verdict.status, "reported_at": datetime.now(UTC)}
-    merged = {**step.measured, **row, **verdict}
-    return {name: merged[name] for name in HISTORY_COLUMNS}

@@ -21,8 +21,8 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import REPORTED_COLUMNS
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
-from gansearch.tune.recorder import new_row, spec_of
-from gansearch.tune.searcher import UNHEALTHY, load_study, open_study, search_spec
+from gansearch.tune.rows import new_row, spec_of_row
+from gansearch.tune.study import UNHEALTHY, load_study, open_study, search_spec
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -177,7 +177,7 @@ def _rebuild_study(
 
 
 def _trial_of(row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, float]) -> FrozenTrial:
-    fixed = FixedTrial(space.encode(space.table.from_dict(spec_of(row, space.table).config)))
+    fixed = FixedTrial(space.encode(space.table.from_dict(spec_of_row(row, space.table).config)))
     space.suggest(fixed)  # which gives it the distributions
     status = row["status"]
     attrs, constraints = {}, {}

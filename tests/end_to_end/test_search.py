@@ -26,8 +26,8 @@ from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, experiment
 from gansearch.tune.driver import search
 from gansearch.tune.preflight import plan
-from gansearch.tune.recorder import CUT
-from gansearch.tune.searcher import UNHEALTHY, open_study
+from gansearch.tune.rows import OUT_OF_TIME
+from gansearch.tune.study import UNHEALTHY, open_study
 from gansearch.tune.settings import Settings
 from tests.failing_trials import BrokenTrial, GreedyTrial
 from tests.written_runs import TRIALS_COLUMNS
@@ -339,14 +339,14 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert not run.ranking().empty
     took = run.read_run().wall_seconds
     assert took < 4 * enough
-    cut = trials[trials["reason"] == CUT.reason]
+    cut = trials[trials["reason"] == OUT_OF_TIME.reason]
     assert set(cut["status"]) == {"pruned"}
     assert all(run.checkpoint_path(trial_id).exists() for trial_id in cut["trial_id"])
     driver.resume(run.path, trials=1, time_budget_seconds=took + 300)
     after = run.trials()
     assert after["trial_id"].tolist()[: len(trials)] == trials["trial_id"].tolist()
     ended = after[after["trial_id"].isin(cut["trial_id"])]
-    assert CUT.reason not in set(ended["reason"])
+    assert OUT_OF_TIME.reason not in set(ended["reason"])
     assert not run.history().duplicated(["trial_id", "updates"]).any()
     assert not any(run.checkpoint_path(trial_id).exists() for trial_id in after["trial_id"])
     assert run.read_run().wall_seconds > took

@@ -11,8 +11,8 @@ from gansearch.runs.folder import RunFolder
 from gansearch.system.failures import Failure
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune import recorder as module
-from gansearch.tune.recorder import CUT, Recorder, spec_of
-from gansearch.tune.scheduler import Outcome
+from gansearch.tune.recorder import Recorder
+from gansearch.tune.rows import OUT_OF_TIME, Outcome, spec_of_row
 from tests.written_runs import spec, step
 
 
@@ -166,7 +166,7 @@ def test_a_report_of_a_trial_that_the_time_cut_short_is_recorded_once_too(folder
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
     report(recorder, trial, 100)
-    recorder.end("t00000", CUT)
+    recorder.end("t00000", OUT_OF_TIME)
     recorder.flush()
     again = recorder_of(folder)
     report(again, start(again, 0), 100)
@@ -216,7 +216,7 @@ def test_the_table_of_trials_is_that_of_all_rows_whatever_order_they_end_in(fold
     start(again, 7)
     again.flush()
     assert folder.trials()["number"].tolist() == list(range(8))
-    assert spec_of(again.rows["t00003"], TrialConfig) == TrialSpec.from_tune(trials[3].config)
+    assert spec_of_row(again.rows["t00003"], TrialConfig) == TrialSpec.from_tune(trials[3].config)
 
 
 def test_an_end_that_was_not_the_last_is_written_over(folder):

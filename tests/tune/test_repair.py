@@ -14,10 +14,10 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import ResultsWarning
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.recorder import new_row
 from gansearch.tune.repair import mend, sound_study
-from gansearch.tune.scheduler import Outcome
-from gansearch.tune.searcher import OptunaSearcher, make_sampler, open_study
+from gansearch.tune.rows import Outcome, new_row
+from gansearch.tune.searcher import OptunaSearcher
+from gansearch.tune.study import make_sampler, open_study
 from tests.written_runs import described, step
 
 SEED = 1

@@ -2,14 +2,14 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from gansearch.budget import Budget
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.scheduler import GuardedScheduler, Outcome, _Halving, _Rung
+from gansearch.tune.rows import Outcome
+from gansearch.tune.scheduler import GuardedScheduler
 from tests.written_runs import spec, step
 
 BUDGET = Budget(max_updates=900, grace=0.1, reduction_factor=3)  # rungs at 90, 270 and 810
@@ -281,33 +281,3 @@ def test_choosing_a_trial_looks_at_none_that_has_ended():
         scheduler.on_trial_add(None, Ended())
         scheduler.choose_trial_to_run(None)
     assert len(looked_at) == 100
-
-
-def test_the_cutoff_of_a_rung_is_the_percentile_of_its_scores():
-    rng = np.random.default_rng(0)
-    rung, scores = _Rung(100.0), {}
-    for i in range(300):
-        scores[str(i)] = round(rng.normal(), 1)  # many are equal
-        rung.add(str(i), scores[str(i)])
-        if i % 3 == 2:
-            gone = str(rng.choice(list(scores)))
-            assert rung.remove(gone) == scores.pop(gone)
-        for factor in (1.5, 3, 4):
-            expected = np.percentile(list(scores.values()), 100 * (1 - 1 / factor))
-            assert rung.cutoff(factor) == pytest.approx(expected, abs=1e-12)
-
-
-def test_rungs_stand_at_powers_of_the_reduction_factor_up_to_the_end():
-    halving = _Halving(Budget(max_updates=1000, grace=0.001, reduction_factor=10))
-    assert [rung.updates for rung in halving._rungs] == [1, 10, 100, 1000]
-    halving = _Halving(Budget(max_updates=1000, grace=0.15, reduction_factor=3))
-    assert [rung.updates for rung in halving._rungs] == [150, 450]
-
-
-def test_a_trial_that_fails_twice_without_a_report_between_keeps_its_rungs():
-    halving = _Halving(Budget(max_updates=1000, grace=0.1))
-    halving.admit("a", 100, 1.0)
-    halving.forget("a")
-    halving.forget("a")
-    halving.recall("a")
-    assert halving._rungs[0].scores == {"a": 1.0}

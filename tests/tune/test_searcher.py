@@ -6,20 +6,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from gansearch.errors import BadInputError
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.phases import _end_cut_trials
-from gansearch.tune.recorder import was_cut
-from gansearch.tune.scheduler import Outcome
-from gansearch.tune.searcher import (
-    UNHEALTHY,
-    OptunaSearcher,
-    make_sampler,
-    open_study,
-    tell,
-    tell_known_ends,
-)
+from gansearch.tune.rows import Outcome, is_out_of_time
+from gansearch.tune.searcher import OptunaSearcher
+from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell
 from tests.written_runs import spec, step
 
 
@@ -143,73 +135,6 @@ def test_an_end_that_could_not_be_written_is_told_when_the_trial_ends_again(
     assert study.trials[0].constraints == {UNHEALTHY: 1}
 
 
-@pytest.mark.parametrize(
-    ("status", "state", "constraints"),
-    [
-        ("completed", TrialState.COMPLETE, {UNHEALTHY: -1}),
-        ("pruned", TrialState.PRUNED, {UNHEALTHY: -1}),
-        ("collapsed", TrialState.PRUNED, {UNHEALTHY: 1}),
-        ("diverged", TrialState.PRUNED, {UNHEALTHY: 1}),
-        ("failed", TrialState.FAIL, {}),
-        ("running", TrialState.RUNNING, {}),
-    ],
-)
-def test_an_end_that_only_the_results_know_is_told_when_the_run_goes_on(
-    space, tmp_path, status, state, constraints
-):
-    journal = tmp_path / "optuna.journal"
-    killed = open_study(journal, make_sampler("random", 0))
-    searcher_of(space, killed, {}).suggest("ray-0")
-    resumed = open_study(journal, make_sampler("random", 1))
-    row = {"number": 0, "status": status, "reason": "because", "valid_ll": 3.5}
-    tell_known_ends(resumed, [row])
-    tell_known_ends(resumed, [row])  # known by now: nothing is told twice
-    (told,) = resumed.trials
-    assert (told.state, told.constraints) == (state, constraints)
-    assert told.value == (3.5 if status == "completed" else None)
-
-
-def test_the_journal_is_flushed_where_a_trial_begins_or_ends_and_read_by_optunas_own(
-    space, tmp_path, monkeypatch
-):
-    journal = tmp_path / "optuna.journal"
-    study = open_study(journal, make_sampler("random", 0))
-    flushed = []
-    monkeypatch.setattr("os.fsync", lambda _: flushed.append(journal.read_bytes().splitlines()[-1]))
-    searcher = searcher_of(space, study, {"ray-0": Outcome("completed")})
-    searcher.suggest("ray-0")
-    assert len(flushed) == 1
-    for updates in (100, 200, 300):
-        searcher.on_trial_result("ray-0", report(updates, 1.5))
-    assert len(flushed) == 1
-    # Not flushed is not unwritten: a kill loses nothing.
-    assert b'"step":300' in journal.read_bytes()
-    searcher.on_trial_complete("ray-0", report(400, 2.5))
-    assert len(flushed) == 2
-    backend = optuna.storages.journal.JournalFileBackend(str(journal))
-    read = optuna.load_study(
-        study_name=study.study_name, storage=optuna.storages.JournalStorage(backend)
-    )
-    assert read.trials == study.trials
-    assert read.trials[0].value == 2.5
-
-
-@pytest.mark.parametrize("n_torn", [1, 30])
-def test_a_journal_that_ends_within_a_line_loses_no_more_than_that_line(space, tmp_path, n_torn):
-    journal = tmp_path / "optuna.journal"
-    before = searcher_of(space, open_study(journal, make_sampler("random", 0)), {})
-    before.suggest("ray-0")
-    before.suggest("ray-1")
-    whole = journal.read_bytes()
-    journal.write_bytes(whole[:-n_torn])
-    study = open_study(journal, make_sampler("random", 0))
-    assert [trial.number for trial in study.trials] == [0, 1]
-    study.tell(0, 1.0)
-    study.tell(1, state=TrialState.FAIL)
-    again = open_study(journal, make_sampler("random", 0))
-    assert [t.state for t in again.trials] == [TrialState.COMPLETE, TrialState.FAIL]
-
-
 def test_a_slice_between_two_reports_tells_optuna_nothing(space, study):
     searcher = searcher_of(space, study, {})
     searcher.suggest("ray-0")
@@ -250,38 +175,6 @@ def test_a_trial_whose_end_optuna_knows_already_goes_on_without_being_told_twice
     assert not study.trials[0].constraints
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
-def test_every_sampler_proposes_the_same_again_with_the_same_seed(space, tmp_path, name):
-    found = []
-    for i in range(2):
-        study = open_study(tmp_path / f"{i}.journal", make_sampler(name, 7))
-        searcher = searcher_of(space, study, {})
-        found.append([suggested(searcher, f"ray-{j}").config for j in range(3)])
-    assert found[0] == found[1]
-    assert found[0][0] != found[0][1]
-
-
-def test_an_unknown_sampler_is_refused_with_the_nearest_name():
-    with pytest.raises(BadInputError, match=r"--sampler tpee: no such sampler. Did you mean tpe"):
-        make_sampler("tpee", 0)
-
-
-@pytest.mark.parametrize(("told_as", "goes_there"), [("collapsed", False), ("pruned", True)])
-def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
-    study = optuna.create_study(sampler=make_sampler("tpe", 0), direction="maximize")
-    for i in range(10):
-        # Low ones are pruned early, for their score. High ones score better and live longer.
-        for x, status, updates in ((0.02 * i, "pruned", 100), (1 - 0.02 * i, told_as, 900)):
-            study.enqueue_trial({"x": x})
-            trial = study.ask()
-            trial.suggest_float("x", 0, 1)
-            trial.report(x, updates)
-            tell(study, trial, Outcome(status, "because"))
-    proposed = [study.ask().suggest_float("x", 0, 1) for _ in range(20)]
-    n_there = sum(x > 0.5 for x in proposed)
-    assert n_there >= 15 if goes_there else n_there <= 8
-
-
 def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_go_on(study):
     known, cut = study.ask(), study.ask()
     tell(study, known, Outcome("completed"), 2.5)  # an end that the results have lost
@@ -301,5 +194,5 @@ def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_
     )
     _end_cut_trials(run)
     assert [row["status"] for row in rows.values()] == ["pruned", "pruned"]
-    assert all(map(was_cut, rows.values()))
+    assert all(map(is_out_of_time, rows.values()))
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]

@@ -1,0 +1,105 @@
+"""The rows of `trials.parquet` and of `history/`: a trial's from its start to its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gansearch.rules import Config, short
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.history import HISTORY_COLUMNS
+from gansearch.runs.schemas import REPORTED_COLUMNS, config_values
+from gansearch.trial.messages import StepResult, TrialSpec
+
+# Columns of `trials.parquet` that a trial's results fill.
+RESULT_COLUMNS = (*REPORTED_COLUMNS, "device")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: its status in the results, and why in words."""
+
+    status: str
+    reason: str = ""
+
+
+# The outcome of a trial that the time budget cut short. A resume with more time continues it.
+OUT_OF_TIME = Outcome("pruned", "the time budget of the search was spent")
+
+
+def is_out_of_time(row: Mapping[str, Any]) -> bool:
+    """Return whether the time budget cut a row's trial short."""
+    return (row["status"], row["reason"]) == (OUT_OF_TIME.status, OUT_OF_TIME.reason)
+
+
+def is_over(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's trial has ended and will never continue."""
+    return row["status"] != "running" and not is_out_of_time(row)
+
+
+def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
+    """Return the row of `trials.parquet` of a trial that has just begun."""
+    config = table.from_dict(spec.config)
+    row: dict[str, Any] = dict.fromkeys(RESULT_COLUMNS)
+    row |= {
+        "trial_id": spec.trial_id,
+        "number": spec.number,
+        "phase": spec.phase,
+        "config_id": config.config_id,
+        "seed": spec.seed,
+        "status": "running",
+        "reason": "",
+        "updates": 0,
+    }
+    return row | {f"config.{name}": value for name, value in config.to_dict().items()}
+
+
+def spec_of_row(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:
+    """Return the specification of a row's trial: the inverse of `new_row`."""
+    names = ("trial_id", "number", "phase", "seed")
+    return TrialSpec(**{name: row[name] for name in names}, config=config_values(row, table))
+
+
+def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return the named parameters that apply to a configuration, as `k=2 noise=normal`."""
+    values = {name: config[name] for name in names}
+    return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
+
+
+def history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
+    """Return the row of `history/` of a report, given its trial's row."""
+    assert step.verdict is not None  # a report has one
+    verdict = {"verdict": step.verdict.status, "reported_at": datetime.now(UTC)}
+    merged = {**step.measured, **row, **verdict}
+    return {name: merged[name] for name in HISTORY_COLUMNS}
+
+
+class TrialsTable:
+    """Converts the rows of trials into a table; the rows of ended trials once only."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._ended = folder.trials_table([])  # of trials that have ended
+        # Where the rows of `_ended` stand among all rows, in the order of `_ended`.
+        self._positions: dict[int, None] = {}
+
+    def of(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        """Return the table of `rows`, in their order.
+
+        Args:
+            rows: those of the call before, and perhaps more after them.
+        """
+        running = [i for i, row in enumerate(rows) if row["status"] == "running"]
+        is_running = set(running)
+        ended = [i for i in range(len(rows)) if i not in is_running and i not in self._positions]
+        new = self._folder.trials_table([rows[i] for i in ended])
+        self._ended = pa.concat_tables([self._ended, new]).combine_chunks()
+        self._positions |= dict.fromkeys(ended)
+        new = self._folder.trials_table([rows[i] for i in running])
+        whole = pa.concat_tables([self._ended, new])
+        return whole.take(np.argsort([*self._positions, *running]))

@@ -1,0 +1,61 @@
+"""The journal of the study: when it is flushed, and what a torn line costs."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from gansearch.space.search_space import load_space
+from gansearch.tune.rows import Outcome
+from gansearch.tune.searcher import OptunaSearcher
+from gansearch.tune.study import make_sampler, open_study
+from tests.written_runs import step
+
+
+@pytest.fixture
+def space():
+    return load_space("digits")
+
+
+def searcher_of(space, study, outcomes, **more):
+    return OptunaSearcher(space, study, seed=1, outcomes=outcomes, **({"n_new": 3} | more))
+
+
+def test_the_journal_is_flushed_where_a_trial_begins_or_ends_and_read_by_optunas_own(
+    space, tmp_path, monkeypatch
+):
+    journal = tmp_path / "optuna.journal"
+    study = open_study(journal, make_sampler("random", 0))
+    flushed = []
+    monkeypatch.setattr("os.fsync", lambda _: flushed.append(journal.read_bytes().splitlines()[-1]))
+    searcher = searcher_of(space, study, {"ray-0": Outcome("completed")})
+    searcher.suggest("ray-0")
+    assert len(flushed) == 1
+    for updates in (100, 200, 300):
+        searcher.on_trial_result("ray-0", step(updates, 1.5).to_tune())
+    assert len(flushed) == 1
+    # Not flushed is not unwritten: a kill loses nothing.
+    assert b'"step":300' in journal.read_bytes()
+    searcher.on_trial_complete("ray-0", step(400, 2.5).to_tune())
+    assert len(flushed) == 2
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    read = optuna.load_study(
+        study_name=study.study_name, storage=optuna.storages.JournalStorage(backend)
+    )
+    assert read.trials == study.trials
+    assert read.trials[0].value == 2.5
+
+
+@pytest.mark.parametrize("n_torn", [1, 30])
+def test_a_journal_that_ends_within_a_line_loses_no_more_than_that_line(space, tmp_path, n_torn):
+    journal = tmp_path / "optuna.journal"
+    before = searcher_of(space, open_study(journal, make_sampler("random", 0)), {})
+    before.suggest("ray-0")
+    before.suggest("ray-1")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-n_torn])
+    study = open_study(journal, make_sampler("random", 0))
+    assert [trial.number for trial in study.trials] == [0, 1]
+    study.tell(0, 1.0)
+    study.tell(1, state=TrialState.FAIL)
+    again = open_study(journal, make_sampler("random", 0))
+    assert [t.state for t in again.trials] == [TrialState.COMPLETE, TrialState.FAIL]

@@ -1,0 +1,83 @@
+"""The study: its samplers, and the ends that it learns of late; without Ray running."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from gansearch.errors import BadInputError
+from gansearch.space.search_space import load_space
+from gansearch.trial.messages import TrialSpec
+from gansearch.tune.rows import Outcome
+from gansearch.tune.searcher import OptunaSearcher
+from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell, tell_known_ends
+
+
+@pytest.fixture
+def space():
+    return load_space("digits")
+
+
+def suggested(searcher, trial_id):
+    return TrialSpec.from_tune(searcher.suggest(trial_id))
+
+
+def searcher_of(space, study, outcomes, **more):
+    return OptunaSearcher(space, study, seed=1, outcomes=outcomes, **({"n_new": 3} | more))
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "constraints"),
+    [
+        ("completed", TrialState.COMPLETE, {UNHEALTHY: -1}),
+        ("pruned", TrialState.PRUNED, {UNHEALTHY: -1}),
+        ("collapsed", TrialState.PRUNED, {UNHEALTHY: 1}),
+        ("diverged", TrialState.PRUNED, {UNHEALTHY: 1}),
+        ("failed", TrialState.FAIL, {}),
+        ("running", TrialState.RUNNING, {}),
+    ],
+)
+def test_an_end_that_only_the_results_know_is_told_when_the_run_goes_on(
+    space, tmp_path, status, state, constraints
+):
+    journal = tmp_path / "optuna.journal"
+    killed = open_study(journal, make_sampler("random", 0))
+    searcher_of(space, killed, {}).suggest("ray-0")
+    resumed = open_study(journal, make_sampler("random", 1))
+    row = {"number": 0, "status": status, "reason": "because", "valid_ll": 3.5}
+    tell_known_ends(resumed, [row])
+    tell_known_ends(resumed, [row])  # known by now: nothing is told twice
+    (told,) = resumed.trials
+    assert (told.state, told.constraints) == (state, constraints)
+    assert told.value == (3.5 if status == "completed" else None)
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
+def test_every_sampler_proposes_the_same_again_with_the_same_seed(space, tmp_path, name):
+    found = []
+    for i in range(2):
+        study = open_study(tmp_path / f"{i}.journal", make_sampler(name, 7))
+        searcher = searcher_of(space, study, {})
+        found.append([suggested(searcher, f"ray-{j}").config for j in range(3)])
+    assert found[0] == found[1]
+    assert found[0][0] != found[0][1]
+
+
+def test_an_unknown_sampler_is_refused_with_the_nearest_name():
+    with pytest.raises(BadInputError, match=r"--sampler tpee: no such sampler. Did you mean tpe"):
+        make_sampler("tpee", 0)
+
+
+@pytest.mark.parametrize(("told_as", "goes_there"), [("collapsed", False), ("pruned", True)])
+def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
+    study = optuna.create_study(sampler=make_sampler("tpe", 0), direction="maximize")
+    for i in range(10):
+        # Low ones are pruned early, for their score. High ones score better and live longer.
+        for x, status, updates in ((0.02 * i, "pruned", 100), (1 - 0.02 * i, told_as, 900)):
+            study.enqueue_trial({"x": x})
+            trial = study.ask()
+            trial.suggest_float("x", 0, 1)
+            trial.report(x, updates)
+            tell(study, trial, Outcome(status, "because"))
+    proposed = [study.ask().suggest_float("x", 0, 1) for _ in range(20)]
+    n_there = sum(x > 0.5 for x in proposed)
+    assert n_there >= 15 if goes_there else n_there <= 8
