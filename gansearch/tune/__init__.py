@@ -1,4 +1,4 @@
 """All that imports Ray, and the Optuna study.
 
-Empty but for this, since the settings of `ray_settings` precede the import of Ray.
+It imports nothing, since the settings of `ray_settings` must precede the import of Ray.
 """

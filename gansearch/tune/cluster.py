@@ -1,4 +1,4 @@
-"""Ray for one run: started here silently, or joined; and each trial's share of what it has."""
+"""Connects a run to Ray, started here or joined, and gives each trial its share of resources."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _OBJECT_STORE_BYTES = 512 * 2**20
 
 @contextmanager
 def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
-    """Start Ray on this machine, on loopback only and silently, or join a cluster."""
-    # Its warnings, as of samplers that ignore conditions, would break into the live view.
+    """Start Ray on this machine, silently and on loopback only, or join a cluster."""
+    # Optuna's warnings, such as those of samplers that ignore conditions, would break the display.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -59,7 +59,7 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
 
 def _connection_error(address: str, why: object) -> BadInputError:
     return BadInputError(
-        f"--address {address}: no Ray cluster lets us in there ({why}). Start one with "
+        f"--address {address}: no Ray cluster accepted the connection ({why}). Start one with "
         "`ray start --head`; if it asks for a token, copy its ~/.ray/auth_token to the same place "
         "here; or leave the flag out to run on this machine alone."
     )
@@ -67,12 +67,13 @@ def _connection_error(address: str, why: object) -> BadInputError:
 
 @dataclass(frozen=True)
 class Share:
-    """What a trial gets, and how many trials run at a time.
+    """The resources of a trial, and how many trials run at a time.
 
     Attributes:
         gpus_per_trial: fraction of a GPU, 0 for none.
         max_concurrent: trials at a time.
-        n_slots: of the engines that train the trials of a device together; 0 for no engines.
+        n_slots: trainings that an engine, which trains the trials of a device together, holds in a
+            group; 0 for no engines.
     """
 
     gpus_per_trial: float
@@ -81,12 +82,12 @@ class Share:
 
     @property
     def memory_fraction(self) -> float:
-        """Share of a GPU's memory for a process that trains: an engine's is all that it serves."""
+        """Share of a GPU's memory for a process that trains: all of it for an engine."""
         return 1.0 if self.n_slots else min(self.gpus_per_trial, 1.0) or 1.0
 
 
 def device_of(settings: Settings) -> tuple[str, float]:
-    """Return the device of trials, and its fraction for one, as far as is known before Ray is."""
+    """Return the device of trials and the fraction for each, as far as is known without Ray."""
     gpus = settings.gpus_per_trial
     if gpus is None:
         gpus = GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
@@ -98,17 +99,17 @@ def share_of_cluster(
 ) -> Share:
     """Return each trial's share of the connected cluster.
 
-    A cluster that starts nodes when work waits for them may have none yet. There
-    `max_concurrent` says how much work shall wait, beyond what now fits.
+    A cluster with an autoscaler may have no nodes yet. There `max_concurrent` alone decides how
+    many trials wait for nodes.
 
     Args:
-        settings: what the user wants.
-        memory_holds: trials at a time that there is memory for; counts where the user names no
-            number, on this machine alone.
+        settings: of the run.
+        memory_holds: how many trials fit into the memory at a time; used only on this machine,
+            and if `max_concurrent` is not set.
         has_engine: whether the model family trains several trials together.
 
     Raises:
-        BadInputError: not even one trial fits, or an engine is asked for where there is none.
+        BadInputError: no trial fits, or an engine is requested from a family that has none.
     """
     if settings.group_trials == "on" and not has_engine:
         raise BadInputError(
@@ -122,7 +123,7 @@ def share_of_cluster(
     if settings.max_concurrent and settings.address and has_autoscaler():
         at_a_time = settings.max_concurrent
     else:
-        fitting = _fitting(settings, share, available)
+        fitting = _n_fitting(settings, share, available)
         if memory_holds is not None and not settings.address:
             fitting = min(fitting, settings.max_concurrent or memory_holds)
         at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
@@ -130,8 +131,8 @@ def share_of_cluster(
     return Share(share, at_a_time, n_slots)
 
 
-def _fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
-    """Return how many trials fit into what there is."""
+def _n_fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
+    """Return how many trials fit into the available resources."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     if settings.cpus_per_trial > cpus:
         raise BadInputError(
@@ -151,22 +152,22 @@ def _fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, 
 def _autoscaler_hint(settings: Settings) -> str:
     if not (settings.address and has_autoscaler()):
         return ""
-    return " Or say by --max-concurrent how many trials it shall start nodes for."
+    return " Or set --max-concurrent to the number of trials that it starts nodes for."
 
 
 def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
-    """Return how many trainings the groups of an engine hold; 0 for no engine."""
+    """Return how many trainings a group of an engine holds; 0 for no engine."""
     on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
     if settings.group_trials == "off" or (settings.group_trials == "auto" and on_a_gpu < 2):
         return 0
     return slots_for(on_a_gpu or at_a_time)
 
 
-def whole_places(settings: Settings, share: Share) -> dict[MemoryKind, dict[str, float]]:
-    """Return what a trial asks of the connected cluster to be alone on a GPU, and on a node.
+def exclusive_resources(settings: Settings, share: Share) -> dict[MemoryKind, dict[str, float]]:
+    """Return the resources that a trial requests to be alone on a GPU, and on a node.
 
-    Of nodes with different numbers of cores the smallest counts, so that a trial never waits for
-    one that has left.
+    If nodes differ in cores, the smallest counts, so that a trial never waits for a node that has
+    left the cluster.
     """
     gpus = share.gpus_per_trial
     listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]

@@ -2,8 +2,7 @@
 
 A run has two phases, each one Tune experiment. The search proposes, trains and stops. The replicas
 train the best configurations and the baseline again on fresh seeds. Then the test scores are
-ranked. All that a later `resume` needs lies in the run's folder, in formats that nothing has to
-unpickle.
+ranked. All that a later `resume` needs is in the run's folder, and none of it is a pickle.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from gansearch.tune.preflight import (
     trial_share,
 )
 from gansearch.tune.recorder import Recorder
-from gansearch.tune.repair import mend
+from gansearch.tune.repair import repair_run
 from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import Settings
 from gansearch.tune.study import make_sampler
@@ -59,9 +58,10 @@ def search(
     """Search a space, train the best and the paper's configuration again, rank, and report.
 
     Args:
-        space: name of a built-in space, path of a space file, or a `SearchSpace` as it is.
+        space: name of a built-in space, path of a space file, or a `SearchSpace`.
         overrides: `key=value` changes to a named space, as `--set` takes them.
-        only: no search: compare these, presets such as "paper" or paths of configuration files.
+        only: compare these without a search: presets such as "paper", or paths of configuration
+            files.
         seed: decides the proposals and every trial's own seed.
         name: of the run's folder below `results`; by default the space's and the time.
         results: folder of all runs.
@@ -69,12 +69,12 @@ def search(
         console: where progress is shown; None for nowhere.
 
     Raises:
-        BadInputError: what was asked for can't be done; nothing was started.
+        BadInputError: the arguments can't be used; nothing was started.
         RunFailedError: no trial was completed.
-        InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` goes on.
+        InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` continues it.
     """
     settings = settings or Settings()
-    if settings.data_dir:  # a resume may be typed in another folder
+    if settings.data_dir:  # `resume` may run in another working directory
         settings = replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
     make_sampler(settings.sampler, seed)
     if isinstance(space, str):
@@ -111,18 +111,17 @@ def resume(
     address: str | None = None,
     console: Console | None = None,
 ) -> RunFolder:
-    """Go on with a run that was stopped, killed or is to have more trials or time.
+    """Continue a run that was stopped or killed, or that gets more trials or time.
 
-    Trials that were cut short go on from their checkpoints, in the configuration that they had. A
-    run whose search was over is not searched again, unless `trials` or `time_budget_seconds`, which
-    is that of the whole run, asks for more.
+    Interrupted trials continue from their checkpoints, with the same configuration. A search that
+    was over continues only if `trials` or `time_budget_seconds` is given, both of the whole run.
 
     Raises:
         As `search`.
     """
     folder = RunFolder.open(run, parse_path(results))
     with folder.lock():
-        for found in mend(folder):
+        for found in repair_run(folder):
             if console is not None:
                 console.print(found, markup=False, highlight=False)
         described = folder.read_run()
@@ -164,7 +163,7 @@ def _execute(
     *,
     search_on: bool,
 ) -> None:
-    """Do what is left of a run, as it is described; its lock is held, Ray is there."""
+    """Run the remaining phases of a run; its lock is held and Ray is connected."""
     settings = Settings(**described.settings)
     only = [space.table.from_dict(config) for config in described.only or ()]
     progress = Progress(
@@ -177,11 +176,11 @@ def _execute(
     recorder = Recorder(folder, progress, searched=tuple(space.search))
     session = Session(
         *(folder, described, space, dataset, settings, share, progress, recorder),
-        before=described,
+        initial_description=described,
     )
     with saving_at_the_end(session):
         try:
-            # Within Ray's context: Ray sets a handler for SIGTERM of its own when it starts.
+            # Within Ray's context: Ray sets its own handler for SIGTERM when it starts.
             with progress, stopping_on_signals(session.stop):
                 if search_on:
                     search_phase(session)

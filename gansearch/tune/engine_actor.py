@@ -1,4 +1,4 @@
-"""The engine's own process on Ray: all trials that Ray places on one GPU do their work in it."""
+"""The engine's process on Ray, in which all trials that Ray places on one GPU train."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from gansearch.trial.plan import TrialPlan
 if TYPE_CHECKING:
     from gansearch.trial.runner import TrialRunner
 
-_NAMESPACE = "gansearch"  # without one of its own Ray says something to the terminal
-# An engine that nobody has called for so long ends: nothing else would end it where the driver was
-# killed but the cluster lives on.
+_NAMESPACE = "gansearch"  # without a namespace Ray prints a message
+# An engine without calls for this long ends: nothing else would end it on a cluster that outlives a
+# killed driver.
 _IDLE_SECONDS = 300.0
-_LOOKS_EVERY_SECONDS = 5.0
+_IDLE_CHECK_SECONDS = 5.0
 _STOP_TIMEOUT_SECONDS = 60.0
 _MAX_CALLS = 256  # at a time, each in a thread
 
 
 class EngineProcess:
-    """A Ray actor that holds one engine, and the work of every trial that it trains."""
+    """A Ray actor that holds one engine, and a runner for every trial that it trains."""
 
     def __init__(self, gpu: str, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
-        # Before torch looks. Ray shows no GPU to an actor that holds none: the trials hold it.
+        # Before torch is imported. The trials hold the GPU, and Ray hides it from all other actors.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         from gansearch.trial.process import TrialProcess
 
@@ -44,39 +44,39 @@ class EngineProcess:
         self._calls = _Calls()
         threading.Thread(target=self._end_when_idle, daemon=True).start()
 
-    def begin(self, spec: TrialSpec, instead_of: str | None) -> None:
-        """Begin a trial, or go on with it from its checkpoint; forget the one before it."""
+    def begin(self, spec: TrialSpec, replaces: str | None) -> None:
+        """Begin a trial, or continue it from its checkpoint; drop the one that it replaces."""
         from gansearch.trial.process import ending_with_the_gpu
         from gansearch.trial.runner import TrialRunner
 
         with self._calls, ending_with_the_gpu():
-            if instead_of is not None:
-                self._runners.pop(instead_of, None)
+            if replaces is not None:
+                self._runners.pop(replaces, None)
             self._runners[spec.trial_id] = TrialRunner(spec, self._process)
 
     def step(self, trial_id: str) -> StepResult:
-        """Do what `TrialRunner.step` does."""
+        """Call `TrialRunner.step`."""
         from gansearch.trial.process import ending_with_the_gpu
 
         with self._calls, ending_with_the_gpu():
             return self._runners[trial_id].step()
 
     def stop(self, trial_id: str) -> None:
-        """Do what `TrialRunner.stop` does, and forget the trial."""
+        """Call `TrialRunner.stop`, and drop the trial."""
         with self._calls:
             if (runner := self._runners.pop(trial_id, None)) is not None:
                 runner.stop()
 
     def _end_when_idle(self) -> None:
         while self._calls.idle_seconds() < _IDLE_SECONDS:
-            time.sleep(_LOOKS_EVERY_SECONDS)
+            time.sleep(_IDLE_CHECK_SECONDS)
         for runner in list(self._runners.values()):
             runner.stop()
         os._exit(0)
 
 
 class _Calls:
-    """Counts the calls that are being answered, and knows since when there is none."""
+    """Counts the calls in progress, and measures the time without any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class _Calls:
 
 
 class EngineClient:
-    """One trial after another, whose work the engine of this process's GPU does."""
+    """Trains one trial after another in the engine of this process's GPU."""
 
     def __init__(self, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
         self._dataset, self._plan = dataset, plan
@@ -106,20 +106,20 @@ class EngineClient:
         self._trial_id: str | None = None
 
     def begin(self, spec: TrialSpec) -> None:
-        """Begin a trial there, in place of the one before."""
+        """Begin a trial there, in place of the last one."""
         before, self._trial_id = self._trial_id, spec.trial_id
         try:
             ray.get(self._engine.begin.remote(spec, before))
         except (RayActorError, OutOfMemoryError):
-            # Tune tries no trial again that a worker which it uses again has failed to begin.
+            # Tune doesn't retry a trial that a reused worker fails to begin.
             self._engine = _engine_here(self._dataset, self._plan)
             ray.get(self._engine.begin.remote(spec, None))
 
     def step(self) -> StepResult:
-        """Do what `TrialRunner.step` does.
+        """Call `TrialRunner.step` there.
 
         Raises:
-            EngineLostError: the engine is lost; Tune tries the trial again.
+            EngineLostError: the engine is lost; Tune retries the trial.
         """
         try:
             result: StepResult = ray.get(self._engine.step.remote(self._trial_id))
@@ -130,17 +130,17 @@ class EngineClient:
         return result
 
     def stop(self) -> None:
-        """Do what `TrialRunner.stop` does."""
+        """Call `TrialRunner.stop` there."""
         ray.get(self._engine.stop.remote(self._trial_id), timeout=_STOP_TIMEOUT_SECONDS)
 
 
 def end_engines(plan: TrialPlan) -> None:
-    """End the engines of a phase, wherever they are."""
+    """End the engines of a phase, on all nodes."""
     if not plan.n_slots:
         return
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["namespace"] == _NAMESPACE and actor["name"].startswith(_prefix(plan)):
-            with suppress(ValueError):  # it has ended by itself
+            with suppress(ValueError):  # it has already ended
                 ray.kill(ray.get_actor(actor["name"], _NAMESPACE))
 
 

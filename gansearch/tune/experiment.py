@@ -16,7 +16,7 @@ from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
-from gansearch.tune.cluster import whole_places
+from gansearch.tune.cluster import exclusive_resources
 from gansearch.tune.engine_actor import end_engines
 from gansearch.tune.ray_internals import dead_vital_process, oom_kills_as_lost_workers
 from gansearch.tune.retries import MAX_FAILURES, Retries
@@ -26,7 +26,7 @@ from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.trainable import GanTrial
 
-# How often run.json is told what the run has taken so far: a kill forgets so much of it.
+# How often the time used so far is written to run.json; a kill loses at most this much of it.
 _NOTE_TIME_SECONDS = 15.0
 
 
@@ -39,9 +39,9 @@ def run_experiment(
     searcher: OptunaSearcher | None = None,
     specs: Sequence[TrialSpec] = (),
 ) -> None:
-    """Run one Tune experiment to its end, or until the run is told to stop."""
+    """Run one Tune experiment to its end, or until the run is stopped."""
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
-    plan = _plan_of_trials(session)
+    plan = _trial_plan(session)
     tuner = Tuner(
         _trainable(session, plan),
         param_space={"trial": tune.grid_search(list(specs))} if specs else {},
@@ -54,32 +54,46 @@ def run_experiment(
         ),
         run_config=_run_config(session, phase),
     )
-    # Those that a killed driver has left on a cluster would go on as they were.
+    # A killed driver may have left engines on a cluster, with the state of its trials.
     end_engines(plan)
+    try:
+        _fit(session, tuner)
+    finally:
+        end_engines(plan)
+    session.recorder.flush()
+    _drop_checkpoints_of_ended_trials(session)
+
+
+def _fit(session: Session, tuner: Tuner) -> None:
+    """Run the tuner.
+
+    Raises:
+        StorageError: the run's folder or Tune's storage can't be written.
+    """
     try:
         with oom_kills_as_lost_workers():
             tuner.fit()
     except Exception as error:
-        if session.recorder.faults:  # of which it is a consequence
+        if session.recorder.faults:  # the cause of this error
             raise session.recorder.faults[0] from error
-        # Ray's own are of services that don't answer.
+        # RayError and ConnectionError are OSErrors too, of services that don't answer.
         if isinstance(error, OSError) and not isinstance(error, RayError | ConnectionError):
             raise unwritable(_tune_path(session), error) from error
         raise
-    finally:
-        end_engines(plan)
     if session.recorder.faults:
         raise session.recorder.faults[0]
-    session.recorder.flush()
-    # A worker that Tune ends keeps the state of its trial, also of one that was pruned just now.
+
+
+def _drop_checkpoints_of_ended_trials(session: Session) -> None:
+    """Delete what a worker that Tune ends has saved, even of a trial that was just pruned."""
     for trial_id in session.folder.checkpointed_trials():
         if (row := session.recorder.rows.get(trial_id)) and is_over(row):
             session.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
 
 
 def make_scheduler(session: Session, *, halving: bool) -> GuardedScheduler:
-    """Return what stops trials for their health and, with `halving`, for their score."""
-    retries = Retries(whole_places(session.settings, session.share))
+    """Return the scheduler, which with `halving` stops trials for their score too."""
+    retries = Retries(exclusive_resources(session.settings, session.share))
     return GuardedScheduler(session.budget, halving=halving, retries=retries)
 
 
@@ -88,7 +102,7 @@ def _tune_path(session: Session) -> AnyPath:
 
 
 def _run_config(session: Session, phase: str) -> RunConfig:
-    """Return where Tune keeps its state of the next attempt at a phase, and who is told."""
+    """Return Tune's configuration of the next attempt at a phase: its storage and callbacks."""
     storage = _tune_path(session)
     attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
     return RunConfig(
@@ -103,7 +117,7 @@ def _run_config(session: Session, phase: str) -> RunConfig:
     )
 
 
-def _plan_of_trials(session: Session) -> TrialPlan:
+def _trial_plan(session: Session) -> TrialPlan:
     return TrialPlan(
         folder=session.folder.path.resolve(),
         family=session.space.family.name,
@@ -123,41 +137,41 @@ def _trainable(session: Session, plan: TrialPlan) -> Any:
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment when the user says so, or when the search has used its time."""
+    """Ends the experiment when the user interrupts it, or when the search has used its time."""
 
     def __init__(self, session: Session) -> None:
         self._session: Session | None = session
-        self._looked_at = 0.0
+        self._checked_at = 0.0
         self._noted_at = time.monotonic()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Return that no trial alone is ended here."""
+        """Return False: the scheduler stops single trials."""
         return False
 
     def stop_all(self) -> bool:
-        """Return whether the experiment shall end; looks at what takes time once a second."""
+        """Return whether the experiment ends; slow checks are made once a second."""
         if (session := self._session) is None:
             return False
         if session.recorder.faults:
             return True
-        if session.stop.reason is None and time.monotonic() - self._looked_at > 1:
-            self._looked_at = time.monotonic()
+        if session.stop.reason is None and time.monotonic() - self._checked_at > 1:
+            self._checked_at = time.monotonic()
             _raise_if_ray_died(session)
             try:
-                self._look(session)
+                self._check(session)
             except StorageError as error:
                 session.recorder.faults.append(error)
                 return True
         return session.stop.reason is not None
 
-    def _look(self, session: Session) -> None:
-        """See that the folder is there and the time isn't up, and note the time.
+    def _check(self, session: Session) -> None:
+        """Check the folder and the time budget, and write the time used so far.
 
         Raises:
-            StorageError: nothing more can be written.
+            StorageError: the folder is gone or is not ours any more.
         """
         if why := session.folder.fault():
-            raise StorageError(f"{session.folder.path}: {why}. Nothing more can be kept.")
+            raise StorageError(f"{session.folder.path}: {why}. Nothing more can be written.")
         if time.monotonic() - self._noted_at > _NOTE_TIME_SECONDS:
             self._noted_at = time.monotonic()
             session.note_time()
@@ -165,25 +179,23 @@ class _Stopper(tune.Stopper):
             session.stop.reason = "time"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its arguments for a restore that gansearch never asks for.
+        # Tune pickles its arguments for a restore, which gansearch never uses.
         return {"_session": None}
 
 
 def _search_time_is_up(session: Session) -> bool:
-    """Return whether what is left of the time budget is needed for the replicas."""
+    """Return whether the replicas need the rest of the time budget."""
     limit, elapsed = session.settings.time_budget_seconds, session.seconds
     if limit is None or session.progress.current_phase != "search" or elapsed < 0.1 * limit:
         return False
     rows = session.rows("search")
     if not any(row["status"] == "completed" for row in rows):
-        # The start of the workers would pass for slow training, and replicas need a finalist.
+        # The start of the workers would count as slow training, and there is no finalist yet.
         return elapsed > limit
     updates_done = sum(row["updates"] for row in rows)
-    updates_to_come = (
-        (session.budget.top + 1) * session.budget.replicas * session.budget.max_updates
-    )
-    # All that the search has taken so far counts: starts, evaluations and waiting too.
-    reserved: float = elapsed * updates_to_come / updates_done
+    updates_left = (session.budget.top + 1) * session.budget.replicas * session.budget.max_updates
+    # All the time of the search counts: starts, evaluations and waiting too.
+    reserved: float = elapsed * updates_left / updates_done
     return bool(elapsed > limit - reserved)
 
 

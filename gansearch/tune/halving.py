@@ -11,7 +11,7 @@ from gansearch.budget import Budget
 class SuccessiveHalving:
     """Asynchronous successive halving (Li et al. 2020) over parameter updates.
 
-    A trial that reaches a rung goes on if its score belongs to the best 1/reduction_factor of the
+    A trial that reaches a rung continues if its score belongs to the best 1/reduction_factor of the
     trials that were there before.
     """
 
@@ -25,7 +25,7 @@ class SuccessiveHalving:
         self._withdrawn: dict[str, list[tuple[Rung, float]]] = {}
 
     def add_score(self, name: str, updates: int, valid_ll: float) -> str | None:
-        """Enter a trial's score at its rung; return why the trial stops there, or None to go on."""
+        """Enter a trial's score at its rung; return why the trial stops there, or None."""
         reached = [rung for rung in self._rungs if updates >= rung.updates]
         if not reached or name in reached[-1].scores:
             return None

@@ -1,7 +1,7 @@
-"""The nodes of a Ray cluster: what each has for a search, found by asking it.
+"""Joins a Ray cluster, and checks on each of its nodes what a search needs.
 
-Ray says what a node was started with. Whether a worker there finds the same packages, the GPUs
-through torch, and the results folder, only a task that runs there can tell.
+Ray knows the resources that a node was started with. A task on the node finds whether a worker
+there has the same packages, sees the GPUs through torch and shares the results folder.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from gansearch.tune import ray_settings
 
 _GIB = 2**30
 _CONNECT_SECONDS = 5.0
-# A worker starts within seconds, but for one that imports torch from a cold disk.
+# A worker starts within seconds, unless it imports torch from a cold disk.
 _NODE_SECONDS = 60.0
 _SAME_VERSIONS = "Install the same versions of Python and all packages on every node."
 _SHARE_RESULTS = (
     "Name a folder by --results that all nodes share at the same path, such as one of NFS."
 )
-_MEND_GPUS = (
+_FIX_GPUS = (
     "Install a torch there whose CUDA version the node's driver supports, and start Ray with as "
     "many GPUs as there are."
 )
@@ -44,14 +44,14 @@ _MEND_GPUS = (
 
 @dataclass(frozen=True)
 class _Marker:
-    """A file where a run would be written, and the word in it that only a reader of it knows."""
+    """A file in the results folder, and the random word in it, which proves that it was read."""
 
     path: Path
     word: str
 
 
 def unreachable(address: str) -> str | None:
-    """Return why nobody answers at `host:port`; Ray itself would try for minutes."""
+    """Return why nothing answers at `host:port`, or None; Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if not colon or "/" in address or not port.isdecimal():
         return None
@@ -65,113 +65,117 @@ def unreachable(address: str) -> str | None:
 
 
 def join(address: str) -> None:
-    """Connect this process to a cluster, with nothing printed.
+    """Connect this process to a cluster silently.
 
     Raises:
-        ConnectionError: why not, in a line.
+        ConnectionError: it can't connect; the message says why in one line.
     """
     if (why := unreachable(address)) is not None:
         raise ConnectionError(why)
     try:
-        with _kept_stderr() as told:
+        with _captured_stderr() as messages:
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        if "InvalidAuthToken" not in told.getvalue() and not isinstance(error, AuthenticationError):
+        if "InvalidAuthToken" not in messages.getvalue() and not isinstance(
+            error, AuthenticationError
+        ):
             raise ConnectionError(first_line(error)) from error
         which = "another token than ours" if ray_settings.has_token() else "a token; we have none"
         raise ConnectionError(f"it asks for {which}") from error
 
 
 @contextmanager
-def _kept_stderr() -> Iterator[StringIO]:
-    """Keep what is written to the process's stderr, and hand it out at the end.
+def _captured_stderr() -> Iterator[StringIO]:
+    """Capture what is written to the process's stderr; the yielded text is complete at the end.
 
-    Where a cluster refuses us, Ray's own C++ says so once a second, past Python and any setting.
+    If a cluster refuses the connection, Ray's C++ code prints this every second, whatever Python's
+    stderr and Ray's settings are.
     """
-    told = StringIO()
+    text = StringIO()
     sys.stderr.flush()
     with tempfile.TemporaryFile("w+", errors="replace") as file:
         before = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
-            yield told
+            yield text
         finally:
             os.dup2(before, 2)
             os.close(before)
             file.seek(0)
-            told.write(file.read())
+            text.write(file.read())
 
 
 def require_nodes(results: AnyPath) -> None:
-    """Ask the nodes of the connected cluster, before a search has trials fail on one of them.
+    """Check the nodes of the connected cluster, so that no trial fails on one of them.
 
     Args:
-        results: folder that the run is written to; it exists. One in an object store is not looked
-            at: a node that doesn't reach it ends the run with a message.
+        results: folder that the run is written to; it exists. One in an object store is not
+            checked: a node that doesn't reach it ends the run with a message.
 
     Raises:
-        BadInputError: a node lacks something that a search needs; all such nodes are named.
+        BadInputError: a node lacks something that a search needs; the message names all such nodes.
     """
     checks = check_nodes(results if isinstance(results, Path) else None)
     problems = [check for check in checks if check.status == "problem"]
     if problems:
-        told = "\n".join(f"  {check.name}: {check.found}" for check in problems)
+        found = "\n".join(f"  {check.name}: {check.found}" for check in problems)
         remedies = " ".join(dict.fromkeys(check.remedy for check in problems))
         raise BadInputError(
-            f"--address: the search can't use every node of the cluster.\n{told}\n{remedies} "
-            "`gansearch doctor --address auto --results DIR` looks again."
+            f"--address: the search can't use every node of the cluster.\n{found}\n{remedies} "
+            "`gansearch doctor --address auto --results DIR` checks again."
         )
 
 
 def check_nodes(folder: Path | None) -> list[Check]:
-    """Ask each node of the connected cluster, all at the same time.
+    """Check each node of the connected cluster, all at the same time.
 
     Args:
-        folder: whether the nodes share it is looked at by a file that is written there; None, or
-            one that can't be written, is not looked at.
+        folder: that the nodes must share, which a file written there checks; None, or one that
+            can't be written, is not checked.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     here = _probe()(None, False)
     with _marker(folder) as marker:
         answers = _ask(nodes, marker)
-        # Where there is but one node, the driver is on it.
+        # A single node is the driver's own.
         shared = marker if len(nodes) > 1 else None
         return [
-            _judge(node, answer, here, shared) for node, answer in zip(nodes, answers, strict=True)
+            _check_node(node, answer, here, shared)
+            for node, answer in zip(nodes, answers, strict=True)
         ]
 
 
-def _judge(
+def _check_node(
     node: dict[str, Any],
     there: dict[str, Any] | str | None,
     here: dict[str, Any],
     marker: _Marker | None,
 ) -> Check:
-    """Compare what a node answered with what is here and what Ray holds it for."""
+    """Compare a node's answer with this process and with the node's resources in Ray."""
     name = f"node {node['NodeManagerAddress']}"
     has = node["Resources"]
     memory = f"{has.get('memory', 0) / _GIB:.0f} GiB"
     found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {memory}"
     if there is None:
         return Check(
-            name, "warning", f"{found}; it has gone since", "Start it again if it is needed."
+            name, "warning", f"{found}; it has left the cluster", "Start it again if it is needed."
         )
     if isinstance(there, str):
         return Check(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
     differing = [key for key in here["versions"] if here["versions"][key] != there["versions"][key]]
     if differing:
-        told = ", ".join(
+        versions = ", ".join(
             f"{key} {there['versions'][key] or 'absent'}, here {here['versions'][key] or 'absent'}"
             for key in differing
         )
-        # Another torch trains all the same, with other rounding.
+        # Another version of torch trains too, with other rounding.
         only_torch = differing == ["torch"] and there["versions"]["torch"] is not None
         if not only_torch:
-            return Check(name, "problem", f"{found}; {told}", _SAME_VERSIONS)
-        found += f"; {told}"
+            return Check(name, "problem", f"{found}; {versions}", _SAME_VERSIONS)
+        found += f"; {versions}"
     if len(there["gpus"]) < int(has.get("GPU", 0)):
         seen = f"{found}; torch there sees {len(there['gpus'])} GPUs"
-        return Check(name, "problem", seen, _MEND_GPUS)
+        return Check(name, "problem", seen, _FIX_GPUS)
     if marker is not None and there["word"] != marker.word:
         unseen = f"{found}; it does not see {marker.path.parent}"
         return Check(name, "problem", unseen, _SHARE_RESULTS)
@@ -184,7 +188,7 @@ def _judge(
 def _ask(
     nodes: Sequence[dict[str, Any]], marker: _Marker | None
 ) -> list[dict[str, Any] | str | None]:
-    """Return what the probe finds on each node, or why it can't run there."""
+    """Return the probe's answer from each node, or why it can't run there."""
     probe = ray.remote(num_cpus=0)(_probe())
     path = marker.path if marker else None
     refs = []
@@ -199,7 +203,7 @@ def _ask(
 
 
 def _answer(ref: Any) -> dict[str, Any] | str | None:
-    """Return what a node answered, why it can't, or None where there is no such node any more."""
+    """Return a node's answer, why it has none, or None if the node has left the cluster."""
     try:
         answer: dict[str, Any] = ray.get(ref)
     except (TaskUnschedulableError, NodeDiedError):  # the probe itself fits everywhere
@@ -210,9 +214,9 @@ def _answer(ref: Any) -> dict[str, Any] | str | None:
 
 
 def _probe() -> Callable[[Path | None, bool], dict[str, Any]]:
-    """Return a function for a node, which tells its versions, its GPUs and what a file says.
+    """Return a function that finds a node's versions, its GPUs and the content of a file.
 
-    It is made here so that Ray sends its code along: the node may lack gansearch.
+    It is a local function so that Ray sends its code: the node may lack gansearch.
     """
 
     def probe(path: Path | None, has_gpus: bool) -> dict[str, Any]:
@@ -243,10 +247,10 @@ def _probe() -> Callable[[Path | None, bool], dict[str, Any]]:
 
 @contextmanager
 def _marker(folder: Path | None) -> Iterator[_Marker | None]:
-    """Put a file where runs would go, for the nodes to read; None where that fails."""
+    """Write a file into the results folder for the nodes to read; None if that fails."""
     with ExitStack() as stack:
         marker = None
-        # That it can't be written is told by whoever needs it written.
+        # The run itself reports a folder that can't be written.
         with suppress(OSError):
             if folder is not None:
                 file = stack.enter_context(
@@ -255,5 +259,5 @@ def _marker(folder: Path | None) -> Iterator[_Marker | None]:
                 marker = _Marker(Path(file.name), secrets.token_hex(16))
                 file.write(marker.word)
                 file.flush()
-                os.fsync(file.fileno())  # NFS hands on what is written when asked, or at the end
+                os.fsync(file.fileno())  # NFS sends data to the server on fsync or close
         yield marker

@@ -25,20 +25,20 @@ from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.preflight import distinct
-from gansearch.tune.repair import sound_study
+from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, spec_of_row
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
-_N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # between samples
+_N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # of interpolations
 
 
 def search_phase(session: Session) -> None:
-    """The first phase: propose, train, stop, until the trials or the time are used up.
+    """The first phase: propose, train and stop, until the trials or the time are used up.
 
-    Trials that an earlier session's time was too short for go on, like those that a stop cut short.
+    Trials that an earlier session interrupted, or that its time budget cut short, continue.
     """
     session.describe(state="searching", search_is_over=False)
     rows = session.rows("search")
@@ -47,16 +47,16 @@ def search_phase(session: Session) -> None:
     interrupted = [row for row in rows if row["status"] == "running"]
     n_new = max(0, session.budget.trials - len(rows))
     if interrupted or n_new:
-        _search_on(session, interrupted, n_new)
+        _continue_search(session, interrupted, n_new)
     session.describe(state="searching", search_is_over=True)
 
 
-def _search_on(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
+def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
     rows = session.rows("search")
     scheduler = make_scheduler(session, halving=True)
     scheduler.replay(_reports_of_sound_trials(session))
     sampler = make_sampler(session.settings.sampler, trial_seed(session.seed, "sampler", len(rows)))
-    study, found = sound_study(
+    study, repairs = open_or_rebuild_study(
         session.folder, session.space, sampler, rows, faults=session.recorder.faults
     )
     tell_known_ends(study, rows)
@@ -73,16 +73,16 @@ def _search_on(session: Session, interrupted: list[dict[str, Any]], n_new: int) 
     )
     ended = [row["status"] for row in rows if row["status"] != "running"]
     session.progress.phase("search", session.budget.trials, ended)
-    for sentence in found:
-        session.progress.note(sentence)
+    for repair in repairs:
+        session.progress.note(repair)
     run_experiment(session, "search", scheduler, n_new + len(interrupted), searcher=searcher)
-    _end_cut_trials(session)
+    _end_trials_out_of_time(session)
     session.raise_if_interrupted()
     _raise_if_none_completed(session, "search")
 
 
 def replicate(session: Session, configs: list[Config]) -> None:
-    """The second phase: train each of `configs` on fresh seeds of its own, none pruned."""
+    """The second phase: train each of `configs` on its own fresh seeds, without pruning."""
     session.describe(state="replicating")
     specs, ended = [], []
     for config in configs:
@@ -98,14 +98,14 @@ def replicate(session: Session, configs: list[Config]) -> None:
     session.progress.phase("replicas", len(configs) * session.budget.replicas, ended)
     scheduler = make_scheduler(session, halving=False)
     if session.stop.reason == "time":
-        session.stop.reason = None  # it is the replicas that the rest of the time was kept for
+        session.stop.reason = None  # the rest of the time budget is for the replicas
     run_experiment(session, "replicas", scheduler, 1, specs=specs)
     session.raise_if_interrupted()
     _raise_if_none_completed(session, "replica")
 
 
 def conclude(session: Session) -> None:
-    """Rank the replicas beside the reference lines, draw the winner, write the report."""
+    """Rank the replicas beside the reference lines, draw the winner's samples, write the report."""
     folder = session.folder
     folder.compact_history()
     session.progress.phase("reference lines", 1)
@@ -117,7 +117,7 @@ def conclude(session: Session) -> None:
         folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
         model_dir = folder.model_dir(winning_trial(folder))
         winner = load_generator(model_dir, lambda _: session.dataset)
-        _picture_winner(session, winner)
+        _draw_winner(session, winner)
         _score_winner_by_count(session, winner, references)
     session.describe(state="finished")
     report = build_report(folder, recompute=True)
@@ -134,10 +134,10 @@ def finalists(session: Session) -> list[Config]:
     return distinct([*best[: session.budget.top], session.space.baseline])
 
 
-def _end_cut_trials(session: Session) -> None:
-    """Count the trials that the time budget cut short as pruned.
+def _end_trials_out_of_time(session: Session) -> None:
+    """Record the trials that the time budget cut short as pruned.
 
-    Optuna is not told: to it they are running, and so they can go on when there is more time.
+    In Optuna's study they stay running, so that they can continue when there is more time.
     """
     if session.stop.reason == "time":
         for row in session.rows("search"):
@@ -146,14 +146,14 @@ def _end_cut_trials(session: Session) -> None:
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
-    """Tell Optuna that open trials which nobody will go on with have failed."""
+    """Tell Optuna that running trials which will not continue have failed."""
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         if trial.number not in keep:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
 def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float]]:
-    """Yield the reports from which ASHA's rungs are filled again, in their order."""
+    """Yield the reports that refill the rungs of successive halving, in their order."""
     trial_ids = {row["trial_id"] for row in session.rows("search") if row["status"] not in UNSOUND}
     history = session.folder.history()
     for trial_id, updates, valid_ll in zip(
@@ -171,25 +171,25 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
     session.recorder.flush()
     _write_stability(build_report(session.folder, recompute=True))
     counts = Counter(row["status"] for row in rows)
-    told = ", ".join(f"{n} {status}" for status, n in counts.most_common())
+    summary = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     commonest = reasons.most_common(1)[0][0] if reasons else "no trial reported anything"
     what = "trial of the search" if phase == "search" else "replica"
     raise RunFailedError(
-        f"{session.folder.path}: not one {what} was completed ({told or 'none ran'}). "
+        f"{session.folder.path}: not one {what} was completed ({summary or 'none ran'}). "
         f"The commonest reason: {commonest}. "
         f"`gansearch report {session.quoted_path}` shows them all."
     )
 
 
 def _write_stability(report: Report) -> None:
-    """Write where the search died, for those who read the run without gansearch."""
+    """Write where trainings died, for readers of the run without gansearch."""
     if report.stability is not None:
         report.folder.write_stability(report.stability.cells, report.stability.importances)
 
 
-def _picture_winner(session: Session, winner: StoredGenerator) -> None:
-    """Write the winner's unpicked samples, and what lies between them, as pictures."""
+def _draw_winner(session: Session, winner: StoredGenerator) -> None:
+    """Write pictures of the winner's unselected samples, and of interpolations between samples."""
     is_image = session.dataset.is_image
     n = _N_PICTURED if is_image else _N_PICTURED_POINTS
     grid = picture_of_samples(winner, session.dataset, n, nearest=is_image)
@@ -197,14 +197,14 @@ def _picture_winner(session: Session, winner: StoredGenerator) -> None:
     if not session.space.family.interpolates:
         return
     steps = _N_STEPS if is_image else _N_POINT_STEPS
-    between = interpolation_of_samples(winner, session.dataset, _N_ROWS, steps)
-    write_atomically(session.folder.path / "interpolation.png", png(between))
+    interpolation = interpolation_of_samples(winner, session.dataset, _N_ROWS, steps)
+    write_atomically(session.folder.path / "interpolation.png", png(interpolation))
 
 
 def _score_winner_by_count(
     session: Session, winner: StoredGenerator, references: References
 ) -> None:
-    """Write how the winner's score grows with the number of its samples, beside real data's."""
+    """Write how the scores of the winner's samples and of real data grow with their number."""
     curve = curve_with_references(
         session.dataset, winner.generator.samples(N_FINAL_SAMPLES), references, name="winner"
     )

@@ -1,4 +1,4 @@
-"""Everything that is checked before a run starts, and what it would do, as text."""
+"""The checks before a run starts, and the plan of a dry run as text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 
 import gansearch
+from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError
@@ -29,8 +31,10 @@ from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
 from gansearch.tune.cluster import Share, device_of, share_of_cluster
 from gansearch.tune.rows import summary
-from gansearch.tune.study import enqueue_starts, make_sampler
 from gansearch.tune.settings import Settings
+from gansearch.tune.study import enqueue_starts, make_sampler
+
+_N_PROPOSALS = 5  # that a plan shows
 
 
 def plan(
@@ -41,7 +45,7 @@ def plan(
     seed: int = 0,
     settings: Settings | None = None,
 ) -> str:
-    """Check all that `search` would, start nothing, and return what it would do, as text.
+    """Make all checks of `search`, start nothing, and return what it would do, as text.
 
     Raises:
         BadInputError: as `search`.
@@ -54,36 +58,49 @@ def plan(
     dataset = load_dataset(found.dataset, optional_path(settings.data_dir))
     check_configs(found, configs, dataset)
     largest = check_memory(found, configs, dataset, settings)
-    budget = found.budget
-    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
-    lines = [
-        f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
-    ]
-    if not configs:
-        lines.append(
-            f"search       {budget.trials} trials of at most {budget.max_updates:,} updates, "
-            f"{len(budget.report_updates())} reports each; none is stopped before update "
-            f"{budget.grace_updates:,}"
-        )
-    which = (
-        f"{len(configs)} given"
-        if configs
-        else f"the best {budget.top} and {found.family.baseline_title}"
-    )
-    lines.append(f"replicas     {which}, each on {budget.replicas} fresh seeds")
     needs = largest.needs.on("host")
     fitting = (
         "" if settings.address else f"; {fitting_trials(dataset, largest.needs)} at a time fit"
     )
-    lines.append(f"memory       {gib(needs)} of the host's for the largest trial{fitting}")
-    if not configs:
-        study = optuna.create_study(sampler=sampler, direction="maximize")
-        enqueue_starts(study, found)
-        for number in range(min(5, budget.trials)):
-            config = found.suggest(study.ask()).to_dict()
-            values = summary(config, tuple(found.search))
-            lines.append(f"proposal {number}   {values}")
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            _dataset_line(dataset),
+            *([] if configs else [_search_line(found.budget)]),
+            _replicas_line(found, configs),
+            f"memory       {gib(needs)} of the host's for the largest trial{fitting}",
+            *([] if configs else _first_proposals(found, sampler)),
+        ]
+    )
+
+
+def _dataset_line(dataset: Dataset) -> str:
+    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
+    return f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
+
+
+def _search_line(budget: Budget) -> str:
+    return (
+        f"search       {budget.trials} trials of at most {budget.max_updates:,} updates, "
+        f"{len(budget.report_updates())} reports each; none is stopped before update "
+        f"{budget.grace_updates:,}"
+    )
+
+
+def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:
+    best = f"the best {space.budget.top} and {space.family.baseline_title}"
+    which = f"{len(configs)} given" if configs else best
+    return f"replicas     {which}, each on {space.budget.replicas} fresh seeds"
+
+
+def _first_proposals(space: SearchSpace, sampler: BaseSampler) -> list[str]:
+    """Return a line for each of the first configurations that the search would try."""
+    study = optuna.create_study(sampler=sampler, direction="maximize")
+    enqueue_starts(study, space)
+    lines = []
+    for number in range(min(_N_PROPOSALS, space.budget.trials)):
+        config = space.suggest(study.ask()).to_dict()
+        lines.append(f"proposal {number}   {summary(config, tuple(space.search))}")
+    return lines
 
 
 def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
@@ -94,8 +111,8 @@ def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
     """
     if only and not space.budget.replicas:
         raise BadInputError(
-            "--only with replicas: 0 trains nothing: each configuration is trained on so many "
-            "seeds. Give --replicas 1 or more."
+            "--only with replicas: 0 trains nothing: `replicas` is the number of seeds that each "
+            "configuration is trained on. Give --replicas 1 or more."
         )
     return distinct(_only_config(space, entry) for entry in only)
 
@@ -113,7 +130,7 @@ def _only_config(space: SearchSpace, entry: str) -> Config:
 
 
 def distinct(configs: Iterable[Config]) -> list[Config]:
-    """Return the configurations without those that would train the same once more."""
+    """Return the configurations without repetitions of the same training."""
     found: dict[str, Config] = {}
     for config in configs:
         found.setdefault(config.config_id, config)
@@ -121,7 +138,7 @@ def distinct(configs: Iterable[Config]) -> list[Config]:
 
 
 def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Dataset) -> None:
-    """Raise ConfigError if what may be trained doesn't suit the data; `configs`: no search."""
+    """Raise ConfigError if `configs`, or without any the space, don't suit the data."""
     try:
         for config in configs or space.variants():
             space.family.check(config, dataset)
@@ -135,8 +152,8 @@ def check_memory(
     """Return the largest training, which fits into a trial's share of this machine's memory.
 
     Raises:
-        ConfigError: not even one fits, or not so many as are asked for. With an address none is
-            raised: the nodes have memory of their own, which isn't known here.
+        ConfigError: not even one trial fits, or fewer than `max_concurrent`. Not raised with an
+            address: the memory of the nodes isn't known here.
     """
     device, gpus = device_of(settings)
     n = settings.max_concurrent
@@ -150,7 +167,7 @@ def check_memory(
 def trial_share(
     space: SearchSpace, dataset: Dataset, settings: Settings, largest: Largest
 ) -> Share:
-    """Return each trial's share of the cluster, which is connected."""
+    """Return each trial's share of the connected cluster."""
     return share_of_cluster(
         settings,
         fitting_trials(dataset, largest.needs),
@@ -166,7 +183,7 @@ def describe_run(
     settings: Settings,
     training_report: Mapping[str, Any],
 ) -> RunDescription:
-    """Return what `run.json` says of a run that begins."""
+    """Return the description, for `run.json`, of a run that begins."""
     return RunDescription(
         name=name,
         space=space.to_dict(),
@@ -189,12 +206,12 @@ def describe_run(
 
 
 def default_name(space: SearchSpace) -> str:
-    """Return the name of a run that is given none: the space's, and the time."""
+    """Return the default name of a run: the space's, and the time."""
     return f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def optional_path(path: str | None) -> Path | None:
-    """Return a path of a text, if there is one."""
+    """Return the path, or None."""
     return Path(path) if path else None
 
 

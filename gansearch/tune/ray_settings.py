@@ -1,6 +1,6 @@
 """Settings that Ray reads from the environment, some of them when it is imported.
 
-A value that the user has set is left as it is.
+A value that the user has set is not changed.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import os
 from pathlib import Path
 
 _SETTINGS = {
-    # Ray's own progress output would be drawn over ours.
+    # Ray's progress output would overwrite ours.
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_WARN_THRESHOLD_S": "1000000",
-    # Results are recorded by gansearch; the default loggers would double a report's cost.
+    # gansearch records the results; the default loggers would double the cost of a report.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Most results of a trial carry its progress only, without a metric.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # The driver stops a run itself, on SIGTERM as on SIGINT.
+    # The driver handles SIGINT and SIGTERM itself.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # A worker that hangs at the end is waited for this long, not for ten minutes.
+    # How long to wait for a worker that hangs at the end; the default is ten minutes.
     "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
     # Workers resolve relative paths as the driver does.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -32,19 +32,19 @@ _SETTINGS = {
 
 
 def apply() -> None:
-    """Set what the user has not set; to be called before Ray is imported."""
+    """Set what the user has not set; must be called before Ray is imported."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    # As `ray start --head` does; whoever joins a cluster would have to ask for it.
+    # As `ray start --head` does; otherwise joining a cluster would need the setting.
     if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def has_token() -> bool:
-    """Return whether Ray would find a token, in the places where it looks."""
+    """Return whether Ray would find a token in the places where it searches."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return True
     try:
         return (Path.home() / ".ray" / "auth_token").is_file()
-    except RuntimeError:  # a user without a home, as in some containers
+    except RuntimeError:  # a user without a home directory, as in some containers
         return False

@@ -1,9 +1,9 @@
-"""The recorder: a Tune callback that puts every report on disk and on the screen.
+"""The recorder: a Tune callback that writes every report to disk and to the display.
 
-The run's folder is the only memory of a search: resuming and reporting read nothing else. What the
-recorder writes is paced so that it takes a small share of the driver's time. Reports are appended,
-which costs as much however many there are; `trials.parquet` is written anew each time. Therefore
-each has its own pace, and reports don't wait for the longer of the two.
+`resume` and `report` read nothing but the run's folder. Writes are paced so that they take a small
+share of the driver's time. Appending reports always costs the same, but `trials.parquet` is
+rewritten as a whole each time. Therefore each has its own pace, and reports don't wait for the
+longer of the two.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from gansearch.tune.rows import (
     summary,
 )
 
-# At least so many seconds between two writes of a kind, and so many times what the last one took.
+# The least pause between two writes of a kind: in seconds, and as a multiple of the last write.
 _PACE_SECONDS = 1.0
 _PACE_FACTOR = 200
-# The same where the row of a trial that has begun is not on disk yet.
+# The multiple while the row of a new trial is not on disk yet.
 _HURRY_FACTOR = 100
-# However slow a write was, as on a disk that others keep busy: a kill costs what it waits for.
+# The longest pause, after a slow write to a busy disk: a kill loses what waits.
 _LONGEST_PAUSE_SECONDS = 30.0
-# Small files are gathered into one when there are this many.
+# The parts of the history are merged into one when there are this many.
 _COMPACT_AT = 1000
 
 
 @dataclass
 class _Pace:
-    """When something was written last, and what it took."""
+    """When something was written last, and how long it took."""
 
     last: float = -math.inf
     cost: float = 0.0
@@ -57,7 +57,7 @@ class _Pace:
         return time.monotonic() - self.last >= pause
 
     def note(self, start: float) -> float:
-        """Take note of a write that began at `start`; return what it took."""
+        """Record a write that began at `start`; return how long it took."""
         self.last = time.monotonic()
         self.cost = self.last - start
         return self.cost
@@ -67,10 +67,12 @@ class Recorder(Callback):
     """Keeps `trials.parquet` and `history/` up to date, and feeds the live display.
 
     Attributes:
-        rows: one a trial, as `trials.parquet` holds them, by our trial id.
-        seconds: spent in writing so far.
-        faults: what the run's folder has not taken, here or in a worker: the run must end, since
-            Tune would take an exception for the fault of one trial.
+        rows: of all trials, as in `trials.parquet`, by our trial id.
+        seconds: spent on writing so far.
+        faults: failed writes to the run's folder, here or in a worker. They end the run by this
+            list, since Tune would attribute an exception to one trial.
+        outcomes: the scheduler's, by Tune's trial ids.
+        failures: the scheduler's, by Tune's trial ids.
     """
 
     def __init__(
@@ -89,21 +91,21 @@ class Recorder(Callback):
         self._folder = folder
         self._progress = progress
         self._searched = searched
-        self._started: dict[str, float] = {}
-        self._busy: dict[str, float] = {}
-        self._waiting: list[dict[str, Any]] = []
-        self._ended: list[str] = []
+        self._start_times: dict[str, float] = {}
+        self._busy_seconds: dict[str, float] = {}
+        self._pending_reports: list[dict[str, Any]] = []
+        self._ended_trials: list[str] = []
         self._trials_changed = False
         self._has_new_trial = False
         self._table = TrialsTable(folder)
         self._history_pace, self._trials_pace = _Pace(), _Pace()
         self._n_parts = 0
-        self._recorded = _recorded(folder, self.rows)
+        self._recorded_updates = _recorded_updates(folder, self.rows)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Enter a trial, or take note that it goes on."""
+        """Add a new trial's row, or show that a trial continues."""
         spec = TrialSpec.from_tune(trial.config)
-        self._started[spec.trial_id] = time.monotonic()
+        self._start_times[spec.trial_id] = time.monotonic()
         if spec.trial_id not in self.rows:
             self.rows[spec.trial_id] = new_row(spec, self._folder.table)
             self._trials_changed = self._has_new_trial = True
@@ -122,10 +124,9 @@ class Recorder(Callback):
         result: dict[str, Any],
         **_: Any,
     ) -> None:
-        """Record a report; a slice between two reports only moves the display.
+        """Record a report; a step between two reports only updates the display.
 
-        A trial that goes on from its checkpoint tells again what it has reported: what was recorded
-        is recorded once.
+        A trial that continues from its checkpoint may repeat reports; each is recorded once.
         """
         row = self.rows[TrialSpec.from_tune(trial.config).trial_id]
         step = StepResult.from_tune(result)
@@ -134,12 +135,12 @@ class Recorder(Callback):
         if step.unwritable is not None:
             self.faults.append(StorageError(step.unwritable))
         row.update({name: value for name, value in step.measured.items() if name in RESULT_COLUMNS})
-        recorded = self._recorded.setdefault(row["trial_id"], set())
+        recorded = self._recorded_updates.setdefault(row["trial_id"], set())
         if step.is_report and step.updates not in recorded:
             recorded.add(step.updates)
-            self._waiting.append(history_row(row, step))
+            self._pending_reports.append(history_row(row, step))
         row.update(step.final or {})
-        self._busy[row["trial_id"]] = result["time_total_s"]
+        self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
         self._trials_changed = True
         self._progress.trial_reported(
@@ -155,27 +156,27 @@ class Recorder(Callback):
             self.end(TrialSpec.from_tune(trial.config).trial_id, outcome)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Say what a trial has failed of, and that it goes on in another worker."""
+        """Show why a trial has failed, and that it continues in another worker."""
         trial_id = TrialSpec.from_tune(trial.config).trial_id
         failure = self.failures.get(trial.trial_id)
-        told = "has lost its worker and goes on from its checkpoint"
+        message = "lost its worker and continues from its checkpoint"
         if failure is not None and failure.kind == "memory":
-            told = f"goes on alone from its checkpoint, {failure.reason}"
+            message = f"continues alone from its checkpoint, {failure.reason}"
         elif failure is not None and failure.kind == "error":
-            told = f"goes on from its checkpoint after an error, {failure.reason}"
-        self._progress.note(f"{trial_id} {told}")
+            message = f"continues from its checkpoint after an error, {failure.reason}"
+        self._progress.note(f"{trial_id} {message}")
         self._count_loss(trial, failure)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Record a trial whose worker failed for good."""
+        """Record a trial that failed and is not retried."""
         spec = TrialSpec.from_tune(trial.config)
-        # A worker may fail before the trial has begun in it.
+        # The worker may fail before the trial has begun.
         self.rows.setdefault(spec.trial_id, new_row(spec, self._folder.table))
         self.end(spec.trial_id, self.outcomes[trial.trial_id])
         self._count_loss(trial, self.failures.get(trial.trial_id))
 
     def _count_loss(self, trial: Trial, failure: Failure | None) -> None:
-        """Count a lost worker for its node, and name one that loses too many."""
+        """Count a lost worker for its node, and warn of a node that loses too many."""
         if failure is None or not failure.is_loss:
             return
         node = failure.node or self._nodes.get(TrialSpec.from_tune(trial.config).trial_id, "")
@@ -186,48 +187,48 @@ class Recorder(Callback):
         """Record that a trial is over."""
         row = self.rows[trial_id]
         if row["status"] != "running":
-            self._table = TrialsTable(self._folder)  # it holds an end that was not the last
+            self._table = TrialsTable(self._folder)  # the old one has the earlier outcome
         row.update(status=outcome.status, reason=outcome.reason)
-        self._recorded.pop(trial_id, None)
-        if (started := self._started.pop(trial_id, None)) is not None:
-            # What the trial cost beside training and evaluation: start, reports, recording.
+        self._recorded_updates.pop(trial_id, None)
+        if (started := self._start_times.pop(trial_id, None)) is not None:
+            # The time beside training and evaluation: start, reports, recording.
             wall = time.monotonic() - started
-            row["overhead_seconds"] = wall - self._busy.pop(trial_id, 0.0)
+            row["overhead_seconds"] = wall - self._busy_seconds.pop(trial_id, 0.0)
         self._trials_changed = True
-        self._ended.append(trial_id)
+        self._ended_trials.append(trial_id)
         self._progress.trial_ended(trial_id, outcome.status, outcome.reason, row["valid_ll"])
         self._write_if_due()
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Write all that is pending."""
         self._write_history()
         self._write_trials()
 
     def _write_if_due(self) -> None:
         factor = _HURRY_FACTOR if self._has_new_trial else _PACE_FACTOR
         trials_are_due = self._trials_pace.is_due(factor)
-        # A trial whose row a kill has taken can't go on, however much of it was reported: reports
-        # wait for the rows of new trials.
+        # Reports wait for the rows of new trials: a trial whose row a kill has lost can't continue,
+        # however much of it was reported.
         history_is_due = self._history_pace.is_due() and not self._has_new_trial
         if self.faults:
             return
         try:
-            # An end is never known before the reports that led to it.
+            # Never write an outcome before the reports that led to it.
             if trials_are_due or history_is_due:
                 self._write_history()
             if trials_are_due:
                 self._write_trials()
         except StorageError as error:
             self.faults.append(error)
-        except OSError as error:  # a checkpoint can't be removed
+        except OSError as error:  # a checkpoint can't be deleted
             self.faults.append(unwritable(self._folder.path, error))
 
     def _write_history(self) -> None:
-        if not self._waiting:
+        if not self._pending_reports:
             return
         start = time.monotonic()
-        self._folder.append_history(self._waiting)
-        self._waiting = []
+        self._folder.append_history(self._pending_reports)
+        self._pending_reports = []
         self._n_parts += 1
         self.seconds += self._history_pace.note(start)
         if self._n_parts >= _COMPACT_AT:
@@ -243,19 +244,21 @@ class Recorder(Callback):
         self._folder.write_trials(self._table.of(list(self.rows.values())))
         self._folder.save_journal()
         self._trials_changed = self._has_new_trial = False
-        # Not before the trial's end is on disk, or a kill in between would cost the whole trial.
-        for trial_id in filter(lambda trial_id: is_over(self.rows[trial_id]), self._ended):
+        # Only after the outcome is on disk: a kill in between would lose the whole trial.
+        for trial_id in filter(lambda trial_id: is_over(self.rows[trial_id]), self._ended_trials):
             self._folder.checkpoint_path(trial_id).unlink(missing_ok=True)
-        self._ended = []
+        self._ended_trials = []
         self.seconds += self._trials_pace.note(start)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its arguments for a restore that gansearch never asks for.
+        # Tune pickles its arguments for a restore, which gansearch never uses.
         return {}
 
 
-def _recorded(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, set[int]]:
-    """Return at which updates the trials that go on have reported, as the history has it."""
+def _recorded_updates(
+    folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]
+) -> dict[str, set[int]]:
+    """Return the updates of all reports in the history, by trial, of trials that may continue."""
     recorded: dict[str, set[int]] = {
         trial_id: set() for trial_id, row in rows.items() if not is_over(row)
     }

@@ -1,8 +1,8 @@
-"""What of a run was damaged is set aside and, where the rest tells it, made anew.
+"""Rebuilds damaged files of a run from the others.
 
-A run is told three times: Optuna's journal has what was proposed and how it ended, `trials.parquet`
-the same with the scores, `history/` every report. Of the first two each can be made from the other
-and the history. What was damaged stays beside it under another name, and is named.
+Optuna's journal has the proposed configurations and the outcomes, `trials.parquet` has these and
+the scores, and `history/` has every report. Each of the first two can be rebuilt from the other and
+the history. A damaged file is kept under another name, and reported.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ _STATES = {
 }
 
 
-def mend(folder: RunFolder) -> list[str]:
-    """Mend what a run needs to go on; return what was found, a sentence each.
+def repair_run(folder: RunFolder) -> list[str]:
+    """Repair the files that a run needs to continue; return a sentence for each repair.
 
-    Only the process that holds the lock may mend.
+    Only the process that holds the run's lock may call it.
 
     Raises:
-        ResultsError: what the run is can't be known any more, or how its trials ended.
+        ResultsError: the run's description or its trials can't be rebuilt.
     """
-    told = folder.restore_description()
-    told += [
+    repairs = folder.restore_description()
+    repairs += [
         f"{path}: damaged; set aside as {aside.name}" for path, aside in folder.repair_history()
     ]
     try:
         lost = folder.trials().empty and not folder.history().empty
         why = "absent, though there are reports"
     except ResultsError as error:
-        if isinstance(error.__cause__, OSError):  # they are perhaps as they were
+        if isinstance(error.__cause__, OSError):  # unreadable now, but perhaps undamaged
             raise
         lost, why = True, str(error)
-    return told + (_rebuild_trials(folder, why) if lost else [])
+    return repairs + (_rebuild_trials(folder, why) if lost else [])
 
 
-def sound_study(
+def open_or_rebuild_study(
     folder: RunFolder,
     space: SearchSpace,
     sampler: BaseSampler,
@@ -66,13 +66,13 @@ def sound_study(
     *,
     faults: list[StorageError],
 ) -> tuple[optuna.Study, list[str]]:
-    """Open the run's study, made anew where it doesn't fit the results; return what was found.
+    """Open the run's study, rebuilt if it contradicts the results; return a sentence for a repair.
 
     Args:
         folder: of the run.
-        space: that is searched.
-        sampler: proposes.
-        rows: of the search's trials, as `trials.parquet` holds them.
+        space: the searched space.
+        sampler: of the search.
+        rows: of the search's trials, as in `trials.parquet`.
         faults: as `open_study` takes them.
     """
     path = folder.journal()
@@ -87,59 +87,59 @@ def sound_study(
     if path.exists():
         try:
             study = open_study(path, sampler, faults)
-            misfits = _misfits(study, space, rows, reports)
-            if (why := next(misfits, "")) == "":
+            mismatches = _mismatches(study, space, rows, reports)
+            if (why := next(mismatches, "")) == "":
                 return study, []
         except StorageError:
             raise
-        except Exception as error:  # whatever Optuna makes of lines that aren't its own
+        except Exception as error:  # Optuna raises anything on damaged lines
             why = f"damaged ({type(error).__name__}: {error})"
         aside = set_aside(path)
         why += f"; set aside as {aside.name}"
     study = open_study(path, sampler, faults)
     _rebuild_study(study, space, rows, reports)
-    told = f"{folder.path / path.name}: {why}. It was made anew from trials.parquet and the history"
-    return study, [told]
+    repair = f"{folder.path / path.name}: {why}. It was rebuilt from trials.parquet and the history"
+    return study, [repair]
 
 
-def _misfits(
+def _mismatches(
     study: optuna.Study,
     space: SearchSpace,
     rows: Rows,
     reports: Mapping[str, Mapping[int, float]],
 ) -> Iterator[str]:
-    """Yield where the study says otherwise than the results."""
+    """Yield how the study contradicts the results."""
     trials = study.get_trials(deepcopy=False)
     for row in rows:
         number = row["number"]
         if number >= len(trials):
             yield f"older than the run: it has no trial {number}"
             return
-        what = _misfit(trials[number], row, space, reports.get(row["trial_id"], {}))
+        what = _mismatch(trials[number], row, space, reports.get(row["trial_id"], {}))
         if what is not None:
             yield f"damaged: trial {number} has another {what} than in the results"
 
 
-def _misfit(
-    trial: FrozenTrial, row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, float]
+def _mismatch(
+    trial: FrozenTrial, row: Mapping[str, Any], space: SearchSpace, reports: Mapping[int, float]
 ) -> str | None:
-    """Return in what a trial of the study is another than that of the results."""
+    """Return in what a trial of the study differs from the results, or None."""
     fixed = FixedTrial(trial.params)
     if _config_id(fixed, space) != row["config_id"] or fixed.distributions != trial.distributions:
         return "configuration"
     values, status = trial.intermediate_values, row["status"]
-    # After a kill either may know an end that the other doesn't; and of a trial that dies the study
-    # has not the last report.
+    # After a kill, either may know an end that the other doesn't know. The study lacks the last
+    # report of a trial that collapses or diverges.
     is_over = TrialState.RUNNING not in (trial.state, _STATES[status])
     is_sound = is_over and status not in ("collapsed", "diverged")
-    needed = told.keys() - (set() if is_sound else {max(told, default=0)})
-    if any(_differ(told.get(updates, ll), ll) for updates, ll in values.items()):
+    needed = reports.keys() - (set() if is_sound else {max(reports, default=0)})
+    if any(_differ(reports.get(updates, ll), ll) for updates, ll in values.items()):
         return "score"
     if not needed <= values.keys():
         return "score"
     if not is_over:
         return "end" if trial.state == TrialState.WAITING else None
-    expected = _trial_of(row, space, told)
+    expected = _trial_of(row, space, reports)
     if trial.state != expected.state or trial.constraints != expected.constraints:
         return "end"
     if any(trial.user_attrs.get(name) != value for name, value in expected.user_attrs.items()):
@@ -155,7 +155,7 @@ def _config_id(trial: FixedTrial, space: SearchSpace) -> str | None:
     try:
         return space.suggest(trial).config_id
     except (ValueError, GansearchError):
-        return None  # it lacks a parameter, or has one that the space has not
+        return None  # it lacks a parameter, or has one that the space lacks
 
 
 def _rebuild_study(
@@ -164,11 +164,11 @@ def _rebuild_study(
     rows: Rows,
     reports: Mapping[str, Mapping[int, float]],
 ) -> None:
-    """Tell an empty study all that the results know, trial by trial with the numbers they had."""
+    """Add all trials of the results to an empty study, with their numbers."""
     known = {row["number"]: row for row in rows}
     n_trials = max(known) + 1
     for number in range(n_trials):
-        if (row := known.get(number)) is None:  # nobody went on with it
+        if (row := known.get(number)) is None:  # it was not continued
             study.add_trial(create_trial(state=TrialState.FAIL))
         else:
             study.add_trial(_trial_of(row, space, reports.get(row["trial_id"], {})))
@@ -176,16 +176,18 @@ def _rebuild_study(
         study.enqueue_trial(space.encode(space.preset(preset)))
 
 
-def _trial_of(row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, float]) -> FrozenTrial:
+def _trial_of(
+    row: Mapping[str, Any], space: SearchSpace, reports: Mapping[int, float]
+) -> FrozenTrial:
     fixed = FixedTrial(space.encode(space.table.from_dict(spec_of_row(row, space.table).config)))
-    space.suggest(fixed)  # which gives it the distributions
+    space.suggest(fixed)  # which adds the distributions
     status = row["status"]
     attrs, constraints = {}, {}
     if status not in ("running", "failed"):
         attrs = {"status": status, "reason": row["reason"]}
         constraints = {UNHEALTHY: 1.0 if status in ("collapsed", "diverged") else -1.0}
-    # Optuna keeps the last report of a pruned trial as its value.
-    last = told[max(told)] if told and _STATES[status] == TrialState.PRUNED else None
+    # Optuna takes the last report of a pruned trial as its value.
+    last = reports[max(reports)] if reports and _STATES[status] == TrialState.PRUNED else None
     return create_trial(
         state=_STATES[status],
         value=row["valid_ll"] if status == "completed" else last,
@@ -193,19 +195,19 @@ def _trial_of(row: Mapping[str, Any], space: SearchSpace, told: Mapping[int, flo
         distributions=fixed.distributions,
         user_attrs=attrs,
         constraints=constraints,
-        intermediate_values={int(updates): float(ll) for updates, ll in told.items()},
+        intermediate_values={int(updates): float(ll) for updates, ll in reports.items()},
     )
 
 
 def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
-    """Make `trials.parquet` anew from Optuna's journal and the history."""
+    """Rebuild `trials.parquet` from Optuna's journal and the history."""
     path, journal = folder.path / "trials.parquet", folder.journal()
     run = folder.read_run()
     rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run.space), run.seed))
     if not rows and not run.only:
         raise ResultsError(
-            f"{path}: {why} It can't be made anew: {journal.name} has no trial. "
-            "Restore one of the two from a copy, or start the run anew."
+            f"{path}: {why} It can't be rebuilt: {journal.name} has no trial. "
+            "Restore one of the two from a copy, or start a new run."
         )
     if path.exists():
         why = f"damaged; set aside as {set_aside(path).name}"
@@ -219,7 +221,7 @@ def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
 def _rows_of_search(
     folder: RunFolder, journal: Path, space: SearchSpace, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the trials that the journal knows, with what they reported last."""
+    """Yield the rows of the journal's trials, with the values of their last reports."""
     newest = folder.history().drop_duplicates("trial_id", keep="last")
     last = {report["trial_id"]: report for report in newest.to_dict("records")}
     for trial in load_study(journal).get_trials(deepcopy=False) if journal.exists() else ():
@@ -229,7 +231,7 @@ def _rows_of_search(
             continue
         spec = search_spec(trial.number, seed, space.suggest(fixed))
         has_reported = spec.trial_id in last
-        # One that was only about to begin, or that nobody went on with, counts for nothing.
+        # It never began, or was not continued.
         if status == "failed" and not has_reported:
             continue
         ended = {"status": status, "reason": trial.user_attrs.get("reason", "")}

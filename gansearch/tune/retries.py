@@ -1,9 +1,11 @@
-"""Which failed attempt at a trial is made again, how often, and with which neighbours.
+"""Decides which failed attempts are retried, how often, and whether with other trials beside.
 
-- A lost worker: twice, from the trial's checkpoint. Node losses that were announced don't count.
-- Lack of memory: once, alone on its GPU, or on its node where that of the host was short.
-- The loss of an engine, which trains a trial among others, isn't held against the trial: whose
-  fault it was can't be told. After the second loss the trial goes on alone, where it can.
+- After a lost worker a trial is retried twice, from its checkpoint. Announced losses of nodes don't
+  count.
+- After a lack of memory it is retried once: alone on its GPU, or alone on its node if it was the
+  host's memory.
+- The loss of an engine, which trains several trials, doesn't count, since the trial at fault isn't
+  known. After the second loss the trial continues alone, if it can.
 """
 
 from __future__ import annotations
@@ -17,40 +19,41 @@ from ray.tune.experiment import Trial
 from gansearch.system.failures import Failure, MemoryKind
 from gansearch.trial.messages import TrialSpec
 
-# A trial whose worker is lost is tried again this often before it counts as failed.
+# How often a trial whose worker is lost is retried before it counts as failed.
 MAX_FAILURES = 2
-_ENGINES_LOST_TOGETHER = 2  # from then on, alone
+_MAX_ENGINE_LOSSES = 2  # then the trial continues alone
 
 
 class Retries:
-    """Decides on every attempt that Tune makes again.
+    """Decides how Tune retries each failed attempt.
 
     Args:
-        wholes: what a trial asks of Ray to be alone where memory is short: {"GPU": {"cpu": 1,
-            "gpu": 1}, "host": {"cpu": 8, "gpu": .25}}. Without it, it is tried where it was.
+        exclusive: resources that a trial requests to be alone where memory was short: {"GPU":
+            {"cpu": 1, "gpu": 1}, "host": {"cpu": 8, "gpu": .25}}. Without them, a trial is retried
+            with its own.
     """
 
-    def __init__(self, wholes: Mapping[MemoryKind, Mapping[str, float]] | None = None) -> None:
-        self._wholes = wholes or {}
-        self._engines_lost: Counter[str] = Counter()
+    def __init__(self, exclusive: Mapping[MemoryKind, Mapping[str, float]] | None = None) -> None:
+        self._exclusive = exclusive or {}
+        self._engine_losses: Counter[str] = Counter()
 
     def prepare(self, trial: Trial, failure: Failure) -> None:
-        """Say how the next attempt at `trial`, which Tune has stopped and not queued yet, is made.
+        """Set the resources and the retries of `trial`, which Tune has stopped and not queued yet.
 
-        A trial that is to be alone waits for its place to empty, and no other starts there
-        meanwhile, but for those that Tune had asked resources for before.
+        A trial that must be alone waits until its GPU or node is free. Meanwhile no other trial
+        starts there, except those that Tune had requested resources for before.
         """
         if failure.kind == "memory":
-            trial.max_failures = trial.num_failures  # whatever comes next is its end
+            trial.max_failures = trial.num_failures  # the next failure is final
             self._isolate(trial, failure.memory_kind or "host")
         elif failure.kind == "engine" and not TrialSpec.from_tune(trial.config).is_alone:
             trial.max_failures += 1
-            self._engines_lost[trial.trial_id] += 1
-            if self._engines_lost[trial.trial_id] >= _ENGINES_LOST_TOGETHER:
-                self._isolate(trial, "GPU" if "GPU" in self._wholes else "host")
+            self._engine_losses[trial.trial_id] += 1
+            if self._engine_losses[trial.trial_id] >= _MAX_ENGINE_LOSSES:
+                self._isolate(trial, "GPU" if "GPU" in self._exclusive else "host")
 
-    def _isolate(self, trial: Trial, place: MemoryKind) -> None:
+    def _isolate(self, trial: Trial, kind: MemoryKind) -> None:
         spec = replace(TrialSpec.from_tune(trial.config), is_alone=True)
         trial.config.update(spec.to_tune())
-        if place in self._wholes:
-            trial.update_resources(dict(self._wholes[place]))
+        if kind in self._exclusive:
+            trial.update_resources(dict(self._exclusive[kind]))

@@ -1,6 +1,6 @@
-"""The searcher that Tune asks for configurations: Optuna, told how every trial really ended.
+"""The searcher that Tune asks for configurations: it asks Optuna, and tells it every outcome.
 
-Ray's own OptunaSearch tells Optuna that every ended trial is complete. Here it learns which were
+Ray's own OptunaSearch tells Optuna that every ended trial is complete. This one tells it which were
 pruned, collapsed, diverged or failed.
 """
 

@@ -1,4 +1,4 @@
-"""A run at work: what the phases hand on, its signals, and how it ends in order."""
+"""The state of a run in progress, its signals, and how it ends in order."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from gansearch.tune.settings import Settings
 
 @dataclass
 class Stop:
-    """Why the trials shall end now: None, "interrupted" or "time".
+    """Why the trials must end now: None, "interrupted" or "time".
 
-    A run that has no trials to wait for ends `at_once`.
+    With `at_once` a signal ends the run immediately: there are no trials to wait for.
     """
 
     reason: str | None = None
@@ -36,20 +36,20 @@ class Stop:
 
 @dataclass
 class Session:
-    """A run at work, from a `search` or a `resume` to its end: what its steps hand on.
+    """A run in progress, from a `search` or a `resume` to its end.
 
     Attributes:
         folder: of the run.
-        description: what `run.json` says now; `describe` changes it.
-        space: that is searched.
+        description: the content of `run.json`; `describe` changes it.
+        space: the searched space.
         dataset: that trials learn.
         settings: how the machine is used.
-        share: what each trial gets of it.
+        share: the resources of each trial.
         progress: the live display.
         recorder: writes the results.
-        before: what `run.json` said when the session began.
-        stop: why the trials shall end.
-        started: on the monotonic clock.
+        initial_description: the content of `run.json` when the session began.
+        stop: why the trials must end.
+        started: when the session began, on the monotonic clock.
     """
 
     folder: RunFolder
@@ -60,14 +60,14 @@ class Session:
     share: Share
     progress: Progress
     recorder: Recorder
-    before: RunDescription
+    initial_description: RunDescription
     stop: Stop = field(default_factory=Stop)
     started: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
-        """What the run has taken so far, over all its sessions."""
-        return self.before.wall_seconds + time.monotonic() - self.started
+        """The time used so far, over all sessions of the run."""
+        return self.initial_description.wall_seconds + time.monotonic() - self.started
 
     @property
     def seed(self) -> int:
@@ -76,12 +76,12 @@ class Session:
 
     @property
     def budget(self) -> Budget:
-        """What the run may spend."""
+        """The budget of the run."""
         return self.space.budget
 
     @property
     def quoted_path(self) -> str:
-        """The path of the run's folder, as a shell takes it."""
+        """The path of the run's folder, quoted for a shell."""
         return shlex.quote(str(self.folder.path))
 
     def rows(self, phase: str) -> list[dict[str, Any]]:
@@ -89,15 +89,15 @@ class Session:
         return [row for row in self.recorder.rows.values() if row["phase"] == phase]
 
     def describe(self, **changes: Any) -> None:
-        """Write `run.json` anew with these changes."""
+        """Change the description, and write `run.json`."""
         self.description = replace(self.description, **changes)
         self.folder.write_run(self.description)
 
     def note_time(self) -> None:
-        """Write the time that the run has taken so far, and the recorder's share of it."""
+        """Write the time used so far, and the recorder's share of it, to `run.json`."""
         self.describe(
             wall_seconds=self.seconds,
-            recorder_seconds=self.before.recorder_seconds + self.recorder.seconds,
+            recorder_seconds=self.initial_description.recorder_seconds + self.recorder.seconds,
         )
 
     def raise_if_interrupted(self) -> None:
@@ -106,7 +106,7 @@ class Session:
             raise self.interrupted()
 
     def interrupted(self) -> InterruptedRunError:
-        """Return the error that says how to go on; `run.json` says that the run was stopped."""
+        """Record the interruption in `run.json`; return the error that says how to continue."""
         self.describe(state="interrupted")
         return InterruptedRunError(
             f"Stopped; everything reported is kept. To go on: gansearch resume {self.quoted_path}"
@@ -115,13 +115,13 @@ class Session:
 
 @contextmanager
 def saving_at_the_end(session: Session) -> Iterator[None]:
-    """Write all that waits, and the time taken, however the run ends."""
+    """Write all pending results, and the time used, however the run ends."""
     try:
         yield
     except StorageError as error:
-        # What little there is to say may find room now that all else has stopped. If not, the
-        # first thing that found none is what the user must know. A run that another process has
-        # taken over is the other's to write.
+        # Now that all else has stopped, there may be room for these few bytes. If not, the user
+        # must see the first error, not this one. A run that another process has taken over is not
+        # ours to write.
         with suppress(GansearchError, OSError):
             if session.folder.fault() is None:
                 session.describe(state="interrupted")
@@ -146,7 +146,7 @@ def stopping_on_signals(stop: Stop) -> Iterator[None]:
         stop.reason = "interrupted"
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread, whose handlers are its caller's
+        yield  # only the main thread may set handlers
         return
     previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""The run's Optuna study: its samplers, its journal, and how ended trials are told to it."""
+"""The run's Optuna study: its samplers, its journal, and telling it how trials ended."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def load_study(journal: Path) -> optuna.Study:
         )
     except Exception as error:  # Optuna raises anything on damaged lines
         raise ResultsError(
-            f"{journal}: can't be read: {type(error).__name__}: {error}. It was damaged. Restore "
-            "it from a copy, or start the run anew."
+            f"{journal}: can't be read: {type(error).__name__}: {error}. It is damaged. Restore "
+            "it from a copy, or start a new run."
         ) from error
 
 
@@ -127,7 +127,7 @@ def tell_known_ends(study: optuna.Study, rows: Iterable[Mapping[str, Any]]) -> N
 
     Args:
         study: the run's study, just opened.
-        rows: of the search's trials, as `trials.parquet` holds them.
+        rows: of the search's trials, as in `trials.parquet`.
     """
     running = running_trial_ids(study)
     for row in rows:

@@ -1,7 +1,7 @@
-"""The Ray Trainable: adapts a trial to Tune, and does nothing else.
+"""The Ray Trainable: adapts a trial to Tune.
 
-The work is done in this process, or, for all trials of a GPU together, in an engine's. Then this
-process is thin: it imports no torch.
+The trial trains in this process, or, with all trials of a GPU, in an engine's process. In that case
+this process imports no torch.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class GanTrial(tune.Trainable):
     """One training as a Tune trial; actors are reused for one trial after another.
 
-    Tune's `config` is what `TrialSpec.to_tune` gives, and a step's result what `StepResult.to_tune`
-    does. `dataset` is a reference in a list, which Ray leaves unopened.
+    Tune's `config` is that of `TrialSpec.to_tune`, and the result of a step that of
+    `StepResult.to_tune`. `dataset` is a reference in a list, which Ray doesn't resolve.
     """
 
     _runner: TrialRunner | EngineClient
@@ -46,11 +46,11 @@ class GanTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for a slice; return progress, or a full report when one is due."""
+        """Train for a slice of time; return the progress, or an evaluation when one is due."""
         return self._runner.step().to_tune()
 
     def cleanup(self) -> None:
-        """Do what `TrialRunner.stop` does: Tune ends the worker."""
+        """Call `TrialRunner.stop`: Tune ends the worker."""
         self._runner.stop()
 
     def _begin(self, spec: TrialSpec) -> None:
@@ -63,7 +63,7 @@ class GanTrial(tune.Trainable):
         from gansearch.trial.runner import TrialRunner
 
         self._process = self._process or TrialProcess.prepare(
-            # A worker that has got a whole GPU is used again for such trials alone.
+            # A worker that has a whole GPU is reused only for trials that need one.
             *(ray.get(self._dataset[0]), self._plan),
             is_alone=spec.is_alone,
         )

@@ -114,7 +114,10 @@ def test_own_machines_become_a_cluster_that_searches_and_refuses_who_lacks_the_t
     assert "it does not see /tmp/mine" in said["private"]
     assert "rc 2" in said["private"]
     assert "job: finished" in said["job"]
-    assert "no Ray cluster lets us in there (it asks for a token; we have none)" in said["refused"]
+    assert (
+        "no Ray cluster accepted the connection (it asks for a token; we have none)"
+        in said["refused"]
+    )
     assert "InvalidAuthToken" not in said["refused"]
     assert "rc 2" in said["refused"]
     assert "without 401\nwith 200\npast ssh 000" in said["refused"]

@@ -27,8 +27,8 @@ from gansearch.tune import driver, experiment
 from gansearch.tune.driver import search
 from gansearch.tune.preflight import plan
 from gansearch.tune.rows import OUT_OF_TIME
-from gansearch.tune.study import UNHEALTHY, open_study
 from gansearch.tune.settings import Settings
+from gansearch.tune.study import UNHEALTHY, open_study
 from tests.failing_trials import BrokenTrial, GreedyTrial
 from tests.written_runs import TRIALS_COLUMNS
 
@@ -292,7 +292,7 @@ def test_an_address_joins_a_running_cluster(tmp_path, cluster):
 
 def test_an_address_where_no_cluster_is_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)  # whichever this process has
-    with pytest.raises(BadInputError, match=r"--address 127.0.0.1:1: no Ray cluster lets us in th"):
+    with pytest.raises(BadInputError, match=r"--address 127.0.0.1:1: no Ray cluster accepted"):
         command("run", "--address", "127.0.0.1:1", "--results", str(tmp_path))
 
 

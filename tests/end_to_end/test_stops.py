@@ -113,7 +113,7 @@ def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(
     finally:
         process.kill()
     assert process.returncode == 0, err
-    assert "has lost its worker and goes on from its checkpoint" in out + err
+    assert "lost its worker and continues from its checkpoint" in out + err
     run = gansearch.load("packed", tmp_path)
     assert_equal_runs(run, reference)
     assert not run.history().duplicated(["trial_id", "updates"]).any()

@@ -21,7 +21,7 @@ from gansearch.runs import lease
 from gansearch.runs.folder import RunFolder
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.object_store import RemotePath, parse_path
-from gansearch.tune.repair import mend
+from gansearch.tune.repair import repair_run
 from gansearch.tune.session import saving_at_the_end
 from tests.written_runs import finished_run
 
@@ -228,7 +228,7 @@ def test_what_the_store_does_not_give_is_not_taken_for_damaged(here, monkeypatch
     monkeypatch.setattr(folder, "restore_description", list)
     monkeypatch.setattr(RemotePath, "read_bytes", refuse)
     with pytest.raises(ResultsError, match=r"trials\.parquet.*NETWORK_CONNECTION.*Check that the"):
-        mend(folder)
+        repair_run(folder)
     folder.compact_history()
     monkeypatch.undo()
     assert {path.name for path in folder.path.iterdir()} == kept

@@ -1,4 +1,4 @@
-"""The nodes of a cluster: what is made of their answers."""
+"""The checks of a cluster's nodes, on made-up answers."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ MARKER = nodes._Marker(Path("/shared/.gansearch-x"), "open sesame")
         ({"torch": "2.0.0"}, "warning", "; torch 2.0.0, here 2.15.0; NVIDIA T4, 15 GiB"),
     ],
 )
-def test_a_node_with_other_versions_is_told(difference, status, found):
+def test_a_node_with_other_versions_is_reported(difference, status, found):
     there = THERE | {"versions": VERSIONS | difference}
-    check = nodes._judge(NODE, there, HERE, MARKER)
+    check = nodes._check_node(NODE, there, HERE, MARKER)
     assert (check.name, check.status, check.found) == ("node 10.0.0.7", status, HAS + found)
     assert bool(check.remedy) == (status != "ok")
 
 
 def test_a_node_whose_torch_sees_fewer_gpus_than_ray_promises_is_a_problem():
-    check = nodes._judge(NODE, THERE | {"gpus": []}, HERE, MARKER)
+    check = nodes._check_node(NODE, THERE | {"gpus": []}, HERE, MARKER)
     assert (check.status, check.found) == ("problem", f"{HAS}; torch there sees 0 GPUs")
     assert check.remedy.startswith("Install a torch there whose CUDA version")
 
 
 @pytest.mark.parametrize("word", [None, "another file of that name"])
 def test_a_node_that_reads_another_file_or_none_does_not_share_the_results(word):
-    check = nodes._judge(NODE, THERE | {"word": word}, HERE, MARKER)
+    check = nodes._check_node(NODE, THERE | {"word": word}, HERE, MARKER)
     assert (check.status, check.found) == ("problem", f"{HAS}; it does not see /shared")
-    assert nodes._judge(NODE, THERE | {"word": word}, HERE, None).status == "ok"
+    assert nodes._check_node(NODE, THERE | {"word": word}, HERE, None).status == "ok"
 
 
 def test_a_node_that_runs_nothing_is_a_problem():
-    check = nodes._judge(NODE, "the worker died", HERE, None)
+    check = nodes._check_node(NODE, "the worker died", HERE, None)
     assert (check.status, check.found) == ("problem", f"{HAS}; it runs nothing: the worker died")
 
 
@@ -67,8 +67,8 @@ def test_a_node_that_vanishes_while_it_is_asked_stops_no_search(monkeypatch):
         raise TaskUnschedulableError("The node doesn't exist any more")
 
     monkeypatch.setattr(nodes.ray, "get", get)
-    check = nodes._judge(NODE, nodes._answer(object()), HERE, MARKER)
-    assert (check.status, check.found) == ("warning", f"{HAS}; it has gone since")
+    check = nodes._check_node(NODE, nodes._answer(object()), HERE, MARKER)
+    assert (check.status, check.found) == ("warning", f"{HAS}; it has left the cluster")
 
 
 def test_a_search_is_refused_with_all_nodes_that_it_cant_use_and_each_remedy_once(
@@ -88,7 +88,7 @@ def test_a_search_is_refused_with_all_nodes_that_it_cant_use_and_each_remedy_onc
         "--address: the search can't use every node of the cluster.\n"
         "  node c: ray 2.9.0, here 2.60.0\n"
         "  node d: it runs nothing\n"
-        "Install the same. `gansearch doctor --address auto --results DIR` looks again."
+        "Install the same. `gansearch doctor --address auto --results DIR` checks again."
     )
     monkeypatch.setattr(nodes, "check_nodes", lambda _: checks[:2])
     nodes.require_nodes(tmp_path)
@@ -104,18 +104,18 @@ def test_the_word_is_in_the_folder_while_it_is_looked_for_and_gone_afterwards(tm
         assert marker is None
 
 
-def test_the_word_has_left_this_machine_before_the_nodes_look_for_it(monkeypatch, tmp_path):
-    handed_on = []
+def test_the_word_is_synced_before_the_nodes_look_for_it(monkeypatch, tmp_path):
+    synced = []
 
     def fsync(descriptor):
-        handed_on.append(Path(f"/proc/self/fd/{descriptor}").read_text())
+        synced.append(Path(f"/proc/self/fd/{descriptor}").read_text())
 
     monkeypatch.setattr(nodes.os, "fsync", fsync)
     with nodes._marker(tmp_path) as marker:
-        assert handed_on == [marker.word]
+        assert synced == [marker.word]
 
 
-def test_the_probe_tells_the_versions_of_this_process():
+def test_the_probe_finds_the_versions_of_this_process():
     versions = nodes._probe()(None, True)["versions"]
     assert versions["torch"] == metadata.version("torch")
     assert set(versions) == set(VERSIONS)

@@ -101,7 +101,7 @@ def test_a_dead_process_is_reported_if_no_trial_trains_without_it(monkeypatch):
     assert dead_vital_process() is None
 
 
-def test_ray_is_told_to_listen_on_loopback_while_it_starts_and_only_then(monkeypatch):
+def test_ray_listens_on_loopback_only_when_we_start_it(monkeypatch):
     from ray._private import ray_constants
 
     from gansearch.tune import ray_internals

@@ -145,12 +145,12 @@ def test_a_new_trial_is_on_disk_as_soon_as_its_reports(folder, clock):
     assert folder.trials()["trial_id"].tolist() == ["t00000", "t00001"]
 
 
-def test_a_report_that_a_resumed_trial_tells_again_is_recorded_once(folder, clock):
+def test_a_report_that_a_resumed_trial_repeats_is_recorded_once(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
     report(recorder, trial, 100)
     recorder.flush()
-    report(recorder, trial, 200)  # heard, and lost with the driver
+    report(recorder, trial, 200)  # received, and lost with the driver
     again = recorder_of(folder)
     trial = start(again, 0)
     for updates in (100, 200, 300):
@@ -174,7 +174,7 @@ def test_a_report_of_a_trial_that_the_time_cut_short_is_recorded_once_too(folder
     assert len(list((folder.path / "history").iterdir())) == 1
 
 
-def test_a_last_report_told_again_still_brings_the_final_score(folder, clock):
+def test_a_repeated_last_report_still_brings_the_final_score(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
     report(recorder, trial, 100)
@@ -241,19 +241,19 @@ def test_the_history_is_gathered_by_the_parts_that_were_added_since(folder, monk
     assert folder.history()["updates"].tolist() == list(range(1, 8))
 
 
-def test_a_node_that_keeps_losing_workers_is_named_by_where_its_trials_were_last_heard(
+def test_a_node_that_keeps_losing_workers_is_named_by_the_last_address_of_its_trials(
     folder, monkeypatch
 ):
-    told = []
+    notes = []
     recorder = recorder_of(folder)
-    monkeypatch.setattr(recorder._progress, "note", told.append)
+    monkeypatch.setattr(recorder._progress, "note", notes.append)
     lost, elsewhere = Failure("worker", "lost"), Failure("engine", "lost", node="192.0.2.8")
     for number, failure in enumerate([lost, elsewhere, lost, Failure("error", "mine"), lost]):
         trial = start(recorder, number)
         report(recorder, trial, 1, node_ip="192.0.2.7")
         recorder.failures = {trial.trial_id: failure}
         recorder.on_trial_recover(0, [], trial)
-    (warning,) = [line for line in told if line.startswith("node ")]
+    (warning,) = [line for line in notes if line.startswith("node ")]
     assert warning.startswith("node 192.0.2.7 has lost the workers of trials 3 times, all others ")
     assert "together 1. " in warning
 
@@ -263,20 +263,20 @@ def test_a_node_that_keeps_losing_workers_is_named_by_where_its_trials_were_last
     [
         (
             Failure("memory", "out of memory: GPU: full", "GPU"),
-            "goes on alone from its checkpoint, out of memory: GPU: full",
+            "continues alone from its checkpoint, out of memory: GPU: full",
         ),
-        (Failure("worker", "died"), "has lost its worker and goes on from its checkpoint"),
+        (Failure("worker", "died"), "lost its worker and continues from its checkpoint"),
         (
             Failure("error", "ValueError: odd"),
-            "goes on from its checkpoint after an error, ValueError: odd",
+            "continues from its checkpoint after an error, ValueError: odd",
         ),
     ],
 )
-def test_what_a_trial_goes_on_after_is_told(folder, monkeypatch, failure, what):
-    told = []
+def test_the_display_says_after_which_failure_a_trial_continues(folder, monkeypatch, failure, what):
+    notes = []
     recorder = recorder_of(folder)
-    monkeypatch.setattr(recorder._progress, "note", told.append)
+    monkeypatch.setattr(recorder._progress, "note", notes.append)
     trial = start(recorder, 0)
     recorder.failures = {trial.trial_id: failure}
     recorder.on_trial_recover(0, [], trial)
-    assert told == [f"t00000 {what}"]
+    assert notes == [f"t00000 {what}"]

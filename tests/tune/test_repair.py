@@ -1,4 +1,4 @@
-"""What was damaged is named, set aside and, where the rest of the run tells it, made anew."""
+"""Damaged files are reported, set aside and, if the others suffice, rebuilt."""
 
 import random
 import shutil
@@ -14,7 +14,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import ResultsWarning
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.repair import mend, sound_study
+from gansearch.tune.repair import open_or_rebuild_study, repair_run
 from gansearch.tune.rows import Outcome, new_row
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.study import make_sampler, open_study
@@ -66,11 +66,11 @@ def folder(tmp_path, space):
 
 def reopened(folder, space):
     rows = folder.trials().to_dict("records")
-    return sound_study(folder, space, make_sampler("random", 0), rows, faults=[])
+    return open_or_rebuild_study(folder, space, make_sampler("random", 0), rows, faults=[])
 
 
-def told(study):
-    """What of a study its sampler learns from."""
+def trials_of(study):
+    """What the sampler learns from a study."""
     return [
         (
             t.number,
@@ -107,7 +107,7 @@ def with_another_learning_rate(journal):
     return b"".join(lines)
 
 
-SPOILT = {
+DAMAGE = {
     "garbage within": (
         lambda j: j.read_bytes().replace(b'{"op_code":6', b'{"op_code":x', 1),
         "damaged",
@@ -128,27 +128,25 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("how", SPOILT)
-def test_a_journal_that_does_not_fit_the_results_is_made_anew_from_them(folder, space, how):
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_journal_that_does_not_fit_the_results_is_rebuilt_from_them(folder, space, how):
     journal = folder.path / "optuna.journal"
-    before = told(open_study(journal, make_sampler("random", 0)))
-    spoil, why = SPOILT[how]
+    before = trials_of(open_study(journal, make_sampler("random", 0)))
+    spoil, why = DAMAGE[how]
     content = spoil(journal)
     assert content != journal.read_bytes()
     journal.write_bytes(content)
     study, (found,) = reopened(folder, space)
     assert why in found and "set aside as _optuna.journal.damaged" in found
-    assert "made anew from trials.parquet and the history" in found
+    assert "rebuilt from trials.parquet and the history" in found
     assert aside(folder) == ["_optuna.journal.damaged"]
-    assert told(study) == before
+    assert trials_of(study) == before
     assert reopened(folder, space)[1] == []
 
 
-def test_an_absent_journal_is_made_anew_and_the_search_goes_on_with_the_same_proposals(
-    folder, space
-):
+def test_an_absent_journal_is_rebuilt_and_the_search_goes_on_with_the_same_proposals(folder, space):
     def proposals():
-        study, _ = sound_study(
+        study, _ = open_or_rebuild_study(
             folder, space, make_sampler("tpe", 5), folder.trials().to_dict("records"), faults=[]
         )
         return [space.suggest(study.ask()) for _ in range(3)]
@@ -161,7 +159,7 @@ def test_an_absent_journal_is_made_anew_and_the_search_goes_on_with_the_same_pro
     assert proposals() == before
 
 
-def test_presets_that_were_not_tried_yet_wait_in_the_journal_made_anew(folder, space):
+def test_presets_that_were_not_tried_yet_wait_in_the_rebuilt_journal(folder, space):
     first = folder.trials().head(1)
     folder.write_trials(first.to_dict("records"))
     (folder.path / "optuna.journal").unlink()
@@ -184,7 +182,7 @@ def test_damaged_trials_are_read_from_the_journal_and_the_history(folder, space,
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(ResultsError, match=r"trials\.parquet: .*resume rebuild it"):
             build_report(folder)
-    (found,) = mend(folder)
+    (found,) = repair_run(folder)
     assert "7 trials of the search were read from optuna.journal and the history" in found
     assert aside(folder) == ([] if is_absent else ["_trials.parquet.damaged"])
     after = folder.trials()
@@ -193,15 +191,15 @@ def test_damaged_trials_are_read_from_the_journal_and_the_history(folder, space,
     columns = [name for name in before if name != "reason"]
     pd.testing.assert_frame_equal(after[columns], before[columns])
     assert after.loc[~failed, "reason"].equals(before.loc[~failed, "reason"])
-    assert mend(folder) == []
+    assert repair_run(folder) == []
     assert reopened(folder, space)[1] == []
 
 
-def test_trials_that_nothing_else_tells_are_one_clear_error(folder):
+def test_trials_that_no_other_file_has_are_one_clear_error(folder):
     (folder.path / "trials.parquet").write_bytes(b"PAR1")
     (folder.path / "optuna.journal").unlink()
-    with pytest.raises(ResultsError, match=r"trials\.parquet: .*can't be made anew.*Restore one"):
-        mend(folder)
+    with pytest.raises(ResultsError, match=r"trials\.parquet: .*can't be rebuilt.*Restore one"):
+        repair_run(folder)
 
 
 # run.json and the history
@@ -215,9 +213,9 @@ def test_a_damaged_description_is_read_from_its_copy_and_restored(folder):
     assert report.run == info
     assert any("its checksum doesn't fit" in warning for warning in report.warnings)
     assert aside(folder) == []  # a report changes nothing
-    (found,) = mend(folder)
+    (found,) = repair_run(folder)
     assert found.endswith("damaged; set aside as _run.json.damaged. It was read from its copy")
-    assert folder.read_run() == info and mend(folder) == []
+    assert folder.read_run() == info and repair_run(folder) == []
 
 
 def test_a_run_is_found_by_the_copy_of_its_description(folder):
@@ -229,7 +227,7 @@ def test_a_run_is_found_by_the_copy_of_its_description(folder):
 def test_a_damaged_part_of_the_history_is_set_aside_and_the_others_are_kept(folder):
     part = folder.path / "history" / "part-00000002.parquet"
     part.write_bytes(part.read_bytes()[:-1])
-    (found,) = mend(folder)
+    (found,) = repair_run(folder)
     assert found == f"{part}: damaged; set aside as _part-00000002.parquet.damaged"
     assert set(folder.history()["trial_id"]) == {f"t{i:05d}" for i in range(7)} - {"t00002"}
 
@@ -237,7 +235,7 @@ def test_a_damaged_part_of_the_history_is_set_aside_and_the_others_are_kept(fold
 def test_one_flipped_bit_is_found_wherever_it_is_or_changes_nothing(folder, space):
     """No flip in any file of a run is a traceback, or passes for what was written."""
     sound = folder.trials(), folder.history(), folder.read_run()
-    study = told(reopened(folder, space)[0])
+    study = trials_of(reopened(folder, space)[0])
     rng = random.Random(0)
     files = sorted(path for path in folder.path.rglob("*") if path.is_file())
     for _ in range(40):
@@ -256,7 +254,7 @@ def test_one_flipped_bit_is_found_wherever_it_is_or_changes_nothing(folder, spac
                 build_report(copy)
             except ResultsError:
                 assert path.name == "trials.parquet"
-            found = mend(copy)
+            found = repair_run(copy)
             flipped_study, also_found = reopened(copy, space)
         expected = sound[1]
         if path.parent.name == "history" and found:
@@ -268,5 +266,5 @@ def test_one_flipped_bit_is_found_wherever_it_is_or_changes_nothing(folder, spac
         assert trials["config_id"].equals(sound[0]["config_id"])
         assert trials["valid_ll"].equals(sound[0]["valid_ll"])
         if not (found or also_found):
-            assert told(flipped_study) == study, path
+            assert trials_of(flipped_study) == study, path
         shutil.rmtree(copied)

@@ -1,4 +1,4 @@
-"""Which attempt is made again, how often, and with which neighbours; without Ray running."""
+"""Which failed attempts are retried, how often, and whether alone; without Ray running."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.tune.retries import MAX_FAILURES, Retries
 from tests.written_runs import spec
 
-WHOLES = {"GPU": {"cpu": 1.0, "gpu": 1.0}, "host": {"cpu": 8.0, "gpu": 0.25}}
+EXCLUSIVE = {"GPU": {"cpu": 1.0, "gpu": 1.0}, "host": {"cpu": 8.0, "gpu": 0.25}}
 
 
 class PlayedTrial:
@@ -35,28 +35,28 @@ class PlayedTrial:
 
 @pytest.mark.parametrize("place", ["GPU", "host"])
 def test_lack_of_memory_is_tried_once_more_alone_where_it_was_short(place):
-    trial, retries = PlayedTrial(), Retries(WHOLES)
+    trial, retries = PlayedTrial(), Retries(EXCLUSIVE)
     lack = Failure("memory", "out of memory: ...", place)
     assert trial.fails(retries, lack)
     assert trial.is_alone
-    assert trial.resources == WHOLES[place]
+    assert trial.resources == EXCLUSIVE[place]
     assert not trial.fails(retries, lack)
 
 
 def test_a_lost_worker_is_tried_twice_more_where_there_is_room():
-    trial, retries = PlayedTrial(), Retries(WHOLES)
+    trial, retries = PlayedTrial(), Retries(EXCLUSIVE)
     lost = Failure("worker", "lost")
     assert [trial.fails(retries, lost) for _ in range(3)] == [True, True, False]
     assert trial.resources is None and not trial.is_alone
 
 
 def test_the_loss_of_an_engine_uses_up_no_attempt_of_those_who_shared_it():
-    trial, retries = PlayedTrial(), Retries(WHOLES)
+    trial, retries = PlayedTrial(), Retries(EXCLUSIVE)
     engine = Failure("engine", "lost")
     assert trial.fails(retries, engine)
     assert not trial.is_alone
     assert trial.fails(retries, engine)
-    assert trial.is_alone and trial.resources == WHOLES["GPU"]
+    assert trial.is_alone and trial.resources == EXCLUSIVE["GPU"]
     # What ends an engine that it has to itself is its own.
     attempts = [trial.fails(retries, engine) for _ in range(MAX_FAILURES + 1)]
     assert attempts == [True] * MAX_FAILURES + [False]

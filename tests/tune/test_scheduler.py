@@ -21,11 +21,11 @@ def trial(name):
 
 @pytest.fixture
 def failed(tmp_path):
-    """Make a trial of which Tune says what its attempt failed of, and whether it gives it up."""
+    """Make a trial with Tune's error text, and a status that says whether Tune gives it up."""
 
-    def _failed(name, told="", status=Trial.ERROR):
+    def _failed(name, text="", status=Trial.ERROR):
         file = tmp_path / f"{name}.txt"
-        file.write_text(told)
+        file.write_text(text)
         return _failed_trial(name, str(file), status)
 
     return _failed
@@ -75,7 +75,7 @@ def test_too_few_earlier_trials_decide_nothing():
     assert decide(scheduler, "t3", 95, -30.0) == TrialScheduler.STOP
 
 
-def test_a_trial_is_judged_once_at_each_rung():
+def test_a_trial_is_compared_once_at_each_rung():
     scheduler = GuardedScheduler(BUDGET, halving=True)
     for i in range(6):
         decide(scheduler, f"t{i}", 95, 10.0 + i)
@@ -147,7 +147,7 @@ def test_replayed_reports_rebuild_the_rungs_of_an_earlier_session():
     assert before.outcomes["ray-new"] == after.outcomes["ray-new"]
 
 
-def test_a_trial_that_is_tried_again_is_not_failed(failed):
+def test_a_retried_trial_has_not_failed(failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
     lost = failed("t")
     scheduler.on_trial_error(None, lost)
@@ -164,14 +164,14 @@ def test_a_trial_that_lost_its_worker_keeps_its_place_on_the_rungs(failed):
     lost = failed("t0")
     scheduler.on_trial_error(None, lost)
     scheduler.on_trial_add(None, lost)
-    # It has passed rung 270 and is not judged there again, though it has fallen since.
+    # It has passed rung 270 and is not compared there again, though it has fallen since.
     assert decide(scheduler, "t0", 300, -50.0) == TrialScheduler.CONTINUE
     # And it counts there for others: without it the cut would be 38.33.
     assert decide(scheduler, "new", 280, 38.5) == TrialScheduler.STOP
     assert "below 39: " in scheduler.outcomes["ray-new"].reason
 
 
-def test_a_collapsed_trial_that_tune_tries_again_is_judged_anew(failed):
+def test_a_collapsed_trial_that_tune_retries_gets_a_new_verdict(failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
     dead = {"verdict": "collapsed", "reason": "one image"}
     decide(scheduler, "t", 95, 1.0, **dead)

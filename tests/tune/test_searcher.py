@@ -1,4 +1,4 @@
-"""What Optuna is asked and told, without Ray running."""
+"""What the searcher asks Optuna and tells it, without Ray running."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.phases import _end_cut_trials
+from gansearch.tune.phases import _end_trials_out_of_time
 from gansearch.tune.rows import Outcome, is_out_of_time
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell
@@ -54,18 +54,18 @@ def test_as_many_configurations_are_proposed_as_asked_for(space, study):
         ("diverged", TrialState.PRUNED, 1),
     ],
 )
-def test_a_trial_is_told_as_what_it_is(space, study, status, state, constraint):
+def test_optuna_learns_each_status_of_an_ended_trial(space, study, status, state, constraint):
     searcher = searcher_of(space, study, {"ray-0": Outcome(status, "because")})
     searcher.suggest("ray-0")
     searcher.on_trial_result("ray-0", report(100, 1.5))
     searcher.on_trial_complete("ray-0", report(200, 2.5))
-    (told,) = study.trials
-    assert told.state == state
-    assert told.constraints == {UNHEALTHY: constraint}
-    assert told.user_attrs == {"status": status, "reason": "because"}
-    assert told.intermediate_values[100] == 1.5
+    (trial,) = study.trials
+    assert trial.state == state
+    assert trial.constraints == {UNHEALTHY: constraint}
+    assert trial.user_attrs == {"status": status, "reason": "because"}
+    assert trial.intermediate_values[100] == 1.5
     if status == "completed":
-        assert told.value == 2.5
+        assert trial.value == 2.5
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_a_trial_is_told_as_what_it_is(space, study, status, state, constraint):
     [
         ("the worker was lost", None),
         ("OSError: [Errno 28] No space left on device", None),
-        # Said by the worker itself, between two reports and after one.
+        # Reported by the worker itself, between two reports and after one.
         ("out of memory: tried to allocate 2 GiB", report(150)),
         ("out of memory: tried to allocate 2 GiB", report(150, -500.0)),
     ],
 )
-def test_a_trial_that_our_machinery_lost_teaches_nothing(space, study, how, result):
+def test_a_trial_that_failed_with_its_machine_teaches_nothing(space, study, how, result):
     searcher = searcher_of(space, study, {"ray-0": Outcome("failed", how)})
     searcher.suggest("ray-0")
     searcher.on_trial_result("ray-0", report(100, -400.0))
     searcher.on_trial_complete("ray-0", result, error=result is None)
-    (told,) = study.trials
-    assert told.state == TrialState.FAIL
-    assert not told.constraints
-    assert "status" not in told.user_attrs
+    (trial,) = study.trials
+    assert trial.state == TrialState.FAIL
+    assert not trial.constraints
+    assert "status" not in trial.user_attrs
 
 
 def test_a_trial_that_the_time_budget_cut_short_is_not_taken_for_dead(space, study):
@@ -98,25 +98,25 @@ def test_a_trial_that_the_time_budget_cut_short_is_not_taken_for_dead(space, stu
     assert not study.trials[0].constraints
     outcome = Outcome("pruned", "the time budget of the search was spent")
     tell(study, optuna.trial.Trial(study, study.trials[0]._trial_id), outcome)
-    (told,) = study.trials
-    assert (told.state, told.constraints) == (TrialState.PRUNED, {UNHEALTHY: -1})
+    (trial,) = study.trials
+    assert (trial.state, trial.constraints) == (TrialState.PRUNED, {UNHEALTHY: -1})
 
 
-def test_a_trial_that_is_tried_again_is_told_as_what_it_came_to_at_last(space, study):
+def test_optuna_learns_the_last_outcome_of_a_retried_trial(space, study):
     outcomes = {}
     searcher = searcher_of(space, study, outcomes)
     searcher.suggest("ray-0")
     searcher.on_trial_result("ray-0", report(100, 1.0))
-    # The worker dies; Tune starts another, which repeats a report, and tells the searcher nothing.
+    # The worker dies. Tune starts another, which repeats a report, without a call of the searcher.
     searcher.on_trial_result("ray-0", report(100, 1.0))
     outcomes["ray-0"] = Outcome("collapsed", "one image")
     searcher.on_trial_complete("ray-0", report(200, 1.0))
     searcher.on_trial_complete("ray-0", report(200, 1.0))
-    (told,) = study.trials
-    assert (told.state, told.constraints) == (TrialState.PRUNED, {UNHEALTHY: 1})
+    (trial,) = study.trials
+    assert (trial.state, trial.constraints) == (TrialState.PRUNED, {UNHEALTHY: 1})
 
 
-def test_an_end_that_could_not_be_written_is_told_when_the_trial_ends_again(
+def test_an_outcome_that_could_not_be_written_is_written_when_the_trial_ends_again(
     space, study, monkeypatch
 ):
     searcher = searcher_of(space, study, {"ray-0": Outcome("collapsed", "one image")})
@@ -142,7 +142,7 @@ def test_a_slice_between_two_reports_tells_optuna_nothing(space, study):
     assert not study.trials[0].intermediate_values
 
 
-def test_a_trial_cut_short_stays_open_and_goes_on_first(space, study):
+def test_an_interrupted_trial_stays_open_and_continues_first(space, study):
     first = searcher_of(space, study, {})
     interrupted = suggested(first, "ray-0")
     first.on_trial_result("ray-0", report(100, 1.0))
@@ -152,16 +152,16 @@ def test_a_trial_cut_short_stays_open_and_goes_on_first(space, study):
     outcomes = {"ray-9": Outcome("completed")}
     second = searcher_of(space, study, outcomes, n_new=0, interrupted=[interrupted])
     assert suggested(second, "ray-9") == interrupted
-    second.on_trial_result("ray-9", report(100, 1.0))  # heard of before; told once
+    second.on_trial_result("ray-9", report(100, 1.0))  # known already; reported once
     second.on_trial_complete("ray-9", report(200, 4.0))
     assert second.suggest("ray-10") == second.FINISHED
-    (told,) = study.trials
-    assert (told.state, told.value) == (TrialState.COMPLETE, 4.0)
-    assert told.intermediate_values == {100: 1.0, 200: 4.0}
+    (trial,) = study.trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 4.0)
+    assert trial.intermediate_values == {100: 1.0, 200: 4.0}
 
 
 @pytest.mark.parametrize("status", ["completed", "collapsed"])
-def test_a_trial_whose_end_optuna_knows_already_goes_on_without_being_told_twice(
+def test_a_trial_whose_end_optuna_knows_already_continues_and_is_not_told_again(
     space, study, status
 ):
     searcher_of(space, study, {}).suggest("ray-0")
@@ -192,7 +192,7 @@ def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_
             )
         ),
     )
-    _end_cut_trials(run)
+    _end_trials_out_of_time(run)
     assert [row["status"] for row in rows.values()] == ["pruned", "pruned"]
     assert all(map(is_out_of_time, rows.values()))
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]

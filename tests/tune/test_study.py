@@ -1,4 +1,4 @@
-"""The study: its samplers, and the ends that it learns of late; without Ray running."""
+"""The study: its samplers, and outcomes that it learns at a resume; without Ray running."""
 
 import optuna
 import pytest
@@ -36,7 +36,7 @@ def searcher_of(space, study, outcomes, **more):
         ("running", TrialState.RUNNING, {}),
     ],
 )
-def test_an_end_that_only_the_results_know_is_told_when_the_run_goes_on(
+def test_an_end_that_only_the_results_know_is_told_to_optuna_at_a_resume(
     space, tmp_path, status, state, constraints
 ):
     journal = tmp_path / "optuna.journal"
@@ -45,10 +45,10 @@ def test_an_end_that_only_the_results_know_is_told_when_the_run_goes_on(
     resumed = open_study(journal, make_sampler("random", 1))
     row = {"number": 0, "status": status, "reason": "because", "valid_ll": 3.5}
     tell_known_ends(resumed, [row])
-    tell_known_ends(resumed, [row])  # known by now: nothing is told twice
-    (told,) = resumed.trials
-    assert (told.state, told.constraints) == (state, constraints)
-    assert told.value == (3.5 if status == "completed" else None)
+    tell_known_ends(resumed, [row])  # known by now: nothing changes
+    (trial,) = resumed.trials
+    assert (trial.state, trial.constraints) == (state, constraints)
+    assert trial.value == (3.5 if status == "completed" else None)
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
@@ -67,12 +67,14 @@ def test_an_unknown_sampler_is_refused_with_the_nearest_name():
         make_sampler("tpee", 0)
 
 
-@pytest.mark.parametrize(("told_as", "goes_there"), [("collapsed", False), ("pruned", True)])
-def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
+@pytest.mark.parametrize(
+    ("status_of_high", "proposes_high"), [("collapsed", False), ("pruned", True)]
+)
+def test_trials_that_collapsed_late_attract_no_proposals(status_of_high, proposes_high):
     study = optuna.create_study(sampler=make_sampler("tpe", 0), direction="maximize")
     for i in range(10):
         # Low ones are pruned early, for their score. High ones score better and live longer.
-        for x, status, updates in ((0.02 * i, "pruned", 100), (1 - 0.02 * i, told_as, 900)):
+        for x, status, updates in ((0.02 * i, "pruned", 100), (1 - 0.02 * i, status_of_high, 900)):
             study.enqueue_trial({"x": x})
             trial = study.ask()
             trial.suggest_float("x", 0, 1)
@@ -80,4 +82,4 @@ def test_trials_that_died_late_draw_no_others_after_them(told_as, goes_there):
             tell(study, trial, Outcome(status, "because"))
     proposed = [study.ask().suggest_float("x", 0, 1) for _ in range(20)]
     n_there = sum(x > 0.5 for x in proposed)
-    assert n_there >= 15 if goes_there else n_there <= 8
+    assert n_there >= 15 if proposes_high else n_there <= 8
