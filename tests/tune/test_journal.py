@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.tune.rows import Outcome
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.study import make_sampler, open_study

@@ -5,7 +5,7 @@ import pytest
 from optuna.trial import TrialState
 
 from gansearch.errors import BadInputError
-from gansearch.space.search_space import load_space
+from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.rows import Outcome
 from gansearch.tune.searcher import OptunaSearcher
