@@ -50,7 +50,8 @@ of your own needs the three classes of this example, in a module `my_module.py`:
         def build(self, config, dataset, seed, device):
             return MeanTraining(config, dataset, seed)
 
-A space file then has the line `family: my_module:MeanFamily`, and searches `lr`.
+A space file then has the line `family: my_module:MeanFamily`, and searches `lr`. A module in the
+working directory is found with `PYTHONPATH=. gansearch run ...`.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ class Training(ABC):
 
         Raises:
             GansearchError, ValueError, KeyError, TypeError: the state is damaged or of another
-                training. The trial then starts again from its beginning.
+                training. The trial then starts again from its beginning. Turn torch's RuntimeError
+                into a ValueError.
         """
 
     @property
@@ -234,7 +236,8 @@ class ModelFamily(ABC, Generic[ConfigT]):
     def check(self, config: ConfigT, dataset: Dataset) -> None:
         """Raise ConfigError if `config` can't be trained on `dataset`.
 
-        Called before a run starts, for its presets and the ends of all ranges.
+        Called before a run starts, for the baseline, the presets of `start_from`, and each end or
+        choice of each range with everything else at its default.
         """
 
     def training_bytes(

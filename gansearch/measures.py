@@ -1,7 +1,10 @@
 """All measures of a training in one table, and the values that are computed together.
 
-To add a measure, add a row here and compute it where its `stages` say: the Parquet schemas, the
-replicas' final scores, the ranking's means and the tables of the report follow from the table.
+To add a measure, add a row here and compute it where its `stages` say. "report": a field of
+`Evaluation`, with a default so that older checkpoints are read, computed by
+`scoring.evaluation.Evaluator`. "final": a field of `FinalScore` there. "history": a field of
+`family.Metrics`. The Parquet schemas, the replicas' final scores, the ranking's means and the
+tables of the report follow from the row.
 """
 
 from __future__ import annotations

@@ -304,8 +304,8 @@ def test_an_absent_configuration_is_named(refused: Refused) -> None:
 
 def test_configurations_on_no_seeds_are_refused(refused: Refused) -> None:
     assert refused("run", "--only", "paper", "--replicas", 0) == (
-        "--only with replicas: 0 trains nothing: each configuration is trained on so many seeds. "
-        "Give --replicas 1 or more."
+        "--only with replicas: 0 trains nothing: `replicas` is the number of seeds that each "
+        "configuration is trained on. Give --replicas 1 or more."
     )
 
 

@@ -448,7 +448,7 @@ def reports(setting: Setting, dataset: Dataset) -> Iterator[str]:
             steps = {
                 "samples": partial(trainings[0].samples, evaluator.n_samples),
                 "indicators": partial(evaluator.reference.indicators, samples),
-                "all": partial(evaluator.report, samples),
+                "all": partial(evaluator.evaluate, samples),
             }
             took = {
                 name: statistics.median(milliseconds(setting, step) for _ in range(9))

@@ -31,7 +31,7 @@ python benchmarks/speed/search.py --scale --trials 60     what one driver can fe
 python benchmarks/speed/training.py --scores 10           what bf16 does to the final score
 python benchmarks/speed/checkpoints.py                    what checkpoints cost: 4 minutes
 python benchmarks/studies/chaos.py                        what kills cost: half an hour
-python benchmarks/gpu/gpu.py --write                      packing, on a GPU
+python benchmarks/gpu/gpu.py --write                      groups, on a GPU
 make bench-collapse                                       detectors of dying trainings: 25 seconds
 python benchmarks/studies/remedies.py --table             remedies; to train them takes hours
 python benchmarks/studies/told.py --table                 a told sampler; to search takes hours"""

@@ -202,7 +202,7 @@ class Searcher(OptunaSearcher):
         trial, outcome = self._asked.pop(trial_id), self._outcomes[trial_id]
         self._keep(trial_id, step)
         if outcome.status in ("completed", "pruned"):
-            self._tell_value(trial, step)
+            self._report_value(trial, step)
         self._told(self._study, trial, outcome, self._last_ll.get(trial_id))
 
     def _keep(self, trial_id: str, step: StepResult) -> None:

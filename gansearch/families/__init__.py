@@ -1,1 +1,1 @@
-"""The model families: what knows both a GAN and the seam in `family`."""
+"""Model families: they connect a GAN to the interface in `family`."""

@@ -1,7 +1,7 @@
-"""The paper's adversarial nets as a model family: all that knows both this GAN and the seam.
+"""The paper's adversarial nets as a model family.
 
-What a method needs is imported when it runs: who reads the table of parameters, as a report does,
-waits for no torch.
+Methods import torch only when they are called, so that a report, which reads the table of
+parameters, starts fast.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class AdversarialNets(ModelFamily[TrialConfig]):
     def observer(
         self, config: TrialConfig, dataset: Dataset, report_updates: Sequence[int]
     ) -> Figure1Observer | None:
-        """Return who draws the paper's Figure 1 of a training on one-dimensional data."""
+        """Return an observer that draws Figure 1, for one-dimensional data."""
         if dataset.shape != (1,):
             return None
         from gansearch.families.figure1_observer import Figure1Observer

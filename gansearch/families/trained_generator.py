@@ -1,4 +1,4 @@
-"""A generator that was trained and read again, with what is needed to sample as its trial did."""
+"""A generator loaded from disk, with its configuration and the seed of its noise."""
 
 from __future__ import annotations
 

@@ -44,11 +44,6 @@ class Snapshot:
     arrows: np.ndarray
 
 
-def is_line(dataset: Dataset) -> bool:
-    """Return whether the data set has one dimension, so that Figure 1 can be drawn."""
-    return dataset.shape == (1,)
-
-
 def x_grid(dataset: Dataset) -> np.ndarray:
     """Return the x at which D is drawn, `[n_grid]`, float32: the data's range and a third more."""
     low, high = np.quantile(dataset.train[:, 0], [0.001, 0.999])

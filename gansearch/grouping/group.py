@@ -68,7 +68,7 @@ class Group:
         self._loss_sums = torch.zeros(2, n_slots, device=examples.device)
         # Two, so that the next chunk is prepared while a GPU is busy with this one.
         self._schedules = [make_schedule(self._buffers) for _ in range(2)]
-        self._chunks = RecordedChunks(self._run, self._buffers.due, self._loss_sums)
+        self._chunks = RecordedChunks(self._buffers.due, self._loss_sums)
 
     @property
     def has_room(self) -> bool:
@@ -114,7 +114,7 @@ class Group:
         done = self._fill()
         with_g = self._ticks_with_g(self._members[slot].training.config.k for slot in done)
         if self._examples.device == "cuda":
-            self._chunks.replay(with_g)
+            self._chunks.replay(self._run, with_g)
         else:
             self._run(with_g)
         for slot, n in done.items():

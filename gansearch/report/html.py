@@ -116,18 +116,18 @@ def _winner_pictures(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]
     ]
     run = report.folder.path
     pictures = [
-        (run / "samples.png", "Samples of the winner, not picked."),
+        (run / "samples.png", "Samples of the winner, not selected."),
         (
             run / "interpolation.png",
-            "Interpolations between samples of the winner, not picked, along straight lines in "
+            "Interpolations between samples of the winner, not selected, along straight lines in "
             "noise space.",
         ),
     ]
     if not done.empty:
         model = report.folder.model_dir(done["trial_id"].iloc[0])
-        strip = "Samples of the winner over its training, not picked, from the same noise."
+        strip = "Samples of the winner over its training, not selected, from the same noise."
         figure1 = (
-            "The winner's training in one dimension, as Figure 1 of the paper, not picked: the "
+            "The winner's training in one dimension, as Figure 1 of the paper, not selected: the "
             "densities of data and samples, D, and below lines from z to G(z), from before the "
             "training to its last evaluation."
         )

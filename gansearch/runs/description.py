@@ -139,6 +139,7 @@ def read_description(path: AnyPath) -> RunDescription:
 
     Raises:
         ResultsError: it is absent, isn't a JSON object, or lacks a key.
+        BadInputError: its model family can't be imported here.
     """
     try:
         content = path.read_bytes()
@@ -153,6 +154,10 @@ def read_description(path: AnyPath) -> RunDescription:
         description = RunDescription.from_dict(values)
     except ValueError as error:
         raise unreadable(path, error) from error
+    except BadInputError as error:  # the family's name is as it was written, unless damaged
+        if seal_fault:
+            raise unreadable(path, error) from error
+        raise
     if seal_fault:
         raise unreadable(path, f"{seal_fault} (if you changed it on purpose, remove its seal)")
     return description
@@ -213,10 +218,10 @@ def _fault_of_space(space: Mapping[str, Any]) -> str | None:
     for section in ("budget", "search", "fixed", "presets"):
         if not isinstance(space.get(section), dict):
             return f"space: {section}: found {str(space.get(section))[:40]!r}"
-    try:
-        known = load_family(space.get("family", DEFAULT_FAMILY)).config_type.rules()
-    except BadInputError as error:
-        return f"space: {error}"
+    name = space.get("family", DEFAULT_FAMILY)
+    if not isinstance(name, str):
+        return f"space: family: found {str(name)[:40]!r}"
+    known = load_family(name).config_type.rules()
     for name, entry in space["search"].items():
         if name not in known or not isinstance(entry, dict) or not _is_range(entry, known):
             return f"space: search: found {name}: {str(entry)[:40]}"

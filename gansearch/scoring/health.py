@@ -56,7 +56,7 @@ _NOTHING_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict on health: `status` is sound, collapsed or undetermined; `reason` says why."""
+    """On a trial's health: `status` is sound, undetermined, collapsed or diverged; and why."""
 
     status: str
     reason: str = ""

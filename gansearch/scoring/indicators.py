@@ -5,7 +5,7 @@ mean distance between samples misses serious collapse. Three indicators together
 
 - coverage (Naeem et al. 2020, Equation 5): the share of real points with a generated one inside
   their k-nearest-neighbour ball;
-- recall (Kynkaanniemi et al. 2019, Equation 2): the share of real points that lie inside some
+- recall (Kynkäänniemi et al. 2019, Equation 2): the share of real points that lie inside some
   generated point's k-nearest-neighbour ball;
 - nn_ratio: the median distance to the nearest neighbour within the generated points over that
   within the real ones; near 0 where a few images come again and again.

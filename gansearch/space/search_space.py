@@ -172,8 +172,18 @@ class SearchSpace:
         """Yield the defaults, the presets to start from, then each end or choice of each range."""
         start = self.table.from_dict(self.fixed)
         yield from (start, self.baseline, *map(self.preset, self.start_from))
-        for name in self.search:
-            yield from self.shrunk(start, name)
+        values = {name: getattr(start, name) for name in self.search}
+        for name, entry in self.search.items():
+            for end in entry.ends():
+                yield self._compose((values | self._enabling(name) | {name: end}).get)
+
+    def _enabling(self, name: str) -> dict[str, Any]:
+        """Return values of searched parameters under which the conditions of `name` hold."""
+        values: dict[str, Any] = {}
+        for other, wanted in self.search[name].when:
+            if other in self.search:
+                values |= self._enabling(other) | {other: wanted[0]}
+        return values
 
     def describe(self) -> str:
         """Return the space as the text of a space file."""

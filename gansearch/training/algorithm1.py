@@ -82,7 +82,7 @@ def update_discriminator(
         drawn: the noise z, and the other random numbers of the update.
         coefficients: those of the objective.
         step: the size of the step, as `descend` takes it.
-        due: of several trainings, which are updated; None for one.
+        due: mask of the trainings to update, `[members]`; None for a single one.
     """
     with players.arithmetic(real):
         with torch.no_grad():
@@ -169,7 +169,7 @@ def _iterate_simultaneously(
 def _look_ahead(
     players: Players, real: Tensor, drawn: UpdateDraws, schedule: Schedule
 ) -> Callable[[Tensor], DiscriminatorCall]:
-    """Return what makes of G's examples the D that G looks ahead to (Metz et al. 2017)."""
+    """Return a function from G's examples to the unrolled D (Metz et al. 2017)."""
     step, momentum = schedule.d_steps[-1], schedule.momentum
 
     def look_ahead(fake: Tensor) -> DiscriminatorCall:

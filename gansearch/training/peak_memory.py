@@ -32,7 +32,7 @@ _N_GENERATED = 1000  # at a time, when samples are made
 
 
 def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
-    """Return the bytes of an iteration's, or of making samples', peak on a device.
+    """Return the peak memory, in bytes, of an iteration or of sampling on a device.
 
     No such device is needed. The examples themselves don't count.
 
@@ -53,7 +53,7 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
 
 
 def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
-    """Return about what `peak_bytes` does, in milliseconds, by which configurations are compared.
+    """Return an estimate of `peak_bytes` within milliseconds, to compare configurations by.
 
     Raises:
         ConfigError: as `peak_bytes`.

@@ -153,7 +153,7 @@ class DrawStream:
         return self._drawn[start : self._n_used]
 
     def discard(self) -> None:
-        """Draw anew next, whatever is left of what was drawn."""
+        """Drop the remaining draws."""
         self._n_used = self._n_drawn
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,8 +78,16 @@ class AdversarialTraining(Training):
             self.discriminator = Discriminator(config, dataset.shape)
         initialise_generator(self.generator, config, self.examples.mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
-        self._input_widths = self.discriminator.input_widths()
-        self.stream = DrawStream(self._draw, self._rng, ITERATIONS_DRAWN[device])
+        # No method of self: a cycle would keep the training's memory until Python collects it.
+        draw_many = partial(
+            _draw,
+            config=config,
+            generator=self.generator,
+            input_widths=self.discriminator.input_widths(),
+            n_train=self.examples.n,
+            rng=self._rng,
+        )
+        self.stream = DrawStream(draw_many, self._rng, ITERATIONS_DRAWN[device])
         self._train_from(self._first_layer())
         self.loss_sums = torch.zeros(2, device=device)
         self._iterations_summed = 0
@@ -133,7 +142,7 @@ class AdversarialTraining(Training):
     def advance(self, updates: int, *, time_limit_seconds: float = math.inf) -> Metrics | None:
         """Train until at least `updates` parameter updates are done, and report.
 
-        Returns None where the time limit came first; calling again goes on, to the same result.
+        Returns None if the time limit came first; calling again continues, to the same result.
 
         Raises:
             DivergedError: a loss, a gradient or a weight is not finite.
@@ -193,11 +202,6 @@ class AdversarialTraining(Training):
     def _tensors(self) -> dict[str, Tensor]:
         own = {"rng": self.stream.rng_state, "loss_sums": self.loss_sums}
         return own | training_state.tensors_of(self.players)
-
-    def _draw(self, n_iterations: int) -> Draws:
-        net = self.generator
-        widths = net.noise_dim, net.dim, self._input_widths
-        return draw(self.config, n_iterations, *widths, self.examples.n, self._rng)
 
     def _begin_second_stage(self) -> None:
         """Let G's lower layers join, against a new D, with all moments at zero."""
@@ -265,6 +269,20 @@ class AdversarialTraining(Training):
             packing=packing,
             batch_size=self.config.batch_size,
         )
+
+
+def _draw(
+    n_iterations: int,
+    *,
+    config: TrialConfig,
+    generator: Generator,
+    input_widths: list[int],
+    n_train: int,
+    rng: torch.Generator,
+) -> Draws:
+    """Draw for so many iterations; the noise's dimension is that of the present stage."""
+    widths = generator.noise_dim, generator.dim, input_widths
+    return draw(config, n_iterations, *widths, n_train, rng)
 
 
 def first_stage_iterations(config: TrialConfig) -> int:

@@ -49,7 +49,9 @@ class Checkpoint:
             "reports": [result.to_dict() for result in self.results],
             "health": self.health,
         }
-        return sealed(save_arrays(arrays, {"trial": json.dumps(state), "seal": BLANK_SEAL}))
+        # A family may report numbers of NumPy or torch.
+        text = json.dumps(state, default=lambda value: value.item())
+        return sealed(save_arrays(arrays, {"trial": text, "seal": BLANK_SEAL}))
 
     @classmethod
     def decode(cls, content: bytes) -> Checkpoint:

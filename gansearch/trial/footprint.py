@@ -1,4 +1,4 @@
-"""How much memory a trial takes at its highest: its training, its data, the scoring of its samples.
+"""The peak memory of a trial: its training, its data and the scoring of its samples.
 
 The model family gives the part of the training; the other parts are the same for all families.
 """

@@ -137,6 +137,8 @@ def _savings(space: SearchSpace, config: Config, dataset: Dataset, device: str) 
         return footprint(space.family, config, dataset, device, exact=False).training
 
     most = size(config)
+    if most == 0:  # the family does not know
+        return {}
     found = {}
     for name in space.search:
         if config.applies(name):
@@ -157,7 +159,8 @@ def _too_large(
     place, n_bytes = slice_.place, needs.on(slice_.place)
     names = dict.fromkeys([*savings, *space.family.size_parameters])
     values = ", ".join(f"{name}={short(getattr(config, name))}" for name in names)
-    advice = ["make its networks or its batch_size smaller"]
+    largest = f" It is {values}." if values else ""
+    advice = ["make its networks or its batch size smaller"]
     if savings:
         advice = [f"lower the upper bound of {next(iter(savings))}, or drop its largest values"]
     if n_bytes <= slice_.all_bytes:
@@ -172,5 +175,5 @@ def _too_large(
     return ConfigError(
         f"{space.name}: the largest configuration needs {gib(n_bytes)} {where} "
         f"({needs.describe(place)}), where a trial has {gib(slice_.n_bytes)}: "
-        f"{slice_.explanation}. It is {values}. {remedies[0].upper()}{remedies[1:]}."
+        f"{slice_.explanation}.{largest} {remedies[0].upper()}{remedies[1:]}."
     )

@@ -1,6 +1,6 @@
 """What travels between the driver and the workers: a trial's specification, a step's result.
 
-Tune carries dictionaries: at its door, and nowhere else, these are put into one.
+Tune passes dictionaries. Only `to_tune` and `from_tune` build and read them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TrialSpec:
 
     Attributes:
         trial_id: unique in its run.
-        number: in its phase, from 0; of a replica, its seed's.
+        number: in the search, from 0; of a replica, the index of its seed.
         phase: "search" or "replica".
         seed: of the training.
         config: as `Config.to_dict` gives it.
@@ -108,7 +108,7 @@ class StepResult:
 
     @classmethod
     def from_tune(cls, result: Mapping[str, Any]) -> StepResult:
-        """Return the step that one of Tune's results is of."""
+        """Return the `StepResult` in one of Tune's results."""
         step: StepResult = result["step"]
         return step
 

@@ -55,7 +55,7 @@ def search(
     settings: Settings | None = None,
     console: Console | None = None,
 ) -> RunFolder:
-    """Search a space, train the best and the paper's configuration again, rank, and report.
+    """Search a space, train the best and the baseline again, rank, and report.
 
     Args:
         space: name of a built-in space, path of a space file, or a `SearchSpace`.

@@ -144,7 +144,7 @@ class _Stopper(tune.Stopper):
         self._checked_at = 0.0
         self._noted_at = time.monotonic()
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return False: the scheduler stops single trials."""
         return False
 

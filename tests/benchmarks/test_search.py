@@ -24,7 +24,7 @@ def benchmark():
 
 
 def test_the_page_has_the_limit_of_the_code():
-    assert f"are shown {MOST_IN_FOREST:,}\ntrials" in PAGE
+    assert f"use {MOST_IN_FOREST:,} trials, drawn at random" in PAGE
 
 
 def test_every_form_of_the_benchmark_that_the_page_names_exists(benchmark, monkeypatch, capsys):

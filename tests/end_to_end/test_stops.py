@@ -43,11 +43,19 @@ def started(*arguments, history):
 
 
 def start(results, name, *more, overrides=LONGER):
-    """Start a search that trains for longer, and wait until it does."""
+    """Start a search that trains for longer, and wait until both of its trials do.
+
+    A trial that is stopped before its row is written is not known to the run: another follows it.
+    """
     arguments = ["run", "--results", str(results), "--name", name, "--seed", "3", *more]
     for override in overrides:
         arguments += ["--set", override]
-    return started(*arguments, history=Path(results) / name / "history")
+    path = Path(results) / name
+    process = started(*arguments, history=path / "history")
+    while len(gansearch.load(path).trials()) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    return process
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from gansearch.figures.figure1 import (
     estimated_density,
     figure1_picture,
     from_arrays,
-    is_line,
     optimal_discriminator,
     select_snapshots,
     to_arrays,
@@ -31,12 +30,6 @@ def snapshot(updates, n_arrows=3):
 def line(train):
     train = np.asarray(train, np.float32).reshape(-1, 1)
     return Dataset("line", train, train, train, shape=(1,), scale=1.0)
-
-
-def test_only_points_of_one_dimension_make_a_line():
-    assert is_line(load_dataset("gaussian"))
-    assert not is_line(load_dataset("ring"))
-    assert not is_line(load_dataset("digits"))
 
 
 def test_the_density_of_a_known_mixture_is_exact_and_smoothed_exactly():

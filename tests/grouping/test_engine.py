@@ -123,6 +123,7 @@ def test_groups_that_nobody_uses_are_given_back(engine):
 
 
 def test_a_closed_engine_says_so():
+    others = set(threading.enumerate())
     engine = Engine(blobs(), "cpu", n_slots=2)
     training = training_for(engine, small(unrolled_steps=1), 0)
     with ThreadPoolExecutor(1) as pool:
@@ -134,4 +135,4 @@ def test_a_closed_engine_says_so():
             waiting.result()
     with pytest.raises(GansearchError, match="engine: it is closed"):
         engine.advance(training, 10**9)
-    assert "engine" not in [thread.name for thread in threading.enumerate()]
+    assert set(threading.enumerate()) - others == set()

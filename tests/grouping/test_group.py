@@ -351,7 +351,7 @@ def test_a_tick_reads_nothing_back_to_the_host(name, monkeypatch):
         group.admit(training_of(c, i), 100)
     group._fill()
     # On a GPU the maximum is torch's own; that for CPUs looks whether any pieces tie.
-    monkeypatch.setattr("gansearch.networks.layers._maximum", lambda pieces: pieces.amax(-2))
+    monkeypatch.setattr("gansearch.networks.activations._maximum", lambda pieces: pieces.amax(-2))
     with Operations() as operations:
         group._run(group._ticks_with_g({config.k, other.k}))
     assert "aten::addmm" not in operations.names  # all products are batched
@@ -372,7 +372,7 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._chunks.replay(with_g)
+        group._chunks.replay(group._run, with_g)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before

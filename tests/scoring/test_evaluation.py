@@ -124,7 +124,7 @@ def test_a_folder_with_the_fewest_images_allowed_can_be_judged(tmp_path: Path) -
     report = evaluator.evaluate(np.full((1000, 64), 0.3, np.float32))
     assert (report.coverage, report.recall, report.nn_ratio) == (0, 0, 0)
     (tmp_path / "train" / "0.png").unlink()
-    with pytest.raises(DataError, match=r"99 images .*There must be 100 at least"):
+    with pytest.raises(DataError, match=r"99 images .*There must be at least 100"):
         load_dataset("folder", tmp_path)
 
 

@@ -25,7 +25,7 @@ def digits() -> np.ndarray:
 
 
 def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> Indicators:
-    """Naeem et al. (2020) and Kynkaanniemi et al. (2019), straight from their definitions."""
+    """Naeem et al. (2020) and Kynkäänniemi et al. (2019), straight from their definitions."""
 
     def neighbours(points: np.ndarray) -> np.ndarray:
         return np.sort(cdist(points, points), axis=1)[:, 1:]  # without the point itself

@@ -405,7 +405,7 @@ def test_every_input_of_d_is_noisy_and_g_learns_through_it():
     training.discriminator.forward = lambda x, *a, **k: (seen.append(x), forward(x, *a, **k))[1]
     rng = training._rng.clone_state()
     training.step()
-    draws = draw(config, 1, 4, 6, training._input_widths, 200, rng)[0]
+    draws = draw(config, 1, 4, 6, training.discriminator.input_widths(), 200, rng)[0]
     assert [tuple(x.shape) for x in seen] == [(20, 6), (20, 6), (10, 6)]
     for i in range(2):
         real = training.examples.at(draws.rows[i])
@@ -546,7 +546,7 @@ def test_modes_are_counted_by_pacgans_rule():
     around = ring.modes[0] + np.array([[0.0299, 0], [0.0301, 0], [0, 0], [0.3, 0]])
     assert modes_hit(ring, around) == (1, 0.5)
     assert modes_hit(ring, np.zeros((10, 2))) == (0, 0.0)
-    with pytest.raises(ValueError, match="digits: its modes are not known"):
+    with pytest.raises(ValueError, match="digits: its modes are unknown"):
         modes_hit(load_dataset("digits"), np.zeros((10, 64)))
 
 

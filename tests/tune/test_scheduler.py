@@ -231,7 +231,7 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_from_one_that_was_lo
     for name in ("killed", "lost"):
         scheduler.on_trial_error(None, failed(name, died))
     reasons = [scheduler.outcomes[f"ray-{name}"].reason for name in ("killed", "lost")]
-    assert reasons[0].startswith("out of memory: host: the worker was lost while the kernel ")
+    assert reasons[0].startswith("out of memory: host: the worker was lost while the kernel's ")
     assert reasons[1] == "It is dead."
 
 
