@@ -1,6 +1,6 @@
 """All measures of a training in one table, and the values that are computed together.
 
-To add a measure, add a row here and compute it where its `stages` say. "report": a field of
+To add a measure, add a row here and compute it where its `stages` say. "evaluation": a field of
 `Evaluation`, with a default so that older checkpoints are read, computed by
 `scoring.evaluation.Evaluator`. "final": a field of `FinalScore` there. "history": a field of
 `family.Metrics`. The Parquet schemas, the replicas' final scores, the ranking's means and the
@@ -19,7 +19,7 @@ N_EVALUATION_SAMPLES = 1000
 # how it was chosen.
 SUSPICIOUS_NN_RATIO = 0.5
 
-Stage = Literal["report", "history", "final", "ranking", "reference", "curve"]
+Stage = Literal["evaluation", "history", "final", "ranking", "reference", "curve"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Measure:
         unit: nats, a share, ...; empty for none.
         better: which way is better; "one" for a ratio that is 1 for real data; None for a measure
             that says nothing about quality.
-        stages: where it is stored: with a trial's "report" (`trials.parquet` and `history/`), in
+        stages: where it is stored: with each "evaluation" (`trials.parquet` and `history/`), in
             the "history" alone, in a replica's "final" score, as a mean in the "ranking", of a
             "reference" line, in the "curve" over the number of samples.
         heading: of its column in a report's tables; None if it isn't shown beside a score.
@@ -53,22 +53,22 @@ def _at(*stages: Stage) -> frozenset[Stage]:
 
 
 _SCORE = _at("final", "reference", "curve")
-_FROM_REPORT_ON = _at("report", "final", "ranking", "reference")
+_FROM_EVALUATION_ON = _at("evaluation", "final", "ranking", "reference")
 
 MEASURES: tuple[Measure, ...] = (
     Measure("test_ll", "nats", "higher", _SCORE, decimals=1),
     Measure("test_ll_se", "nats", None, _SCORE, decimals=1),
-    Measure("valid_ll", "nats", "higher", _FROM_REPORT_ON | {"curve"}, decimals=1),
-    Measure("sigma", "data", None, _FROM_REPORT_ON | {"curve"}),
-    Measure("sigma_at_edge", "", None, _at("report", "final", "curve"), kind="bool"),
-    Measure("coverage", "share", "higher", _FROM_REPORT_ON, heading="coverage"),
-    Measure("recall", "share", "higher", _FROM_REPORT_ON, heading="recall"),
-    Measure("nn_ratio", "ratio", "one", _FROM_REPORT_ON, heading="NN ratio"),
+    Measure("valid_ll", "nats", "higher", _FROM_EVALUATION_ON | {"curve"}, decimals=1),
+    Measure("sigma", "data", None, _FROM_EVALUATION_ON | {"curve"}),
+    Measure("sigma_at_edge", "", None, _at("evaluation", "final", "curve"), kind="bool"),
+    Measure("coverage", "share", "higher", _FROM_EVALUATION_ON, heading="coverage"),
+    Measure("recall", "share", "higher", _FROM_EVALUATION_ON, heading="recall"),
+    Measure("nn_ratio", "ratio", "one", _FROM_EVALUATION_ON, heading="NN ratio"),
     Measure(
         "train_nn_ratio", "ratio", "one", _at("final", "ranking", "reference"), heading="to train"
     ),
-    Measure("d_loss", "nats", None, _at("report")),
-    Measure("g_loss", "nats", None, _at("report")),
+    Measure("d_loss", "nats", None, _at("evaluation")),
+    Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),
     Measure("d_fake", "probability", None, _at("history")),
     Measure("d_grad_norm", "", None, _at("history")),

@@ -124,7 +124,8 @@ def _winner_pictures(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]
         ),
     ]
     if not done.empty:
-        model = report.folder.model_dir(done["trial_id"].iloc[0])
+        first = done.sort_values("number")["trial_id"].iloc[0]
+        model = report.folder.model_dir(first)
         strip = "Samples of the winner over its training, not selected, from the same noise."
         figure1 = (
             "The winner's training in one dimension, as Figure 1 of the paper, not selected: the "

@@ -25,7 +25,7 @@ _MAX_BYTES = 4 * 2**30
 
 
 def winning_trial(folder: RunFolder) -> str:
-    """Return the id of a completed replica of the best-ranked configuration.
+    """Return the id of the first completed replica of the best-ranked configuration.
 
     Without a ranking it is the best completed trial of the search, by valid_ll.
 
@@ -38,7 +38,8 @@ def winning_trial(folder: RunFolder) -> str:
     best = ranking.loc[ranking["rank"] == 1, "config_id"]
     replicas = completed[(completed["phase"] == "replica") & completed["config_id"].isin(best)]
     if not replicas.empty:
-        return str(replicas["trial_id"].iloc[0])
+        # By number: which of several at a time began first is chance.
+        return str(replicas.sort_values("number")["trial_id"].iloc[0])
     if completed.empty:
         raise ResultsError(
             f"{folder.path}: no trial has been completed. Samples come from completed trials. "

@@ -177,7 +177,7 @@ def _configurations(report: Report, listed: pd.DataFrame) -> Section:
 
 def _leaderboard_section(report: Report) -> Section:
     decimals = score_decimals(report.leaderboard["valid_ll"])
-    in_reports = [measure for measure in TABLE_MEASURES if "report" in measure.stages]
+    in_reports = [measure for measure in TABLE_MEASURES if "evaluation" in measure.stages]
     rows = [
         [
             row["trial_id"],

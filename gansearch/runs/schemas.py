@@ -37,7 +37,7 @@ _COUNTS: Fields = [
 
 
 # The measures of version 0.1, in the order of its columns.
-_REPORTED = ("valid_ll", "sigma", "sigma_at_edge", "coverage", "recall", "nn_ratio")
+_EVALUATED = ("valid_ll", "sigma", "sigma_at_edge", "coverage", "recall", "nn_ratio")
 _LOSSES = ("d_loss", "g_loss")
 _MONITORED = ("d_real", "d_fake", "d_grad_norm", "g_grad_norm")
 _TEST = ("test_ll", "test_ll_se")
@@ -70,12 +70,12 @@ def trials_schema(table: type[Config]) -> pa.Schema:
         ("reason", STRING),
         *_COUNTS,
         ("device", STRING),
-        *_measures(*_REPORTED, *_LOSSES),
+        *_measures(*_EVALUATED, *_LOSSES),
         *_config(table),
         *_measures(*_TEST),
         ("overhead_seconds", FLOAT),
     ]
-    return _completed(fields, "report", "final")
+    return _completed(fields, "evaluation", "final")
 
 
 def ranking_schema(table: type[Config]) -> pa.Schema:
@@ -102,11 +102,11 @@ HISTORY = _completed(
         ("number", INT),
         ("phase", STRING),
         *_COUNTS,
-        *_measures(*_REPORTED, *_LOSSES, *_MONITORED),
+        *_measures(*_EVALUATED, *_LOSSES, *_MONITORED),
         ("verdict", STRING),
         ("reported_at", pa.timestamp("us", tz="UTC")),
     ],
-    *("report", "history"),
+    *("evaluation", "history"),
 )
 REFERENCES = _completed(
     [
@@ -151,7 +151,7 @@ IMPORTANCES = pa.schema(
 TEST_LL = pa.schema([("test_ll", FLOAT)])
 
 # Columns of each evaluation in history/, and of a trial's last one in trials.parquet.
-REPORTED_COLUMNS: tuple[str, ...] = (*(name for name, _ in _COUNTS), *columns("report"))
+EVALUATION_COLUMNS: tuple[str, ...] = (*(name for name, _ in _COUNTS), *columns("evaluation"))
 
 
 def config_values(row: Mapping[str, Any], table: type[Config]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ class Checkpoint:
 
     Attributes:
         training: what `Training.save` has returned.
-        strip: the first samples of each report, `[n_reports, n, dim]`.
-        n_reports: how many reports of the budget are behind it.
-        results: all reports, and the end if the trial has ended. They are sent again after a
+        strip: the first samples of each evaluation, `[n_evaluations, n, dim]`.
+        n_evaluations: how many evaluations are done.
+        results: all evaluations, and the end if the trial has ended. They are sent again after a
             restart, since the driver may have died before it wrote them.
         health: the health monitor's state.
         observed: the observer's state.
@@ -32,7 +32,7 @@ class Checkpoint:
 
     training: bytes
     strip: np.ndarray
-    n_reports: int
+    n_evaluations: int
     results: list[StepResult]
     health: Mapping[str, Any]
     observed: Mapping[str, np.ndarray]
@@ -45,7 +45,7 @@ class Checkpoint:
             **self.observed,
         }
         state = {
-            "n_reports": self.n_reports,
+            "n_reports": self.n_evaluations,
             "reports": [result.to_dict() for result in self.results],
             "health": self.health,
         }
@@ -68,7 +68,7 @@ class Checkpoint:
             return cls(
                 training=arrays.pop("training").tobytes(),
                 strip=arrays.pop("strip"),
-                n_reports=state["n_reports"],
+                n_evaluations=state["n_reports"],
                 results=[StepResult.from_dict(values) for values in state["reports"]],
                 health=state["health"],
                 observed=arrays,

@@ -50,13 +50,13 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class StepResult:
-    """The result of a trial's step: its progress, and its measurements if a report was due.
+    """The result of a trial's step: its progress, and its measurements if an evaluation was due.
 
     Attributes:
         counts: updates and seconds since the trial's start.
         device: name of the GPU, or "cpu".
-        metrics: of the training; None between two reports.
-        evaluation: the scores of its samples; None between two reports.
+        metrics: of the training; None between two evaluations.
+        evaluation: the scores of its samples; None between two evaluations.
         verdict: on the trial's health; where it is "diverged", there are no metrics.
         final: a completed replica's scores on the test set, by column of `trials.parquet`.
         done: whether the training has come to its end.
@@ -75,7 +75,7 @@ class StepResult:
     unwritable: str | None = None
 
     @property
-    def is_report(self) -> bool:
+    def is_evaluation(self) -> bool:
         """Whether the trial was evaluated."""
         return self.evaluation is not None
 
@@ -91,7 +91,7 @@ class StepResult:
 
     @property
     def valid_ll(self) -> float | None:
-        """The samples' validation log-likelihood, in nats; None between two reports."""
+        """The samples' validation log-likelihood, in nats; None between two evaluations."""
         return self.evaluation.valid_ll if self.evaluation else None
 
     @property

@@ -1,9 +1,9 @@
 """Runs one trial: trains, evaluates, checks its health, and saves its state and its results.
 
-A call of `step` trains for a slice of a few seconds. Most slices end between two reports and return
-progress only. A slice that reaches a report returns the metrics, the evaluation and the verdict on
-the trial's health. The state is saved beside the run's results, so that a trial can resume after
-its worker, or the whole search, has died.
+A call of `step` trains for a slice of a few seconds. Most slices end between two evaluations and
+return progress only. A slice that reaches an evaluation returns it, with the training's metrics and
+the verdict on the trial's health. The state is saved beside the run's results, so that a trial can
+resume after its worker, or the whole search, has died.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LEAST_HEALTH_GRACE = 1000
 
 
 class TrialRunner:
-    """One training on its way from report to report.
+    """One training on its way from evaluation to evaluation.
 
     Args:
         spec: what the trial is.
@@ -64,7 +64,7 @@ class TrialRunner:
         self._process = process
         self._folder = RunFolder(process.plan.folder)
         self._config = process.family.config_type.from_dict(spec.config)
-        self._marks = process.plan.budget.report_updates()
+        self._evaluation_updates = process.plan.budget.report_updates()
         self._to_resend = []
         # Why the trial could not start.
         self._shortage: ShortOfMemoryError | None = None
@@ -80,7 +80,7 @@ class TrialRunner:
             self._shortage = process.lack_of_memory(error)
 
     def step(self) -> StepResult:
-        """Train for a slice; return progress, or a full report when one is due.
+        """Train for a slice; return progress, or an evaluation when one is due.
 
         A trial that resumes from a checkpoint first sends all its earlier results again. A failed
         write to the run's folder comes back as `unwritable`, which ends the run.
@@ -110,11 +110,13 @@ class TrialRunner:
         if self._shortage is not None:
             raise self._shortage
         try:
-            metrics = self._process.advance(self._training, self._marks[self._n_reports])
+            metrics = self._process.advance(
+                self._training, self._evaluation_updates[self._n_evaluations]
+            )
             if metrics is None:
                 self._save_if_it_pays()
                 return self._progress()
-            return self._report(metrics)
+            return self._evaluate(metrics)
         except DivergedError as error:
             verdict = Verdict("diverged", str(error))
             end = dataclasses.replace(self._progress(), verdict=verdict)
@@ -156,8 +158,10 @@ class TrialRunner:
             max_updates=budget.max_updates,
             grace_updates=max(budget.grace_updates, _LEAST_HEALTH_GRACE),
         )
-        self._observer = process.family.observer(self._config, process.dataset, self._marks)
-        self._n_reports = 0
+        self._observer = process.family.observer(
+            self._config, process.dataset, self._evaluation_updates
+        )
+        self._n_evaluations = 0
         self._strip: list[np.ndarray] = []
         self._results: list[StepResult] = []
         self._to_resend = []
@@ -165,15 +169,15 @@ class TrialRunner:
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
 
-    def _report(self, metrics: Metrics) -> StepResult:
+    def _evaluate(self, metrics: Metrics) -> StepResult:
         samples = self._training.samples(self._process.evaluator.n_samples)
         try:
             with full_precision(self._process.plan.device):
                 evaluation = self._process.evaluator.evaluate(samples)
         except SamplesError as error:
             raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
-        # With a large k an iteration may pass several marks at once; it is one report.
-        self._n_reports = sum(mark <= metrics.updates for mark in self._marks)
+        # With a large k an iteration may pass several of these at once; it is one evaluation.
+        self._n_evaluations = sum(n <= metrics.updates for n in self._evaluation_updates)
         self._strip.append(samples[:_STRIP_SAMPLES])
         self._observe()
         result = self._result(metrics, evaluation)
@@ -183,14 +187,14 @@ class TrialRunner:
         return result
 
     def _result(self, metrics: Metrics, evaluation: Evaluation) -> StepResult:
-        """Return the result of a report; at the trial's end, write and score its generator."""
+        """Return the result of an evaluation; at the trial's end, write and score its generator."""
         verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation))
         result = dataclasses.replace(
             self._progress(),
             metrics=metrics,
             evaluation=evaluation,
             verdict=verdict,
-            done=self._n_reports == len(self._marks),
+            done=self._n_evaluations == len(self._evaluation_updates),
         )
         if not (result.done or result.is_unsound):
             return result
@@ -224,7 +228,7 @@ class TrialRunner:
         try:
             with full_precision(process.plan.device):
                 score = final_score(process.dataset, samples, device=process.plan.device)
-        except SamplesError as error:  # a report looks at fewer
+        except SamplesError as error:  # an evaluation looks at fewer
             raise DivergedError(f"by its end: {error}") from error
         last = judge_end(score.indicators, score.null)
         assert result.metrics is not None
@@ -254,7 +258,7 @@ class TrialRunner:
         checkpoint = Checkpoint(
             training=self._training.save(),
             strip=np.array(self._strip, np.float32),
-            n_reports=self._n_reports,
+            n_evaluations=self._n_evaluations,
             results=self._results,
             health=self._health.state_dict(),
             observed=self._observer.state() if self._observer is not None else {},
@@ -270,6 +274,6 @@ class TrialRunner:
         self._strip = list(checkpoint.strip)
         if self._observer is not None:
             self._observer.load_state(checkpoint.observed)
-        self._n_reports = checkpoint.n_reports
+        self._n_evaluations = checkpoint.n_evaluations
         self._results, self._to_resend = checkpoint.results, list(checkpoint.results)
         self._health.load_state_dict(dict(checkpoint.health))

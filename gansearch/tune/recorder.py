@@ -93,7 +93,7 @@ class Recorder(Callback):
         self._searched = searched
         self._start_times: dict[str, float] = {}
         self._busy_seconds: dict[str, float] = {}
-        self._pending_reports: list[dict[str, Any]] = []
+        self._pending_evaluations: list[dict[str, Any]] = []
         self._ended_trials: list[str] = []
         self._trials_changed = False
         self._has_new_trial = False
@@ -136,9 +136,9 @@ class Recorder(Callback):
             self.faults.append(StorageError(step.unwritable))
         row.update({name: value for name, value in step.measured.items() if name in RESULT_COLUMNS})
         recorded = self._recorded_updates.setdefault(row["trial_id"], set())
-        if step.is_report and step.updates not in recorded:
+        if step.is_evaluation and step.updates not in recorded:
             recorded.add(step.updates)
-            self._pending_reports.append(history_row(row, step))
+            self._pending_evaluations.append(history_row(row, step))
         row.update(step.final or {})
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
@@ -224,11 +224,11 @@ class Recorder(Callback):
             self.faults.append(unwritable(self._folder.path, error))
 
     def _write_history(self) -> None:
-        if not self._pending_reports:
+        if not self._pending_evaluations:
             return
         start = time.monotonic()
-        self._folder.append_history(self._pending_reports)
-        self._pending_reports = []
+        self._folder.append_history(self._pending_evaluations)
+        self._pending_evaluations = []
         self._n_parts += 1
         self.seconds += self._history_pace.note(start)
         if self._n_parts >= _COMPACT_AT:

@@ -18,7 +18,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from gansearch.errors import GansearchError, ResultsError, StorageError
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import REPORTED_COLUMNS
+from gansearch.runs.schemas import EVALUATION_COLUMNS
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
 from gansearch.tune.rows import new_row, spec_of_row
@@ -238,7 +238,7 @@ def _rows_of_search(
         row = new_row(spec, space.table) | ended
         if has_reported:
             reported = last[spec.trial_id]
-            row |= {column: _value(reported[column]) for column in REPORTED_COLUMNS}
+            row |= {column: _value(reported[column]) for column in EVALUATION_COLUMNS}
         yield row
 
 

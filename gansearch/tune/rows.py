@@ -13,11 +13,11 @@ import pyarrow as pa
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.history import HISTORY_COLUMNS
-from gansearch.runs.schemas import REPORTED_COLUMNS, config_values
+from gansearch.runs.schemas import EVALUATION_COLUMNS, config_values
 from gansearch.trial.messages import StepResult, TrialSpec
 
 # Columns of `trials.parquet` that a trial's results fill.
-RESULT_COLUMNS = (*REPORTED_COLUMNS, "device")
+RESULT_COLUMNS = (*EVALUATION_COLUMNS, "device")
 
 
 @dataclass(frozen=True)

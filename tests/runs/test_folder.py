@@ -770,7 +770,7 @@ def test_a_column_of_a_newer_version_is_shown_at_the_end(folder):
 STAGES = frozenset({"final", "ranking", "reference", "curve"})
 
 
-@pytest.mark.parametrize("stages", [STAGES, STAGES | {"report"}])
+@pytest.mark.parametrize("stages", [STAGES, STAGES | {"evaluation"}])
 def test_a_measure_that_is_added_to_the_others_is_a_column_and_moves_none(monkeypatch, stages):
     def columns():
         tables = (schemas.trials_schema(TrialConfig), schemas.ranking_schema(TrialConfig))

@@ -93,7 +93,7 @@ def test_a_divergence_that_version_0_1_kept_is_read():
     kept = {"is_report": False, "device": "cpu", "done": False, "verdict": "diverged"}
     found = StepResult.from_dict(through_json(COUNTS_0_1 | kept | {"reason": why}))
     assert found == StepResult(Counts(**COUNTS_0_1), "cpu", verdict=Verdict("diverged", why))
-    assert found.is_unsound and not found.is_report and found.valid_ll is None
+    assert found.is_unsound and not found.is_evaluation and found.valid_ll is None
 
 
 def test_what_was_measured_is_found_by_column():

@@ -36,7 +36,7 @@ def reports(runner, n):
     found = []
     while len(found) < n:
         result = runner.step()
-        if result.is_report:
+        if result.is_evaluation:
             found.append(result)
     return found
 
