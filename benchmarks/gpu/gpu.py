@@ -1,4 +1,4 @@
-"""What packing many trainings on one GPU is worth: checked, measured, printed as Markdown.
+"""What training trials in groups on one GPU gains: checked, measured, printed as Markdown.
 
     python benchmarks/gpu/gpu.py --write                # all of it: eight minutes on a GPU at most
     python benchmarks/gpu/gpu.py --stages checks speed  # parts of it
@@ -8,8 +8,8 @@
 
 It needs torch, NumPy, SciPy, safetensors and, for the scores, scikit-learn, but neither Ray nor
 Optuna. Each stage has a process of its own, and a limit after which it is ended; its lines are
-printed, and by `--write [FOLDER]` kept in `gpu-<card>.md`, as they come. It exits with 1 where a
-check has failed or a stage has not come to its end.
+printed, and with `--write [FOLDER]` stored in `gpu-<card>.md`, as they come. It exits with 1 where
+a check has failed or a stage has not completed.
 
 Goals stand beside what `gansearch run` delivers: groups of as many slots as the engine makes.
 Ratios are medians over turns that all ways take in one process, with the range of their middle
@@ -81,7 +81,7 @@ GOALS = {PAPER: 15, 256: 30}
 _PROCESS_GOAL = 4  # in times of eight eager processes'
 _PARZEN_GOAL = 0.05  # seconds
 _ROOFLINE_GOAL = 0.5
-_INDICATORS_GOAL = 0.03  # of the training between two reports
+_INDICATORS_GOAL = 0.03  # of the training between two evaluations
 _MIXED_KS = (1, 1, 2, 3, 5)
 
 
@@ -90,14 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     default = "cuda" if torch.cuda.is_available() else "cpu"
     here = Path(__file__).parent
     parser.add_argument("--device", choices=("cuda", "cpu"), default=default)
-    parser.add_argument("--quick", action="store_true", help="run the code, measure nothing well")
+    parser.add_argument(
+        "--quick", action="store_true", help="only run the code; the numbers mean nothing"
+    )
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--widths", type=int, nargs="+", help="of G's layers")
-    parser.add_argument("--slots", type=int, nargs="+", help="of groups in the stage `speed`")
-    parser.add_argument("--space", choices=PAPERS, help="whose scores are compared")
-    parser.add_argument("--seeds", dest="n_seeds", type=int, help="of the scores")
-    parser.add_argument("--limit", type=float, help="of each stage, in seconds")
-    parser.add_argument("--write", type=Path, nargs="?", const=here, help="keep the tables there")
+    parser.add_argument("--widths", type=int, nargs="+", help="widths of G's layers")
+    parser.add_argument(
+        "--slots", type=int, nargs="+", help="slots of the groups in the stage `speed`"
+    )
+    parser.add_argument("--space", choices=PAPERS, help="space whose scores are compared")
+    parser.add_argument("--seeds", dest="n_seeds", type=int, help="number of seeds of the scores")
+    parser.add_argument("--limit", type=float, help="time limit of each stage, in seconds")
+    parser.add_argument(
+        "--write", type=Path, nargs="?", const=here, help="folder to store the tables in"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     setting = quick(options.device) if options.quick else Setting(options.device)
@@ -126,13 +132,13 @@ def report(
     setting: Setting, card: str, stages: Sequence[str], limit: float | None = None
 ) -> Iterator[str]:
     """Yield the lines of the whole report, as they come."""
-    yield f"# Packing on {card}"
+    yield f"# Training in groups on {card}"
     yield ""
     yield f"torch {torch.__version__}, Python {platform.python_version()}."
     told = "is compiled" if can_compile() else "goes by elementary operations"
     yield f"The update of all members {told}."
     if setting.is_quick:
-        yield "A run of the code: nothing here is measured well."
+        yield "A quick run of the code: the numbers mean nothing."
     for name in stages:
         yield f"\n## {name.capitalize()}\n"
         yield from in_time(setting, name, limit or STAGES[name][1])
@@ -374,7 +380,7 @@ def product_rate(setting: Setting, precision: str) -> float:
     return 2 * setting.side**3 * rate
 
 
-# Reports and scores
+# Evaluations and scores
 
 
 def parzen(setting: Setting, dataset: Dataset) -> Iterator[str]:
@@ -418,19 +424,19 @@ def exact_log_likelihoods(samples: np.ndarray, points: np.ndarray, sigma: float)
 
 
 def reports(setting: Setting, dataset: Dataset) -> Iterator[str]:
-    """Yield what a report costs beside the training that it reports on, in a full group.
+    """Yield what an evaluation costs beside the training before it, in a full group.
 
-    All members train at once and report one after another, so that a report has a member's share
-    of the time between two reports for itself: an interval's updates at the rate of the group.
+    All members train at once and are evaluated one after another, so that an evaluation has a
+    member's share of the time between two evaluations: an interval's updates at the group's rate.
     """
     every = setting.report_every
     evaluator = Evaluator(dataset, device=setting.device)
     engine = Engine(dataset, setting.device, n_slots=MAX_SLOTS)
-    yield f"Reports every {every:,} updates, {MAX_SLOTS} slots; medians.\n"
+    yield f"Evaluations every {every:,} updates, {MAX_SLOTS} slots; medians.\n"
     yield table(
         "G's layers", "training between two, a member's share, ms", "samples, ms",
         "indicators, ms", "Parzen and indicators, ms", "share of the indicators", "goal",
-        "updates/s through the engine", "with reports",
+        "updates/s through the engine", "with evaluations",
     )  # fmt: skip
     for width in setting.widths:
         config = setting.config(width)
@@ -470,7 +476,7 @@ def _train(
     trainings: Sequence[AdversarialTraining],
     evaluator: Evaluator | None,
 ) -> float:
-    """Return the updates a second of trainings that go on to their next few reports."""
+    """Return the updates a second of trainings up to their next few evaluations."""
 
     def go_on(training: AdversarialTraining) -> int:
         before = training.updates
@@ -499,7 +505,7 @@ def scores(setting: Setting, _: Dataset) -> Iterator[str]:
     seeds = range(setting.n_seeds)
     yield (
         f"`{setting.space}`, preset `paper`, {full.max_updates:,} updates, the same "
-        f"{len(seeds)} seeds each, packed by {MAX_SLOTS}.\n"
+        f"{len(seeds)} seeds each, in groups of {MAX_SLOTS}.\n"
     )
     yield table("precision", "mean valid_ll, nats", "sd over seeds", "seconds for all")
     found: dict[str, list[float]] = {}

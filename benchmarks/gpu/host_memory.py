@@ -1,7 +1,7 @@
-"""The host's memory that a process takes, a trial's own above all; a part of `gpu.py`.
+"""Host memory of a process, above all of a trial's; a part of `gpu.py`.
 
-Where Ray is, trials are started as a search starts them, with packing and without, and asked after
-a step. Elsewhere a process that imports what a thin one does, but Ray, stands in for it.
+If Ray is installed, trials are started as a search starts them, in a group and alone, and measured
+after a step. Otherwise a process that imports the same modules, except Ray, is measured instead.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def host_memory(*, on_gpu: bool) -> Iterator[str]:
         needs_a_gpu = "cuda" in program and not on_gpu
         cost = "needs CUDA" if needs_a_gpu else _of_process(program)
         yield row("", f"{name}: {heads}", cost)
-    names = "a trial of a search, thin (packed)", "a trial of a search that trains by itself"
+    names = "a trial of a search in a group", "a trial of a search alone"
     found = _of_trials() if find_spec("ray") else ["needs Ray"] * 2
     for name, cost in zip(names, found, strict=True):
         yield row("", f"{name}: {heads}", cost)
@@ -58,7 +58,7 @@ def _held(pid: int) -> str:
 
 
 def _of_trials() -> Iterator[str]:
-    """Yield what a trial's process holds on a CPU, packed and by itself."""
+    """Yield what a trial's process holds on a CPU, in a group and alone."""
     import ray
 
     from gansearch.data.registry import load_dataset

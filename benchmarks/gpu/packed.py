@@ -1,4 +1,4 @@
-"""What the stages of `gpu.py` share: how much is measured, whole groups, timing, tables."""
+"""Common parts of the stages of `gpu.py`: settings, whole groups, timing, tables."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Setting:
 
 
 def quick(device: str) -> Setting:
-    """Return a setting that runs all of the code and measures nothing well."""
+    """Return a setting that runs all of the code and whose numbers mean nothing."""
     return Setting(
         device,
         (16,),
@@ -113,7 +113,7 @@ class Packed:
 
 
 def is_delivered(n_slots: int) -> bool:
-    """Return whether `gansearch run` makes groups of so many slots."""
+    """Return whether `gansearch run` makes groups of that number of slots."""
     return 2 <= n_slots <= MAX_SLOTS
 
 

@@ -3,7 +3,7 @@
     python benchmarks/speed/bench.py
 
 Ends with what each took, and the commands of those that are longer or need a GPU. A benchmark that
-fails does not keep the others from running.
+fails does not prevent the others from running.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ python benchmarks/speed/training.py --scores 10           what bf16 does to the 
 python benchmarks/speed/checkpoints.py                    what checkpoints cost: 4 minutes
 python benchmarks/studies/chaos.py                        what kills cost: half an hour
 python benchmarks/gpu/gpu.py --write                      groups, on a GPU
-make bench-collapse                                       detectors of dying trainings: 25 seconds
+make bench-collapse                                       detectors of collapse and divergence: 25 s
 python benchmarks/studies/remedies.py --table             remedies; to train them takes hours
-python benchmarks/studies/told.py --table                 a told sampler; to search takes hours"""
+python benchmarks/studies/told.py --table                 a sampler that learns of failed trials"""
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         print(f"{' '.join(command):40}{wall:9.0f}{processor:27.0f}")
     wall, processor = (sum(row[i] for row in taken) for i in (1, 2))
     print(f"{'in all (goal: below 600 s)':40}{wall:9.0f}{processor:27.0f}")
-    print(f"\nNot run here, since they are longer, need a GPU, or print kept results:\n{LONGER}")
+    print(f"\nNot run here, since they are longer, need a GPU, or print stored results:\n{LONGER}")
     failed = [
         " ".join(command) for command, (code, *_) in zip(COMMANDS, taken, strict=True) if code
     ]

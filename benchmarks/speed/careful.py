@@ -1,6 +1,6 @@
-"""What benchmarks measure ours beside: a careful eager loop, at the paper's width and smaller ones.
+"""The baseline of the benchmarks: a careful eager loop, at the paper's width and smaller ones.
 
-No script of its own: `training.py` and `gpu/gpu.py` take it from here. It needs neither Ray nor
+Not a script: `training.py` and `gpu/gpu.py` import it. It needs neither Ray nor
 Optuna.
 """
 

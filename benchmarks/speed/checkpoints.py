@@ -1,6 +1,6 @@
 """What checkpoints cost, and what the loss of a worker costs at most: the updates since the last.
 
-A trial trains as in a search, its checkpoints written to a folder of the disk that is asked about.
+A trial trains as in a search, its checkpoints written to a folder of the disk to measure.
 
     python benchmarks/speed/checkpoints.py  # digits, and the paper's MNIST width
     python benchmarks/speed/checkpoints.py --seconds 300 --folder /shared/storage
@@ -46,8 +46,10 @@ class TimedRunner(TrialRunner):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=120, help="of training, for each case")
-    parser.add_argument("--folder", type=Path, help="on the storage to measure")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="seconds of training, for each case"
+    )
+    parser.add_argument("--folder", type=Path, help="folder on the storage to measure")
     options = parser.parse_args()
     print("| data set | state, MiB | write, ms | every, s | every, updates | cost, % |")
     print("|---|---|---|---|---|---|")
@@ -57,9 +59,9 @@ def main() -> None:
 
 
 def row(name: str, config: TrialConfig, folder: Path, seconds: float) -> str:
-    """Train for so many seconds; return a line of the table."""
+    """Train for `seconds`; return a line of the table."""
     run = RunFolder.create(folder, "run")
-    # Far more updates than are done here, and no report between that would stop a trial.
+    # Far more updates than are done here, and no evaluation between that would stop a trial.
     plan = TrialPlan(run.path, DEFAULT_FAMILY, Budget(max_updates=10**7, reports=2))
     process = TrialProcess.prepare(load_dataset(name), plan)
     spec = TrialSpec("t00000", 0, "search", seed=0, config=config.to_dict())

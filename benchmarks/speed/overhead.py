@@ -3,9 +3,9 @@
     python benchmarks/speed/overhead.py [--trials 24]  # a real search
     python benchmarks/speed/overhead.py --evaluations  # no search
 
-The search is one of `digits` with short trainings, so that starts, reports, stops and records weigh
-as much as they ever will. The evaluations are timed beside the training that lies between two
-reports of the built-in spaces, in turns, in one process with one thread.
+The search is one of `digits` with short trainings, so that starts, evaluations, stops and records
+weigh as much as they ever will. The evaluations are timed beside the training that lies between two
+evaluations of the built-in spaces, in turns, in one process with one thread.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ _TRAINED_SECONDS = 0.5  # in each turn
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--evaluations", action="store_true", help="time these, without a search")
-    parser.add_argument("--turns", type=int, default=9, help="of training and evaluating")
+    parser.add_argument(
+        "--evaluations", action="store_true", help="time only the evaluations, without a search"
+    )
+    parser.add_argument("--turns", type=int, default=9, help="turns of training and evaluating")
     arguments = parser.parse_args()
     if arguments.evaluations:
         time_evaluations(arguments.turns)
@@ -72,9 +74,9 @@ def time_search(trials: int) -> None:
 
 
 def time_evaluations(n_turns: int) -> None:
-    """Print, for each space, what a report costs beside the training that it reports on."""
+    """Print, for each space, what an evaluation costs beside the training before it."""
     torch.set_num_threads(1)
-    print(f"{'':8}{'a report each':>15}{'training':>11}{'indicators':>30}{'Parzen':>30}")
+    print(f"{'':8}{'evaluated every':>15}{'training':>11}{'indicators':>30}{'Parzen':>30}")
     for name in SPACES:
         updates, turns = times_of(name, n_turns)
         cells = [share(turns[:, i], turns[:, 0]) for i in (1, 2)]
@@ -85,7 +87,7 @@ def time_evaluations(n_turns: int) -> None:
         )
     print(
         f"medians of {n_turns} turns, in brackets the quartiles of the share of the training "
-        "between two reports; goal: indicators below 3 %"
+        "between two evaluations; goal: indicators below 3 %"
     )
 
 
@@ -96,10 +98,10 @@ def share(times: np.ndarray, training: np.ndarray) -> str:
 
 
 def times_of(name: str, n_turns: int) -> tuple[int, np.ndarray]:
-    """Return the updates between two reports of a space, and what each turn took.
+    """Return the updates between two evaluations of a space, and what each turn took.
 
     The configuration is the paper's, with the space's own networks. A turn's seconds, `[turns, 3]`,
-    are of the training between two reports, of the indicators and of the Parzen score.
+    are of the training between two evaluations, of the indicators and of the Parzen score.
     """
     space, dataset = load_space(name), _dataset(name)
     evaluator = Evaluator(dataset)

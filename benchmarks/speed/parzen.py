@@ -3,7 +3,7 @@
     python benchmarks/speed/parzen.py --data-dir DIR [--threads 2]
 
 10,000 training images serve as samples, sigma is chosen on 1,000 validation images, and 10,000 test
-images are scored. Two other ways to the same numbers are timed beside it: scikit-learn's
+images are scored. Two other ways to compute the same numbers are timed beside it: scikit-learn's
 KernelDensity, and the way of the paper's code, which computes all distances anew for every sigma.
 gansearch is to be 50 and 300 times as fast. Both are measured on a part of the points, less the
 time of a first point (with scikit-learn's fit, which is left out), and scaled to the whole, since
@@ -168,14 +168,14 @@ def measure_rewards(samples: np.ndarray, valid: np.ndarray, test: np.ndarray) ->
 
 
 def measure_report() -> None:
-    """Print the time of one report of a `digits` trial on one thread, health included."""
+    """Print the time of one evaluation of a `digits` trial on one thread, health included."""
     digits = load_dataset("digits")
     evaluator = Evaluator(digits)
     samples = digits.to_float(digits.train[: evaluator.n_samples])
     torch.set_num_threads(1)
     milliseconds = [1000 * measure(lambda: evaluator.evaluate(samples))[1].wall for _ in range(50)]
     print(
-        f"one report of a digits trial, {len(samples):,} samples, one thread: "
+        f"one evaluation of a digits trial, {len(samples):,} samples, one thread: "
         f"{statistics.median(milliseconds):.1f} ms (median of 50), "
         f"{min(milliseconds):.1f} ms at best"
     )

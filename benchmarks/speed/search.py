@@ -1,4 +1,4 @@
-"""What keeps a search from growing: the driver, the proposals, the records and the report.
+"""What limits the size of a search: driver, proposals, records, report.
 
     python benchmarks/speed/search.py                          # a short form of all but the last
     python benchmarks/speed/search.py --driver [--trials 300]  # through Ray, without training
@@ -93,9 +93,11 @@ def main() -> None:
     for name in ("driver", "parts", "proposals", "report", "scale"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--trials", type=int)
-    parser.add_argument("--reports", type=int, default=20, help="of a full training")
+    parser.add_argument("--reports", type=int, default=20, help="evaluations of a full training")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3, help="of each report on a large run")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="repeats of each report on a large run"
+    )
     parser.add_argument("--sampler", default="tpe")
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -116,7 +118,7 @@ def main() -> None:
 
 
 def invented_score(config: TrialConfig) -> float:
-    """Return what a full training of a configuration is said to score, without noise."""
+    """Return the invented score of a full training of a configuration, without noise."""
     ratio = math.log10(config.discriminator_lr / config.generator_lr)
     return (
         20.0
@@ -134,7 +136,7 @@ def invented_score(config: TrialConfig) -> float:
 def invented_reports(
     config: TrialConfig, seed: int, n_reports: int, max_updates: int = UPDATES
 ) -> Iterator[StepResult]:
-    """Yield the reports of a training that never was; it may collapse on the way."""
+    """Yield the invented reports of a training, which may collapse."""
     rng = random.Random(seed)
     score = invented_score(config) + rng.gauss(0, 0.3)
     ratio = math.log10(config.discriminator_lr / config.generator_lr)
@@ -452,7 +454,7 @@ def _report(
 
 
 def time_proposals(counts: list[int], n_proposals: int) -> None:
-    """Print what a proposal of TPE takes after so many trials.
+    """Print what a proposal of TPE takes, by the number of trials before it.
 
     The trials ended as those of a search do; their configurations were drawn at random.
     """
@@ -523,7 +525,7 @@ def _report_on(folder: RunFolder, format_: str) -> tuple[float, float, float]:
 
 
 def write_large_run(place: Path, n_trials: int, n_reports: int) -> RunFolder:
-    """Write the folder of a search that never was, as a finished run leaves it."""
+    """Write the folder of an invented search, as a finished run leaves it."""
     space = load_space("digits", [f"budget.trials={n_trials}", "budget.replicas=0"])
     folder = RunFolder.create(place, "large")
     folder.write_run(
@@ -629,7 +631,7 @@ def large_history(trials: pd.DataFrame, n_reports: int) -> pd.DataFrame:
 
 
 def print_scale(report_ms: float, trial_ms: float) -> None:
-    """Print how many GPUs one driver can feed, of GPUs that are so and so fast.
+    """Print how many GPUs one driver can feed, by the speed of the GPUs.
 
     On `mnist`, at the paper's width: 20 reports on a full training of 60,000 updates, of which a
     trial makes `_SHARE_TRAINED`. Each training says how far it is after every slice, unless it
@@ -663,7 +665,7 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
 
 
 def time_scale(n_trials: int, n_workers: int) -> None:
-    """Tell what a report and a trial take of the driver apart, and print what that can feed."""
+    """Measure what a report and a trial each take of the driver; print what it can feed."""
     few, many = (null_search(n_trials, n, n_workers, "tpe") for n in (10, 80))
     counts = np.array([[run.n_reports, run.n_trials] for run in (few, many)], float)
     seconds = [run.cpu_seconds for run in (few, many)]

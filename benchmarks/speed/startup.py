@@ -2,8 +2,8 @@
 
     python benchmarks/speed/startup.py  # medians of five turns, of three for a search
 
-A search is one of `digits`, of two short trials. Its first trial began to train when it reported
-first, less the seconds of training before that; evaluating is counted as waiting.
+A search is one of `digits`, of two short trials. Its first trial began to train when it was first
+evaluated, less the seconds of training before that; evaluating is counted as waiting.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ range of its middle half. An iteration is one update of D and one of G on miniba
 
 - `ours`: `gansearch.training.AdversarialTraining.step`.
 - `simultaneous`, `bf16`: ours with that parameter.
-- `careful`: nn.Module and torch.optim, as somebody writes it who minds speed: the data a tensor,
+- `careful`: nn.Module and torch.optim, written for speed: the data a tensor,
   one pass of D over real and generated examples, no gradient that isn't needed, fused optimizers.
 - `tutorial`: as tutorials show it: a DataLoader, a pass for each of real and generated examples,
   BCELoss, losses read at every step. It uses the generated batch of D's update for G's too, which
@@ -68,9 +68,11 @@ Product = tuple[Tensor, Tensor, Tensor]  # left, right, result
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="of G's layers")
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=WIDTHS, help="widths of G's layers"
+    )
     parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.2, help="of each way in a turn")
+    parser.add_argument("--seconds", type=float, default=0.2, help="seconds of each way in a turn")
     parser.add_argument("--scores", type=int, metavar="SEEDS", help="compare precisions instead")
     arguments = parser.parse_args()
     if arguments.scores:

@@ -1,18 +1,18 @@
-"""Searches whose processes are killed at random, and what is left of them: nothing may be lost.
+"""Kill processes of searches at random, and check that no result is lost.
 
     python benchmarks/studies/chaos.py                           # 48 kills, about half an hour
     python benchmarks/studies/chaos.py --stages alone --kills 4  # a short one
 
 Searches of `digits` run in three ways, and each has its processes killed (SIGKILL) one after
-another: by one process a trial (`alone`), packed into an engine as on a GPU (`packed`), and on a
-cluster of three nodes on this machine (`cluster`). Victims are the driver, a trial's worker, the
+another: with one process per trial (`alone`), in groups in an engine as on a GPU (`packed`), and on
+a cluster of three nodes on this machine (`cluster`). Victims are the driver, a trial's worker, the
 engine, the raylet, or a whole node; the moment is training, or the one in which a report, a
 checkpoint or a compacted history is being written, in the search and among the replicas. Where the
 driver dies, the run is resumed. Meanwhile another process reads every Parquet file over and over.
 
 When a run has ended it must have all trials, each once, and all that the reader has ever seen; its
 completed trials, trained here once more from their configuration and seed without a disturbance,
-must give its numbers to the bit. What is lost is told, and the exit code is 1.
+must give its numbers to the bit. It prints what was lost, and exits with code 1 if anything was.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MOMENTS = ("training", "report", "checkpoint", "compaction")
 _TITLES = {"worker": "Trainable", "engine": "EngineProcess"}
 _LOSSES_A_SESSION = 2  # a trial is tried again as often before it counts as failed
 _COMPACT_AT = 4  # parts of the history, so that compaction is seen
-# Networks of which enough live through so few updates.
+# Networks of which enough stay healthy for these few updates.
 _SMALL = [
     *("--set", "generator_widths=[64]", "--set", "discriminator_widths=[64]"),
     *("--set", "grace=0.5", "--set", "reports=12"),
@@ -66,7 +66,7 @@ _ORPHANS_TIMEOUT_SECONDS = 90.0  # Ray's own agents take a minute to see that th
 
 
 class LostError(Exception):
-    """Something that a search had promised to keep is gone."""
+    """A result that a search must preserve is lost."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Counts:
     lost: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, what: str) -> None:
-        """Take note of something that must hold."""
+        """Record a loss unless a condition holds."""
         if not holds:
             self.lost.append(what)
 
@@ -160,9 +160,7 @@ class Run:
                 return n_kills - left
             if not is_stopped:
                 told = self.log.read_text()[-2000:]
-                raise LostError(
-                    f"{self._name}: ended with {code}, though nobody stopped it:\n{told}"
-                )
+                raise LostError(f"{self._name}: ended with {code} without being stopped:\n{told}")
             command = ["resume", str(self.folder.path)]
             if not (self.folder.path / "run.json").exists():
                 command = self._first_command()
@@ -368,7 +366,7 @@ def read_over_and_over(folder: Path) -> dict[str, Any]:
 
 
 def check(run: Run, seen: dict[str, Any], counts: Counts) -> None:
-    """Hold what is left of a run to what was promised."""
+    """Check a run's files against what a run must preserve."""
     name, folder, size = run.folder.path.name, run.folder, run.size
     counts.expect("Traceback" not in run.log.read_text(), f"{name}: a traceback was printed")
     counts.found["reads by another process"] += seen["n_reads"]
@@ -411,7 +409,7 @@ def _finalists(folder: RunFolder) -> set[str]:
 
 
 def check_numbers(run: Run, counts: Counts) -> None:
-    """Train completed trials again, undisturbed, and compare every report to the bit."""
+    """Train completed trials again, undisturbed, and compare every evaluation to the bit."""
     trials, history = run.folder.trials(), run.folder.history()
     ended = trials[trials["status"] == "completed"]
     rows = ended.to_dict("records")
@@ -543,15 +541,17 @@ def show(counts: Counts, console: Console) -> None:
 
 
 def main() -> None:
-    """Run the stages and show what became of the searches."""
-    parser = argparse.ArgumentParser(description="searches whose processes are killed at random")
+    """Run the stages and print what was killed and what was lost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stages", nargs="+", choices=list(TARGETS), default=list(TARGETS))
-    parser.add_argument("--kills", type=int, default=16, help="in each stage")
-    parser.add_argument("--trials", type=int, default=6, help="of each search")
-    parser.add_argument("--updates", type=int, default=4000, help="of each training")
-    parser.add_argument("--replicas", type=int, default=2, help="of each configuration")
+    parser.add_argument("--kills", type=int, default=16, help="kills in each stage")
+    parser.add_argument("--trials", type=int, default=6, help="trials of each search")
+    parser.add_argument("--updates", type=int, default=4000, help="updates of each training")
+    parser.add_argument("--replicas", type=int, default=2, help="replicas of each configuration")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, help="kept there; by default nothing is kept")
+    parser.add_argument(
+        "--results", type=Path, help="folder to store the runs in; by default they are deleted"
+    )
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--cluster", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

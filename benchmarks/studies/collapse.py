@@ -1,13 +1,13 @@
-"""A labelled benchmark of dying trainings: complete, unpruned runs with what became of them.
+"""Labelled trainings, some of which collapse or diverge, never stopped early.
 
     python benchmarks/studies/collapse.py train --runs 25 --dataset ring  # adds runs; hours in all
 
-trains configurations drawn at random from wide spaces, none stopped before its end, and keeps for
-each all that a trial reports and, beside it, a truth that no detector sees: on ring and grid the
-modes hit and the share of high-quality samples (Lin et al. 2018, "PacGAN", section 4.1), on digits
-and mnist the labels that a classifier fitted on real images gives to 2,500 samples. Runs are added
-to `benchmarks/studies/data/`, two Parquet files a data set; a run that is there already is not made
-again.
+trains configurations drawn at random from wide spaces, none stopped before its end, and stores for
+each all evaluations of the trial and, besides, a ground truth that no detector sees: on ring and
+grid the modes hit and the share of high-quality samples (Lin et al. 2018, "PacGAN", section 4.1),
+on digits and mnist the labels that a classifier fitted on real images gives to 2,500 samples. Runs
+are added to `benchmarks/studies/data/`, two Parquet files per data set; a run that is
+already there is not repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gansearch.training.training import AdversarialTraining
 DATA = Path(__file__).parent / "data"
 N_SAMPLES = 2500  # of the truth at the end, as in PacGAN's experiments
 # The built-in spaces made wider, and cut to what a core trains in half a minute. Adam and SGD take
-# turns, since each dies and thrives at learning rates of its own.
+# turns, since each needs other learning rates.
 _OPTIMIZERS = (
     (
         "optimizer=adam",
@@ -91,7 +91,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="train runs and add them to the data")
     train.add_argument("--dataset", choices=OVERRIDES, required=True)
-    train.add_argument("--runs", type=int, default=75, help="how many there shall be in all")
+    train.add_argument("--runs", type=int, default=75, help="total number of runs")
     train.add_argument("--processes", type=int, default=os.cpu_count())
     train.add_argument("--data-dir", type=Path, help="for mnist; also GANSEARCH_DATA")
     train.add_argument("--out", type=Path, default=DATA)
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def add_runs(arguments: argparse.Namespace) -> None:
-    """Train the runs that are still missing of the first so many, and add them as they end."""
+    """Train those of the first `--runs` runs that are missing, and add them as they end."""
     spaces = wide_spaces(arguments.dataset)
     runs_path, history_path = data_paths(arguments.out, arguments.dataset)
     runs = pd.read_parquet(runs_path).to_dict("records") if runs_path.exists() else []
@@ -124,15 +124,15 @@ def add_runs(arguments: argparse.Namespace) -> None:
             write_atomically(runs_path, frame.to_parquet(index=False))
             whole = pd.concat(history).sort_values(["run", "updates"])
             write_atomically(history_path, whole.to_parquet(index=False, compression="zstd"))
-            print(f"{len(runs)}/{arguments.runs} {arguments.dataset} {told(row)}", flush=True)
+            print(f"{len(runs)}/{arguments.runs} {arguments.dataset} {describe(row)}", flush=True)
 
 
 def data_paths(folder: Path, dataset: str) -> tuple[Path, Path]:
-    """Return where a data set's runs and their reports lie."""
+    """Return the paths of a data set's runs and of their evaluations."""
     return folder / f"collapse-{dataset}-runs.parquet", folder / f"collapse-{dataset}.parquet"
 
 
-def told(row: dict[str, Any]) -> str:
+def describe(row: dict[str, Any]) -> str:
     """Return a run's end as one line."""
     shown = ("diverged", "final_valid_ll", "seconds")
     return ", ".join(f"{name} {row[name]:.3g}" for name in shown if name in row)
@@ -157,7 +157,7 @@ def draw_configs(spaces: list[SearchSpace], n: int) -> list[TrialConfig]:
 def train_one(
     space: SearchSpace, data_dir: Path | None, number: int, values: dict[str, Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Train a configuration to its end, and return its row and its reports."""
+    """Train a configuration to its end, and return its row and its evaluations."""
     dataset, evaluator = prepared(space.dataset, data_dir)
     config = TrialConfig.from_dict(values)
     training = AdversarialTraining(
@@ -193,7 +193,7 @@ def train_one(
 
 
 def truth(dataset: Dataset, samples: np.ndarray, data_dir: Path | None) -> dict[str, float]:
-    """Return what has become of a training, by ground truth.
+    """Return the outcome of a training, by ground truth.
 
     Every sample belongs to its nearest mode, or to the label that the classifier gives it.
     `truth_modes`: modes with a high-quality sample, or labels with a quarter of their fair share of

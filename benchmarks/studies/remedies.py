@@ -1,13 +1,13 @@
 """Remedies against mode collapse, each by itself, on points whose modes are known.
 
     python benchmarks/studies/remedies.py [--dataset ring grid] [--seeds 10]  # hours in all
-    python benchmarks/studies/remedies.py --table                             # from kept data alone
+    python benchmarks/studies/remedies.py --table                             # from stored data
 
 Trains the presets of the spaces `ring` and `grid` that differ from `vanilla` by one remedy, each on
 the same seeds and for as many parameter updates, and prints for every data set a Markdown table:
 modes and high-quality samples by the rule of Lin et al. (2018), "PacGAN", mean and standard
 deviation over seeds, beside what Table 1 there has. Runs are added to
-`benchmarks/studies/data/remedies.parquet` as they end; one that is there already is not made again.
+`benchmarks/studies/data/remedies.parquet` as they end; a run that is already there is not repeated.
 `cost` is processor time as a multiple of vanilla's on the same seeds, since machines differ.
 """
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--dataset", nargs="+", choices=UPDATES, default=list(UPDATES))
     parser.add_argument("--preset", nargs="+", choices=PRESETS, default=list(PRESETS))
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--updates", type=int, help="parameter updates, if other than usual")
+    parser.add_argument("--updates", type=int, help="parameter updates (default: the data set's)")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=DATA)
     parser.add_argument("--table", action="store_true", help="print the tables, train nothing")
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def add_runs(arguments: argparse.Namespace) -> None:
-    """Train the runs that are missing, seed by seed, and keep each as it ends."""
+    """Train the runs that are missing, seed by seed, and store each as it ends."""
     runs = read(arguments.out).to_dict("records")
     done = {tuple(run[name] for name in _KEY) for run in runs}
     missing = [run for run in wanted(arguments) if tuple(run[name] for name in _KEY) not in done]
@@ -98,7 +98,7 @@ def add_runs(arguments: argparse.Namespace) -> None:
             runs.append(future.result())
             frame = pd.DataFrame(runs).sort_values([*_KEY[:1], "seed", "preset"])
             write_atomically(arguments.out, frame.to_parquet(index=False))
-            print(f"{n_ended}/{len(missing)} {told(runs[-1])}", flush=True)
+            print(f"{n_ended}/{len(missing)} {describe(runs[-1])}", flush=True)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def wanted(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield the runs that there shall be; a seed's are complete before the next one's begin."""
+    """Yield all runs of the benchmark, seed by seed."""
     for seed in range(arguments.seeds):
         for dataset in arguments.dataset:
             for preset in arguments.preset:
@@ -120,7 +120,7 @@ def wanted(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def train_one(run: dict[str, Any]) -> dict[str, Any]:
-    """Train a preset to its end, and return the run with what has become of it."""
+    """Train a preset to its end, and return the run with its outcome."""
     dataset, evaluator = prepared(run["dataset"])
     config = load_space(run["dataset"]).preset(run["preset"])
     seed = trial_seed(0, f"remedies {run['dataset']}", run["seed"])
@@ -143,7 +143,7 @@ def train_one(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_today(runs: pd.DataFrame, dataset: str, updates: int) -> pd.DataFrame:
-    """Return a data set's runs of so many updates, of the presets as they are now."""
+    """Return a data set's runs with that number of updates, of the current presets."""
     space = load_space(dataset)
     ids = [space.preset(preset).config_id for preset in PRESETS]
     of_dataset = (runs["dataset"] == dataset) & (runs["max_updates"] == updates)
@@ -200,7 +200,7 @@ def mean_and_sd(values: pd.Series, digits: int) -> str:
     return f"{present.mean():.{digits}f}{spread}"
 
 
-def told(run: dict[str, Any]) -> str:
+def describe(run: dict[str, Any]) -> str:
     return (
         f"{run['dataset']} {run['preset']} seed {run['seed']}: {run['modes']} modes, "
         f"{run['high_quality']:.1%}, {run['status']}, {run['cpu_seconds']:.0f} s"

@@ -1,13 +1,13 @@
-"""Detectors of dying trainings, replayed on the labelled runs: what each stops, and what it saves.
+"""Detectors of collapse and divergence, replayed on labelled runs: what they stop and save.
 
     python benchmarks/studies/replay.py                # or make bench-collapse: all tables, in 25 s
-    python benchmarks/studies/replay.py --misses       # and the runs that gansearch judges wrong
+    python benchmarks/studies/replay.py --misses       # and gansearch's wrong verdicts
     python benchmarks/studies/replay.py --figure FILE  # and the trade-off as a picture
 
-Reads what `benchmarks/studies/collapse.py` has kept. A run's label rests on ground truth at its end
-alone, which no detector sees; a detector reads what a trial reports, in order, and stops a run or
-doesn't. Configurations are split in two parts by a hash: thresholds and models are chosen on the
-tuning part, and the figures printed are of the test part.
+Reads what `benchmarks/studies/collapse.py` has stored. A run's label rests on ground truth at its
+end alone, which no detector sees; a detector reads the trial's evaluations, in order, and stops the
+run or doesn't. Configurations are split in two parts by a hash: thresholds and models are chosen
+on the tuning part, and the figures printed are of the test part.
 
 Labels: `diverged`, where a number was no longer finite; `collapsed`, where the samples fell on less
 than half of the modes or labels (by the exponential of their entropy), or hit none at all;
@@ -58,7 +58,7 @@ N_SEARCHES = 10
 
 @dataclass(frozen=True)
 class Run:
-    """One labelled training: its reports, in order, and what became of it."""
+    """One labelled training: its evaluations, in order, and its outcome."""
 
     dataset: str
     number: int
@@ -78,25 +78,27 @@ class Run:
 
     @cached_property
     def signs(self) -> dict[str, np.ndarray]:
-        """What the candidates read, an entry a report: shares of the null, and trends of each."""
+        """What the candidates read, a row per evaluation: shares of the null, and their trends."""
         return {str(name): column.to_numpy() for name, column in _signs(self).items()}
 
     @cached_property
     def read(self) -> list[TrialEvaluation]:
-        """The reports as a trial's monitor reads them."""
+        """The evaluations as a trial's monitor reads them."""
         names = [name for name in TrialEvaluation.__dataclass_fields__ if name != "stage_start"]
         return [TrialEvaluation(**row) for row in self.reports[names].to_dict("records")]
 
 
-# Which of a run's reports it is stopped at, None for none.
+# The index of the evaluation at which a run is stopped; None if it is not stopped.
 Detector = Callable[[Run], int | None]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--misses", action="store_true", help="name the runs that are judged wrong")
-    parser.add_argument("--figure", type=Path, help="draw the trade-off there, as a PNG")
+    parser.add_argument(
+        "--misses", action="store_true", help="print the runs on which gansearch's verdict is wrong"
+    )
+    parser.add_argument("--figure", type=Path, help="file to draw the trade-off to, as a PNG")
     arguments = parser.parse_args()
     # The models are small: threads that wait for each other on a busy machine cost a multiple.
     with threadpool_limits(1):
@@ -249,7 +251,7 @@ def _risky(risk_of: Callable[[Run], np.ndarray], risk: float) -> Detector:
 
 
 def _fitted(model: Any, tuning: Sequence[Run]) -> Callable[[Run], np.ndarray]:
-    """Fit a model to tell the reports of dying runs from others'; return a run's risks by it."""
+    """Fit a model that separates evaluations of dying runs from others; return its risks."""
     signs = np.concatenate([_matrix(run) for run in tuning])
     model.fit(signs, np.repeat([r.is_dying for r in tuning], [len(r.reports) for r in tuning]))
     known: dict[tuple[str, int], np.ndarray] = {}
@@ -269,7 +271,7 @@ def _matrix(run: Run) -> np.ndarray:
 
 
 def _third_in_a_row(run: Run, is_bad: np.ndarray, unless: np.ndarray | None = None) -> int | None:
-    """Return the first report that is bad and whose two predecessors are, after youth."""
+    """Return the first evaluation after youth that is the third bad one in a row."""
     counts = is_bad & (run.signs["share"] > YOUTH)
     third = counts[2:] & counts[1:-1] & counts[:-2]
     if unless is not None:
@@ -480,7 +482,10 @@ def print_misses(detector: Detector, runs: Sequence[Run]) -> None:
                     "valid_ll": f"{run.final_valid_ll:.3g}",
                 }
             )
-    _print_table("Judged wrong by gansearch, with the indicators at the end", pd.DataFrame(rows))
+    _print_table(
+        "Runs on which gansearch's verdict is wrong, with the indicators at the end",
+        pd.DataFrame(rows),
+    )
 
 
 # Searches
@@ -490,9 +495,9 @@ def print_searches(simple: Detector, runs: Sequence[Run]) -> None:
     """Print what random searches over the labelled runs cost with ASHA alone and with a guard.
 
     A search takes the runs of a data set in a random order, one after the other. It ends a run at
-    its report if the scheduler says so; its cost counts until it first completes a run that is as
-    good as the best that ASHA alone completes. The oracle knows the labels, and stops every dying
-    run at its first report.
+    an evaluation if the scheduler says so; its cost counts until it first completes a run that is
+    as good as the best that ASHA alone completes. The oracle knows the labels, and stops every
+    dying run at its first evaluation.
     """
     guards: dict[str, Detector] = {
         "low coverage": simple,
@@ -560,7 +565,7 @@ def _search(
 
 
 def _updates_of_trial(scheduler: GuardedScheduler, run: Run, stop: int | None) -> int:
-    """Feed a run's reports to the scheduler until it stops the run; return the updates done."""
+    """Feed a run's evaluations to the scheduler until it stops the run; return the updates."""
     name = f"t{run.number:05d}"
     spec = TrialSpec(name, run.number, "search", seed=0, config={})
     trial: Any = SimpleNamespace(trial_id=name, config=spec.to_tune())

@@ -8,10 +8,11 @@
 PYTHONPATH. Make A in a checkout of the old code and B in one of the new, on one machine with one
 Python: other libraries or another processor round otherwise.
 
-Compared are the tables, weights, descriptions and pictures of docs/files.md, without what tells of
-time and machine. Columns and keys that only B has are listed, and are no difference; nor is up to
-1 % of the pixels of a `game.png`, for Matplotlib's constrained layout may move an axis by a pixel
-though it draws the same numbers. Left out are `report.html`, `optuna.journal` and `tune/`.
+Compared are the tables, weights, descriptions and pictures of docs/files.md, without values that
+depend on time and machine. Columns and keys that only B has are listed, and are no
+difference; nor is up to 1 % of the pixels of a `game.png`, for Matplotlib's constrained layout may
+move an axis by a pixel though it draws the same numbers. Left out are `report.html`,
+`optuna.journal` and `tune/`.
 
 The run `killed` is killed once its second trial has a checkpoint, and resumed. The sampler's seed
 then depends on the number of trials, so `run` fails where the kill came too late.
@@ -70,24 +71,24 @@ _KEYS_LEFT_OUT = ["command", "versions", "git_commit", "machine", "started_at", 
 _KEYS_LEFT_OUT += ["wall_seconds", "recorder_seconds"]
 _LAYOUT_SHARE = 0.01  # of a game.png's pixels
 _SHOWN = 60  # characters of a value that differs
-# What a file holds by column, key or tensor: a list of texts, which tell every bit.
+# What a file holds by column, key or tensor: a list of texts, which preserve every bit.
 Content = dict[str, list[str]]
 
 
 def run_all(out: Path, names: list[str]) -> None:
     """Make the runs, each in a folder of its name below `out`, with what it printed beside it."""
     out.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own Ray finds no cluster to join that somebody has started on this machine.
+    # In a folder of its own Ray finds no cluster to join that was started on this machine.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder:
         run_in(out, names, ray_folder)
 
 
 def run_in(out: Path, names: list[str], ray_folder: str) -> None:
-    """Make the runs with what Ray keeps in `ray_folder`."""
+    """Make the runs with Ray's files in `ray_folder`."""
     # The code in question shall compute the references itself. Sums depend on the threads' number.
     env = {**os.environ, "XDG_CACHE_HOME": str(out / "cache"), "OMP_NUM_THREADS": "1"}
     env["RAY_TMPDIR"] = ray_folder
-    env.pop("GANSEARCH_DATA", None)  # none is needed, and run.json would tell of it
+    env.pop("GANSEARCH_DATA", None)  # none is needed, and run.json would record it
     found = "import gansearch; print(gansearch.__file__)"
     subprocess.run([sys.executable, "-c", found], env=env, check=True)
     for name in names:
@@ -110,7 +111,7 @@ def gansearch(arguments: list[str], env: dict[str, str], log: Any) -> subprocess
 
 
 def kill_at_checkpoint(process: subprocess.Popen[bytes], run: Path) -> None:
-    """Kill a run and its Ray once its second trial has a checkpoint and a report on disk."""
+    """Kill a run and its Ray once its second trial has a checkpoint and an evaluation on disk."""
     end = time.monotonic() + _TIMEOUT_SECONDS
     checkpoint = run / "checkpoints" / f"{_KILLED_TRIAL}.safetensors"
     while not (checkpoint.exists() and _KILLED_TRIAL in set(history(run)["trial_id"])):
@@ -125,14 +126,14 @@ def kill_at_checkpoint(process: subprocess.Popen[bytes], run: Path) -> None:
 
 
 def history(run: Path) -> pd.DataFrame:
-    """Return the reports of a run, which may be going on, each once."""
+    """Return the evaluations of a run, which may be going on, each once."""
     frames = [_frame(path) for path in sorted(run.glob("history/part-*.parquet"))]
     none = pd.DataFrame(columns=["trial_id", "updates"])
     return pd.concat(frames or [none]).drop_duplicates(["trial_id", "updates"])
 
 
 def _frame(path: Path) -> pd.DataFrame:
-    # Arrow's types tell null from NaN.
+    # Arrow's types distinguish null from NaN.
     return pq.ParquetFile(path).read().to_pandas(types_mapper=pd.ArrowDtype)
 
 
@@ -169,7 +170,7 @@ def files_of(folder: Path) -> dict[str, Callable[[], Content]]:
 
 
 def columns(frame: pd.DataFrame) -> Content:
-    """Return each column's type and values in the order of the trials and their reports."""
+    """Return each column's type and values in the order of the trials and their evaluations."""
     frame = frame.sort_values([name for name in ("trial_id", "updates") if name in frame])
     rows = frame["trial_id"] if "trial_id" in frame else [f"row {i}" for i in range(len(frame))]
     return {

@@ -1,7 +1,7 @@
-"""Final scores of whole trainings, for those who compare ways to train; no script of its own.
+"""Final scores of whole trainings, for benchmarks that compare ways to train; not a script.
 
 `speed/training.py` takes them from trainings in processes of their own, `gpu/gpu.py` and the tests
-from trainings that an engine packs.
+from trainings that an engine trains in groups.
 """
 
 from __future__ import annotations

@@ -1,24 +1,25 @@
-"""What a search gains by being told that a trial died: real searches, told it in different ways.
+"""What a search gains if the sampler learns of failed trials.
 
     python benchmarks/studies/told.py --dataset ring digits --seeds 10 --processes 2  # hours in all
     python benchmarks/studies/told.py --unpruned --seeds 10 --processes 2             # 3 x as long
     python benchmarks/studies/told.py --table                                         # from data
 
 A search here is one process with one thread and no Ray: gansearch's own trials, scheduler and
-searcher, called as Tune calls them, one trial after another. Spaces are wide, so that a good third
-of random configurations dies (collapses or diverges). The arms differ in one thing only:
+searcher, called as Tune calls them, one trial after another. The spaces are wide, so that over a
+third of random configurations collapse or diverge. The arms differ only in how the end of a trial
+is passed to the sampler:
 
-- `told`: as gansearch does it. Dead trials are pruned and infeasible.
-- `untold`: dead trials are pruned, like those that were too slow.
+- `told`: as gansearch does it. Unhealthy trials are pruned and infeasible.
+- `untold`: unhealthy trials are pruned, like those that ASHA stops.
 - `as_ray`: as Ray's OptunaSearch does it. Every trial that ends is complete, at its last valid_ll;
   one without any has failed.
-- `random`: no model at all, which gives the rate at which configurations die.
+- `random`: no model, which gives the share of unhealthy configurations.
 
-ASHA stops some of the dying for their score, before there is a verdict on their health. With
-`--unpruned` it is left out, and every trial ends or dies.
+ASHA stops some unhealthy trials for their score, before there is a verdict on their health. With
+`--unpruned` ASHA is not used, and every trial completes, collapses or diverges.
 
 Arms share seeds, budgets and, as long as the model has too few trials to work, configurations.
-Searches that are in the data already are not made again.
+Searches that are already in the data are not repeated.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ _WIDE = (
     "trials=40",
     "reports=20",
 )
-# Trials are short, so the grace is the least at which health is judged: else ASHA would come first.
+# Trials are short, so the grace is the least at which health is checked; else ASHA would be first.
 OVERRIDES = {
     "ring": (
         *_WIDE,
@@ -101,13 +102,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", nargs="+", choices=OVERRIDES, default=list(OVERRIDES))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--seeds", type=int, default=10, help="searches of each arm in all")
-    parser.add_argument("--trials", type=int, help="of a search, other than 40")
-    parser.add_argument("--max-updates", type=int, help="of a trial, other than the space's")
-    parser.add_argument("--unpruned", action="store_true", help="leave out ASHA")
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="total number of searches of each arm"
+    )
+    parser.add_argument("--trials", type=int, help="trials of a search (default: 40)")
+    parser.add_argument("--max-updates", type=int, help="updates of a trial (default: the space's)")
+    parser.add_argument("--unpruned", action="store_true", help="do not use ASHA")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--table", action="store_true", help="print what the data says")
+    parser.add_argument("--table", action="store_true", help="print the table from the stored data")
     arguments = parser.parse_args()
     if not arguments.table:
         add_searches(arguments)
@@ -170,7 +173,7 @@ def search(
 
 
 class Searcher(OptunaSearcher):
-    """gansearch's searcher, but for how it tells the end of a trial."""
+    """gansearch's searcher, except for how it passes the end of a trial to Optuna."""
 
     def __init__(
         self,
@@ -186,7 +189,7 @@ class Searcher(OptunaSearcher):
         self._last_ll: dict[str, float] = {}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Tell Optuna an intermediate value, and keep it."""
+        """Report an intermediate value to Optuna, and store it."""
         super().on_trial_result(trial_id, result)
         self._keep(trial_id, StepResult.from_tune(result))
 
@@ -196,7 +199,7 @@ class Searcher(OptunaSearcher):
         result: dict[str, Any] | None = None,
         error: bool = False,  # noqa: ARG002
     ) -> None:
-        """Tell Optuna how a trial ended, in the manner of the arm."""
+        """Pass the end of a trial to Optuna as the arm does."""
         assert result is not None
         step = StepResult.from_tune(result)
         trial, outcome = self._asked.pop(trial_id), self._outcomes[trial_id]
@@ -228,11 +231,11 @@ def run_trial(
     searcher: Searcher,
     scheduler: GuardedScheduler,
 ) -> dict[str, Any]:
-    """Train a trial as Tune would, tell how it ended, and return what is kept of it."""
+    """Train a trial as Tune would, pass its end to the searcher, and return its row."""
     start = time.perf_counter()
     spec, runner = trial
     as_tune = SimpleNamespace(trial_id=str(number), config=spec.to_tune())
-    valid_ll = None  # of the last report
+    valid_ll = None  # of the last evaluation
     decision = "CONTINUE"
     while decision == "CONTINUE":
         step = runner.step()
@@ -259,7 +262,7 @@ def run_trial(
 def tell_untold(
     study: optuna.Study, trial: Trial, outcome: Outcome, valid_ll: float | None
 ) -> None:
-    """Tell of a death no more than that the trial was stopped."""
+    """Record an unhealthy trial as pruned only."""
     status = "pruned" if outcome.status in DEAD else outcome.status
     tell(study, trial, Outcome(status, outcome.reason), valid_ll)
 
@@ -270,14 +273,14 @@ def tell_as_ray(
     outcome: Outcome,  # noqa: ARG001
     valid_ll: float | None,
 ) -> None:
-    """Tell of every end that the trial is complete, at its last value."""
+    """Record every trial that ends as complete, at its last value."""
     if valid_ll is None:
         study.tell(trial, state=TrialState.FAIL)
     else:
         study.tell(trial, valid_ll)
 
 
-# The sampler, and how it is told.
+# The sampler, and how the end of a trial is passed to it.
 ARMS: dict[str, tuple[str, Tell]] = {
     "told": ("tpe", tell),
     "untold": ("tpe", tell_untold),

@@ -1,4 +1,4 @@
-"""The benchmark of packing: it runs on a CPU too, and counts what it says it counts."""
+"""The benchmark of training in groups: it runs on a CPU too, and counts what it says it counts."""
 
 import dataclasses
 import math
