@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = None
     if options.write:
         name = re.sub(r"\W+", "-", card).strip("-").lower()
+        options.write.mkdir(parents=True, exist_ok=True)
         path = options.write / f"gpu-{name}.md"
         path.write_text("")
     is_whole = True
