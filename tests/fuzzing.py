@@ -40,7 +40,7 @@ from gansearch.cli import main
 from gansearch.config import TrialConfig
 from gansearch.networks.models import Generator
 from gansearch.space.load import builtin_spaces, load_space
-from gansearch.tune.cluster import Share
+from gansearch.tune.share import Share
 from tests.saved_generators import save
 from tests.written_runs import finished_run, searched
 

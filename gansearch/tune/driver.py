@@ -25,14 +25,13 @@ from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
-from gansearch.tune.cluster import Share, connected
+from gansearch.tune.cluster import connected
+from gansearch.tune.new_run import default_name, describe_run
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
 from gansearch.tune.preflight import (
     check_configs,
     check_memory,
-    default_name,
-    describe_run,
     only_configs,
     optional_path,
     trial_share,
@@ -41,6 +40,7 @@ from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
 from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import Settings
+from gansearch.tune.share import Share
 from gansearch.tune.study import make_sampler
 
 

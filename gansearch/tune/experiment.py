@@ -16,7 +16,6 @@ from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
-from gansearch.tune.cluster import exclusive_resources
 from gansearch.tune.engine_actor import end_engines
 from gansearch.tune.ray_internals import dead_vital_process, oom_kills_as_lost_workers
 from gansearch.tune.retries import MAX_FAILURES, Retries
@@ -24,6 +23,7 @@ from gansearch.tune.rows import is_over
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
+from gansearch.tune.share import exclusive_resources
 from gansearch.tune.trainable import GanTrial
 
 # How often the time used so far is written to run.json; a kill loses at most this much of it.

@@ -1,37 +1,27 @@
-"""The checks before a run starts, and the plan of a dry run as text."""
+"""Everything that is checked before a run starts, and what it would do, as text."""
 
 from __future__ import annotations
 
-import os
-import platform
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
 
-import gansearch
 from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
-from gansearch.runs.description import RunDescription
 from gansearch.seeds import trial_seed
 from gansearch.space.load import load_config, load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
-from gansearch.tune.cluster import Share, device_of, share_of_cluster
 from gansearch.tune.rows import summary
 from gansearch.tune.settings import Settings
+from gansearch.tune.share import Share, device_of, share_of_cluster
 from gansearch.tune.study import enqueue_starts, make_sampler
 
 _N_PROPOSALS = 5  # that a plan shows
@@ -175,60 +165,6 @@ def trial_share(
     )
 
 
-def describe_run(
-    name: str,
-    space: SearchSpace,
-    configs: Sequence[Config],
-    seed: int,
-    settings: Settings,
-    training_report: Mapping[str, Any],
-) -> RunDescription:
-    """Return the description, for `run.json`, of a run that begins."""
-    return RunDescription(
-        name=name,
-        space=space.to_dict(),
-        seed=seed,
-        only=[config.to_dict() for config in configs] or None,
-        paper_config_id=space.baseline.config_id,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        state="searching",
-        wall_seconds=0.0,
-        settings=vars(settings),
-        search_is_over=bool(configs),
-        training_report=training_report,
-        facts={
-            "command": shlex.join(["gansearch", *sys.argv[1:]]),
-            "versions": _versions(),
-            "git_commit": _git_commit(),
-            "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.platform()}",
-        },
-    )
-
-
-def default_name(space: SearchSpace) -> str:
-    """Return the default name of a run: the space's, and the time."""
-    return f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
 def optional_path(path: str | None) -> Path | None:
     """Return the path, or None."""
     return Path(path) if path else None
-
-
-def _versions() -> dict[str, str]:
-    packages = ("ray", "torch", "optuna", "torchvision", "numpy", "pandas", "pyarrow")
-    return {
-        "gansearch": gansearch.__version__,
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in packages},
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the checkout that gansearch runs from, None where there is none."""
-    command = ["git", "-C", str(Path(__file__).parents[1]), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None

@@ -18,9 +18,9 @@ from gansearch.report.progress import Progress
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.space.search_space import SearchSpace
-from gansearch.tune.cluster import Share
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.settings import Settings
+from gansearch.tune.share import Share
 
 
 @dataclass

@@ -18,8 +18,8 @@ from gansearch.grouping.group import Group
 from gansearch.space.load import load_space
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
-from gansearch.tune.cluster import share_of_cluster
 from gansearch.tune.settings import Settings
+from gansearch.tune.share import share_of_cluster
 
 CPU = ["--device", "cpu", "--quick"]
 QUICK = packed.quick("cpu")

@@ -33,7 +33,7 @@ from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import ResultsWarning
 from gansearch.space.load import load_space
 from gansearch.system.files import write_atomically
-from gansearch.tune.preflight import describe_run
+from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
 from tests.written_runs import (
     RANKING_COLUMNS,
@@ -179,7 +179,7 @@ def test_the_files_of_a_trial_lie_where_the_page_says(folder):
 HOLDER = """
 import sys
 from pathlib import Path
-from gansearch.tune.preflight import describe_run
+from gansearch.tune.new_run import describe_run
 from gansearch.runs.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
@@ -563,7 +563,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_folder import report
-from gansearch.tune.preflight import describe_run
+from gansearch.tune.new_run import describe_run
 from gansearch.runs.folder import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 start = int(sys.argv[3])

@@ -10,7 +10,7 @@ from gansearch.errors import InterruptedRunError
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.tune import driver, phases
-from gansearch.tune.preflight import describe_run
+from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
 
 TRAINING = {"name": "training points", "n_samples": 1000, "valid_ll": 2.0}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gansearch.errors import BadInputError
-from gansearch.tune import cluster
-from gansearch.tune.cluster import share_of_cluster
+from gansearch.tune import share as share_module
 from gansearch.tune.settings import Settings
+from gansearch.tune.share import share_of_cluster
 
 
 @pytest.fixture
@@ -15,8 +15,10 @@ def ray_has(monkeypatch):
     """Make up what the connected cluster has, and whether it starts nodes by itself."""
 
     def _ray_has(cpus, gpus=0, *, grows=False):
-        monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-        monkeypatch.setattr(cluster, "has_autoscaler", lambda: grows)
+        monkeypatch.setattr(
+            share_module.ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus}
+        )
+        monkeypatch.setattr(share_module, "has_autoscaler", lambda: grows)
 
     return _ray_has
 

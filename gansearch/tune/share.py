@@ -1,0 +1,131 @@
+"""Each trial's share of the cluster: GPUs, cores, slots, and how many trials run at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+
+from gansearch.errors import BadInputError
+from gansearch.system.failures import MemoryKind
+from gansearch.trial.plan import GPUS_PER_TRIAL, slots_for
+from gansearch.tune.ray_internals import has_autoscaler
+from gansearch.tune.settings import Settings
+
+
+@dataclass(frozen=True)
+class Share:
+    """The resources of a trial, and how many trials run at a time.
+
+    Attributes:
+        gpus_per_trial: fraction of a GPU, 0 for none.
+        max_concurrent: trials at a time.
+        n_slots: trainings that an engine, which trains the trials of a device together, holds in a
+            group; 0 for no engines.
+    """
+
+    gpus_per_trial: float
+    max_concurrent: int
+    n_slots: int = 0
+
+    @property
+    def memory_fraction(self) -> float:
+        """Share of a GPU's memory for a process that trains: all of it for an engine."""
+        return 1.0 if self.n_slots else min(self.gpus_per_trial, 1.0) or 1.0
+
+
+def device_of(settings: Settings) -> tuple[str, float]:
+    """Return the device of trials and the fraction for each, as far as is known without Ray."""
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
+    return ("cuda" if gpus else "cpu"), gpus
+
+
+def share_of_cluster(
+    settings: Settings, memory_holds: int | None = None, *, has_engine: bool = True
+) -> Share:
+    """Return each trial's share of the connected cluster.
+
+    A cluster with an autoscaler may have no nodes yet. There `max_concurrent` alone decides how
+    many trials wait for nodes.
+
+    Args:
+        settings: of the run.
+        memory_holds: how many trials fit into the memory at a time; used only on this machine,
+            and if `max_concurrent` is not set.
+        has_engine: whether the model family trains several trials together.
+
+    Raises:
+        BadInputError: no trial fits, or an engine is requested from a family that has none.
+    """
+    if settings.group_trials == "on" and not has_engine:
+        raise BadInputError(
+            "--group-trials on: this model family trains each trial in a process of its own. "
+            "Leave the flag out."
+        )
+    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    share = settings.gpus_per_trial
+    if share is None:
+        share = GPUS_PER_TRIAL if available.get("GPU") else 0.0
+    if settings.max_concurrent and settings.address and has_autoscaler():
+        at_a_time = settings.max_concurrent
+    else:
+        fitting = _n_fitting(settings, share, available)
+        if memory_holds is not None and not settings.address:
+            fitting = min(fitting, settings.max_concurrent or memory_holds)
+        at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
+    n_slots = _n_slots(settings, share, at_a_time) if has_engine else 0
+    return Share(share, at_a_time, n_slots)
+
+
+def _n_fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
+    """Return how many trials fit into the available resources."""
+    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    if settings.cpus_per_trial > cpus:
+        raise BadInputError(
+            f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
+            f"A trial must fit into it. Lower the flag.{_autoscaler_hint(settings)}"
+        )
+    if gpus_per_trial > gpus:
+        raise BadInputError(
+            f"--gpus-per-trial {gpus_per_trial:g}: the cluster has {gpus:g} GPUs. A trial must "
+            "fit into it. Lower the flag, or give 0 to train on CPU cores."
+            f"{_autoscaler_hint(settings)}"
+        )
+    fitting = int(cpus / settings.cpus_per_trial)
+    return min(fitting, int(gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
+
+
+def _autoscaler_hint(settings: Settings) -> str:
+    if not (settings.address and has_autoscaler()):
+        return ""
+    return " Or set --max-concurrent to the number of trials that it starts nodes for."
+
+
+def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
+    """Return how many trainings a group of an engine holds; 0 for no engine."""
+    on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
+    if settings.group_trials == "off" or (settings.group_trials == "auto" and on_a_gpu < 2):
+        return 0
+    return slots_for(on_a_gpu or at_a_time)
+
+
+def exclusive_resources(settings: Settings, share: Share) -> dict[MemoryKind, dict[str, float]]:
+    """Return the resources that a trial requests to be alone on a GPU, and on a node.
+
+    If nodes differ in cores, the smallest counts, so that a trial never waits for a node that has
+    left the cluster.
+    """
+    gpus = share.gpus_per_trial
+    listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in listed if node["Alive"]]
+    cores = [n.get("CPU", 0.0) for n in nodes if n.get("GPU", 0.0) >= min(gpus, 1.0)]
+    enough = [n for n in cores if n >= settings.cpus_per_trial]
+    node = {"cpu": min(enough, default=settings.cpus_per_trial), "gpu": gpus}
+    if not gpus:
+        return {"host": node}
+    return {"GPU": {"cpu": settings.cpus_per_trial, "gpu": max(1.0, gpus)}, "host": node}
