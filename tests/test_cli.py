@@ -40,7 +40,7 @@ Refused = Callable[..., str]
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder without data, where starting a search fails the test."""
 
-    def started(*_args: object) -> None:
+    def started(*_args: object, **_named: object) -> None:
         raise AssertionError("a search was started")
 
     torch.set_num_threads(1)

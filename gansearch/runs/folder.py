@@ -226,7 +226,10 @@ class RunFolder:
         return read_frame(self.path / "curve.parquet", schemas.CURVE)
 
     def write_stability(self, cells: pd.DataFrame, importances: pd.DataFrame) -> None:
-        """Write `stability.parquet` and `importances.parquet`: where trials died, and why."""
+        """Write `stability.parquet` and `importances.parquet`.
+
+        They say where in the space trials collapsed or diverged, and which parameters decide it.
+        """
         write_table(
             self.path / "stability.parquet",
             make_table(rows_of(cells), schemas.STABILITY, nan_is_null=True),

@@ -36,18 +36,18 @@ class Footprint:
     data: float
     scoring: float
 
-    def on(self, place: MemoryKind) -> float:
+    def on(self, kind: MemoryKind) -> float:
         """Return the bytes on the GPU, or of the trial's process on the host."""
         trained = self.training + self.data + self.scoring
-        if place == "GPU":
+        if kind == "GPU":
             return trained
         return PROCESS_BYTES + (trained if self.device == "cpu" else self.scoring)
 
-    def describe(self, place: MemoryKind) -> str:
+    def describe(self, kind: MemoryKind) -> str:
         """Return the parts of the bytes there in words."""
         scoring = f"{gib(self.scoring)} for scoring its samples"
-        process = f", {gib(PROCESS_BYTES)} for its process" if place == "host" else ""
-        if place == "host" and self.device != "cpu":
+        process = f", {gib(PROCESS_BYTES)} for its process" if kind == "host" else ""
+        if kind == "host" and self.device != "cpu":
             return scoring + process
         return f"{gib(self.training)} to train, {gib(self.data)} of data, {scoring}{process}"
 

@@ -33,13 +33,13 @@ class Slice:
     """The memory that one trial may use, of a GPU or of the host.
 
     Attributes:
-        place: "GPU" or "host".
+        memory_kind: "GPU" or "host".
         n_bytes: for one trial, of as few at a time as the user allows.
         all_bytes: for a trial that has the GPU or the host to itself.
         explanation: where the number comes from, in words.
     """
 
-    place: MemoryKind
+    memory_kind: MemoryKind
     n_bytes: float
     all_bytes: float
     explanation: str
@@ -103,10 +103,10 @@ def require_memory(
     """
     config = _largest_config(space, configs, dataset, device)
     needs = footprint(space.family, config, dataset, device, exact=False)
-    if any(_MARGIN * needs.on(s.place) > s.n_bytes for s in slices):
+    if any(_MARGIN * needs.on(s.memory_kind) > s.n_bytes for s in slices):
         needs = footprint(space.family, config, dataset, device)
     for slice_ in slices:
-        if needs.on(slice_.place) > slice_.n_bytes:
+        if needs.on(slice_.memory_kind) > slice_.n_bytes:
             savings = {} if configs else _savings(space, config, dataset, device)
             raise _too_large(space, config, needs, slice_, savings)
     return Largest(config, needs)
@@ -117,7 +117,7 @@ def _largest_config(
 ) -> Config:
     def size(config: Config) -> float:
         try:
-            return footprint(space.family, config, dataset, device, exact=False).training
+            return _training_bytes(space, config, dataset, device)
         except ConfigError:
             return -math.inf  # it has no networks, as its trial will say, and takes nothing
 
@@ -127,23 +127,24 @@ def _largest_config(
     return max([space.largest(size), *presets], key=size)
 
 
+def _training_bytes(space: SearchSpace, config: Config, dataset: Dataset, device: str) -> float:
+    """Return the rough estimate of the bytes of a training, without its data and its scoring."""
+    return footprint(space.family, config, dataset, device, exact=False).training
+
+
 def _savings(space: SearchSpace, config: Config, dataset: Dataset, device: str) -> dict[str, float]:
     """Return what share of the training's memory each searched parameter saves at its least.
 
     Only those are named that save a twentieth, the most saving one first.
     """
-
-    def size(config: Config) -> float:
-        return footprint(space.family, config, dataset, device, exact=False).training
-
-    most = size(config)
+    most = _training_bytes(space, config, dataset, device)
     if most == 0:  # the family does not know
         return {}
     found = {}
     for name in space.search:
         if config.applies(name):
             others = [*space.shrunk(config, name), config]
-            least = min(size(other) for other in others)
+            least = min(_training_bytes(space, other, dataset, device) for other in others)
             found[name] = 1 - least / most
     saving = sorted(found, key=found.__getitem__, reverse=True)
     return {name: found[name] for name in saving if found[name] >= _WORTH_NAMING}
@@ -156,7 +157,7 @@ def _too_large(
     slice_: Slice,
     savings: Mapping[str, float],
 ) -> ConfigError:
-    place, n_bytes = slice_.place, needs.on(slice_.place)
+    kind, n_bytes = slice_.memory_kind, needs.on(slice_.memory_kind)
     names = dict.fromkeys([*savings, *space.family.size_parameters])
     values = ", ".join(f"{name}={short(getattr(config, name))}" for name in names)
     largest = f" It is {values}." if values else ""
@@ -167,13 +168,13 @@ def _too_large(
         share = math.ceil(100 * n_bytes / slice_.all_bytes) / 100
         advice.append(
             f"give a trial more of a GPU: --gpus-per-trial {share:g}"
-            if place == "GPU"
+            if kind == "GPU"
             else f"run fewer trials at a time: --max-concurrent {int(slice_.all_bytes / n_bytes)}"
         )
-    where = "of a GPU" if place == "GPU" else "of this machine's memory"
+    where = "of a GPU" if kind == "GPU" else "of this machine's memory"
     remedies = "; or ".join(advice)
     return ConfigError(
         f"{space.name}: the largest configuration needs {gib(n_bytes)} {where} "
-        f"({needs.describe(place)}), where a trial has {gib(slice_.n_bytes)}: "
+        f"({needs.describe(kind)}), where a trial has {gib(slice_.n_bytes)}: "
         f"{slice_.explanation}.{largest} {remedies[0].upper()}{remedies[1:]}."
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -69,10 +68,10 @@ class TrialProcess:
 
     def advance(self, training: Training, updates: int) -> Metrics | None:
         """Train up to `updates`, for at most the length of a slice."""
-        advance: Callable[..., Metrics | None] = (
-            training.advance if self.engine is None else partial(self.engine.advance, training)
-        )
-        return advance(updates, time_limit_seconds=self.plan.slice_seconds)
+        limit = self.plan.slice_seconds
+        if self.engine is not None:
+            return self.engine.advance(training, updates, time_limit_seconds=limit)
+        return training.advance(updates, time_limit_seconds=limit)
 
     def lack_of_memory(self, error: BaseException) -> ShortOfMemoryError:
         """Return the out-of-memory error of this process, in one line with the numbers."""

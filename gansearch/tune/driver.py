@@ -18,6 +18,7 @@ from rich.console import Console
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.report.progress import Progress
+from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
@@ -83,7 +84,7 @@ def search(
     dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)
-    training = evaluate_training_examples(dataset)
+    training_report = evaluate_training_examples(dataset)
     folder = RunFolder.create(parse_path(results), name or default_name(space))
     with ExitStack() as stack:
         try:
@@ -96,9 +97,19 @@ def search(
             raise
         with folder.lock():
             name = folder.path.name
-            described = describe_run(name, space, configs, seed, settings, training)
-            folder.write_run(described)
-            _execute(folder, described, space, dataset, share, console, search_on=not configs)
+            description = describe_run(name, space, configs, seed, settings, training_report)
+            folder.write_run(description)
+            _execute(
+                folder,
+                description,
+                space,
+                configs,
+                dataset,
+                settings,
+                share,
+                console,
+                search_on=not configs,
+            )
     return folder
 
 
@@ -124,25 +135,35 @@ def resume(
         for found in repair_run(folder):
             if console is not None:
                 console.print(found, markup=False, highlight=False)
-        described = folder.read_run()
-        space = SearchSpace.from_dict(described.space)
+        description = folder.read_run()
+        space = SearchSpace.from_dict(description.space)
         if trials is not None:
             space = space.with_budget(trials=trials)
-        asked = {"time_budget_seconds": time_budget_seconds, "address": address}
-        changes = {key: value for key, value in asked.items() if value is not None}
-        settings = _settings_of(folder, {**described.settings, **changes})
+        given = {"time_budget_seconds": time_budget_seconds, "address": address}
+        changes = {key: value for key, value in given.items() if value is not None}
+        settings = _settings_of(folder, {**description.settings, **changes})
         dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
         more = trials is not None or time_budget_seconds is not None
-        search_on = not described.only and (more or not described.search_is_over)
-        only = [space.table.from_dict(config) for config in described.only or ()]
-        largest = check_memory(space, only, dataset, settings)
+        search_on = not description.only and (more or not description.search_is_over)
+        configs = [space.table.from_dict(config) for config in description.only or ()]
+        largest = check_memory(space, configs, dataset, settings)
         with connected(settings, dataset):
             if settings.address:
                 require_nodes(folder.path)
             share = trial_share(space, dataset, settings, largest)
-            described = replace(described, space=space.to_dict(), settings=vars(settings))
-            folder.write_run(described)
-            _execute(folder, described, space, dataset, share, console, search_on=search_on)
+            description = replace(description, space=space.to_dict(), settings=vars(settings))
+            folder.write_run(description)
+            _execute(
+                folder,
+                description,
+                space,
+                configs,
+                dataset,
+                settings,
+                share,
+                console,
+                search_on=search_on,
+            )
     return folder
 
 
@@ -155,28 +176,38 @@ def _settings_of(folder: RunFolder, values: Mapping[str, Any]) -> Settings:
 
 def _execute(
     folder: RunFolder,
-    described: RunDescription,
+    description: RunDescription,
     space: SearchSpace,
+    configs: Sequence[Config],
     dataset: Dataset,
+    settings: Settings,
     share: Share,
     console: Console | None,
     *,
     search_on: bool,
 ) -> None:
-    """Run the remaining phases of a run; its lock is held and Ray is connected."""
-    settings = Settings(**described.settings)
-    only = [space.table.from_dict(config) for config in described.only or ()]
+    """Run the remaining phases of a run; its lock is held and Ray is connected.
+
+    `configs` are trained instead of a search, if there are any.
+    """
     progress = Progress(
         console or Console(quiet=True),
         budget=space.budget,
-        n_replicas=(len(only) or space.budget.top + 1) * space.budget.replicas,
+        n_replicas=(len(configs) or space.budget.top + 1) * space.budget.replicas,
         time_budget_seconds=settings.time_budget_seconds,
         quiet=console is None,
     )
     recorder = Recorder(folder, progress, searched=tuple(space.search))
     session = Session(
-        *(folder, described, space, dataset, settings, share, progress, recorder),
-        initial_description=described,
+        folder=folder,
+        description=description,
+        space=space,
+        dataset=dataset,
+        settings=settings,
+        share=share,
+        progress=progress,
+        recorder=recorder,
+        initial_description=description,
     )
     with saving_at_the_end(session):
         try:
@@ -184,7 +215,7 @@ def _execute(
             with progress, stopping_on_signals(session.stop):
                 if search_on:
                     search_phase(session)
-                replicate(session, only or finalists(session))
+                replicate(session, configs or finalists(session))
                 session.stop.at_once = True
                 session.raise_if_interrupted()
                 conclude(session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import optuna
@@ -81,7 +81,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     _raise_if_none_completed(session, "search")
 
 
-def replicate(session: Session, configs: list[Config]) -> None:
+def replicate(session: Session, configs: Sequence[Config]) -> None:
     """The second phase: train each of `configs` on its own fresh seeds, without pruning."""
     session.describe(state="replicating")
     specs, ended = [], []
@@ -126,7 +126,7 @@ def conclude(session: Session) -> None:
 
 
 def finalists(session: Session) -> list[Config]:
-    """Return the best completed configurations of the search by valid_ll, then the paper's."""
+    """Return the best completed configurations of the search by valid_ll, then the baseline."""
     completed = [row for row in session.rows("search") if row["status"] == "completed"]
     completed.sort(key=lambda row: row["valid_ll"], reverse=True)
     table = session.space.table
@@ -183,7 +183,7 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
 
 
 def _write_stability(report: Report) -> None:
-    """Write where trainings died, for readers of the run without gansearch."""
+    """Write where trainings collapsed or diverged, for readers of the run without gansearch."""
     if report.stability is not None:
         report.folder.write_stability(report.stability.cells, report.stability.importances)
 

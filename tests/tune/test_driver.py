@@ -36,7 +36,8 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
     before = signal.getsignal(signum)
     with pytest.raises(InterruptedRunError, match=f"gansearch resume {folder.path}"):
         driver._execute(
-            *(folder, folder.read_run(), load_space("ring", []), load_dataset("ring"), None, None),
+            *(folder, folder.read_run(), load_space("ring", []), [], load_dataset("ring")),
+            *(Settings(), None, None),
             search_on=False,
         )
     assert folder.read_run().state == "interrupted"
