@@ -45,7 +45,6 @@ from gansearch.ranking.stability import jeffreys
 from gansearch.scoring import health
 from gansearch.scoring.health import HealthMonitor, TrialEvaluation, Verdict
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.trial.runner import _LEAST_HEALTH_GRACE
 from gansearch.tune.scheduler import GuardedScheduler
 
 N_MODES = {"ring": 8, "grid": 25, "digits": 10, "mnist": 10}
@@ -218,7 +217,7 @@ def best(family: Iterable[Detector], tuning: Sequence[Run]) -> Detector:
 
 def monitored(run: Run) -> int | None:
     """Stop where a trial's own monitor does."""
-    grace = max(_LEAST_HEALTH_GRACE, round(GRACE * run.max_updates))
+    grace = max(health.LEAST_GRACE_UPDATES, round(GRACE * run.max_updates))
     monitor = HealthMonitor(run.null, max_updates=run.max_updates, grace_updates=grace)
     for i, report in enumerate(run.read):
         if monitor.judge(report).status == "collapsed":

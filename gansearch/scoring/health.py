@@ -47,6 +47,10 @@ _ALIKE = 0.5
 # From this difference of D's mean outputs on, the hint says that D separates real from generated.
 _SEPARATES_GAP = 0.8
 
+# However short the training, nets that have hardly left their initial weights do not count as
+# collapsed.
+LEAST_GRACE_UPDATES = 1000
+
 # Shares of the null by which `judge_once` judges a finished set of samples.
 _COLLAPSED_SHARE = 0.25
 _BORDERLINE_SHARE = 0.5
@@ -259,11 +263,14 @@ class HealthMonitor:
 _SEVERITY = {"sound": 0, "undetermined": 1, "collapsed": 2}
 
 
-def judge_end(samples: Indicators, null: Indicators) -> Verdict:
+def judge_end(samples: Indicators, null: Indicators, *, updates: int) -> Verdict:
     """Judge a finished training by its last samples: collapsed if off the data, or repeated.
 
-    The thresholds are those of `HealthMonitor`, without the waiting: nothing more can change.
+    The thresholds are those of `HealthMonitor`, without the waiting: nothing more can change. With
+    fewer than 1,000 `updates` of the last stage, a training is too young for a verdict.
     """
+    if updates < LEAST_GRACE_UPDATES:
+        return Verdict("sound")
     if _are_off_the_data(samples, null) or _repeat(samples, null):
         return Verdict("collapsed", f"{_describe(samples, null)} at its end")
     return Verdict("sound")

@@ -24,11 +24,17 @@ from gansearch.errors import (
 )
 from gansearch.family import Metrics
 from gansearch.figures.samples import png, strip
-from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
+from gansearch.measures import N_FINAL_SAMPLES, Evaluation, Indicators, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
 from gansearch.scoring.evaluation import final_score
-from gansearch.scoring.health import HealthMonitor, TrialEvaluation, Verdict, judge_end
+from gansearch.scoring.health import (
+    LEAST_GRACE_UPDATES,
+    HealthMonitor,
+    TrialEvaluation,
+    Verdict,
+    judge_end,
+)
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.precision import full_precision
@@ -41,9 +47,6 @@ from gansearch.trial.process import TrialProcess
 _CHECKPOINT_PAYS_AFTER = 100
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
-# However short the training, nets that have hardly left their initial weights do not count as
-# collapsed.
-_LEAST_HEALTH_GRACE = 1000
 
 
 class TrialRunner:
@@ -156,7 +159,7 @@ class TrialRunner:
         self._health = HealthMonitor(
             process.evaluator.reference.null,
             max_updates=budget.max_updates,
-            grace_updates=max(budget.grace_updates, _LEAST_HEALTH_GRACE),
+            grace_updates=max(budget.grace_updates, LEAST_GRACE_UPDATES),
         )
         self._observer = process.family.observer(
             self._config, process.dataset, self._evaluation_updates
@@ -199,9 +202,13 @@ class TrialRunner:
         if not (result.done or result.is_unsound):
             return result
         self._write_model()
-        if self._spec.phase == "replica" and not result.is_unsound:
+        if result.is_unsound:
+            return result
+        if self._spec.phase == "replica":
             return self._with_final_score(result)
-        return result
+        # By the test that its replicas would meet, so that no finalist fails it at once.
+        null = self._process.evaluator.reference.null
+        return _judged_at_its_end(result, evaluation.indicators, null)
 
     def _write_model(self) -> None:
         """Write the generator, and the pictures of its training."""
@@ -230,11 +237,9 @@ class TrialRunner:
                 score = final_score(process.dataset, samples, device=process.plan.device)
         except SamplesError as error:  # an evaluation looks at fewer
             raise DivergedError(f"by its end: {error}") from error
-        last = judge_end(score.indicators, score.null)
-        assert result.metrics is not None
-        is_young = result.updates - result.metrics.stage_start < _LEAST_HEALTH_GRACE
-        if last.status == "collapsed" and not is_young:
-            return dataclasses.replace(result, verdict=last)
+        result = _judged_at_its_end(result, score.indicators, score.null)
+        if result.is_unsound:
+            return result
         self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
         measured: Mapping[str, Any] = vars(score) | vars(score.parzen) | vars(score.indicators)
         return dataclasses.replace(
@@ -277,3 +282,10 @@ class TrialRunner:
         self._n_evaluations = checkpoint.n_evaluations
         self._results, self._to_resend = checkpoint.results, list(checkpoint.results)
         self._health.load_state_dict(dict(checkpoint.health))
+
+
+def _judged_at_its_end(result: StepResult, samples: Indicators, null: Indicators) -> StepResult:
+    """Return a trial's last result, with the verdict on its last samples if they have collapsed."""
+    assert result.metrics is not None
+    last = judge_end(samples, null, updates=result.updates - result.metrics.stage_start)
+    return result if last.status == "sound" else dataclasses.replace(result, verdict=last)

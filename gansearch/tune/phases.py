@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import optuna
 
 from gansearch.errors import RunFailedError
 from gansearch.figures.samples import png
-from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
 from gansearch.report.render import render
 from gansearch.report.report import Report, build_report
@@ -19,6 +20,8 @@ from gansearch.rules import Config
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
 from gansearch.scoring.comparison import curve_with_references
+from gansearch.scoring.evaluation import Evaluator
+from gansearch.scoring.health import judge_end
 from gansearch.scoring.references import References, reference_scores
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
@@ -127,11 +130,30 @@ def conclude(session: Session) -> None:
 
 def finalists(session: Session) -> list[Config]:
     """Return the best completed configurations of the search by valid_ll, then the baseline."""
-    completed = [row for row in session.rows("search") if row["status"] == "completed"]
+    completed = _sound_at_their_end(session)
     completed.sort(key=lambda row: row["valid_ll"], reverse=True)
     table = session.space.table
     best = distinct(table.from_dict(config_values(row, table)) for row in completed)
     return distinct([*best[: session.budget.top], session.space.baseline])
+
+
+def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
+    """Return the rows of completed trials of the search whose last samples have not collapsed.
+
+    Version 0.1 let a search complete such trials. Those stay whose replicas have begun.
+    """
+    rows = [row for row in session.rows("search") if row["status"] == "completed"]
+    if not rows:
+        return []
+    null = Evaluator(session.dataset).reference.null
+    begun = {row["config_id"] for row in session.rows("replica")}
+    indicators = [f.name for f in dataclasses.fields(Indicators)]
+
+    def is_sound(row: dict[str, Any]) -> bool:
+        samples = Indicators(**{name: row[name] for name in indicators})
+        return judge_end(samples, null, updates=row["updates"]).status == "sound"
+
+    return [row for row in rows if row["config_id"] in begun or is_sound(row)]
 
 
 def _end_trials_out_of_time(session: Session) -> None:

@@ -79,14 +79,20 @@ def test_samples_that_cover_nothing_are_collapsed_however_wide_they_lie() -> Non
 def test_a_finished_training_is_judged_more_mildly_than_anybodys_samples() -> None:
     poor = Indicators(coverage=0.2, recall=0.01, nn_ratio=0.3)
     assert judge_once(poor, NULL).status == "collapsed"
-    assert judge_end(poor, NULL) == Verdict("sound")
-    assert [judge_end(each, NULL).status for each in (COLLAPSED, REPEATED, APART, AROUND)] == [
+    assert judge_end(poor, NULL, updates=5000) == Verdict("sound")
+    kinds = (COLLAPSED, REPEATED, APART, AROUND)
+    assert [judge_end(each, NULL, updates=5000).status for each in kinds] == [
         *["collapsed"] * 3,
         "sound",
     ]
-    assert judge_end(COLLAPSED, NULL).reason == (
+    assert judge_end(COLLAPSED, NULL, updates=5000).reason == (
         "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1) at its end"
     )
+
+
+def test_a_training_of_less_than_a_thousand_updates_is_too_young_to_be_judged_at_its_end() -> None:
+    found = [judge_end(COLLAPSED, NULL, updates=n).status for n in (999, 1000)]
+    assert found == ["sound", "collapsed"]
 
 
 # A trial: samples off the data
