@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ConfigError
-from gansearch.seeds import trial_seed
+from gansearch.seeds import run_seed, trial_seed
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 
@@ -303,6 +303,26 @@ def test_seeds_differ_between_runs_phases_and_trials():
 def test_a_seed_stays_the_same_over_versions():
     # `printf 0/search/0 | sha256sum` begins with a423843d, of which 31 bits are taken.
     assert trial_seed(0, "search", 0) == 0xA423843D >> 1
+
+
+@pytest.mark.parametrize("seed", [0, 5_000_000_000, 2**128 - 1, np.int64(7), np.uint8(7)])
+def test_a_seed_may_be_any_whole_number_of_128_bits(seed):
+    assert run_seed(seed) == seed
+    assert type(run_seed(seed)) is int
+
+
+@pytest.mark.parametrize(
+    "seed", [-1, 2**128, pytest.param(10**5000, id="huge"), 1.0, "1", True, [1]]
+)
+def test_another_seed_is_answered_with_the_rule(seed):
+    with pytest.raises(
+        BadInputError, match=r"^seed: found .{1,20}\. A seed is a whole number from 0"
+    ):
+        run_seed(seed)
+
+
+def test_no_seed_is_a_random_one():
+    assert run_seed(None) != run_seed(None)
 
 
 # The page of parameters

@@ -32,7 +32,13 @@ from gansearch.runs.description import (
 from gansearch.runs.history import HISTORY_COLUMNS, History
 from gansearch.runs.journal import Journal
 from gansearch.runs.lease import Lease
-from gansearch.runs.location import find_run_folder, is_run, make_run_folder, path_inside
+from gansearch.runs.location import (
+    find_run_folder,
+    is_run,
+    make_numbered_folder,
+    make_run_folder,
+    path_inside,
+)
 from gansearch.runs.lock import locked
 from gansearch.runs.tables import (
     TRIALS_FILE,
@@ -93,6 +99,15 @@ class RunFolder:
             ResultsError: as `make_run_folder`.
         """
         return cls(make_run_folder(results, name))
+
+    @classmethod
+    def create_numbered(cls, results: AnyPath, name: str) -> RunFolder:
+        """Make the folder of a new run under the first free name: `name`, `name-2`, `name-3`.
+
+        Raises:
+            ResultsError: as `make_run_folder`.
+        """
+        return cls(make_numbered_folder(results, name))
 
     @classmethod
     def open(cls, path: AnyPath | str, results: AnyPath = Path("results")) -> RunFolder:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import secrets
+import shlex
 
 from gansearch.errors import ResultsError, did_you_mean
 from gansearch.runs.description import DESCRIPTION_FILES
@@ -20,28 +23,58 @@ def make_run_folder(results: AnyPath, name: str) -> AnyPath:
         ResultsError: the name is not a plain name or is taken, or the folder can't be written.
     """
     path = path_inside(results, name, what="a run's name").resolve()
+    if not _make(path):
+        run = name if str(results) == "results" else shlex.quote(str(path))
+        remedy = (
+            f"Choose another --name, or go on with it: gansearch resume {run}."
+            if is_run(path)
+            # It may also be that of a run which is just beginning, and must not be touched.
+            else "There is no run.json in it yet: it may belong to a run that is just beginning. "
+            "Choose another --name."
+        )
+        raise ResultsError(f"{path}: exists. A new run needs a folder of its own. {remedy}")
+    return path
+
+
+def make_numbered_folder(results: AnyPath, name: str) -> AnyPath:
+    """Make the folder of a new run under the first free name: `name`, `name-2`, `name-3`.
+
+    Making a folder is atomic, so that runs which begin in the same second, also on machines that
+    share `results`, get different ones. Nothing of the kind exists in an object store, where the
+    name gets random letters instead.
+
+    Raises:
+        ResultsError: as `make_run_folder`.
+    """
+    if isinstance(results, RemotePath):
+        return make_run_folder(results, f"{name}-{secrets.token_hex(3)}")
+    numbers = itertools.count(2)
+    path = path_inside(results, name, what="a run's name").resolve()
+    while not _make(path):
+        path = path.with_name(f"{name}-{next(numbers)}")
+    return path
+
+
+def _make(path: AnyPath) -> bool:
+    """Make the folder of a new run; return whether the name was free.
+
+    Raises:
+        ResultsError: the folder can't be written.
+    """
     try:
         if isinstance(path, RemotePath):
             _check_writable(path)
         else:
             path.mkdir(parents=True)
     except FileExistsError:
-        remedy = (
-            f"go on with it: gansearch resume {name}"
-            if is_run(path)
-            else "remove it: it holds no run"
-        )
-        raise ResultsError(
-            f"{path}: exists. A new run needs a folder of its own. "
-            f"Choose another --name, or {remedy}."
-        ) from None
+        return False
     except OSError as error:
         remedy = STORE_REMEDY if isinstance(path, RemotePath) else "Choose another with --results."
         raise ResultsError(
             f"{path}: can't be made: {error.strerror or error}. Results need a folder that can "
             f"be written. {remedy}"
         ) from error
-    return path
+    return True
 
 
 def find_run_folder(path: AnyPath | str, results: AnyPath) -> AnyPath:

@@ -23,6 +23,7 @@ from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.scoring.references import evaluate_training_examples
+from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
@@ -50,7 +51,7 @@ def search(
     *,
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
-    seed: int = 0,
+    seed: int | None = 0,
     name: str | None = None,
     results: AnyPath | str = "results",
     settings: Settings | None = None,
@@ -63,7 +64,8 @@ def search(
         overrides: `key=value` changes to a named space, as `--set` takes them.
         only: compare these without a search: presets such as "paper", or paths of configuration
             files.
-        seed: decides the proposals and every trial's own seed.
+        seed: decides the proposals and every trial's own seed: a whole number from 0 to
+            2**128 - 1. None draws one, which `run.json` records.
         name: of the run's folder below `results`; by default the space's and the time.
         results: folder of all runs.
         settings: how to use the machine.
@@ -77,7 +79,8 @@ def search(
     settings = settings or Settings()
     if settings.data_dir:  # `resume` may run in another working directory
         settings = replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
-    make_sampler(settings.sampler, seed)
+    seed = run_seed(seed)
+    make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     if isinstance(space, str):
         space = load_space(space, overrides)
     configs = only_configs(space, only)
@@ -85,7 +88,11 @@ def search(
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)
     training_report = evaluate_training_examples(dataset)
-    folder = RunFolder.create(parse_path(results), name or default_name(space))
+    folder = (
+        RunFolder.create_numbered(parse_path(results), default_name(space.name))
+        if name is None
+        else RunFolder.create(parse_path(results), name)
+    )
     with ExitStack() as stack:
         try:
             stack.enter_context(connected(settings, dataset))

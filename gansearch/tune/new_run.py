@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unicodedata import combining
 
 import gansearch
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.space.search_space import SearchSpace
 from gansearch.tune.settings import Settings
+
+_LONGEST_STEM = 60  # of a default name: the name of a space may be as long as a file's
 
 
 def describe_run(
@@ -50,9 +55,17 @@ def describe_run(
     )
 
 
-def default_name(space: SearchSpace) -> str:
-    """Return the default name of a run: the space's, and the time."""
-    return f"{space.name}-{datetime.now():%Y%m%d-%H%M%S}"
+def default_name(space_name: str) -> str:
+    """Return the default name of a run: the space's in plain letters, and the time.
+
+    A space's name is that of its file, which may have any characters: from `größe (1)` comes
+    `grosse-1-20261124-194833`.
+    """
+    # Case folding spells out letters that have no base letter, such as the sharp s.
+    spelled = "".join(c if c.isascii() or c.isupper() else c.casefold() for c in space_name)
+    letters = "".join(c for c in unicodedata.normalize("NFKD", spelled) if not combining(c))
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", letters)[:_LONGEST_STEM].strip("-._")
+    return f"{stem or 'space'}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
-from gansearch.seeds import trial_seed
+from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_config, load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
@@ -32,7 +32,7 @@ def plan(
     *,
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
-    seed: int = 0,
+    seed: int | None = 0,
     settings: Settings | None = None,
 ) -> str:
     """Make all checks of `search`, start nothing, and return what it would do, as text.
@@ -42,6 +42,7 @@ def plan(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     settings = settings or Settings()
+    seed = run_seed(seed)
     sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     found = load_space(space, overrides)
     configs = only_configs(found, only)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,14 +123,26 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
 
 
 def test_a_taken_name_is_refused_with_the_way_to_go_on(folder):
-    with pytest.raises(ResultsError, match=r"exists.*another --name, or .*gansearch resume run\."):
+    way = rf"exists.*another --name, or .*gansearch resume {folder.path}\."
+    with pytest.raises(ResultsError, match=way):
         RunFolder.create(folder.path.parent, "run")
 
 
-def test_a_folder_that_holds_no_run_is_not_offered_for_resuming(tmp_path):
-    (tmp_path / "run").mkdir()
-    with pytest.raises(ResultsError, match=r"or remove it: it holds no run\."):
+def test_the_folder_of_a_run_that_is_just_beginning_is_offered_neither_to_resume_nor_to_remove(
+    tmp_path,
+):
+    RunFolder.create(tmp_path, "run")
+    with pytest.raises(ResultsError, match=r"just beginning\. Choose another --name\.$") as refused:
         RunFolder.create(tmp_path, "run")
+    assert "remove" not in str(refused.value)
+
+
+def test_runs_that_begin_in_the_same_second_get_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: RunFolder.create_numbered(tmp_path, "one"), range(8)))
+    names = {"one", *(f"one-{n}" for n in range(2, 9))}
+    assert {folder.path.name for folder in made} == names
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_a_place_that_can_not_be_written_is_refused(tmp_path):

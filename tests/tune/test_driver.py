@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -42,3 +43,21 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
         )
     assert folder.read_run().state == "interrupted"
     assert signal.getsignal(signum) is before
+
+
+@pytest.mark.parametrize("seed", [5_000_000_000, None])
+def test_a_search_begins_with_any_seed_and_a_space_of_any_name(tmp_path, monkeypatch, seed):
+    class Connecting(Exception):  # noqa: N818
+        pass
+
+    def connected(_settings, _dataset):
+        begun.extend(path.name for path in tmp_path.glob("results/*"))
+        raise Connecting
+
+    begun = []
+    monkeypatch.setattr(driver, "connected", connected)
+    space = replace(load_space("ring", []), name="größe (1)")
+    with pytest.raises(Connecting):
+        driver.search(space, seed=seed, results=tmp_path / "results")
+    assert begun[0].startswith("grosse-1-")
+    assert list(tmp_path.glob("results/*")) == []
