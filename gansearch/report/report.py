@@ -17,6 +17,7 @@ from gansearch.ranking.ranking import Difference, compare
 from gansearch.ranking.stability import Stability, stability
 from gansearch.report.warnings import (
     copy_warnings,
+    provenance_warnings,
     ranking_warnings,
     replica_warnings,
     search_warnings,
@@ -100,7 +101,8 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     except ConfigError as error:
         raise unreadable(folder.path / "run.json", error) from error
     trials, ranking, references = folder.trials(), folder.ranking(), folder.references()
-    difference, test_ll_warnings = _winner_minus_paper(folder, trials, ranking, run.paper_config_id)
+    test_lls, test_ll_warnings = _read_with_warnings(folder.test_lls)
+    difference = _winner_minus_paper(test_lls, trials, ranking, run.paper_config_id)
     history_warnings: list[str] = []
     if recompute or (survival := _stored_stability(folder, run)) is None:
         survival, history_warnings = _compute_stability(folder, trials, run, budget)
@@ -126,6 +128,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         warnings=[
             *run_warnings,
             *state_warnings(folder, run, ranking),
+            *provenance_warnings(run, trials, test_lls),
             *search_warnings(budget, counts["search"]),
             *ranking_warnings(ranking, references),
             *copy_warnings(ranking),
@@ -162,13 +165,12 @@ def _leaderboard(trials: pd.DataFrame, n: int) -> pd.DataFrame:
 
 
 def _winner_minus_paper(
-    folder: RunFolder, trials: pd.DataFrame, ranking: pd.DataFrame, paper_id: str
-) -> tuple[Difference | None, list[str]]:
-    """Return the winner's lead over the baseline, and warnings of files that can't be read."""
+    test_lls: Mapping[str, np.ndarray], trials: pd.DataFrame, ranking: pd.DataFrame, paper_id: str
+) -> Difference | None:
+    """Return the winner's lead over the baseline; None if it can't be computed."""
     scored = ranking.dropna(subset=["rank"])["config_id"].tolist()
     if paper_id not in scored or scored[0] == paper_id:
-        return None, []
-    test_lls, messages = _read_with_warnings(folder.test_lls)
+        return None
     done = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
     sides = [
         [
@@ -179,8 +181,8 @@ def _winner_minus_paper(
         for config_id in (scored[0], paper_id)
     ]
     if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
-        return None, messages
-    return compare(*sides), messages
+        return None
+    return compare(*sides)
 
 
 def _stored_stability(folder: RunFolder, run: RunDescription) -> Stability | None:

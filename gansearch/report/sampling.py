@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
+from gansearch.runs.provenance import require_same_data
 from gansearch.scoring.neighbours import nearest_training
 
 _N_SAMPLES = 64
@@ -77,6 +79,7 @@ def write_samples(
         BadInputError: an unknown ending, too many samples to draw or hold in memory, options that
             exclude each other, or a file that can't be written.
         ResultsError: the trial is unknown or has no generator on disk.
+        DataError: a picture needs the data, which is absent or has changed since the run.
     """
     if out.suffix not in (".npy", ".png"):
         raise BadInputError(
@@ -91,11 +94,13 @@ def write_samples(
         )
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
     data_dir = data_dir or _data_dir_of(folder)
-    saved = load_generator(folder.model_dir(trial_id), lambda name: load_dataset(name, data_dir))
+    saved = load_generator(
+        folder.model_dir(trial_id), lambda name: _same_data(folder, name, data_dir)
+    )
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
     dataset = None
     if out.suffix == ".png":
-        dataset = load_dataset(saved.dataset, data_dir)
+        dataset = _dataset_to_draw(folder, saved, data_dir, nearest=nearest)
         if nearest and not dataset.is_image:
             raise BadInputError(
                 f"--nearest: {dataset.name} has points, which are drawn over the training points "
@@ -156,6 +161,26 @@ def _checked_trial_id(folder: RunFolder, trial_id: str) -> str:
 def _data_dir_of(folder: RunFolder) -> Path | None:
     found = folder.read_run().settings.get("data_dir")
     return Path(found) if found else None
+
+
+def _same_data(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
+    """Return the data set of the run; raise DataError if it is absent or has changed since."""
+    dataset = load_dataset(name, data_dir)
+    require_same_data(folder, folder.read_run(), dataset, asked="sample")
+    return dataset
+
+
+def _dataset_to_draw(
+    folder: RunFolder, saved: StoredGenerator, data_dir: Path | None, *, nearest: bool
+) -> Dataset:
+    """Return the data set that a picture of samples needs.
+
+    Samples that are pixels need nothing of it but the shape, so it may have changed since the run.
+    """
+    dataset = load_dataset(saved.dataset, data_dir)
+    if dataset.is_bounded and len(saved.shape) == 3 and not nearest:
+        return replace(dataset, shape=saved.shape)
+    return _same_data(folder, saved.dataset, data_dir)
 
 
 def _check_count(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from gansearch.budget import Budget
@@ -12,6 +14,7 @@ from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
 from gansearch.report.formatting import duration
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.provenance import software_changes, software_warning
 from gansearch.runs.schemas import UNSOUND
 
 _IDLE_SECONDS = 120
@@ -134,6 +137,30 @@ def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[st
     ].tolist()
     if at_edge:
         yield f"{_ids(at_edge)}: the best sigma is at the edge of its grid; the score is invalid."
+
+
+def provenance_warnings(
+    run: RunDescription, trials: pd.DataFrame, test_lls: Mapping[str, np.ndarray]
+) -> Iterator[str]:
+    """Warn of numbers that may not be comparable: of other data, software or kinds of device."""
+    replicas = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
+    lengths = Counter(len(test_lls[name]) for name in replicas["trial_id"] if name in test_lls)
+    if len(lengths) > 1:
+        counts = ", ".join(f"{n} on {length:,}" for length, n in lengths.most_common())
+        yield (
+            f"The replicas were scored on different numbers of test examples ({counts}): the data "
+            "changed while the run was stopped. Scores and ranks can't be compared. Start a new "
+            "run."
+        )
+    if changes := list(software_changes(run)):
+        yield software_warning(changes)
+    devices = trials.loc[trials["status"] != "running", "device"].replace("", None).dropna()
+    if (devices == "cpu").any() and (devices != "cpu").any():
+        others = ", ".join(sorted(set(devices) - {"cpu"}))
+        yield (
+            f"{(devices == 'cpu').sum()} trials trained on a CPU, {(devices != 'cpu').sum()} on "
+            f"{others}. The same seed gives other numbers there, and tf32 acts on GPUs only."
+        )
 
 
 def _ids(ids: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any
 
 from gansearch.budget import Budget
+from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError
 from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
 from gansearch.rules import Config
@@ -38,6 +39,8 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "search_is_over": bool,
     "recorder_seconds": int | float,
     "training_report": dict,
+    "data": dict,
+    "environments": list,
 }
 _UNFINISHED = ("searching", "replicating")
 
@@ -60,6 +63,9 @@ class RunDescription:
         recorder_seconds: time spent on writing results.
         training_report: `name`, `n_samples` and `valid_ll` of training examples, scored as a
             trial's samples are; None in runs of older versions.
+        data: what the run learns from, the fields of `Fingerprint`; None in runs of older versions.
+        environments: the software and the machine of each session, where they differ from the
+            previous one's; none in runs of older versions.
         facts: the machine, the versions and the command, and keys of other versions.
     """
 
@@ -75,6 +81,8 @@ class RunDescription:
     search_is_over: bool = False
     recorder_seconds: float = 0.0
     training_report: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | None = None
+    environments: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -108,11 +116,12 @@ class RunDescription:
         return self.state in _UNFINISHED
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; an unknown `training_report` is left out."""
+        """Return plain JSON values; what a run of an older version did not record is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
-        if values["training_report"] is None:
-            del values["training_report"]
+        for name in ("training_report", "data", "environments"):
+            if not values[name]:
+                del values[name]
         return {**values, **facts}
 
     @classmethod
@@ -192,6 +201,8 @@ def _fault(values: Mapping[str, Any]) -> str | None:
         return f"found {values['wall_seconds']} for wall_seconds"
     if why := _fault_of_training_report(values.get("training_report")):
         return why
+    if why := _fault_of_provenance(values):
+        return why
     return _fault_of_space(values["space"])
 
 
@@ -204,6 +215,20 @@ def _fault_of_training_report(report: Mapping[str, Any] | None) -> str | None:
             return f"training_report: found {str(report.get(key))[:40]!r} for {key}"
     if not math.isfinite(report["valid_ll"]):
         return f"training_report: found {report['valid_ll']} for valid_ll"
+    return None
+
+
+def _fault_of_provenance(values: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the record of the data and the software, which is optional."""
+    for environment in values.get("environments", ()):
+        versions = environment.get("versions", {}) if isinstance(environment, dict) else None
+        if not isinstance(versions, dict):
+            return f"environments: found {str(environment)[:40]!r}"
+    if (data := values.get("data")) is not None:
+        try:
+            Fingerprint.from_dict(data)
+        except ValueError as error:
+            return str(error)
     return None
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from gansearch.data.dataset import Dataset
+from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import StorageError
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.scoring.evaluation import Evaluator, final_score, scores_by_count
@@ -176,12 +177,9 @@ def _cache_path(dataset: Dataset) -> Path | None:
 
 
 def _digest(dataset: Dataset) -> str:
-    rules = (dataset.shape, dataset.scale, dataset.contrast, dataset.n_valid_for_sigma)
-    digest = hashlib.sha256(repr((_VERSION, N_FINAL_SAMPLES, _MAX_CURVE, rules)).encode())
-    for part in (dataset.train, dataset.valid, dataset.test):
-        digest.update(repr((part.shape, part.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()[:32]
+    data = Fingerprint.of(dataset).to_dict()
+    content = repr((_VERSION, N_FINAL_SAMPLES, _MAX_CURVE, data))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _encoded(content: Mapping[str, Any]) -> bytes:

@@ -28,6 +28,7 @@ from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.tune.cluster import connected
+from gansearch.tune.environment import continued
 from gansearch.tune.new_run import default_name, describe_run
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
@@ -104,7 +105,9 @@ def search(
             raise
         with folder.lock():
             name = folder.path.name
-            description = describe_run(name, space, configs, seed, settings, training_report)
+            description = describe_run(
+                name, space, configs, seed, settings, training_report, dataset
+            )
             folder.write_run(description)
             _execute(
                 folder,
@@ -150,6 +153,10 @@ def resume(
         changes = {key: value for key, value in given.items() if value is not None}
         settings = _settings_of(folder, {**description.settings, **changes})
         dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+        description, notes = continued(folder, description, dataset)
+        for note in notes:
+            if console is not None:
+                console.print(note, markup=False, highlight=False)
         more = trials is not None or time_budget_seconds is not None
         search_on = not description.only and (more or not description.search_is_over)
         configs = [space.table.from_dict(config) for config in description.only or ()]

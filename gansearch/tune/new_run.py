@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 import shlex
-import subprocess
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 from unicodedata import combining
 
-import gansearch
+from gansearch.data.dataset import Dataset
+from gansearch.data.fingerprint import Fingerprint
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.space.search_space import SearchSpace
+from gansearch.tune.environment import FACTS, environment
 from gansearch.tune.settings import Settings
 
 _LONGEST_STEM = 60  # of a default name: the name of a space may be as long as a file's
@@ -32,8 +29,10 @@ def describe_run(
     seed: int,
     settings: Settings,
     training_report: Mapping[str, Any],
+    dataset: Dataset,
 ) -> RunDescription:
     """Return the description, for `run.json`, of a run that begins."""
+    now = environment(space.family)
     return RunDescription(
         name=name,
         space=space.to_dict(),
@@ -46,11 +45,11 @@ def describe_run(
         settings=vars(settings),
         search_is_over=bool(configs),
         training_report=training_report,
+        data=Fingerprint.of(dataset).to_dict(),
+        environments=[now],
         facts={
             "command": shlex.join(["gansearch", *sys.argv[1:]]),
-            "versions": _versions(),
-            "git_commit": _git_commit(),
-            "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.platform()}",
+            **{name: now[name] for name in FACTS},
         },
     )
 
@@ -66,22 +65,3 @@ def default_name(space_name: str) -> str:
     letters = "".join(c for c in unicodedata.normalize("NFKD", spelled) if not combining(c))
     stem = re.sub(r"[^A-Za-z0-9._]+", "-", letters)[:_LONGEST_STEM].strip("-._")
     return f"{stem or 'space'}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _versions() -> dict[str, str]:
-    packages = ("ray", "torch", "optuna", "torchvision", "numpy", "pandas", "pyarrow")
-    return {
-        "gansearch": gansearch.__version__,
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in packages},
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the checkout that gansearch runs from, None where there is none."""
-    command = ["git", "-C", str(Path(__file__).parents[1]), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None

@@ -10,8 +10,9 @@ from PIL import Image
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
+from gansearch.data.fingerprint import Fingerprint
 from gansearch.data.registry import load_dataset
-from gansearch.errors import BadInputError, ResultsError, SamplesError
+from gansearch.errors import BadInputError, DataError, ResultsError, SamplesError
 from gansearch.family import DEFAULT_FAMILY
 from gansearch.grouping.group import Group
 from gansearch.report.sampling import picture_of_samples, write_samples
@@ -187,6 +188,47 @@ def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch)
     elsewhere = tmp_path / "elsewhere"
     write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2, data_dir=elsewhere)
     assert asked == [tmp_path, elsewhere]
+
+
+@pytest.fixture
+def changed_digits(digits_run, monkeypatch):
+    """The run of a data set of digits that has since been replaced by one of 10x10 images."""
+    digits = load_dataset("digits")
+    digits_run.write_run(described(name="some", data=Fingerprint.of(digits).to_dict()))
+    larger = {
+        split: np.pad(getattr(digits, split).reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+        for split in ("train", "valid", "test")
+    }
+    flat = {split: images.reshape(-1, 100) for split, images in larger.items()}
+    changed = dataclasses.replace(digits, shape=(10, 10, 1), **flat)
+    monkeypatch.setattr("gansearch.report.sampling.load_dataset", lambda *_: changed)
+    return digits_run
+
+
+def test_neighbours_are_not_taken_from_other_data_than_the_runs(changed_digits, tmp_path):
+    out = tmp_path / "x.png"
+    with pytest.raises(DataError, match=r"train: 1,197 examples of 8x8x1 then") as error:
+        write_samples(changed_digits, out, trial_id="t00000", n=2, nearest=True)
+    assert f"gansearch sample {changed_digits.path} --data-dir DIR" in str(error.value)
+    assert not out.exists()
+
+
+def test_a_picture_of_pixels_alone_is_the_same_whatever_became_of_the_data(
+    changed_digits, tmp_path, monkeypatch
+):
+    pictures = [tmp_path / "changed.png", tmp_path / "same.png"]
+    write_samples(changed_digits, pictures[0], trial_id="t00000", n=2)
+    monkeypatch.setattr("gansearch.report.sampling.load_dataset", load_dataset)
+    write_samples(changed_digits, pictures[1], trial_id="t00000", n=2)
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
+def test_a_familys_generator_is_not_built_on_other_data_than_the_runs(
+    changed_digits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gansearch.report.sampling.load_generator", lambda _, load: load("digits"))
+    with pytest.raises(DataError, match="isn't the one that this run learned from"):
+        write_samples(changed_digits, tmp_path / "x.npy", trial_id="t00000", n=2)
 
 
 def worker(folder, dataset, trial):

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gansearch.config import TrialConfig
+from gansearch.data.registry import load_dataset
 from gansearch.errors import ResultsError, StorageError
 from gansearch.measures import MEASURES, Measure
 from gansearch.network_parameters import ACTIVATIONS
@@ -892,8 +893,9 @@ def test_the_page_names_every_status():
 
 def test_the_keys_of_run_json_on_the_page_are_those_that_a_run_writes():
     training = {"name": "training images", "n_samples": 1000, "valid_ll": 29.0}
-    described = describe_run("run", load_space("digits"), (), 0, Settings(), training)
+    digits = load_dataset("digits")
+    described = describe_run("run", load_space("digits"), (), 0, Settings(), training, digits)
     keys = [key for key, _ in documented_columns("run.json")]
     keys.remove("seal")  # which every file has
-    assert len(keys) == 16
+    assert len(keys) == 18
     assert sorted(keys) == sorted(described.to_dict())

@@ -22,7 +22,9 @@ def folder(tmp_path):
     """A run that has been replicated and not yet been ranked."""
     folder = RunFolder.create(tmp_path, "trained")
     space = load_space("ring", [])
-    folder.write_run(describe_run("trained", space, (), 0, Settings(), TRAINING))
+    folder.write_run(
+        describe_run("trained", space, (), 0, Settings(), TRAINING, load_dataset("ring"))
+    )
     return folder
 
 
