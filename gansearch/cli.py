@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from gansearch import __version__
 from gansearch.cli_errors import is_bug, print_error
@@ -31,14 +30,12 @@ from gansearch.cli_options import (
     settings_options,
     time_budget_option,
 )
-from gansearch.cli_types import BudgetNumberType
-from gansearch.errors import BadInputError
+from gansearch.cli_types import BudgetNumberType, LocalPathType
 
 if TYPE_CHECKING:
     from gansearch.runs.folder import RunFolder
     from gansearch.system.object_store import AnyPath
 
-_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[red]problem[/]"}
 _FILES = {  # of a finished run, in the order of the closing list
     "report.html": "the report with figures",
     "samples.png": "samples of the winner, each beside its nearest training image",
@@ -174,36 +171,46 @@ def resume(
     "--format",
     "format_",
     type=click.Choice(["table", "json", "csv", "markdown", "html"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
+    help="Output format.  [default: by the ending of --out, else table]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPathType(),
     help="Write to this file instead of the terminal.",
 )
 @click.option("--top", type=click.IntRange(1), help="Show only the best TOP configurations.")
-def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int | None) -> None:
+def report(
+    run: str, results: AnyPath, format_: str | None, out: Path | None, top: int | None
+) -> None:
     """Rank and show a run, also while it runs. RUN is its folder or name."""
     from gansearch.report.console import print_report
+    from gansearch.report.output import check_output, report_format, write_output
     from gansearch.report.render import render
     from gansearch.report.report import build_report
     from gansearch.runs.folder import RunFolder
 
+    if out is not None:
+        check_output("--out", out)
+    format_ = report_format(out, format_)
     built = build_report(RunFolder.open(run, results), top=top)
-    if format_ != "table":
-        _write(render(built, format_), out)
-    elif out is None:
+    if format_ == "table" and out is None:
         print_report(built, Console())
+        return
+    if format_ == "table":
+        file = io.StringIO()
+        print_report(built, Console(file=file, width=100))
+        text = file.getvalue()
     else:
-        text = io.StringIO()
-        print_report(built, Console(file=text, width=100))
-        _write(text.getvalue(), out)
+        text = render(built, format_)
+    if out is None:
+        click.echo(text)
+    else:
+        content = text.encode(errors="backslashreplace")
+        write_output("--out", out, lambda file: file.write(content))
 
 
 @cli.command()
-@click.argument("samples", type=click.Path(path_type=Path))
+@click.argument("samples", type=LocalPathType())
 @click.option("--dataset", required=True, help="Data set that the samples imitate.")
 @data_dir_option
 @click.option(
@@ -215,7 +222,7 @@ def report(run: str, results: AnyPath, format_: str, out: Path | None, top: int 
 )
 @click.option(
     "--curve",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPathType(),
     metavar="OUT",
     help="Write the score as a function of the number of samples, with that of training examples: "
     "a .png picture, or a .csv or .parquet table.",
@@ -238,13 +245,13 @@ def evaluate(
     """
     from gansearch.data.registry import load_dataset
     from gansearch.report.console import print_evaluation
-    from gansearch.report.score_curve import check_ending, write_curve
+    from gansearch.report.score_curve import check_curve, write_curve
     from gansearch.scoring.comparison import curve_with_references, evaluate_with_references
     from gansearch.scoring.references import reference_scores
     from gansearch.scoring.samples import load_samples
 
     if curve:
-        check_ending(curve)
+        check_curve(curve)
     data = load_dataset(dataset, data_dir)
     checked = load_samples(samples, data)
     with Console(stderr=True).status("Scoring the data itself, once per data set ..."):
@@ -283,7 +290,7 @@ def evaluate(
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPathType(),
     default=Path("samples.png"),
     show_default=True,
     help="A .png picture, or a .npy array of float32, [n, d] or [n, STEPS, d].",
@@ -299,9 +306,10 @@ def sample(
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
-    from gansearch.report.sampling import write_samples
+    from gansearch.report.sampling import check_samples_file, write_samples
     from gansearch.runs.folder import RunFolder
 
+    check_samples_file(out)
     folder = RunFolder.open(run, results)
     summary = write_samples(
         folder, out, trial_id=trial, n=n, nearest=nearest, n_steps=n_steps, data_dir=data_dir
@@ -313,22 +321,13 @@ def sample(
 @click.argument("space", required=False, metavar="[NAME_OR_PATH]")
 def spaces(space: str | None) -> None:
     """List the built-in spaces, or validate and show one."""
+    from gansearch.report.tables import print_spaces
     from gansearch.space.load import builtin_spaces, load_space
 
-    if space is None:
-        table = Table("space", "data set", "trials", "updates", "searched", box=None)
-        for name in builtin_spaces():
-            found = load_space(name)
-            table.add_row(
-                name,
-                found.dataset,
-                str(found.budget.trials),
-                f"{found.budget.max_updates:,}",
-                ", ".join(found.search),
-            )
-        Console().print(table)
+    if space is not None:
+        click.echo(load_space(space).describe())
         return
-    click.echo(load_space(space).describe())
+    print_spaces([load_space(name) for name in builtin_spaces()], Console())
 
 
 @cli.command()
@@ -338,20 +337,19 @@ def spaces(space: str | None) -> None:
 def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None:
     """Check what this machine and a cluster have and lack; suggest fixes."""
     from gansearch.doctor import examine
+    from gansearch.report.tables import print_checks
 
-    table = Table("", "check", "found", "remedy", box=None)
     checks = examine(data_dir, results, address)
-    for check in checks:
-        table.add_row(
-            _MARKS[check.status], escape(check.name), escape(check.found), escape(check.remedy)
-        )
-    Console().print(table)
+    print_checks(checks, Console())
     if any(check.status == "problem" for check in checks):
         sys.exit(1)
 
 
 def main() -> None:
     """Run the command line and exit; the class of an error decides the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be in no encoding
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli(standalone_mode=False)
         sys.stdout.flush()  # a full disk or a closed pipe shows here, where it can be handled
@@ -376,17 +374,9 @@ def _show_end(folder: RunFolder, console: Console | None) -> None:
     if console is None:
         return
     print_report(build_report(folder), console)
-    console.print(f"\nResults: {escape(str(folder.path))}/", highlight=False)
+    # A path is not wrapped, so that it can be copied.
+    where = f"\nResults: {escape(str(folder.path))}/"
+    console.print(where, highlight=False, soft_wrap=True)
     for name, content in _FILES.items():
         if (folder.path / name).exists():
             console.print(f"  {name:<17} {content}", highlight=False)
-
-
-def _write(text: str, out: Path | None) -> None:
-    if out is None:
-        click.echo(text)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +13,7 @@ from gansearch.cli_types import (
     DurationType,
     FolderType,
     FractionType,
+    LocalPathType,
     RenamedOption,
 )
 
@@ -44,7 +44,7 @@ results_option = click.option(
 )
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=LocalPathType(),
     envvar="GANSEARCH_DATA",
     help="Folder of the data sets or, for the data set folder, of the images; also the "
     "environment variable GANSEARCH_DATA.  [default: ~/.cache/gansearch]",

@@ -45,13 +45,15 @@ class BudgetNumberType(click.ParamType):  # type: ignore[type-arg]  # as Duratio
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the whole number."""
         from gansearch.budget import Budget
+        from gansearch.space.yaml_source import number_advice
 
         assert param is not None and param.name is not None
         rule = Budget.rules()[param.name]
         try:
             return int(rule.parse(int(value)))
         except ValueError:
-            self.fail(f"found {value}. It must be {rule.describe()}.", param, ctx)
+            advice = number_advice(str(value))
+            self.fail(f"found {value}. It must be {rule.describe()}.{advice}", param, ctx)
 
 
 class FractionType(click.FloatRange):
@@ -63,6 +65,16 @@ class FractionType(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class LocalPathType(click.Path):
+    """A path on this machine; `~` is expanded also where the shell does not, as after `=`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        from gansearch.system.paths import local_path
+
+        return local_path(str(super().convert(value, param, ctx)))
 
 
 class FolderType(click.ParamType):  # type: ignore[type-arg]  # as DurationType

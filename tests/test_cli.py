@@ -133,7 +133,7 @@ def test_an_unknown_space_is_answered_with_the_nearest(
     refused: Refused, command: list[str]
 ) -> None:
     assert refused(*command, "digts") == (
-        "--space digts: no built-in space has this name. Did you mean digits? "
+        "space digts: no built-in space has this name. Did you mean digits? "
         "A path must have a slash or end in .yaml."
     )
 
@@ -460,12 +460,108 @@ def test_a_run_without_a_completed_trial_has_no_samples(refused: Refused, stoppe
     assert "no trial has been completed" in refused("sample", stopped_run)
 
 
-@pytest.mark.parametrize("name", ["x.png", "x.npy"])
-def test_samples_can_not_be_written_into_an_absent_folder(
-    refused: Refused, stopped_run: str, name: str
+def test_every_command_makes_the_folder_of_its_file(
+    scratch: Path, call: Call, stopped_run: str
 ) -> None:
-    message = refused("sample", stopped_run, "--trial", "t00000", "--out", f"nothere/{name}")
-    assert message == f"--out nothere/{name}: can't be written (No such file or directory)."
+    commands: list[tuple[str, ...]] = [
+        ("sample", stopped_run, "--trial", "t00000", "--out", "new/one/x.npy"),
+        ("sample", stopped_run, "--trial", "t00000", "--n", "2", "--out", "new/two/X.PNG"),
+        ("report", stopped_run, "--out", "new/three/report.txt"),
+    ]
+    for command in commands:
+        assert call(*command)[0] == 0
+        assert (scratch / command[-1]).is_file()
+    assert not list(scratch.glob("new/*/.*")), "nothing else is left there"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder.npy", "Is a directory. Name a file in it."),
+        ("file/x.npy", "Not a directory. A part of the path is a file. Name another folder."),
+        ("file/new/x.npy", "Not a directory. A part of the path is a file. Name another folder."),
+        ("x" * 300 + ".npy", "File name too long. Choose a shorter name."),
+        ("loop.npy", "Too many levels of symbolic links. Name another file or folder."),
+    ],
+)
+@pytest.mark.parametrize("command", ["sample", "report", "evaluate"])
+def test_a_place_that_can_not_be_written_is_told_before_the_work(
+    scratch: Path, refused: Refused, command: str, name: str, message: str
+) -> None:
+    (scratch / "folder.npy").mkdir()
+    (scratch / "file").write_text("")
+    (scratch / "loop.npy").symlink_to("loop.npy")
+    flag, given = ("--out", [f"--out={name}"])
+    if command == "evaluate":
+        name = name.replace(".npy", ".csv")
+        (scratch / "folder.csv").mkdir()
+        (scratch / "loop.csv").symlink_to("loop.csv")
+        flag, given = ("--curve", ["--dataset", "digits", f"--curve={name}"])
+    elif command == "report":
+        given += ["--format", "csv"]
+    # There is neither a run nor an array, which would be read first.
+    assert refused(command, "nothere", *given) == f"{flag} {name}: can't be written: {message}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("report", "--out"), ("sample", "--out"), ("evaluate", "--dataset=digits", "--curve")],
+)
+def test_standard_output_is_no_file_to_write(
+    scratch: Path, refused: Refused, given: tuple[str, ...]
+) -> None:
+    command, *flags = given
+    assert refused(command, "nothere", *flags, "-").startswith(
+        f"{flags[-1]} -: this is not standard output."
+    )
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_full_disk_under_a_file_is_no_raw_error(refused: Refused, stopped_run: str) -> None:
+    message = refused("report", stopped_run, "--format", "json", "--out", "/dev/full")
+    assert message == (
+        "--out /dev/full: can't be written: No space left on device. What was there before is "
+        "kept. Make room."
+    )
+
+
+def test_a_device_is_written_to_and_not_replaced(call: Call, stopped_run: str) -> None:
+    assert call("report", stopped_run, "--format", "json", "--out", "/dev/null")[0] == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_link_is_written_where_it_leads(scratch: Path, call: Call, stopped_run: str) -> None:
+    (scratch / "link.csv").symlink_to("deep/real.csv")
+    assert call("report", stopped_run, "--out", "link.csv")[0] == 0
+    assert (scratch / "link.csv").is_symlink()
+    assert (scratch / "deep" / "real.csv").is_file()
+
+
+def test_a_home_is_expanded_where_the_shell_does_not(
+    scratch: Path, call: Call, refused: Refused, stopped_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = scratch / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    (home / "mine.yaml").write_text("dataset: digits\nsearch: {k: {int: [1, 3]}}\n")
+    (home / "config.yaml").write_text("k: 2\n")
+    (scratch / "results").rename(home / "runs")
+    assert call("spaces", "~/mine.yaml")[0] == 0
+    code, out, _ = call("run", "--space=~/mine.yaml", "--only=~/config.yaml", "--dry-run")
+    assert code == 0
+    assert "1 given" in out
+    to = (stopped_run, "--results=~/runs")
+    assert call("report", *to, "--out=~/report.html")[0] == 0
+    assert call("sample", f"~/runs/{stopped_run}", "--trial=t00000", "--out=~/x.npy")[0] == 0
+    assert {"report.html", "x.npy"} <= {path.name for path in home.iterdir()}
+    np.save(home / "few.npy", uniform(3, dim=60))
+    assert refused("evaluate", "~/few.npy", "--dataset", "digits").startswith(f"{home}/few.npy: ")
+    message = refused("run", "--space", "folder", "--data-dir=~/nothere")
+    assert str(home / "nothere") in message
+    monkeypatch.setenv("GANSEARCH_DATA", "~/there")
+    assert str(home / "there") in refused("run", "--space", "folder")
+    assert refused("spaces", "~nobody-of-this-name/x.yaml").startswith("~nobody-of-this-name/x")
+    assert not (scratch / "~").exists()
 
 
 def test_samples_are_as_many_as_asked_for(scratch: Path, call: Call, stopped_run: str) -> None:
@@ -474,12 +570,26 @@ def test_samples_are_as_many_as_asked_for(scratch: Path, call: Call, stopped_run
     assert np.load(scratch / "x.npy").shape == (5, 64)
 
 
-@pytest.mark.parametrize("format_", ["table", "json", "csv", "markdown", "html"])
-def test_a_report_can_not_be_written_into_an_absent_folder(
-    refused: Refused, stopped_run: str, format_: str
+@pytest.mark.parametrize(
+    ("ending", "start"),
+    [("json", "{"), ("csv", "trial_id"), ("md", "# digits-1"), ("html", "<!"), ("txt", "digits-1")],
+)
+def test_the_ending_of_its_file_decides_the_format_of_a_report(
+    scratch: Path, call: Call, stopped_run: str, ending: str, start: str
 ) -> None:
-    message = refused("report", stopped_run, "--format", format_, "--out", "nothere/report")
-    assert message == "--out nothere/report: can't be written (No such file or directory)."
+    assert call("report", stopped_run, "--out", f"report.{ending}") == (0, "", "")
+    assert (scratch / f"report.{ending}").read_text().startswith(start)
+
+
+def test_an_ending_that_is_not_the_formats_is_refused(refused: Refused, stopped_run: str) -> None:
+    assert refused("report", stopped_run, "--out", "x.jpg") == (
+        "--out x.jpg: the ending .jpg is not known. A report is written as .txt, .json, .csv, .md "
+        "or .html, or as --format says."
+    )
+    assert refused("report", stopped_run, "--format", "csv", "--out", "x.json") == (
+        "--format csv, --out x.json: they contradict each other. Leave --format out, or change "
+        "the ending."
+    )
 
 
 def test_a_table_is_written_to_a_file_as_it_is_printed(
@@ -678,7 +788,6 @@ def test_a_curve_is_written_as_its_ending_says(scratch: Path, call: Call, ending
             ".parquet table.",
         ),
         ("curve", "the ending (none) is not known. A curve is written as a .png picture, or a"),
-        ("nothere/curve.png", "there is no folder nothere. Make it first."),
     ],
 )
 def test_a_curve_that_can_not_be_written_is_answered_before_it_is_computed(
@@ -811,6 +920,17 @@ def test_every_command_has_help_on_every_flag(call: Call, name: str | None, flag
             assert isinstance(param, click.Argument) or getattr(param, "help", None), param.name
 
 
+def test_the_doctor_cuts_and_breaks_no_path(
+    scratch: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    folder = scratch / ("a-long-folder/" * 6)
+    out = call("doctor", "--data-dir", folder)[1]
+    line = next(line for line in out.splitlines() if "data set mnist" in line)
+    assert f"{folder}/MNIST/raw lacks train-images-idx3-ubyte" in line
+    assert "name the folder that holds MNIST/raw by --data-dir or GANSEARCH_DATA" in out
+
+
 def test_the_doctor_examines_this_machine(call: Call) -> None:
     code, out, err = call("doctor")
     assert code in (0, 1)
@@ -864,7 +984,7 @@ def test_of_a_traceback_in_an_error_only_the_end_is_shown(
 def test_a_process_answers_bad_input_with_2_and_one_line(scratch: Path) -> None:
     done = as_process("spaces", "digts", cwd=scratch)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: --space digts: no built-in space has this name.")
+    assert done.stderr.startswith("Error: space digts: no built-in space has this name.")
     assert done.stderr.count("\n") == 1
 
 

@@ -15,6 +15,7 @@ from gansearch.data.mixtures import load_gaussian, load_grid, load_ring
 from gansearch.data.mnist import load_mnist
 from gansearch.data.tfd import N_FOLDS, load_tfd
 from gansearch.errors import DataError, did_you_mean
+from gansearch.system.paths import local_path
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
@@ -39,8 +40,7 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
         raise DataError(
             "data set folder: no folder is given. Name the folder of images by --data-dir."
         )
-    data_dir = Path(given or "~/.cache/gansearch")
-    return _LOADERS[name](data_dir.expanduser(), download)
+    return _LOADERS[name](local_path(given or "~/.cache/gansearch"), download)
 
 
 def _load_digits() -> Dataset:

@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # From here on numbers have an exponent: scores of diverged trainings may have any magnitude.
 _HUGE = 1e6

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -15,6 +14,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
+from gansearch.report.output import check_output, write_output
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.provenance import require_same_data
@@ -50,6 +50,12 @@ def winning_trial(folder: RunFolder) -> str:
     return str(completed.sort_values("valid_ll", ascending=False)["trial_id"].iloc[0])
 
 
+def check_samples_file(out: Path) -> None:
+    """Raise BadInputError unless the file's ending is known and the file can be written."""
+    rule = "Samples are written as a .png picture or a .npy array."
+    check_output("--out", out, (".npy", ".png"), rule)
+
+
 def write_samples(
     folder: RunFolder,
     out: Path,
@@ -81,12 +87,9 @@ def write_samples(
         ResultsError: the trial is unknown or has no generator on disk.
         DataError: a picture needs the data, which is absent or has changed since the run.
     """
-    if out.suffix not in (".npy", ".png"):
-        raise BadInputError(
-            f"--out {out}: the ending {out.suffix or '(none)'} is not known. Samples are written "
-            "as a .png picture or a .npy array."
-        )
-    if nearest and (n_steps is not None or out.suffix == ".npy"):
+    check_samples_file(out)
+    as_picture = out.suffix.lower() == ".png"
+    if nearest and (n_steps is not None or not as_picture):
         other = f"--out {out}" if n_steps is None else "--interpolate"
         raise BadInputError(
             f"--nearest, {other}: they exclude each other. Neighbours are drawn beside "
@@ -99,7 +102,7 @@ def write_samples(
     )
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
     dataset = None
-    if out.suffix == ".png":
+    if as_picture:
         dataset = _dataset_to_draw(folder, saved, data_dir, nearest=nearest)
         if nearest and not dataset.is_image:
             raise BadInputError(
@@ -113,14 +116,14 @@ def write_samples(
             if n_steps is None
             else saved.generator.interpolate(n, n_steps)
         )
-        _write(out, lambda file: np.save(file, array, allow_pickle=False))
+        write_output("--out", out, lambda file: _save(array, file))
     else:
         picture = (
             picture_of_samples(saved, dataset, n, nearest=nearest)
             if n_steps is None
             else interpolation_of_samples(saved, dataset, n, n_steps)
         )
-        _write(out, lambda file: picture.save(file, format="PNG"))
+        write_output("--out", out, lambda file: picture.save(file, format="PNG"))
     content = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
     return f"{content} of {trial_id}"
 
@@ -202,13 +205,7 @@ def _check_count(
         )
 
 
-def _write(out: Path, save: Callable[[BinaryIO], Any]) -> None:
-    """Let `save` write a file atomically."""
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            save(file)
-        temporary.replace(out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInputError(f"--out {out}: can't be written ({error.strerror}).") from error
+def _save(array: np.ndarray, file: BinaryIO) -> None:
+    """Write an array as `numpy.save` does, which of a full disk only says how much was written."""
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    file.write(np.ascontiguousarray(array).data)

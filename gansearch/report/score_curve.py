@@ -10,27 +10,21 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from gansearch.errors import BadInputError, StorageError
 from gansearch.figures.charts import score_curves
+from gansearch.report.output import check_output, write_output
 from gansearch.runs.schemas import CURVE
 from gansearch.runs.tables import make_table
-from gansearch.system.files import write_atomically
 
 _ENDINGS = (".png", ".csv", ".parquet")
 
 
-def check_ending(out: Path) -> None:
-    """Raise BadInputError unless the file's ending is known and its folder exists.
+def check_curve(out: Path) -> None:
+    """Raise BadInputError unless the file's ending is known and the file can be written.
 
     Scoring may take minutes, so call this before.
     """
-    if out.suffix not in _ENDINGS:
-        raise BadInputError(
-            f"--curve {out}: the ending {out.suffix or '(none)'} is not known. A curve is written "
-            "as a .png picture, or a .csv or .parquet table."
-        )
-    if not out.parent.is_dir():
-        raise BadInputError(f"--curve {out}: there is no folder {out.parent}. Make it first.")
+    rule = "A curve is written as a .png picture, or a .csv or .parquet table."
+    check_output("--curve", out, _ENDINGS, rule)
 
 
 def write_curve(
@@ -39,19 +33,17 @@ def write_curve(
     """Write rows of `curve.parquet` in the format of the file's ending; a picture has references.
 
     Raises:
-        BadInputError: as `check_ending`, or the file can't be written.
+        BadInputError: as `check_curve`, or the file can't be written.
     """
-    check_ending(out)
+    check_curve(out)
     table = make_table(curve, CURVE)
-    if out.suffix == ".png":
+    ending = out.suffix.lower()
+    if ending == ".png":
         content = score_curves(table.to_pandas(), pd.DataFrame(references))
-    elif out.suffix == ".csv":
+    elif ending == ".csv":
         content = table.to_pandas().to_csv(index=False).encode()
     else:
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
         content = buffer.getvalue()
-    try:
-        write_atomically(out, content)
-    except StorageError as error:
-        raise BadInputError(f"--curve {out}: can't be written ({error.__cause__}).") from error
+    write_output("--curve", out, lambda file: file.write(content))

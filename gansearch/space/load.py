@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gansearch.space.overrides import apply_overrides
 from gansearch.space.parse import parse_mapping, parse_values
 from gansearch.space.search_space import SearchSpace, build_space
 from gansearch.space.yaml_source import SourceValue, read_yaml
+from gansearch.system.paths import local_path
 
 
 def builtin_spaces() -> dict[str, Path]:
@@ -41,15 +43,16 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
         path = known[name_or_path]
         item = read_yaml(path, path.name)
     else:
-        path = Path(name_or_path)
+        path = local_path(name_or_path)
         if "/" not in name_or_path and not path.suffix:
             raise SpaceError(
-                f"--space {name_or_path}: no built-in space has this name. "
+                f"space {name_or_path}: no built-in space has this name. "
                 f"{did_you_mean(name_or_path, known)} "
                 "A path must have a slash or end in .yaml."
             )
         item = read_yaml(path)
-    space = build_space(path.stem, item)
+    # A name goes into files and reports, which bytes that aren't UTF-8 can't.
+    space = build_space(os.fsencode(path.stem).decode(errors="replace"), item)
     return apply_overrides(space, overrides) if overrides else space
 
 

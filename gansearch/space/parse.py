@@ -9,7 +9,7 @@ from gansearch.budget import Budget
 from gansearch.data.registry import DATASETS
 from gansearch.errors import BadInputError, SpaceError, did_you_mean
 from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
-from gansearch.space.ranges import Range, Table, parse_range, parse_value
+from gansearch.space.ranges import Range, Table, parse_by_rule, parse_range, parse_value
 from gansearch.space.yaml_source import SourceValue, shorten
 
 SECTIONS = ("family", "dataset", "budget", "search", "fixed", "presets", "start_from")
@@ -92,12 +92,7 @@ def parse_budget_value(name: str, item: SourceValue) -> Any:
     key = f"budget.{format_key(name)}"
     if name not in rules:
         raise item.error(key, f"unknown. {did_you_mean(name, rules)}")
-    try:
-        return rules[name].parse(item.plain())
-    except ValueError:
-        raise item.error(
-            key, f"found {item.show()}. It must be {rules[name].describe()}."
-        ) from None
+    return parse_by_rule(rules[name], key, item)
 
 
 def parse_search(table: Table, item: SourceValue) -> dict[str, Range]:
@@ -186,10 +181,12 @@ def format_key(key: str) -> str:
 
 
 def _parse_name(known: Collection[str], key: str, noun: str, item: SourceValue) -> str:
-    if not isinstance(item.value, str) or item.value not in known:
-        text = item.value if isinstance(item.value, str) else ""
-        raise item.error(key, f"no {noun} is called {item.show()}. {did_you_mean(text, known)}")
-    return item.value
+    if item.name is None or item.name not in known:
+        shown = item.show() if item.name is None else shorten(item.name)
+        raise item.error(
+            key, f"no {noun} is called {shown}. {did_you_mean(item.name or '', known)}"
+        )
+    return item.name
 
 
 def _check_parameter(table: Table, key: str, name: str, item: SourceValue) -> None:

@@ -5,6 +5,7 @@ In a space file: `{int: [1, 5]}`, `{float: [0.003, 0.3], log: true}`, `{choice: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ Condition = tuple[tuple[str, tuple[Any, ...]], ...]
 Table = type[Config]
 
 _KINDS = ("int", "float", "choice")
+_POINTS = re.compile(r"[1-9][0-9]{0,2}(\.[0-9]{3})+")  # 60.000
 _FORMS = "{int: [low, high]}, {float: [low, high], log: true} or {choice: [value, ...]}"
 
 
@@ -138,11 +140,26 @@ def parse_value(table: Table, key: str, name: str, item: SourceValue) -> Any:
     Raises:
         SpaceError: the value breaks the parameter's rule.
     """
-    rule = table.rules()[name]
+    return parse_by_rule(table.rules()[name], key, item)
+
+
+def parse_by_rule(rule: Rule, key: str, item: SourceValue) -> Any:
+    """Return a value that follows `rule`; messages call it `key`.
+
+    Raises:
+        SpaceError: the value breaks the rule.
+    """
+    if item.name in rule.choices:
+        return item.name
+    if rule.kind == "int" and item.text and _POINTS.fullmatch(item.text):
+        # As a float it would be 60, where 60,000 may be meant.
+        raise item.error(
+            key, f"found {item.text}. It must be {rule.describe()}. Write it without a point."
+        )
     try:
         return rule.parse(item.plain())
     except ValueError:
-        raise item.error(key, f"found {item.show()}. It must be {rule.describe()}.") from None
+        raise item.rule_error(key, rule.describe()) from None
 
 
 def parse_range(table: Table, name: str, item: SourceValue) -> Range:
@@ -196,7 +213,7 @@ def _parse_interval(
         raise item.error(name, f"{kind} does not fit. {_describe_form(name, rule)}")
     ends = item.value
     if not isinstance(ends, list) or len(ends) != 2:
-        raise item.error(name, f"{kind}: found {item.show()}. It must be a list [low, high].")
+        raise item.rule_error(f"{name}: {kind}", "a list [low, high]")
     log = _parse_log(name, entry)
     if log and _is_number(ends[0].value) and ends[0].value <= 0:
         suggestion = "1" if kind == "int" else "1e-5"

@@ -28,6 +28,7 @@ from gansearch.space.conditions import (
 )
 from gansearch.space.parse import (
     check_sections,
+    format_key,
     parse_budget,
     parse_dataset,
     parse_family,
@@ -188,10 +189,10 @@ class SearchSpace:
     def describe(self) -> str:
         """Return the space as the text of a space file."""
         sections = self.to_dict()
-        lines = [f"# {sections.pop('name')}"]
+        lines = [f"# {format_key(sections.pop('name'))}"]
         for section, content in sections.items():
             if section in ("search", "presets") and content:
-                lines += [f"{section}:", *(f"  {k}: {_flow(v)}" for k, v in content.items())]
+                lines += [f"{section}:", *(f"  {_flow(k)}: {_flow(v)}" for k, v in content.items())]
             else:
                 lines.append(f"{section}: {_flow(content)}")
         return "\n".join(lines) + "\n"

@@ -1,16 +1,19 @@
 """Reads YAML into values that carry their file and line, for error messages.
 
-`1e-5` and `60_000` are numbers, `yes` and `off` booleans; anything in quotes is text. Anchors,
-aliases and tags are refused: a space needs none, and a few lines of aliases can expand to
-gigabytes.
+`1e-5` and `60_000` are numbers, `yes` and `off` booleans; anything in quotes is text. Where a name
+is wanted, all of them are names, as they are written. Anchors, aliases, merge keys and tags are
+refused: a space needs none, and a few lines of aliases can expand to gigabytes.
 """
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import os
+import re
 import reprlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ _MAX_DEPTH = 12
 _MAX_VALUES = 10_000  # PyYAML reads some twenty thousand a second
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULLS = ("", "~", "null")
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([,' ][0-9]{3})+")
+_DECIMAL_COMMA = re.compile(r"[0-9]*,[0-9]+")
+_LEADING_ZEROS = re.compile(r"0[0-9_]*[0-9]")
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
@@ -36,10 +42,17 @@ class SourceValue:
     Attributes:
         value: a mapping of names to `SourceValue`, a list of `SourceValue`, or a scalar.
         where: such as `mnist.yaml:7` or `--set k=3`.
+        text: a scalar as it is written, `no` for False; None for others, and for values of Python.
     """
 
     value: Any
     where: str
+    text: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The value where a name is wanted: a scalar as it is written; None for others."""
+        return self.value if isinstance(self.value, str) else self.text
 
     def plain(self) -> Any:
         """Return the value alone, with plain mappings and lists."""
@@ -56,6 +69,33 @@ class SourceValue:
     def error(self, key: str, message: str) -> SpaceError:
         """Return the error with `message` about `key` at this line."""
         return SpaceError(f"{self.where}: {key}: {message}")
+
+    def rule_error(self, key: str, rule: str) -> SpaceError:
+        """Return the error that the value of `key` breaks `rule`; how to write a number follows."""
+        parts = self.value if isinstance(self.value, list) else [self]
+        advice = next(filter(None, (number_advice(part.text) for part in parts)), "")
+        return self.error(key, f"found {self.show()}. It must be {rule}.{advice}")
+
+
+def number_advice(text: str | None) -> str:
+    """Return how a number that is written otherwise is to be written; "" if it may be no number.
+
+    >>> number_advice("60,000")
+    ' Write 60000 or 60_000.'
+    """
+    if text is None:
+        return ""
+    if _THOUSANDS.fullmatch(text):
+        groups = re.split("[^0-9]", text)
+        return f" Write {''.join(groups)} or {'_'.join(groups)}."
+    if _DECIMAL_COMMA.fullmatch(text):
+        return f" Write {text.replace(',', '.')}."
+    if _LEADING_ZEROS.fullmatch(text):
+        return (
+            f" Write {int(text)}, since some readers take leading zeros for octal; or, if it "
+            "belongs to the number before it, write both without a comma."
+        )
+    return ""
 
 
 def shorten(value: object) -> str:
@@ -180,23 +220,41 @@ def _read_node(node: yaml.Node, source: str, numbered: bool) -> SourceValue:
     if isinstance(node, yaml.SequenceNode):
         return SourceValue([_read_node(item, source, numbered) for item in node.value], where)
     assert isinstance(node, yaml.ScalarNode)
-    return SourceValue(_scalar(node), where)
+    return SourceValue(_scalar(node), where, str(node.value))
 
 
 def _mapping(node: yaml.MappingNode, source: str, numbered: bool) -> dict[str, SourceValue]:
     mapping: dict[str, SourceValue] = {}
-    for key, value in node.value:
+    for i, (key, value) in enumerate(node.value):
         where = f"{source}:{key.start_mark.line + 1}" if numbered else source
         if not isinstance(key, yaml.ScalarNode):
             raise SpaceError(f"{where}: a key must be a name, and is a list or mapping here.")
         name = key.value
+        if name == "<<" and not key.style:
+            raise SpaceError(f"{where}: <<: merge keys aren't used here. Write the values out.")
+        if number := _number_with_commas(node.value[i : i + 8]):
+            raise SpaceError(
+                f"{where}: {name}: found {number}. In braces a comma ends the entry."
+                f"{number_advice(number)}"
+            )
         if name in mapping:
             raise SpaceError(
                 f"{where}: {name}: given twice, first at {mapping[name].where}. Remove one."
             )
         # The key's line is where a reader looks, also when the value starts below it.
-        mapping[name] = SourceValue(_read_node(value, source, numbered).value, where)
+        mapping[name] = replace(_read_node(value, source, numbered), where=where)
     return mapping
+
+
+def _number_with_commas(entries: Sequence[tuple[yaml.Node, yaml.Node]]) -> str | None:
+    """Return `60,000` for the entries `k: 60` and `000:`, as which YAML reads `{k: 60,000}`."""
+    numbers = [str(entries[0][1].value)]
+    for key, value in entries[1:]:
+        if value.start_mark.index != value.end_mark.index:
+            break
+        numbers.append(str(key.value))
+    numbers = list(itertools.takewhile(str.isdecimal, numbers))
+    return ",".join(numbers) if len(numbers) > 1 else None
 
 
 def _scalar(node: yaml.ScalarNode) -> bool | int | float | str | None:
@@ -211,8 +269,8 @@ def _scalar(node: yaml.ScalarNode) -> bool | int | float | str | None:
 
 
 def _number(text: str) -> int | float | str:
-    """Return `text` as a number, else unchanged; .inf and .nan stay text."""
-    if text.lstrip("+-")[:1] not in {".", *"0123456789"}:
+    """Return `text` as a number, else unchanged; .inf, .nan and leading zeros stay text."""
+    if text.lstrip("+-")[:1] not in {".", *"0123456789"} or _LEADING_ZEROS.fullmatch(text):
         return text
     for kind in (int, float):
         try:
@@ -239,6 +297,10 @@ def _read_text(path: Path, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise SpaceError(
+                f"{source}: not plain text: it is UTF-16. Save the file as plain UTF-8 text."
+            ) from None
         raise SpaceError(
             f"{source}: not text: byte {error.start} is {data[error.start]:#04x}, which isn't "
             "UTF-8. Save the file as plain UTF-8 text."

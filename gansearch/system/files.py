@@ -14,8 +14,10 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from gansearch.errors import StorageError
 from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath
@@ -41,20 +43,34 @@ def write_atomically(path: AnyPath, data: bytes) -> None:
         except OSError as error:
             raise unwritable(path, error) from error
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    save_atomically(path, lambda file: file.write(data))
+
+
+def save_atomically(path: Path, save: Callable[[BinaryIO], Any]) -> None:
+    """Let `save` write `path` atomically: a crash leaves the old or the new content, whole.
+
+    Missing parent folders are created.
+
+    Raises:
+        StorageError: as `write_atomically`.
+    """
+    # Of a long name only a part, so that the name aside isn't too long.
+    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
-            file.write(data)
+            save(file)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
         _flush_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         # Without the folder there is nothing to remove either.
         with suppress(OSError):
             aside.unlink()
-        raise unwritable(path, error) from error
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
 
 
 def unwritable(path: AnyPath, error: OSError) -> StorageError:

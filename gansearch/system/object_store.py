@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from pyarrow import fs
 
 from gansearch.errors import BadInputError
+from gansearch.system.paths import local_path
 
 # A store that doesn't answer gives an error within a minute or two, not a hang.
 _CONNECT_SECONDS = 10.0
@@ -163,7 +164,7 @@ def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
         return text
     text = os.fspath(text)
     if not (found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)):
-        return Path(text)
+        return local_path(text)
     scheme = found[1].lower()
     if scheme == "file":
         return Path(urlsplit(text).path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +26,7 @@ from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
+from gansearch.system.paths import local_path
 from gansearch.tune.cluster import connected
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import default_name, describe_run
@@ -79,7 +79,7 @@ def search(
     """
     settings = settings or Settings()
     if settings.data_dir:  # `resume` may run in another working directory
-        settings = replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
+        settings = replace(settings, data_dir=str(local_path(settings.data_dir).absolute()))
     seed = run_seed(seed)
     make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     if isinstance(space, str):

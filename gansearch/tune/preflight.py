@@ -17,6 +17,7 @@ from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_config, load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
+from gansearch.system.paths import local_path
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
 from gansearch.tune.rows import summary
@@ -111,13 +112,14 @@ def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
 def _only_config(space: SearchSpace, entry: str) -> Config:
     if entry in space.preset_names:
         return space.preset(entry)
-    if not entry or not Path(entry).exists():  # Path("") is the working directory
+    path = local_path(entry)
+    if not entry or not path.exists():  # Path("") is the working directory
         raise BadInputError(
             f"--only {entry}: there is no such file. It takes a preset of the space "
             f"({', '.join(sorted(space.preset_names))}), or the path of a YAML or JSON file with a "
             "configuration's parameters."
         )
-    return load_config(Path(entry), space)
+    return load_config(path, space)
 
 
 def distinct(configs: Iterable[Config]) -> list[Config]:

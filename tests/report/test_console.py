@@ -184,12 +184,15 @@ def test_columns_that_cannot_stand_side_by_side_are_printed_row_by_row(tmp_path)
     ]
 
 
-def test_a_word_longer_than_the_line_is_broken_and_not_cut(tmp_path):
-    path = "/" + "a-long-folder/" * 12 + "end"
-    rows = [trial("t00000", PAPER, "failed", valid_ll=math.nan, reason=f"no space in {path}")]
-    lines = section_of(printed(write_run(tmp_path, rows, state="failed"), 80), "Why trials ended\n")
-    reason = "".join(line[16:].strip() for line in lines[3:])
-    assert reason == f"no space in{path}"
+@pytest.mark.parametrize("n_folders", [1, 2, 3, 4, 12])
+def test_a_path_is_neither_broken_nor_cut_so_that_it_can_be_copied(tmp_path, n_folders):
+    path = "/" + "a-long-folder/" * n_folders + "end"
+    reason = f"no space in {path}. Make some, or use another folder for the results of this run."
+    rows = [trial("t00000", PAPER, "failed", valid_ll=math.nan, reason=reason)]
+    folder = write_run(tmp_path, rows, state="failed")
+    lines = section_of(printed(folder, 80), "Why trials ended\n")
+    assert len([line for line in lines if path in line]) == 1
+    assert " ".join(" ".join(lines).split()).endswith("of this run.")
 
 
 def test_scores_of_thousands_of_nats_have_no_decimals(tmp_path):

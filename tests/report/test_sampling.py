@@ -170,7 +170,7 @@ def test_a_run_without_trials_has_none_to_sample_from(tmp_path):
 
 def test_what_was_there_stays_where_nothing_can_be_written(digits_run, tmp_path):
     (tmp_path / "x.png").mkdir()
-    with pytest.raises(BadInputError, match=r"--out .*/x\.png: can't be written \(Is a directory"):
+    with pytest.raises(BadInputError, match=r"--out .*/x\.png: can't be written: Is a directory"):
         write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["some", "x.png"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import string
@@ -20,10 +21,13 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ConfigError, SpaceError
 from gansearch.family import DEFAULT_FAMILY, load_family
+from gansearch.rules import Rule
 from gansearch.space import load as load_module
 from gansearch.space.load import builtin_spaces, load_config, load_space
-from gansearch.space.ranges import Choices, FloatRange, IntRange
+from gansearch.space.overrides import apply_overrides
+from gansearch.space.ranges import Choices, FloatRange, IntRange, parse_by_rule
 from gansearch.space.search_space import SearchSpace
+from gansearch.space.yaml_source import parse_yaml
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -102,6 +106,92 @@ def test_numbers_are_read_as_people_write_them(load, text, value):
 def test_yes_and_no_are_booleans(load, word, log):
     space = load(f"{HEAD}  k: {{int: [1, 3], log: {word}}}\n")
     assert space.search["k"] == IntRange(1, 3, log=log)
+
+
+ODD_NAMES = [
+    "1",
+    "no",
+    "yes",
+    "null",
+    "~",
+    "1e3",
+    "2024-01-01",
+    "007",
+    ".inf",
+    "0x10",
+    "1:30",
+    "On",
+]
+
+
+def test_a_preset_is_called_as_it_is_written(load):
+    presets = "".join(f"  {name}: {{k: {i + 1}}}\n" for i, name in enumerate(ODD_NAMES))
+    space = load(
+        f"dataset: ring\nsearch: {{k: {{int: [1, 99]}}}}\npresets:\n{presets}"
+        f"start_from: [{', '.join(ODD_NAMES)}]\n"
+    )
+    assert space.start_from == tuple(ODD_NAMES)
+    assert [space.preset(name).k for name in ODD_NAMES] == list(range(1, len(ODD_NAMES) + 1))
+    assert apply_overrides(space, ["start_from=[no, 1]"]).start_from == ("no", "1")
+    again = load(space.describe())
+    assert (again.presets, again.start_from) == (space.presets, space.start_from)
+    with pytest.raises(SpaceError, match=r"no preset is called '1\.0e3'\. Did you mean 1e3\?"):
+        apply_overrides(space, ["start_from=[1.0e3]"])
+
+
+def test_a_choice_of_words_takes_them_as_they_are_written():
+    rule = Rule("str", "whether", choices=("yes", "no", "null", "1"))
+    for word in rule.choices:
+        item = parse_yaml(word, "--set x", numbered=False)
+        assert parse_by_rule(rule, "x", item) == word
+    with pytest.raises(SpaceError, match=r"found true\. It must be one of yes, no, null, 1\."):
+        parse_by_rule(rule, "x", parse_yaml("on", "--set x", numbered=False))
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("{max_updates: 60,000}", "max_updates: found 60,000. In braces a comma ends the entry. "
+         "Write 60000 or 60_000."),
+        ("{max_updates: 1,000,000, trials: 3}", "max_updates: found 1,000,000. In braces a comma "
+         "ends the entry. Write 1000000 or 1_000_000."),
+        ("{grace: 0,25}", "grace: found 0,25. In braces a comma ends the entry. Write 0.25."),
+        ("{grace: 0.15,trials: 60,000}", "trials: found 60,000. In braces a comma ends the entry. "
+         "Write 60000 or 60_000."),
+        ("\n  max_updates: 60,000", "budget.max_updates: found '60,000'. It must be a whole number "
+         "in [1, 1000000000000]. Write 60000 or 60_000."),
+        ("\n  grace: 0,25", "budget.grace: found '0,25'. It must be a number in "
+         "[0, 1]. Write 0.25."),
+        ("{max_updates: 60.000}", "budget.max_updates: found 60.000. It must be a whole number in "
+         "[1, 1000000000000]. Write it without a point."),
+        ("{max_updates: 0100}", "budget.max_updates: found '0100'. It must be a whole number in "
+         "[1, 1000000000000]. Write 100, since some readers take leading zeros for octal; or, if "
+         "it belongs to the number before it, write both without a comma."),
+    ],
+)  # fmt: skip
+def test_a_number_that_yaml_reads_otherwise_is_answered_with_how_to_write_it(load, budget, message):
+    line = 4 if budget.startswith("\n") else 3
+    with pytest.raises(SpaceError) as error:
+        load(f"dataset: ring\nsearch: {{k: {{int: [1, 3]}}}}\nbudget: {budget}\n")
+    assert str(error.value) == f"my.yaml:{line}: {message}"
+
+
+@pytest.mark.parametrize("entry", ["{int: [1,000, 2]}", "{choice: [1,000]}"])
+def test_a_number_with_commas_in_a_list_is_no_two_numbers(load, entry):
+    with pytest.raises(SpaceError, match=r"found .*'000'.*write both without a comma\.$"):
+        load(f"dataset: ring\nsearch: {{noise_dim: {entry}}}\n")
+
+
+def test_merge_keys_are_refused_like_anchors(load):
+    with pytest.raises(SpaceError, match=r"^my.yaml:3: <<: merge keys aren't used here\."):
+        load(f"{GOOD}presets: {{<<: {{k: 2}}}}\n")
+    assert load(f"{GOOD}presets: {{'<<': {{k: 2}}}}\n").presets == {"<<": {"k": 2}}
+
+
+def test_a_name_in_no_encoding_gives_one_that_every_file_can_hold(load, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.yaml")
+    Path(path).write_text(GOOD)
+    assert load_space(path).name == "caf\ufffd"
 
 
 def test_a_json_file_is_a_space_too(load):
@@ -531,6 +621,11 @@ def test_a_file_that_is_no_text_is_refused(load):
     )
 
 
+def test_a_file_in_utf_16_is_called_so(load):
+    with pytest.raises(SpaceError, match=r"^my.yaml: not plain text: it is UTF-16\. Save"):
+        load(GOOD.encode("utf-16"))
+
+
 def test_a_huge_file_is_refused_without_being_read_whole(load):
     with pytest.raises(
         SpaceError, match=r"^my\.yaml: larger than 1 MB\. A space or configuration is"
@@ -562,9 +657,9 @@ def test_a_path_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
         "a\0b.yaml": "a\0b.yaml: can't be read (embedded null byte). Check the path.",
         "x" * 300 + ".yaml": "x" * 300 + ".yaml: can't be read (File name too long). Check the "
         "path.",
-        "digts": "--space digts: no built-in space has this name. Did you mean digits? A path "
+        "digts": "space digts: no built-in space has this name. Did you mean digits? A path "
         "must have a slash or end in .yaml.",
-        "": "--space : no built-in space has this name. Known: cifar10, digits, folder, gaussian, "
+        "": "space : no built-in space has this name. Known: cifar10, digits, folder, gaussian, "
         "grid, mnist, ring, tfd. A path must have a slash or end in .yaml.",
     }
     for path, message in faults.items():
