@@ -66,4 +66,6 @@ def duration(seconds: float) -> str:
 def printable(text: str) -> str:
     """Return a text on one line, without what a terminal would take for commands."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
-    return "".join(c for c in " ".join(plain.split()) if c.isprintable())
+    # Several spaces may belong to a path.
+    line = re.sub(r"\s*[^\S ]\s*", " ", plain).strip()
+    return "".join(c for c in line if c.isprintable())

@@ -127,7 +127,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         endings=_endings(trials, counts),
         warnings=[
             *run_warnings,
-            *state_warnings(folder, run, ranking),
+            *state_warnings(folder, run, ranking, counts),
             *provenance_warnings(run, trials, test_lls),
             *search_warnings(budget, counts["search"]),
             *ranking_warnings(ranking, references),

@@ -15,6 +15,7 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.report.output import check_output, write_output
+from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.provenance import require_same_data
@@ -44,8 +45,9 @@ def winning_trial(folder: RunFolder) -> str:
         return str(replicas.sort_values("number")["trial_id"].iloc[0])
     if completed.empty:
         raise ResultsError(
-            f"{folder.path}: no trial has been completed. Samples come from completed trials. "
-            "Wait for the run, or see with `gansearch report` how its trials ended."
+            f"{folder.path}: no trial has been completed. Samples come from completed trials, or "
+            "from the one that --trial names, even if it collapsed. "
+            f"`{command('report', folder.path)}` shows how the trials ended."
         )
     return str(completed.sort_values("valid_ll", ascending=False)["trial_id"].iloc[0])
 

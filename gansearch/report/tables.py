@@ -6,6 +6,7 @@ a command can be copied whole.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # Spaces between two columns, fewer if the table would not fit.
 _GAPS = (2, 1)
+# A command that is to be copied, up to a backtick or the end: broken into lines it would be two.
+_COMMAND = re.compile(r"gansearch (?:resume|report|sample) .+?(?:`(?=[ .,]|$)|$)")
+_UNBROKEN = "\x00"  # in place of a space
 _STATUS_STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
@@ -95,10 +99,11 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
 
 
 def _print_paragraph(text: str, console: Console, style: str = "") -> None:
-    """Print a text in lines of the console's width; longer words are not broken."""
-    lines = textwrap.wrap(text, console.width, break_long_words=False, break_on_hyphens=False)
+    """Print a text in lines of the console's width; longer words and commands are not broken."""
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _UNBROKEN), text)
+    lines = textwrap.wrap(whole, console.width, break_long_words=False, break_on_hyphens=False)
     for line in lines or [""]:
-        console.print(Text(line, style=style), soft_wrap=True)
+        console.print(Text(line.replace(_UNBROKEN, " "), style=style), soft_wrap=True)
 
 
 def _column_widths(lines: Sequence[Sequence[str]], available: int, gap: int) -> list[int] | None:

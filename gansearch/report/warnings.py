@@ -12,6 +12,7 @@ import pandas as pd
 from gansearch.budget import Budget
 from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
 from gansearch.report.formatting import duration
+from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.provenance import software_changes, software_warning
@@ -22,13 +23,20 @@ _IDLE_SECONDS = 120
 _LOW_COVERAGE = 0.5
 
 
-def state_warnings(folder: RunFolder, run: RunDescription, ranking: pd.DataFrame) -> Iterator[str]:
+def state_warnings(
+    folder: RunFolder,
+    run: RunDescription,
+    ranking: pd.DataFrame,
+    counts: Mapping[str, Mapping[str, int]],
+) -> Iterator[str]:
     """Warn of a run that has stopped, or of a ranking that is out of date."""
-    resume = f"gansearch resume {run.name}"
+    resume = command("resume", folder.path)
     if run.state == "interrupted":
         yield f"The run was interrupted. To go on: {resume}"
     if run.state == "failed":
-        yield "The run failed: it was stopped because no trial was completed."
+        phase = "replica" if any(counts["replica"].values()) else "search"
+        remedy = failure_remedy(folder, run, phase)
+        yield f"The run failed: {none_completed(phase, counts[phase])}. {remedy}"
     if run.is_going_on:
         idle = time.time() - max(
             path.stat().st_mtime
@@ -39,6 +47,25 @@ def state_warnings(folder: RunFolder, run: RunDescription, ranking: pd.DataFrame
             yield f"Nothing was written for {duration(idle)}. If the run has stopped: {resume}"
     if run.state != "finished" and not ranking.empty:
         yield "The run has continued since it was ranked; the ranking is recomputed at its end."
+
+
+def none_completed(phase: str, counts: Mapping[str, int]) -> str:
+    """Return that no trial of a phase was completed, by status: `not one replica was completed`."""
+    what = "trial of the search" if phase == "search" else "replica"
+    by_status = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    return f"not one {what} was completed ({by_status or 'none ran'})"
+
+
+def failure_remedy(folder: RunFolder, run: RunDescription, phase: str) -> str:
+    """Return what may help a run in which no trial of a phase was completed."""
+    more = []
+    if phase == "replica":
+        seeds = command("resume", folder.path, "--replicas", str(2 * run.budget.replicas))
+        more.append(f"With more seeds: `{seeds}`")
+    if not run.only:
+        trials = command("resume", folder.path, "--trials", str(2 * run.budget.trials))
+        more.append(f"With more configurations: `{trials}`")
+    return f"{'. '.join(more)}. Or start a run with other configurations."
 
 
 def search_warnings(budget: Budget, counts: Mapping[str, int]) -> Iterator[str]:

@@ -74,7 +74,7 @@ def _other_data(folder: RunFolder, dataset: Dataset, found: str, asked: str) -> 
     return DataError(
         f"{folder.path}: the data set {dataset.name} isn't the one that this run learned from. "
         f"{found}. Nothing on other data can be compared with its results. Restore the data, or "
-        f"say where it lies: {where}. For the new data, start a new run."
+        f"say where it lies: `{where}`. For the new data, start a new run."
     )
 
 

@@ -204,5 +204,5 @@ def _raise_if_ray_died(session: Session) -> None:
         raise RunFailedError(
             f"{session.folder.path}: Ray's {process} on this machine has died, as when it is "
             "killed or memory runs out, and no trial trains without it. Everything reported is "
-            f"kept. To go on: gansearch resume {session.quoted_path}"
+            f"kept. To go on: {session.resume_command}"
         )

@@ -14,9 +14,12 @@ from gansearch.figures.samples import png
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
 from gansearch.report.render import render
-from gansearch.report.report import Report, build_report
+from gansearch.report.report import build_report
 from gansearch.report.sampling import interpolation_of_samples, picture_of_samples, winning_trial
+from gansearch.report.warnings import failure_remedy, none_completed
 from gansearch.rules import Config
+from gansearch.runs.commands import command
+from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
 from gansearch.scoring.comparison import curve_with_references
@@ -51,6 +54,7 @@ def search_phase(session: Session) -> None:
     n_new = max(0, session.budget.trials - len(rows))
     if interrupted or n_new:
         _continue_search(session, interrupted, n_new)
+    _raise_if_none_completed(session, "search")
     session.describe(state="searching", search_is_over=True)
 
 
@@ -81,7 +85,6 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     run_experiment(session, "search", scheduler, n_new + len(interrupted), searcher=searcher)
     _end_trials_out_of_time(session)
     session.raise_if_interrupted()
-    _raise_if_none_completed(session, "search")
 
 
 def replicate(session: Session, configs: Sequence[Config]) -> None:
@@ -96,15 +99,15 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
                 continue
             seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
             specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
-    if not specs:
-        return
-    session.progress.phase("replicas", len(configs) * session.budget.replicas, ended)
-    scheduler = make_scheduler(session, halving=False)
-    if session.stop.reason == "time":
-        session.stop.reason = None  # the rest of the time budget is for the replicas
-    run_experiment(session, "replicas", scheduler, 1, specs=specs)
-    session.raise_if_interrupted()
-    _raise_if_none_completed(session, "replica")
+    if specs:
+        session.progress.phase("replicas", len(configs) * session.budget.replicas, ended)
+        scheduler = make_scheduler(session, halving=False)
+        if session.stop.reason == "time":
+            session.stop.reason = None  # the rest of the time budget is for the replicas
+        run_experiment(session, "replicas", scheduler, 1, specs=specs)
+        session.raise_if_interrupted()
+    if session.budget.replicas:
+        _raise_if_none_completed(session, "replica")
 
 
 def conclude(session: Session) -> None:
@@ -123,9 +126,7 @@ def conclude(session: Session) -> None:
         _draw_winner(session, winner)
         _score_winner_by_count(session, winner, references)
     session.describe(state="finished")
-    report = build_report(folder, recompute=True)
-    _write_stability(report)
-    write_atomically(folder.path / "report.html", render(report, "html").encode())
+    _write_report(folder)
 
 
 def finalists(session: Session) -> list[Config]:
@@ -186,28 +187,33 @@ def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float
 
 
 def _raise_if_none_completed(session: Session, phase: str) -> None:
+    """Raise RunFailedError, and write what there is, unless a trial of the phase was completed.
+
+    Also in a session that had nothing left to train, so that a run ends alike each time.
+    """
     rows = session.rows(phase)
-    if any(row["status"] == "completed" for row in rows):
+    counts = Counter(row["status"] for row in rows)
+    if counts["completed"]:
         return
     session.describe(state="failed")
     session.recorder.flush()
-    _write_stability(build_report(session.folder, recompute=True))
-    counts = Counter(row["status"] for row in rows)
-    summary = ", ".join(f"{n} {status}" for status, n in counts.most_common())
+    _write_report(session.folder)
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     commonest = reasons.most_common(1)[0][0] if reasons else "no trial reported anything"
-    what = "trial of the search" if phase == "search" else "replica"
     raise RunFailedError(
-        f"{session.folder.path}: not one {what} was completed ({summary or 'none ran'}). "
+        f"{session.folder.path}: {none_completed(phase, counts)}. "
         f"The commonest reason: {commonest}. "
-        f"`gansearch report {session.quoted_path}` shows them all."
+        f"`{command('report', session.folder.path)}` shows them all. "
+        f"{failure_remedy(session.folder, session.description, phase)}"
     )
 
 
-def _write_stability(report: Report) -> None:
-    """Write where trainings collapsed or diverged, for readers of the run without gansearch."""
+def _write_report(folder: RunFolder) -> None:
+    """Write `report.html`, and where trainings collapsed or diverged for readers of tables."""
+    report = build_report(folder, recompute=True)
     if report.stability is not None:
-        report.folder.write_stability(report.stability.cells, report.stability.importances)
+        folder.write_stability(report.stability.cells, report.stability.importances)
+    write_atomically(folder.path / "report.html", render(report, "html").encode())
 
 
 def _draw_winner(session: Session, winner: StoredGenerator) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError, InterruptedRunError, StorageError
 from gansearch.report.progress import Progress
+from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.space.search_space import SearchSpace
@@ -80,9 +80,9 @@ class Session:
         return self.space.budget
 
     @property
-    def quoted_path(self) -> str:
-        """The path of the run's folder, quoted for a shell."""
-        return shlex.quote(str(self.folder.path))
+    def resume_command(self) -> str:
+        """The command that continues the run, to be typed in any folder."""
+        return command("resume", self.folder.path)
 
     def rows(self, phase: str) -> list[dict[str, Any]]:
         """Return the rows of a phase's trials, as `trials.parquet` holds them."""
@@ -109,7 +109,7 @@ class Session:
         """Record the interruption in `run.json`; return the error that says how to continue."""
         self.describe(state="interrupted")
         return InterruptedRunError(
-            f"Stopped; everything reported is kept. To go on: gansearch resume {self.quoted_path}"
+            f"Stopped; everything reported is kept. To go on: {self.resume_command}"
         )
 
 
@@ -127,7 +127,7 @@ def saving_at_the_end(session: Session) -> Iterator[None]:
                 session.describe(state="interrupted")
                 session.recorder.flush()
                 session.note_time()
-        raise StorageError(f"{error} To go on: gansearch resume {session.quoted_path}") from error
+        raise StorageError(f"{error} To go on: {session.resume_command}") from error
     except BaseException:
         session.recorder.flush()
         session.note_time()

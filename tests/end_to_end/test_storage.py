@@ -134,7 +134,9 @@ def test_a_disk_that_answers_nothing_hides_not_what_it_took_no_more(process, mon
         raise OSError(errno.ESTALE, "Stale file handle")
 
     monkeypatch.setattr(Path, "is_file", stale)
-    session = SimpleNamespace(folder=RunFolder(process.plan.folder), quoted_path="some")
+    session = SimpleNamespace(
+        folder=RunFolder(process.plan.folder), resume_command="gansearch resume some"
+    )
     with (
         pytest.raises(StorageError, match="the first To go on: gansearch resume some"),
         saving_at_the_end(session),

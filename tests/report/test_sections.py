@@ -115,6 +115,10 @@ def test_a_failed_run_tells_how_its_trials_ended(tmp_path):
         trial("t00001", WINNER, "failed", valid_ll=math.nan, reason="[red]\x1b[31mout of memory"),
     ]
     text = printed(write_run(tmp_path, rows, state="failed"))
-    assert "! The run failed: it was stopped because no trial was completed." in text
+    assert (
+        "! The run failed: not one trial of the search was completed (1 diverged, 1 failed). With "
+        f"more configurations: `gansearch resume {tmp_path}/digits-1 --trials 12`. Or start a run "
+        "with other configurations."
+    ) in " ".join(text.split())
     assert "t00000  diverged  D's loss is NaN" in text
     assert "t00001  failed    [red]out of memory" in text

@@ -128,7 +128,7 @@ def test_a_search_without_replicas_is_warned_of(tmp_path):
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     assert warned(tmp_path, searched()[:2], state="interrupted")[0] == (
-        "The run was interrupted. To go on: gansearch resume digits-1"
+        f"The run was interrupted. To go on: gansearch resume {tmp_path}/digits-1"
     )
 
 
@@ -136,7 +136,8 @@ def test_a_run_that_writes_nothing_any_more_is_warned_of(searching):
     for path in searching.path.iterdir():
         os.utime(path, (time.time() - 3 * 3600,) * 2)
     assert list(build_report(searching).warnings) == [
-        "Nothing was written for 3 h 0 min. If the run has stopped: gansearch resume digits-1"
+        "Nothing was written for 3 h 0 min. If the run has stopped: "
+        f"gansearch resume {searching.path}"
     ]
 
 

@@ -197,7 +197,7 @@ def test_a_run_that_was_taken_over_is_written_no_more(here, monkeypatch):
     session = SimpleNamespace(
         folder=folder,
         recorder=recorder,
-        quoted_path="some",
+        resume_command="gansearch resume some",
         describe=lambda **_: pytest.fail("written"),
     )
     with folder.lock():

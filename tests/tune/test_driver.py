@@ -2,17 +2,21 @@
 
 import os
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from gansearch.data.registry import load_dataset
-from gansearch.errors import InterruptedRunError
+from gansearch.errors import InterruptedRunError, RunFailedError
+from gansearch.report.report import build_report
 from gansearch.runs.folder import RunFolder
+from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
 from gansearch.tune import driver, phases
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
+from tests.written_runs import trial
 
 TRAINING = {"name": "training points", "n_samples": 1000, "valid_ll": 2.0}
 
@@ -63,3 +67,75 @@ def test_a_search_begins_with_any_seed_and_a_space_of_any_name(tmp_path, monkeyp
         driver.search(space, seed=seed, results=tmp_path / "results")
     assert begun[0].startswith("grosse-1-")
     assert list(tmp_path.glob("results/*")) == []
+
+
+# Ends without a result
+
+
+def ended(tmp_path, *statuses, only=False, search="completed"):
+    """A run on digits of one search trial, and of replicas that ended in `statuses`."""
+    folder = RunFolder.create(tmp_path, "ended")
+    space = load_space("digits", ["budget.trials=1", "budget.top=1", "budget.replicas=1"])
+    paper = space.baseline
+    configs = [paper] if only else []
+    digits = load_dataset("digits")
+    training = evaluate_training_examples(digits)
+    run = describe_run("ended", space, configs, 0, Settings(), training, digits)
+    folder.write_run(replace(run, search_is_over=search == "completed"))
+    of = {"number": 0, "reason": "coverage .01"}
+    rows = [] if only else [trial("t00000", paper, search, **of)]
+    rows += [
+        trial(f"r-{paper.config_id}-{i}", paper, status, phase="replica", **of)
+        for i, status in enumerate(statuses)
+    ]
+    folder.write_trials(rows)
+    return folder
+
+
+def resumed(folder, monkeypatch):
+    """Resume a run that has nothing left to train; return how it fails."""
+    monkeypatch.setattr(driver, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(driver, "trial_share", lambda *_: None)
+    monkeypatch.setattr(phases, "run_experiment", lambda *_, **__: pytest.fail("it trained"))
+    with pytest.raises(RunFailedError) as error:
+        driver.resume(folder.path)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("only", [False, True])
+@pytest.mark.parametrize("status", ["collapsed", "diverged", "failed"])
+def test_a_run_whose_only_replica_ended_badly_fails_alike_each_time(
+    tmp_path, monkeypatch, status, only
+):
+    folder = ended(tmp_path, status, only=only)
+    first = resumed(folder, monkeypatch)
+    assert f"not one replica was completed (1 {status}). The commonest reason: coverage" in first
+    assert f"With more seeds: `gansearch resume {folder.path} --replicas 2`." in first
+    assert ("--trials 2`." in first) == (not only)
+    assert resumed(folder, monkeypatch) == first
+    assert folder.read_run().state == "failed"
+    assert folder.ranking().empty
+    warnings = build_report(folder).warnings
+    assert any(f"failed: not one replica was completed (1 {status}). With" in w for w in warnings)
+    assert "not one replica was completed" in (folder.path / "report.html").read_text()
+
+
+def test_a_search_without_a_completed_trial_fails_alike_each_time(tmp_path, monkeypatch):
+    folder = ended(tmp_path, search="collapsed")
+    first = resumed(folder, monkeypatch)
+    assert "not one trial of the search was completed (1 collapsed)" in first
+    assert resumed(folder, monkeypatch) == first
+    assert folder.read_run().state == "failed"
+    assert folder.read_run().search_is_over is False
+
+
+def test_a_run_without_replicas_needs_none_that_was_completed(tmp_path, monkeypatch):
+    folder = ended(tmp_path)
+    run = folder.read_run()
+    budget = {**run.space["budget"], "replicas": 0}
+    folder.write_run(replace(run, space={**run.space, "budget": budget}))
+    monkeypatch.setattr(driver, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(driver, "trial_share", lambda *_: None)
+    driver.resume(folder.path)
+    assert folder.read_run().state == "finished"
+    assert (folder.path / "report.html").exists() and folder.ranking().empty

@@ -96,7 +96,7 @@ def test_a_run_does_not_go_on_with_other_data_and_nothing_is_written(
         driver.resume(folder.path)
     message = str(error.value)
     assert CHANGES[change] in message
-    assert f"say where it lies: gansearch resume {folder.path} --data-dir DIR" in message
+    assert f"say where it lies: `gansearch resume {folder.path} --data-dir DIR`" in message
     assert contents(folder) == before
 
 
