@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from gansearch import __version__
 from gansearch.cli_errors import is_bug, print_error
@@ -30,20 +29,12 @@ from gansearch.cli_options import (
     settings_options,
     time_budget_option,
 )
+from gansearch.cli_output import run_console, show_end
 from gansearch.cli_types import BudgetNumberType, LocalPathType
+from gansearch.system.streams import discard_unwritten, prepare_standard_streams
 
 if TYPE_CHECKING:
-    from gansearch.runs.folder import RunFolder
     from gansearch.system.object_store import AnyPath
-
-_FILES = {  # of a finished run, in the order of the closing list
-    "report.html": "the report with figures",
-    "samples.png": "samples of the winner, each beside its nearest training image",
-    "interpolation.png": "samples along straight lines in the winner's noise space",
-    "trials.parquet": "one row per trial",
-    "history/": "one row per evaluation of a trial",
-    "ranking.parquet": "the ranking, one row per configuration",
-}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -129,9 +120,9 @@ def run(
     if dry_run:
         click.echo(preflight.plan(space, **request))
         return
-    console = None if quiet else Console()
-    folder = driver.search(space, name=name, results=results, console=console, **request)
-    _show_end(folder, console)
+    with run_console(quiet) as console:
+        folder = driver.search(space, name=name, results=results, console=console, **request)
+        show_end(folder, console)
 
 
 @cli.command()
@@ -152,16 +143,16 @@ def resume(
     """Continue a run after a stop, a crash or a kill. RUN is its folder or name."""
     from gansearch.tune import driver
 
-    console = None if quiet else Console()
-    folder = driver.resume(
-        run,
-        results=results,
-        trials=trials,
-        time_budget_seconds=time_budget_seconds,
-        address=address,
-        console=console,
-    )
-    _show_end(folder, console)
+    with run_console(quiet) as console:
+        folder = driver.resume(
+            run,
+            results=results,
+            trials=trials,
+            time_budget_seconds=time_budget_seconds,
+            address=address,
+            console=console,
+        )
+        show_end(folder, console)
 
 
 @cli.command()
@@ -184,6 +175,7 @@ def report(
 ) -> None:
     """Rank and show a run, also while it runs. RUN is its folder or name."""
     from gansearch.report.console import print_report
+    from gansearch.report.display import activities
     from gansearch.report.output import check_output, report_format, write_output
     from gansearch.report.render import render
     from gansearch.report.report import build_report
@@ -192,7 +184,9 @@ def report(
     if out is not None:
         check_output("--out", out)
     format_ = report_format(out, format_)
-    built = build_report(RunFolder.open(run, results), top=top)
+    with activities(Console(stderr=True)) as begin:
+        begin("reading the run")
+        built = build_report(RunFolder.open(run, results), top=top)
     if format_ == "table" and out is None:
         print_report(built, Console())
         return
@@ -245,6 +239,7 @@ def evaluate(
     """
     from gansearch.data.registry import load_dataset
     from gansearch.report.console import print_evaluation
+    from gansearch.report.display import activities
     from gansearch.report.score_curve import check_curve, write_curve
     from gansearch.scoring.comparison import curve_with_references, evaluate_with_references
     from gansearch.scoring.references import reference_scores
@@ -252,14 +247,18 @@ def evaluate(
 
     if curve:
         check_curve(curve)
-    data = load_dataset(dataset, data_dir)
-    checked = load_samples(samples, data)
-    with Console(stderr=True).status("Scoring the data itself, once per data set ..."):
-        references = reference_scores(data, compute=curve is not None or not as_json)
-    scores = evaluate_with_references(data, checked, references, grid=sigma_grid)
-    if curve:
-        rows = curve_with_references(data, checked, references, name="samples", grid=sigma_grid)
-        write_curve(curve, rows, references.lines)
+    with activities(Console(stderr=True)) as begin:
+        begin(f"loading the data set {dataset}")
+        data = load_dataset(dataset, data_dir)
+        checked = load_samples(samples, data)
+        compute = curve is not None or not as_json
+        references = reference_scores(data, compute=compute, tell=begin)
+        begin("scoring the samples")
+        scores = evaluate_with_references(data, checked, references, grid=sigma_grid)
+        if curve:
+            begin("scoring the samples by their number")
+            rows = curve_with_references(data, checked, references, name="samples", grid=sigma_grid)
+            write_curve(curve, rows, references.lines)
     if as_json:
         click.echo(json.dumps(scores))
     else:
@@ -306,14 +305,17 @@ def sample(
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
+    from gansearch.report.display import activities
     from gansearch.report.sampling import check_samples_file, write_samples
     from gansearch.runs.folder import RunFolder
 
     check_samples_file(out)
     folder = RunFolder.open(run, results)
-    summary = write_samples(
-        folder, out, trial_id=trial, n=n, nearest=nearest, n_steps=n_steps, data_dir=data_dir
-    )
+    with activities(Console(stderr=True)) as begin:
+        begin("generating samples")
+        summary = write_samples(
+            folder, out, trial_id=trial, n=n, nearest=nearest, n_steps=n_steps, data_dir=data_dir
+        )
     click.echo(f"{out}: {summary}")
 
 
@@ -337,9 +339,12 @@ def spaces(space: str | None) -> None:
 def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None:
     """Check what this machine and a cluster have and lack; suggest fixes."""
     from gansearch.doctor import examine
+    from gansearch.report.display import activities
     from gansearch.report.tables import print_checks
 
-    checks = examine(data_dir, results, address)
+    with activities(Console(stderr=True)) as begin:
+        begin("examining the machine")
+        checks = examine(data_dir, results, address)
     print_checks(checks, Console())
     if any(check.status == "problem" for check in checks):
         sys.exit(1)
@@ -347,36 +352,21 @@ def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None
 
 def main() -> None:
     """Run the command line and exit; the class of an error decides the exit code."""
+    prepare_standard_streams()
+    code = _exit_code()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files may be in no encoding
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = cli(standalone_mode=False)
-        sys.stdout.flush()  # a full disk or a closed pipe shows here, where it can be handled
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            click.echo(f"Error: {error}", err=True)
-        # What is still in the buffer would fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except (Exception, KeyboardInterrupt) as error:
-        if is_bug(error) and os.environ.get("GANSEARCH_TRACEBACK"):
-            raise
-        code = print_error(error)
+        discard_unwritten(stream)
     sys.exit(code)
 
 
-def _show_end(folder: RunFolder, console: Console | None) -> None:
-    """Print the report of a run that has ended, and what its files are."""
-    from gansearch.report.console import print_report
-    from gansearch.report.report import build_report
-
-    if console is None:
-        return
-    print_report(build_report(folder), console)
-    # A path is not wrapped, so that it can be copied.
-    where = f"\nResults: {escape(str(folder.path))}/"
-    console.print(where, highlight=False, soft_wrap=True)
-    for name, content in _FILES.items():
-        if (folder.path / name).exists():
-            console.print(f"  {name:<17} {content}", highlight=False)
+def _exit_code() -> int:
+    try:
+        code: int = cli(standalone_mode=False) or 0
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, where it can be handled
+    except BrokenPipeError:
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if is_bug(error) and os.environ.get("GANSEARCH_TRACEBACK"):
+            raise
+        return print_error(error)
+    return code

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from gansearch.errors import GansearchError, InterruptedRunError
 
 _EXIT_INTERRUPTED = 130
-_EXPECTED = (click.ClickException, GansearchError, click.Abort, KeyboardInterrupt)
+_EXPECTED = (click.ClickException, GansearchError, click.Abort, KeyboardInterrupt, OSError)
 
 
 def is_bug(error: BaseException) -> bool:
@@ -19,22 +21,32 @@ def print_error(error: BaseException) -> int:
     """Print an error as one message to stderr, and return its exit code."""
     if isinstance(error, click.ClickException):
         error.message = _printable(error.message)  # type: ignore[misc]  # final by annotation only
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     if isinstance(error, GansearchError):
         prefix = "" if isinstance(error, InterruptedRunError) else "Error: "
-        click.echo(prefix + _printable(str(error)), err=True)
+        _echo(prefix + _printable(str(error)))
         return error.exit_code
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
+        _echo("Stopped.")
         return _EXIT_INTERRUPTED
-    click.echo(
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        _echo(f"Error: {where}{_printable(error.strerror or str(error))}")
+        return 1
+    _echo(
         f"Error: {type(error).__name__}: {_printable(_last_line_of_traceback(error))}\n"
         "This is a bug in gansearch, not a mistake of yours. Set GANSEARCH_TRACEBACK=1 to see "
-        "where it happened, and report it.",
-        err=True,
+        "where it happened, and report it."
     )
     return 1
+
+
+def _echo(text: str) -> None:
+    """Print to stderr; where that fails too, the exit code says what can be said."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _printable(text: str) -> str:

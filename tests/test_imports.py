@@ -22,7 +22,7 @@ ORDER = (
     ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
     *("report", "trial", "tune", "doctor", "cli_types", "cli_options"),
-    *("cli_errors", "cli", "__init__", "__main__"),
+    *("cli_output", "cli_errors", "cli", "__init__", "__main__"),
 )
 # Who may import the slow packages, wherever in its text: folders, or single modules of one.
 MAY_IMPORT = {
@@ -36,7 +36,7 @@ MAY_IMPORT = {
 # What works with any family of models imports nothing of the paper's networks and their training.
 KNOWS_NO_GAN = (
     *("scoring", "runs", "ranking", "figures", "report", "trial", "tune", "doctor"),
-    *("cli_types", "cli_options", "cli_errors", "cli"),
+    *("cli_types", "cli_options", "cli_output", "cli_errors", "cli"),
 )
 OF_GANS = (
     "networks",

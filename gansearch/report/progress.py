@@ -1,7 +1,8 @@
-"""The live display of a run. The driver tells it about every event; it knows nothing of Ray.
+"""The progress of a run in words. The driver tells it about every event; it knows nothing of Ray.
 
-On a terminal it is a few lines that are redrawn at a fixed rate. Elsewhere (CI, nohup, a pipe) it
-is one line for each trial that ends, and a line of progress every 15 seconds.
+On a terminal it is a few lines that are redrawn at a fixed rate. Elsewhere (CI, nohup, a pipe, a
+notebook) it is one line for each thing that begins and each trial that ends, and a line of progress
+every 15 seconds.
 """
 
 from __future__ import annotations
@@ -10,25 +11,29 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeGuard
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from gansearch.budget import Budget
-from gansearch.report.formatting import duration, printable
+from gansearch.errors import BadInputError, InterruptedRunError
+from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.report.display import (
+    FIRST_LINE_SECONDS,
+    HEARTBEAT_SECONDS,
+    Display,
+    expendable,
+)
+from gansearch.report.formatting import duration
+from gansearch.report.frame import Frame, KnownTrial, Score, TrialLine
+from gansearch.report.pace import MIN_ENDED, Pace
 from gansearch.runs.schemas import UNSOUND
 
-_REDRAWS_PER_SECOND = 4
-_HEARTBEAT_SECONDS = 15.0
-# The time left is estimated only after this many trials of the search have ended.
-_MIN_ENDED_FOR_ESTIMATE = 3
 _SEARCH, _REPLICAS = "search", "replicas"
 _STYLES = {
     "completed": "green",
@@ -39,29 +44,23 @@ _STYLES = {
 }
 
 
-@dataclass
-class TrialLine:
-    """What the display shows of a running trial."""
-
-    trial_id: str
-    summary: str
-    updates: int
-    valid_ll: float | None = None
-    coverage: float | None = None
-
-
 class Progress:
     """Shows how far a run is; a context manager, safe to call from any thread.
+
+    A display that fails, by a closed pipe or whatever else, is dropped; no call raises.
 
     Args:
         console: where to draw.
         budget: of the run.
         n_replicas: number of trainings in the phase of replicas, to estimate the time left.
         time_budget_seconds: of the whole run, or None.
+        earlier_seconds: the time that earlier sessions of the run took.
         quiet: print nothing.
 
     Attributes:
         current_phase: the name of the phase, "" before the first.
+        is_stopping: asked again and again: whether the user has stopped the run.
+        pace: how fast the run trains.
     """
 
     def __init__(
@@ -71,37 +70,40 @@ class Progress:
         budget: Budget,
         n_replicas: int,
         time_budget_seconds: float | None,
+        earlier_seconds: float = 0.0,
         quiet: bool = False,
     ) -> None:
         self.current_phase = ""
+        self.is_stopping: Callable[[], bool] = lambda: False
+        self.pace = Pace(earlier_seconds)
         self._console = console
         self._budget = budget
         self._n_replicas = n_replicas
         self._time_budget_seconds = time_budget_seconds
+        self._earlier_seconds = earlier_seconds
+        self._display = Display(console, frame=self._frame, due_line=self._due_line)
         self._quiet = quiet
+        self._stack = ExitStack()
         # Never held while printing: the display's own thread holds rich's lock and waits for it.
         self._lock = threading.Lock()
-        self._live: Live | None = None
+        self._activity = ""
+        self._is_said = True
+        self._last_change = 0.0
+        self._outcome = ""
+        self._said_stopping = False
         self._n_trials = 0
         self._lines: dict[str, TrialLine] = {}
+        self._waiting: dict[str, TrialLine] = {}
         self._counts: Counter[str] = Counter()
-        self._ended_earlier: Counter[str] = Counter()
         self._ended_updates = 0
-        self._best_ended: tuple[float, str] | None = None
-        self._trained_updates = 0
-        self._started = time.monotonic()
-        self._training_since: float | None = None
-        self._last_line = self._started
+        self._best_ended: tuple[Score, str] | None = None
+        self._tallies: dict[str, str] = {}
+        self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._started = self._last_line = time.monotonic()
-        if not self._quiet and self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._live = Live(
-                console=self._console,
-                refresh_per_second=_REDRAWS_PER_SECOND,
-                get_renderable=self._frame,
-            )
-            self._live.start()
+        if not self._quiet:
+            self._display.start(self._stack.enter_context(expendable(self._console)))
         return self
 
     def __exit__(
@@ -110,134 +112,194 @@ class Progress:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        with self._lock:
+            self._outcome = _outcome(exc)
+        if not self._quiet:
+            with self._stack:
+                # What the user gave can't be used: the message says all.
+                self._display.stop(erase=isinstance(exc, BadInputError))
 
-    def phase(self, name: str, n_trials: int, ended: Iterable[str] = ()) -> None:
-        """Begin a phase ("search", "replicas", "reference lines") of `n_trials`.
+    def activity(self, text: str) -> None:
+        """Show what the run does now, between two phases, as "starting Ray".
 
-        `ended` holds the statuses of trials that ended before the run was resumed.
+        Where lines aren't redrawn, what takes less than a second isn't shown.
+        """
+        with self._lock:
+            if text == self._activity:
+                return
+            self._activity = text
+            self._is_said, self._last_change = False, time.monotonic()
+            self._lines.clear()
+
+    def phase(self, name: str, n_trials: int, known: Iterable[KnownTrial] = ()) -> None:
+        """Begin a phase, "search" or "replicas", of `n_trials`.
+
+        `known` are those that earlier sessions have begun.
         """
         with self._lock:
             self.current_phase = name
+            self._activity = ""
+            self._is_said = True
             self._n_trials = n_trials
             self._lines.clear()
+            self._waiting.clear()
             self._counts.clear()
-            self._ended_earlier = Counter(ended)
             self._ended_updates = 0
             self._best_ended = None
+            for trial in known:
+                if trial.status == "running":
+                    line = TrialLine(trial.trial_id, "", trial.updates, trial.score)
+                    self._waiting[trial.trial_id] = line
+                else:
+                    self._count(trial.trial_id, trial.status, trial.updates, trial.score)
+            text = self._line()
+        self._print_plain(text)
 
     def trial_started(self, trial_id: str, summary: str, updates: int = 0) -> None:
         """Record that a trial starts, or resumes at `updates`; `summary` is its configuration."""
         with self._lock:
-            self._lines[trial_id] = TrialLine(trial_id, summary, updates)
-            self._training_since = self._training_since or time.monotonic()
+            known = self._waiting.pop(trial_id, None) or self._lines.get(trial_id)
+            score = known.score if known is not None else None
+            self._lines[trial_id] = TrialLine(trial_id, summary, updates, score)
+            self.pace.trial_started()
 
     def trial_reported(
-        self, trial_id: str, updates: int, valid_ll: float | None, coverage: float | None
+        self, trial_id: str, updates: int, score: Score | None, coverage: float | None
     ) -> None:
         """Record that a trial is at `updates`, with its latest scores, None before the first."""
         with self._lock:
             line = self._lines[trial_id]
-            self._trained_updates += max(0, updates - line.updates)
-            line.updates, line.valid_ll, line.coverage = updates, valid_ll, coverage
-        self._print_heartbeat_if_due()
+            self.pace.trained(updates - line.updates)
+            line.updates, line.score, line.coverage = updates, score, coverage
 
-    def trial_ended(self, trial_id: str, status: str, reason: str, valid_ll: float | None) -> None:
+    def trial_ended(self, trial_id: str, status: str, reason: str, score: Score | None) -> None:
         """Record that a trial has ended, with the reason in words."""
         with self._lock:
             # A trial that was interrupted earlier may end without having resumed.
-            line = self._lines.pop(trial_id, None) or TrialLine(trial_id, "", 0)
-            self._counts[status] += 1
-            self._ended_updates += line.updates
-            if status not in UNSOUND and _is_number(valid_ll):
-                self._best_ended = max(self._best_ended or (-math.inf, ""), (valid_ll, trial_id))
+            waiting = self._waiting.pop(trial_id, None) or TrialLine(trial_id, "", 0)
+            line = self._lines.pop(trial_id, waiting)
+            self._count(trial_id, status, line.updates, score)
+            self.pace.trial_ended()
+            valid_ll = str(score) if score and math.isfinite(score.valid_ll) else "-"
             text = (
-                f"[{self._n_ended}/{self._n_trials}] {trial_id} {status} "
-                f"at {line.updates:,} updates, valid_ll {_nats(valid_ll)}"
+                f"[{self._counts.total()}/{self._n_trials}] {trial_id} {status} "
+                f"at {line.updates:,} updates, valid_ll {valid_ll}"
             )
-        self._print_plain(printable(f"{text}: {reason}" if reason else text))
+        self._print_plain(f"{text}: {reason}" if reason else text)
 
     def note(self, text: str) -> None:
         """Print a note to the user."""
-        if self._live is not None:
-            self._console.print(Text(printable(text)))
+        if self._display.is_live:
+            self._display.print(text)
         else:
-            self._print_plain(printable(text))
+            self._print_plain(text)
 
-    @property
-    def _n_ended(self) -> int:
-        return self._ended_earlier.total() + self._counts.total()
-
-    @property
-    def _n_by_status(self) -> dict[str, int]:
-        """Trials that have ended, of this session and of earlier ones, by status."""
-        counts = self._ended_earlier + self._counts
-        return {status: counts[status] for status in _STYLES if counts[status]}
-
-    def _print_heartbeat_if_due(self) -> None:
-        if self._live is not None:
+    def _count(self, trial_id: str, status: str, updates: int, score: Score | None) -> None:
+        """Count a trial that has ended, and remember the best of comparable scores."""
+        self._counts[status] += 1
+        self._ended_updates += updates
+        if status in UNSOUND or not self._is_comparable(score):
             return
+        if self._best_ended is None or score.valid_ll > self._best_ended[0].valid_ll:
+            self._best_ended = (score, trial_id)
+
+    def _is_comparable(self, score: Score | None) -> TypeGuard[Score]:
+        """Return whether a score comes from as many samples as the others that are compared.
+
+        In the phase of replicas, these are the final scores.
+        """
+        n_samples = N_FINAL_SAMPLES if self.current_phase == _REPLICAS else N_EVALUATION_SAMPLES
+        return score is not None and math.isfinite(score.valid_ll) and score.n_samples == n_samples
+
+    def _due_line(self) -> str | None:
+        """Return the line that is due where lines aren't redrawn, if any."""
         with self._lock:
-            if time.monotonic() - self._last_line < _HEARTBEAT_SECONDS:
-                return
-            self._last_line = time.monotonic()
-            ended = ", ".join(f"{n} {status}" for status, n in self._n_by_status.items())
-            text = f"{self._head()}{ended and f' ({ended})'}; {self._tail()}"
-        self._print_plain(text)
+            now, is_stopping = time.monotonic(), self.is_stopping()
+            begins_to_stop = is_stopping and not self._said_stopping
+            is_new = not self._is_said and now - self._last_change >= FIRST_LINE_SECONDS
+            if not begins_to_stop and not is_new and now - self._last_line < HEARTBEAT_SECONDS:
+                return None
+            self._said_stopping, self._is_said = is_stopping, True
+            self._last_line = now
+            return self._line()
 
     def _print_plain(self, text: str) -> None:
-        if self._quiet or self._live is not None:
+        if self._quiet or self._display.is_live:
             return
         self._last_line = time.monotonic()
-        self._console.print(Text(text), soft_wrap=True)
+        self._display.print(text)
 
-    def _frame(self) -> Group:
+    def _line(self) -> str:
+        """Return the progress in one line."""
+        ended = ", ".join(f"{n} {status}" for status, n in self._n_by_status.items())
+        head = f"{self._head()}{ended and f' ({ended})'}"
+        return "; ".join(filter(None, (head, self._best(), self._times())))
+
+    def _frame(self) -> RenderableType:
         """Return what the terminal shows at this moment."""
         with self._lock:
             head = Text(self._head(), style="bold")
             for status, n in self._n_by_status.items():
                 head.append(f"  {n} {status}", style=f"not bold {_STYLES[status]}")
-            lines = list(self._lines.values())
-            tail = Text(self._tail())
-        room = max(1, self._console.height - 4)
-        parts: list[Text | Table] = [head, tail, self._table(lines[:room])]
-        if len(lines) > room:
-            parts.append(Text(f"and {len(lines) - room} more", style="dim"))
-        return Group(*parts)
-
-    def _table(self, lines: list[TrialLine]) -> Table:
-        table = Table.grid(padding=(0, 1), expand=True)
-        for justify in ("left", "left", "right", "right", "right"):
-            table.add_column(justify=justify, no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        for line in lines:
-            table.add_row(
-                Text(line.trial_id),
-                ProgressBar(self._budget.max_updates, line.updates, width=16),
-                Text(f"{line.updates:,}"),
-                Text(f"valid_ll {_nats(line.valid_ll)}"),
-                Text(f"coverage {line.coverage:.2f}" if _is_number(line.coverage) else ""),
-                Text(line.summary, style="dim"),
+            return Frame(
+                [head, *map(Text, filter(None, (self._best(), self._times())))],
+                [] if self._outcome else [replace(line) for line in self._lines.values()],
+                max_updates=self._budget.max_updates,
+                is_last=bool(self._outcome),
             )
-        return table
+
+    @property
+    def _n_by_status(self) -> dict[str, int]:
+        """Trials of the phase that have ended, in this session and earlier ones, by status."""
+        if self._activity or self._outcome:
+            return {}
+        return {status: self._counts[status] for status in _STYLES if self._counts[status]}
+
+    def _open_lines(self) -> list[TrialLine]:
+        """Return the lines of trials that run, or were interrupted earlier and will continue."""
+        return [*self._lines.values(), *self._waiting.values()]
 
     def _head(self) -> str:
-        ended = f" {self._n_ended}/{self._n_trials}" if self.current_phase else ""
+        ended = f"{self.current_phase} {self._counts.total()}/{self._n_trials}"
+        if self.current_phase:
+            self._tallies[self.current_phase] = ended
+        if self._outcome:
+            done = ", ".join(self._tallies.values())  # as `search 26/26, replicas 8/8`
+            what = done or ("" if self._outcome == "finished" else self._activity)
+            return ": ".join(filter(None, (self._outcome, what)))
+        if self.is_stopping():
+            return f"stopping: {self._awaited()}"
         running = f", {len(self._lines)} running" if self._lines else ""
-        return f"{self.current_phase or 'starting'}{ended}{running}"
+        return self._activity or (f"{ended}{running}" if self.current_phase else "starting")
 
-    def _tail(self) -> str:
-        elapsed = time.monotonic() - self._started
-        scores = [
-            (line.valid_ll, line.trial_id)
-            for line in self._lines.values()
-            if _is_number(line.valid_ll)
+    def _awaited(self) -> str:
+        """Return what a run that stops is waiting for."""
+        if self._activity:
+            return self._activity
+        n = len(self._lines)
+        trials = "1 trial saves its state" if n == 1 else f"{n} trials save their state"
+        return f"{trials if n else 'Ray ends'}; Ctrl-C again stops at once"
+
+    def _best(self) -> str:
+        if not self.current_phase:
+            return ""
+        ended = [self._best_ended] if self._best_ended else []
+        running = [
+            (line.score, line.trial_id)
+            for line in self._open_lines()
+            if self._is_comparable(line.score)
         ]
-        best = max([*scores, *([self._best_ended] if self._best_ended else [])], default=None)
-        score = f"best valid_ll {best[0]:.2f} nats ({best[1]})" if best else "no score yet"
-        return f"{score}; {duration(elapsed)} so far, {self._time_left(elapsed)}"
+        if not ended and not running:
+            return f"no {'final ' if self.current_phase == _REPLICAS else ''}score yet"
+        score, trial_id = max([*ended, *running], key=lambda pair: pair[0].valid_ll)
+        return f"best valid_ll {score} ({trial_id})"
+
+    def _times(self) -> str:
+        elapsed = self._earlier_seconds + time.monotonic() - self._started
+        if self._outcome:
+            return f"{duration(elapsed)} in all"
+        left = self._time_left(elapsed) if self.current_phase and not self._activity else ""
+        return f"{duration(elapsed)} so far{left and f', {left}'}"
 
     def _time_left(self, elapsed: float) -> str:
         """Return the estimate in words, "-" if there is none."""
@@ -249,32 +311,29 @@ class Progress:
         return "time left: -" if left is None else f"about {duration(left)} left"
 
     def _estimate_seconds(self) -> float | None:
-        """Estimate the time left from the updates trained so far and those expected to follow.
+        """Estimate the time left from the pace so far and the updates that are expected to follow.
 
         A trial of the search is expected to make as many updates as the ended ones on average, a
         replica all of them. None if too little is known.
         """
-        if self._training_since is None or self._trained_updates == 0:
-            return None
         n_ended = self._counts.total()
         if self.current_phase == _REPLICAS:
             expected = float(self._budget.max_updates)
             later = 0
-        elif self.current_phase == _SEARCH and n_ended >= _MIN_ENDED_FOR_ESTIMATE:
+        elif self.current_phase == _SEARCH and n_ended >= MIN_ENDED:
             expected = self._ended_updates / n_ended
             later = self._n_replicas * self._budget.max_updates
         else:
             return None
-        n_waiting = max(0, self._n_trials - self._n_ended - len(self._lines))
-        running = sum(max(0.0, expected - line.updates) for line in self._lines.values())
-        trained_seconds = time.monotonic() - self._training_since
-        to_come = n_waiting * expected + running + later
-        return to_come * trained_seconds / self._trained_updates
+        begun = self._open_lines()
+        n_new = max(0, self._n_trials - n_ended - len(begun))
+        rest = sum(max(0.0, expected - line.updates) for line in begun)
+        return self.pace.seconds_for(n_new * expected + rest + later)
 
 
-def _is_number(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
-
-
-def _nats(valid_ll: float | None) -> str:
-    return f"{valid_ll:.2f}" if _is_number(valid_ll) else "-"
+def _outcome(error: BaseException | None) -> str:
+    """Return in a word how a run ended that raised `error`, or nothing."""
+    if error is None:
+        return "finished"
+    is_stop = isinstance(error, InterruptedRunError | KeyboardInterrupt)
+    return "interrupted" if is_stop else "failed"

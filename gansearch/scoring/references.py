@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,9 @@ class References:
     curve: list[dict[str, Any]]
 
 
-def reference_scores(dataset: Dataset, *, compute: bool = True) -> References:
+def reference_scores(
+    dataset: Dataset, *, compute: bool = True, tell: Callable[[str], None] = lambda _: None
+) -> References:
     """Return the reference lines of `dataset`, from the cache if they are there.
 
     Without `compute`, lines that are not in the cache are left out, except published ones.
@@ -60,13 +62,16 @@ def reference_scores(dataset: Dataset, *, compute: bool = True) -> References:
     above real data because Parzen rewards blur; and draws from a Gaussian with the mean and
     covariance of the training examples, clipped to [0, 1] for pixels, which every generator should
     beat. A damaged cache file is recomputed; if none can be written, the lines are not cached.
+
+    `tell` is called with each part of the work, in words, before it begins.
     """
     path = _cache_path(dataset)
     content = _read(path) if path else None
     if content is None and not compute:
         content = {"lines": [], "curve": []}
     if content is None:
-        content = {"lines": _computed_lines(dataset), "curve": _training_curve(dataset)}
+        lines = _computed_lines(dataset, tell)
+        content = {"lines": lines, "curve": _training_curve(dataset, tell)}
         if path:
             # If they can't be cached, they are computed again the next time.
             with contextlib.suppress(StorageError):
@@ -96,16 +101,20 @@ def evaluate_training_examples(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _computed_lines(dataset: Dataset) -> list[dict[str, Any]]:
+def _computed_lines(dataset: Dataset, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    tell(f"reference lines, once per data set: scoring {_training_name(dataset)}")
     training = dataset.to_float(dataset.train[:N_FINAL_SAMPLES])
     lines = [_line(_training_name(dataset), dataset, training, is_training=True)]
     if dataset.is_image:
+        tell("reference lines, once per data set: k-means centroids")
         n_centroids = min(N_FINAL_SAMPLES, len(dataset.train) // 5)
         lines.append(_line("k-means centroids", dataset, _k_means(dataset, n_centroids)))
+    tell("reference lines, once per data set: a fitted Gaussian")
     return [*lines, _line("fitted Gaussian", dataset, _gaussian(dataset, N_FINAL_SAMPLES))]
 
 
-def _training_curve(dataset: Dataset) -> list[dict[str, Any]]:
+def _training_curve(dataset: Dataset, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    tell(f"reference lines, once per data set: scoring {_training_name(dataset)} by their number")
     n = _MAX_CURVE if dataset.is_image else N_FINAL_SAMPLES
     curve = scores_by_count(dataset, dataset.to_float(dataset.train[:n]))
     return [{"name": _training_name(dataset), **row} for row in curve]

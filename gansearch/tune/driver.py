@@ -16,6 +16,7 @@ from rich.console import Console
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
+from gansearch.report.display import expendable
 from gansearch.report.progress import Progress
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
@@ -85,41 +86,47 @@ def search(
     if isinstance(space, str):
         space = load_space(space, overrides)
     configs = only_configs(space, only)
-    dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
-    check_configs(space, configs, dataset)
-    largest = check_memory(space, configs, dataset, settings)
-    training_report = evaluate_training_examples(dataset)
-    folder = (
-        RunFolder.create_numbered(parse_path(results), default_name(space.name))
-        if name is None
-        else RunFolder.create(parse_path(results), name)
-    )
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(connected(settings, dataset))
-            if settings.address:
-                require_nodes(folder.path)
-            share = trial_share(space, dataset, settings, largest)
-        except BaseException:
-            folder.path.rmdir()  # it is empty, and its name is free again
-            raise
-        with folder.lock():
-            name = folder.path.name
-            description = describe_run(
-                name, space, configs, seed, settings, training_report, dataset
-            )
-            folder.write_run(description)
-            _execute(
-                folder,
-                description,
-                space,
-                configs,
-                dataset,
-                settings,
-                share,
-                console,
-                search_on=not configs,
-            )
+    with _progress(console, space, configs, settings) as progress:
+        progress.activity(f"loading the data set {space.dataset}")
+        dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+        progress.activity("checking the configurations and the memory")
+        check_configs(space, configs, dataset)
+        largest = check_memory(space, configs, dataset, settings)
+        progress.activity("scoring training examples")
+        training_report = evaluate_training_examples(dataset)
+        folder = (
+            RunFolder.create_numbered(parse_path(results), default_name(space.name))
+            if name is None
+            else RunFolder.create(parse_path(results), name)
+        )
+        with ExitStack() as stack:
+            try:
+                progress.activity("starting Ray")
+                stack.enter_context(connected(settings, dataset))
+                if settings.address:
+                    progress.activity("checking the nodes")
+                    require_nodes(folder.path)
+                share = trial_share(space, dataset, settings, largest)
+            except BaseException:
+                folder.path.rmdir()  # it is empty, and its name is free again
+                raise
+            with folder.lock():
+                name = folder.path.name
+                description = describe_run(
+                    name, space, configs, seed, settings, training_report, dataset
+                )
+                folder.write_run(description)
+                _execute(
+                    folder,
+                    description,
+                    space,
+                    configs,
+                    dataset,
+                    settings,
+                    share,
+                    progress,
+                    search_on=not configs,
+                )
     return folder
 
 
@@ -144,7 +151,8 @@ def resume(
     with folder.lock():
         for found in repair_run(folder):
             if console is not None:
-                console.print(found, markup=False, highlight=False)
+                with expendable(console):
+                    console.print(found, markup=False, highlight=False)
         description = folder.read_run()
         space = SearchSpace.from_dict(description.space)
         if trials is not None:
@@ -152,33 +160,55 @@ def resume(
         given = {"time_budget_seconds": time_budget_seconds, "address": address}
         changes = {key: value for key, value in given.items() if value is not None}
         settings = _settings_of(folder, {**description.settings, **changes})
-        dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
-        description, notes = continued(folder, description, dataset)
-        for note in notes:
-            if console is not None:
-                console.print(note, markup=False, highlight=False)
         more = trials is not None or time_budget_seconds is not None
         search_on = not description.only and (more or not description.search_is_over)
         configs = [space.table.from_dict(config) for config in description.only or ()]
-        largest = check_memory(space, configs, dataset, settings)
-        with connected(settings, dataset):
-            if settings.address:
-                require_nodes(folder.path)
-            share = trial_share(space, dataset, settings, largest)
-            description = replace(description, space=space.to_dict(), settings=vars(settings))
-            folder.write_run(description)
-            _execute(
-                folder,
-                description,
-                space,
-                configs,
-                dataset,
-                settings,
-                share,
-                console,
-                search_on=search_on,
-            )
+        with _progress(console, space, configs, settings, description.wall_seconds) as progress:
+            progress.activity(f"loading the data set {space.dataset}")
+            dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+            description, notes = continued(folder, description, dataset)
+            for note in notes:
+                progress.note(note)
+            progress.activity("checking the memory")
+            largest = check_memory(space, configs, dataset, settings)
+            progress.activity("starting Ray")
+            with connected(settings, dataset):
+                if settings.address:
+                    progress.activity("checking the nodes")
+                    require_nodes(folder.path)
+                share = trial_share(space, dataset, settings, largest)
+                description = replace(description, space=space.to_dict(), settings=vars(settings))
+                folder.write_run(description)
+                _execute(
+                    folder,
+                    description,
+                    space,
+                    configs,
+                    dataset,
+                    settings,
+                    share,
+                    progress,
+                    search_on=search_on,
+                )
     return folder
+
+
+def _progress(
+    console: Console | None,
+    space: SearchSpace,
+    configs: Sequence[Config],
+    settings: Settings,
+    earlier_seconds: float = 0.0,
+) -> Progress:
+    """Return the display of a run; without a console it shows nothing."""
+    return Progress(
+        console or Console(quiet=True),
+        budget=space.budget,
+        n_replicas=(len(configs) or space.budget.top + 1) * space.budget.replicas,
+        time_budget_seconds=settings.time_budget_seconds,
+        earlier_seconds=earlier_seconds,
+        quiet=console is None,
+    )
 
 
 def _settings_of(folder: RunFolder, values: Mapping[str, Any]) -> Settings:
@@ -196,7 +226,7 @@ def _execute(
     dataset: Dataset,
     settings: Settings,
     share: Share,
-    console: Console | None,
+    progress: Progress,
     *,
     search_on: bool,
 ) -> None:
@@ -204,13 +234,6 @@ def _execute(
 
     `configs` are trained instead of a search, if there are any.
     """
-    progress = Progress(
-        console or Console(quiet=True),
-        budget=space.budget,
-        n_replicas=(len(configs) or space.budget.top + 1) * space.budget.replicas,
-        time_budget_seconds=settings.time_budget_seconds,
-        quiet=console is None,
-    )
     recorder = Recorder(folder, progress, searched=tuple(space.search))
     session = Session(
         folder=folder,
@@ -223,10 +246,12 @@ def _execute(
         recorder=recorder,
         initial_description=description,
     )
+    progress.is_stopping = lambda: session.stop.reason == "interrupted"
+    progress.pace.earlier_updates = sum(row["updates"] for row in recorder.rows.values())
     with saving_at_the_end(session):
         try:
             # Within Ray's context: Ray sets its own handler for SIGTERM when it starts.
-            with progress, stopping_on_signals(session.stop):
+            with stopping_on_signals(session.stop):
                 if search_on:
                     search_phase(session)
                 replicate(session, configs or finalists(session))
@@ -235,3 +260,5 @@ def _execute(
                 conclude(session)
         except KeyboardInterrupt:
             raise session.interrupted() from None
+        finally:
+            progress.activity("ending Ray")

@@ -114,6 +114,7 @@ def _run_config(session: Session, phase: str) -> RunConfig:
         checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         failure_config=FailureConfig(max_failures=MAX_FAILURES),
         verbose=0,
+        progress_reporter=_NoReporter(),
     )
 
 
@@ -134,6 +135,17 @@ def _trainable(session: Session, plan: TrialPlan) -> Any:
         tune.with_parameters(GanTrial, dataset=[ray.put(session.dataset)], plan=plan),
         {"cpu": session.settings.cpus_per_trial, "gpu": session.share.gpus_per_trial},
     )
+
+
+class _NoReporter(tune.ProgressReporter):
+    """Reports nothing. Tune's own reporter for notebooks clears the output of the cell."""
+
+    def should_report(self, trials: Sequence[Any], done: bool = False) -> bool:
+        """Return False."""
+        return False
+
+    def report(self, trials: Sequence[Any], done: bool, *sys_info: str) -> None:
+        """Do nothing."""
 
 
 class _Stopper(tune.Stopper):

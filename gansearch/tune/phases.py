@@ -32,7 +32,7 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.preflight import distinct
 from gansearch.tune.repair import open_or_rebuild_study
-from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, spec_of_row
+from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
@@ -78,8 +78,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         outcomes=scheduler.outcomes,
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
     )
-    ended = [row["status"] for row in rows if row["status"] != "running"]
-    session.progress.phase("search", session.budget.trials, ended)
+    session.progress.phase("search", session.budget.trials, known_trials(rows))
     for repair in repairs:
         session.progress.note(repair)
     run_experiment(session, "search", scheduler, n_new + len(interrupted), searcher=searcher)
@@ -90,17 +89,19 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
 def replicate(session: Session, configs: Sequence[Config]) -> None:
     """The second phase: train each of `configs` on its own fresh seeds, without pruning."""
     session.describe(state="replicating")
-    specs, ended = [], []
+    specs, known = [], []
     for config in configs:
         for i in range(session.budget.replicas):
             trial_id = f"r-{config.config_id}-{i}"
-            if (row := session.recorder.rows.get(trial_id)) and row["status"] != "running":
-                ended.append(row["status"])
-                continue
+            if (row := session.recorder.rows.get(trial_id)) is not None:
+                known.append(row)
+                if row["status"] != "running":
+                    continue
             seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
             specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
     if specs:
-        session.progress.phase("replicas", len(configs) * session.budget.replicas, ended)
+        n_replicas = len(configs) * session.budget.replicas
+        session.progress.phase("replicas", n_replicas, known_trials(known))
         scheduler = make_scheduler(session, halving=False)
         if session.stop.reason == "time":
             session.stop.reason = None  # the rest of the time budget is for the replicas
@@ -114,18 +115,22 @@ def conclude(session: Session) -> None:
     """Rank the replicas beside the reference lines, draw the winner's samples, write the report."""
     folder = session.folder
     folder.compact_history()
-    session.progress.phase("reference lines", 1)
-    references = reference_scores(session.dataset)
+    session.progress.activity("reference lines of the data")
+    references = reference_scores(session.dataset, tell=session.progress.activity)
     folder.write_references(references.lines)
     if session.budget.replicas:
+        session.progress.activity("ranking the replicas")
         paper = session.space.baseline.config_id
         replicas = folder.trials().query("phase == 'replica'")
         folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
         model_dir = folder.model_dir(winning_trial(folder))
         winner = load_generator(model_dir, lambda _: session.dataset)
+        session.progress.activity("drawing the winner's samples")
         _draw_winner(session, winner)
+        session.progress.activity("scoring the winner by the number of samples")
         _score_winner_by_count(session, winner, references)
     session.describe(state="finished")
+    session.progress.activity("writing the report")
     _write_report(folder)
 
 

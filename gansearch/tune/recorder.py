@@ -31,6 +31,7 @@ from gansearch.tune.rows import (
     history_row,
     is_over,
     new_row,
+    score_of_row,
     summary,
 )
 
@@ -139,13 +140,12 @@ class Recorder(Callback):
         if step.is_evaluation and step.updates not in recorded:
             recorded.add(step.updates)
             self._pending_evaluations.append(history_row(row, step))
+        score = score_of_row(row)
         row.update(step.final or {})
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
         self._trials_changed = True
-        self._progress.trial_reported(
-            row["trial_id"], step.updates, row["valid_ll"], row["coverage"]
-        )
+        self._progress.trial_reported(row["trial_id"], step.updates, score, row["coverage"])
         self._write_if_due()
 
     def on_trial_complete(
@@ -196,7 +196,7 @@ class Recorder(Callback):
             row["overhead_seconds"] = wall - self._busy_seconds.pop(trial_id, 0.0)
         self._trials_changed = True
         self._ended_trials.append(trial_id)
-        self._progress.trial_ended(trial_id, outcome.status, outcome.reason, row["valid_ll"])
+        self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score_of_row(row))
         self._write_if_due()
 
     def flush(self) -> None:

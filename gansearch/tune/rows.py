@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
+from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.history import HISTORY_COLUMNS
@@ -57,6 +60,26 @@ def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
         "updates": 0,
     }
     return row | {f"config.{name}": value for name, value in config.to_dict().items()}
+
+
+def score_of_row(row: Mapping[str, Any]) -> Score | None:
+    """Return the latest score of a row's trial, None before the first.
+
+    A completed replica's comes from the samples of its final score, all others from those of an
+    evaluation.
+    """
+    if pd.isna(row["valid_ll"]):
+        return None
+    is_final = not pd.isna(row.get("test_ll"))
+    return Score(row["valid_ll"], N_FINAL_SAMPLES if is_final else N_EVALUATION_SAMPLES)
+
+
+def known_trials(rows: Iterable[Mapping[str, Any]]) -> list[KnownTrial]:
+    """Return what the display shows of trials that earlier sessions have begun."""
+    return [
+        KnownTrial(row["trial_id"], row["status"], row["updates"], score_of_row(row))
+        for row in rows
+    ]
 
 
 def spec_of_row(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:

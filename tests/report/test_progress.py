@@ -2,13 +2,17 @@ import io
 import re
 import threading
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from gansearch.budget import Budget
+from gansearch.report import display as display_module
+from gansearch.report import pace as pace_module
 from gansearch.report import progress as progress_module
+from gansearch.report.frame import KnownTrial, Score
 from gansearch.report.progress import Progress
 
 BUDGET = Budget(trials=10, max_updates=8000, top=1, replicas=2)
@@ -18,8 +22,15 @@ BUDGET = Budget(trials=10, max_updates=8000, top=1, replicas=2)
 def clock(monkeypatch):
     """A clock that only the test moves."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    for module in (progress_module, pace_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(display_module, "_TICK_SECONDS", 3600)  # only the test asks what is due
     return now
+
+
+def evaluated(valid_ll):
+    """A score of as many samples as an evaluation has."""
+    return None if valid_ll is None else Score(valid_ll, 1000)
 
 
 def console(*, terminal=False, height=24, width=100):
@@ -28,20 +39,22 @@ def console(*, terminal=False, height=24, width=100):
     )
 
 
-def make(to, *, n_replicas=4, time_budget_seconds=None, quiet=False):
+def make(to, *, n_replicas=4, time_budget_seconds=None, earlier_seconds=0.0, quiet=False):
     return Progress(
         to,
         budget=BUDGET,
         n_replicas=n_replicas,
         time_budget_seconds=time_budget_seconds,
+        earlier_seconds=earlier_seconds,
         quiet=quiet,
     )
 
 
-def train(progress, trial_id, updates, valid_ll=1.0, status="completed", reason=""):
+def train(progress, trial_id, updates, valid_ll=1.0, status="completed", reason="", n_samples=1000):
     progress.trial_started(trial_id, "k=2")
-    progress.trial_reported(trial_id, updates, valid_ll, 0.5)
-    progress.trial_ended(trial_id, status, reason, valid_ll)
+    progress.trial_reported(trial_id, updates, evaluated(valid_ll), 0.5)
+    score = None if valid_ll is None else Score(valid_ll, n_samples)
+    progress.trial_ended(trial_id, status, reason, score)
 
 
 def last_frame(to):
@@ -51,39 +64,55 @@ def last_frame(to):
     return re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", frames[-1])
 
 
+def known(*statuses, updates=8000):
+    return [KnownTrial(f"t{i:05d}", status, updates) for i, status in enumerate(statuses)]
+
+
+@contextmanager
+def showing(to, **arguments):
+    """A display at work; at the end `to.shown` is what it showed before its last frame."""
+    with make(to, **arguments) as progress:
+        yield progress
+        progress._display.tick()
+        to.shown = last_frame(to)
+
+
 def test_a_log_has_one_line_for_each_ended_trial_with_its_reason(clock):
     to = console()
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         train(progress, "t00000", 8000, 5.126)
         train(progress, "t00001", 2000, 1.5, "pruned", "not in the best third at 2,000 updates")
         train(progress, "t00002", 400, None, "diverged", "D's loss is NaN")
     assert to.file.getvalue().splitlines() == [
-        "[1/10] t00000 completed at 8,000 updates, valid_ll 5.13",
-        "[2/10] t00001 pruned at 2,000 updates, valid_ll 1.50: not in the best third at 2,000 "
-        "updates",
+        "search 0/10; no score yet; 0 s so far, time left: -",
+        "[1/10] t00000 completed at 8,000 updates, valid_ll 5.13 nats of 1,000 samples",
+        "[2/10] t00001 pruned at 2,000 updates, valid_ll 1.50 nats of 1,000 samples: not in the "
+        "best third at 2,000 updates",
         "[3/10] t00002 diverged at 400 updates, valid_ll -: D's loss is NaN",
     ]
 
 
 def test_a_log_gives_a_sign_of_life_every_15_seconds_and_not_more_often(clock):
     to = console()
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         progress.trial_started("t00000", "k=2")
         for second in range(1, 41):
             clock.seconds = 1000.0 + second
-            progress.trial_reported("t00000", 100 * second, 2.0, 0.5)
-    assert to.file.getvalue().splitlines() == [
-        "search 0/10, 1 running; best valid_ll 2.00 nats (t00000); 15 s so far, time left: -",
-        "search 0/10, 1 running; best valid_ll 2.00 nats (t00000); 30 s so far, time left: -",
+            progress.trial_reported("t00000", 100 * second, evaluated(2.0), 0.5)
+            progress._display.tick()
+    best = "best valid_ll 2.00 nats of 1,000 samples (t00000)"
+    assert to.file.getvalue().splitlines()[1:] == [
+        f"search 0/10, 1 running; {best}; 15 s so far, time left: -",
+        f"search 0/10, 1 running; {best}; 30 s so far, time left: -",
     ]
 
 
 def test_a_sign_of_life_counts_each_end_apart_those_before_a_resume_too(clock):
     to = console()
-    with make(to) as progress:
-        progress.phase("search", 10, ["pruned", "collapsed", "completed"])
+    with showing(to) as progress:
+        progress.phase("search", 10, known("pruned", "collapsed", "completed"))
         train(progress, "t00003", 8000, status="diverged")
         train(progress, "t00004", 8000, status="collapsed")
         progress.trial_started("t00005", "k=2")
@@ -98,186 +127,192 @@ def test_a_sign_of_life_counts_each_end_apart_those_before_a_resume_too(clock):
 
 def test_a_line_about_a_trial_is_a_sign_of_life_too(clock):
     to = console()
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         progress.trial_started("t00009", "k=2")
         clock.seconds += 10
         train(progress, "t00000", 8000)
         clock.seconds += 10
-        progress.trial_reported("t00009", 500, 1.0, 0.5)
-    assert len(to.file.getvalue().splitlines()) == 1
+        progress.trial_reported("t00009", 500, evaluated(1.0), 0.5)
+    assert len(to.file.getvalue().splitlines()) == 2
 
 
 def test_quiet_prints_nothing_even_on_a_terminal():
     to = console(terminal=True)
-    with make(to, quiet=True) as progress:
+    with showing(to, quiet=True) as progress:
         progress.phase("search", 10)
         train(progress, "t00000", 8000)
         progress.note("something")
     assert to.file.getvalue() == ""
 
 
-def test_a_terminal_that_can_only_print_gets_the_log(monkeypatch):
+def test_a_terminal_that_can_only_print_gets_the_log(clock, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         train(progress, "t00000", 8000)
-    assert to.file.getvalue() == "[1/10] t00000 completed at 8,000 updates, valid_ll 1.00\n"
+    assert to.file.getvalue().splitlines() == [
+        "search 0/10; no score yet; 0 s so far, time left: -",
+        "[1/10] t00000 completed at 8,000 updates, valid_ll 1.00 nats of 1,000 samples",
+    ]
 
 
 def test_the_terminal_shows_counts_the_best_and_every_running_trial(clock):
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         train(progress, "t00000", 8000, 5.0)
         train(progress, "t00001", 2000, 1.5, "pruned", "not in the best third")
         progress.trial_started("t00002", "k=2 generator_lr=0.05")
-        progress.trial_reported("t00002", 4000, 3.25, 0.41)
+        progress.trial_reported("t00002", 4000, evaluated(3.25), 0.41)
         clock.seconds += 80
-    head, best, running = last_frame(to).rstrip().splitlines()
+    head, best, times, running = to.shown.rstrip().splitlines()
     assert head == "search 2/10, 1 running  1 completed  1 pruned"
-    assert best == "best valid_ll 5.00 nats (t00000); 80 s so far, time left: -"
+    assert best == "best valid_ll 5.00 nats of 1,000 samples (t00000)"
+    assert times == "80 s so far, time left: -"
     bar = "━" * 8 + " " * 8
     assert running == f"t00002 {bar} 4,000 valid_ll 3.25 coverage 0.41 k=2 generator_lr=0.05"
 
 
 def test_only_as_many_trials_are_shown_as_the_terminal_has_room_for(clock):
     to = console(terminal=True, height=7)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         for i in range(8):
             progress.trial_started(f"t{i:05d}", "k=2")
-    lines = last_frame(to).rstrip().splitlines()
-    assert [line.split()[0] for line in lines[2:-1]] == ["t00000", "t00001", "t00002"]
-    assert lines[-1].strip() == "and 5 more"
+    lines = to.shown.rstrip().splitlines()
+    assert [line.split()[0] for line in lines[3:-1]] == ["t00000", "t00001"]
+    assert lines[-1].strip() == "and 6 more"
 
 
 def test_a_long_summary_is_cut_at_the_edge_of_the_terminal(clock):
     to = console(terminal=True, width=80)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         progress.trial_started("t00000", "discriminator_activation=leaky_relu " * 5)
-        progress.trial_reported("t00000", 4000, 3.25, 0.41)
-    lines = last_frame(to).rstrip().splitlines()
-    assert len(lines) == 3
-    assert lines[2].startswith("t00000 ")
-    assert "coverage 0.41" in lines[2]
-    assert lines[2].endswith("…")
+        progress.trial_reported("t00000", 4000, evaluated(3.25), 0.41)
+    lines = to.shown.rstrip().splitlines()
+    assert len(lines) == 4
+    assert lines[3].startswith("t00000 ")
+    assert "coverage 0.41" in lines[3]
+    assert lines[3].endswith("…")
 
 
 @pytest.mark.parametrize("status", ["collapsed", "diverged", "failed"])
 def test_the_score_of_an_unsound_trial_is_never_the_best(clock, status):
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         train(progress, "t00000", 8000, 5.0)
         train(progress, "t00001", 8000, 99.0, status, "bad")
-    assert "best valid_ll 5.00 nats (t00000)" in last_frame(to)
+    assert "best valid_ll 5.00 nats of 1,000 samples (t00000)" in to.shown
 
 
 def test_a_negative_score_can_be_the_best(clock):
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         train(progress, "t00000", 8000, -30.0)
         train(progress, "t00001", 8000, -20.0, "pruned", "")
         progress.trial_started("t00002", "k=2")
-        progress.trial_reported("t00002", 10, float("nan"), None)
-    assert "best valid_ll -20.00 nats (t00001)" in last_frame(to)
+        progress.trial_reported("t00002", 10, evaluated(float("nan")), None)
+    assert "best valid_ll -20.00 nats of 1,000 samples (t00001)" in to.shown
 
 
 def test_the_time_left_of_a_search_counts_on_what_trials_have_taken_so_far(clock):
     to = console(terminal=True)
-    with make(to, n_replicas=2) as progress:
+    with showing(to, n_replicas=2) as progress:
         progress.phase("search", 10)
         for i, updates in enumerate((2000, 2000, 8000)):
             progress.trial_started(f"t{i}", "")
             clock.seconds += updates / 100
-            progress.trial_reported(f"t{i}", updates, 1.0, 0.5)
-            progress.trial_ended(f"t{i}", "completed", "", 1.0)
+            progress.trial_reported(f"t{i}", updates, evaluated(1.0), 0.5)
+            progress.trial_ended(f"t{i}", "completed", "", evaluated(1.0))
         progress.trial_started("t3", "")
-        progress.trial_reported("t3", 1000, 1.0, 0.5)
+        progress.trial_reported("t3", 1000, evaluated(1.0), 0.5)
     # 13,000 updates in 120 s. To come: 6 trials of 4,000, 3,000 of t3 and 2 replicas of 8,000,
     # 43,000 in all, which take 6.6 minutes.
-    assert "about 7 min left" in last_frame(to)
+    assert "about 7 min left" in to.shown
 
 
 def test_the_time_left_is_unknown_before_three_trials_have_ended(clock):
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         clock.seconds += 10
         train(progress, "t0", 2000)
         clock.seconds += 10
         train(progress, "t1", 2000)
-    assert "time left: -" in last_frame(to)
+    assert "time left: -" in to.shown
 
 
 def test_replicas_are_expected_to_go_to_the_end(clock):
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("replicas", 4)
         progress.trial_started("r-0", "")
         clock.seconds += 40
-        progress.trial_reported("r-0", 4000, 1.0, 0.5)
+        progress.trial_reported("r-0", 4000, evaluated(1.0), 0.5)
     # 100 updates a second; 28,000 to come.
-    assert "about 5 min left" in last_frame(to)
+    assert "about 5 min left" in to.shown
 
 
 def test_updates_from_before_a_resume_do_not_count_as_speed(clock):
     to = console(terminal=True)
-    with make(to) as progress:
-        progress.phase("replicas", 4, ["completed", "diverged", "completed"])
+    with showing(to) as progress:
+        progress.phase("replicas", 4, known("completed", "diverged", "completed"))
         progress.trial_started("r-3", "", updates=6000)
         clock.seconds += 10
-        progress.trial_reported("r-3", 7000, 1.0, 0.5)
-    assert last_frame(to).startswith("replicas 3/4, 1 running  2 completed  1 diverged")
-    assert "10 s so far, about 10 s left" in last_frame(to)
+        progress.trial_reported("r-3", 7000, evaluated(1.0), 0.5)
+    assert to.shown.startswith("replicas 3/4, 1 running  2 completed  1 diverged")
+    assert "10 s so far, about 10 s left" in to.shown
 
 
 def test_a_time_budget_bounds_the_time_left(clock):
     to = console(terminal=True)
-    with make(to, time_budget_seconds=600) as progress:
+    with showing(to, time_budget_seconds=600) as progress:
         progress.phase("search", 10)
         progress.trial_started("t0", "")
         clock.seconds += 60
-    assert "60 s so far, at most 9 min left" in last_frame(to)
+    assert "60 s so far, at most 9 min left" in to.shown
 
 
 def test_a_spent_time_budget_promises_nothing(clock):
     to = console(terminal=True)
-    with make(to, time_budget_seconds=50) as progress:
+    with showing(to, time_budget_seconds=50) as progress:
         progress.phase("search", 10)
         clock.seconds += 60
-    assert "60 s so far, time left: -" in last_frame(to)
+    assert "60 s so far, time left: -" in to.shown
 
 
 def test_a_new_phase_counts_anew(clock):
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 1)
         train(progress, "t00000", 8000, 50.0)
         progress.phase("replicas", 4)
         assert progress.current_phase == "replicas"
-        train(progress, "r-1-0", 8000, 5.0)
-    assert last_frame(to).startswith("replicas 1/4  1 completed\nbest valid_ll 5.00 nats (r-1-0)")
+        train(progress, "r-1-0", 8000, 5.0, n_samples=10_000)
+    assert to.shown.startswith(
+        "replicas 1/4  1 completed\nbest valid_ll 5.00 nats of 10,000 samples (r-1-0)"
+    )
 
 
 def test_a_trial_that_an_earlier_stop_cut_short_may_end_without_having_gone_on(clock):
     to = console()
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         progress.trial_ended("t00007", "pruned", "the time budget of the search was spent", None)
-    assert to.file.getvalue() == (
-        "[1/10] t00007 pruned at 0 updates, valid_ll -: the time budget of the search was spent\n"
-    )
+    assert to.file.getvalue().splitlines()[1:] == [
+        "[1/10] t00007 pruned at 0 updates, valid_ll -: the time budget of the search was spent"
+    ]
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_what_comes_from_elsewhere_is_shown_as_text(clock, terminal):
     to = console(terminal=terminal)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         progress.note("[bold]not bold[/bold] \x1b[36mray::\x1b[0m\nand\x07 more")
         progress.trial_started("t1", "noise=[red]")
@@ -299,7 +334,7 @@ def test_an_error_in_the_run_leaves_the_terminal_in_order():
 
 def test_many_threads_may_report_while_the_display_is_drawn():
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 400)
 
         def work(thread):
@@ -314,16 +349,16 @@ def test_many_threads_may_report_while_the_display_is_drawn():
         for thread in threads:
             thread.join(timeout=30)
             assert not thread.is_alive()
-    assert last_frame(to).startswith("search 400/400  400 completed")
+    assert to.shown.startswith("search 400/400  400 completed")
 
 
 def test_a_report_costs_next_to_nothing():
     to = console(terminal=True)
-    with make(to) as progress:
+    with showing(to) as progress:
         progress.phase("search", 10)
         progress.trial_started("t0", "k=2")
         start = time.process_time()
         for updates in range(5000):
-            progress.trial_reported("t0", updates, 1.0, 0.5)
+            progress.trial_reported("t0", updates, evaluated(1.0), 0.5)
         seconds = (time.process_time() - start) / 5000
     assert seconds < 200e-6

@@ -139,7 +139,7 @@ def test_lines_are_computed_once_a_data_set(
     first = reference_scores(digits)
     (kept,) = cache.iterdir()
     assert kept.name.startswith("digits-")
-    monkeypatch.setattr(module, "_computed_lines", lambda dataset: pytest.fail("computed again"))
+    monkeypatch.setattr(module, "_computed_lines", lambda *_: pytest.fail("computed again"))
     start = time.process_time()
     assert reference_scores(digits) == first
     assert time.process_time() - start < 0.5
@@ -149,12 +149,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace what takes time; return a list that grows with every computation."""
     computed: list[str] = []
 
-    def compute(dataset: Dataset) -> list[dict[str, Any]]:
+    def compute(dataset: Dataset, *_: object) -> list[dict[str, Any]]:
         computed.append(dataset.name)
         return [{"name": "training images", "test_ll": float(dataset.train[0, 0])}]
 
     monkeypatch.setattr(module, "_computed_lines", compute)
-    monkeypatch.setattr(module, "_training_curve", lambda dataset: [])
+    monkeypatch.setattr(module, "_training_curve", lambda *_: [])
     return computed
 
 

@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, signum):
-    def interrupted(_dataset):
+    def interrupted(_dataset, **_):
         os.kill(os.getpid(), signum)
         pytest.fail("it went on")
 
@@ -44,7 +44,7 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
     with pytest.raises(InterruptedRunError, match=f"gansearch resume {folder.path}"):
         driver._execute(
             *(folder, folder.read_run(), load_space("ring", []), [], load_dataset("ring")),
-            *(Settings(), None, None),
+            *(Settings(), None, driver._progress(None, load_space("ring", []), [], Settings())),
             search_on=False,
         )
     assert folder.read_run().state == "interrupted"
