@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from gansearch.tune import ray_settings
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from gansearch.runs.folder import RunFolder
     from gansearch.tune.driver import resume, search
     from gansearch.tune.settings import Settings
@@ -40,13 +38,16 @@ def load(run: str | Path, results: str | Path = "results") -> RunFolder:
 
 
 def evaluate(
-    samples: np.ndarray | str | Path,
+    samples: Any,
     dataset: str,
     *,
     data_dir: str | Path | None = None,
     grid: str = "fine",
 ) -> dict[str, Any]:
-    """Score samples `[n, d]` (or a .npy file of them) by the paper's protocol.
+    """Score samples `[n, d]` by the paper's protocol.
+
+    They are an array of NumPy, torch (on any device) or pandas, nested lists, or the path of a .npy
+    file; images also `[n, height, width, channels]`. `docs/scores.md` gives the range of values.
 
     Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats. It
     has only those reference lines that a run or a command has computed before.
@@ -56,15 +57,13 @@ def evaluate(
         DataError: the data set is unknown, or its files are absent.
     """
     from gansearch.data.registry import load_dataset
+    from gansearch.scoring.arrays import is_path
     from gansearch.scoring.comparison import evaluate_with_references
     from gansearch.scoring.references import reference_scores
     from gansearch.scoring.samples import check_samples, load_samples
 
     data = load_dataset(dataset, Path(data_dir) if data_dir else None)
-    if isinstance(samples, str | Path):
-        checked = load_samples(Path(samples), data)
-    else:
-        checked = check_samples(samples, data)
+    checked = (load_samples if is_path(samples) else check_samples)(samples, data)
     return evaluate_with_references(data, checked, reference_scores(data, compute=False), grid=grid)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from gansearch.data.dataset import Dataset
 from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
 from gansearch.scoring.evaluation import evaluate_samples, scores_by_count
+from gansearch.scoring.mismatch import mismatch_warnings
 from gansearch.scoring.references import References
 
 _ROUNDING = 0.01  # nats, as the same samples may score on another machine
@@ -24,7 +25,10 @@ def evaluate_with_references(
         SamplesError: the samples are not finite, or have another shape.
     """
     found = evaluate_samples(dataset, samples, grid=grid)
-    warnings = _warnings(dataset, found, references.curve)
+    warnings = [
+        *_warnings(dataset, found, references.curve),
+        *mismatch_warnings(dataset, samples),
+    ]
     return found | {"references": references.lines, "warnings": warnings}
 
 

@@ -66,8 +66,8 @@ def train_nn_ratio(dataset: Dataset, samples: Array) -> float:
         SamplesError: the samples are not finite, or have another shape.
     """
     new = dataset.to_float(dataset.test[:N_COPY_SAMPLES])
-    real = _median_distance_to_training(dataset, new)
-    return _median_distance_to_training(dataset, samples[:N_COPY_SAMPLES]) / real if real else 1.0
+    real = median_distance_to_training(dataset, new)
+    return median_distance_to_training(dataset, samples[:N_COPY_SAMPLES]) / real if real else 1.0
 
 
 def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
@@ -88,7 +88,7 @@ def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
     return rows.cpu().numpy()
 
 
-def _median_distance_to_training(dataset: Dataset, examples: Array) -> float:
+def median_distance_to_training(dataset: Dataset, examples: Array) -> float:
     """Return the median distance from examples to their nearest training ones, in float64."""
     nearest = dataset.to_float(dataset.train[nearest_training(dataset, examples, len(examples))])
     found = as_samples(examples, "cpu").double().numpy()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansearch.data.dataset import Dataset
+from gansearch.data.originals import is_original
 from gansearch.measures import N_FINAL_SAMPLES
 
 _TABLE_1 = "Goodfellow et al. 2014, Table 1"
@@ -40,9 +41,15 @@ _PUBLISHED: dict[str, Sequence[tuple[str, float, float, str]]] = {
 
 
 def published_lines(dataset: Dataset) -> list[dict[str, Any]]:
-    """Return the published figures of a data set, with the columns of `references.parquet`."""
+    """Return the published figures of a data set, with the columns of `references.parquet`.
+
+    None where the examples aren't those of the original: other images under its name, or another
+    split of the same.
+    """
     # tfd-2 and so on are other folds of the same data, and the figures are means over all folds.
     family = dataset.name.partition("-")[0]
+    if family not in _PUBLISHED or not is_original(dataset):
+        return []
     nothing = dict.fromkeys(
         ("valid_ll", "sigma", "coverage", "recall", "nn_ratio", "train_nn_ratio")
     )
@@ -50,5 +57,5 @@ def published_lines(dataset: Dataset) -> list[dict[str, Any]]:
         {"name": name, "test_ll": float(test_ll), "test_ll_se": float(test_ll_se)}
         | nothing
         | {"n_samples": N_FINAL_SAMPLES, "source": source}
-        for name, test_ll, test_ll_se, source in _PUBLISHED.get(family, ())
+        for name, test_ll, test_ll_se, source in _PUBLISHED[family]
     ]

@@ -6,45 +6,50 @@ samples are scored, that they are finite and `[n, d]`.
 
 from __future__ import annotations
 
-from pathlib import Path
-from tokenize import TokenError
+import itertools
+import os
+from typing import Any
 
 import numpy as np
 import torch
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import SamplesError
+from gansearch.scoring.arrays import as_array, read_npy
+from gansearch.scoring.pixels import image_values
 
 Array = np.ndarray | torch.Tensor
 
 MIN_SAMPLES = 20  # of a score
 _MAX_ABS = 1e15  # beyond it a squared distance might overflow in float32
-_NPY_MAGIC = b"\x93NUMPY"
 
 
-def load_samples(path: Path, dataset: Dataset) -> np.ndarray:
+def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
     """Read samples of `dataset` from a `.npy` file, as float32 `[n, d]`, images in [0, 1].
 
     The array is `[n, d]`, `[n, *shape]` or, of grey images, `[n, height, width]`. Whole numbers are
-    divided by the data set's scale; floating-point images must lie in [0, 1] already. Where the
-    data set is contrast normalised, so are the samples, unless negative values show that they
-    have been.
+    divided by the data set's scale; floating-point images must lie in [0, 1] already, up to .001
+    for rounding. Where the data set is contrast normalised, so are the samples, unless negative
+    values, means of 0 and their norms show that they have been.
 
     Raises:
         SamplesError: there is no such file, or its array has a wrong type, shape or range.
     """
-    return check_samples(_read_npy(path), dataset, where=str(path))
+    return check_samples(read_npy(path), dataset, where=os.fsdecode(path))
 
 
-def check_samples(array: np.ndarray, dataset: Dataset, *, where: str = "samples") -> np.ndarray:
+def check_samples(samples: Any, dataset: Dataset, *, where: str = "samples") -> np.ndarray:
     """Bring an array of samples to the form that `load_samples` describes.
 
-    `where` names the array in messages.
+    Args:
+        samples: an array of NumPy, torch (on any device) or pandas, or nested lists.
+        dataset: the data set that they imitate.
+        where: names the array in messages.
 
     Raises:
         SamplesError: as `load_samples`.
     """
-    flat = _flattened(where, array, dataset)
+    flat = _flattened(where, as_array(samples, where), dataset)
     check_count(where, len(flat))
     if flat.dtype.kind == "f":
         finite = np.isfinite(flat).all(axis=1)
@@ -53,11 +58,10 @@ def check_samples(array: np.ndarray, dataset: Dataset, *, where: str = "samples"
                 f"{where}: {int((~finite).sum()):,} of {len(flat):,} samples hold NaN or infinite "
                 f"values, sample {int(np.argmin(finite)):,} (from 0) first. Leave such samples out."
             )
-    if dataset.is_bounded:
-        return _image_values(where, flat, dataset)
     if dataset.is_image:
-        return _normalised_values(where, flat, dataset)
-    return flat.astype(np.float32)
+        return image_values(where, flat, dataset)
+    with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite, and is refused
+        return flat.astype(np.float32)
 
 
 def check_count(where: str, n_samples: int) -> None:
@@ -105,65 +109,50 @@ def as_tensor(array: Array, device: torch.device | str = "cpu") -> torch.Tensor:
     return array if array.is_floating_point() else array.float()
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    remedy = "Save an array with numpy.save: float32 in [0, 1] or uint8 for images."
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(_NPY_MAGIC))
-        if magic != _NPY_MAGIC:
-            raise SamplesError(f"{path}: not a .npy file. {remedy}")
-        # A memory map, so that a header can't ask for more memory than the file has bytes.
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise SamplesError(f"{path}: {error.strerror or error}. It must be a .npy file.") from error
-    except (ValueError, EOFError, TokenError) as error:  # TokenError: a truncated header
-        raise SamplesError(f"{path}: can't be read: {error}. {remedy}") from error
-    return array
-
-
 def _flattened(where: str, array: np.ndarray, dataset: Dataset) -> np.ndarray:
     if array.dtype.kind not in "fiub":
+        remedy = " Save x.real." if array.dtype.kind == "c" else ""
         raise SamplesError(
             f"{where}: dtype {array.dtype}, which isn't numeric. Samples are float32 in [0, 1] "
-            "or uint8 for images."
+            f"or uint8 for images.{remedy}"
         )
     shapes = {(dataset.dim,), dataset.shape}
+    if dataset.dim == 1:
+        shapes.add(())
     if dataset.is_image and dataset.shape[2] == 1:
         height, width, _ = dataset.shape
         shapes |= {(height, width), (1, height, width)}
-    if array.shape[1:] not in shapes:
+    if array.ndim == 0 or array.shape[1:] not in shapes:
         expected = " or ".join(
-            f"[n, {', '.join(map(str, shape))}]" for shape in sorted(shapes, key=len)
+            f"[{', '.join(map(str, ('n', *shape)))}]" for shape in sorted(shapes, key=len)
         )
+        remedy = _remedy_of_shape(array.shape, dataset.shape, shapes)
         raise SamplesError(
             f"{where}: shape {list(array.shape)}. Samples of {dataset.name} have {expected}."
+            f"{remedy}"
         )
     return array.reshape(len(array), dataset.dim)
 
 
-def _normalised_values(where: str, flat: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return images `[n, d]` as they are trained on: pixels normalised, others as they are."""
-    if flat.dtype.kind == "f" and flat.min() < 0:
-        return flat.astype(np.float32)
-    return dataset.to_float(_image_values(where, flat, dataset) * np.float32(dataset.scale))
-
-
-def _image_values(where: str, flat: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return image values `[n, d]` as float32 in [0, 1], or raise with the likely remedy."""
-    low, high = float(flat.min()), float(flat.max())
-    whole = flat.dtype.kind in "iu"
-    top = dataset.scale if whole else 1.0
-    if whole and high == 1 and low == 0:
-        remedy = "If 1 is white, save them as float32."
-    elif low >= 0 and high <= top:
-        return flat.astype(np.float32) / np.float32(top)
-    elif whole or high > 2:
-        remedy = "If they run from 0 to 255, save (x / 255).astype('float32')."
-    elif low < -0.5:
-        remedy = "If they run from -1 to 1, save (x + 1) / 2."
-    else:
-        remedy = "Save numpy.clip(x, 0, 1)."
-    raise SamplesError(
-        f"{where}: {flat.dtype} values from {low:g} to {high:g}. Images of {dataset.name} need "
-        f"floating-point values in [0, 1], or whole numbers from 0 to {dataset.scale:g}. {remedy}"
-    )
+def _remedy_of_shape(
+    found: tuple[int, ...], example: tuple[int, ...], shapes: set[tuple[int, ...]]
+) -> str:
+    """Return a sentence with the line that brings an array of shape `found` to one of `shapes`."""
+    if found in shapes:
+        return " This is a single sample: a score needs 20 at least, along the first axis."
+    for axes in itertools.permutations(range(len(found))) if len(found) <= 4 else ():
+        if tuple(found[axis] for axis in axes[1:]) in shapes:
+            return f" Transpose it: numpy.transpose(x, {axes})."
+    for shape in sorted(shapes, key=len, reverse=True):
+        n_axes = len(found) - len(shape)
+        if n_axes > 1 and found[n_axes:] == shape:
+            return f" Merge the axes before an example: x.reshape{(-1, *shape)}."
+    *sides, channels = example
+    if len(example) == 3:
+        if channels == 1 and found[1:] == (*sides, 3):
+            return " The data is grey. If the channels are equal, save x[..., :1]."
+        if channels == 1 and found[1:] == (3, *sides):
+            return " The data is grey. If the channels are equal, save x[:, 0]."
+        if channels == 3 and found[1:] == (*sides, 4):
+            return " The data has no alpha channel. Save x[..., :3]."
+    return ""
