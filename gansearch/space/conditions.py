@@ -88,7 +88,7 @@ def sort_by_dependency(
     waiting = [name for name in table.rules() if name in search]
     ordered: dict[str, Range] = {}
     while waiting:
-        ready = (n for n in waiting if not _dependencies(table, n, search[n].when) & set(waiting))
+        ready = (n for n in waiting if not dependencies(table, n, search[n].when) & set(waiting))
         name = next(ready, None)
         if name is None:
             circle = _circle(table, waiting, search)
@@ -129,6 +129,11 @@ def drop_impossible(
     return alive if alive == search else drop_impossible(table, alive, fixed, keep)
 
 
+def dependencies(table: Table, name: str, when: Condition) -> set[str]:
+    """Return the parameters on which it depends whether parameter `name` is active."""
+    return {other for other, _ in when} | {other for other, _ in table.rules()[name].when}
+
+
 def parameter_error(sources: Mapping[str, str], name: str, message: str) -> SpaceError:
     """Return the error with `message` about parameter `name`, at the line where it is written."""
     return SpaceError(f"{sources[name]}: {name}: {message}")
@@ -139,15 +144,11 @@ def format_value(value: Any) -> str:
     return value if isinstance(value, str) else shorten(value)
 
 
-def _dependencies(table: Table, name: str, when: Condition) -> set[str]:
-    return {other for other, _ in when} | {other for other, _ in table.rules()[name].when}
-
-
 def _circle(table: Table, waiting: list[str], search: Mapping[str, Range]) -> list[str]:
     """Return parameters of which each depends on the next, and the last on the first."""
     path = waiting[:1]
     while True:
-        needed = _dependencies(table, path[-1], search[path[-1]].when)
+        needed = dependencies(table, path[-1], search[path[-1]].when)
         after = next(name for name in waiting if name in needed)
         if after in path:
             return path[path.index(after) :]

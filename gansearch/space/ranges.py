@@ -49,6 +49,10 @@ class IntRange:
         """Return the smallest and the largest value."""
         return self.low, self.high
 
+    def candidates(self) -> Sequence[int] | None:
+        """Return all values."""
+        return range(self.low, self.high + 1, self.step)
+
     def encode(self, value: Any) -> Any:
         """Return `value` as Optuna stores it."""
         return value
@@ -85,6 +89,10 @@ class FloatRange:
         """Return the smallest and the largest value."""
         return self.low, self.high
 
+    def candidates(self) -> Sequence[Any] | None:
+        """Return None: there is no end of values."""
+        return None
+
     def encode(self, value: Any) -> Any:
         """Return `value` as Optuna stores it."""
         return value
@@ -116,6 +124,10 @@ class Choices:
 
     def ends(self) -> tuple[Any, ...]:
         """Return all values: they have no order."""
+        return self.values
+
+    def candidates(self) -> Sequence[Any] | None:
+        """Return all values."""
         return self.values
 
     def encode(self, value: Any) -> Any:

@@ -109,6 +109,12 @@ class SearchSpace:
         """The names of the presets: those of the space, and the baseline, which always exists."""
         return {self.family.baseline, *self.presets}
 
+    @property
+    def unsearched(self) -> dict[str, Any]:
+        """The values of the parameters that aren't searched: fixed, or else the defaults."""
+        values = {**self.table.defaults(), **self.fixed}
+        return {name: value for name, value in values.items() if name not in self.search}
+
     def suggest(self, trial: optuna.trial.BaseTrial) -> Config:
         """Ask Optuna for a configuration; for a conditional parameter only where it applies.
 
@@ -199,11 +205,7 @@ class SearchSpace:
 
     def _compose(self, pick: Callable[[str], Any]) -> Config:
         """Return the configuration in which `pick` gives every searched parameter that applies."""
-        values = {
-            name: value
-            for name, value in {**self.table.defaults(), **self.fixed}.items()
-            if name not in self.search
-        }
+        values = self.unsearched
         for name, entry in self.search.items():
             if is_active(self.table, name, entry.when, values):
                 values[name] = pick(name)

@@ -77,13 +77,32 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         n_new=n_new,
         outcomes=scheduler.outcomes,
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
+        rows=rows,
     )
-    session.progress.phase("search", session.budget.trials, known_trials(rows))
+    n_untried = int(min(n_new, searcher.proposals.n_left))
+    session.progress.phase("search", len(rows) + n_untried, known_trials(rows))
     for repair in repairs:
         session.progress.note(repair)
-    run_experiment(session, "search", scheduler, n_new + len(interrupted), searcher=searcher)
+    if interrupted or n_untried:
+        n_trials = n_new + len(interrupted)
+        run_experiment(session, "search", scheduler, n_trials, searcher=searcher)
     _end_trials_out_of_time(session)
     session.raise_if_interrupted()
+    if searcher.is_exhausted or (n_new and not n_untried):
+        session.progress.note(_exhausted(session, searcher.proposals.n_in_space))
+
+
+def _exhausted(session: Session, n_in_space: int | None) -> str:
+    """Say that a search ends before its budget, since no untried configuration is left."""
+    which = (
+        "no other configuration was found"
+        if n_in_space is None
+        else f"all {n_in_space:,} configurations of the space have been tried"
+    )
+    return (
+        f"{which}; the search ends after {len(session.rows('search')):,} of "
+        f"{session.budget.trials:,} trials"
+    )
 
 
 def replicate(session: Session, configs: Sequence[Config]) -> None:

@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.optuna_internals import reported_values, running_trial_ids
+from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import Outcome
 from gansearch.tune.study import search_spec, tell
 
@@ -30,6 +31,11 @@ class OptunaSearcher(Searcher):
         n_new: how many configurations to propose.
         outcomes: how trials ended, by Tune's trial ids; the scheduler fills it.
         interrupted: earlier trials, which continue first.
+        rows: of all earlier trials of the search, whose configurations are not proposed again.
+
+    Attributes:
+        proposals: the configurations that are still to be tried.
+        is_exhausted: whether the search ends because none is left.
     """
 
     def __init__(
@@ -41,9 +47,11 @@ class OptunaSearcher(Searcher):
         n_new: int,
         outcomes: Mapping[str, Outcome],
         interrupted: Sequence[TrialSpec] = (),
+        rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__()
-        self._space = space
+        self.proposals = Proposals(space, study, seed=seed, rows=rows)
+        self.is_exhausted = False
         self._study = study
         self._seed = seed
         self._n_new = n_new
@@ -70,8 +78,10 @@ class OptunaSearcher(Searcher):
             return spec.to_tune()
         if self._n_new == 0:
             return Searcher.FINISHED
-        trial = self._study.ask()
-        config = self._space.suggest(trial)
+        if (proposed := self.proposals.next()) is None:
+            self.is_exhausted = True
+            return Searcher.FINISHED
+        trial, config = proposed
         self._n_new -= 1
         self._trials[trial_id] = trial
         return search_spec(trial.number, self._seed, config).to_tune()
@@ -92,6 +102,8 @@ class OptunaSearcher(Searcher):
         if step is not None and outcome.status in ("completed", "pruned"):
             self._report_value(trial, step)
         tell(self._study, trial, outcome, step.valid_ll if step is not None else None)
+        if outcome.status == "failed":
+            self.proposals.note_failure(trial.number)
         # Only after `tell`: if the journal can't be written, Tune retries the trial.
         del self._trials[trial_id]
 
