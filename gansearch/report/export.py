@@ -23,6 +23,7 @@ def to_json(report: Report) -> str:
         "run": report.run.to_dict(),
         "budget": report.budget.to_dict(),
         "counts": report.counts,
+        "n_configurations_tried": report.n_tried,
         "updates": report.updates,
         "ranking": _records(report, report.ranking),
         "winner_minus_paper": None if lead is None else vars(lead),

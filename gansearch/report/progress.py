@@ -162,6 +162,9 @@ class Progress:
             score = known.score if known is not None else None
             self._lines[trial_id] = TrialLine(trial_id, summary, updates, score)
             self.pace.trial_started()
+            # More than expected where the configuration of a failed trial is tried again.
+            n_begun = self._counts.total() + len(self._lines) + len(self._waiting)
+            self._n_trials = max(self._n_trials, n_begun)
 
     def trial_reported(
         self, trial_id: str, updates: int, score: Score | None, coverage: float | None

@@ -43,6 +43,7 @@ class Report:
         budget: of the run.
         baseline: the paper's configuration, or another family's defaults, in the run's space.
         counts: trials by phase ("search", "replica"), then by status.
+        n_tried: distinct configurations of the search; an older run may have tried some again.
         updates: parameter updates of D and G of all trials.
         ranking: the first rows of `ranking.parquet`; none before the replicas are done.
         ranks: the rank of every ranked configuration, by its id.
@@ -65,6 +66,7 @@ class Report:
     budget: Budget
     baseline: Config
     counts: Mapping[str, Mapping[str, int]]
+    n_tried: int
     updates: int
     ranking: pd.DataFrame
     ranks: Mapping[str, int]
@@ -81,6 +83,11 @@ class Report:
     def paper_config_id(self) -> str:
         """Id of the baseline, as the run knows it."""
         return self.run.paper_config_id
+
+    @property
+    def has_tried_all(self) -> bool:
+        """Whether the space has no other configuration; an older run has not recorded it."""
+        return _has_tried_all(self.run, self.n_tried)
 
 
 def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool = False) -> Report:
@@ -107,6 +114,8 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     if recompute or (survival := _stored_stability(folder, run)) is None:
         survival, history_warnings = _compute_stability(folder, trials, run, budget)
     counts = _counts(trials)
+    searched = trials[trials["phase"] == "search"]
+    n_tried = searched["config_id"].nunique()
     ranked = ranking.dropna(subset=["rank"])
     curve = folder.curve()
     return Report(
@@ -115,6 +124,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         budget=budget,
         baseline=baseline,
         counts=counts,
+        n_tried=n_tried,
         updates=int(trials["updates"].sum()),
         ranking=ranking.head(top) if top else ranking,
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
@@ -129,7 +139,12 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
             *run_warnings,
             *state_warnings(folder, run, ranking, counts),
             *provenance_warnings(run, trials, test_lls),
-            *search_warnings(budget, counts["search"]),
+            *search_warnings(
+                budget,
+                counts["search"],
+                n_completed=searched.query("status == 'completed'")["config_id"].nunique(),
+                has_tried_all=_has_tried_all(run, n_tried),
+            ),
             *ranking_warnings(ranking, references),
             *copy_warnings(ranking),
             *replica_warnings(trials, ranking),
@@ -137,6 +152,11 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
             *history_warnings,
         ],
     )
+
+
+def _has_tried_all(run: RunDescription, n_tried: int) -> bool:
+    n_in_space = run.facts.get("n_configurations")
+    return isinstance(n_in_space, int) and n_tried >= n_in_space
 
 
 def _training(run: RunDescription, curve: pd.DataFrame) -> Mapping[str, Any] | None:

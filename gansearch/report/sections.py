@@ -62,10 +62,7 @@ def _summary(report: Report) -> Section:
         )
         lines.append(f"No search: {comparison}.")
     else:
-        lines.append(
-            f"Search: {sum(report.counts['search'].values())} of {report.budget.trials} "
-            f"configurations tried{_counts_in_words(report, 'search')}."
-        )
+        lines.append(f"Search: {_tried(report)}{_counts_in_words(report, 'search')}.")
     n_replicas = sum(report.counts["replica"].values())
     trainings = (
         "1 training on a fresh seed"
@@ -78,6 +75,18 @@ def _summary(report: Report) -> Section:
         f"training; {report.updates:,} spent in all.",
     ]
     return Section("summary", f"{run.name}: {run.state}", lines)
+
+
+def _tried(report: Report) -> str:
+    """Return how many configurations the search has tried: distinct ones, in how many trials."""
+    n, n_trials = report.n_tried, sum(report.counts["search"].values())
+    of_trials = f"{n_trials} of {report.budget.trials} trials"
+    if report.has_tried_all:
+        which = "the only configuration" if n == 1 else f"all {n} configurations"
+        return f"{which} of the space tried, in {of_trials}"
+    if n < n_trials:
+        return f"{n} {'configuration' if n == 1 else 'configurations'} tried, in {of_trials}"
+    return f"{n} of {report.budget.trials} configurations tried"
 
 
 def _ranking_section(report: Report) -> Section:

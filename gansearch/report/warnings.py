@@ -62,27 +62,42 @@ def failure_remedy(folder: RunFolder, run: RunDescription, phase: str) -> str:
     if phase == "replica":
         seeds = command("resume", folder.path, "--replicas", str(2 * run.budget.replicas))
         more.append(f"With more seeds: `{seeds}`")
-    if not run.only:
+    n_in_space = run.facts.get("n_configurations")
+    if not run.only and (n_in_space is None or n_in_space > run.budget.trials):
         trials = command("resume", folder.path, "--trials", str(2 * run.budget.trials))
         more.append(f"With more configurations: `{trials}`")
     return f"{'. '.join(more)}. Or start a run with other configurations."
 
 
-def search_warnings(budget: Budget, counts: Mapping[str, int]) -> Iterator[str]:
-    """Warn of a search with too few completed trials, too many bad ones, or no replicas."""
+def search_warnings(
+    budget: Budget, counts: Mapping[str, int], *, n_completed: int, has_tried_all: bool
+) -> Iterator[str]:
+    """Warn of a search with too few completed trials, too many bad ones, or no replicas.
+
+    Args:
+        budget: of the run.
+        counts: its trials by status.
+        n_completed: distinct configurations that were completed.
+        has_tried_all: whether the space has no other configuration.
+    """
     n_ended = sum(counts.values()) - counts["running"]
     n_unsound = sum(counts[status] for status in UNSOUND)
     over = n_ended > 0 and counts["running"] == 0
-    if over and counts["completed"] < budget.top:
+    if over and n_completed < budget.top:
+        completed = f"{counts['completed']} of {n_ended} trials of the search"
+        if n_completed < counts["completed"]:  # an older version may have repeated configurations
+            noun = "configuration" if n_completed == 1 else "configurations"
+            completed = f"{n_completed} {noun}, in {completed},"
+        remedy = "The space has no other: widen it." if has_tried_all else "Increase --trials."
         yield (
-            f"Only {counts['completed']} of {n_ended} trials of the search were completed, fewer "
-            f"than the {budget.top} finalists that the replicas need. Increase --trials."
+            f"Only {completed} were completed, fewer than the {budget.top} finalists that the "
+            f"replicas need. {remedy}"
         )
     if over and n_unsound > n_ended / 2:
         by_status = ", ".join(f"{counts[status]} {status}" for status in UNSOUND if counts[status])
         yield (
             f"{n_unsound} of {n_ended} trials of the search were unsuccessful: {by_status}. "
-            f"{_search_remedy(counts)}"
+            f"{_search_remedy(counts, has_tried_all=has_tried_all)}"
         )
     if over and budget.replicas == 0:
         yield (
@@ -91,9 +106,11 @@ def search_warnings(budget: Budget, counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _search_remedy(counts: Mapping[str, int]) -> str:
+def _search_remedy(counts: Mapping[str, int], *, has_tried_all: bool) -> str:
     if counts["failed"] > counts["collapsed"] + counts["diverged"]:
         return "Most of them failed for reasons outside the training: see 'Why trials ended'."
+    if has_tried_all:
+        return "The space has no other configuration: widen it where trainings are sound."
     return (
         "The space is too wide for this number of trials. Narrow it where trainings collapse or "
         "diverge, or increase --trials."

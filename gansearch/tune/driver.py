@@ -38,6 +38,7 @@ from gansearch.tune.preflight import (
     check_memory,
     only_configs,
     optional_path,
+    same_configs,
     trial_share,
 )
 from gansearch.tune.recorder import Recorder
@@ -87,6 +88,8 @@ def search(
         space = load_space(space, overrides)
     configs = only_configs(space, only)
     with _progress(console, space, configs, settings) as progress:
+        for note in same_configs(space, only):
+            progress.note(note)
         progress.activity(f"loading the data set {space.dataset}")
         dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
         progress.activity("checking the configurations and the memory")

@@ -15,6 +15,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
+from gansearch.space.counting import n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.tune.environment import FACTS, environment
 from gansearch.tune.settings import Settings
@@ -48,6 +49,8 @@ def describe_run(
         data=Fingerprint.of(dataset).to_dict(),
         environments=[now],
         facts={
+            # None if there is no end of them.
+            "n_configurations": n_configurations(space),
             "command": shlex.join(["gansearch", *sys.argv[1:]]),
             **{name: now[name] for name in FACTS},
         },

@@ -14,12 +14,14 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
 from gansearch.seeds import run_seed, trial_seed
+from gansearch.space.counting import n_configurations
 from gansearch.space.load import load_config, load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
 from gansearch.system.paths import local_path
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
+from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import summary
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, device_of, share_of_cluster
@@ -57,10 +59,11 @@ def plan(
     return "\n".join(
         [
             _dataset_line(dataset),
-            *([] if configs else [_search_line(found.budget)]),
+            *([] if configs else [*_space_lines(found), _search_line(found.budget)]),
             _replicas_line(found, configs),
+            *(f"note         {each}" for each in same_configs(found, only)),
             f"memory       {gib(needs)} of the host's for the largest trial{fitting}",
-            *([] if configs else _first_proposals(found, sampler)),
+            *([] if configs else _first_proposals(found, sampler, seed)),
         ]
     )
 
@@ -68,6 +71,16 @@ def plan(
 def _dataset_line(dataset: Dataset) -> str:
     sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
     return f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
+
+
+def _space_lines(space: SearchSpace) -> list[str]:
+    """Return how many configurations a space has, unless there is no end of them."""
+    n = n_configurations(space)
+    if n is None:
+        return []
+    also = f"; the search ends when all have been tried, before its {space.budget.trials:,} trials"
+    count = "1 configuration" if n == 1 else f"{n:,} configurations"
+    return [f"space        {count}{also if n < space.budget.trials else ''}"]
 
 
 def _search_line(budget: Budget) -> str:
@@ -84,14 +97,15 @@ def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:
     return f"replicas     {which}, each on {space.budget.replicas} fresh seeds"
 
 
-def _first_proposals(space: SearchSpace, sampler: BaseSampler) -> list[str]:
+def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:
     """Return a line for each of the first configurations that the search would try."""
     study = optuna.create_study(sampler=sampler, direction="maximize")
     enqueue_starts(study, space)
-    lines = []
-    for number in range(min(_N_PROPOSALS, space.budget.trials)):
-        config = space.suggest(study.ask()).to_dict()
-        lines.append(f"proposal {number}   {summary(config, tuple(space.search))}")
+    proposals = Proposals(space, study, seed=seed)
+    lines: list[str] = []
+    while len(lines) < min(_N_PROPOSALS, space.budget.trials) and (found := proposals.next()):
+        text = summary(found[1].to_dict(), tuple(space.search))
+        lines.append(f"proposal {len(lines)}   {text}")
     return lines
 
 
@@ -120,6 +134,20 @@ def _only_config(space: SearchSpace, entry: str) -> Config:
             "configuration's parameters."
         )
     return load_config(path, space)
+
+
+def same_configs(space: SearchSpace, only: Sequence[str]) -> list[str]:
+    """Return a sentence for each configuration that `--only` or `start_from` names repeatedly."""
+    names: dict[str, list[str]] = {}
+    for name in only:
+        names.setdefault(_only_config(space, name).config_id, []).append(name)
+    for name in () if only else space.start_from:
+        names.setdefault(space.preset(name).config_id, []).append(name)
+    return [
+        f"{' and '.join(same)} are the same configuration; it counts once"
+        for same in names.values()
+        if len(same) > 1
+    ]
 
 
 def distinct(configs: Iterable[Config]) -> list[Config]:

@@ -109,6 +109,23 @@ def test_no_trial_of_an_interrupted_run_is_called_running(searching):
     assert "t00001  3b632cbb   interrupted    4,000" in text
 
 
+def repeated(n=6):
+    """A search as older versions made it, of n trials of two configurations."""
+    return [trial(f"t{i:05d}", (PAPER, WINNER)[i % 2], valid_ll=3.0) for i in range(n)]
+
+
+def test_repetitions_of_an_older_search_are_not_counted_as_configurations(tmp_path):
+    folder = write_run(tmp_path, repeated())
+    assert "Search: 2 configurations tried, in 6 of 6 trials: 6 completed." in printed(folder)
+    assert build_report(folder).n_tried == 2
+
+
+def test_a_search_that_has_tried_all_of_its_space_says_so(tmp_path):
+    folder = write_run(tmp_path, repeated(2), n_configurations=2)
+    text = printed(folder)
+    assert "Search: all 2 configurations of the space tried, in 2 of 6 trials: 2 completed." in text
+
+
 def test_a_failed_run_tells_how_its_trials_ended(tmp_path):
     rows = [
         trial("t00000", PAPER, "diverged", valid_ll=math.nan, reason="D's loss is NaN"),

@@ -15,6 +15,7 @@ from tests.written_runs import (
     replicas,
     run_info,
     searched,
+    trial,
     write_run,
 )
 
@@ -105,6 +106,22 @@ def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
         "space is too wide for this number of trials. Narrow it where trainings collapse or "
         "diverge, or increase --trials.",
     ]
+
+
+def test_a_search_of_few_distinct_configurations_is_warned_of(tmp_path):
+    rows = [trial(f"t{i:05d}", PAPER, valid_ll=3.0) for i in range(6)]
+    (found,) = warned(tmp_path, rows)
+    assert found == (
+        "Only 1 configuration, in 6 of 6 trials of the search, were completed, fewer than the 2 "
+        "finalists that the replicas need. Increase --trials."
+    )
+
+
+def test_more_trials_are_no_remedy_where_the_space_has_no_other_configuration(tmp_path):
+    rows = [trial("t00000", PAPER, "diverged"), trial("t00001", WINNER, "diverged")]
+    found = warned(tmp_path, rows, n_configurations=2)
+    assert not any("--trials" in warning for warning in found)
+    assert any("The space has no other: widen it." in warning for warning in found)
 
 
 def test_trials_that_machines_have_failed_are_not_blamed_on_the_space(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.phases import _end_trials_out_of_time
 from gansearch.tune.rows import Outcome, is_out_of_time
@@ -196,3 +197,22 @@ def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_
     assert [row["status"] for row in rows.values()] == ["pruned", "pruned"]
     assert all(map(is_out_of_time, rows.values()))
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+
+
+def test_a_search_ends_when_every_configuration_has_been_tried_however_many_trials_it_has(study):
+    space = SearchSpace.from_dict({"dataset": "digits", "search": {"k": {"int": [1, 3]}}})
+    searcher = searcher_of(space, study, {}, n_new=40)
+    found = [suggested(searcher, f"ray-{i}").config["k"] for i in range(3)]
+    assert sorted(found) == [1, 2, 3]
+    assert not searcher.is_exhausted
+    assert searcher.suggest("ray-3") == searcher.FINISHED
+    assert searcher.is_exhausted
+
+
+def test_a_configuration_whose_trial_failed_is_proposed_again(study):
+    space = SearchSpace.from_dict({"dataset": "digits", "search": {"k": {"int": [1, 2]}}})
+    searcher = searcher_of(space, study, {"ray-0": Outcome("failed", "the worker was lost")})
+    suggested(searcher, "ray-0")
+    searcher.on_trial_complete("ray-0", None, error=True)
+    assert {suggested(searcher, f"ray-{i}").config["k"] for i in (1, 2)} == {1, 2}
+    assert searcher.suggest("ray-3") == searcher.FINISHED
