@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FILES = {  # of a finished run, in the order of the closing list
     "report.html": "the report with figures",
-    "samples.png": "samples of the winner, each beside its nearest training image",
+    "samples.png": "the winner's samples, each beside its nearest training image",
     "interpolation.png": "samples along straight lines in the winner's noise space",
     "trials.parquet": "one row per trial",
     "history/": "one row per evaluation of a trial",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import secrets
 import shlex
@@ -22,7 +23,7 @@ def make_run_folder(results: AnyPath, name: str) -> AnyPath:
     Raises:
         ResultsError: the name is not a plain name or is taken, or the folder can't be written.
     """
-    path = path_inside(results, name, what="a run's name").resolve()
+    path = _new_path(results, name)
     if not _make(path):
         run = name if str(results) == "results" else shlex.quote(str(path))
         remedy = (
@@ -49,9 +50,30 @@ def make_numbered_folder(results: AnyPath, name: str) -> AnyPath:
     if isinstance(results, RemotePath):
         return make_run_folder(results, f"{name}-{secrets.token_hex(3)}")
     numbers = itertools.count(2)
-    path = path_inside(results, name, what="a run's name").resolve()
+    path = _new_path(results, name)
     while not _make(path):
         path = path.with_name(f"{name}-{next(numbers)}")
+    return path
+
+
+def require_utf8(path: AnyPath) -> None:
+    """Raise ResultsError if the bytes of a run's path aren't UTF-8, in which Ray and Arrow hold it.
+
+    Such a run can be reported on, but not go on.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(str(path)).decode(errors="backslashreplace")
+        raise ResultsError(
+            f"{shown}: the path has bytes that aren't UTF-8, which Ray can't write to. "
+            "Rename the folder, or choose another with --results."
+        ) from None
+
+
+def _new_path(results: AnyPath, name: str) -> AnyPath:
+    path = path_inside(results, name, what="a run's name").resolve()
+    require_utf8(path)
     return path
 
 

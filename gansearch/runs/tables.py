@@ -35,7 +35,7 @@ def make_table(
     """Return `rows` as a table of `schema`: absent entries are null, unknown ones are dropped."""
     columns = []
     for name, kind in zip(schema.names, schema.types, strict=True):
-        values = [row.get(name) for row in rows]
+        values = [_encodable(row.get(name)) for row in rows]
         # In the other types a NaN can only be a null that pandas converted.
         from_pandas = nan_is_null or kind != FLOAT
         try:
@@ -44,6 +44,13 @@ def make_table(
             error.add_note(f"in column {name}")
             raise
     return pa.table(columns, schema)
+
+
+def _encodable(value: Any) -> Any:
+    """Return a text as Parquet holds it: bytes that aren't UTF-8, as of file names, are escaped."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    return value
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from gansearch.report.progress import Progress
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.location import require_utf8
 from gansearch.runs.tables import unreadable
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.seeds import run_seed, trial_seed
@@ -151,6 +152,7 @@ def resume(
         As `search`.
     """
     folder = RunFolder.open(run, parse_path(results))
+    require_utf8(folder.path)
     with folder.lock():
         for found in repair_run(folder):
             if console is not None:

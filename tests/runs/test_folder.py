@@ -146,6 +146,22 @@ def test_runs_that_begin_in_the_same_second_get_folders_of_their_own(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+def test_results_below_a_name_in_no_encoding_are_refused_before_anything_is_made(tmp_path):
+    results = tmp_path / os.fsdecode(b"caf\xe9")
+    for create in (RunFolder.create, RunFolder.create_numbered):
+        with pytest.raises(
+            ResultsError, match=r"caf\\xe9/run: .* bytes that aren't UTF-8.*--results"
+        ):
+            create(results, "run")
+    assert not results.exists()
+
+
+def test_a_reason_with_a_name_in_no_encoding_is_recorded_all_the_same(folder):
+    reason = os.fsdecode(b"caf\xe9") + "/größe: can't be read"
+    folder.write_trials([trial_row(reason=reason)])
+    assert folder.trials()["reason"].tolist() == ["caf\\udce9/größe: can't be read"]
+
+
 def test_a_place_that_can_not_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match=r"can't be made: Not a directory.*--results"):
