@@ -22,4 +22,5 @@ def render(report: Report, format: str) -> str:
     renderers = {"json": to_json, "csv": to_csv, "markdown": to_markdown, "html": to_html}
     if format not in renderers:
         raise BadInputError(f"--format {format}: unknown. {did_you_mean(format, FORMATS)}")
-    return renderers[format](report)
+    # Names of files may have bytes that aren't UTF-8, in which all of these are written.
+    return renderers[format](report).encode(errors="backslashreplace").decode()

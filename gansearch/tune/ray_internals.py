@@ -6,12 +6,12 @@ then fails by the name that is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants, worker
+from ray._private import ray_constants, utils, worker
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -21,6 +21,21 @@ _LOOPBACK = "127.0.0.1"
 _VITAL = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
 
 
+@contextmanager
+def command_line_in_utf8() -> Iterator[None]:
+    """Let Ray record the command line, which it does in UTF-8, with other bytes escaped.
+
+    A file whose name has such bytes, named on the command line, would keep Ray from starting.
+    """
+    original: Callable[[], str] = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: original().encode(errors="backslashreplace").decode()
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = original
+
+
+@command_line_in_utf8()
 def init_on_loopback(**arguments: Any) -> None:
     """Start Ray on this machine, listening on the loopback interface only.
 

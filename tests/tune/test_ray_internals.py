@@ -17,6 +17,7 @@ PRIVATE_NAMES = [
     ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", "to listen on loopback only"),
     ("ray._private.ray_constants", "PROCESS_TYPE_GCS_SERVER", "to notice a dead GCS"),
     ("ray._private.ray_constants", "PROCESS_TYPE_RAYLET", "to notice a dead raylet"),
+    ("ray._private.utils", "get_entrypoint_name", "to start with any command line"),
     ("ray._private.worker", "_global_node", "to find the Ray processes that this one started"),
     ("ray._private.node", "Node.dead_processes", "to notice that a vital process has died"),
     ("ray._private.worker", "print_to_stdstream", "to mute the raylets' messages"),
@@ -99,6 +100,22 @@ def test_a_dead_process_is_reported_if_no_trial_trains_without_it(monkeypatch):
     assert dead_vital_process() == "raylet"
     monkeypatch.setattr(worker, "_global_node", None)
     assert dead_vital_process() is None
+
+
+def test_ray_records_a_command_line_with_a_name_in_no_encoding(monkeypatch):
+    from ray._private import utils
+
+    from gansearch.tune import ray_internals
+
+    def init(**_arguments):
+        recorded.append(utils.get_entrypoint_name())
+
+    recorded = []
+    monkeypatch.setattr(utils, "get_entrypoint_name", lambda: "run caf\udce9.yaml")
+    monkeypatch.setattr(ray_internals.ray, "init", init)
+    ray_internals.init_on_loopback()
+    assert recorded == ["run caf\\udce9.yaml"]
+    assert utils.get_entrypoint_name() == "run caf\udce9.yaml"
 
 
 def test_ray_listens_on_loopback_only_when_we_start_it(monkeypatch):
