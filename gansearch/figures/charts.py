@@ -24,6 +24,7 @@ from gansearch.figures.style import (
     figure_png,
     new_figure,
 )
+from gansearch.measures import N_FINAL_SAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,15 +154,15 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
 def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:
     """Draw test log-likelihoods against the number of samples, one line per name; PNG.
 
-    Training examples have the colour of the reference lines; published figures are grey marks at
-    their number of samples.
+    The data's own scores have the colour of the reference lines; those without a curve, and the
+    published figures, are marks at their number of samples.
 
     Args:
         curve: rows of `curve.parquet`, at least one.
         references: rows of `references.parquet`, or none.
     """
     figure, axes = new_figure(7, 4.5)
-    computed, published = _by_origin(references)
+    _, published = _by_origin(references)
     for name, rows in curve.groupby("name", sort=False):
         is_training = str(name).startswith("training")
         axes.errorbar(
@@ -174,9 +175,10 @@ def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:
             capsize=2,
             label=escape_dollars(name),
         )
-    for name, test_ll, style in computed:
-        if not name.startswith("training"):
-            axes.axhline(test_ll, color=VERMILION, linestyle=style, label=name)
+    others = references[references["source"].isna() & ~_is_training(references)]
+    for row, marker in zip(others.to_dict("records"), cycle("sv^"), strict=False):
+        place = (row["n_samples"], row["test_ll"])
+        axes.plot(*place, marker, color=VERMILION, label=escape_dollars(row["name"]))
     counts = references.loc[references["source"].notna(), "n_samples"]
     by_height = sorted(zip(published, counts, strict=True), key=lambda pair: pair[0][1])
     for i, ((name, test_ll, _), count) in enumerate(by_height):
@@ -257,6 +259,16 @@ def _draw_importances(axes: Axes, importances: pd.DataFrame) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=1, frameon=False)
 
 
+def _is_training(references: pd.DataFrame) -> pd.Series[bool]:
+    return references["name"].astype(str).str.startswith("training")
+
+
+def _with_count(row: Mapping[Any, Any]) -> str:
+    """Return a reference's name, with its number of samples where a final score has another."""
+    name, n_samples = escape_dollars(row["name"]), row["n_samples"]
+    return name if n_samples == N_FINAL_SAMPLES else f"{name}, only {n_samples:,} samples"
+
+
 def _by_origin(
     references: pd.DataFrame,
 ) -> tuple[list[tuple[str, float, str]], list[tuple[str, float, str]]]:
@@ -264,7 +276,7 @@ def _by_origin(
     is_published = references["source"].notna()
     computed, published = (
         [
-            (escape_dollars(row["name"]), float(row["test_ll"]), style)
+            (_with_count(row), float(row["test_ll"]), style)
             for row, style in zip(rows.to_dict("records"), cycle(_LINE_STYLES), strict=False)
         ]
         for rows in (references[~is_published], references[is_published])

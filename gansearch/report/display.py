@@ -149,6 +149,10 @@ class Display:
         line = Text(printable(text))
         self._show(lambda: self._console.print(line, soft_wrap=True))
 
+    def tick_safely(self) -> None:
+        """Do what `tick` does; if it fails, fall silent."""
+        self._show(self.tick)
+
     def tick(self) -> None:
         """Redraw, or print the line that is due."""
         if self._live is not None:
@@ -158,7 +162,7 @@ class Display:
 
     def _keep_up(self) -> None:
         while not self._done.wait(_TICK_SECONDS):
-            self._show(self.tick)
+            self.tick_safely()
             if self._file is not None and self._file.failure is not None:
                 return
 

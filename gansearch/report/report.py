@@ -145,7 +145,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
                 n_completed=searched.query("status == 'completed'")["config_id"].nunique(),
                 has_tried_all=_has_tried_all(run, n_tried),
             ),
-            *ranking_warnings(ranking, references),
+            *ranking_warnings(ranking, references, curve),
             *copy_warnings(ranking),
             *replica_warnings(trials, ranking),
             *test_ll_warnings,

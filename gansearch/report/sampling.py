@@ -49,7 +49,10 @@ def winning_trial(folder: RunFolder) -> str:
             "from the one that --trial names, even if it collapsed. "
             f"`{command('report', folder.path)}` shows how the trials ended."
         )
-    return str(completed.sort_values("valid_ll", ascending=False)["trial_id"].iloc[0])
+    # Scores of the search and of replicas come from different numbers of samples.
+    searched = completed[completed["phase"] == "search"]
+    comparable = completed if searched.empty else searched
+    return str(comparable.sort_values("valid_ll", ascending=False)["trial_id"].iloc[0])
 
 
 def check_samples_file(out: Path) -> None:

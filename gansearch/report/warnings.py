@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,9 @@ def _search_remedy(counts: Mapping[str, int], *, has_tried_all: bool) -> str:
     )
 
 
-def ranking_warnings(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[str]:
+def ranking_warnings(
+    ranking: pd.DataFrame, references: pd.DataFrame, curve: pd.DataFrame
+) -> Iterator[str]:
     """Warn of single seeds, of scores above those of training images, and of low coverage."""
     if single := ranking.loc[ranking["n_seeds"] == 1, "config_id"].tolist():
         yield (
@@ -128,18 +131,12 @@ def ranking_warnings(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterato
     if of_training.empty:
         return
     real = of_training.iloc[0]
-    above = ranking.loc[ranking["test_ll"] > real["test_ll"], "config_id"].tolist()
+    above, n_samples = _above_training(ranking, real, curve)
     if above:
-        n_real, fewer = real["n_samples"], ""
-        if n_real < N_FINAL_SAMPLES:
-            fewer = (
-                f" There are only {n_real:,} of them, and a replica's score comes from "
-                f"{N_FINAL_SAMPLES:,} samples. More samples score higher, so the lead may be real: "
-                "see the curve over samples."
-            )
         yield (
-            f"{_ids(above)}: scores above the {real['name']} themselves.{fewer} The Parzen "
-            "estimate rewards blurred samples and copies. Look at the samples and at the NN ratio."
+            f"{_ids(above)}: scores above the {real['name']} themselves, from {n_samples:,} "
+            "samples each. The Parzen estimate rewards blurred samples and copies. Look at the "
+            "samples and at the NN ratio."
         )
     low = ranking.loc[ranking["coverage"] < _LOW_COVERAGE * real["coverage"], "config_id"].tolist()
     if low:
@@ -147,6 +144,28 @@ def ranking_warnings(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterato
             f"{_ids(low)}: coverage below half of the {real['name']}' "
             f"{real['coverage']:.2f}. Much of the data is missing from the samples."
         )
+
+
+def _above_training(
+    ranking: pd.DataFrame, real: pd.Series[Any], curve: pd.DataFrame
+) -> tuple[list[str], int]:
+    """Return which configurations score above as many training examples, and from how many.
+
+    Where there are fewer training examples than the 10,000 samples of a final score, only the
+    winner's score is known for fewer: that of its first replica, from the curve over samples.
+    """
+    if real["n_samples"] == N_FINAL_SAMPLES:
+        above = ranking.loc[ranking["test_ll"] > real["test_ll"], "config_id"].tolist()
+        return above, N_FINAL_SAMPLES
+    is_training = curve["name"].str.startswith("training")
+    scores = [rows.set_index("n_samples")["test_ll"] for _, rows in curve.groupby(is_training)]
+    common = set.intersection(*(set(of.index) for of in scores)) if len(scores) == 2 else set()
+    if not common:
+        return [], 0
+    winners, trainings = (of[max(common)] for of in scores)
+    is_first = ranking["rank"] == 1
+    above = ranking.loc[is_first, "config_id"].tolist() if winners > trainings else []
+    return above, max(common)
 
 
 def copy_warnings(ranking: pd.DataFrame) -> Iterator[str]:

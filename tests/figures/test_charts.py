@@ -89,7 +89,9 @@ def test_the_ranking_has_the_best_on_top_and_to_the_right():
 
 
 def test_the_ranking_shows_a_line_for_real_data():
-    reference = pd.DataFrame({"name": ["training $images"], "test_ll": [29.0], "source": [None]})
+    reference = pd.DataFrame(
+        {"name": ["training $images"], "n_samples": 1197, "test_ll": [29.0], "source": [None]}
+    )
     with_line = opened(ranking_figure(ranking([24.0, 12.0]), reference))
     without = opened(ranking_figure(ranking([24.0, 12.0]), NO_REFERENCES))
     assert has(with_line, VERMILION)

@@ -27,20 +27,33 @@ def warned(tmp_path, *args, **kwargs):
 WINS, PAPERS = WINNER.config_id, PAPER.config_id
 
 
-@pytest.mark.parametrize("n_real", [10_000, 1197])
-def test_a_score_above_the_real_datas_is_warned_of(tmp_path, n_real):
+def above(n_samples):
+    return (
+        f"{WINS}: scores above the training images themselves, from {n_samples} samples each. The "
+        "Parzen estimate rewards blurred samples and copies. Look at the samples and at the NN "
+        "ratio."
+    )
+
+
+def test_a_score_above_the_real_datas_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     folder = write_run(tmp_path, searched(), rows, MEANS)
-    folder.write_references(references(20.0, n_samples=n_real))
-    fewer = (
-        " There are only 1,197 of them, and a replica's score comes from 10,000 samples. More "
-        "samples score higher, so the lead may be real: see the curve over samples."
+    folder.write_references(references(20.0, n_samples=10_000))
+    assert build_report(folder).warnings == [above("10,000")]
+
+
+@pytest.mark.parametrize(("at_1000", "expected"), [(19.0, []), (21.0, [above("1,000")])])
+def test_a_score_is_compared_with_as_many_real_examples_only(tmp_path, at_1000, expected):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    folder = write_run(tmp_path, searched(), rows, MEANS)
+    folder.write_references(references(20.0, n_samples=1197))
+    assert build_report(folder).warnings == []  # nothing of as many is known
+    points = [("winner", 1000, at_1000), ("winner", 10_000, 24.0)]
+    points += [("training images", 1000, 20.0), ("training images", 1197, 20.5)]
+    folder.write_curve(
+        [{"name": name, "n_samples": n, "test_ll": ll, "test_ll_se": 0.5} for name, n, ll in points]
     )
-    assert build_report(folder).warnings == [
-        f"{WINS}: scores above the training images themselves.{fewer if n_real == 1197 else ''} "
-        "The Parzen estimate rewards blurred samples and copies. Look at the samples and at the "
-        "NN ratio."
-    ]
+    assert build_report(folder).warnings == expected
 
 
 def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp_path):
