@@ -29,6 +29,7 @@ from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
+from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.tune.cluster import connected
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import default_name, describe_run
@@ -80,6 +81,7 @@ def search(
         RunFailedError: no trial was completed.
         InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` continues it.
     """
+    occupy_closed_descriptors()
     settings = settings or Settings()
     if settings.data_dir:  # `resume` may run in another working directory
         settings = replace(settings, data_dir=str(local_path(settings.data_dir).absolute()))
@@ -151,6 +153,7 @@ def resume(
     Raises:
         As `search`.
     """
+    occupy_closed_descriptors()
     folder = RunFolder.open(run, parse_path(results))
     require_utf8(folder.path)
     with folder.lock():

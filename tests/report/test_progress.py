@@ -362,3 +362,107 @@ def test_a_report_costs_next_to_nothing():
             progress.trial_reported("t0", updates, evaluated(1.0), 0.5)
         seconds = (time.process_time() - start) / 5000
     assert seconds < 200e-6
+
+
+def test_a_resumed_run_knows_its_best_its_time_and_the_time_left(clock):
+    to = console(terminal=True)
+    with showing(to, n_replicas=2, earlier_seconds=1200.0) as progress:
+        progress.pace.earlier_updates = 3 * 8000
+        ended = [KnownTrial("t00000", "pruned", 8000, evaluated(6.1))]
+        ended += [KnownTrial(f"t0000{i}", "collapsed", 8000, evaluated(9.0)) for i in (1, 2)]
+        open_ = KnownTrial("t00003", "running", 4000, evaluated(2.0))
+        progress.phase("search", 5, [*ended, open_])
+    # 24,000 updates in 20 minutes. To come: 4,000 of t00003, 8,000 of t00004, and two replicas.
+    assert to.shown.splitlines() == [
+        "search 3/5  1 pruned  2 collapsed",
+        "best valid_ll 6.10 nats of 1,000 samples (t00000)",
+        "20 min so far, about 23 min left",
+    ]
+
+
+def test_an_interrupted_trial_has_its_score_before_it_reports_again(clock):
+    to = console(terminal=True)
+    with showing(to) as progress:
+        progress.phase("search", 5, [KnownTrial("t00003", "running", 4000, evaluated(2.0))])
+        progress.trial_started("t00003", "k=2", 4000)
+    assert "best valid_ll 2.00 nats of 1,000 samples (t00003)" in to.shown
+
+
+def test_replicas_that_are_resumed_keep_their_best_and_what_they_have_trained(clock):
+    to = console(terminal=True)
+    with showing(to, earlier_seconds=80.0) as progress:
+        progress.pace.earlier_updates = 8000
+        done = KnownTrial("r-a-0", "completed", 8000, Score(14.0, 10_000))
+        open_ = KnownTrial("r-a-1", "running", 6000, evaluated(20.0))
+        progress.phase("replicas", 2, [done, open_])
+    assert to.shown.splitlines()[1:] == [
+        "best valid_ll 14.00 nats of 10,000 samples (r-a-0)",
+        "80 s so far, about 20 s left",
+    ]
+
+
+def test_a_time_budget_counts_the_time_of_earlier_sessions(clock):
+    to = console(terminal=True)
+    with showing(to, time_budget_seconds=600, earlier_seconds=480) as progress:
+        progress.phase("search", 10)
+    assert "8 min so far, at most 2 min left" in to.shown
+
+
+def test_the_pace_of_an_earlier_machine_is_forgotten_after_three_trials(clock):
+    to = console(terminal=True)
+    with showing(to, n_replicas=0, earlier_seconds=1e6) as progress:
+        progress.pace.earlier_updates = 8000
+        progress.phase("search", 4)
+        for i in range(3):
+            progress.trial_started(f"t{i}", "")
+            clock.seconds += 10
+            progress.trial_reported(f"t{i}", 1000, evaluated(1.0), 0.5)
+            progress.trial_ended(f"t{i}", "completed", "", evaluated(1.0))
+    assert "about 10 s left" in to.shown
+
+
+def test_scores_of_other_numbers_of_samples_are_never_the_best(clock):
+    to = console(terminal=True)
+    with showing(to) as progress:
+        progress.phase("search", 2)
+        train(progress, "t00000", 8000, 9.0)
+        train(progress, "t00001", 8000, 99.0, n_samples=10_000)
+        assert "best valid_ll 9.00 nats of 1,000 samples (t00000)" in progress._line()
+        progress.phase("replicas", 2)
+        progress.trial_started("r-a-0", "")
+        progress.trial_reported("r-a-0", 8000, evaluated(20.0), 0.5)
+        assert "no final score yet" in progress._line()
+        progress.trial_ended("r-a-0", "completed", "", Score(14.0, 10_000))
+    assert "best valid_ll 14.00 nats of 10,000 samples (r-a-0)" in to.shown
+
+
+def test_a_stop_is_acknowledged_at_once_in_a_log_too(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 2)
+        progress.trial_started("t00000", "k=2")
+        progress.is_stopping = lambda: True
+        progress._display.tick()
+        progress._display.tick()
+    assert to.file.getvalue().splitlines()[1:] == [
+        "stopping: 1 trial saves its state; Ctrl-C again stops at once; no score yet; 0 s so far, "
+        "time left: -"
+    ]
+
+
+def test_a_log_says_what_is_done_before_and_after_the_trials(clock):
+    to = console()
+    with make(to) as progress:
+        for what in ("starting Ray", "reference lines: k-means"):
+            progress.activity(what)
+            for _ in range(33):
+                clock.seconds += 1
+                progress._display.tick()
+    assert to.file.getvalue().splitlines() == [
+        "starting Ray; 1 s so far",
+        "starting Ray; 16 s so far",
+        "starting Ray; 31 s so far",
+        "reference lines: k-means; 34 s so far",
+        "reference lines: k-means; 49 s so far",
+        "reference lines: k-means; 64 s so far",
+    ]

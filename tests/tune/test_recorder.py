@@ -6,13 +6,14 @@ from rich.console import Console
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
+from gansearch.report.frame import KnownTrial, Score
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.system.failures import Failure
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune import recorder as module
 from gansearch.tune.recorder import Recorder
-from gansearch.tune.rows import OUT_OF_TIME, Outcome, spec_of_row
+from gansearch.tune.rows import OUT_OF_TIME, Outcome, known_trials, spec_of_row
 from tests.written_runs import spec, step
 
 
@@ -280,3 +281,21 @@ def test_the_display_says_after_which_failure_a_trial_continues(folder, monkeypa
     recorder.failures = {trial.trial_id: failure}
     recorder.on_trial_recover(0, [], trial)
     assert notes == [f"t00000 {what}"]
+
+
+def test_the_display_is_told_from_how_many_samples_a_score_comes(folder, clock, monkeypatch):
+    recorder = recorder_of(folder)
+    scores = []
+    progress = recorder._progress
+    monkeypatch.setattr(
+        progress, "trial_reported", lambda _id, _updates, score, _c: scores.append(score)
+    )
+    monkeypatch.setattr(progress, "trial_ended", lambda *args: scores.append(args[-1]))
+    trial = start(recorder, 0)
+    final = {"valid_ll": 14.0, "test_ll": 13.0}
+    report(recorder, trial, 100, 9.0, final=final)
+    end(recorder, trial)
+    assert scores == [Score(9.0, 1000), Score(14.0, 10_000)]
+    recorder.flush()
+    (known,) = known_trials(recorder_of(folder).rows.values())
+    assert known == KnownTrial("t00000", "completed", 100, Score(14.0, 10_000))
