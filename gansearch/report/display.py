@@ -55,7 +55,7 @@ class ExpendableFile:
         """Fall silent, and say so on stderr, if that is another file and works."""
         if self.failure is None:
             self.failure = error
-            why = first_line(error) or type(error).__name__
+            why = getattr(error, "strerror", None) or first_line(error)
             stderr = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
             with suppress(Exception):
                 stderr.write(f"Progress can't be shown any more ({why}). The run goes on.\n")

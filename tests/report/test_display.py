@@ -84,7 +84,8 @@ def test_a_file_that_fails_silences_the_display_and_the_work_goes_on(capsys, err
     assert console.file is file
     found = capsys.readouterr()
     assert found.out == ""
-    assert found.err == f"Progress can't be shown any more ({error}). The run goes on.\n"
+    why = getattr(error, "strerror", None) or error
+    assert found.err == f"Progress can't be shown any more ({why}). The run goes on.\n"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
