@@ -17,6 +17,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import SamplesError
 from gansearch.scoring.arrays import as_array, read_npy
 from gansearch.scoring.pixels import image_values
+from gansearch.system.paths import local_path
 
 Array = np.ndarray | torch.Tensor
 
@@ -35,7 +36,8 @@ def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
     Raises:
         SamplesError: there is no such file, or its array has a wrong type, shape or range.
     """
-    return check_samples(read_npy(path), dataset, where=os.fsdecode(path))
+    path = local_path(os.fsdecode(path))
+    return check_samples(read_npy(path), dataset, where=str(path))
 
 
 def check_samples(samples: Any, dataset: Dataset, *, where: str = "samples") -> np.ndarray:

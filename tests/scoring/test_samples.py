@@ -38,6 +38,14 @@ def test_column_order_and_big_endian_arrays_are_read(tmp_path: Path, digits: Dat
     np.testing.assert_array_equal(load_samples(save(tmp_path / "x.npy", odd), digits), images)
 
 
+def test_a_home_in_the_path_of_samples_is_expanded(
+    tmp_path: Path, ring: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    assert load_samples("~/x.npy", ring).shape == (3, 2)
+
+
 def test_points_are_read_as_they_are(tmp_path: Path, ring: Dataset) -> None:
     points = ring.train[:30] * 100
     np.testing.assert_array_equal(load_samples(save(tmp_path / "x.npy", points), ring), points)
