@@ -129,6 +129,8 @@ class Progress:
                 return
             self._activity = text
             self._is_said, self._last_change = False, time.monotonic()
+            # Trials that a stop interrupts keep their scores.
+            self._waiting |= self._lines
             self._lines.clear()
 
     def phase(self, name: str, n_trials: int, known: Iterable[KnownTrial] = ()) -> None:

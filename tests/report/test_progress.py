@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from gansearch.budget import Budget
+from gansearch.errors import InterruptedRunError
 from gansearch.report import display as display_module
 from gansearch.report import pace as pace_module
 from gansearch.report import progress as progress_module
@@ -465,4 +466,19 @@ def test_a_log_says_what_is_done_before_and_after_the_trials(clock):
         "reference lines: k-means; 34 s so far",
         "reference lines: k-means; 49 s so far",
         "reference lines: k-means; 64 s so far",
+    ]
+
+
+def test_the_last_frame_of_an_interrupted_run_has_the_best_score_of_its_running_trials(clock):
+    to = console(terminal=True)
+    with pytest.raises(InterruptedRunError), make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t00000", "k=2")
+        progress.trial_reported("t00000", 4000, evaluated(3.25), 0.41)
+        progress.activity("ending Ray")
+        raise InterruptedRunError("stopped")
+    assert last_frame(to).splitlines() == [
+        "interrupted: search 0/10",
+        "best valid_ll 3.25 nats of 1,000 samples (t00000)",
+        "0 s in all",
     ]
