@@ -8,10 +8,10 @@ gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gansearch.lazy import attributes
 from gansearch.tune import ray_settings
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def evaluate(
     return evaluate_with_references(data, checked, reference_scores(data, compute=False), grid=grid)
 
 
-def __getattr__(name: str) -> Any:
-    # Ray takes seconds to import; loading results should not wait for it.
-    modules = {"Settings": "tune.settings", "resume": "tune.driver", "search": "tune.driver"}
-    if name in modules:
-        return getattr(importlib.import_module(f"gansearch.{modules[name]}"), name)
-    raise AttributeError(f"module 'gansearch' has no attribute {name!r}")
+# Ray takes seconds to import; loading results should not wait for it.
+__getattr__, __dir__ = attributes(
+    __name__, {"Settings": "tune.settings", "resume": "tune.driver", "search": "tune.driver"}
+)

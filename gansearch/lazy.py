@@ -6,12 +6,18 @@ So a user of one module of `gansearch.data` does not pay for importing the other
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
 
-def attributes(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package, which imports a name's module when the name is used.
+def attributes(
+    package: str, modules: dict[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a `__getattr__` and a `__dir__` for a package.
+
+    The first imports a name's module when the name is used. The second lists the names, for tab
+    completion, and imports nothing.
 
     Args:
         package: the package's dotted name.
@@ -23,4 +29,7 @@ def attributes(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
-    return attribute
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *modules})
+
+    return attribute, names

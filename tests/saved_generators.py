@@ -2,9 +2,9 @@
 
 import pytest
 
-from gansearch.artifacts import GeneratorExport
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
+from gansearch.families.trained_generator import export_generator
 from gansearch.family import DEFAULT_FAMILY
 from gansearch.networks.models import Generator
 from gansearch.runs.generators import save_generator
@@ -15,10 +15,9 @@ def save(
     model_dir: AnyPath, generator: Generator, config: TrialConfig, *, dataset: str, seed: int
 ) -> None:
     """Write `generator`, whose samples are made from `seed`, into `model_dir`."""
-    arrays = {name: p.detach().cpu().numpy() for name, p in generator.named_parameters()}
     save_generator(
         model_dir,
-        GeneratorExport(arrays, seed, {"first_layer": generator.first_layer}),
+        export_generator(generator, seed),
         config,
         family=DEFAULT_FAMILY,
         dataset=dataset,

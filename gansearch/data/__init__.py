@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "load_dataset"]
 
-__getattr__ = attributes(__name__, {"Dataset": "dataset", "load_dataset": "registry"})
+__getattr__, __dir__ = attributes(__name__, {"Dataset": "dataset", "load_dataset": "registry"})

@@ -81,10 +81,10 @@ class AdversarialNets(ModelFamily[TrialConfig]):
         return Figure1Observer(config, dataset, report_updates)
 
     def export(self, training: AdversarialTraining, seed: int) -> GeneratorExport:  # noqa: ARG002
-        """Return the generator's weights, without its buffers, which sampling doesn't read."""
-        generator = training.generator
-        arrays = {name: p.detach().cpu().numpy() for name, p in generator.named_parameters()}
-        return GeneratorExport(arrays, training.sample_seed, {"first_layer": generator.first_layer})
+        """Return the generator's weights in the layout of torch's own layers."""
+        from gansearch.families.trained_generator import export_generator
+
+        return export_generator(training.generator, training.sample_seed)
 
     def generator(
         self,
@@ -95,6 +95,7 @@ class AdversarialNets(ModelFamily[TrialConfig]):
         """Return a generator from its weights.
 
         Raises:
+            ResultsError: they are in a format of a later version.
             ValueError, KeyError, TypeError, RuntimeError, ConfigError: they don't fit each other.
         """
         from gansearch.families.trained_generator import TrainedGenerator
@@ -107,4 +108,5 @@ class AdversarialNets(ModelFamily[TrialConfig]):
             # Older files have the number of values alone, which is all that dense networks need.
             shape=details["shape"] if "shape" in details else [details["dim"]],
             first_layer=details.get("first_layer", 0),
+            weights_format=details.get("weights_format", 1),
         )

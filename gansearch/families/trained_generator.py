@@ -1,4 +1,4 @@
-"""A generator loaded from disk, with its configuration and the seed of its noise."""
+"""A generator on disk and back: its weights, with its configuration and the seed of its noise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gansearch.artifacts import GeneratorExport
 from gansearch.config import TrialConfig
+from gansearch.errors import ResultsError
+from gansearch.networks.layers import Dense
 from gansearch.networks.models import Generator, generate
 from gansearch.networks.probing import interpolate
+
+# 1, or none: dense weights as `Dense` has them, [in, pieces * units]. 2: as torch.nn.Linear has
+# them, [pieces * units, in]. Those of convolutions have torch's layout in both.
+WEIGHTS_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -30,17 +37,23 @@ class TrainedGenerator:
         *,
         shape: Sequence[int],
         first_layer: int,
+        weights_format: int,
     ) -> TrainedGenerator:
-        """Return a generator from its weights.
+        """Return a generator from its weights, in the current format or an older one.
 
         Raises:
+            ResultsError: the format is of a later version.
             ValueError, KeyError, TypeError, RuntimeError, ConfigError: they don't fit each other.
         """
         network = Generator(config, tuple(shape))
         network.first_layer = first_layer
         if first_layer not in range(len(network.layers)):
             raise ValueError(f"first_layer is {first_layer}")
-        network.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays})
+        weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if weights_format != 1:
+            _check_format(weights_format)
+            weights = _transposed(network, weights)
+        network.load_state_dict(weights)
         return cls(network, config, seed)
 
     def samples(self, n_samples: int) -> np.ndarray:
@@ -50,3 +63,32 @@ class TrainedGenerator:
     def interpolate(self, n_rows: int, n_steps: int) -> np.ndarray:
         """Return G on straight lines between samples, `[n_rows, n_steps, dim]`, float32."""
         return interpolate(self.network, self.config, self.seed, n_rows, n_steps)
+
+
+def export_generator(network: Generator, seed: int) -> GeneratorExport:
+    """Return what is stored of a generator whose samples are drawn from `seed`.
+
+    Its buffers are left out: sampling doesn't read them.
+    """
+    weights = {name: weight.detach().cpu() for name, weight in network.named_parameters()}
+    arrays = {name: weight.numpy() for name, weight in _transposed(network, weights).items()}
+    details = {"first_layer": network.first_layer, "weights_format": WEIGHTS_FORMAT}
+    return GeneratorExport(arrays, seed, details)
+
+
+def _transposed(network: Generator, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights with those of dense layers from one layout to the other."""
+    dense = {
+        f"layers.{i}.weight" for i, layer in enumerate(network.layers) if isinstance(layer, Dense)
+    }
+    return {
+        name: weight.T.contiguous() if name in dense else weight for name, weight in weights.items()
+    }
+
+
+def _check_format(weights_format: object) -> None:
+    if weights_format != WEIGHTS_FORMAT:
+        raise ResultsError(
+            f"weights_format: found {weights_format!r}. This version of gansearch reads generators "
+            f"of the formats 1 and {WEIGHTS_FORMAT}. Read it with the version that wrote it."
+        )

@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-__getattr__ = attributes(__name__, {"compare": "ranking"})
+__getattr__, __dir__ = attributes(__name__, {"compare": "ranking"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,11 @@ from safetensors.numpy import save as save_arrays
 
 from gansearch.artifacts import GeneratorExport, SavedGenerator
 from gansearch.data.dataset import Dataset
-from gansearch.errors import ConfigError, ResultsError
+from gansearch.errors import BadInputError, ConfigError, ResultsError
 from gansearch.family import DEFAULT_FAMILY, load_family
 from gansearch.rules import Config
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
-from gansearch.system.object_store import AnyPath
+from gansearch.system.object_store import AnyPath, parse_path
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
@@ -57,12 +58,16 @@ def save_generator(
         "config": config.to_dict(),
         "seal": BLANK_SEAL,
     }
-    content = save_arrays(dict(export.arrays), {"seal": BLANK_SEAL})
+    # Beside the arrays, for readers of this file alone, such as the format of the weights.
+    details = {key: json.dumps(value) for key, value in export.details.items()}
+    content = save_arrays(dict(export.arrays), {**details, "seal": BLANK_SEAL})
     write_atomically(model_dir / WEIGHTS_FILE, sealed(content))
     write_atomically(model_dir / CONFIG_FILE, sealed(json.dumps(description, indent=2).encode()))
 
 
-def load_generator(model_dir: AnyPath, load_dataset: Callable[[str], Dataset]) -> StoredGenerator:
+def load_generator(
+    model_dir: AnyPath | str, load_dataset: Callable[[str], Dataset]
+) -> StoredGenerator:
     """Read a generator that `save_generator` wrote.
 
     Args:
@@ -70,8 +75,15 @@ def load_generator(model_dir: AnyPath, load_dataset: Callable[[str], Dataset]) -
         load_dataset: loads a data set by name, for families whose generators need it.
 
     Raises:
+        BadInputError: `model_dir` is no path, or `load_dataset` no function.
         ResultsError: there is none, or its files are damaged or do not match.
     """
+    model_dir = parse_path(model_dir)
+    if not callable(load_dataset):
+        raise BadInputError(
+            f"load_dataset: found {reprlib.repr(load_dataset)}. It must be a function that returns "
+            "the data set of a name, such as gansearch.data.load_dataset."
+        )
     try:
         description = json.loads(_read(model_dir / CONFIG_FILE))
         arrays = load_arrays(_read(model_dir / WEIGHTS_FILE))

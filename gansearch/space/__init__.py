@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchSpace", "load_space"]
 
-__getattr__ = attributes(__name__, {"SearchSpace": "search_space", "load_space": "load"})
+__getattr__, __dir__ = attributes(__name__, {"SearchSpace": "search_space", "load_space": "load"})

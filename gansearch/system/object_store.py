@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -158,11 +159,17 @@ def parse_path(text: str | os.PathLike[str] | RemotePath) -> AnyPath:
     """Return the path that `text` names, on this machine or in an object store.
 
     Raises:
-        BadInputError: an unknown store or option, credentials in the path, or no bucket.
+        BadInputError: no path at all, an unknown store or option, credentials in the path, or no
+            bucket.
     """
     if isinstance(text, RemotePath):
         return text
-    text = os.fspath(text)
+    if not isinstance(text, str | os.PathLike):
+        raise BadInputError(
+            f"found {reprlib.repr(text)}, where a path must be: text such as 'results/mnist-1', or "
+            "a pathlib.Path."
+        )
+    text = os.fsdecode(text)
     if not (found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)):
         return local_path(text)
     scheme = found[1].lower()

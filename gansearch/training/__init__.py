@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["AdversarialTraining"]
 
-__getattr__ = attributes(__name__, {"AdversarialTraining": "training"})
+__getattr__, __dir__ = attributes(__name__, {"AdversarialTraining": "training"})
