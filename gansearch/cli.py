@@ -20,30 +20,42 @@ from gansearch import __version__
 from gansearch.cli_errors import is_bug, print_error
 from gansearch.cli_options import (
     address_option,
+    all_overrides,
     budget_options,
-    budget_overrides,
+    check_only,
     data_dir_option,
+    extension_options,
     quiet_option,
     results_option,
+    run_below,
     settings_from,
     settings_options,
-    time_budget_option,
 )
 from gansearch.cli_output import run_console, show_end
-from gansearch.cli_types import BudgetNumberType, LocalPathType
+from gansearch.cli_types import LocalPathType, OnceCommand, TextType
 from gansearch.system.streams import discard_unwritten, prepare_standard_streams
 
 if TYPE_CHECKING:
     from gansearch.system.object_store import AnyPath
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    command_class = OnceCommand
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="gansearch")
 def cli() -> None:
     """Search the hyperparameters of generative adversarial nets.
 
     `gansearch run --space digits` is a whole search that needs no download and no GPU.
     """
+
+
+cli.command_class = OnceCommand
 
 
 @cli.command()
@@ -70,18 +82,26 @@ def cli() -> None:
 )
 @click.argument("more", nargs=-1, metavar="[CONFIG]...")
 @budget_options
-@settings_options
+@settings_options(new=True)
 @click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Random seed: decides the proposals and every trial's seed; only with --max-concurrent 1 "
-    "is a search repeated exactly.",
+    help="Random seed of every trial. With several trials at a time the proposals also depend on "
+    "which trial ends first: only --max-concurrent 1 repeats a search.",
 )
-@click.option("--name", help="Name of the run's folder.  [default: the space's name and the time]")
+@click.option(
+    "--name",
+    type=TextType(),
+    help="Name of the run's folder.  [default: the space's name and the time]",
+)
 @results_option
-@click.option("--dry-run", is_flag=True, help="Check everything and show the plan; train nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Make every check of a run and show the plan; train and leave nothing.",
+)
 @quiet_option
 def run(
     space: str,
@@ -104,54 +124,45 @@ def run(
     gansearch run --space mnist --set k=1 --dry-run
     gansearch run --space mnist --only paper dcgan --replicas 5
     """
-    from gansearch.tune import driver, preflight
+    from gansearch.tune import driver
+    from gansearch.tune.dry_run import plan
 
-    if more and not only:
-        raise click.UsageError(
-            f"Got unexpected extra argument ({more[0]}). A space is named by --space; "
-            "configurations to compare follow --only."
-        )
+    check_only(only, more)
     request: dict[str, Any] = {
-        "overrides": [*overrides, *budget_overrides(options)],
+        "overrides": all_overrides(overrides, options),
         "only": only + more,
         "seed": seed,
+        "name": name,
+        "results": results,
         "settings": settings_from(options),
     }
     if dry_run:
-        click.echo(preflight.plan(space, **request))
+        text = plan(space, **request)
+        if not quiet:
+            click.echo(text)
         return
     with run_console(quiet) as console:
-        folder = driver.search(space, name=name, results=results, console=console, **request)
+        folder = driver.search(space, console=console, **request)
         show_end(folder, console)
 
 
 @cli.command()
 @click.argument("run", metavar="RUN")
 @results_option
-@click.option("--trials", type=BudgetNumberType(), help="Raise the number of trials to this.")
-@time_budget_option
-@address_option
+@extension_options
+@settings_options(new=False)
 @quiet_option
-def resume(
-    run: str,
-    results: AnyPath,
-    trials: int | None,
-    time_budget_seconds: float | None,
-    address: str | None,
-    quiet: bool,
-) -> None:
-    """Continue a run after a stop, a crash or a kill. RUN is its folder or name."""
+def resume(run: str, results: AnyPath, quiet: bool, **changes: Any) -> None:
+    """Continue a run after a stop, a crash or a kill. RUN is its folder or name.
+
+    The flags extend the run, or suit it to another machine. Data that is no longer where the run
+    has read it is looked for in GANSEARCH_DATA.
+    """
     from gansearch.tune import driver
 
     with run_console(quiet) as console:
-        folder = driver.resume(
-            run,
-            results=results,
-            trials=trials,
-            time_budget_seconds=time_budget_seconds,
-            address=address,
-            console=console,
-        )
+        where = run_below(results, run)
+        folder = driver.resume(where, results=results, console=console, **changes)
         show_end(folder, console)
 
 
@@ -186,7 +197,7 @@ def report(
     format_ = report_format(out, format_)
     with activities(Console(stderr=True)) as begin:
         begin("reading the run")
-        built = build_report(RunFolder.open(run, results), top=top)
+        built = build_report(RunFolder.open(run_below(results, run), results), top=top)
     if format_ == "table" and out is None:
         print_report(built, Console())
         return
@@ -237,7 +248,7 @@ def evaluate(
     The scores of the data itself are shown for comparison. They are computed once per data set,
     in minutes for MNIST, and cached; --json does not wait for them unless --curve needs them.
     """
-    from gansearch.data.registry import load_dataset
+    from gansearch.data.registry import check_data_dir, load_dataset
     from gansearch.report.console import print_evaluation
     from gansearch.report.display import activities
     from gansearch.report.score_curve import check_curve, write_curve
@@ -247,6 +258,7 @@ def evaluate(
 
     if curve:
         check_curve(curve)
+    check_data_dir(dataset, data_dir)
     with activities(Console(stderr=True)) as begin:
         begin(f"loading the data set {dataset}")
         data = load_dataset(dataset, data_dir)
@@ -269,7 +281,7 @@ def evaluate(
 @click.argument("run", metavar="RUN")
 @results_option
 @data_dir_option
-@click.option("--trial", help="Trial id.  [default: a replica of the winner]")
+@click.option("--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]")
 @click.option(
     "--n",
     type=click.IntRange(1),
@@ -310,7 +322,7 @@ def sample(
     from gansearch.runs.folder import RunFolder
 
     check_samples_file(out)
-    folder = RunFolder.open(run, results)
+    folder = RunFolder.open(run_below(results, run), results)
     with activities(Console(stderr=True)) as begin:
         begin("generating samples")
         summary = write_samples(

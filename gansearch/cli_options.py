@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gansearch.cli_types import (
     BudgetNumberType,
@@ -15,9 +17,11 @@ from gansearch.cli_types import (
     FractionType,
     LocalPathType,
     RenamedOption,
+    TextType,
 )
 
 if TYPE_CHECKING:
+    from gansearch.system.object_store import AnyPath
     from gansearch.tune.settings import Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -44,19 +48,25 @@ results_option = click.option(
 )
 data_dir_option = click.option(
     "--data-dir",
+    # Not click's envvar: a variable that is set for all data sets is no flag of this command.
     type=LocalPathType(),
-    envvar="GANSEARCH_DATA",
     help="Folder of the data sets or, for the data set folder, of the images; also the "
     "environment variable GANSEARCH_DATA.  [default: ~/.cache/gansearch]",
 )
-address_option = click.option("--address", help="Address of a Ray cluster to join, or auto.")
+address_option = click.option(
+    "--address",
+    type=TextType(),
+    help="Address of a Ray cluster to join, or auto; local is this machine alone.",
+)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 time_budget_option = click.option(
     "--time-budget",
     "time_budget_seconds",
     type=DurationType(),
-    help="Time limit of the whole run, such as 2h or 45m. The search ends early enough to leave "
-    "time for the replicas.",
+    metavar="TIME",
+    help="Time, such as 2h or 45m, after which the search ends, or earlier by the estimated time "
+    "of the replicas. It counts from when trials may start, over all sessions. Replicas, "
+    "reference lines and the report are never cut short, so a run may take longer.",
 )
 budget_options = _joined(
     click.option("--trials", type=BudgetNumberType(), help="Number of configurations to try."),
@@ -76,50 +86,133 @@ budget_options = _joined(
         help="Number of fresh seeds for each of these and for the paper's configuration.",
     ),
 )
-settings_options = _joined(
-    time_budget_option,
+extension_options = _joined(
     click.option(
-        "--sampler",
-        default="tpe",
-        show_default=True,
-        help="Optuna sampler that proposes configurations: tpe, random, qmc or gp.",
+        "--trials",
+        type=BudgetNumberType(),
+        help="Raise the number of configurations to try to this, those tried included.",
     ),
     click.option(
-        "--max-concurrent",
-        type=click.IntRange(1),
-        help="Maximum number of trials at a time. A cluster that starts nodes on demand starts "
-        "enough of them for this number.  [default: as many as fit]",
+        "--replicas",
+        type=BudgetNumberType(),
+        help="Raise the number of fresh seeds of each finalist to this, those trained included.",
     ),
-    click.option(
-        "--gpus-per-trial",
-        type=FractionType(0),
-        help="Fraction of a GPU for each trial.  [default: 0.25 if there is a GPU, else 0]",
-    ),
-    click.option(
-        "--cpus-per-trial",
-        type=FractionType(0, min_open=True),
-        default=1.0,
-        show_default=True,
-        help="CPU cores reserved for each trial; on a CPU it computes with one thread.",
-    ),
-    click.option(
-        "--group-trials",
-        cls=RenamedOption,
-        former_flag="--packing",
-        default="auto",
-        show_default=True,
-        metavar="auto|on|off",
-        help="Train the trials of a device together in one process. auto: only on a GPU that "
-        "several trials share.",
-    ),
-    address_option,
-    data_dir_option,
 )
 
 
-def budget_overrides(options: Mapping[str, Any]) -> list[str]:
-    """Return the changes of the budget that the options ask for, as `--set` takes them."""
-    return [f"budget.{key}={options[key]}" for key in _BUDGET if options[key] is not None]
+def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
+    """Return the options of a run's settings: of a new run, or to change those of an old one."""
+
+    def default(value: Any) -> dict[str, Any]:
+        return {"default": value, "show_default": True} if new else {"default": None}
+
+    return _joined(
+        time_budget_option,
+        click.option(
+            "--sampler",
+            **default("tpe"),
+            help="Optuna sampler that proposes configurations: tpe, random, qmc or gp.",
+        ),
+        click.option(
+            "--max-concurrent",
+            type=click.IntRange(1),
+            help="Maximum number of trials at a time. A cluster that starts nodes on demand starts "
+            "enough of them for this number." + ("  [default: as many as fit]" if new else ""),
+        ),
+        click.option(
+            "--gpus-per-trial",
+            type=FractionType(0),
+            help="Fraction of a GPU for each trial."
+            + ("  [default: 0.25 if there is a GPU, else 0]" if new else ""),
+        ),
+        click.option(
+            "--cpus-per-trial",
+            type=FractionType(0, min_open=True),
+            **default(1.0),
+            help="CPU cores reserved for each trial; on a CPU it computes with one thread.",
+        ),
+        click.option(
+            "--group-trials",
+            cls=RenamedOption,
+            former_flag="--packing",
+            **default("auto"),
+            metavar="auto|on|off",
+            help="Train the trials of a device together in one process. auto: only on a GPU that "
+            "several trials share.",
+        ),
+        address_option,
+        data_dir_option,
+    )
+
+
+def all_overrides(overrides: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """Return the changes of `--set` and those of the budget's flags, as `--set` takes them.
+
+    Raises:
+        click.UsageError: two of them give a key different values.
+    """
+    flags = {key: f"--{key.replace('_', '-')}" for key in _BUDGET if options[key] is not None}
+    found: dict[str, tuple[str, str]] = {}
+    changes = [(f"--set {change}", change) for change in overrides]
+    changes += [
+        (f"{flag} {options[key]}", f"budget.{key}={options[key]}") for key, flag in flags.items()
+    ]
+    for given, change in changes:
+        key, _, value = change.partition("=")
+        key, value = key.strip().removeprefix("budget."), value.strip()
+        before, earlier = found.setdefault(key, (given, value))
+        if earlier != value:
+            raise click.UsageError(
+                f"{before} and {given}: both set {key}. One value counts: leave one of them out."
+            )
+    return [change for _, change in changes]
+
+
+def check_only(only: Sequence[str], more: Sequence[str]) -> None:
+    """Raise UsageError if configurations lack `--only`, or a flag beside it is for a search."""
+    if more and not only:
+        raise click.UsageError(
+            f"Got unexpected extra argument ({more[0]}). A space is named by --space; "
+            "configurations to compare follow --only."
+        )
+    if not only:
+        return
+    context = click.get_current_context()
+    for name in ("trials", "top", "sampler", "time_budget_seconds"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = "--" + name.removesuffix("_seconds").replace("_", "-")
+            raise click.UsageError(
+                f"{flag}, --only: --only compares given configurations without a search, which "
+                f"{flag} is for. Leave one of them out. --replicas and --max-updates decide how "
+                "much is trained."
+            )
+
+
+def run_below(results: AnyPath, run: str) -> AnyPath | str:
+    """Return where RUN lies: below `--results` if that is given, and not in the working folder.
+
+    Raises:
+        click.UsageError: RUN is a path elsewhere, so that `--results` has no effect.
+    """
+    from gansearch.system.object_store import RemotePath, parse_path
+
+    source = click.get_current_context().get_parameter_source("results")
+    if source is not ParameterSource.COMMANDLINE:
+        return run
+    path = parse_path(run)
+    if isinstance(path, Path) and not path.is_absolute() and len(path.parts) == 1:
+        return results / run
+    same = (
+        path.parent == results
+        if isinstance(path, RemotePath) or isinstance(results, RemotePath)
+        else path.resolve().parent == results.resolve()
+    )
+    if not same:
+        raise click.UsageError(
+            f"--results {results}: RUN is a path, {run}, which does not lie there. Leave --results "
+            "out, or give the run's name."
+        )
+    return path
 
 
 def settings_from(options: Mapping[str, Any]) -> Settings:

@@ -1,18 +1,20 @@
-"""What the flags of the command line accept: durations, numbers of a budget, fractions, folders."""
+"""What the flags of the command line accept: durations, numbers of a budget, names, paths."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import Any
 
 import click
 
+_EMPTY = "found nothing. Give a value, or leave the flag out."
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic at runtime in 8.1
-    """A duration such as 2h, 90m, 1h30m, 45s or plain seconds."""
+    """A duration such as 2h, 90m, 1h30m or 45s; a bare number could be any of them."""
 
     name = "duration"
 
@@ -23,13 +25,15 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic at
         if isinstance(value, int | float):
             return float(value)
         text = str(value).strip().lower()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            seconds = float(text)
+        if re.fullmatch(r"\d*[1-9]\d*(\.\d+)?|0*\.\d*[1-9]\d*", text):
+            self.fail(f"{value!r} has no unit. Write {text}s, {text}m or {text}h.", param, ctx)
+        elif re.fullmatch(r"[0.]+", text):
+            seconds = 0.0
         elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
             parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
             seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
         else:
-            self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m, 45s or seconds.", param, ctx)
+            self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m or 45s.", param, ctx)
         if not seconds > 0:
             self.fail(f"{value!r}: a time budget must be positive.", param, ctx)
         if math.isinf(seconds):
@@ -74,6 +78,8 @@ class LocalPathType(click.Path):
         """Return the path."""
         from gansearch.system.paths import local_path
 
+        if value == "":
+            self.fail(_EMPTY, param, ctx)
         return local_path(str(super().convert(value, param, ctx)))
 
 
@@ -85,13 +91,52 @@ class FolderType(click.ParamType):  # type: ignore[type-arg]  # as DurationType
     def convert(
         self,
         value: Any,
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,  # noqa: ARG002
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> Any:
         """Return the path."""
         from gansearch.system.object_store import parse_path
 
+        if value == "":
+            self.fail(_EMPTY, param, ctx)
         return parse_path(value)
+
+
+class TextType(click.ParamType):  # type: ignore[type-arg]  # as DurationType
+    """A name; an empty one comes from a variable of the shell that is not set."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if value == "":
+            self.fail(_EMPTY, param, ctx)
+        return str(value)
+
+
+class OnceCommand(click.Command):
+    """A command that refuses an option with two values, of which the first would have no effect."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments.
+
+        Raises:
+            click.UsageError: an option that takes one value is given twice.
+        """
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=[*args])
+            for param, n in Counter(order).items():
+                if n > 1 and isinstance(param, click.Option) and not _takes_several(param):
+                    raise click.UsageError(
+                        f"{param.opts[-1] if param.opts[0][:2] != '--' else param.opts[0]}: given "
+                        f"{n} times. One value counts: give it once.",
+                        ctx,
+                    )
+        return super().parse_args(ctx, args)
+
+
+def _takes_several(option: click.Option) -> bool:
+    return option.multiple or option.is_flag or option.count
 
 
 class RenamedOption(click.Option):

@@ -50,7 +50,7 @@ def examine(data_dir: Path | None, results: AnyPath, address: str | None = None)
     checks = [_python(), *_packages(), *_imports(), *_gpus()]
     checks += [_cores(), _memory(), *_shared_memory(), _open_files()]
     checks += [*_datasets(data_dir), _spaces(), *_results(results), _disk_of_ray()]
-    return checks + (_cluster(address, results) if address else [])
+    return checks + (_cluster(address, results) if address not in (None, "local") else [])
 
 
 def _python() -> Check:

@@ -444,7 +444,8 @@ KINDS: dict[str, tuple[Callable[[], st.SearchStrategy[Case]], float]] = {
 def no_search() -> Iterator[None]:
     """Let commands come as far as where Ray would be started."""
     with (
-        mock.patch("gansearch.tune.driver.connected", lambda *_: nullcontext()),
+        mock.patch("gansearch.tune.preflight.connected", lambda *_: nullcontext()),
+        mock.patch("gansearch.tune.preflight.require_nodes", lambda *_: None),
         mock.patch("gansearch.tune.preflight.share_of_cluster", lambda *_, **__: Share(0.0, 2)),
         mock.patch("gansearch.tune.driver._execute", lambda *_args, **_named: None),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,64 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
     """
     if name not in _LOADERS:
         raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
-    given = data_dir or os.environ.get("GANSEARCH_DATA")
-    if name == FOLDER and not given:
+    if name == FOLDER and not (data_dir or os.environ.get("GANSEARCH_DATA")):
         raise DataError(
             "data set folder: no folder is given. Name the folder of images by --data-dir."
         )
-    return _LOADERS[name](local_path(given or "~/.cache/gansearch"), download)
+    return _LOADERS[name](data_folder(name, data_dir) or Path(), download)
+
+
+def data_folder(name: str, data_dir: Path | None = None) -> Path | None:
+    """Return where the files of a data set are looked for; None if it has none.
+
+    Args:
+        name: one of `DATASETS`.
+        data_dir: as for `load_dataset`.
+    """
+    if name in WITHOUT_FILES:
+        return None
+    given = data_dir or os.environ.get("GANSEARCH_DATA") or "~/.cache/gansearch"
+    return local_path(given)
+
+
+def check_data_dir(name: str, data_dir: Path | None) -> None:
+    """Raise DataError if a folder is named for a data set that has no files to read there.
+
+    GANSEARCH_DATA may be set for other data sets, and is never refused.
+    """
+    if data_dir is None or name not in WITHOUT_FILES:
+        return
+    raise DataError(
+        f"--data-dir {data_dir}: the data set is {name}, which has no files and reads none there. "
+        f"Leave --data-dir out, or name other data: for images of your own, --space {FOLDER} (of "
+        f"`evaluate`, --dataset {FOLDER}). Without --space a search takes digits."
+    )
+
+
+def load_again(
+    name: str, former: Path | None, data_dir: Path | None = None
+) -> tuple[Dataset, Path | None]:
+    """Load the data set of a run again; return it and the folder that it was read from.
+
+    Args:
+        name: one of `DATASETS`.
+        former: the folder that the run has read; it may have been moved since.
+        data_dir: the folder that the user names now, which counts more than `former`. The variable
+            GANSEARCH_DATA and the default count less: they are for all data sets.
+
+    Raises:
+        DataError: the data is missing or unreadable.
+    """
+    check_data_dir(name, data_dir)
+    if data_dir is None and former is not None and name not in WITHOUT_FILES:
+        # An error in a folder of images that is there must be seen, not avoided.
+        if name == FOLDER and local_path(former).is_dir():
+            return load_dataset(name, former), former
+        for folder in (former, None):
+            with suppress(DataError):
+                return load_dataset(name, folder, download=False), data_folder(name, folder)
+        data_dir = former
+    return load_dataset(name, data_dir), data_folder(name, data_dir)
 
 
 def _load_digits() -> Dataset:
@@ -58,6 +111,8 @@ def _tfd(fold: int) -> Callable[[Path, bool], Dataset]:
 
 
 FOLDER = "folder"
+# Bundled with a package, or computed.
+WITHOUT_FILES = ("digits", "ring", "grid", "gaussian")
 # The same file, with other folds for validation and test: `tfd` itself is fold 1.
 OTHER_FOLDS = tuple(f"tfd-{fold}" for fold in range(2, N_FOLDS + 1))
 _LOADERS: dict[str, Callable[[Path, bool], Dataset]] = {

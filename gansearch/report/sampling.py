@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gansearch.data.dataset import Dataset
-from gansearch.data.registry import load_dataset
+from gansearch.data.registry import load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.report.output import check_output, write_output
@@ -84,7 +84,8 @@ def write_samples(
         nearest: draw each sample's nearest training image beside it, in a picture.
         n_steps: number of points in each row of an interpolation, at least three, on a straight
             line in noise space between two samples, which are included; None for samples.
-        data_dir: folder of the data; None for the one that the run used.
+        data_dir: folder of the data; None for the one that the run used or, if the data is no
+            longer there, that of GANSEARCH_DATA.
 
     Raises:
         BadInputError: an unknown ending, too many samples to draw or hold in memory, options that
@@ -101,7 +102,6 @@ def write_samples(
             "samples, in a .png picture. Omit one of them."
         )
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
-    data_dir = data_dir or _data_dir_of(folder)
     saved = load_generator(
         folder.model_dir(trial_id), lambda name: _same_data(folder, name, data_dir)
     )
@@ -171,9 +171,15 @@ def _data_dir_of(folder: RunFolder) -> Path | None:
     return Path(found) if found else None
 
 
+def _load(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
+    """Load a data set from `data_dir`, or from where the run has read it."""
+    dataset, _ = load_again(name, _data_dir_of(folder), data_dir)
+    return dataset
+
+
 def _same_data(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
     """Return the data set of the run; raise DataError if it is absent or has changed since."""
-    dataset = load_dataset(name, data_dir)
+    dataset = _load(folder, name, data_dir)
     require_same_data(folder, folder.read_run(), dataset, asked="sample")
     return dataset
 
@@ -185,7 +191,7 @@ def _dataset_to_draw(
 
     Samples that are pixels need nothing of it but the shape, so it may have changed since the run.
     """
-    dataset = load_dataset(saved.dataset, data_dir)
+    dataset = _load(folder, saved.dataset, data_dir)
     if dataset.is_bounded and len(saved.shape) == 3 and not nearest:
         return replace(dataset, shape=saved.shape)
     return _same_data(folder, saved.dataset, data_dir)

@@ -48,9 +48,12 @@ def locked(path: AnyPath) -> Iterator[Lease | None]:
                 f"{path}: can't be locked: {error.strerror}. A run needs a file system with "
                 f"locks. Choose another place with --results."
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        try:
+            file.truncate(0)
+            # Unbuffered: on a full disk, closing would raise what a buffer still holds.
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as error:
+            raise unwritable(path, error) from error
         try:
             yield None
         finally:

@@ -7,48 +7,32 @@ ranked. All that a later `resume` needs is in the run's folder, and none of it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 from rich.console import Console
 
 from gansearch.data.dataset import Dataset
-from gansearch.data.registry import load_dataset
 from gansearch.report.display import expendable
 from gansearch.report.progress import Progress
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.location import require_utf8
-from gansearch.runs.tables import unreadable
-from gansearch.scoring.references import evaluate_training_examples
-from gansearch.seeds import run_seed, trial_seed
-from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
-from gansearch.system.paths import local_path
 from gansearch.system.streams import occupy_closed_descriptors
-from gansearch.tune.cluster import connected
 from gansearch.tune.environment import continued
-from gansearch.tune.new_run import default_name, describe_run
-from gansearch.tune.nodes import require_nodes
+from gansearch.tune.new_run import describe_run
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
-from gansearch.tune.preflight import (
-    check_configs,
-    check_memory,
-    only_configs,
-    optional_path,
-    same_configs,
-    trial_share,
-)
+from gansearch.tune.preflight import check_memory, check_request, prepared, shared_cluster
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
+from gansearch.tune.resumption import load_resumed_data, resumption
 from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
-from gansearch.tune.study import make_sampler
 
 
 def search(
@@ -66,11 +50,14 @@ def search(
 
     Args:
         space: name of a built-in space, path of a space file, or a `SearchSpace`.
-        overrides: `key=value` changes to a named space, as `--set` takes them.
+        overrides: `key=value` changes to the space, as `--set` takes them.
         only: compare these without a search: presets such as "paper", or paths of configuration
             files.
-        seed: decides the proposals and every trial's own seed: a whole number from 0 to
-            2**128 - 1. None draws one, which `run.json` records.
+        seed: a whole number from 0 to 2**128 - 1; None draws one, which `run.json` records. It
+            decides every trial's own seed, and with it a training of given parameters, bit for
+            bit on a CPU. It decides the proposals, and so the whole search, only with
+            `Settings(max_concurrent=1)`: with several trials at a time, which of them ends first
+            changes what the sampler proposes next.
         name: of the run's folder below `results`; by default the space's and the time.
         results: folder of all runs.
         settings: how to use the machine.
@@ -82,58 +69,35 @@ def search(
         InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` continues it.
     """
     occupy_closed_descriptors()
-    settings = settings or Settings()
-    if settings.data_dir:  # `resume` may run in another working directory
-        settings = replace(settings, data_dir=str(local_path(settings.data_dir).absolute()))
-    seed = run_seed(seed)
-    make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
-    if isinstance(space, str):
-        space = load_space(space, overrides)
-    configs = only_configs(space, only)
-    with _progress(console, space, configs, settings) as progress:
-        for note in same_configs(space, only):
+    request = check_request(space, overrides=overrides, only=only, seed=seed, settings=settings)
+    with (
+        _progress(console, request.space, request.configs, request.settings) as progress,
+        prepared(request, name=name, results=results, start=True, tell=progress.activity) as run,
+    ):
+        for note in run.notes:
             progress.note(note)
-        progress.activity(f"loading the data set {space.dataset}")
-        dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
-        progress.activity("checking the configurations and the memory")
-        check_configs(space, configs, dataset)
-        largest = check_memory(space, configs, dataset, settings)
-        progress.activity("scoring training examples")
-        training_report = evaluate_training_examples(dataset)
-        folder = (
-            RunFolder.create_numbered(parse_path(results), default_name(space.name))
-            if name is None
-            else RunFolder.create(parse_path(results), name)
+        description = describe_run(
+            run.folder.path.name,
+            run.space,
+            run.configs,
+            run.seed,
+            run.settings,
+            run.training_report,
+            run.dataset,
         )
-        with ExitStack() as stack:
-            try:
-                progress.activity("starting Ray")
-                stack.enter_context(connected(settings, dataset))
-                if settings.address:
-                    progress.activity("checking the nodes")
-                    require_nodes(folder.path)
-                share = trial_share(space, dataset, settings, largest)
-            except BaseException:
-                folder.path.rmdir()  # it is empty, and its name is free again
-                raise
-            with folder.lock():
-                name = folder.path.name
-                description = describe_run(
-                    name, space, configs, seed, settings, training_report, dataset
-                )
-                folder.write_run(description)
-                _execute(
-                    folder,
-                    description,
-                    space,
-                    configs,
-                    dataset,
-                    settings,
-                    share,
-                    progress,
-                    search_on=not configs,
-                )
-    return folder
+        run.folder.write_run(description)
+        _execute(
+            run.folder,
+            description,
+            run.space,
+            run.configs,
+            run.dataset,
+            run.settings,
+            run.share,
+            progress,
+            search_on=not run.configs,
+        )
+    return run.folder
 
 
 def resume(
@@ -141,19 +105,54 @@ def resume(
     *,
     results: AnyPath | str = "results",
     trials: int | None = None,
+    replicas: int | None = None,
     time_budget_seconds: float | None = None,
+    sampler: str | None = None,
     address: str | None = None,
+    data_dir: str | Path | None = None,
+    gpus_per_trial: float | None = None,
+    cpus_per_trial: float | None = None,
+    group_trials: str | None = None,
+    max_concurrent: int | None = None,
     console: Console | None = None,
 ) -> RunFolder:
-    """Continue a run that was stopped or killed, or that gets more trials or time.
+    """Continue a run that was stopped or killed, or that gets more trials, replicas or time.
 
     Interrupted trials continue from their checkpoints, with the same configuration. A search that
-    was over continues only if `trials` or `time_budget_seconds` is given, both of the whole run.
+    was over continues only if `trials` or `time_budget_seconds` is given.
+
+    Args:
+        run: the path of its folder, or its name below `results`.
+        results: folder of all runs.
+        trials: number of configurations to try, those that were tried included.
+        replicas: number of fresh seeds of each finalist, those that were trained included.
+        time_budget_seconds: as in `Settings`, for all sessions of the run together.
+        sampler: as in `Settings`, for the proposals that are still to be made.
+        address: of a Ray cluster to join; "local": of none, although the run began on one.
+        data_dir: where the data lies now. Without it, the folder that the run has read; if the data
+            is no longer there, that of the environment variable GANSEARCH_DATA, or the default.
+        gpus_per_trial, cpus_per_trial, group_trials, max_concurrent: as in `Settings`, to suit
+            another machine.
+        console: as in `search`.
+
+    None leaves what the run has. What changes is stored for the next resume.
 
     Raises:
+        BadInputError: a change can't be made, such as fewer trials than there are.
         As `search`.
     """
     occupy_closed_descriptors()
+    given = {
+        "trials": trials,
+        "replicas": replicas,
+        "time_budget_seconds": time_budget_seconds,
+        "sampler": sampler,
+        "address": address,
+        "gpus_per_trial": gpus_per_trial,
+        "cpus_per_trial": cpus_per_trial,
+        "group_trials": group_trials,
+        "max_concurrent": max_concurrent,
+    }
     folder = RunFolder.open(run, parse_path(results))
     require_utf8(folder.path)
     with folder.lock():
@@ -162,29 +161,21 @@ def resume(
                 with expendable(console):
                     console.print(found, markup=False, highlight=False)
         description = folder.read_run()
-        space = SearchSpace.from_dict(description.space)
-        if trials is not None:
-            space = space.with_budget(trials=trials)
-        given = {"time_budget_seconds": time_budget_seconds, "address": address}
-        changes = {key: value for key, value in given.items() if value is not None}
-        settings = _settings_of(folder, {**description.settings, **changes})
-        more = trials is not None or time_budget_seconds is not None
-        search_on = not description.only and (more or not description.search_is_over)
+        plan = resumption(folder, description, given)
+        space, settings = plan.space, plan.settings
         configs = [space.table.from_dict(config) for config in description.only or ()]
         with _progress(console, space, configs, settings, description.wall_seconds) as progress:
+            for note in plan.notes:
+                progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
-            dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+            dataset, settings = load_resumed_data(space.dataset, settings, data_dir)
             description, notes = continued(folder, description, dataset)
             for note in notes:
                 progress.note(note)
             progress.activity("checking the memory")
             largest = check_memory(space, configs, dataset, settings)
-            progress.activity("starting Ray")
-            with connected(settings, dataset):
-                if settings.address:
-                    progress.activity("checking the nodes")
-                    require_nodes(folder.path)
-                share = trial_share(space, dataset, settings, largest)
+            tell = progress.activity
+            with shared_cluster(folder, space, dataset, settings, largest, tell=tell) as share:
                 description = replace(description, space=space.to_dict(), settings=vars(settings))
                 folder.write_run(description)
                 _execute(
@@ -196,7 +187,7 @@ def resume(
                     settings,
                     share,
                     progress,
-                    search_on=search_on,
+                    search_on=plan.search_on,
                 )
     return folder
 
@@ -217,13 +208,6 @@ def _progress(
         earlier_seconds=earlier_seconds,
         quiet=console is None,
     )
-
-
-def _settings_of(folder: RunFolder, values: Mapping[str, Any]) -> Settings:
-    try:
-        return Settings.from_dict(values)
-    except ValueError as error:
-        raise unreadable(folder.path / "run.json", f"settings: {error}") from error
 
 
 def _execute(

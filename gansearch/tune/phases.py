@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from gansearch.errors import RunFailedError
 from gansearch.figures.samples import png
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
+from gansearch.report.formatting import duration
 from gansearch.report.render import render
 from gansearch.report.report import build_report
 from gansearch.report.sampling import interpolation_of_samples, picture_of_samples, winning_trial
@@ -222,6 +224,8 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
     session.describe(state="failed")
     session.recorder.flush()
     _write_report(session.folder)
+    if session.stop.reason == "time":
+        raise _out_of_time(session, len(rows))
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     commonest = reasons.most_common(1)[0][0] if reasons else "no trial reported anything"
     raise RunFailedError(
@@ -229,6 +233,16 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
         f"The commonest reason: {commonest}. "
         f"`{command('report', session.folder.path)}` shows them all. "
         f"{failure_remedy(session.folder, session.description, phase)}"
+    )
+
+
+def _out_of_time(session: Session, n_begun: int) -> RunFailedError:
+    limit = session.settings.time_budget_seconds or 0.0
+    more = ("--time-budget", f"{10 * math.ceil(limit / 60)}m")
+    return RunFailedError(
+        f"{session.folder.path}: the time budget of {duration(limit)} was over before any trial of "
+        f"the search was completed ({n_begun} had begun, and keep their state). Give the run more: "
+        f"{command('resume', session.folder.path, *more)}"
     )
 
 

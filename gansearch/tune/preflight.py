@@ -1,112 +1,183 @@
-"""Everything that is checked before a run starts, and what it would do, as text."""
+"""Everything that is checked before a run starts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import optuna
-from optuna.samplers import BaseSampler
+import ray
 
-from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
-from gansearch.data.registry import load_dataset
+from gansearch.data.registry import check_data_dir, data_folder, load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.new_folder import new_folder
+from gansearch.scoring.references import evaluate_training_examples
 from gansearch.seeds import run_seed, trial_seed
-from gansearch.space.counting import n_configurations
 from gansearch.space.load import load_config, load_space
+from gansearch.space.overrides import apply_overrides
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
+from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
-from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
-from gansearch.tune.proposals import Proposals
-from gansearch.tune.rows import summary
+from gansearch.tune.cluster import connected
+from gansearch.tune.effects import check_effects
+from gansearch.tune.new_run import default_name
+from gansearch.tune.nodes import require_nodes
+from gansearch.tune.ray_internals import resources_here
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, device_of, share_of_cluster
-from gansearch.tune.study import enqueue_starts, make_sampler
-
-_N_PROPOSALS = 5  # that a plan shows
+from gansearch.tune.study import make_sampler
 
 
-def plan(
-    space: str,
+@dataclass(frozen=True)
+class Request:
+    """What a new run is to do, as far as it is known without the data.
+
+    Attributes:
+        space: with all overrides.
+        configs: that are compared instead of a search, if any.
+        notes: what the user should know of them.
+        seed: of the run.
+        settings: of the run, with the folder of the data resolved.
+    """
+
+    space: SearchSpace
+    configs: list[Config]
+    notes: list[str]
+    seed: int
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Prepared(Request):
+    """A run that has passed all checks and may begin.
+
+    Attributes:
+        folder: of the run, locked and empty.
+        dataset: that trials learn.
+        training_report: the score of training examples, for `run.json`.
+        largest: the largest training, which fits into a trial's share of the memory.
+        share: the resources of each trial.
+    """
+
+    folder: RunFolder
+    dataset: Dataset
+    training_report: Mapping[str, Any]
+    largest: Largest
+    share: Share
+
+
+def check_request(
+    space: str | SearchSpace,
     *,
-    overrides: Sequence[str] = (),
-    only: Sequence[str] = (),
-    seed: int | None = 0,
-    settings: Settings | None = None,
-) -> str:
-    """Make all checks of `search`, start nothing, and return what it would do, as text.
+    overrides: Sequence[str],
+    only: Sequence[str],
+    seed: int | None,
+    settings: Settings | None,
+) -> Request:
+    """Return what a run is to do, after all checks that need neither its data nor a cluster.
 
     Raises:
-        BadInputError: as `search`.
+        BadInputError: it can't be done, or a setting would have no effect.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     settings = settings or Settings()
     seed = run_seed(seed)
-    sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
-    found = load_space(space, overrides)
-    configs = only_configs(found, only)
-    dataset = load_dataset(found.dataset, optional_path(settings.data_dir))
-    check_configs(found, configs, dataset)
-    largest = check_memory(found, configs, dataset, settings)
-    needs = largest.needs.on("host")
-    fitting = (
-        "" if settings.address else f"; {fitting_trials(dataset, largest.needs)} at a time fit"
-    )
-    return "\n".join(
-        [
-            _dataset_line(dataset),
-            *([] if configs else [*_space_lines(found), _search_line(found.budget)]),
-            _replicas_line(found, configs),
-            *(f"note         {each}" for each in same_configs(found, only)),
-            f"memory       {gib(needs)} of the host's for the largest trial{fitting}",
-            *([] if configs else _first_proposals(found, sampler, seed)),
-        ]
-    )
+    make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
+    if isinstance(space, str):
+        space = load_space(space, overrides)
+    elif overrides:
+        space = apply_overrides(space, overrides)
+    configs = only_configs(space, only)
+    if only:
+        check_effects(space, configs, overrides, settings)
+    check_data_dir(space.dataset, optional_path(settings.data_dir))
+    notes = list(same_configs(space, only))
+    return Request(space, configs, notes, seed, _with_absolute_data_dir(settings, space.dataset))
 
 
-def _dataset_line(dataset: Dataset) -> str:
-    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
-    return f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
+@contextmanager
+def prepared(
+    request: Request,
+    *,
+    name: str | None,
+    results: AnyPath | str,
+    start: bool,
+    tell: Callable[[str], Any],
+) -> Iterator[Prepared]:
+    """Make the remaining checks of a new run, make its folder and, with `start`, connect to Ray.
+
+    A dry run is this without `start`, and refuses what the run refuses. It joins a cluster, whose
+    nodes can't be checked otherwise, but starts no Ray on this machine. A folder that holds no run
+    in the end is removed again.
+
+    Args:
+        request: of the run.
+        name: of its folder; None for a default.
+        results: folder of all runs.
+        start: whether the run begins.
+        tell: called with what is being done.
+
+    Raises:
+        BadInputError: the run can't be made.
+        StorageError: its folder can't be written.
+    """
+    space, configs, settings = request.space, request.configs, request.settings
+    tell(f"loading the data set {space.dataset}")
+    dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+    tell("checking the configurations and the memory")
+    check_configs(space, configs, dataset)
+    largest = check_memory(space, configs, dataset, settings)
+    tell("scoring training examples")
+    report = evaluate_training_examples(dataset)
+    with (
+        new_folder(parse_path(results), name, default=default_name(space.name)) as folder,
+        shared_cluster(folder, space, dataset, settings, largest, start=start, tell=tell) as share,
+    ):
+        yield Prepared(
+            **vars(request),
+            folder=folder,
+            dataset=dataset,
+            training_report=report,
+            largest=largest,
+            share=share,
+        )
 
 
-def _space_lines(space: SearchSpace) -> list[str]:
-    """Return how many configurations a space has, unless there is no end of them."""
-    n = n_configurations(space)
-    if n is None:
-        return []
-    also = f"; the search ends when all have been tried, before its {space.budget.trials:,} trials"
-    count = "1 configuration" if n == 1 else f"{n:,} configurations"
-    return [f"space        {count}{also if n < space.budget.trials else ''}"]
+@contextmanager
+def shared_cluster(
+    folder: RunFolder,
+    space: SearchSpace,
+    dataset: Dataset,
+    settings: Settings,
+    largest: Largest,
+    *,
+    start: bool = True,
+    tell: Callable[[str], Any],
+) -> Iterator[Share]:
+    """Connect to the cluster, check its nodes, and yield each trial's share of it.
 
+    Without an address the share is checked before Ray starts here, which it does with `start`.
 
-def _search_line(budget: Budget) -> str:
-    return (
-        f"search       {budget.trials} trials of at most {budget.max_updates:,} updates, "
-        f"{len(budget.report_updates())} reports each; none is stopped before update "
-        f"{budget.grace_updates:,}"
-    )
-
-
-def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:
-    best = f"the best {space.budget.top} and {space.family.baseline_title}"
-    which = f"{len(configs)} given" if configs else best
-    return f"replicas     {which}, each on {space.budget.replicas} fresh seeds"
-
-
-def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:
-    """Return a line for each of the first configurations that the search would try."""
-    study = optuna.create_study(sampler=sampler, direction="maximize")
-    enqueue_starts(study, space)
-    proposals = Proposals(space, study, seed=seed)
-    lines: list[str] = []
-    while len(lines) < min(_N_PROPOSALS, space.budget.trials) and (found := proposals.next()):
-        text = summary(found[1].to_dict(), tuple(space.search))
-        lines.append(f"proposal {len(lines)}   {text}")
-    return lines
+    Raises:
+        BadInputError: the cluster can't be joined, a node lacks something, or no trial fits.
+    """
+    if not settings.address and not ray.is_initialized():
+        share = trial_share(space, dataset, settings, largest, resources_here())
+        if not start:
+            yield share
+            return
+    tell("starting Ray")
+    with connected(settings, dataset):
+        if settings.address:
+            tell("checking the nodes")
+            require_nodes(folder.path)
+        yield trial_share(space, dataset, settings, largest)
 
 
 def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
@@ -186,14 +257,28 @@ def check_memory(
 
 
 def trial_share(
-    space: SearchSpace, dataset: Dataset, settings: Settings, largest: Largest
+    space: SearchSpace,
+    dataset: Dataset,
+    settings: Settings,
+    largest: Largest,
+    resources: Mapping[str, float] | None = None,
 ) -> Share:
-    """Return each trial's share of the connected cluster."""
+    """Return each trial's share of the connected cluster, or of a machine with `resources`."""
     return share_of_cluster(
         settings,
         fitting_trials(dataset, largest.needs),
         has_engine=space.family.has_engine,
+        resources=resources,
     )
+
+
+def _with_absolute_data_dir(settings: Settings, dataset: str) -> Settings:
+    """Return the settings with the folder that the data is read from: `resume` may run elsewhere.
+
+    It is the one named, that of GANSEARCH_DATA or the default; None if the data has no files.
+    """
+    folder = data_folder(dataset, optional_path(settings.data_dir))
+    return replace(settings, data_dir=None if folder is None else str(folder.absolute()))
 
 
 def optional_path(path: str | None) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants, utils, worker
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -53,6 +54,13 @@ def init_on_loopback(**arguments: Any) -> None:
         ray.init(address="local", _node_ip_address=_LOOPBACK, **arguments)
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def resources_here() -> dict[str, float]:
+    """Return what a Ray that starts on this machine would have, such as `{"CPU": 8, "GPU": 1}`."""
+    found = ResourceAndLabelSpec().resolve(is_head=True, node_ip_address=_LOOPBACK)
+    resources: dict[str, float] = found.to_resource_dict()  # type: ignore[no-untyped-call]
+    return resources
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -9,6 +10,7 @@ from typing import Any, get_type_hints
 from gansearch.errors import BadInputError, did_you_mean
 
 _GROUP_TRIALS = ("auto", "on", "off")
+_LEAST_SHARE = 0.0001  # of a GPU or a core that Ray accounts for
 _OLD_NAMES = {"packing": "group_trials"}  # in a `run.json` of version 0.1
 
 
@@ -18,17 +20,19 @@ class Settings:
 
     Attributes:
         sampler: name of the Optuna sampler.
-        address: of a Ray cluster to join, or None to start Ray on this machine.
-        gpus_per_trial: fraction of a GPU; None: a quarter if there is a GPU, else 0.
+        address: of a Ray cluster to join, or None to start Ray on this machine, as "local" does.
+        gpus_per_trial: fraction of a GPU, or a whole number; None: a quarter if there is a GPU,
+            else 0.
         cpus_per_trial: cores reserved for a trial; on a CPU it computes with one thread.
         group_trials: train the trials of a device together in one process: "on", "off", or "auto":
             only if several share a GPU.
         max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
         data_dir: folder of the data sets.
-        time_budget_seconds: time limit of the whole run, or None.
+        time_budget_seconds: time after which the search ends, in seconds since the run began, or
+            None. It ends earlier by the estimated time of the replicas, which are never cut short.
 
     Raises:
-        BadInputError: `group_trials` is none of its choices.
+        BadInputError: a value is out of its range.
     """
 
     sampler: str = "tpe"
@@ -41,16 +45,32 @@ class Settings:
     time_budget_seconds: float | None = None
 
     def __post_init__(self) -> None:
+        if self.address == "local":  # as for `ray.init`; a resume may so leave a cluster
+            object.__setattr__(self, "address", None)
         if self.group_trials not in _GROUP_TRIALS:
             nearest = did_you_mean(self.group_trials, _GROUP_TRIALS)
             raise BadInputError(f"--group-trials {self.group_trials}: no such choice. {nearest}")
+        gpus = self.gpus_per_trial
+        if gpus and not (_LEAST_SHARE <= gpus <= 1 or (gpus > 1 and float(gpus).is_integer())):
+            raise _out_of_range(
+                "gpus_per_trial", gpus, f"0, a fraction from {_LEAST_SHARE} to 1, or a whole number"
+            )
+        if not _LEAST_SHARE <= self.cpus_per_trial < math.inf:
+            raise _out_of_range(
+                "cpus_per_trial", self.cpus_per_trial, f"a number, {_LEAST_SHARE} at least"
+            )
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise _out_of_range("max_concurrent", self.max_concurrent, "1 at least")
+        seconds = self.time_budget_seconds
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise _out_of_range("time_budget_seconds", seconds, "a positive number of seconds")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """Return the settings stored in a `run.json`, of this version or of 0.1.
 
         Raises:
-            ValueError: a name is unknown, or a value has the wrong type.
+            ValueError: a name is unknown, or a value has the wrong type or is out of its range.
         """
         types = get_type_hints(cls)
         values = {_OLD_NAMES.get(name, name): value for name, value in values.items()}
@@ -61,4 +81,12 @@ class Settings:
             kind = types[name] | int if types[name] in (float, float | None) else types[name]
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"found {value!r} for {name}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except BadInputError as error:
+            raise ValueError(str(error)) from error
+
+
+def _out_of_range(name: str, value: float, rule: str) -> BadInputError:
+    flag = name.removesuffix("_seconds").replace("_", "-")
+    return BadInputError(f"{name}={value:g} (--{flag}): it must be {rule}.")

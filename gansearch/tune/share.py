@@ -46,9 +46,13 @@ def device_of(settings: Settings) -> tuple[str, float]:
 
 
 def share_of_cluster(
-    settings: Settings, memory_holds: int | None = None, *, has_engine: bool = True
+    settings: Settings,
+    memory_holds: int | None = None,
+    *,
+    has_engine: bool = True,
+    resources: Mapping[str, float] | None = None,
 ) -> Share:
-    """Return each trial's share of the connected cluster.
+    """Return each trial's share of the connected cluster, or of `resources`.
 
     A cluster with an autoscaler may have no nodes yet. There `max_concurrent` alone decides how
     many trials wait for nodes.
@@ -58,6 +62,7 @@ def share_of_cluster(
         memory_holds: how many trials fit into the memory at a time; used only on this machine,
             and if `max_concurrent` is not set.
         has_engine: whether the model family trains several trials together.
+        resources: of this machine, before Ray starts on it; None: those of the connected cluster.
 
     Raises:
         BadInputError: no trial fits, or an engine is requested from a family that has none.
@@ -67,7 +72,7 @@ def share_of_cluster(
             "--group-trials on: this model family trains each trial in a process of its own. "
             "Leave the flag out."
         )
-    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    available: Mapping[str, float] = resources or _cluster_resources()
     share = settings.gpus_per_trial
     if share is None:
         share = GPUS_PER_TRIAL if available.get("GPU") else 0.0
@@ -82,18 +87,26 @@ def share_of_cluster(
     return Share(share, at_a_time, n_slots)
 
 
+def _cluster_resources() -> dict[str, float]:
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return found
+
+
 def _n_fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
     """Return how many trials fit into the available resources."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    where = "the cluster" if settings.address else "this machine"
     if settings.cpus_per_trial > cpus:
         raise BadInputError(
-            f"--cpus-per-trial {settings.cpus_per_trial:g}: the cluster has {cpus:g} cores. "
-            f"A trial must fit into it. Lower the flag.{_autoscaler_hint(settings)}"
+            f"--cpus-per-trial {settings.cpus_per_trial:g}: {where} has {cpus:g} cores. "
+            f"A trial must fit into it. Give --cpus-per-trial {max(cpus, 1):g} or less."
+            f"{_autoscaler_hint(settings)}"
         )
     if gpus_per_trial > gpus:
+        fewer = f"--gpus-per-trial {gpus:g} or less, or " if gpus else ""
         raise BadInputError(
-            f"--gpus-per-trial {gpus_per_trial:g}: the cluster has {gpus:g} GPUs. A trial must "
-            "fit into it. Lower the flag, or give 0 to train on CPU cores."
+            f"--gpus-per-trial {gpus_per_trial:g}: {where} has {gpus:g} GPUs. A trial must "
+            f"fit into it. Give {fewer}--gpus-per-trial 0 to train on CPU cores."
             f"{_autoscaler_hint(settings)}"
         )
     fitting = int(cpus / settings.cpus_per_trial)

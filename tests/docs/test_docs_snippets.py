@@ -11,8 +11,10 @@ import argparse
 import inspect
 import re
 import shlex
+import shutil
 import sys
 import tomllib
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
-from gansearch.tune import driver, preflight
+from gansearch.tune import driver, dry_run, preflight
+from gansearch.tune.share import Share
 from tests.benchmark_scripts import script
 from tests.saved_generators import save
 from tests.snippets import INDENTED, PYTHON, SHELL, SPAN, Snippet, commands, shell_lines, snippets
@@ -153,6 +156,10 @@ def _quick(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 monkeypatch.setitem(
                     registry._LOADERS, name, lambda *_, n=name, s=shape: images(n, s)
                 )
+    monkeypatch.setattr(preflight, "resources_here", lambda: {"CPU": 8.0, "GPU": 1.0})
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "require_nodes", lambda *_: None)
+    monkeypatch.setattr(preflight, "share_of_cluster", lambda *_, **__: Share(0.25, 4))
     monkeypatch.setattr(driver, "search", planned)
     monkeypatch.setattr(driver, "resume", reopened)
     monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Check("all", "ok", "well")])
@@ -186,7 +193,7 @@ def write_run(name: str) -> RunFolder:
 
 def planned(space: str = "digits", **options: Any) -> RunFolder:
     """Plan a search, and return another run."""
-    preflight.plan(space, **options)
+    dry_run.plan(space, **options)
     return write_run("digits-1")
 
 
@@ -207,6 +214,8 @@ def run_gansearch(words: list[str], line: Snippet) -> None:
     command = words[0]
     if command == "run" and "--dry-run" not in words:
         words = ["run", "--dry-run", *words[1:]]
+    if command == "run" and "--name" in words:
+        shutil.rmtree(Path("results", words[words.index("--name") + 1]), ignore_errors=True)
     if command in ("resume", "report", "sample") and words[1:] and words[1][0] != "-":
         write_run(Path(words[1]).name)
     if command == "evaluate" and "--dataset" in words:

@@ -25,7 +25,7 @@ from gansearch.space.load import load_space
 from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, experiment
 from gansearch.tune.driver import search
-from gansearch.tune.preflight import plan
+from gansearch.tune.dry_run import plan
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings
 from gansearch.tune.study import UNHEALTHY, open_study

@@ -11,7 +11,7 @@ from PIL import Image
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.fingerprint import Fingerprint
-from gansearch.data.registry import load_dataset
+from gansearch.data.registry import load_again, load_dataset
 from gansearch.errors import BadInputError, DataError, ResultsError, SamplesError
 from gansearch.family import DEFAULT_FAMILY
 from gansearch.grouping.group import Group
@@ -178,16 +178,16 @@ def test_what_was_there_stays_where_nothing_can_be_written(digits_run, tmp_path)
 def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch):
     asked = []
 
-    def loaded(name, data_dir):
-        asked.append(data_dir)
-        return load_dataset(name)
+    def loaded(name, former, data_dir):
+        asked.append((former, data_dir))
+        return load_dataset(name), data_dir or former
 
-    monkeypatch.setattr("gansearch.report.sampling.load_dataset", loaded)
+    monkeypatch.setattr("gansearch.report.sampling.load_again", loaded)
     digits_run.write_run(described(name="some", settings={"data_dir": str(tmp_path)}))
     write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2)
     elsewhere = tmp_path / "elsewhere"
     write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2, data_dir=elsewhere)
-    assert asked == [tmp_path, elsewhere]
+    assert asked == [(tmp_path, None), (tmp_path, elsewhere)]
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def changed_digits(digits_run, monkeypatch):
     }
     flat = {split: images.reshape(-1, 100) for split, images in larger.items()}
     changed = dataclasses.replace(digits, shape=(10, 10, 1), **flat)
-    monkeypatch.setattr("gansearch.report.sampling.load_dataset", lambda *_: changed)
+    monkeypatch.setattr("gansearch.report.sampling.load_again", lambda *_: (changed, None))
     return digits_run
 
 
@@ -218,7 +218,7 @@ def test_a_picture_of_pixels_alone_is_the_same_whatever_became_of_the_data(
 ):
     pictures = [tmp_path / "changed.png", tmp_path / "same.png"]
     write_samples(changed_digits, pictures[0], trial_id="t00000", n=2)
-    monkeypatch.setattr("gansearch.report.sampling.load_dataset", load_dataset)
+    monkeypatch.setattr("gansearch.report.sampling.load_again", load_again)
     write_samples(changed_digits, pictures[1], trial_id="t00000", n=2)
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
 

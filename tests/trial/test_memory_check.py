@@ -9,7 +9,7 @@ from gansearch.trial import memory_check
 from gansearch.trial.footprint import footprint
 from gansearch.trial.memory_check import Slice, fitting_trials, require_memory, slices_here
 from gansearch.tune.driver import search
-from gansearch.tune.preflight import plan
+from gansearch.tune.dry_run import plan
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import share_of_cluster
 

@@ -13,7 +13,7 @@ from gansearch.report.report import build_report
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
-from gansearch.tune import driver, phases
+from gansearch.tune import driver, phases, preflight
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
 from tests.written_runs import trial
@@ -61,7 +61,7 @@ def test_a_search_begins_with_any_seed_and_a_space_of_any_name(tmp_path, monkeyp
         raise Connecting
 
     begun = []
-    monkeypatch.setattr(driver, "connected", connected)
+    monkeypatch.setattr(preflight, "connected", connected)
     space = replace(load_space("ring", []), name="größe (1)")
     with pytest.raises(Connecting):
         driver.search(space, seed=seed, results=tmp_path / "results")
@@ -94,8 +94,8 @@ def ended(tmp_path, *statuses, only=False, search="completed"):
 
 def resumed(folder, monkeypatch):
     """Resume a run that has nothing left to train; return how it fails."""
-    monkeypatch.setattr(driver, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(driver, "trial_share", lambda *_: None)
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
     monkeypatch.setattr(phases, "run_experiment", lambda *_, **__: pytest.fail("it trained"))
     with pytest.raises(RunFailedError) as error:
         driver.resume(folder.path)
@@ -134,8 +134,8 @@ def test_a_run_without_replicas_needs_none_that_was_completed(tmp_path, monkeypa
     run = folder.read_run()
     budget = {**run.space["budget"], "replicas": 0}
     folder.write_run(replace(run, space={**run.space, "budget": budget}))
-    monkeypatch.setattr(driver, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(driver, "trial_share", lambda *_: None)
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
     driver.resume(folder.path)
     assert folder.read_run().state == "finished"
     assert (folder.path / "report.html").exists() and folder.ranking().empty

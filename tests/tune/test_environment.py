@@ -14,7 +14,7 @@ from gansearch.report.report import build_report
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
-from gansearch.tune import driver, environment
+from gansearch.tune import driver, environment, preflight
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
@@ -89,7 +89,7 @@ CHANGES = {
 def test_a_run_does_not_go_on_with_other_data_and_nothing_is_written(
     folder, images, monkeypatch, change
 ):
-    monkeypatch.setattr(driver, "connected", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr(preflight, "connected", lambda *_: pytest.fail("it went on"))
     before = contents(folder)
     change(images)
     with pytest.raises(DataError) as error:

@@ -11,7 +11,7 @@ from ray.exceptions import TaskUnschedulableError
 
 from gansearch.errors import BadInputError
 from gansearch.system.checks import Check
-from gansearch.tune import driver, nodes, ray_settings
+from gansearch.tune import driver, nodes, preflight, ray_settings
 from gansearch.tune.settings import Settings
 
 NODE = {"NodeManagerAddress": "10.0.0.7", "Resources": {"CPU": 8, "GPU": 1, "memory": 60 * 2**30}}
@@ -126,8 +126,8 @@ def test_a_search_asks_the_nodes_before_it_begins_and_leaves_the_name_free(monke
         assert results == tmp_path / "refused"
         raise BadInputError("not on these nodes")
 
-    monkeypatch.setattr(driver, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(driver, "require_nodes", refuse)
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "require_nodes", refuse)
     settings = Settings(address="10.0.0.1:6379")
     with pytest.raises(BadInputError, match="not on these nodes"):
         driver.search("digits", results=tmp_path, name="refused", settings=settings)

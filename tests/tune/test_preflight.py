@@ -1,9 +1,17 @@
-"""Convolutional networks on points are refused before a trial starts."""
+"""What is refused before a trial starts, by a dry run as by a run."""
+
+import socket
+from contextlib import closing
 
 import pytest
+import ray
 
-from gansearch.errors import ConfigError
-from gansearch.tune.preflight import plan
+from gansearch.errors import BadInputError, ConfigError, GansearchError
+from gansearch.space.load import load_space
+from gansearch.tune import driver, preflight
+from gansearch.tune.driver import search
+from gansearch.tune.dry_run import plan
+from gansearch.tune.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -64,3 +72,126 @@ def test_one_configuration_under_two_names_is_said_to_count_once(small_space, tm
     said = plan(small_space, only=["other", str(path), "paper"])
     assert f"note         other and {path} are the same configuration; it counts once" in said
     assert "replicas     2 given" in said
+
+
+@pytest.fixture
+def no_start(monkeypatch, tmp_path):
+    """Work in an empty folder on a machine of two cores, where a start of Ray fails the test."""
+
+    def started(*_args, **_named):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(preflight, "resources_here", lambda: {"CPU": 2.0})
+    monkeypatch.setattr("gansearch.tune.cluster.init_on_loopback", started)
+    monkeypatch.setattr(driver, "_execute", started)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GANSEARCH_DATA", raising=False)
+
+
+def free_port():
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def refusal(call, **request):
+    with pytest.raises(GansearchError) as refused:
+        call(request.pop("space", "digits"), **request)
+    return type(refused.value), str(refused.value)
+
+
+BAD = {
+    "no GPU": {"settings": Settings(gpus_per_trial=0.25)},
+    "half of no GPU": {"settings": Settings(gpus_per_trial=0.5, max_concurrent=1)},
+    "too many cores": {"settings": Settings(cpus_per_trial=3)},
+    "no cluster": {"settings": Settings(address="127.0.0.1:{port}")},
+    "a cluster by a wrong address": {"settings": Settings(address="nowhere.invalid:6379")},
+    "a name that leads out": {"name": "../x"},
+    "a name that is taken": {"name": "taken"},
+    "results in a file": {"results": "file", "name": "one"},
+    "results below a file": {"results": "file/below", "name": "one"},
+    "results where none can be made": {"results": "/proc/results", "name": "one"},
+    "an unknown sampler": {"settings": Settings(sampler="tpee")},
+    "an unknown space": {"space": "digts"},
+    "data without files": {"settings": Settings(data_dir="images")},
+    "no images": {"space": "folder", "settings": Settings(data_dir="nowhere")},
+    "replicas of nothing": {"only": ["paper"], "overrides": ["replicas=0"]},
+    "trials without a search": {"only": ["paper"], "overrides": ["budget.trials=5"]},
+    "a group of an engine that is none": {"settings": Settings(group_trials="on")},
+    "too little memory": {"overrides": ["batch_size=1000000", "generator_widths=[20000]"]},
+    "a seed that is none": {"seed": -1},
+}
+
+
+@pytest.mark.parametrize("request_", BAD.values(), ids=BAD)
+def test_a_dry_run_refuses_what_the_run_refuses_with_the_same_words(
+    tmp_path, monkeypatch, no_start, request_
+):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "results" / "taken").mkdir(parents=True)
+    settings = request_.get("settings")
+    if settings and settings.address and "{port}" in settings.address:
+        settings = Settings(address=f"127.0.0.1:{free_port()}")
+        request_ = request_ | {"settings": settings}
+    if settings and settings.group_trials == "on":
+        family = load_space("digits").family
+        monkeypatch.setattr(type(family), "has_engine", False)
+    before = sorted(tmp_path.rglob("*"))
+    kind, message = refusal(plan, **request_)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert refusal(search, **request_) == (kind, message)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert issubclass(kind, BadInputError)
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_dry_run_of_what_can_run_shows_the_plan_and_leaves_nothing(tmp_path):
+    settings = Settings(time_budget_seconds=7200, cpus_per_trial=0.5)
+    text = plan("ring", results="new/results", name="mine", settings=settings)
+    assert "4 trials at a time, each on 0.5 cores, without a GPU" in text
+    assert "time budget  2 h 0 min, at which the search ends, or earlier by the estimated " in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_dry_run_leaves_the_runs_that_there_are(tmp_path):
+    (tmp_path / "results" / "other").mkdir(parents=True)
+    plan("ring")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["other"]
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_space_of_python_takes_overrides_like_a_named_one():
+    space = load_space("ring")
+    assert "7 trials of at most" in plan(space, overrides=["trials=7"])
+    with pytest.raises(BadInputError, match="unknown parameter"):
+        search(space, overrides=["trails=7"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "settings", "message"),
+    [
+        (["trials=5"], {}, r"^trials 5: --only compares given configurations without a search"),
+        (["budget.top=5"], {}, r"^top 5: --only"),
+        (["grace=0.5"], {}, r"^grace 0.5: --only"),
+        (["start_from=[paper]"], {}, r"^start_from \[paper\]: --only"),
+        (["k={int: [1, 3]}"], {}, r"^k .*there is no range to search"),
+        (["k=5"], {}, r"^k=5: a file of --only has k=2, which counts"),
+        (["maxout_pieces=3"], {}, r"^maxout_pieces=3: .* applies to none"),
+        ([], {"sampler": "random"}, r"^--sampler random: --only"),
+        ([], {"time_budget_seconds": 60.0}, r"^--time-budget 60s: --only"),
+    ],
+)
+@pytest.mark.usefixtures("no_start")
+def test_what_has_no_effect_without_a_search_is_refused(tmp_path, overrides, settings, message):
+    (tmp_path / "mine.yaml").write_text("k: 2\ndiscriminator_activation: relu\n")
+    for call in (plan, search):
+        with pytest.raises(BadInputError, match=message):
+            call("digits", only=["mine.yaml"], overrides=overrides, settings=Settings(**settings))
+    seeds = ["replicas=3", "max_updates=100", "reports=2", "k=2"]
+    assert "1 given, each on 3 fresh seeds" in plan("digits", only=["mine.yaml"], overrides=seeds)
+
+
+def test_the_resources_of_this_machine_are_those_that_ray_would_find():
+    assert preflight.resources_here()["CPU"] >= 1

@@ -1,0 +1,129 @@
+"""What a run would do, as text, once it has passed all checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from gansearch.budget import Budget
+from gansearch.data.dataset import Dataset
+from gansearch.report.formatting import duration
+from gansearch.rules import Config
+from gansearch.seeds import trial_seed
+from gansearch.space.counting import n_configurations
+from gansearch.space.search_space import SearchSpace
+from gansearch.system.object_store import AnyPath
+from gansearch.system.streams import occupy_closed_descriptors
+from gansearch.trial.footprint import gib
+from gansearch.trial.memory_check import fitting_trials
+from gansearch.tune.preflight import Prepared, check_request, prepared
+from gansearch.tune.proposals import Proposals
+from gansearch.tune.rows import summary
+from gansearch.tune.settings import Settings
+from gansearch.tune.share import Share
+from gansearch.tune.study import enqueue_starts, make_sampler
+
+_N_PROPOSALS = 5  # that a plan shows
+
+
+def plan(
+    space: str | SearchSpace = "digits",
+    *,
+    overrides: Sequence[str] = (),
+    only: Sequence[str] = (),
+    seed: int | None = 0,
+    name: str | None = None,
+    results: AnyPath | str = "results",
+    settings: Settings | None = None,
+) -> str:
+    """Make all checks of `search`, start and leave nothing, and return what it would do, as text.
+
+    The folder of results is made and removed again. A data set that is not here is downloaded.
+
+    Raises:
+        BadInputError, StorageError: as `search`.
+    """
+    occupy_closed_descriptors()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    request = check_request(space, overrides=overrides, only=only, seed=seed, settings=settings)
+    with prepared(request, name=name, results=results, start=False, tell=lambda _: None) as run:
+        return "\n".join(_plan_lines(run))
+
+
+def _plan_lines(run: Prepared) -> Iterator[str]:
+    yield _dataset_line(run.dataset)
+    if not run.configs:
+        yield from _space_lines(run.space)
+        yield _search_line(run.space.budget)
+    yield _replicas_line(run.space, run.configs)
+    yield from (f"note         {note}" for note in run.notes)
+    if run.settings.time_budget_seconds is not None:
+        yield _time_line(run.settings.time_budget_seconds)
+    needs = run.largest.needs
+    fitting = (
+        "" if run.settings.address else f"; {fitting_trials(run.dataset, needs)} at a time fit"
+    )
+    yield f"memory       {gib(needs.on('host'))} of the host's for the largest trial{fitting}"
+    yield _share_line(run.settings, run.share)
+    if not run.configs:
+        sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", 0))
+        yield from _first_proposals(run.space, sampler, run.seed)
+
+
+def _dataset_line(dataset: Dataset) -> str:
+    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
+    return f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
+
+
+def _space_lines(space: SearchSpace) -> list[str]:
+    """Return how many configurations a space has, unless there is no end of them."""
+    n = n_configurations(space)
+    if n is None:
+        return []
+    also = f"; the search ends when all have been tried, before its {space.budget.trials:,} trials"
+    count = "1 configuration" if n == 1 else f"{n:,} configurations"
+    return [f"space        {count}{also if n < space.budget.trials else ''}"]
+
+
+def _search_line(budget: Budget) -> str:
+    return (
+        f"search       {budget.trials} trials of at most {budget.max_updates:,} updates, "
+        f"{len(budget.report_updates())} reports each; none is stopped before update "
+        f"{budget.grace_updates:,}"
+    )
+
+
+def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:
+    best = f"the best {space.budget.top} and {space.family.baseline_title}"
+    which = f"{len(configs)} given" if configs else best
+    return f"replicas     {which}, each on {space.budget.replicas} fresh seeds"
+
+
+def _time_line(seconds: float) -> str:
+    return (
+        f"time budget  {duration(seconds)}, at which the search ends, or earlier by the estimated "
+        "time of the replicas; replicas and reference lines are never cut short"
+    )
+
+
+def _share_line(settings: Settings, share: Share) -> str:
+    where = f"the cluster at {settings.address}" if settings.address else "this machine"
+    gpus = f" and {share.gpus_per_trial:g} of a GPU" if share.gpus_per_trial else ", without a GPU"
+    return (
+        f"machine      {where}: {share.max_concurrent} trials at a time, each on "
+        f"{settings.cpus_per_trial:g} cores{gpus}"
+    )
+
+
+def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:
+    """Return a line for each of the first configurations that the search would try."""
+    study = optuna.create_study(sampler=sampler, direction="maximize")
+    enqueue_starts(study, space)
+    proposals = Proposals(space, study, seed=seed)
+    lines: list[str] = []
+    while len(lines) < min(_N_PROPOSALS, space.budget.trials) and (found := proposals.next()):
+        text = summary(found[1].to_dict(), tuple(space.search))
+        lines.append(f"proposal {len(lines)}   {text}")
+    return lines

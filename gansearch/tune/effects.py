@@ -1,0 +1,71 @@
+"""Refuses settings that could have no effect, instead of ignoring them in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gansearch.errors import BadInputError
+from gansearch.rules import Config, short
+from gansearch.space.search_space import SearchSpace
+from gansearch.space.yaml_source import parse_yaml
+from gansearch.tune.settings import Settings
+
+# What only a search uses, of the budget and of a space.
+_OF_A_SEARCH = ("trials", "top", "grace", "reduction_factor", "start_from")
+
+
+def check_effects(
+    space: SearchSpace, configs: Sequence[Config], overrides: Sequence[str], settings: Settings
+) -> None:
+    """Check that what a user has set has an effect on a run that compares given configurations.
+
+    Args:
+        space: with all overrides.
+        configs: those given by `only`.
+        overrides: changes of the space, `key=value`.
+        settings: of the run.
+
+    Raises:
+        BadInputError: one has none; the message says what would help.
+    """
+    if settings.sampler != Settings.sampler:
+        raise _without_search("--sampler", settings.sampler, "no sampler proposes any")
+    if settings.time_budget_seconds is not None:
+        raise _without_search(
+            "--time-budget",
+            f"{settings.time_budget_seconds:g}s",
+            "replicas are never cut short: --max-updates and --replicas decide their time",
+        )
+    for override in overrides:
+        key, _, text = override.partition("=")
+        key = key.strip().removeprefix("budget.")
+        if key in _OF_A_SEARCH:
+            raise _without_search(key, text.strip(), "--replicas is how often each is trained")
+        if key in space.search and isinstance(
+            parse_yaml(text, override, numbered=False).value, dict
+        ):
+            raise _without_search(key, text.strip(), "there is no range to search")
+        if key in space.fixed:
+            _check_fixed(key, space.fixed[key], configs)
+
+
+def _check_fixed(key: str, value: object, configs: Sequence[Config]) -> None:
+    """Raise BadInputError unless a value that is set is that of the configurations."""
+    found = [getattr(config, key) for config in configs if config.applies(key)]
+    if not found:
+        raise BadInputError(
+            f"{key}={short(value)}: {key} applies to none of the configurations of --only. "
+            "Leave it out."
+        )
+    if other := [f for f in found if f != value]:
+        raise BadInputError(
+            f"{key}={short(value)}: a file of --only has {key}={short(other[0])}, which counts. "
+            "Change it there, or leave one of the two out."
+        )
+
+
+def _without_search(name: str, value: str, instead: str) -> BadInputError:
+    return BadInputError(
+        f"{name} {value}: --only compares given configurations without a search, so that it has no "
+        f"effect; {instead}. Leave it out, or search without --only."
+    )

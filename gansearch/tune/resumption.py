@@ -1,0 +1,190 @@
+"""What a resume changes of a run: its budget, its settings, the place of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gansearch.data.dataset import Dataset
+from gansearch.data.registry import load_again
+from gansearch.errors import BadInputError
+from gansearch.report.formatting import duration
+from gansearch.runs.description import RunDescription
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.tables import unreadable
+from gansearch.space.search_space import SearchSpace
+from gansearch.tune.rows import OUT_OF_TIME
+from gansearch.tune.settings import Settings
+from gansearch.tune.study import make_sampler
+
+_BUDGET = ("trials", "replicas")
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a run goes on.
+
+    Attributes:
+        space: with the changed budget.
+        settings: the stored ones with the changes.
+        search_on: whether the search goes on, or only what follows it.
+        notes: which changes have no effect, for the user.
+    """
+
+    space: SearchSpace
+    settings: Settings
+    search_on: bool
+    notes: list[str]
+
+
+def resumption(
+    folder: RunFolder, description: RunDescription, given: Mapping[str, Any]
+) -> Resumption:
+    """Return how a run goes on with the given changes.
+
+    Args:
+        folder: of the run, locked.
+        description: of the run.
+        given: `trials`, `replicas` and fields of `Settings` by name; None for no change.
+
+    Raises:
+        BadInputError: a change can't be made.
+    """
+    changes = {name: value for name, value in given.items() if value is not None}
+    trials = folder.trials()
+    if description.only:
+        _check_needs_no_search(changes)
+    _check_counts(changes, trials)
+    space = SearchSpace.from_dict(description.space)
+    notes = list(_without_effect(changes, description, space, trials))
+    _check_time(changes, description, trials)
+    space = space.with_budget(**{name: changes[name] for name in _BUDGET if name in changes})
+    settings = _changed_settings(folder, description, changes)
+    more = not changes.keys().isdisjoint({"trials", "time_budget_seconds"})
+    search_on = not description.only and (more or not description.search_is_over)
+    return Resumption(space, settings, search_on, notes)
+
+
+def load_resumed_data(
+    name: str, settings: Settings, data_dir: str | Path | None
+) -> tuple[Dataset, Settings]:
+    """Load a run's data set again; return it, and the settings with the folder that has it.
+
+    Args:
+        name: of the data set.
+        settings: of the run, with the folder that it has read.
+        data_dir: the folder that the user names, if any.
+
+    Raises:
+        DataError: as `load_again`.
+    """
+    former, given = (Path(path) if path else None for path in (settings.data_dir, data_dir))
+    dataset, folder = load_again(name, former, given)
+    return dataset, replace(settings, data_dir=None if folder is None else str(folder.absolute()))
+
+
+def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
+    for name in ("trials", "time_budget_seconds", "sampler"):
+        if name in changes:
+            flag = "--" + name.removesuffix("_seconds").replace("_", "-")
+            raise BadInputError(
+                f"{flag}: this run compares given configurations (--only). It has no search, which "
+                f"{flag} is for. Leave it out; --replicas N trains each on more seeds."
+            )
+    if changes.get("replicas") == 0:
+        raise BadInputError("--replicas 0: this run (--only) has nothing but replicas. Give more.")
+
+
+def _check_counts(changes: Mapping[str, Any], trials: pd.DataFrame) -> None:
+    """Raise BadInputError if there is to be less than there is already."""
+    n_tried = int((trials["phase"] == "search").sum())
+    counts = trials.loc[trials["phase"] == "replica", "config_id"].value_counts()
+    there = {"trials": n_tried, "replicas": int(counts.max()) if len(counts) else 0}
+    what = {"trials": "trials of the search", "replicas": "replicas of a configuration"}
+    for name, n in there.items():
+        if name in changes and changes[name] < n:
+            raise BadInputError(
+                f"--{name} {changes[name]}: the run has {n} {what[name]} already. The number is "
+                f"that of the whole run, and nothing is taken from it. Give more than {n}, or "
+                "leave the flag out."
+            )
+
+
+def _check_time(
+    changes: Mapping[str, Any], description: RunDescription, trials: pd.DataFrame
+) -> None:
+    """Raise BadInputError if the time budget leaves nothing for what is asked for."""
+    n_tried = int((trials["phase"] == "search").sum())
+    used = duration(description.wall_seconds)
+    limit = changes.get("time_budget_seconds")
+    if limit is not None and limit <= description.wall_seconds:
+        raise BadInputError(
+            f"--time-budget {limit:g}s: the run has taken {used} so far, and the budget is that of "
+            f"all its sessions. Give more; or end the search here, by --trials {max(n_tried, 1)}."
+        )
+    stored = description.settings.get("time_budget_seconds")
+    cut_short = description.search_is_over and (
+        n_tried < description.budget.trials or bool((trials["reason"] == OUT_OF_TIME.reason).any())
+    )
+    if (
+        limit is None
+        and stored is not None
+        and changes.get("trials", 0) > n_tried
+        and (cut_short or stored <= description.wall_seconds)
+    ):
+        raise BadInputError(
+            f"--trials {changes['trials']}: the run's time budget of {duration(stored)} is used up "
+            f"(it has taken {used}), so no trial could begin. Give more time too: --time-budget, "
+            "for all sessions together."
+        )
+
+
+def _without_effect(
+    changes: Mapping[str, Any],
+    description: RunDescription,
+    space: SearchSpace,
+    trials: pd.DataFrame,
+) -> list[str]:
+    """Return a line for each change that has no effect because nothing is left to do."""
+    searched = trials[trials["phase"] == "search"]
+    n_tried, target = len(searched), changes.get("trials", space.budget.trials)
+    unfinished = (searched["status"] == "running") | (searched["reason"] == OUT_OF_TIME.reason)
+    search_left = not description.only and (n_tried < target or bool(unfinished.any()))
+    notes = []
+    if not search_left and not description.only:
+        tried = f"all {n_tried} trials of the search were tried"
+        if "trials" in changes:
+            notes.append(f"--trials {target}: {tried}. A greater number adds some.")
+        if "time_budget_seconds" in changes:
+            notes.append(f"--time-budget: {tried}. --trials adds some.")
+        if "sampler" in changes:
+            notes.append(f"--sampler: {tried}, so it proposes none. --trials adds some.")
+    replicas_left = changes.get("replicas", 0) > space.budget.replicas
+    if changes.get("replicas") == space.budget.replicas:
+        notes.append(f"--replicas {changes['replicas']}: the run has this number already.")
+    if description.state == "finished" and not search_left and not replicas_left:
+        flags = [
+            "--" + name.replace("_", "-")
+            for name in ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "group_trials")
+            if name in changes
+        ]
+        if flags:
+            notes.append(f"{', '.join(flags)}: the run is finished, so that nothing is trained.")
+    return notes
+
+
+def _changed_settings(
+    folder: RunFolder, description: RunDescription, changes: Mapping[str, Any]
+) -> Settings:
+    try:
+        stored = Settings.from_dict(description.settings)
+    except ValueError as error:
+        raise unreadable(folder.path / "run.json", f"settings: {error}") from error
+    own = {key: value for key, value in changes.items() if key not in _BUDGET}
+    settings = replace(stored, **own)
+    make_sampler(settings.sampler, 0)
+    return settings
