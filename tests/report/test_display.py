@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import select
 import sys
 import threading
 from contextlib import suppress
@@ -179,14 +180,16 @@ def terminal(monkeypatch):
         os.close(master)
 
 
-def read(master):
-    os.set_blocking(master, False)
+def read(master, marker):
+    """Return what the terminal gets until it has got `marker`: the kernel takes its time."""
     found = b""
-    while True:
-        try:
-            found += os.read(master, 65536)
-        except BlockingIOError:
-            return found
+    while marker not in found:
+        assert select.select([master], [], [], 30)[0], found
+        found += os.read(master, 65536)
+    return found
+
+
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 @pytest.mark.parametrize("height", [4, 5, 8, 24])
@@ -204,17 +207,20 @@ def test_ctrl_c_and_the_end_leave_no_stale_lines_on_a_terminal(terminal, height,
             for i in range(4):
                 progress.trial_started(f"t{i}", "discriminator_activation=leaky_relu " * 4)
                 progress._display.tick()
-            os.write(master, b"\x03\x03")  # echoed as ^C^C where the cursor stands
+            screen.feed(read(master, b"4 running"))
+            for _ in range(2):
+                os.write(master, b"\x03")  # echoed as ^C where the cursor stands
+                screen.feed(read(master, b"^C"))
             stopped.set()
             progress._display.tick()
-            screen.feed(read(master))
+            screen.feed(read(master, b"stopping"))
             heads = [line for line in screen.lines if line.startswith(("search", "stopping"))]
             assert heads == ["stopping: 4 trials save their state; Ctrl-C again stops at once"]
             if error is not None:
                 raise error
     except (InterruptedRunError, RuntimeError):
         pass
-    screen.feed(read(master))
+    screen.feed(read(master, SHOW_CURSOR))
     outcome = {None: "finished", InterruptedRunError: "interrupted"}.get(
         None if error is None else type(error), "failed"
     )
@@ -238,7 +244,7 @@ def test_bad_input_leaves_nothing_of_the_display_on_a_terminal(terminal):
     console = Console(file=file, width=80, height=24, force_terminal=True)
     with pytest.raises(BadInputError):
         shown(console, BadInputError("no such space"))
-    screen.feed(read(master))
+    screen.feed(read(master, SHOW_CURSOR))
     assert not [line for line in screen.lines if "finished" in line or "in all" in line]
 
 
