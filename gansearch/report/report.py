@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.ranking.ranking import Difference, compare
 from gansearch.ranking.stability import Stability, stability
+from gansearch.report.recovery import read_or_leave_out, read_or_rank, read_with_warnings
 from gansearch.report.warnings import (
     copy_warnings,
     provenance_warnings,
@@ -26,10 +26,9 @@ from gansearch.report.warnings import (
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import STATUSES, UNSOUND
+from gansearch.runs.schemas import CURVE, REFERENCES, STATUSES, UNSOUND
 from gansearch.runs.tables import unreadable
 
-T = TypeVar("T")
 _N_LEADERS = 10
 
 
@@ -102,13 +101,16 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     Raises:
         ResultsError: the run's description or a table can't be read.
     """
-    run, run_warnings = _read_with_warnings(folder.read_run)
+    run, run_warnings = read_with_warnings(folder.read_run)
     try:
         baseline, budget = run.baseline, run.budget
     except ConfigError as error:
         raise unreadable(folder.path / "run.json", error) from error
-    trials, ranking, references = folder.trials(), folder.ranking(), folder.references()
-    test_lls, test_ll_warnings = _read_with_warnings(folder.test_lls)
+    trials = folder.trials()
+    test_lls, test_ll_warnings = read_with_warnings(folder.test_lls)
+    ranking, ranking_faults = read_or_rank(folder, run, trials, test_lls)
+    references, reference_faults = read_or_leave_out(folder.references, REFERENCES)
+    curve, curve_faults = read_or_leave_out(folder.curve, CURVE)
     difference = _winner_minus_paper(test_lls, trials, ranking, run.paper_config_id)
     history_warnings: list[str] = []
     if recompute or (survival := _stored_stability(folder, run)) is None:
@@ -117,7 +119,6 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     searched = trials[trials["phase"] == "search"]
     n_tried = searched["config_id"].nunique()
     ranked = ranking.dropna(subset=["rank"])
-    curve = folder.curve()
     return Report(
         folder=folder,
         run=run,
@@ -137,6 +138,9 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         endings=_endings(trials, counts),
         warnings=[
             *run_warnings,
+            *ranking_faults,
+            *reference_faults,
+            *curve_faults,
             *state_warnings(folder, run, ranking, counts),
             *provenance_warnings(run, trials, test_lls),
             *search_warnings(
@@ -220,7 +224,7 @@ def _compute_stability(
     folder: RunFolder, trials: pd.DataFrame, run: RunDescription, budget: Budget
 ) -> tuple[Stability | None, list[str]]:
     """Return the stability, None if no trial counts, and warnings of files that can't be read."""
-    history, messages = _read_with_warnings(
+    history, messages = read_with_warnings(
         lambda: folder.history(["trial_id", "updates", "valid_ll"])
     )
     found = stability(
@@ -231,14 +235,6 @@ def _compute_stability(
         grace_updates=budget.grace_updates,
     )
     return found if found.n_trials else None, messages
-
-
-def _read_with_warnings(reader: Callable[[], T]) -> tuple[T, list[str]]:
-    """Return the result of a reader of files, and its warnings of what it left out."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = reader()
-    return result, [str(warning.message) for warning in caught]
 
 
 def _endings(

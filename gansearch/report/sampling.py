@@ -15,6 +15,7 @@ from gansearch.data.registry import load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.report.output import check_output, write_output
+from gansearch.report.recovery import read_or_rank, read_with_warnings
 from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
@@ -37,7 +38,8 @@ def winning_trial(folder: RunFolder) -> str:
     """
     trials = folder.trials()
     completed = trials[trials["status"] == "completed"]
-    ranking = folder.ranking()
+    test_lls, _ = read_with_warnings(folder.test_lls)
+    ranking, _ = read_or_rank(folder, folder.read_run(), trials, test_lls)
     best = ranking.loc[ranking["rank"] == 1, "config_id"]
     replicas = completed[(completed["phase"] == "replica") & completed["config_id"].isin(best)]
     if not replicas.empty:

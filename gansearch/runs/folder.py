@@ -41,6 +41,7 @@ from gansearch.runs.location import (
 )
 from gansearch.runs.lock import locked
 from gansearch.runs.tables import (
+    TEST_LL_FOLDER,
     TRIALS_FILE,
     ResultsWarning,
     conform,
@@ -281,13 +282,17 @@ class RunFolder:
             raise unreadable(path, "it has a value that can't be a log-likelihood")
         return values
 
+    def has_test_ll(self, trial_id: str) -> bool:
+        """Return whether a replica has a file of test log-likelihoods, damaged or not."""
+        return self._test_ll_path(trial_id).exists()
+
     def test_lls(self) -> dict[str, np.ndarray]:
         """Return the per-example test log-likelihoods of all replicas, by trial id.
 
         A file that can't be read is left out with a `ResultsWarning`.
         """
         found: dict[str, np.ndarray] = {}
-        for path in (self.path / "test_ll").glob("[!._]*.parquet"):
+        for path in (self.path / TEST_LL_FOLDER).glob("[!._]*.parquet"):
             try:
                 found[path.stem] = self.test_ll(path.stem)
             except ResultsError as error:
@@ -309,4 +314,4 @@ class RunFolder:
         return [path.stem for path in (self.path / "checkpoints").glob("[!._]*.safetensors")]
 
     def _test_ll_path(self, trial_id: str) -> AnyPath:
-        return path_inside(self.path / "test_ll", f"{trial_id}.parquet", what="a trial's id")
+        return path_inside(self.path / TEST_LL_FOLDER, f"{trial_id}.parquet", what="a trial's id")

@@ -11,7 +11,14 @@ import pandas as pd
 import pyarrow as pa
 
 from gansearch.runs.schemas import HISTORY
-from gansearch.runs.tables import ResultsWarning, conform, make_table, read_table, write_table
+from gansearch.runs.tables import (
+    ResultsWarning,
+    conform,
+    is_damage,
+    make_table,
+    read_table,
+    write_table,
+)
 from gansearch.system.files import set_aside
 from gansearch.system.object_store import AnyPath
 
@@ -120,7 +127,7 @@ def _set_damaged_aside(
     damaged: Iterable[tuple[AnyPath, Exception]],
 ) -> list[tuple[AnyPath, AnyPath]]:
     """Set damaged parts aside, but not those that a disk or a network failed to deliver."""
-    return [(path, set_aside(path)) for path, error in damaged if not isinstance(error, OSError)]
+    return [(path, set_aside(path)) for path, error in damaged if is_damage(error)]
 
 
 def _deduplicated(history: pa.Table) -> pa.Table:

@@ -11,11 +11,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gansearch.errors import ResultsError
+from gansearch.runs.commands import command
 from gansearch.runs.schemas import FLOAT, PHASES, STATUSES
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
 from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath
 
 TRIALS_FILE = "trials.parquet"
+TEST_LL_FOLDER = "test_ll"
+# What a resume makes a damaged file of again.
+_REBUILT_FROM = {
+    TRIALS_FILE: "optuna.journal and the history",
+    "ranking.parquet": "trials.parquet and test_ll/",
+    "references.parquet": "the data",
+    "curve.parquet": "the winner's generator and the data",
+    "stability.parquet": "trials.parquet and the history",
+    "importances.parquet": "trials.parquet and the history",
+    f"{TEST_LL_FOLDER}/": "the replica's generator",
+}
 # The key of a Parquet file's metadata that holds its seal.
 _SEAL_KEY = "gansearch.seal"
 # Columns that identify rows, so that none may have a null.
@@ -135,19 +147,40 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, names=names)
 
 
+def is_damage(found: object) -> bool:
+    """Return whether a file is damaged or absent, rather than kept back by a disk or a network."""
+    no_file = FileNotFoundError | IsADirectoryError | NotADirectoryError
+    return not isinstance(found, OSError) or isinstance(found, no_file)
+
+
 def unreadable(path: AnyPath, found: object) -> ResultsError:
     """Return the error for a file of a run that can't be read, with its remedy."""
-    if isinstance(found, OSError) and not isinstance(found, FileNotFoundError):
+    what = found.strerror or found if isinstance(found, OSError) else found
+    if not is_damage(found):
         remedy = "See that you may read it, and that its disk answers."
         if isinstance(path, RemotePath):
             remedy = STORE_REMEDY
-        return ResultsError(f"{path}: can't be read: {found.strerror or found}. {remedy}")
-    remedy = "start a new run"
-    if path.name == TRIALS_FILE:
-        remedy = "let gansearch resume rebuild it from optuna.journal and the history"
+        return ResultsError(f"{path}: can't be read: {what}. {remedy}")
+    if isinstance(found, FileNotFoundError):
+        return ResultsError(f"{path}: absent. {_restoring(path)}")
     return ResultsError(
-        f"{path}: can't be read: {found}. It was changed or damaged since gansearch wrote it. "
-        f"Restore it from a copy, or {remedy}."
+        f"{path}: can't be read: {what}. It was changed or damaged since gansearch wrote it. "
+        f"{_restoring(path)}"
+    )
+
+
+def _restoring(path: AnyPath) -> str:
+    """Return how a damaged file of a run comes back."""
+    run, name = path.parent, path.name
+    if run.name == TEST_LL_FOLDER:
+        run, name = run.parent, f"{TEST_LL_FOLDER}/"
+    if (source := _REBUILT_FROM.get(name)) is not None:
+        return (
+            f"Restore it from a copy, or let `{command('resume', run)}` rebuild it from {source}."
+        )
+    return (
+        "Restore it from a copy, or start a new run; the tables that lie beside it open without "
+        "it, for example with pandas."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from gansearch.errors import RunFailedError
+from gansearch.errors import ResultsError, RunFailedError, SamplesError
 from gansearch.figures.samples import png
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
@@ -25,7 +25,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
 from gansearch.scoring.comparison import curve_with_references
-from gansearch.scoring.evaluation import Evaluator
+from gansearch.scoring.evaluation import Evaluator, final_score
 from gansearch.scoring.health import judge_end
 from gansearch.scoring.references import References, reference_scores
 from gansearch.seeds import trial_seed
@@ -40,6 +40,8 @@ from gansearch.tune.session import Session
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
+# Between the scores of the same samples on a GPU and on a CPU, as a share.
+_LARGEST_ROUNDING = 1e-2
 _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # of interpolations
 
 
@@ -143,16 +145,48 @@ def conclude(session: Session) -> None:
         session.progress.activity("ranking the replicas")
         paper = session.space.baseline.config_id
         replicas = folder.trials().query("phase == 'replica'")
+        _restore_test_lls(session)
         folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
-        model_dir = folder.model_dir(winning_trial(folder))
-        winner = load_generator(model_dir, lambda _: session.dataset)
-        session.progress.activity("drawing the winner's samples")
-        _draw_winner(session, winner)
-        session.progress.activity("scoring the winner by the number of samples")
-        _score_winner_by_count(session, winner, references)
+        _show_winner(session, references)
     session.describe(state="finished")
     session.progress.activity("writing the report")
     _write_report(folder)
+
+
+def _show_winner(session: Session, references: References) -> None:
+    """Write the pictures and the curve of the winner; a lost generator leaves them out."""
+    try:
+        winner = _generator(session, winning_trial(session.folder))
+    except ResultsError as error:
+        session.progress.note(f"no pictures of the winner: {error}")
+        return
+    session.progress.activity("drawing the winner's samples")
+    _draw_winner(session, winner)
+    session.progress.activity("scoring the winner by the number of samples")
+    _score_winner_by_count(session, winner, references)
+
+
+def _restore_test_lls(session: Session) -> None:
+    """Score the samples of completed replicas again whose test log-likelihoods were lost.
+
+    A score that is not the one in `trials.parquet` is not of the same samples, and isn't used.
+    """
+    for row in session.rows("replica"):
+        trial_id = row["trial_id"]
+        if row["status"] != "completed" or session.folder.has_test_ll(trial_id):
+            continue
+        try:
+            samples = _generator(session, trial_id).generator.samples(N_FINAL_SAMPLES)
+            parzen = final_score(session.dataset, samples).parzen
+        except (ResultsError, SamplesError) as error:
+            session.progress.note(f"{trial_id} has lost its test log-likelihoods: {error}")
+            continue
+        if abs(parzen.test_ll - row["test_ll"]) < _LARGEST_ROUNDING * max(1, abs(row["test_ll"])):
+            session.folder.write_test_ll(trial_id, parzen.per_example)
+
+
+def _generator(session: Session, trial_id: str) -> StoredGenerator:
+    return load_generator(session.folder.model_dir(trial_id), lambda _: session.dataset)
 
 
 def finalists(session: Session) -> list[Config]:

@@ -7,7 +7,8 @@ the history. A damaged file is kept under another name, and reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 from gansearch.errors import GansearchError, ResultsError, StorageError
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import EVALUATION_COLUMNS
+from gansearch.runs.tables import TEST_LL_FOLDER, is_damage
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
+from gansearch.system.object_store import AnyPath
 from gansearch.tune.rows import new_row, spec_of_row
 from gansearch.tune.study import UNHEALTHY, load_study, open_study, search_spec
 
@@ -52,10 +55,31 @@ def repair_run(folder: RunFolder) -> list[str]:
         lost = folder.trials().empty and not folder.history().empty
         why = "absent, though there are reports"
     except ResultsError as error:
-        if isinstance(error.__cause__, OSError):  # unreadable now, but perhaps undamaged
+        if not is_damage(error.__cause__):  # unreadable now, but perhaps undamaged
             raise
         lost, why = True, str(error)
-    return repairs + (_rebuild_trials(folder, why) if lost else [])
+    repairs += _rebuild_trials(folder, why) if lost else []
+    return [*repairs, *_set_results_aside(folder)]
+
+
+def _set_results_aside(folder: RunFolder) -> Iterator[str]:
+    """Set damaged files aside that the end of the run makes again; yield a sentence for each."""
+    files: dict[AnyPath, Callable[[], object]] = {
+        folder.path / "ranking.parquet": folder.ranking,
+        folder.path / "references.parquet": folder.references,
+        folder.path / "curve.parquet": folder.curve,
+        folder.path / "stability.parquet": folder.stability,
+        folder.path / "importances.parquet": folder.importances,
+    }
+    for path in (folder.path / TEST_LL_FOLDER).glob("[!._]*.parquet"):
+        files[path] = partial(folder.test_ll, path.stem)
+    for path, read in files.items():
+        try:
+            read()
+        except ResultsError as error:
+            if is_damage(error.__cause__):
+                aside = set_aside(path)
+                yield f"{path}: damaged; set aside as {aside.name}. It is made again at the end"
 
 
 def open_or_rebuild_study(

@@ -7,9 +7,12 @@ import pytest
 
 from gansearch.errors import ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.report.render import FORMATS, render
 from gansearch.report.report import build_report
+from gansearch.report.sampling import winning_trial
 from gansearch.runs.folder import RunFolder
-from tests.written_runs import PAPER, WINNER, replicas, searched, write_run
+from tests.report.printed_reports import with_fixed_ids
+from tests.written_runs import PAPER, WINNER, curve, replicas, searched, write_run
 
 
 def test_collapsed_and_diverged_trials_are_never_on_the_leaderboard(finished):
@@ -94,7 +97,56 @@ def test_a_torn_file_of_test_scores_is_told_and_the_rest_shown(finished):
     assert report.winner_minus_paper is not None
 
 
-def test_a_damaged_table_is_an_error_that_names_it(finished):
-    (finished.path / "ranking.parquet").write_bytes(b"torn")
-    with pytest.raises(ResultsError, match=r"ranking\.parquet: can't be read"):
-        build_report(finished)
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    "halved": halve,
+    "empty": lambda path: path.write_bytes(b""),
+    "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "text": lambda path: path.write_text("hello"),
+    "a folder": replace_by_folder,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["ranking", "references", "curve"])
+def test_a_report_is_shown_around_a_table_that_a_resume_makes_again(finished, name, damage):
+    finished.write_curve(curve())
+    whole = build_report(finished)
+    DAMAGES[damage](finished.path / f"{name}.parquet")
+    report = build_report(finished)
+    (warning,) = [text for text in report.warnings if f"{name}.parquet" in text]
+    assert f"or let `gansearch resume {finished.path}` rebuild it from" in warning
+    pd.testing.assert_frame_equal(
+        report.ranking[["rank", "config_id", "test_ll"]],
+        whole.ranking[["rank", "config_id", "test_ll"]],
+        check_dtype=False,
+    )
+    assert report.references.empty == (name == "references")
+    for format_ in FORMATS:
+        assert "3b632cbb" in with_fixed_ids(render(report, format_))
+
+
+def test_a_ranking_that_a_finished_run_has_lost_is_computed_from_its_scores(finished):
+    whole = build_report(finished).ranking
+    (finished.path / "ranking.parquet").unlink()
+    report = build_report(finished)
+    assert report.ranking["config_id"].tolist() == whole["config_id"].tolist()
+    assert any("ranking.parquet: absent or empty" in text for text in report.warnings)
+    assert winning_trial(finished) == f"r-{WINS}-0"
+
+
+@pytest.mark.parametrize("read", ["trials", "ranking", "references", "curve", "stability"])
+def test_a_damaged_table_is_an_error_that_names_the_command_which_rebuilds_it(finished, read):
+    (finished.path / f"{read}.parquet").write_bytes(b"torn")
+    with pytest.raises(ResultsError, match=rf"{read}\.parquet: can't be read") as error:
+        getattr(finished, read)()
+    assert f"let `gansearch resume {finished.path}` rebuild it" in str(error.value)
+    assert "start a new run" not in str(error.value)

@@ -5,17 +5,24 @@ import signal
 from contextlib import nullcontext
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
+from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import InterruptedRunError, RunFailedError
+from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.report.report import build_report
 from gansearch.runs.folder import RunFolder
-from gansearch.scoring.references import evaluate_training_examples
+from gansearch.runs.tables import ResultsWarning
+from gansearch.scoring.evaluation import final_score
+from gansearch.scoring.references import References, evaluate_training_examples
 from gansearch.space.load import load_space
+from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, phases, preflight
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
+from tests import saved_generators
 from tests.written_runs import trial
 
 TRAINING = {"name": "training points", "n_samples": 1000, "valid_ll": 2.0}
@@ -139,3 +146,65 @@ def test_a_run_without_replicas_needs_none_that_was_completed(tmp_path, monkeypa
     driver.resume(folder.path)
     assert folder.read_run().state == "finished"
     assert (folder.path / "report.html").exists() and folder.ranking().empty
+
+
+# Damaged results
+
+
+@pytest.fixture
+def scored(tmp_path, monkeypatch):
+    """A run of one completed replica, with its generator and its scores, that was ranked."""
+    digits = load_dataset("digits")
+    lines = [{"name": "training images", "test_ll": 29.0, "n_samples": 1197}]
+    monkeypatch.setattr(phases, "reference_scores", lambda *_, **__: References(lines, []))
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
+    folder = ended(tmp_path, "completed", only=True)
+    (row,) = folder.trials().to_dict("records")
+    config = TrialConfig(generator_widths=(8,), discriminator_widths=(8,))
+    training = AdversarialTraining(config, digits, seed=5)
+    saved_generators.save(
+        folder.model_dir(row["trial_id"]),
+        *(training.generator, config),
+        dataset="digits",
+        seed=training.sample_seed,
+    )
+    parzen = final_score(digits, training.samples(N_FINAL_SAMPLES)).parzen
+    folder.write_trials([row | {"test_ll": parzen.test_ll}])
+    folder.write_test_ll(row["trial_id"], parzen.per_example)
+    driver.resume(folder.path)
+    assert folder.read_run().state == "finished"
+    return folder
+
+
+def test_a_resume_makes_damaged_results_again_and_keeps_what_was_damaged(scored):
+    (trial_id,) = scored.trials()["trial_id"]
+    tables = [scored.path / f"{name}.parquet" for name in ("ranking", "references", "curve")]
+    test_ll = scored.path / "test_ll" / f"{trial_id}.parquet"
+    paths = [*tables, test_ll]
+    before = {path: pd.read_parquet(path) for path in paths}
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:100])
+    driver.resume(scored.path)
+    for path in paths:
+        pd.testing.assert_frame_equal(pd.read_parquet(path), before[path])
+        assert path.with_name(f"_{path.name}.damaged").stat().st_size == 100
+    assert scored.ranking()["n_failed"].tolist() == [0]
+
+
+def test_the_winners_generator_may_be_lost_and_the_run_still_ends(scored):
+    (trial_id,) = scored.trials()["trial_id"]
+    (scored.model_dir(trial_id) / "generator.safetensors").write_bytes(b"torn")
+    (scored.path / "report.html").unlink()
+    driver.resume(scored.path)
+    assert scored.read_run().state == "finished"
+    assert (scored.path / "report.html").exists() and len(scored.ranking()) == 1
+
+
+def test_scores_of_other_samples_do_not_take_the_place_of_lost_ones(scored):
+    (row,) = scored.trials().to_dict("records")
+    scored.write_trials([row | {"test_ll": row["test_ll"] + 50}])
+    (scored.path / "test_ll" / f"{row['trial_id']}.parquet").unlink()
+    with pytest.warns(ResultsWarning, match="it has no test log-likelihoods"):
+        driver.resume(scored.path)
+    assert not scored.has_test_ll(row["trial_id"])

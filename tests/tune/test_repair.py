@@ -180,7 +180,7 @@ def test_damaged_trials_are_read_from_the_journal_and_the_history(folder, space,
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-100])
-        with pytest.raises(ResultsError, match=r"trials\.parquet: .*resume rebuild it"):
+        with pytest.raises(ResultsError, match=r"trials\.parquet: .*resume .*` rebuild it"):
             build_report(folder)
     (found,) = repair_run(folder)
     assert "7 trials of the search were read from optuna.journal and the history" in found
