@@ -69,17 +69,27 @@ def test_the_commands_of_a_report_work_from_any_folder(tmp_path, monkeypatch, ta
     (tmp_path / "elsewhere").mkdir()
     results = tmp_path / parent
     failed = [trial("t00000", PAPER, "collapsed", reason="coverage .01")]
-    for name, rows, state in (("a", searched(), "interrupted"), ("b", failed, "failed")):
+    collapsed = [*searched(), trial("r-0", PAPER, "collapsed", phase="replica")]
+    runs = (
+        ("a", searched(), "interrupted", [{}]),
+        ("b", failed, "failed", [{"trials": 12}]),
+        ("c", collapsed, "failed", [{"replicas": 8}, {"trials": 12}]),
+    )
+    for name, rows, state, expected in runs:
         folder = write_run(results, rows, name=name, state=state)
         monkeypatch.chdir(tmp_path / "elsewhere")
         found = commands(FORMATS[shown](build_report(folder)))
-        assert found
-        for arguments in found:
+        assert len(found) == len(expected)
+        for arguments, changes in zip(found, expected, strict=True):
             result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
             assert result.exit_code == 0, result.output
             path, options = taken.pop()
             assert path == folder.path
-            assert options["trials"] == (12 if state == "failed" else None)
+            assert {name: options[name] for name in ("trials", "replicas")} == {
+                "trials": None,
+                "replicas": None,
+                **changes,
+            }
 
 
 def test_a_run_in_an_object_store_is_named_by_its_address():
