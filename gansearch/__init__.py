@@ -31,10 +31,14 @@ def load(run: str | Path, results: str | Path = "results") -> RunFolder:
     Raises:
         ResultsError: there is no such run.
     """
+    from gansearch.arguments import in_python_terms, path_argument
     from gansearch.runs.folder import RunFolder
     from gansearch.system.object_store import parse_path
 
-    return RunFolder.open(run, parse_path(results))
+    with in_python_terms():
+        return RunFolder.open(
+            path_argument("run", run), parse_path(path_argument("results", results))
+        )
 
 
 def evaluate(
@@ -55,19 +59,26 @@ def evaluate(
     Raises:
         SamplesError: the samples don't fit the data set.
         DataError: the data set is unknown, or its files are absent.
+        BadInputError: another argument can't be used.
     """
+    from gansearch.arguments import in_python_terms, path_argument, text_argument
     from gansearch.data.registry import load_dataset
     from gansearch.scoring.arrays import is_path
     from gansearch.scoring.comparison import evaluate_with_references
+    from gansearch.scoring.parzen import check_grid
     from gansearch.scoring.references import reference_scores
     from gansearch.scoring.samples import check_samples, load_samples
 
-    data = load_dataset(dataset, Path(data_dir) if data_dir else None)
-    checked = (load_samples if is_path(samples) else check_samples)(samples, data)
-    return evaluate_with_references(data, checked, reference_scores(data, compute=False), grid=grid)
+    with in_python_terms():
+        folder = Path(path_argument("data_dir", data_dir)) if data_dir else None
+        check_grid(grid)
+        data = load_dataset(text_argument("dataset", dataset, "mnist"), folder)
+        checked = (load_samples if is_path(samples) else check_samples)(samples, data)
+        references = reference_scores(data, compute=False)
+        return evaluate_with_references(data, checked, references, grid=grid)
 
 
 # Ray takes seconds to import; loading results should not wait for it.
 __getattr__, __dir__ = attributes(
-    __name__, {"Settings": "tune.settings", "resume": "tune.driver", "search": "tune.driver"}
+    __name__, {"Settings": "tune.settings", "resume": "api", "search": "api"}
 )

@@ -9,8 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "gansearch"
 
 # From the top of the package to its end: its folders, and the modules that lie in none.
 ORDER = (
-    *("errors", "lazy", "rules", "seeds", "budget", "measures", "network_parameters"),
+    *("errors", "lazy", "rules", "arguments", "seeds", "budget", "measures"),
     *(
+        "network_parameters",
         "training_parameters",
         "config",
         "system",
@@ -21,7 +22,7 @@ ORDER = (
         "networks",
     ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
-    *("report", "trial", "tune", "doctor", "cli_types", "cli_options"),
+    *("report", "trial", "tune", "api", "doctor", "cli_types", "cli_options"),
     *("cli_output", "cli_errors", "cli", "__init__", "__main__"),
 )
 # Who may import the slow packages, wherever in its text: folders, or single modules of one.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gansearch.errors import SamplesError
+from gansearch.errors import BadInputError, SamplesError
 from gansearch.scoring.neighbours import DIRECT_DIMS, comparable_distances
 from gansearch.scoring.samples import Array, as_samples, as_tensor
 from gansearch.system.precision import full_precision
@@ -65,13 +65,18 @@ def sigma_grid(kind: str, *, is_image: bool, is_bounded: bool = True) -> np.ndar
     as contrast-normalised ones; and of 5 % from .001 to about 10 for points. Half a step of 2 %
     costs .3 nats at most in 3,072 dimensions.
     """
+    check_grid(kind)
     if kind == "authors":
         return np.logspace(-1, 0, 10)
-    if kind != "fine":
-        raise ValueError(f"sigma grid {kind!r}: unknown. Known: authors, fine.")
     if not is_image:
         return 0.001 * 1.05 ** np.arange(190)
     return np.arange(1, 201) / 200 if is_bounded else 0.01 * 1.02 ** np.arange(350)
+
+
+def check_grid(kind: object) -> None:
+    """Raise BadInputError if there is no such grid of sigmas."""
+    if kind not in ("authors", "fine"):
+        raise BadInputError(f"--sigma-grid {kind!r}: unknown. Known: authors, fine.")
 
 
 def log_likelihoods(

@@ -49,8 +49,9 @@ def search(
     """Search a space, train the best and the baseline again, rank, and report.
 
     Args:
-        space: name of a built-in space, path of a space file, or a `SearchSpace`.
-        overrides: `key=value` changes to the space, as `--set` takes them.
+        space: name of a built-in space, path of a space file, its content as a dict, or a
+            `SearchSpace`.
+        overrides: `key=value` changes to the space, as `--set` takes them, or a dict of them.
         only: compare these without a search: presets such as "paper", or paths of configuration
             files.
         seed: a whole number from 0 to 2**128 - 1; None draws one, which `run.json` records. It

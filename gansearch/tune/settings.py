@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, get_type_hints
 
 from gansearch.errors import BadInputError, did_you_mean
 
-_GROUP_TRIALS = ("auto", "on", "off")
+GROUP_TRIALS = ("auto", "on", "off")
 _LEAST_SHARE = 0.0001  # of a GPU or a core that Ray accounts for
 _OLD_NAMES = {"packing": "group_trials"}  # in a `run.json` of version 0.1
 
@@ -32,7 +35,7 @@ class Settings:
             None. It ends earlier by the estimated time of the replicas, which are never cut short.
 
     Raises:
-        BadInputError: a value is out of its range.
+        BadInputError: a value has a wrong type or is out of its range.
     """
 
     sampler: str = "tpe"
@@ -45,11 +48,13 @@ class Settings:
     time_budget_seconds: float | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _converted(name, getattr(self, name), kind))
         if self.address == "local":  # as for `ray.init`; a resume may so leave a cluster
             object.__setattr__(self, "address", None)
-        if self.group_trials not in _GROUP_TRIALS:
-            nearest = did_you_mean(self.group_trials, _GROUP_TRIALS)
-            raise BadInputError(f"--group-trials {self.group_trials}: no such choice. {nearest}")
+        if self.group_trials not in GROUP_TRIALS:
+            nearest = did_you_mean(self.group_trials, GROUP_TRIALS)
+            raise BadInputError(f"group_trials={self.group_trials!r}: no such choice. {nearest}")
         gpus = self.gpus_per_trial
         if gpus and not (_LEAST_SHARE <= gpus <= 1 or (gpus > 1 and float(gpus).is_integer())):
             raise _out_of_range(
@@ -90,3 +95,28 @@ class Settings:
 def _out_of_range(name: str, value: float, rule: str) -> BadInputError:
     flag = name.removesuffix("_seconds").replace("_", "-")
     return BadInputError(f"{name}={value:g} (--{flag}): it must be {rule}.")
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    """Return a value as a plain str, int or float, as JSON stores it.
+
+    Raises:
+        BadInputError: it is of another type.
+    """
+    if value is None and isinstance(None, kind):
+        return None
+    is_number = not isinstance(value, bool)
+    if isinstance("", kind):
+        rule = "text"
+        if isinstance(value, str | os.PathLike):
+            return os.fsdecode(value)
+    elif isinstance(0.5, kind):
+        rule = "a number"
+        if is_number and isinstance(value, Real):
+            return float(value)
+    else:
+        rule = "a whole number"
+        if is_number and isinstance(value, Integral):
+            return int(value)
+    unless = ", or None" if isinstance(None, kind) else ""
+    raise BadInputError(f"{name}: found {reprlib.repr(value)}. It must be {rule}{unless}.")

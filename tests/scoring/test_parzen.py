@@ -13,7 +13,7 @@ from sklearn.neighbors import KernelDensity
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
-from gansearch.errors import SamplesError
+from gansearch.errors import BadInputError, SamplesError
 from gansearch.scoring.parzen import choose_sigma, log_likelihoods, score, score_curve, sigma_grid
 
 FINE = sigma_grid("fine", is_image=True)
@@ -213,7 +213,9 @@ def test_contrast_normalised_images_find_a_sigma_inside_their_grid() -> None:
 
 
 def test_an_unknown_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"sigma grid 'coarse': unknown\. Known: authors, fine\."):
+    with pytest.raises(
+        BadInputError, match=r"--sigma-grid 'coarse': unknown\. Known: authors, fine\."
+    ):
         sigma_grid("coarse", is_image=True)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import gansearch
@@ -40,5 +44,32 @@ def test_a_setting_that_is_unknown_or_of_another_type_is_refused(values, message
 
 
 def test_an_unknown_choice_is_answered_with_the_nearest():
-    with pytest.raises(BadInputError, match=r"--group-trials of: .* Did you mean off\?"):
+    with pytest.raises(BadInputError, match=r"group_trials='of': .* Did you mean off\?"):
         Settings(group_trials="of")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("max_concurrent", "2", "a whole number, or None"),
+        ("max_concurrent", True, "a whole number, or None"),
+        ("max_concurrent", 1.5, "a whole number, or None"),
+        ("cpus_per_trial", None, "a number"),
+        ("gpus_per_trial", "half", "a number, or None"),
+        ("time_budget_seconds", "2h", "a number, or None"),
+        ("sampler", 5, "text"),
+        ("data_dir", 5, "text, or None"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_when_settings_are_made(name, value, rule):
+    with pytest.raises(BadInputError) as caught:
+        Settings(**{name: value})
+    assert str(caught.value) == f"{name}: found {value!r}. It must be {rule}."
+
+
+def test_numbers_of_numpy_and_paths_are_stored_as_json_has_them():
+    settings = Settings(
+        max_concurrent=np.int64(2), cpus_per_trial=np.float32(2), data_dir=Path("x")
+    )
+    assert json.dumps(vars(settings))
+    assert (settings.max_concurrent, settings.cpus_per_trial, settings.data_dir) == (2, 2.0, "x")

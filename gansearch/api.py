@@ -1,0 +1,116 @@
+"""`gansearch.search` and `gansearch.resume`: the driver's, with every argument checked first."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from rich.console import Console
+
+from gansearch.arguments import (
+    in_python_terms,
+    number_argument,
+    override_arguments,
+    path_argument,
+    refused,
+    text_argument,
+)
+from gansearch.budget import Budget
+from gansearch.runs.folder import RunFolder
+from gansearch.space.search_space import SearchSpace
+from gansearch.tune import driver
+from gansearch.tune.settings import Settings
+
+
+def _space(value: Any) -> str | SearchSpace:
+    if isinstance(value, str | SearchSpace):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, Mapping):
+        return SearchSpace.from_dict(value)
+    raise refused(
+        "space",
+        value,
+        "It must be the name of a built-in space, such as 'digits', the path of a space file, or "
+        "its content as a dict.",
+    )
+
+
+def _only(value: Any) -> list[str]:
+    entries = [value] if isinstance(value, str | os.PathLike) else value
+    if isinstance(entries, Iterable) and not isinstance(entries, Mapping):
+        entries = list(entries)
+        if all(isinstance(entry, str | os.PathLike) for entry in entries):
+            return [os.fsdecode(entry) for entry in entries]
+    raise refused(
+        "only", value, "It must be a list of presets and paths, such as ['paper', 'mine.yaml']."
+    )
+
+
+def _settings(value: Any) -> Settings | None:
+    if value is None or isinstance(value, Settings):
+        return value
+    raise refused("settings", value, "It must be gansearch.Settings(max_concurrent=1), say.")
+
+
+def _console(value: Any) -> Console | None:
+    if value is None or isinstance(value, Console):
+        return value
+    raise refused("console", value, "It must be a rich.console.Console(), or None to show nothing.")
+
+
+def _run(value: Any) -> Any:
+    return value.path if isinstance(value, RunFolder) else path_argument("run", value)
+
+
+def _count(name: str) -> Callable[[Any], int | None]:
+    rule = Budget.rules()[name]
+    return lambda value: None if value is None else number_argument(name, value, rule)
+
+
+def _setting(name: str) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else getattr(Settings(**{name: value}), name)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    **{field.name: _setting(field.name) for field in fields(Settings) if field.name != "address"},
+    "address": lambda value: None if value is None else text_argument("address", value, "auto"),
+    "console": _console,
+    "name": lambda value: None if value is None else text_argument("name", value, "digits-2"),
+    "only": _only,
+    "overrides": override_arguments,
+    "replicas": _count("replicas"),
+    "results": lambda value: path_argument("results", value),
+    "run": _run,
+    "settings": _settings,
+    "space": _space,
+    "trials": _count("trials"),
+}
+
+
+@functools.wraps(driver.search)
+def search(space: Any = "digits", **options: Any) -> RunFolder:
+    """Search as the driver does, whose documentation and signature `wraps` shows."""
+    return _call("search", space=space, **options)
+
+
+@functools.wraps(driver.resume)
+def resume(run: Any, **options: Any) -> RunFolder:
+    """Resume as the driver does."""
+    return _call("resume", run=run, **options)
+
+
+def _call(function: str, **arguments: Any) -> RunFolder:
+    """Call a function of the driver with arguments that have been checked."""
+    with in_python_terms():
+        checked = {name: _CHECKS.get(name, _as_it_is)(arguments[name]) for name in arguments}
+        folder: RunFolder = getattr(driver, function)(**checked)
+        return folder
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
