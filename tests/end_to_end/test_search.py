@@ -233,12 +233,15 @@ def test_a_search_of_which_every_trial_dies_is_one_clear_error(tmp_path, _ray):
     assert "Traceback" not in report.stdout + report.stderr
 
 
+OF_A_SEARCH = ("grace", "top", "trials")  # of a budget: refused where there is no search
+
+
 def test_only_compares_given_configurations_without_a_search(tmp_path, _ray):
     config = tmp_path / "mine.yaml"
     config.write_text("k: 2\ngenerator_lr: 0.05\ninit: glorot\n")
     run = search(
         "digits",
-        overrides=SMALL,
+        overrides=[change for change in SMALL if change.split("=")[0] not in OF_A_SEARCH],
         only=["paper", str(config), "paper"],  # what is given twice is trained once
         results=tmp_path,
         name="only",
@@ -251,7 +254,7 @@ def test_only_compares_given_configurations_without_a_search(tmp_path, _ray):
 
 
 def test_what_the_machine_can_not_give_is_refused_and_the_name_stays_free(tmp_path, _ray):
-    with pytest.raises(BadInputError, match="--cpus-per-trial 1000: the cluster has"):
+    with pytest.raises(BadInputError, match="--cpus-per-trial 1000: this machine has"):
         command("run", "--results", str(tmp_path), "--name", "big", "--cpus-per-trial", "1000")
     assert not (tmp_path / "big").exists()
 
@@ -343,7 +346,8 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     cut = trials[trials["reason"] == OUT_OF_TIME.reason]
     assert set(cut["status"]) == {"pruned"}
     assert all(run.checkpoint_path(trial_id).exists() for trial_id in cut["trial_id"])
-    driver.resume(run.path, trials=1, time_budget_seconds=took + 300)
+    n_tried = int((trials["phase"] == "search").sum())
+    driver.resume(run.path, trials=n_tried, time_budget_seconds=took + 300)
     after = run.trials()
     assert after["trial_id"].tolist()[: len(trials)] == trials["trial_id"].tolist()
     ended = after[after["trial_id"].isin(cut["trial_id"])]
@@ -353,14 +357,48 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     assert run.read_run().wall_seconds > took
 
 
+def test_a_search_of_one_trial_at_a_time_is_repeated_exactly_by_its_seed(tmp_path, _ray):
+    overrides = [*SMALL, "trials=14", "max_updates=60", "reports=3", "replicas=0"]
+    tables = []
+    for name in ("one", "two"):
+        run = search(
+            "digits",
+            overrides=overrides,
+            seed=5,
+            results=tmp_path,
+            name=name,
+            settings=ONE_AT_A_TIME,
+        )
+        tables.append(run.trials().drop(columns=["seconds", "overhead_seconds"]))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert tables[0]["config_id"].nunique() > 10  # more than the ten that TPE draws at random
+
+
+def test_a_time_budget_that_ends_before_a_trial_names_itself_and_the_way_on(tmp_path, _ray):
+    with pytest.raises(RunFailedError, match=r"the time budget of 0 s was over before any trial"):
+        search(
+            "digits",
+            overrides=[*SMALL, "max_updates=1000000000"],
+            results=tmp_path,
+            name="late",
+            settings=Settings(time_budget_seconds=0.1),
+        )
+    assert gansearch.load("late", tmp_path).read_run().state == "failed"
+
+
 def test_more_trials_can_be_asked_of_a_finished_run(finished):
-    resumed = command("resume", str(finished.path), "--trials", "8")
+    more = ("--trials", "8", "--replicas", "3", "--max-concurrent", "1")
+    resumed = command("resume", str(finished.path), *more)
     assert resumed.exit_code == 0
     trials = finished.trials()
     searched = trials[trials["phase"] == "search"]
     assert len(searched) == 8
     assert searched["config_id"].nunique() == 8
-    assert finished.read_run().space["budget"]["trials"] == 8
+    run = finished.read_run()
+    assert (run.space["budget"]["trials"], run.space["budget"]["replicas"]) == (8, 3)
+    assert run.settings["max_concurrent"] == 1
+    replicas = trials[trials["phase"] == "replica"].groupby("config_id").size()
+    assert replicas.max() == 3
     again = command("resume", str(finished.path))
     assert again.exit_code == 0
     pd.testing.assert_frame_equal(finished.trials(), trials)

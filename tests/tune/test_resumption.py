@@ -1,0 +1,175 @@
+"""What a resume may change of a run, what it refuses, and where it looks for the data."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gansearch.errors import BadInputError, DataError
+from gansearch.runs.folder import RunFolder
+from gansearch.space.load import load_space
+from gansearch.tune.resumption import load_resumed_data, resumption
+from gansearch.tune.rows import OUT_OF_TIME
+from gansearch.tune.settings import Settings
+from tests.written_runs import PAPER, described, trial
+
+
+def run_of(tmp_path, n_tried=6, n_replicas=0, status="completed", **changes):
+    """A run of six trials asked for, of which some were tried and some replicas were trained."""
+    folder = RunFolder.create(tmp_path, "some")
+    space = load_space("digits", ["trials=6", "replicas=2"]).to_dict()
+    defaults = {"space": space, "search_is_over": n_tried == 6, "settings": vars(Settings())}
+    folder.write_run(described(name="some", **(defaults | changes)))
+    folder.write_trials(
+        [trial(f"t{i:05d}", PAPER, status) for i in range(n_tried)]
+        + [trial(f"r-{PAPER.config_id}-{i}", PAPER, phase="replica") for i in range(n_replicas)]
+    )
+    return folder
+
+
+def resumed(folder, **given):
+    return resumption(folder, folder.read_run(), given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"trials": 5}, r"^--trials 5: the run has 6 trials of the search already"),
+        ({"replicas": 3}, r"^--replicas 3: the run has 4 replicas of a configuration already"),
+        ({"replicas": 0}, r"^--replicas 0: the run has 4"),
+        ({"time_budget_seconds": 181.0}, r"^--time-budget 181s: the run has taken 3 min so far"),
+        ({"sampler": "tpee"}, r"^--sampler tpee: no such sampler"),
+        ({"group_trials": "of"}, r"^--group-trials of: no such choice"),
+        ({"gpus_per_trial": 1.5}, r"^gpus_per_trial=1.5 \(--gpus-per-trial\): it must be 0, a"),
+        ({"cpus_per_trial": 1e-5}, r"^cpus_per_trial=1e-05 \(--cpus-per-trial\): it must be a"),
+        ({"max_concurrent": 0}, r"^max_concurrent=0 \(--max-concurrent\)"),
+    ],
+)
+def test_what_can_not_be_changed_is_refused(tmp_path, given, message):
+    folder = run_of(tmp_path, n_replicas=4)
+    before = folder.read_run()
+    with pytest.raises(BadInputError, match=message):
+        resumed(folder, **given)
+    assert folder.read_run() == before
+
+
+@pytest.mark.parametrize("name", ["trials", "time_budget_seconds", "sampler", "replicas"])
+def test_a_run_without_a_search_takes_nothing_that_is_for_one(tmp_path, name):
+    folder = run_of(tmp_path, n_tried=0, only=[PAPER.to_dict()])
+    value = {"trials": 9, "time_budget_seconds": 1e6, "sampler": "random", "replicas": 0}[name]
+    with pytest.raises(BadInputError, match=r"\(--only\)"):
+        resumed(folder, **{name: value})
+    assert not resumed(folder, replicas=5).search_on
+
+
+def test_more_is_taken_and_starts_the_search_again_if_it_must(tmp_path):
+    folder = run_of(tmp_path, n_replicas=2)
+    more = resumed(folder, trials=9, replicas=4)
+    assert (more.space.budget.trials, more.space.budget.replicas) == (9, 4)
+    assert more.search_on and more.notes == []
+    replicas = resumed(folder, replicas=4)
+    assert not replicas.search_on and replicas.notes == []
+
+
+def test_fewer_trials_than_asked_for_but_all_that_there_are_end_the_search(tmp_path):
+    assert resumed(run_of(tmp_path, n_tried=3), trials=3).space.budget.trials == 3
+
+
+def test_what_changes_nothing_is_said_and_not_refused(tmp_path):
+    folder = run_of(tmp_path, n_replicas=2)
+    for given, note in (
+        ({"trials": 6}, "--trials 6: all 6 trials of the search were tried"),
+        ({"time_budget_seconds": 1e6}, "--time-budget: all 6 trials of the search were tried"),
+        ({"sampler": "random"}, "--sampler: all 6"),
+        ({"replicas": 2}, "--replicas 2: the run has this number already"),
+        ({"max_concurrent": 1}, "--max-concurrent: the run is finished"),
+        ({"max_concurrent": 1, "cpus_per_trial": 2}, "--cpus-per-trial, --max-concurrent: the"),
+    ):
+        (said,) = resumed(folder, **given).notes
+        assert said.startswith(note)
+    assert resumed(folder).notes == []
+
+
+def test_more_trials_without_the_time_for_them_are_refused(tmp_path):
+    settings = vars(Settings(time_budget_seconds=60))
+    folder = run_of(tmp_path, settings=settings)
+    with pytest.raises(BadInputError, match=r"^--trials 9: the run's time budget of 60 s is used"):
+        resumed(folder, trials=9)
+    assert resumed(folder, trials=9, time_budget_seconds=1e6).notes == []
+
+
+def test_trials_that_the_time_budget_cut_short_are_something_to_do(tmp_path):
+    folder = run_of(tmp_path)
+    rows = folder.trials().to_dict("records")
+    folder.write_trials([row | {"reason": OUT_OF_TIME.reason} for row in rows])
+    assert resumed(folder, time_budget_seconds=1e6).notes == []
+
+
+def test_settings_change_to_suit_another_machine_and_the_rest_stays(tmp_path):
+    stored = Settings(address="10.0.0.1:6379", gpus_per_trial=0.25, sampler="random")
+    folder = run_of(tmp_path, settings=vars(stored), state="interrupted")
+    found = resumed(folder, address="local", gpus_per_trial=0.0, cpus_per_trial=2.0)
+    assert found.settings == replace(stored, address=None, gpus_per_trial=0.0, cpus_per_trial=2.0)
+    assert found.notes == []
+
+
+# Where the data lies
+
+
+def write_images(folder, side=8):
+    folder.mkdir()
+    rng = np.random.default_rng(side)
+    for i in range(220):
+        pixels = rng.integers(0, 256, (side, side), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.delenv("GANSEARCH_DATA", raising=False)
+    return {side: write_images(tmp_path / f"images{side}", side) for side in (8, 9, 10)}
+
+
+def read_from(stored, given=None):
+    settings = Settings(data_dir=str(stored) if stored else None)
+    dataset, settings = load_resumed_data("folder", settings, given)
+    return dataset.shape[0], settings.data_dir
+
+
+def test_the_folder_that_is_named_counts_most_and_is_stored(folders, monkeypatch):
+    monkeypatch.setenv("GANSEARCH_DATA", str(folders[9]))
+    assert read_from(folders[8], folders[10]) == (10, str(folders[10]))
+
+
+def test_a_variable_for_other_data_does_not_outrank_the_folder_that_the_run_has_read(
+    folders, monkeypatch
+):
+    monkeypatch.setenv("GANSEARCH_DATA", str(folders[9]))
+    assert read_from(folders[8]) == (8, str(folders[8]))
+
+
+def test_data_that_has_moved_is_found_by_the_variable(folders, monkeypatch, tmp_path):
+    monkeypatch.setenv("GANSEARCH_DATA", str(folders[9]))
+    assert read_from(tmp_path / "gone") == (9, str(folders[9]))
+    assert read_from(None) == (9, str(folders[9]))
+
+
+def test_damage_in_the_folder_of_the_run_is_not_avoided(folders, monkeypatch):
+    monkeypatch.setenv("GANSEARCH_DATA", str(folders[9]))
+    (folders[8] / "050.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match="images8"):
+        read_from(folders[8])
+
+
+def test_data_that_is_nowhere_is_missed_where_the_run_has_read_it(folders, tmp_path):
+    with pytest.raises(DataError, match="gone"):
+        read_from(tmp_path / "gone")
+
+
+def test_a_folder_for_data_without_files_is_refused_and_a_stored_one_is_not():
+    with pytest.raises(DataError, match=r"^--data-dir /images: the data set is digits, which has"):
+        load_resumed_data("digits", Settings(), "/images")
+    _, settings = load_resumed_data("digits", Settings(data_dir="/images"), None)
+    assert settings.data_dir is None
