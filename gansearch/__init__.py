@@ -8,6 +8,7 @@ gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ def evaluate(
     dataset: str,
     *,
     data_dir: str | Path | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     grid: str = "fine",
 ) -> dict[str, Any]:
     """Score samples `[n, d]` by the paper's protocol.
@@ -54,25 +56,35 @@ def evaluate(
     file; images also `[n, height, width, channels]`. `docs/scores.md` gives the range of values.
 
     Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats. It
-    has only those reference lines that a run or a command has computed before.
+    has only those reference lines that a run or a command has computed before. `overrides` are
+    options of the data set: `["data.image_size=64"]`, or `{"data.image_size": 64}`.
 
     Raises:
         SamplesError: the samples don't fit the data set.
         DataError: the data set is unknown, or its files are absent.
         BadInputError: another argument can't be used.
     """
-    from gansearch.arguments import in_python_terms, path_argument, text_argument
+    from gansearch.arguments import (
+        in_python_terms,
+        override_arguments,
+        path_argument,
+        text_argument,
+    )
     from gansearch.data.registry import load_dataset
     from gansearch.scoring.arrays import is_path
     from gansearch.scoring.comparison import evaluate_with_references
     from gansearch.scoring.parzen import check_grid
     from gansearch.scoring.references import reference_scores
     from gansearch.scoring.samples import check_samples, load_samples
+    from gansearch.space.overrides import data_options
 
     with in_python_terms():
         folder = Path(path_argument("data_dir", data_dir)) if data_dir else None
         check_grid(grid)
-        data = load_dataset(text_argument("dataset", dataset, "mnist"), folder)
+        options = data_options(
+            text_argument("dataset", dataset, "mnist"), override_arguments(overrides)
+        )
+        data = load_dataset(dataset, folder, options=options)
         checked = (load_samples if is_path(samples) else check_samples)(samples, data)
         references = reference_scores(data, compute=False)
         return evaluate_with_references(data, checked, references, grid=grid)

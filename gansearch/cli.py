@@ -24,10 +24,12 @@ from gansearch.cli_options import (
     budget_options,
     check_only,
     data_dir_option,
+    data_set_option,
     extension_options,
     quiet_option,
     results_option,
     run_below,
+    set_option,
     settings_from,
     settings_options,
 )
@@ -65,14 +67,7 @@ cli.command_class = OnceCommand
     show_default=True,
     help="A built-in space (`gansearch spaces` lists them) or the path of a space file.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the space: k=2 fixes a parameter, generator_lr='{float: [0.01, 0.1]}' searches "
-    "it, budget.reports=10 changes the budget. Repeatable.",
-)
+@set_option
 @click.option(
     "--only",
     multiple=True,
@@ -218,6 +213,7 @@ def report(
 @click.argument("samples", type=LocalPathType())
 @click.option("--dataset", required=True, help="Data set that the samples imitate.")
 @data_dir_option
+@data_set_option
 @click.option(
     "--sigma-grid",
     type=click.Choice(["fine", "authors"]),
@@ -237,6 +233,7 @@ def evaluate(
     samples: Path,
     dataset: str,
     data_dir: Path | None,
+    overrides: tuple[str, ...],
     sigma_grid: str,
     curve: Path | None,
     as_json: bool,
@@ -255,13 +252,14 @@ def evaluate(
     from gansearch.scoring.comparison import curve_with_references, evaluate_with_references
     from gansearch.scoring.references import reference_scores
     from gansearch.scoring.samples import load_samples
+    from gansearch.space.overrides import data_options
 
     if curve:
         check_curve(curve)
     check_data_dir(dataset, data_dir)
     with activities(Console(stderr=True)) as begin:
         begin(f"loading the data set {dataset}")
-        data = load_dataset(dataset, data_dir)
+        data = load_dataset(dataset, data_dir, options=data_options(dataset, overrides))
         checked = load_samples(samples, data)
         compute = curve is not None or not as_json
         references = reference_scores(data, compute=compute, tell=begin)

@@ -64,6 +64,21 @@ data_dir_option = click.option(
     help="Folder of the data sets or, for the data set folder, of the images; also the "
     "environment variable GANSEARCH_DATA.  [default: ~/.cache/gansearch]",
 )
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the space: k=2 fixes a parameter, generator_lr='{float: [0.01, 0.1]}' searches "
+    "it, budget.reports=10 changes the budget, data.image_size=64 the data. Repeatable.",
+)
+data_set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="data.KEY=VALUE",
+    help="Options of the data set, as `run --set` takes them: data.image_size=64. Repeatable.",
+)
 address_option = click.option(
     "--address",
     type=TextType(),

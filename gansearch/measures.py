@@ -60,7 +60,9 @@ MEASURES: tuple[Measure, ...] = (
     Measure("test_ll_se", "nats", None, _SCORE, decimals=1),
     Measure("valid_ll", "nats", "higher", _FROM_EVALUATION_ON | {"curve"}, decimals=1),
     Measure("sigma", "data", None, _FROM_EVALUATION_ON | {"curve"}),
-    Measure("sigma_at_edge", "", None, _at("evaluation", "final", "curve"), kind="bool"),
+    Measure(
+        "sigma_at_edge", "", None, _at("evaluation", "final", "reference", "curve"), kind="bool"
+    ),
     Measure("coverage", "share", "higher", _FROM_EVALUATION_ON, heading="coverage"),
     Measure("recall", "share", "higher", _FROM_EVALUATION_ON, heading="recall"),
     Measure("nn_ratio", "ratio", "one", _FROM_EVALUATION_ON, heading="NN ratio"),

@@ -29,7 +29,7 @@ class Rule:
         doc: the meaning, as the documentation has it.
         low, high: the range of a number, or of each entry of widths, both ends included.
         low_is_open: whether `low` itself is excluded.
-        choices: the values of a str.
+        choices: the values of a str, or of an int that has few.
         may_be_empty: whether widths may be an empty list.
         when: (parameter, value) pairs; the parameter applies where any of them holds, or always if
             there are none.
@@ -40,14 +40,14 @@ class Rule:
     low: float = -math.inf
     high: float = math.inf
     low_is_open: bool = False
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | tuple[int, ...] = ()
     may_be_empty: bool = False
     when: tuple[tuple[str, str], ...] = ()
 
     def describe(self) -> str:
         """Return the rule in words, for error messages and the documentation."""
         if self.choices:
-            return "one of " + ", ".join(self.choices)
+            return "one of " + ", ".join(map(str, self.choices))
         # Fifteen digits: the default of six would write ten million as 1e+07.
         low, high = f"{self.low:.15g}", f"{self.high:.15g}"
         if self.kind == "widths":
@@ -69,7 +69,7 @@ class Rule:
                 raise ValueError(f"{value!r}")
             return tuple(self._number(width, whole=True) for width in value)
         if self.choices:
-            if value not in self.choices:
+            if isinstance(value, bool) or value not in self.choices:
                 raise ValueError(f"{value!r}")
             return value
         return self._number(value, whole=self.kind == "int")

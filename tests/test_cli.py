@@ -949,7 +949,7 @@ def test_the_doctor_examines_this_machine(call: Call) -> None:
 def test_ctrl_c_before_the_search_begins_leaves_no_folder(
     scratch: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_args: object) -> None:
+    def interrupted(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gansearch.tune.preflight.load_dataset", interrupted)
@@ -958,7 +958,7 @@ def test_ctrl_c_before_the_search_begins_leaves_no_folder(
 
 
 def test_an_unexpected_error_is_called_a_bug(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_args: object) -> None:
+    def broken(*_args: object, **_options: object) -> None:
         raise KeyError("oops")
 
     monkeypatch.setattr("gansearch.tune.preflight.load_dataset", broken)
@@ -973,7 +973,7 @@ def test_an_unexpected_error_is_called_a_bug(call: Call, monkeypatch: pytest.Mon
 def test_of_a_traceback_in_an_error_only_the_end_is_shown(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_args: object) -> None:
+    def broken(*_args: object, **_options: object) -> None:
         try:
             raise KeyError("t00001")
         except KeyError:

@@ -33,6 +33,8 @@ class Dataset:
             Parzen window is chosen; 1,000 in the protocol of Goodfellow et al. (2014), except TFD.
         modes: `[n_modes, d]`, the centres of a synthetic mixture; None for real data.
         mode_sd: standard deviation of each mode along each axis; None for real data.
+        notes: sentences on the data that a reader of its scores must know, such as on images that
+            two splits share.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Dataset:
     n_valid_for_sigma: int = 1000
     modes: np.ndarray | None = None
     mode_sd: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:

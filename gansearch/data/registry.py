@@ -12,6 +12,7 @@ import numpy as np
 from gansearch.data.cifar10 import load_cifar10
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_folder import load_folder
+from gansearch.data.image_options import ImageOptions
 from gansearch.data.mixtures import load_gaussian, load_grid, load_ring
 from gansearch.data.mnist import load_mnist
 from gansearch.data.tfd import N_FOLDS, load_tfd
@@ -21,7 +22,13 @@ from gansearch.system.paths import local_path
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
 
-def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = True) -> Dataset:
+def load_dataset(
+    name: str,
+    data_dir: Path | None = None,
+    *,
+    download: bool = True,
+    options: ImageOptions | None = None,
+) -> Dataset:
     """Load a data set of `DATASETS`.
 
     Args:
@@ -30,9 +37,11 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
             GANSEARCH_DATA or, if that is unset, `~/.cache/gansearch`. For the data set `folder` it
             is the folder of images; embedded and synthetic data sets ignore it.
         download: whether to download missing files.
+        options: how images that differ are made alike, for the data set `folder`.
 
     Raises:
-        DataError: the name is unknown, or the data is missing or unreadable.
+        DataError: the name is unknown, the data is missing or unreadable, or the data set takes no
+            options.
     """
     if name not in _LOADERS:
         raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
@@ -40,7 +49,18 @@ def load_dataset(name: str, data_dir: Path | None = None, *, download: bool = Tr
         raise DataError(
             "data set folder: no folder is given. Name the folder of images by --data-dir."
         )
-    return _LOADERS[name](data_folder(name, data_dir) or Path(), download)
+    check_takes_options(name, options)
+    path = data_folder(name, data_dir) or Path()
+    return load_folder(path, options) if name == FOLDER else _LOADERS[name](path, download)
+
+
+def check_takes_options(name: str, options: ImageOptions | None) -> None:
+    """Raise DataError if there are options, other than the defaults, and `name` takes none."""
+    if options and options.to_dict() and name != FOLDER:
+        raise DataError(
+            f"data set {name}: found {', '.join(f'data.{key}' for key in options.to_dict())}. Only "
+            f"the data set {FOLDER} has options. Leave them out."
+        )
 
 
 def data_folder(name: str, data_dir: Path | None = None) -> Path | None:
@@ -71,7 +91,10 @@ def check_data_dir(name: str, data_dir: Path | None) -> None:
 
 
 def load_again(
-    name: str, former: Path | None, data_dir: Path | None = None
+    name: str,
+    former: Path | None,
+    data_dir: Path | None = None,
+    options: ImageOptions | None = None,
 ) -> tuple[Dataset, Path | None]:
     """Load the data set of a run again; return it and the folder that it was read from.
 
@@ -80,6 +103,7 @@ def load_again(
         former: the folder that the run has read; it may have been moved since.
         data_dir: the folder that the user names now, which counts more than `former`. The variable
             GANSEARCH_DATA and the default count less: they are for all data sets.
+        options: as for `load_dataset`.
 
     Raises:
         DataError: the data is missing or unreadable.
@@ -88,12 +112,12 @@ def load_again(
     if data_dir is None and former is not None and name not in WITHOUT_FILES:
         # An error in a folder of images that is there must be seen, not avoided.
         if name == FOLDER and local_path(former).is_dir():
-            return load_dataset(name, former), former
+            return load_dataset(name, former, options=options), former
         for folder in (former, None):
             with suppress(DataError):
                 return load_dataset(name, folder, download=False), data_folder(name, folder)
         data_dir = former
-    return load_dataset(name, data_dir), data_folder(name, data_dir)
+    return load_dataset(name, data_dir, options=options), data_folder(name, data_dir)
 
 
 def _load_digits() -> Dataset:

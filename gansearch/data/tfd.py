@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from gansearch.data.dataset import Dataset, check_variety
+from gansearch.data.duplicates import identities, note_copies, note_shared, overlaps
 from gansearch.errors import DataError
 
 N_FOLDS = 5
@@ -48,11 +50,13 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
         )
     images, folds = _read(path)
     member = folds[:, fold - 1]
-    train = images[member == _UNLABELLED]
+    members = {"train": _UNLABELLED, "valid": _VALID, "test": _TEST}
+    rows = {split: np.flatnonzero(member == value) for split, value in members.items()}
+    train = images[rows["train"]]
     check_variety(f"{path}: images", train, _REMEDY)
     # The file groups images by their source, and some code uses only the first few.
     train = train[np.random.default_rng(0).permutation(len(train))]
-    valid, test = images[member == _VALID], images[member == _TEST]
+    valid, test = images[rows["valid"]], images[rows["test"]]
     check_variety(f"{path}: images: to validate in fold {fold}", valid, _REMEDY)
     check_variety(f"{path}: images: to test in fold {fold}", test, _REMEDY)
     return Dataset(
@@ -63,7 +67,15 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
         shape=(_SIDE, _SIDE, 1),
         scale=255.0,
         n_valid_for_sigma=len(valid),
+        notes=_notes(images, rows),
     )
+
+
+def _notes(images: np.ndarray, rows: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Return sentences on identical images; the original is used as its owners provide it."""
+    ids = identities(images)
+    shared = [note_shared(overlap.describe()) for overlap in overlaps(rows, ids)]
+    return (*shared, *note_copies(rows, ids))
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

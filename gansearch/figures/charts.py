@@ -25,6 +25,7 @@ from gansearch.figures.style import (
     new_figure,
 )
 from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.scoring.lines import line_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -265,7 +266,7 @@ def _is_training(references: pd.DataFrame) -> pd.Series[bool]:
 
 def _with_count(row: Mapping[Any, Any]) -> str:
     """Return a reference's name, with its number of samples where a final score has another."""
-    name, n_samples = escape_dollars(row["name"]), row["n_samples"]
+    name, n_samples = escape_dollars(line_title(row)), row["n_samples"]
     return name if n_samples == N_FINAL_SAMPLES else f"{name}, only {n_samples:,} samples"
 
 

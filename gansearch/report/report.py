@@ -27,7 +27,8 @@ from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import CURVE, REFERENCES, STATUSES, UNSOUND
-from gansearch.runs.tables import unreadable
+from gansearch.runs.tables import rows_of, unreadable
+from gansearch.scoring.lines import edge_warnings
 
 _N_LEADERS = 10
 
@@ -141,6 +142,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
             *ranking_faults,
             *reference_faults,
             *curve_faults,
+            *run.data_notes,
             *state_warnings(folder, run, ranking, counts),
             *provenance_warnings(run, trials, test_lls),
             *search_warnings(
@@ -150,6 +152,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
                 has_tried_all=_has_tried_all(run, n_tried),
             ),
             *ranking_warnings(ranking, references, curve),
+            *edge_warnings(rows_of(references)),
             *copy_warnings(ranking),
             *replica_warnings(trials, ranking),
             *test_ll_warnings,

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gansearch.data.dataset import Dataset
+from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
@@ -174,8 +175,9 @@ def _data_dir_of(folder: RunFolder) -> Path | None:
 
 
 def _load(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
-    """Load a data set from `data_dir`, or from where the run has read it."""
-    dataset, _ = load_again(name, _data_dir_of(folder), data_dir)
+    """Load a data set from `data_dir`, or from where the run has read it, with its options."""
+    options = ImageOptions.from_dict(folder.read_run().space.get("data", {}))
+    dataset, _ = load_again(name, _data_dir_of(folder), data_dir, options)
     return dataset
 
 

@@ -22,6 +22,7 @@ from gansearch.report.stability_section import stability_section
 from gansearch.rules import short
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of
+from gansearch.scoring.lines import line_title
 
 _N_ENDINGS = 10
 
@@ -127,7 +128,7 @@ def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
             make_columns("samples", "number", "test LL", *HEADINGS),
             [
                 [
-                    row["name"],
+                    line_title(row),
                     format_count(row["n_samples"]),
                     format_number(row["test_ll"], decimals),
                     *(format_number(row[m.column], m.decimals) for m in TABLE_MEASURES),

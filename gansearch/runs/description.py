@@ -41,6 +41,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "training_report": dict,
     "data": dict,
     "environments": list,
+    "data_notes": list,
 }
 _UNFINISHED = ("searching", "replicating")
 
@@ -66,6 +67,7 @@ class RunDescription:
         data: what the run learns from, the fields of `Fingerprint`; None in runs of older versions.
         environments: the software and the machine of each session, where they differ from the
             previous one's; none in runs of older versions.
+        data_notes: sentences on the data that a reader of its scores must know.
         facts: the machine, the versions and the command, and keys of other versions.
     """
 
@@ -83,6 +85,7 @@ class RunDescription:
     training_report: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     environments: Sequence[Mapping[str, Any]] = ()
+    data_notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -122,6 +125,7 @@ class RunDescription:
         for name in ("training_report", "data", "environments"):
             if not values[name]:
                 del values[name]
+        values["data_notes"] = list(values["data_notes"])
         return {**values, **facts}
 
     @classmethod
@@ -135,6 +139,7 @@ class RunDescription:
             raise ValueError(why)
         names = [f.name for f in dataclasses.fields(cls) if f.name != "facts"]
         own = {name: values[name] for name in names if name in values}
+        own["data_notes"] = tuple(map(str, values.get("data_notes", ())))
         return cls(**own, facts={key: v for key, v in values.items() if key not in names})
 
     def encode(self) -> bytes:
@@ -243,6 +248,8 @@ def _fault_of_space(space: Mapping[str, Any]) -> str | None:
     for section in ("budget", "search", "fixed", "presets"):
         if not isinstance(space.get(section), dict):
             return f"space: {section}: found {str(space.get(section))[:40]!r}"
+    if not isinstance(space.get("data", {}), dict):
+        return f"space: data: found {str(space['data'])[:40]!r}"
     name = space.get("family", DEFAULT_FAMILY)
     if not isinstance(name, str):
         return f"space: family: found {str(name)[:40]!r}"

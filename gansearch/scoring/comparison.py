@@ -10,6 +10,7 @@ import numpy as np
 from gansearch.data.dataset import Dataset
 from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
 from gansearch.scoring.evaluation import evaluate_samples, scores_by_count
+from gansearch.scoring.lines import edge_warnings
 from gansearch.scoring.mismatch import mismatch_warnings
 from gansearch.scoring.references import References
 
@@ -28,6 +29,7 @@ def evaluate_with_references(
     warnings = [
         *_warnings(dataset, found, references.curve),
         *mismatch_warnings(dataset, samples),
+        *edge_warnings(references.lines),
     ]
     return found | {"references": references.lines, "warnings": warnings}
 
@@ -51,7 +53,7 @@ def curve_with_references(
 def _warnings(
     dataset: Dataset, found: Mapping[str, Any], training_curve: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    warnings = []
+    warnings = list(dataset.notes)
     if found["n_samples"] < N_FINAL_SAMPLES:
         warnings.append(_too_few(found["n_samples"], training_curve))
     if not training_curve:

@@ -56,6 +56,6 @@ def published_lines(dataset: Dataset) -> list[dict[str, Any]]:
     return [
         {"name": name, "test_ll": float(test_ll), "test_ll_se": float(test_ll_se)}
         | nothing
-        | {"n_samples": N_FINAL_SAMPLES, "source": source}
+        | {"n_samples": N_FINAL_SAMPLES, "source": source, "sigma_at_edge": None}
         for name, test_ll, test_ll_se, source in _PUBLISHED[family]
     ]

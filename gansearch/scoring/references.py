@@ -30,7 +30,7 @@ from gansearch.scoring.published import published_lines
 from gansearch.system.files import write_atomically
 
 # Raise it whenever the same data gives other lines than before.
-_VERSION = 1
+_VERSION = 2
 _MAX_CURVE = 50_000
 _JITTER = 1e-6  # of the pixels' mean variance
 _N_LLOYD_STEPS = 3
@@ -140,6 +140,7 @@ def _line(
         "train_nn_ratio": final.train_nn_ratio,
         "n_samples": len(samples),
         "source": None,
+        "sigma_at_edge": final.parzen.sigma_at_edge,
     }
 
 

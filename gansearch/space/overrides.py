@@ -7,9 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from gansearch.budget import Budget
+from gansearch.data.image_options import ImageOptions
 from gansearch.errors import SpaceError, did_you_mean
 from gansearch.space.conditions import check_conditions, drop_impossible, sort_by_dependency
-from gansearch.space.parse import SECTIONS, format_key, parse_budget_value, parse_start_from
+from gansearch.space.parse import (
+    SECTIONS,
+    checked_options,
+    format_key,
+    parse_entry,
+    parse_start_from,
+)
 from gansearch.space.ranges import Range, parse_range, parse_value
 from gansearch.space.search_space import SearchSpace, check_start
 from gansearch.space.yaml_source import SourceValue, parse_yaml
@@ -21,16 +28,10 @@ def apply_overrides(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace
     Raises:
         SpaceError: a change breaks a rule, or the changed space does.
     """
-    changes: dict[str, tuple[str, str]] = {}
-    for override in overrides:
-        where = f"--set {override}"
-        key, equals, text = override.partition("=")
-        if not equals or not key.strip():
-            raise SpaceError(f"{where}: it must be key=value, such as --set k=3.")
-        changes[key.strip()] = (text, where)
-    for key, (text, where) in changes.items():
-        space = _apply_change(space, key, parse_yaml(text, where, numbered=False))
-    sources = {key: where for key, (_, where) in changes.items()}
+    changes = _split_overrides(overrides)
+    for key, item in changes.items():
+        space = _apply_change(space, key, item)
+    sources = {key: item.where for key, item in changes.items()}
     search = drop_impossible(space.table, space.search, space.fixed, keep=sources)
     everywhere = (
         dict.fromkeys(space.table.rules(), sources.get("start_from", f"--set {overrides[0]}"))
@@ -47,11 +48,46 @@ def apply_overrides(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace
     return space
 
 
+def data_options(dataset: str, overrides: Sequence[str]) -> ImageOptions:
+    """Return the options of a data set that `--set data.KEY=VALUE` gives where there is no space.
+
+    Raises:
+        SpaceError: another key, a value against its rule, or a data set without options.
+    """
+    options = ImageOptions()
+    for key, item in _split_overrides(overrides).items():
+        name = key.removeprefix("data.")
+        if name == key:
+            known = ", ".join(f"data.{name}" for name in ImageOptions.rules())
+            raise item.error(
+                format_key(key), f"samples belong to no space. Only the data is set: {known}."
+            )
+        options = _change_data(options, dataset, name, item)
+    return options
+
+
+def _split_overrides(overrides: Sequence[str]) -> dict[str, SourceValue]:
+    """Return the value of each key; of several to one key the last counts."""
+    changes: dict[str, SourceValue] = {}
+    for override in overrides:
+        where = f"--set {override}"
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise SpaceError(f"{where}: it must be key=value, such as --set k=3.")
+        changes[key.strip()] = parse_yaml(text, where, numbered=False)
+    return changes
+
+
 def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpace:
     """Return the space with one change, not yet checked against the rest of the space."""
     budget_key = key.removeprefix("budget.")
     if budget_key != key or key in Budget.rules():
-        return space.with_budget(**{budget_key: parse_budget_value(budget_key, item)})
+        return space.with_budget(
+            **{budget_key: parse_entry("budget", Budget.rules(), budget_key, item)}
+        )
+    data_key = key.removeprefix("data.")
+    if data_key != key:
+        return replace(space, data=_change_data(space.data, space.dataset, data_key, item))
     if key == "start_from":
         return replace(
             space, start_from=parse_start_from(item, space.preset_names, space.family.baseline)
@@ -65,10 +101,16 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
         raise item.error(key, "a whole section can't be set. Name a parameter, such as --set k=3.")
     if key not in space.table.rules():
         known = {*space.table.rules(), *Budget.rules(), "start_from"}
+        known |= {f"data.{name}" for name in ImageOptions.rules()}
         raise item.error(format_key(key), f"unknown parameter. {did_you_mean(key, known)}")
     if isinstance(item.value, dict):
         return _search_over(space, key, parse_range(space.table, key, item))
     return _fix_value(space, key, parse_value(space.table, key, key, item))
+
+
+def _change_data(options: ImageOptions, dataset: str, name: str, item: SourceValue) -> ImageOptions:
+    value = parse_entry("data", ImageOptions.rules(), name, item)
+    return checked_options(dataset, replace(options, **{name: value}), item)
 
 
 def _search_over(space: SearchSpace, name: str, entry: Range) -> SearchSpace:

@@ -6,13 +6,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gansearch.budget import Budget
-from gansearch.data.registry import DATASETS
-from gansearch.errors import BadInputError, SpaceError, did_you_mean
+from gansearch.data.image_options import ImageOptions
+from gansearch.data.registry import DATASETS, check_takes_options
+from gansearch.errors import BadInputError, DataError, SpaceError, did_you_mean
 from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
+from gansearch.rules import Rule
 from gansearch.space.ranges import Range, Table, parse_by_rule, parse_range, parse_value
 from gansearch.space.yaml_source import SourceValue, shorten
 
-SECTIONS = ("family", "dataset", "budget", "search", "fixed", "presets", "start_from")
+SECTIONS = ("family", "dataset", "data", "budget", "search", "fixed", "presets", "start_from")
 
 
 def split_sections(item: SourceValue) -> dict[str, SourceValue]:
@@ -72,6 +74,29 @@ def parse_dataset(item: SourceValue) -> str:
     return _parse_name(DATASETS, "dataset", "data set", item)
 
 
+def parse_data(dataset: str, item: SourceValue) -> ImageOptions:
+    """Return the options of the data set; entries that are left out have their defaults.
+
+    Raises:
+        SpaceError: an unknown name, a value against its rule, or a data set without options.
+    """
+    given = parse_mapping("data", item)
+    rules = ImageOptions.rules()
+    options = ImageOptions(
+        **{name: parse_entry("data", rules, name, value) for name, value in given.items()}
+    )
+    return checked_options(dataset, options, item)
+
+
+def checked_options(dataset: str, options: ImageOptions, item: SourceValue) -> ImageOptions:
+    """Return the options; raise SpaceError if the data set takes none."""
+    try:
+        check_takes_options(dataset, options)
+    except DataError as error:
+        raise SpaceError(f"{item.where}: {error}") from None
+    return options
+
+
 def parse_budget(item: SourceValue) -> Budget:
     """Return the budget; entries that are left out have their defaults.
 
@@ -79,17 +104,19 @@ def parse_budget(item: SourceValue) -> Budget:
         SpaceError: an unknown name, or a value against its rule.
     """
     given = parse_mapping("budget", item)
-    return Budget(**{name: parse_budget_value(name, value) for name, value in given.items()})
+    rules = Budget.rules()
+    return Budget(
+        **{name: parse_entry("budget", rules, name, value) for name, value in given.items()}
+    )
 
 
-def parse_budget_value(name: str, item: SourceValue) -> Any:
-    """Return the value of one entry of the budget.
+def parse_entry(section: str, rules: Mapping[str, Rule], name: str, item: SourceValue) -> Any:
+    """Return the value of one entry of the section budget or data.
 
     Raises:
         SpaceError: an unknown name, or a value against its rule.
     """
-    rules = Budget.rules()
-    key = f"budget.{format_key(name)}"
+    key = f"{section}.{format_key(name)}"
     if name not in rules:
         raise item.error(key, f"unknown. {did_you_mean(name, rules)}")
     return parse_by_rule(rules[name], key, item)
@@ -200,4 +227,6 @@ def _suggest_section(key: str, table: Table) -> str:
         return "It belongs under search or fixed."
     if key in Budget.rules():
         return "It belongs under budget."
+    if key in ImageOptions.rules():
+        return "It belongs under data."
     return did_you_mean(key, SECTIONS)

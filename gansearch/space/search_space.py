@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
 import yaml
 
 from gansearch.budget import Budget
+from gansearch.data.image_options import ImageOptions
 from gansearch.errors import SpaceError, did_you_mean
 from gansearch.family import DEFAULT_FAMILY, ModelFamily
 from gansearch.rules import Config, plain
@@ -30,6 +31,7 @@ from gansearch.space.parse import (
     check_sections,
     format_key,
     parse_budget,
+    parse_data,
     parse_dataset,
     parse_family,
     parse_presets,
@@ -57,6 +59,7 @@ class SearchSpace:
         presets: named configurations, each as the values in which it differs from the defaults
             and from `fixed`.
         start_from: the presets that a search tries first.
+        data: how images that differ are made alike, for the data set `folder`.
     """
 
     name: str
@@ -67,6 +70,7 @@ class SearchSpace:
     fixed: dict[str, Any]
     presets: dict[str, dict[str, Any]]
     start_from: tuple[str, ...]
+    data: ImageOptions = field(default_factory=ImageOptions)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSpace:
@@ -87,6 +91,7 @@ class SearchSpace:
             "name": self.name,
             **({} if self.family.name == DEFAULT_FAMILY else {"family": self.family.name}),
             "dataset": self.dataset,
+            **({"data": options} if (options := self.data.to_dict()) else {}),
             "budget": self.budget.to_dict(),
             "search": {name: entry.to_dict() for name, entry in self.search.items()},
             "fixed": _plain(self.fixed),
@@ -250,10 +255,12 @@ def build_space(name: str, item: SourceValue) -> SearchSpace:
     family = parse_family(sections["family"])
     table = family.config_type
     check_sections(sections, table)
+    dataset = parse_dataset(sections["dataset"])
     space = SearchSpace(
         name=name,
         family=family,
-        dataset=parse_dataset(sections["dataset"]),
+        dataset=dataset,
+        data=parse_data(dataset, sections["data"]),
         budget=parse_budget(sections["budget"]),
         search=parse_search(table, sections["search"]),
         fixed=parse_values(table, "fixed", sections["fixed"]),

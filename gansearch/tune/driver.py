@@ -75,7 +75,7 @@ def search(
         _progress(console, request.space, request.configs, request.settings) as progress,
         prepared(request, name=name, results=results, start=True, tell=progress.activity) as run,
     ):
-        for note in run.notes:
+        for note in (*run.dataset.notes, *run.notes):
             progress.note(note)
         description = describe_run(
             run.folder.path.name,
@@ -169,7 +169,9 @@ def resume(
             for note in plan.notes:
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
-            dataset, settings = load_resumed_data(space.dataset, settings, data_dir)
+            dataset, settings = load_resumed_data(space, settings, data_dir)
+            for note in dataset.notes:
+                progress.note(note)
             description, notes = continued(folder, description, dataset)
             for note in notes:
                 progress.note(note)
@@ -177,7 +179,12 @@ def resume(
             largest = check_memory(space, configs, dataset, settings)
             tell = progress.activity
             with shared_cluster(folder, space, dataset, settings, largest, tell=tell) as share:
-                description = replace(description, space=space.to_dict(), settings=vars(settings))
+                description = replace(
+                    description,
+                    space=space.to_dict(),
+                    settings=vars(settings),
+                    data_notes=dataset.notes,
+                )
                 folder.write_run(description)
                 _execute(
                     folder,

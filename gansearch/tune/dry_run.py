@@ -54,6 +54,7 @@ def plan(
 
 def _plan_lines(run: Prepared) -> Iterator[str]:
     yield _dataset_line(run.dataset)
+    yield from (f"note         {note}" for note in run.dataset.notes)
     if not run.configs:
         yield from _space_lines(run.space)
         yield _search_line(run.space.budget)

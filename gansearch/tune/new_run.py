@@ -48,6 +48,7 @@ def describe_run(
         training_report=training_report,
         data=Fingerprint.of(dataset).to_dict(),
         environments=[now],
+        data_notes=dataset.notes,
         facts={
             # None if there is no end of them.
             "n_configurations": n_configurations(space),

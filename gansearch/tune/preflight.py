@@ -129,7 +129,7 @@ def prepared(
     """
     space, configs, settings = request.space, request.configs, request.settings
     tell(f"loading the data set {space.dataset}")
-    dataset = load_dataset(space.dataset, optional_path(settings.data_dir))
+    dataset = load_dataset(space.dataset, optional_path(settings.data_dir), options=space.data)
     tell("checking the configurations and the memory")
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)

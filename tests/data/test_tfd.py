@@ -271,3 +271,16 @@ def test_a_file_of_version_7_3_is_answered_with_the_way_to_save_it(tmp_path: Pat
     content[124:126] = b"\x00\x02"
     reason = "it is of version 7.3; in MATLAB, load it and save it again with -v7"
     assert reason_of_damage(path, bytes(content)) == reason
+
+
+def test_images_of_two_splits_and_copies_are_said(
+    tmp_path: Path, fields: dict[str, np.ndarray]
+) -> None:
+    assert not load_dataset("tfd", tmp_path).notes
+    test = np.flatnonzero(fields["folds"][:, 0] == 3)
+    fields["images"][test[:2]] = fields["images"][0]
+    assert load_dataset("tfd", tmp_path).notes == (
+        "2 of 15 images to test on are also images to train on. Scores slightly reward generators "
+        "that copy them.",
+        "1 of 15 images to test on are copies of others there. Each counts like any other image.",
+    )

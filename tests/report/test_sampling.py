@@ -178,7 +178,7 @@ def test_what_was_there_stays_where_nothing_can_be_written(digits_run, tmp_path)
 def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch):
     asked = []
 
-    def loaded(name, former, data_dir):
+    def loaded(name, former, data_dir, options):
         asked.append((former, data_dir))
         return load_dataset(name), data_dir or former
 

@@ -1,16 +1,19 @@
 """What a report warns of."""
 
+import json
 import os
 import time
 
 import pytest
 
+from gansearch.report.render import render
 from gansearch.report.report import build_report
 from tests.written_runs import (
     MEANS,
     PAPER,
     WINNER,
     described,
+    finished_run,
     references,
     replicas,
     run_info,
@@ -177,3 +180,23 @@ def test_a_ranking_from_before_a_run_went_on_is_warned_of(finished):
         "The run has continued since it was ranked; the ranking is recomputed at its end."
         in build_report(finished).warnings
     )
+
+
+def test_a_reference_line_with_an_invalid_score_is_marked_and_warned_of_in_every_format(tmp_path):
+    folder = finished_run(tmp_path)
+    lines = references()
+    lines["sigma_at_edge"] = [True, None]
+    folder.write_references(lines)
+    report = build_report(folder)
+    warning = "Reference line training images: the best sigma is at the edge of its grid"
+    assert any(text.startswith(warning) for text in report.warnings)
+    for kind in ("markdown", "html"):
+        assert "training images (sigma at edge)" in render(report, kind)
+    assert json.loads(render(report, "json"))["references"][0]["sigma_at_edge"] is True
+
+
+def test_notes_on_the_data_are_warnings_of_the_run(tmp_path):
+    note = "3 of 300 images can't be read and are left out: a.png (an empty file)."
+    report = build_report(finished_run(tmp_path, data_notes=[note]))
+    assert report.warnings[0] == note
+    assert note in json.loads(render(report, "json"))["run"]["data_notes"]

@@ -312,6 +312,8 @@ def test_what_another_version_has_added_to_run_json_is_kept(folder):
         ({"training_report": 9.0}, "found '9.0' for training_report"),
         ({"training_report": {"name": "training images"}}, "training_report: found 'None' for n_"),
         ({"space": run_info()["space"] | {"fixed": []}}, r"space: fixed: found '\[\]'"),
+        ({"space": run_info()["space"] | {"data": 64}}, "space: data: found '64'"),
+        ({"data_notes": "none"}, "found 'none' for data_notes"),
         ({"space": run_info()["space"] | {"search": {"k": 3}}}, "space: search: found k: 3"),
     ],
 )
@@ -913,5 +915,5 @@ def test_the_keys_of_run_json_on_the_page_are_those_that_a_run_writes():
     described = describe_run("run", load_space("digits"), (), 0, Settings(), training, digits)
     keys = [key for key, _ in documented_columns("run.json")]
     keys.remove("seal")  # which every file has
-    assert len(keys) == 19
+    assert len(keys) == 20
     assert sorted(keys) == sorted(described.to_dict())

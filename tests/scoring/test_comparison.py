@@ -10,6 +10,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.scoring import comparison, references
 from gansearch.scoring.comparison import curve_with_references, evaluate_with_references
 from gansearch.scoring.evaluation import final_score, scores_by_count
+from gansearch.scoring.lines import edge_warnings, line_title
 from gansearch.scoring.references import References, reference_scores
 
 FEWER = "The score comes from {n} samples, where the protocol takes 10,000. Fewer score lower"
@@ -159,3 +160,23 @@ def test_a_curve_beside_training_images_does_not_depend_on_the_samples_order(
     thin = final_score(digits, by_ink[:200]).parzen.test_ll
     assert curve[1]["test_ll"] > thin + 2
     assert math.isfinite(curve[0]["test_ll"])
+
+
+def test_a_reference_line_whose_sigma_stands_at_the_edge_is_marked_and_warned_of(
+    digits: Dataset,
+) -> None:
+    # The validation images are training images: the narrowest window fits best.
+    copied = replace(digits, train=digits.valid)
+    training = copied.to_float(copied.train)
+    line = references._line("training images", copied, training)
+    assert line["sigma_at_edge"]
+    assert line_title(line) == "training images (sigma at edge)"
+    (warning,) = edge_warnings([line, line | {"sigma_at_edge": None}])
+    assert warning.startswith("Reference line training images: the best sigma is at the edge")
+    found = evaluate_with_references(copied, training, References([line], []))
+    assert warning in found["warnings"]
+
+
+def test_lines_of_older_runs_are_not_marked() -> None:
+    assert line_title({"name": "training images", "sigma_at_edge": None}) == "training images"
+    assert line_title({"name": "training images"}) == "training images"

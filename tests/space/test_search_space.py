@@ -524,8 +524,8 @@ MISFIT = "Widen the search, give presets.{0} another value, or leave {0} out of 
 FILE_FAULTS = {
     "": "my.yaml: the file is empty. A space needs a dataset and a search.",
     "# nothing\n": "my.yaml: the file is empty. A space needs a dataset and a search.",
-    "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, dataset, budget, "
-    "search, fixed, presets, start_from.",
+    "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, dataset, data, "
+    "budget, search, fixed, presets, start_from.",
     "dataset: [\n": "my.yaml:2:1: not YAML: expected the node content, but found '<stream end>'. "
     "Check the brackets and quotes, and the space after each colon.",
     "dataset: a: b\n": "my.yaml:1:11: not YAML: mapping values are not allowed here. Check the "
@@ -1047,8 +1047,8 @@ def test_every_documented_change_works():
     changes = [change for change in changes if change != "key=value"]
     assert len(changes) >= 6
     for change in changes:
-        space = load_space("mnist", [change])
-        assert space != load_space("mnist"), change
+        name = "folder" if change.startswith("data.") else "mnist"
+        assert load_space(name, [change]) != load_space(name), change
 
 
 def test_the_page_names_the_presets_of_every_builtin_space():
