@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gansearch.data.dataset import Dataset, check_variety
 from gansearch.data.downloads import obtain
+from gansearch.data.originals import origin_notes
 from gansearch.errors import DataError
 
 # The header of each IDX file of MNIST (type, number of dimensions, then each size, big-endian), and
@@ -49,7 +51,8 @@ def load_mnist(data_dir: Path, download: bool) -> Dataset:
         _check_idx(folder / file_name, bytes.fromhex(header), n_bytes)
     images = _images(folder / "train-images-idx3-ubyte")
     test = _images(folder / "t10k-images-idx3-ubyte")
-    return Dataset("mnist", images[:50000], images[50000:], test, shape=(28, 28, 1), scale=255.0)
+    mnist = Dataset("mnist", images[:50000], images[50000:], test, shape=(28, 28, 1), scale=255.0)
+    return replace(mnist, notes=origin_notes(mnist))
 
 
 def _urls() -> list[str]:

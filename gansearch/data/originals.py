@@ -35,3 +35,22 @@ def is_original(dataset: Dataset) -> bool:
         return False
     found = Fingerprint.of(dataset)
     return tuple(getattr(found, split).sha256 for split in SPLITS) == _SHA256[family]
+
+
+def origin_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a sentence for `Dataset.notes` if the examples aren't those that the name stands for.
+
+    Empty for data sets without an original.
+    """
+    family = dataset.name.partition("-")[0]
+    if family not in (*_SHA256, *_N_TRAIN) or is_original(dataset):
+        return ()
+    found = (
+        f"{len(dataset.train):,} unlabelled images, where it has {_N_TRAIN[family]:,}"
+        if family in _N_TRAIN
+        else "other images, or the same in another order"
+    )
+    return (
+        f"The files of {family} are not the original: {found}. Figures published for {family} are "
+        "left out, since they belong to other images.",
+    )

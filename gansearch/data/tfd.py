@@ -6,12 +6,14 @@ import io
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gansearch.data.dataset import Dataset, check_variety
 from gansearch.data.duplicates import identities, note_copies, note_shared, overlaps
+from gansearch.data.originals import origin_notes
 from gansearch.errors import DataError
 
 N_FOLDS = 5
@@ -59,7 +61,7 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
     valid, test = images[rows["valid"]], images[rows["test"]]
     check_variety(f"{path}: images: to validate in fold {fold}", valid, _REMEDY)
     check_variety(f"{path}: images: to test in fold {fold}", test, _REMEDY)
-    return Dataset(
+    tfd = Dataset(
         "tfd" if fold == 1 else f"tfd-{fold}",
         train,
         valid,
@@ -67,8 +69,8 @@ def load_tfd(data_dir: Path, fold: int) -> Dataset:
         shape=(_SIDE, _SIDE, 1),
         scale=255.0,
         n_valid_for_sigma=len(valid),
-        notes=_notes(images, rows),
     )
+    return replace(tfd, notes=(*origin_notes(tfd), *_notes(images, rows)))
 
 
 def _notes(images: np.ndarray, rows: Mapping[str, np.ndarray]) -> tuple[str, ...]:

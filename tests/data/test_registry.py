@@ -15,6 +15,7 @@ from torchvision.datasets import MNIST  # here, so that no time limit counts its
 from gansearch.data import downloads
 from gansearch.data.registry import DATASETS, load_dataset
 from gansearch.errors import DataError
+from gansearch.scoring.published import published_lines
 
 PIXELS = bytes(i % 251 for i in range(784 * 251))  # 251 images, each of them different
 RAW_BYTES = {
@@ -201,6 +202,13 @@ def test_absent_mnist_is_answered_with_the_folder_the_files_and_the_ways_out(
     assert message.endswith("`--space digits` needs no download.")
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_other_images_in_the_form_of_mnist_are_read_and_said(false_mnist: Path) -> None:
+    mnist = load_dataset("mnist", false_mnist, download=False)
+    (note,) = mnist.notes
+    assert note.startswith("The files of mnist are not the original: other images, or the same in")
+    assert published_lines(mnist) == []
 
 
 def test_only_the_files_that_lack_are_named(false_mnist: Path) -> None:

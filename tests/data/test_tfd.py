@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from gansearch.data import tfd
+from gansearch.data import originals, tfd
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DataError
 from gansearch.scoring.evaluation import evaluate_samples
@@ -274,8 +274,11 @@ def test_a_file_of_version_7_3_is_answered_with_the_way_to_save_it(tmp_path: Pat
 
 
 def test_images_of_two_splits_and_copies_are_said(
-    tmp_path: Path, fields: dict[str, np.ndarray]
+    tmp_path: Path, fields: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (note,) = load_dataset("tfd", tmp_path).notes
+    assert note.startswith("The files of tfd are not the original: 60 unlabelled images, where it")
+    monkeypatch.setattr(originals, "_N_TRAIN", {"tfd": 60})
     assert not load_dataset("tfd", tmp_path).notes
     test = np.flatnonzero(fields["folds"][:, 0] == 3)
     fields["images"][test[:2]] = fields["images"][0]

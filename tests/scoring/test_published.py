@@ -8,7 +8,7 @@ import pytest
 from gansearch.data import originals
 from gansearch.data.dataset import Dataset
 from gansearch.data.fingerprint import SPLITS, Fingerprint
-from gansearch.data.originals import is_original
+from gansearch.data.originals import is_original, origin_notes
 from gansearch.data.registry import load_dataset
 from gansearch.runs.schemas import REFERENCES
 from gansearch.scoring.published import published_lines
@@ -61,9 +61,22 @@ def test_other_images_under_a_published_name_get_no_published_figures(
     assert published_lines(replace(digits, name="tfd", train=digits.train[1:])) == []
 
 
+def test_a_word_says_why_the_published_figures_are_absent(
+    digits: Dataset, originals_are_digits: None
+) -> None:
+    assert origin_notes(digits) == origin_notes(replace(digits, name="mnist")) == ()
+    (note,) = origin_notes(replace(digits, name="mnist", train=digits.train[::-1]))
+    assert note == (
+        "The files of mnist are not the original: other images, or the same in another order. "
+        "Figures published for mnist are left out, since they belong to other images."
+    )
+    (note,) = origin_notes(replace(digits, name="tfd-2", train=digits.train[1:]))
+    assert "1,196 unlabelled images, where it has 1,197." in note
+
+
 @pytest.mark.data
 def test_mnist_itself_is_recognised_and_no_other_order_of_it(mnist_dir: Path) -> None:
     mnist = load_dataset("mnist", mnist_dir)
-    assert is_original(mnist)
+    assert is_original(mnist) and mnist.notes == ()
     assert not is_original(replace(mnist, train=mnist.train[::-1]))
     assert not is_original(load_dataset("digits"))
