@@ -105,9 +105,18 @@ def write_samples(
             "samples, in a .png picture. Omit one of them."
         )
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
-    saved = load_generator(
-        folder.model_dir(trial_id), lambda name: _same_data(folder, name, data_dir)
-    )
+    family_needs_data: list[str] = []
+
+    def load(name: str) -> Dataset:
+        family_needs_data.append(name)
+        return _same_data(folder, name, data_dir)
+
+    saved = load_generator(folder.model_dir(trial_id), load)
+    if data_dir and not (as_picture or family_needs_data):
+        raise BadInputError(
+            f"--data-dir {data_dir}: the array {out} is generated without the data. Leave --data-dir "
+            "out, or ask for a .png picture."
+        )
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
     dataset = None
     if as_picture:

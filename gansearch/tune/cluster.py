@@ -52,5 +52,5 @@ def _connection_error(address: str, why: object) -> BadInputError:
     return BadInputError(
         f"--address {address}: no Ray cluster accepted the connection ({why}). Start one with "
         "`ray start --head`; if it asks for a token, copy its ~/.ray/auth_token to the same place "
-        "here; or leave the flag out to run on this machine alone."
+        "here; or give --address local to run on this machine alone."
     )

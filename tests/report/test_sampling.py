@@ -190,6 +190,13 @@ def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch)
     assert asked == [(tmp_path, None), (tmp_path, elsewhere)]
 
 
+def test_a_folder_of_data_for_an_array_that_needs_none_is_refused(digits_run, tmp_path):
+    out = tmp_path / "x.npy"
+    with pytest.raises(BadInputError, match=r"^--data-dir .*: the array .* without the data"):
+        write_samples(digits_run, out, trial_id="t00000", n=2, data_dir=tmp_path)
+    assert not out.exists()
+
+
 @pytest.fixture
 def changed_digits(digits_run, monkeypatch):
     """The run of a data set of digits that has since been replaced by one of 10x10 images."""
