@@ -114,7 +114,7 @@ def write_samples(
     saved = load_generator(folder.model_dir(trial_id), load)
     if data_dir and not (as_picture or family_needs_data):
         raise BadInputError(
-            f"--data-dir {data_dir}: the array {out} is generated without the data. Leave --data-dir "
+            f"--data-dir {data_dir}: the array {out} is generated without the data. Leave the flag "
             "out, or ask for a .png picture."
         )
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
