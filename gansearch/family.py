@@ -80,6 +80,19 @@ _FAMILIES = {DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNet
 
 
 @dataclass(frozen=True)
+class Operations:
+    """Floating-point operations of a training on a CPU, within a factor of two or so.
+
+    Attributes:
+        update: of a parameter update, on average.
+        samples: of making up to 1,000 samples, the number of an evaluation.
+    """
+
+    update: float
+    samples: float
+
+
+@dataclass(frozen=True)
 class Counts:
     """The progress of a training since its start.
 
@@ -252,6 +265,14 @@ class ModelFamily(ABC, Generic[ConfigT]):
 
         Called before a run starts, to refuse what doesn't fit. If not `exact`, it must take
         milliseconds and may be wrong by a factor of two.
+        """
+        return None
+
+    def operations(self, config: ConfigT, dataset: Dataset) -> Operations | None:  # noqa: ARG002
+        """Return the operations of an update and of making samples; None if unknown.
+
+        Called before a run starts, to choose how many samples an evaluation uses where it would
+        take long beside the training. It must take milliseconds.
         """
         return None
 

@@ -13,7 +13,7 @@ from gansearch.artifacts import GeneratorExport
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
-from gansearch.family import Balance, ModelFamily
+from gansearch.family import Balance, ModelFamily, Operations
 
 if TYPE_CHECKING:
     from gansearch.families.figure1_observer import Figure1Observer
@@ -57,6 +57,16 @@ class AdversarialNets(ModelFamily[TrialConfig]):
         from gansearch.grouping.engine import Engine
 
         return Engine(dataset, device, n_slots=n_slots)
+
+    def operations(self, config: TrialConfig, dataset: Dataset) -> Operations:
+        """Return the operations of an update and of making samples, roughly.
+
+        Raises:
+            ConfigError: the configuration has no networks on such examples.
+        """
+        from gansearch.training.operations import rough_operations
+
+        return rough_operations(config, dataset)
 
     def training_bytes(
         self, config: TrialConfig, dataset: Dataset, device: str, *, exact: bool

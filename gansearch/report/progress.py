@@ -61,6 +61,7 @@ class Progress:
         current_phase: the name of the phase, "" before the first.
         is_stopping: asked again and again: whether the user has stopped the run.
         pace: how fast the run trains.
+        n_evaluation_samples: that an evaluation uses.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Progress:
         self.current_phase = ""
         self.is_stopping: Callable[[], bool] = lambda: False
         self.pace = Pace(earlier_seconds)
+        self.n_evaluation_samples = N_EVALUATION_SAMPLES
         self._console = console
         self._budget = budget
         self._n_replicas = n_replicas
@@ -213,7 +215,8 @@ class Progress:
 
         In the phase of replicas, these are the final scores.
         """
-        n_samples = N_FINAL_SAMPLES if self.current_phase == _REPLICAS else N_EVALUATION_SAMPLES
+        is_final = self.current_phase == _REPLICAS
+        n_samples = N_FINAL_SAMPLES if is_final else self.n_evaluation_samples
         return score is not None and math.isfinite(score.valid_ll) and score.n_samples == n_samples
 
     def _due_line(self) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.formatting import (
     duration,
     format_count,
@@ -75,6 +76,11 @@ def _summary(report: Report) -> Section:
         f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
         f"training; {report.updates:,} spent in all.",
     ]
+    if (n_samples := run.n_evaluation_samples) != N_EVALUATION_SAMPLES:
+        lines.append(
+            f"Evaluations of {n_samples:,} samples each, in place of {N_EVALUATION_SAMPLES:,}, "
+            "which would have taken too much of the time."
+        )
     return Section("summary", f"{run.name}: {run.state}", lines)
 
 

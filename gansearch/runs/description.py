@@ -16,6 +16,7 @@ from gansearch.budget import Budget
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError
 from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.rules import Config
 from gansearch.runs.tables import unreadable
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed
@@ -42,6 +43,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "data": dict,
     "environments": list,
     "data_notes": list,
+    "n_evaluation_samples": int,
 }
 _UNFINISHED = ("searching", "replicating")
 
@@ -112,6 +114,11 @@ class RunDescription:
         own = self.space["presets"].get(self.family.baseline, {})
         config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
         return config
+
+    @property
+    def n_evaluation_samples(self) -> int:
+        """How many samples each evaluation of a trial uses; older runs have not recorded it."""
+        return int(self.facts.get("n_evaluation_samples", N_EVALUATION_SAMPLES))
 
     @property
     def is_going_on(self) -> bool:

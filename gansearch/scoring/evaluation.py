@@ -38,21 +38,24 @@ class Evaluator:
     """Evaluates a trial's samples against fixed validation and training examples.
 
     Attributes:
-        n_samples: how many samples an evaluation needs.
+        n_samples: how many samples an evaluation needs; as many validation examples are used at
+            most.
         reference: training examples and their null, for the health indicators.
     """
 
-    def __init__(self, dataset: Dataset, *, device: str = "cpu") -> None:
+    def __init__(
+        self, dataset: Dataset, *, device: str = "cpu", n_samples: int = N_EVALUATION_SAMPLES
+    ) -> None:
         """Draw the reference examples.
 
         Raises:
             DataError: there are fewer than 40 training examples.
         """
-        self.n_samples = N_EVALUATION_SAMPLES
-        self.reference = _health_reference(dataset, _N_EVALUATION_REFERENCE, device)
-        self._valid = torch.from_numpy(
-            dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma])
-        ).to(device)
+        self.n_samples = n_samples
+        n_reference = min(n_samples, _N_EVALUATION_REFERENCE)
+        self.reference = _health_reference(dataset, n_reference, device)
+        n_valid = min(n_samples, dataset.n_valid_for_sigma)
+        self._valid = torch.from_numpy(dataset.to_float(dataset.valid[:n_valid])).to(device)
         self._grid = _grid(dataset, "fine")
         self._device = device
 

@@ -23,7 +23,7 @@ import torch
 from gansearch.data.dataset import Dataset
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import StorageError
-from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
 from gansearch.scoring.evaluation import Evaluator, final_score, scores_by_count
 from gansearch.scoring.neighbours import comparable_distances, training_blocks
 from gansearch.scoring.published import published_lines
@@ -79,7 +79,9 @@ def reference_scores(
     return References([*content["lines"], *published_lines(dataset)], content["curve"])
 
 
-def evaluate_training_examples(dataset: Dataset) -> dict[str, Any]:
+def evaluate_training_examples(
+    dataset: Dataset, *, n_samples: int = N_EVALUATION_SAMPLES
+) -> dict[str, Any]:
     """Score training examples in the way that a trial's samples are scored during a search.
 
     The lines of `reference_scores` don't compare with a trial's evaluations: they use more samples,
@@ -92,7 +94,7 @@ def evaluate_training_examples(dataset: Dataset) -> dict[str, Any]:
     Raises:
         DataError: there are fewer than 40 training examples.
     """
-    evaluator = Evaluator(dataset)
+    evaluator = Evaluator(dataset, n_samples=n_samples)
     training = dataset.to_float(dataset.train[: evaluator.n_samples])
     return {
         "name": _training_name(dataset),

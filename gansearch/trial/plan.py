@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gansearch.budget import Budget
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.system.object_store import AnyPath
 
 # Share of a GPU for a trial where the user gives none.
@@ -26,6 +27,7 @@ class TrialPlan:
         slice_seconds: after which a trial returns its progress, if no report is due by then.
         n_slots: of the engine that trains all trials of a device together, see `Engine`; 0 for none
             where each trial trains in its own process.
+        n_evaluation_samples: that each evaluation uses.
     """
 
     folder: AnyPath
@@ -35,6 +37,7 @@ class TrialPlan:
     memory_fraction: float = 1.0
     slice_seconds: float = 2.0
     n_slots: int = 0
+    n_evaluation_samples: int = N_EVALUATION_SAMPLES
 
 
 def slice_seconds(n_trials: int) -> float:

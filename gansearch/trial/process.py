@@ -55,7 +55,7 @@ class TrialProcess:
             dataset,
             family,
             plan,
-            Evaluator(dataset, device=plan.device),
+            Evaluator(dataset, device=plan.device, n_samples=plan.n_evaluation_samples),
             torch.cuda.get_device_name() if is_cuda else "cpu",
             family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,
         )

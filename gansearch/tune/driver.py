@@ -85,6 +85,7 @@ def search(
             run.settings,
             run.training_report,
             run.dataset,
+            run.evaluation.n_samples,
         )
         run.folder.write_run(description)
         _execute(
@@ -234,7 +235,11 @@ def _execute(
 
     `configs` are trained instead of a search, if there are any.
     """
-    recorder = Recorder(folder, progress, searched=tuple(space.search))
+    n_samples = description.n_evaluation_samples
+    progress.n_evaluation_samples = n_samples
+    recorder = Recorder(
+        folder, progress, searched=tuple(space.search), n_evaluation_samples=n_samples
+    )
     session = Session(
         folder=folder,
         description=description,

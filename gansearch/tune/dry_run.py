@@ -9,8 +9,10 @@ from optuna.samplers import BaseSampler
 
 from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.formatting import duration
 from gansearch.rules import Config
+from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
 from gansearch.space.counting import n_configurations
 from gansearch.space.search_space import SearchSpace
@@ -58,6 +60,7 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
     if not run.configs:
         yield from _space_lines(run.space)
         yield _search_line(run.space.budget)
+    yield _evaluation_line(run.evaluation)
     yield _replicas_line(run.space, run.configs)
     yield from (f"note         {note}" for note in run.notes)
     if run.settings.time_budget_seconds is not None:
@@ -94,6 +97,18 @@ def _search_line(budget: Budget) -> str:
         f"{len(budget.report_updates())} reports each; none is stopped before update "
         f"{budget.grace_updates:,}"
     )
+
+
+def _evaluation_line(size: EvaluationSize) -> str:
+    if size.share is None:
+        return f"evaluations  {size.n_samples:,} samples each"
+    share = f"about {100 * size.share:.0f} %" if size.share >= 0.01 else "less than 1 %"
+    line = f"evaluations  {size.n_samples:,} samples each: {share} of a trial's time, at most"
+    if size.n_samples < N_EVALUATION_SAMPLES:
+        line += f"; {N_EVALUATION_SAMPLES:,} would take too long"
+    if size.share > MAX_SHARE:
+        line += ". Fewer would say too little; --set budget.reports=N with a lower N takes less"
+    return line
 
 
 def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:

@@ -127,6 +127,7 @@ def _trial_plan(session: Session) -> TrialPlan:
         memory_fraction=session.share.memory_fraction,
         slice_seconds=slice_seconds(session.share.max_concurrent),
         n_slots=session.share.n_slots,
+        n_evaluation_samples=session.description.n_evaluation_samples,
     )
 
 

@@ -13,6 +13,7 @@ from unicodedata import combining
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.fingerprint import Fingerprint
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.space.counting import n_configurations
@@ -31,6 +32,7 @@ def describe_run(
     settings: Settings,
     training_report: Mapping[str, Any],
     dataset: Dataset,
+    n_evaluation_samples: int = N_EVALUATION_SAMPLES,
 ) -> RunDescription:
     """Return the description, for `run.json`, of a run that begins."""
     now = environment(space.family)
@@ -52,6 +54,7 @@ def describe_run(
         facts={
             # None if there is no end of them.
             "n_configurations": n_configurations(space),
+            "n_evaluation_samples": n_evaluation_samples,
             "command": shlex.join(["gansearch", *sys.argv[1:]]),
             **{name: now[name] for name in FACTS},
         },

@@ -84,7 +84,11 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         rows=rows,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
-    session.progress.phase("search", len(rows) + n_untried, known_trials(rows))
+    session.progress.phase(
+        "search",
+        len(rows) + n_untried,
+        known_trials(rows, session.description.n_evaluation_samples),
+    )
     for repair in repairs:
         session.progress.note(repair)
     if interrupted or n_untried:
@@ -124,7 +128,9 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
             specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
     if specs:
         n_replicas = len(configs) * session.budget.replicas
-        session.progress.phase("replicas", n_replicas, known_trials(known))
+        session.progress.phase(
+            "replicas", n_replicas, known_trials(known, session.description.n_evaluation_samples)
+        )
         scheduler = make_scheduler(session, halving=False)
         if session.stop.reason == "time":
             session.stop.reason = None  # the rest of the time budget is for the replicas
@@ -206,7 +212,8 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
     rows = [row for row in session.rows("search") if row["status"] == "completed"]
     if not rows:
         return []
-    null = Evaluator(session.dataset).reference.null
+    n_samples = session.description.n_evaluation_samples
+    null = Evaluator(session.dataset, n_samples=n_samples).reference.null
     begun = {row["config_id"] for row in session.rows("replica")}
     indicators = [f.name for f in dataclasses.fields(Indicators)]
 

@@ -16,6 +16,7 @@ from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.new_folder import new_folder
+from gansearch.scoring.cost import EvaluationSize
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_config, load_space
@@ -24,6 +25,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
+from gansearch.trial.evaluation_size import choose_evaluation_size
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
 from gansearch.tune.cluster import connected
 from gansearch.tune.effects import check_effects
@@ -61,6 +63,7 @@ class Prepared(Request):
     Attributes:
         folder: of the run, locked and empty.
         dataset: that trials learn.
+        evaluation: how many samples each evaluation uses.
         training_report: the score of training examples, for `run.json`.
         largest: the largest training, which fits into a trial's share of the memory.
         share: the resources of each trial.
@@ -68,6 +71,7 @@ class Prepared(Request):
 
     folder: RunFolder
     dataset: Dataset
+    evaluation: EvaluationSize
     training_report: Mapping[str, Any]
     largest: Largest
     share: Share
@@ -134,7 +138,8 @@ def prepared(
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)
     tell("scoring training examples")
-    report = evaluate_training_examples(dataset)
+    evaluation = choose_evaluation_size(space, configs, dataset)
+    report = evaluate_training_examples(dataset, n_samples=evaluation.n_samples)
     with (
         new_folder(parse_path(results), name, default=default_name(space.name)) as folder,
         shared_cluster(folder, space, dataset, settings, largest, start=start, tell=tell) as share,
@@ -143,6 +148,7 @@ def prepared(
             **vars(request),
             folder=folder,
             dataset=dataset,
+            evaluation=evaluation,
             training_report=report,
             largest=largest,
             share=share,

@@ -18,6 +18,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from gansearch.errors import StorageError
+from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.system.failures import Failure
@@ -77,7 +78,12 @@ class Recorder(Callback):
     """
 
     def __init__(
-        self, folder: RunFolder, progress: Progress, *, searched: Sequence[str] = ()
+        self,
+        folder: RunFolder,
+        progress: Progress,
+        *,
+        searched: Sequence[str] = (),
+        n_evaluation_samples: int = N_EVALUATION_SAMPLES,
     ) -> None:
         self.rows: dict[str, dict[str, Any]] = {
             row["trial_id"]: {str(name): value for name, value in row.items()}
@@ -92,6 +98,7 @@ class Recorder(Callback):
         self._folder = folder
         self._progress = progress
         self._searched = searched
+        self._n_evaluation_samples = n_evaluation_samples
         self._start_times: dict[str, float] = {}
         self._busy_seconds: dict[str, float] = {}
         self._pending_evaluations: list[dict[str, Any]] = []
@@ -140,7 +147,7 @@ class Recorder(Callback):
         if step.is_evaluation and step.updates not in recorded:
             recorded.add(step.updates)
             self._pending_evaluations.append(history_row(row, step))
-        score = score_of_row(row)
+        score = score_of_row(row, self._n_evaluation_samples)
         row.update(step.final or {})
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
@@ -196,7 +203,8 @@ class Recorder(Callback):
             row["overhead_seconds"] = wall - self._busy_seconds.pop(trial_id, 0.0)
         self._trials_changed = True
         self._ended_trials.append(trial_id)
-        self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score_of_row(row))
+        score = score_of_row(row, self._n_evaluation_samples)
+        self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score)
         self._write_if_due()
 
     def flush(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
@@ -62,7 +62,7 @@ def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
     return row | {f"config.{name}": value for name, value in config.to_dict().items()}
 
 
-def score_of_row(row: Mapping[str, Any]) -> Score | None:
+def score_of_row(row: Mapping[str, Any], n_evaluation_samples: int) -> Score | None:
     """Return the latest score of a row's trial, None before the first.
 
     A completed replica's comes from the samples of its final score, all others from those of an
@@ -71,13 +71,18 @@ def score_of_row(row: Mapping[str, Any]) -> Score | None:
     if pd.isna(row["valid_ll"]):
         return None
     is_final = not pd.isna(row.get("test_ll"))
-    return Score(row["valid_ll"], N_FINAL_SAMPLES if is_final else N_EVALUATION_SAMPLES)
+    return Score(row["valid_ll"], N_FINAL_SAMPLES if is_final else n_evaluation_samples)
 
 
-def known_trials(rows: Iterable[Mapping[str, Any]]) -> list[KnownTrial]:
+def known_trials(rows: Iterable[Mapping[str, Any]], n_evaluation_samples: int) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun."""
     return [
-        KnownTrial(row["trial_id"], row["status"], row["updates"], score_of_row(row))
+        KnownTrial(
+            row["trial_id"],
+            row["status"],
+            row["updates"],
+            score_of_row(row, n_evaluation_samples),
+        )
         for row in rows
     ]
 

@@ -126,6 +126,11 @@ def test_a_search_that_has_tried_all_of_its_space_says_so(tmp_path):
     assert "Search: all 2 configurations of the space tried, in 2 of 6 trials: 2 completed." in text
 
 
+def test_another_number_of_samples_of_an_evaluation_is_said(tmp_path):
+    text = printed(write_run(tmp_path, searched(), n_evaluation_samples=300))
+    assert "Evaluations of 300 samples each, in place of 1,000" in text
+
+
 def test_a_failed_run_tells_how_its_trials_ended(tmp_path):
     rows = [
         trial("t00000", PAPER, "diverged", valid_ll=math.nan, reason="D's loss is NaN"),

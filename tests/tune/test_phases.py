@@ -26,6 +26,7 @@ def finalists_of(*rows, top=2):
         space=space,
         budget=space.budget,
         dataset=load_dataset("ring"),
+        description=SimpleNamespace(n_evaluation_samples=1000),
         rows=lambda phase: [row for row in rows if row["phase"] == phase],
     )
     *best, baseline = finalists(session)

@@ -7,10 +7,11 @@ import pytest
 import ray
 
 from gansearch.errors import BadInputError, ConfigError, GansearchError
+from gansearch.scoring.cost import EvaluationSize
 from gansearch.space.load import load_space
 from gansearch.tune import driver, preflight
 from gansearch.tune.driver import search
-from gansearch.tune.dry_run import plan
+from gansearch.tune.dry_run import _evaluation_line, plan
 from gansearch.tune.settings import Settings
 
 
@@ -64,6 +65,25 @@ def test_a_space_of_as_many_configurations_as_trials_is_only_counted(small_space
 
 def test_a_dry_run_counts_no_space_with_a_float():
     assert not any(line.startswith("space ") for line in plan("digits").splitlines())
+
+
+def test_a_dry_run_says_how_many_samples_an_evaluation_uses(small_space):
+    assert "evaluations  1,000 samples each\n" in plan(small_space)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (EvaluationSize(1000, 0.004), "1,000 samples each: less than 1 % of a trial's time"),
+        (
+            EvaluationSize(300, 0.06),
+            "300 samples each: about 6 % of a trial's time, at most; 1,000",
+        ),
+        (EvaluationSize(100, 0.3), "Fewer would say too little; --set budget.reports=N"),
+    ],
+)
+def test_what_scoring_costs_is_said_where_it_matters(size, said):
+    assert said in _evaluation_line(size)
 
 
 def test_one_configuration_under_two_names_is_said_to_count_once(small_space, tmp_path):

@@ -1,0 +1,36 @@
+"""How many floating-point operations an update of the adversarial nets takes, roughly."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from gansearch.config import TrialConfig
+from gansearch.data.dataset import Dataset
+from gansearch.family import Operations
+from gansearch.networks.models import Discriminator, Generator
+from gansearch.networks.probing import BLOCK
+
+
+def rough_operations(config: TrialConfig, dataset: Dataset) -> Operations:
+    """Return the operations of an update, the mean of D's and G's, and of a block of samples.
+
+    Those of matrix products and convolutions, where a backward pass takes twice as many as a
+    forward pass. Penalties and unrolling are left out.
+
+    Raises:
+        ConfigError: the configuration has no networks on such examples.
+    """
+    rows = 2 * config.packing
+    with torch.device("meta"), torch.no_grad():
+        generator = Generator(config, dataset.shape)
+        discriminator = Discriminator(config, dataset.shape)
+        with FlopCounterMode(display=False) as of_generator:
+            fakes = generator(torch.empty(rows, generator.noise_dim))
+        with FlopCounterMode(display=False) as of_discriminator:
+            discriminator(fakes)
+    g, d = of_generator.get_total_flops() / rows, of_discriminator.get_total_flops() / rows
+    # D learns from a real and a generated example, G through D.
+    both = config.k * (g + 6 * d) + 3 * (g + d)
+    n_examples = config.batch_size * config.packing
+    return Operations(update=n_examples * both / (config.k + 1), samples=BLOCK * g)
