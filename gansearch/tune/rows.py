@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
