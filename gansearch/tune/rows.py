@@ -74,7 +74,9 @@ def score_of_row(row: Mapping[str, Any], n_evaluation_samples: int) -> Score | N
     return Score(row["valid_ll"], N_FINAL_SAMPLES if is_final else n_evaluation_samples)
 
 
-def known_trials(rows: Iterable[Mapping[str, Any]], n_evaluation_samples: int) -> list[KnownTrial]:
+def known_trials(
+    rows: Iterable[Mapping[str, Any]], n_evaluation_samples: int = N_EVALUATION_SAMPLES
+) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun."""
     return [
         KnownTrial(
