@@ -137,11 +137,21 @@ def _note_beside(folder: Path, splits: Sequence[str]) -> list[str]:
 
 
 def _note_skipped(paths: Sequence[Path]) -> list[str]:
-    found = _but(paths)
-    return [f"Files are not read{found.replace(', but', ':')}. {_RULE} Convert them."] * bool(found)
+    found = _other_images(paths)
+    if not found:
+        return []
+    return [
+        f"Images that are not read, by their endings: {found}. Convert them, for example to PNG, "
+        "or give them their usual ending."
+    ]
 
 
 def _but(paths: Iterable[Path]) -> str:
+    found = _other_images(paths)
+    return f", but {found}" if found else ""
+
+
+def _other_images(paths: Iterable[Path]) -> str:
     """Return how many of these files are images all the same, by ending, in words."""
     kinds = Counter(
         path.suffix.lower() or "without an ending"
@@ -149,7 +159,7 @@ def _but(paths: Iterable[Path]) -> str:
         if path.suffix.lower() in _OTHER_IMAGES or is_image_by_content(path)
     )
     listed = [f"{n:,} {format_path(kind)}" for kind, n in kinds.most_common()]
-    return f", but {shorten_list(listed, len(listed))}" if listed else ""
+    return shorten_list(listed, len(listed))
 
 
 def _refuse(error: OSError) -> None:

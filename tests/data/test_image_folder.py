@@ -452,7 +452,9 @@ def test_files_that_are_images_but_not_read_are_said(tmp_path: Path) -> None:
     (tmp_path / "c.HEIC").write_bytes(b"")
     (tmp_path / "labels.csv").write_text("a,b\n")
     (note,) = load_dataset("folder", tmp_path).notes
-    assert note.startswith("Files are not read: 2 without an ending, 1 .heic. Their names must")
+    assert note.startswith(
+        "Images that are not read, by their endings: 2 without an ending, 1 .heic. Convert them,"
+    )
 
 
 def test_jfif_is_read(tmp_path: Path) -> None:
