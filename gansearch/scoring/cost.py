@@ -18,8 +18,8 @@ from gansearch.measures import N_EVALUATION_SAMPLES
 MAX_SHARE = 0.1  # of a trial's time between two evaluations
 # Below a hundred samples, coverage and recall are too coarse for the verdict's thresholds.
 _NUMBERS = (N_EVALUATION_SAMPLES, 700, 500, 300, 200, 100)
-# An evaluation of fewer operations takes less than a tenth of a second, and isn't worth a change.
-_NEGLIGIBLE = 3e9
+# With examples of fewer values an evaluation takes some hundredths of a second: not worth a change.
+_SMALL_DIM = 500
 # What costs time beside matrix products, in operations that take as long: the exponentials of a
 # pair of points at all sigmas; a value that is checked, centred and copied; an update's overhead.
 _PAIR, _VALUE, _UPDATE = 1000, 60, 2e7
@@ -33,7 +33,7 @@ class EvaluationSize:
     Attributes:
         n_samples: of each evaluation of the run.
         share: of a trial's time, estimated for the configuration that trains fastest; None where
-            its family doesn't know, or where an evaluation is too cheap to matter.
+            its family doesn't know, or where examples are small and evaluations cheap.
     """
 
     n_samples: int
@@ -49,9 +49,9 @@ def evaluation_size(
         dataset: that is learned.
         budget: how many updates lie between two evaluations.
         operations: of the configurations that may be trained, None where unknown; only read where
-            an evaluation is not negligible.
+            the examples are large.
     """
-    if _operations(dataset, N_EVALUATION_SAMPLES) < _NEGLIGIBLE:
+    if dataset.dim < _SMALL_DIM:
         return EvaluationSize(N_EVALUATION_SAMPLES)
     known = [each for each in operations if each is not None]
     if not known:

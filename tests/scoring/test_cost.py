@@ -62,6 +62,13 @@ def test_a_family_whose_cost_is_unknown_and_cheap_data_keep_a_thousand_samples()
     assert evaluation_size(load_dataset("digits"), budget, iter(())) == EvaluationSize(1000)
 
 
+def test_making_the_samples_counts_however_few_examples_there_are():
+    few = images(SHAPES["folder"], 60)
+    budget = Budget(max_updates=60, reports=20)
+    size = evaluation_size(few, budget, [rough_operations(load_space("folder").baseline, few)])
+    assert (size.n_samples, size.share > MAX_SHARE) == (100, True)
+
+
 def test_an_evaluation_of_fewer_samples_uses_as_many_examples():
     digits = load_dataset("digits")
     evaluator = Evaluator(digits, n_samples=100)
