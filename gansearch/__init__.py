@@ -8,6 +8,10 @@ gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
 
 from __future__ import annotations
 
+from gansearch.system import import_path
+
+import_path.leave_working_directory_out()
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

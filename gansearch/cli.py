@@ -35,6 +35,7 @@ from gansearch.cli_options import (
 )
 from gansearch.cli_output import run_console, show_end
 from gansearch.cli_types import LocalPathType, OnceCommand, TextType
+from gansearch.system.signals import raised
 from gansearch.system.streams import discard_unwritten, prepare_standard_streams
 
 if TYPE_CHECKING:
@@ -371,7 +372,8 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        code: int = cli(standalone_mode=False) or 0
+        with raised():
+            code: int = cli(standalone_mode=False) or 0
         sys.stdout.flush()  # a full disk or a closed pipe shows here, where it can be handled
     except BrokenPipeError:
         return 1

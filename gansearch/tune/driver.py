@@ -22,6 +22,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.location import require_utf8
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
+from gansearch.system.signals import raised
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
@@ -35,6 +36,7 @@ from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
 
 
+@raised()
 def search(
     space: str | SearchSpace = "digits",
     *,
@@ -102,6 +104,7 @@ def search(
     return run.folder
 
 
+@raised()
 def resume(
     run: AnyPath | str,
     *,
@@ -255,7 +258,6 @@ def _execute(
     progress.pace.earlier_updates = sum(row["updates"] for row in recorder.rows.values())
     with saving_at_the_end(session):
         try:
-            # Within Ray's context: Ray sets its own handler for SIGTERM when it starts.
             with stopping_on_signals(session.stop):
                 if search_on:
                     search_phase(session)

@@ -23,10 +23,12 @@ import ray
 from ray.exceptions import AuthenticationError, NodeDiedError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from gansearch.errors import BadInputError
+from gansearch.errors import BadInputError, RunFailedError
 from gansearch.system.checks import Check, first_line
 from gansearch.system.object_store import AnyPath
 from gansearch.tune import ray_settings
+from gansearch.tune.code_path import shared_path
+from gansearch.tune.ray_internals import init_on_cluster
 
 _GIB = 2**30
 _CONNECT_SECONDS = 5.0
@@ -52,6 +54,8 @@ class _Marker:
 
 def unreachable(address: str) -> str | None:
     """Return why nothing answers at `host:port`, or None; Ray itself would try for minutes."""
+    if address == "auto":  # Ray then takes the one of the environment, if there is one
+        address = os.environ.get("RAY_ADDRESS", "")
     host, colon, port = address.rpartition(":")
     if not colon or "/" in address or not port.isdecimal():
         return None
@@ -70,11 +74,14 @@ def join(address: str) -> None:
     Raises:
         ConnectionError: it can't connect; the message says why in one line.
     """
+    if address == "local":
+        raise ConnectionError("local is no cluster's address")
     if (why := unreachable(address)) is not None:
         raise ConnectionError(why)
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         with _captured_stderr() as messages:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+            init_on_cluster(address, shared_path(sys.path), **quiet)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         if "InvalidAuthToken" not in messages.getvalue() and not isinstance(
             error, AuthenticationError
@@ -103,6 +110,41 @@ def _captured_stderr() -> Iterator[StringIO]:
             os.close(before)
             file.seek(0)
             text.write(file.read())
+
+
+def require_same_code() -> None:
+    """Check that the workers of this process's own Ray import the packages that it imports.
+
+    Raises:
+        RunFailedError: they find others; the message names the files.
+    """
+    probe = _code_probe()
+    here, there = probe(), ray.get(ray.remote(num_cpus=0)(probe).remote())
+    for package, file in here.items():
+        if there[package] != file:
+            raise RunFailedError(
+                f"{package}: Ray's workers import it from {there[package]}, and this process from "
+                f"{file}, so that they would train something else. Nothing was trained. Look for "
+                "what changes the import path: PYTHONPATH, .pth files, sitecustomize.py."
+            )
+
+
+def _code_probe() -> Callable[[], dict[str, str | None]]:
+    """Return a function that finds the files which packages are imported from."""
+
+    def probe() -> dict[str, str | None]:
+        import os
+        import sys
+        from importlib.util import find_spec
+
+        files: dict[str, str | None] = {}
+        for package in ("gansearch", "ray", "torch", "numpy", "scipy"):
+            module = sys.modules.get(package)
+            found = module.__spec__ if module else find_spec(package)
+            files[package] = os.path.realpath(found.origin) if found and found.origin else None
+        return files
+
+    return probe
 
 
 def require_nodes(results: AnyPath) -> None:

@@ -6,17 +6,20 @@ then fails by the name that is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar
 
 import ray
-from ray._private import ray_constants, utils, worker
+from ray import _raylet
+from ray._private import ray_constants, services, utils, worker
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
 
+psutil: Any = vars(services)["psutil"]  # the one that Ray brings
 _LOOPBACK = "127.0.0.1"
 # No trial trains without these processes of Ray's.
 _VITAL = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
@@ -37,7 +40,7 @@ def command_line_in_utf8() -> Iterator[None]:
 
 
 @command_line_in_utf8()
-def init_on_loopback(**arguments: Any) -> None:
+def init_on_loopback(folder: str, path: Sequence[str], **arguments: Any) -> None:
     """Start Ray on this machine, listening on the loopback interface only.
 
     On Windows and macOS Ray does so by itself. On Linux it takes the machine's outward address even
@@ -45,13 +48,23 @@ def init_on_loopback(**arguments: Any) -> None:
     may run code.
 
     Args:
+        folder: for all of Ray's temporary files.
+        path: from which the workers import.
         arguments: further ones of `ray.init`.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
+    _forget_token()
     try:
-        # "local": otherwise Ray would join a cluster that somebody has started on this machine.
-        ray.init(address="local", _node_ip_address=_LOOPBACK, **arguments)
+        with _signal_handlers_kept(), _own_processes():
+            ray.init(
+                # Otherwise Ray would join a cluster that somebody has started on this machine.
+                address="local",
+                _node_ip_address=_LOOPBACK,
+                _temp_dir=folder,
+                job_config=_JobConfig(path),
+                **arguments,
+            )
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
@@ -61,6 +74,91 @@ def resources_here() -> dict[str, float]:
     found = ResourceAndLabelSpec().resolve(is_head=True, node_ip_address=_LOOPBACK)
     resources: dict[str, float] = found.to_resource_dict()  # type: ignore[no-untyped-call]
     return resources
+
+
+@command_line_in_utf8()
+def init_on_cluster(address: str, path: Sequence[str], **arguments: Any) -> None:
+    """Connect to a cluster; the arguments are those of `init_on_loopback`."""
+    _forget_token()
+    with _signal_handlers_kept():
+        ray.init(address=address, job_config=_JobConfig(path), **arguments)
+
+
+def _forget_token() -> None:
+    """Let Ray read the token again: this process may have been in another cluster before."""
+    loader: Any = vars(_raylet)["AuthenticationTokenLoader"]
+    loader.instance().reset_cache()
+
+
+class _JobConfig(ray.job_config.JobConfig):
+    """A job whose workers have `path` before their own, and not the working directory."""
+
+    def __init__(self, path: Sequence[str]) -> None:
+        # Workers insert one after another at the beginning.
+        super().__init__(_py_driver_sys_path=list(reversed(path)))
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True  # else Ray adds the working directory and that of the script
+
+
+class _OwnProcess(services.ConsolePopen):
+    """A process of Ray's which no signal reaches that is meant for the run.
+
+    A terminal, `timeout`, systemd and Slurm send one to whole groups, or to every process. Without
+    Ray no trial could save its state. Ray itself lets its processes block SIGINT.
+    """
+
+    started: ClassVar[list[_OwnProcess]] = []
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        of_ray = others.pop("preexec_fn", None)
+
+        def prepare() -> None:
+            if of_ray is not None:
+                of_ray()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+
+        others |= {"preexec_fn": prepare, "start_new_session": True}
+        super().__init__(*arguments, **others)
+        self.started.append(self)
+
+    def terminate(self) -> None:
+        """End the process and all that it has started: the trials have ended before."""
+        try:
+            descendants = psutil.Process(self.pid).children(recursive=True)
+        except psutil.Error:
+            descendants = []
+        self.kill()
+        for process in descendants:
+            with suppress(psutil.Error):
+                process.kill()
+
+
+@contextmanager
+def _own_processes() -> Iterator[None]:
+    """Let Ray start its processes as `_OwnProcess`; end them if its start fails."""
+    before = services.ConsolePopen
+    _OwnProcess.started.clear()
+    setattr(services, "ConsolePopen", _OwnProcess)  # noqa: B010  # mypy has it as a type
+    try:
+        yield
+    except BaseException:
+        for process in _OwnProcess.started:
+            process.terminate()
+        raise
+    finally:
+        setattr(services, "ConsolePopen", before)  # noqa: B010
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Keep Ray from replacing the handler of SIGTERM, by one that ends the process with a code."""
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +16,7 @@ from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.signals import deferred, handled_by
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
@@ -122,35 +121,32 @@ def saving_at_the_end(session: Session) -> Iterator[None]:
         # Now that all else has stopped, there may be room for these few bytes. If not, the user
         # must see the first error, not this one. A run that another process has taken over is not
         # ours to write.
-        with suppress(GansearchError, OSError):
+        with deferred(), suppress(GansearchError, OSError):
             if session.folder.fault() is None:
                 session.describe(state="interrupted")
-                session.recorder.flush()
-                session.note_time()
+                _save(session)
         raise StorageError(f"{error} To go on: {session.resume_command}") from error
     except BaseException:
-        session.recorder.flush()
-        session.note_time()
+        with deferred():
+            _save(session)
         raise
+    with deferred():
+        _save(session)
+
+
+def _save(session: Session) -> None:
     session.recorder.flush()
     session.note_time()
 
 
 @contextmanager
 def stopping_on_signals(stop: Stop) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM end the run in order, and a second one at once."""
+    """Let the first signal to stop end the run in order, and a second one at once."""
 
     def handle(_signum: int, _frame: Any) -> None:
         if stop.at_once or stop.reason == "interrupted":
             raise KeyboardInterrupt
         stop.reason = "interrupted"
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled_by(handle):
         yield
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
