@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -1081,3 +1082,14 @@ def test_help_takes_little_time() -> None:
         needed.append(processor_seconds("-c", "import click, rich.console"))
         ours.append(processor_seconds("-m", "gansearch", "--help"))
     assert min(ours) < 2 * min(needed)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_any_command_with_130_and_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], signum: int
+) -> None:
+    monkeypatch.setattr("gansearch.cli.cli", lambda **_: os.kill(os.getpid(), signum))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert capsys.readouterr() == ("", "Stopped.\n")

@@ -213,9 +213,10 @@ class Run:
             self.stage.kill_node()
             return True
         if target == "driver":
+            self._of_run(process)
             victims = [process.pid]
         else:
-            sessions = {process.pid, *self.stage.sessions}
+            sessions = {*self._of_run(process), *self.stage.sessions}
             victims = [pid for pid, title in processes(sessions) if is_a(target, title)]
         if not victims:
             return False
@@ -224,6 +225,12 @@ class Run:
         except ProcessLookupError:
             return False
         return True
+
+    def _of_run(self, process: subprocess.Popen[bytes]) -> set[int]:
+        """Return the sessions of a run's processes: each of its Ray's has one of its own."""
+        found = sessions_of(process.pid)
+        self._sessions |= found
+        return found
 
     def _await_no_process(self) -> None:
         end = time.monotonic() + _ORPHANS_TIMEOUT_SECONDS
@@ -290,6 +297,15 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)  # noqa: PTH208  # the fastest there is
     except FileNotFoundError:
         return []
+
+
+def sessions_of(pid: int) -> set[int]:
+    """Return the sessions of a process and of all that descend from it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {os.getsid(pid)}.union(*(sessions_of(int(child)) for child in children))
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
 
 
 def processes(sessions: set[int]) -> list[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,14 +49,16 @@ def deferred() -> Iterator[None]:
     """Let the signals wait for the end of a block that ends soon, such as the last writes.
 
     Raises:
-        KeyboardInterrupt: at the end, if there was a signal and the block raised nothing.
+        KeyboardInterrupt: at the end, if there was a signal, the block raised nothing, and it isn't
+            what is done after another error, which ends the process anyway.
     """
     received: list[int] = []
+    is_ending = sys.exception() is not None
 
     def handle(signum: int, _frame: Any) -> None:
         received.append(signum)
 
     with handled_by(handle):
         yield
-    if received:
+    if received and not is_ending:
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from gansearch.system.signals import deferred
 _PREFIX = "gan-"  # short: the paths of sockets are limited
 _LOCK = "lock"
 # What Ray appends to the folder, at its longest; 107 bytes is the limit on Linux.
-_SOCKET = f"session_2026-01-01_00-00-00_000000_{'9' * 7}/sockets/plasma_store"
+_SOCKET = f"r/session_2026-01-01_00-00-00_000000_{'9' * 7}/sockets/plasma_store"
 _MIN_FREE_BYTES = 32 * 2**20
 _SYSTEM_FOLDERS = ("/tmp", "/var/tmp")
 
@@ -60,14 +60,17 @@ def temporary_root() -> TemporaryRoot:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Make a folder that no other process uses; delete it at the end, and those of killed runs."""
+    """Make a folder that no other user reads; delete it at the end, and those of killed runs.
+
+    Yields one in it: Ray gives everybody access to the folder that it is told to use.
+    """
     root = temporary_root().path
     _delete_abandoned(root)
     path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
     with (path / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            yield path
+            yield path / "r"
         finally:
             with deferred():
                 shutil.rmtree(path, ignore_errors=True)

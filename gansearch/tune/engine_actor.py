@@ -18,6 +18,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import EngineLostError
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.plan import TrialPlan
+from gansearch.tune.ray_internals import dead_vital_process
 
 if TYPE_CHECKING:
     from gansearch.trial.runner import TrialRunner
@@ -135,8 +136,8 @@ class EngineClient:
 
 
 def end_engines(plan: TrialPlan) -> None:
-    """End the engines of a phase, on all nodes."""
-    if not plan.n_slots:
+    """End the engines of a phase, on all nodes; those of a Ray that has died end by themselves."""
+    if not plan.n_slots or dead_vital_process() is not None:
         return
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["namespace"] == _NAMESPACE and actor["name"].startswith(_prefix(plan)):

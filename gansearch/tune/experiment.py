@@ -17,7 +17,11 @@ from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
-from gansearch.tune.ray_internals import dead_vital_process, oom_kills_as_lost_workers
+from gansearch.tune.ray_internals import (
+    dead_vital_process,
+    nothing_asked_of_a_dead_ray,
+    oom_kills_as_lost_workers,
+)
 from gansearch.tune.retries import MAX_FAILURES, Retries
 from gansearch.tune.rows import is_over
 from gansearch.tune.scheduler import GuardedScheduler
@@ -71,7 +75,7 @@ def _fit(session: Session, tuner: Tuner) -> None:
         StorageError: the run's folder or Tune's storage can't be written.
     """
     try:
-        with oom_kills_as_lost_workers():
+        with oom_kills_as_lost_workers(), nothing_asked_of_a_dead_ray():
             tuner.fit()
     except Exception as error:
         if session.recorder.faults:  # the cause of this error

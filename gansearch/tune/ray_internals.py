@@ -16,6 +16,7 @@ from ray import _raylet
 from ray._private import ray_constants, services, utils, worker
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.air.execution.resources import placement_group
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
 
@@ -181,6 +182,26 @@ def dead_vital_process() -> str | None:
     node: Any = worker._global_node
     dead = node.dead_processes() if node is not None else ()
     return next((str(kind) for kind, _ in dead if kind in _VITAL), None)
+
+
+@contextmanager
+def nothing_asked_of_a_dead_ray() -> Iterator[None]:
+    """Let Tune end its trials without the GCS where that has died.
+
+    Ray would wait for it for a minute, and then end the whole process without a word.
+    """
+    module: Any = placement_group
+    original = module.remove_placement_group
+
+    def remove(group: Any) -> None:
+        if dead_vital_process() is None:
+            original(group)
+
+    module.remove_placement_group = remove
+    try:
+        yield
+    finally:
+        module.remove_placement_group = original
 
 
 def has_autoscaler() -> bool:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,10 @@ LONGER = [
 ]
 
 
+# In the environment of a search: by its value the processes of its Ray are known from others'.
+MARK = "GANSEARCH_TEST_HISTORY"
+
+
 def started(*arguments, history):
     """Start a command as a user would, in a process of its own, and wait until it trains."""
     before = set(history.glob("*.parquet"))
@@ -33,8 +38,10 @@ def started(*arguments, history):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # by which its Ray is known from those of other searches
+        start_new_session=True,
+        env=os.environ | {MARK: str(history)},
     )
+    process.history = str(history)
     deadline = time.monotonic() + 250
     while set(history.glob("*.parquet")) <= before:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
@@ -65,17 +72,23 @@ def undisturbed(tmp_path_factory, _ray):
     )
 
 
-def ray_processes(of):
-    """Return the numbers and names of the living processes of the Ray that a process started.
+def value_of(pid, variable):
+    """Return what a variable is in the environment of a process; None if it has ended."""
+    with suppress(OSError):
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return dict(e.partition(b"=")[::2] for e in entries).get(variable.encode())
+    return None
 
-    A dead one stays listed, as a zombie, until the container's first process has reaped it; when
-    that is isn't for a search to say.
-    """
-    listed = ["ps", "-eo", "sess=,pid=,stat=,args="]
+
+def ray_processes(of):
+    """Return the numbers and names of the living processes of the Ray that a search started."""
+    listed = ["ps", "-eo", "pid=,stat=,args="]
     found = subprocess.run(listed, capture_output=True, text=True, check=True)
-    rows = [line.split(None, 3) for line in found.stdout.splitlines()]
-    alive = [(int(row[1]), row[3]) for row in rows if int(row[0]) == of.pid and row[2][0] != "Z"]
-    return [(pid, name) for pid, name in alive if "raylet" in name or "ray::" in name]
+    rows = [line.split(None, 2) for line in found.stdout.splitlines()]
+    # A dead one stays listed, as a zombie, until the container's first process has reaped it; when
+    # that is isn't for a search to say.
+    alive = [(int(row[0]), row[2]) for row in rows if row[1][0] != "Z" and int(row[0]) != of.pid]
+    return [(pid, name) for pid, name in alive if value_of(pid, MARK) == of.history.encode()]
 
 
 def assert_equal_runs(run, reference):
@@ -149,33 +162,57 @@ def listening_addresses(pid):
     return found
 
 
-def stop(process, stop_signal, run):
-    """Send a signal to a search and hold its end to what is promised."""
-    assert ray_processes(process)
-    began = time.monotonic()
-    process.send_signal(stop_signal)
+def assert_stopped(process, run, began):
+    """Hold the end of a search that was told to stop to what is promised."""
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 20
     assert process.returncode == 130, err
     assert f"gansearch resume {run}" in err
     assert "Traceback" not in out + err
+    assert_nothing_left(process)
+
+
+def assert_nothing_left(process):
     end = time.monotonic() + 15  # an idle worker sees a moment later that its raylet has gone
     while left := ray_processes(process):
         assert time.monotonic() < end, left
         time.sleep(0.2)
 
 
-def test_a_run_listens_on_loopback_only_and_a_stop_by_sigterm_or_ctrl_c_changes_no_number(
-    tmp_path, undisturbed
+def signal_all(process, stop_signal):
+    """Signal every process of a search, as systemd, Slurm and containers do, the driver last."""
+    for pid, _ in ray_processes(process):
+        with suppress(ProcessLookupError):
+            os.kill(pid, stop_signal)
+    process.send_signal(stop_signal)
+
+
+def test_a_run_listens_on_loopback_only_and_stops_by_signals_to_all_change_no_number(
+    tmp_path, undisturbed, monkeypatch
 ):
-    """It is stopped, resumed, stopped in the other way, and resumed again."""
+    """It is stopped, resumed, stopped in another way, and resumed again."""
     path = tmp_path / "stopped"
+    monkeypatch.setenv("RAY_TMPDIR", short := tempfile.mkdtemp(dir="/tmp"))
     process = start(tmp_path, "stopped")
     addresses = set().union(*(listening_addresses(pid) for pid in family(process.pid)))
     loopback = {"0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F"}
     assert addresses and addresses <= loopback
-    stop(process, signal.SIGTERM, path)
-    stop(started("resume", str(path), history=path / "history"), signal.SIGINT, path)
+    (folder,) = Path(short).iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    began = time.monotonic()
+    signal_all(process, signal.SIGTERM)
+    assert_stopped(process, path, began)
+    resumed = started("resume", str(path), history=path / "history")
+    began = time.monotonic()
+    os.killpg(resumed.pid, signal.SIGHUP)
+    assert_stopped(resumed, path, began)
+    killed = started("resume", str(path), history=path / "history")
+    (gcs,) = (pid for pid, name in ray_processes(killed) if "gcs_server" in name.split()[0])
+    os.kill(gcs, signal.SIGKILL)
+    began = time.monotonic()
+    killed.send_signal(signal.SIGTERM)
+    assert_stopped(killed, path, began)
+    assert not list(Path(short).iterdir())
     before = gansearch.load(path).history()
     resumed = command("resume", "stopped", "--results", str(tmp_path), "--quiet")
     assert resumed.exit_code == 0 and resumed.output == ""

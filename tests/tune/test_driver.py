@@ -39,7 +39,10 @@ def folder(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
 def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, signum):
     def interrupted(_dataset, **_):
         os.kill(os.getpid(), signum)
@@ -208,3 +211,40 @@ def test_scores_of_other_samples_do_not_take_the_place_of_lost_ones(scored):
     with pytest.warns(ResultsWarning, match="it has no test log-likelihoods"):
         driver.resume(scored.path)
     assert not scored.has_test_ll(row["trial_id"])
+
+
+# Signals
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("where", ["check_memory", "connected", "trial_share"])
+def test_a_signal_before_the_first_trial_leaves_no_folder(tmp_path, monkeypatch, signum, where):
+    def interrupted(*_, **__):
+        os.kill(os.getpid(), signum)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        driver.search("ring", name="begun", results=tmp_path / "results")
+    assert not (tmp_path / "results" / "begun").exists()
+
+
+def test_signals_while_the_end_is_written_lose_nothing(folder, monkeypatch):
+    """The first stops the ranking; those that follow wait for the last writes."""
+    flushed = []
+
+    def flush(_recorder):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        flushed.append(True)
+
+    monkeypatch.setattr(driver, "replicate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(driver.Recorder, "flush", flush)
+    with pytest.raises(InterruptedRunError, match="gansearch resume"):
+        driver._execute(
+            *(folder, folder.read_run(), load_space("ring", []), [], load_dataset("ring")),
+            *(Settings(), None, driver._progress(None, load_space("ring", []), [], Settings())),
+            search_on=False,
+        )
+    assert flushed and folder.read_run().state == "interrupted"

@@ -3,6 +3,11 @@
 import ast
 import importlib
 import inspect
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +26,16 @@ PRIVATE_NAMES = [
     ("ray._private.worker", "_global_node", "to find the Ray processes that this one started"),
     ("ray._private.node", "Node.dead_processes", "to notice that a vital process has died"),
     ("ray._private.worker", "print_to_stdstream", "to mute the raylets' messages"),
+    ("ray._private.services", "ConsolePopen.terminate", "to keep signals from Ray's processes"),
+    ("ray._private.services", "psutil", "to end all processes that Ray has started"),
+    (
+        "ray.air.execution.resources.placement_group",
+        "remove_placement_group",
+        "to ask nothing of a GCS that has died",
+    ),
+    ("ray._private.utils", "set_sigterm_handler", "to keep the handler of SIGTERM"),
+    ("ray._raylet", "AuthenticationTokenLoader.reset_cache", "to use another token than before"),
+    ("ray.job_config", "JobConfig._runtime_env_has_working_dir", "for the path of the workers"),
     ("ray.autoscaler.v2.utils", "is_autoscaler_v2", "to know whether a cluster starts nodes"),
     (
         "ray.air.execution._internal.actor_manager",
@@ -119,18 +134,75 @@ def test_ray_records_a_command_line_with_a_name_in_no_encoding(monkeypatch):
 
 
 def test_ray_listens_on_loopback_only_when_we_start_it(monkeypatch):
-    from ray._private import ray_constants
+    from ray._private import ray_constants, services, utils
 
     from gansearch.tune import ray_internals
 
     calls = []
+    process, handler = services.ConsolePopen, utils.set_sigterm_handler
     before = ray_constants.ENABLE_RAY_CLUSTER
 
-    def init(**arguments):
+    def init(*, job_config, **arguments):
+        assert services.ConsolePopen is not process and utils.set_sigterm_handler is not handler
         calls.append((ray_constants.ENABLE_RAY_CLUSTER, arguments))
 
     monkeypatch.setattr(ray_internals.ray, "init", init)
-    ray_internals.init_on_loopback(log_to_driver=False)
-    expected = {"address": "local", "_node_ip_address": "127.0.0.1", "log_to_driver": False}
-    assert calls == [(False, expected)]
+    ray_internals.init_on_loopback("/tmp/f", ["/own"], log_to_driver=False)
+    expected = {"address": "local", "_node_ip_address": "127.0.0.1", "_temp_dir": "/tmp/f"}
+    assert calls == [(False, expected | {"log_to_driver": False})]
     assert before == ray_constants.ENABLE_RAY_CLUSTER
+    assert services.ConsolePopen is process and utils.set_sigterm_handler is handler
+
+
+def test_the_path_of_the_workers_is_sent_without_the_working_directory():
+    from gansearch.tune.ray_internals import _JobConfig
+
+    config = _JobConfig(["/a", "/b"])
+    assert config._py_driver_sys_path == ["/b", "/a"]  # each is inserted before the last
+    source = inspect.getsource(importlib.import_module("ray._private.worker").connect)
+    remedy = "Ray adds the working directory to the workers' path in another way"
+    assert "_runtime_env_has_working_dir():\n            current_directory" in source, remedy
+    assert config._runtime_env_has_working_dir()
+
+
+def test_a_process_of_rays_is_in_a_session_of_its_own_and_blocks_the_signals_to_stop(monkeypatch):
+    from gansearch.tune.ray_internals import _OwnProcess
+
+    monkeypatch.setattr(_OwnProcess, "started", [])
+    # It has a child, as the raylet has workers, and both outlive whoever asks them to stop.
+    code = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(); time.sleep(60)"
+    process = _OwnProcess([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    assert os.getsid(process.pid) == process.pid
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in (process.pid, int(child)):
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2)
+    assert _OwnProcess.started == [process]
+    process.terminate()
+    assert process.wait(10) == -signal.SIGKILL
+    end = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists():
+        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_ray_had_started_ends_if_the_rest_does_not_start(monkeypatch):
+    from ray._private import services
+
+    from gansearch.tune import ray_internals
+
+    begun = []
+
+    def init(**_):
+        begun.append(services.ConsolePopen(["sleep", "60"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray_internals.ray, "init", init)
+    with pytest.raises(KeyboardInterrupt):
+        ray_internals.init_on_loopback("/tmp/f", [])
+    assert begun[0].wait(10) == -signal.SIGKILL
