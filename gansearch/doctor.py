@@ -27,6 +27,8 @@ from gansearch.space.load import builtin_spaces, load_space
 from gansearch.system.checks import Check, Status, first_line
 from gansearch.system.machine import limit_bytes, memory_bytes, usable_bytes, usable_cores
 from gansearch.system.object_store import AnyPath, RemotePath
+from gansearch.system.paths import nearest_existing
+from gansearch.system.surroundings import surroundings
 
 _GIB = 2**30
 # A worker imports torch and Ray, some 0.75 GiB, and holds one training; so does the driver.
@@ -35,7 +37,6 @@ _PROCESS_BYTES = 1.0 * _GIB
 _OBJECT_STORE_BYTES = 0.75 * _GIB
 _DISK_WARNING_BYTES = 5 * _GIB
 _DISK_PROBLEM_BYTES = 0.5 * _GIB
-_RAY_DISK_SHARE = 0.95  # of the disk in use; above it Ray refuses to spill objects
 _OPEN_FILES = 8192
 
 
@@ -49,7 +50,8 @@ def examine(data_dir: Path | None, results: AnyPath, address: str | None = None)
     """
     checks = [_python(), *_packages(), *_imports(), *_gpus()]
     checks += [_cores(), _memory(), *_shared_memory(), _open_files()]
-    checks += [*_datasets(data_dir), _spaces(), *_results(results), _disk_of_ray()]
+    checks += [*_datasets(data_dir), _spaces(), *_results(results)]
+    checks += surroundings()
     return checks + (_cluster(address, results) if address not in (None, "local") else [])
 
 
@@ -251,7 +253,7 @@ def _results(results: AnyPath) -> Iterator[Check]:
     if isinstance(results, RemotePath):
         yield _store(results)
         return
-    folder = _existing(results)
+    folder = nearest_existing(results)
     found = str(results) if folder == results else f"{results}, to be created in {folder.resolve()}"
     try:
         with _temporary_file(folder) as file:
@@ -294,30 +296,8 @@ def _store(results: RemotePath) -> Check:
     return Check("results", "ok", f"{results}: writable")
 
 
-def _disk_of_ray() -> Check:
-    """Check the disk of Ray's own files, which Ray fills only up to a limit."""
-    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
-    usage = shutil.disk_usage(folder)
-    share = 1 - usage.free / usage.total
-    found = f"{folder}: {usage.free / _GIB:.1f} GiB free, {share:.0%} in use"
-    if share > _RAY_DISK_SHARE:
-        return Check(
-            "disk of Ray",
-            "warning",
-            found,
-            "Ray writes no more objects there above 95 %. Free some space, or set RAY_TMPDIR to a "
-            "folder on another disk.",
-        )
-    return Check("disk of Ray", "ok", found)
-
-
 def _temporary_file(folder: Path) -> Any:
     return tempfile.NamedTemporaryFile(dir=folder, prefix=".gansearch-")
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest of `path` and its parents that exists."""
-    return next((p for p in (path, *path.absolute().parents) if os.path.lexists(p)), path)
 
 
 def _cluster(address: str, results: AnyPath) -> list[Check]:
@@ -331,7 +311,7 @@ def _cluster(address: str, results: AnyPath) -> list[Check]:
     except ConnectionError as error:
         return [_no_cluster(address, first_line(error))]
     try:
-        checks = check_nodes(_existing(results) if isinstance(results, Path) else None)
+        checks = check_nodes(nearest_existing(results) if isinstance(results, Path) else None)
     finally:
         ray.shutdown()
     noun = "node" if len(checks) == 1 else "nodes"

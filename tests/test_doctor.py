@@ -16,6 +16,7 @@ import gansearch.system.machine
 from gansearch import doctor
 from gansearch.doctor import examine
 from gansearch.errors import SpaceError
+from gansearch.system import surroundings
 from gansearch.system.checks import Check
 
 GIB = 2**30
@@ -248,11 +249,38 @@ def test_a_disk_that_fills_up_is_reported(monkeypatch, tmp_path, free, status):
 def test_rays_own_disk_may_not_be_nearly_full(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     _usage(monkeypatch, 4 * GIB)
-    check = doctor._disk_of_ray()
+    (check,) = surroundings._temporary_files()
     assert check.status == "warning"
     assert check.found == f"{tmp_path}: 4.0 GiB free, 96% in use"
     _usage(monkeypatch, 6 * GIB)
-    assert doctor._disk_of_ray().status == "ok"
+    (check,) = surroundings._temporary_files()
+    assert check.status == "ok"
+
+
+def test_a_temporary_folder_that_ray_cannot_use_is_a_warning_or_a_problem(monkeypatch, tmp_path):
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(long))
+    check = next(iter(surroundings._temporary_files()))
+    assert check.status == "warning" and "too long a path for a socket" in check.found
+    monkeypatch.setattr("gansearch.system.temporary._SYSTEM_FOLDERS", ())
+    check = only(surroundings._temporary_files())
+    assert check.status == "problem" and check.remedy.startswith("Set TMPDIR to a folder")
+
+
+@pytest.mark.parametrize("home", ["/proc", "/dev/null"])
+def test_a_home_that_cannot_be_written_is_a_warning(monkeypatch, home):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", home)
+    check = surroundings._cache()
+    assert check.status == "warning" and f"{home}/.cache/gansearch: can't be" in check.found
+
+
+def test_a_cluster_that_the_environment_names_is_said_to_be_joined_on_request_only(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    check = only(surroundings._ray_address())
+    assert check.status == "ok" and check.found.startswith("10.0.0.1:6379; without --address")
 
 
 def test_a_results_folder_that_is_a_file_is_a_problem(tmp_path):

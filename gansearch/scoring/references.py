@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from gansearch.scoring.evaluation import Evaluator, final_score, scores_by_count
 from gansearch.scoring.neighbours import comparable_distances, training_blocks
 from gansearch.scoring.published import published_lines
 from gansearch.system.files import write_atomically
+from gansearch.system.paths import cache_folder
 
 # Raise it whenever the same data gives other lines than before.
 _VERSION = 2
@@ -179,13 +179,10 @@ def _gaussian(dataset: Dataset, n: int) -> np.ndarray:
 
 def _cache_path(dataset: Dataset) -> Path | None:
     """Return the path of the cached lines of this data; None if there is no home folder."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        # The XDG base directory specification says to ignore a relative path.
-        cache = Path(given) if Path(given).is_absolute() else Path("~/.cache").expanduser()
-    except RuntimeError:
+    cache = cache_folder()
+    if cache is None:
         return None
-    return cache / "gansearch" / "references" / f"{dataset.name}-{_digest(dataset)}.json"
+    return cache / "references" / f"{dataset.name}-{_digest(dataset)}.json"
 
 
 def _digest(dataset: Dataset) -> str:

@@ -27,7 +27,13 @@ from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
-from gansearch.tune.preflight import check_memory, check_request, prepared, shared_cluster
+from gansearch.tune.preflight import (
+    check_memory,
+    check_request,
+    prepared,
+    shared_cluster,
+    temporary_notes,
+)
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
 from gansearch.tune.resumption import load_resumed_data, resumption
@@ -170,7 +176,7 @@ def resume(
         space, settings = plan.space, plan.settings
         configs = [space.table.from_dict(config) for config in description.only or ()]
         with _progress(console, space, configs, settings, description.wall_seconds) as progress:
-            for note in plan.notes:
+            for note in (*plan.notes, *temporary_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
             dataset, settings = load_resumed_data(space, settings, data_dir)

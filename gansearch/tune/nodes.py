@@ -74,8 +74,6 @@ def join(address: str) -> None:
     Raises:
         ConnectionError: it can't connect; the message says why in one line.
     """
-    if address == "local":
-        raise ConnectionError("local is no cluster's address")
     if (why := unreachable(address)) is not None:
         raise ConnectionError(why)
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}

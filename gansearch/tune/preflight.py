@@ -25,6 +25,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
+from gansearch.system.temporary import temporary_root
 from gansearch.trial.evaluation_size import choose_evaluation_size
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
 from gansearch.tune.cluster import connected
@@ -145,7 +146,7 @@ def prepared(
         shared_cluster(folder, space, dataset, settings, largest, start=start, tell=tell) as share,
     ):
         yield Prepared(
-            **vars(request),
+            **vars(request) | {"notes": [*request.notes, *temporary_notes(settings)]},
             folder=folder,
             dataset=dataset,
             evaluation=evaluation,
@@ -174,6 +175,7 @@ def shared_cluster(
         BadInputError: the cluster can't be joined, a node lacks something, or no trial fits.
     """
     if not settings.address and not ray.is_initialized():
+        temporary_root()
         share = trial_share(space, dataset, settings, largest, resources_here())
         if not start:
             yield share
@@ -184,6 +186,16 @@ def shared_cluster(
             tell("checking the nodes")
             require_nodes(folder.path)
         yield trial_share(space, dataset, settings, largest)
+
+
+def temporary_notes(settings: Settings) -> list[str]:
+    """Return what to say of where Ray keeps its temporary files: nothing but in odd surroundings.
+
+    Raises:
+        BadInputError: no folder can hold them.
+    """
+    note = "" if settings.address else temporary_root().note
+    return [note] if note else []
 
 
 def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
