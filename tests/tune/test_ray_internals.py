@@ -128,8 +128,9 @@ def test_ray_records_a_command_line_with_a_name_in_no_encoding(monkeypatch):
     recorded = []
     monkeypatch.setattr(utils, "get_entrypoint_name", lambda: "run caf\udce9.yaml")
     monkeypatch.setattr(ray_internals.ray, "init", init)
-    ray_internals.init_on_loopback()
-    assert recorded == ["run caf\\udce9.yaml"]
+    ray_internals.init_on_loopback("/tmp/f", [])
+    ray_internals.init_on_cluster("127.0.0.1:1", [])
+    assert recorded == 2 * ["run caf\\udce9.yaml"]
     assert utils.get_entrypoint_name() == "run caf\udce9.yaml"
 
 
