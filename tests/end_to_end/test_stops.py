@@ -82,7 +82,7 @@ def value_of(pid, variable):
 
 def ray_processes(of):
     """Return the numbers and names of the living processes of the Ray that a search started."""
-    listed = ["ps", "-eo", "pid=,stat=,args="]
+    listed = ["ps", "-ww", "-eo", "pid=,stat=,args="]
     found = subprocess.run(listed, capture_output=True, text=True, check=True)
     rows = [line.split(None, 2) for line in found.stdout.splitlines()]
     # A dead one stays listed, as a zombie, until the container's first process has reaped it; when
