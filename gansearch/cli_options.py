@@ -19,7 +19,6 @@ from gansearch.cli_types import (
     RenamedOption,
     TextType,
 )
-from gansearch.errors import BadInputError, did_you_mean
 
 if TYPE_CHECKING:
     from gansearch.system.object_store import AnyPath
@@ -27,16 +26,6 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _BUDGET = ("trials", "max_updates", "top", "replicas")
-
-
-def _known_choice(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
-    """Return the choice of `--group-trials`; `Settings` would name its own field."""
-    from gansearch.tune.settings import GROUP_TRIALS
-
-    if value is not None and value not in GROUP_TRIALS:
-        nearest = did_you_mean(value, GROUP_TRIALS)
-        raise BadInputError(f"--group-trials {value}: no such choice. {nearest}")
-    return value
 
 
 def _joined(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
@@ -161,7 +150,6 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
             "--group-trials",
             cls=RenamedOption,
             former_flag="--packing",
-            callback=_known_choice,
             **default("auto"),
             metavar="auto|on|off",
             help="Train the trials of a device together in one process. auto: only on a GPU that "

@@ -163,7 +163,9 @@ def test_an_unknown_sampler_is_answered_with_the_nearest(refused: Refused) -> No
 def test_the_former_name_of_group_trials_is_accepted_and_not_shown(
     call: Call, refused: Refused, flag: str
 ) -> None:
-    assert refused("run", flag, "of") == "--group-trials of: no such choice. Did you mean off?"
+    assert refused("run", flag, "of") == (
+        "group_trials=of (--group-trials): no such choice. Did you mean off?"
+    )
     assert call("run", flag, "off", "--dry-run")[0] == 0
     assert "--packing" not in call("run", "--help")[1]
 
@@ -391,7 +393,8 @@ def test_a_name_that_is_taken_is_answered_with_the_two_ways_on(
 ) -> None:
     assert refused("run", "--name", stopped_run) == (
         f"{scratch}/results/digits-1: exists. A new run needs a folder of its own. "
-        "Choose another --name, or go on with it: gansearch resume digits-1."
+        "Choose another --name, or go on with it: `gansearch resume "
+        f"{scratch}/results/digits-1`."
     )
 
 

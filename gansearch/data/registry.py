@@ -45,13 +45,15 @@ def load_dataset(
     """
     if name not in _LOADERS:
         raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
-    if name == FOLDER and not (data_dir or os.environ.get("GANSEARCH_DATA")):
+    check_takes_options(name, options)
+    path = data_folder(name, data_dir)
+    if name != FOLDER:
+        return _LOADERS[name](path or Path(), download)
+    if path is None:
         raise DataError(
             "data set folder: no folder is given. Name the folder of images by --data-dir."
         )
-    check_takes_options(name, options)
-    path = data_folder(name, data_dir) or Path()
-    return load_folder(path, options) if name == FOLDER else _LOADERS[name](path, download)
+    return load_folder(path, options)
 
 
 def check_takes_options(name: str, options: ImageOptions | None) -> None:
@@ -64,7 +66,9 @@ def check_takes_options(name: str, options: ImageOptions | None) -> None:
 
 
 def data_folder(name: str, data_dir: Path | None = None) -> Path | None:
-    """Return where the files of a data set are looked for; None if it has none.
+    """Return where the files of a data set are looked for; None for no place.
+
+    A data set without files has none; images of one's own have none unless it is named.
 
     Args:
         name: one of `DATASETS`.
@@ -72,8 +76,10 @@ def data_folder(name: str, data_dir: Path | None = None) -> Path | None:
     """
     if name in WITHOUT_FILES:
         return None
-    given = data_dir or os.environ.get("GANSEARCH_DATA") or "~/.cache/gansearch"
-    return local_path(given)
+    given = data_dir or os.environ.get("GANSEARCH_DATA")
+    if not given and name == FOLDER:
+        return None
+    return local_path(given or "~/.cache/gansearch")
 
 
 def check_data_dir(name: str, data_dir: Path | None) -> None:

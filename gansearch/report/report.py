@@ -87,7 +87,7 @@ class Report:
     @property
     def has_tried_all(self) -> bool:
         """Whether the space has no other configuration; an older run has not recorded it."""
-        return _has_tried_all(self.run, self.n_tried)
+        return self.run.has_tried_all(self.n_tried)
 
 
 def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool = False) -> Report:
@@ -149,7 +149,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
                 budget,
                 counts["search"],
                 n_completed=searched.query("status == 'completed'")["config_id"].nunique(),
-                has_tried_all=_has_tried_all(run, n_tried),
+                has_tried_all=run.has_tried_all(n_tried),
             ),
             *ranking_warnings(ranking, references, curve),
             *edge_warnings(rows_of(references)),
@@ -159,11 +159,6 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
             *history_warnings,
         ],
     )
-
-
-def _has_tried_all(run: RunDescription, n_tried: int) -> bool:
-    n_in_space = run.facts.get("n_configurations")
-    return isinstance(n_in_space, int) and n_tried >= n_in_space
 
 
 def _training(run: RunDescription, curve: pd.DataFrame) -> Mapping[str, Any] | None:

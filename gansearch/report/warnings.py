@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,14 +61,21 @@ def none_completed(phase: str, counts: Mapping[str, int]) -> str:
 def failure_remedy(folder: RunFolder, run: RunDescription, phase: str) -> str:
     """Return what may help a run in which no trial of a phase was completed."""
     more = []
+    more_time: list[str] = []
+    if (limit := run.settings.get("time_budget_seconds")) is not None:
+        minutes = 10 * math.ceil(max(limit, run.wall_seconds) / 60)
+        more_time = ["--time-budget", f"{minutes}m"]
+        if phase == "search" and run.wall_seconds >= limit:
+            return f"Give the run more time: {command('resume', folder.path, *more_time)}"
     if phase == "replica":
         seeds = command("resume", folder.path, "--replicas", str(2 * run.budget.replicas))
         more.append(f"With more seeds: `{seeds}`")
-    n_in_space = run.facts.get("n_configurations")
-    if not run.only and (n_in_space is None or n_in_space > run.budget.trials):
-        trials = command("resume", folder.path, "--trials", str(2 * run.budget.trials))
+    if not run.only and not run.has_tried_all(run.budget.trials):
+        n_trials = str(2 * run.budget.trials)
+        trials = command("resume", folder.path, "--trials", n_trials, *more_time)
         more.append(f"With more configurations: `{trials}`")
-    return f"{'. '.join(more)}. Or start a run with other configurations."
+    more.append("Or start a run with other configurations" if more else "Widen the space")
+    return f"{'. '.join(more)}."
 
 
 def search_warnings(

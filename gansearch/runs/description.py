@@ -43,6 +43,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "data": dict,
     "environments": list,
     "data_notes": list,
+    "n_configurations": int | None,
     "n_evaluation_samples": int,
 }
 _UNFINISHED = ("searching", "replicating")
@@ -114,6 +115,19 @@ class RunDescription:
         own = self.space["presets"].get(self.family.baseline, {})
         config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
         return config
+
+    @property
+    def n_configurations(self) -> int | None:
+        """How many configurations the space has; None if there is no end of them.
+
+        Older runs have not recorded it.
+        """
+        found: int | None = self.facts.get("n_configurations")
+        return found
+
+    def has_tried_all(self, n_tried: int) -> bool:
+        """Whether the space has no configuration beside `n_tried` distinct ones."""
+        return self.n_configurations is not None and n_tried >= self.n_configurations
 
     @property
     def n_evaluation_samples(self) -> int:

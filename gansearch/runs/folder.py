@@ -173,16 +173,19 @@ class RunFolder:
             return description
 
     def restore_description(self) -> list[str]:
-        """Rewrite a damaged `run.json` from its copy; return what was done, for a warning."""
-        path = self.path / DESCRIPTION_FILES[0]
+        """Rewrite a damaged `run.json` from its copy; return what was done, for warnings."""
+        path, copy = (self.path / name for name in DESCRIPTION_FILES)
+        repairs = []
+        if copy.is_dir():  # in whose place no file can be written
+            repairs.append(f"{copy}: a folder; set aside as {set_aside(copy).name}")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             description = self.read_run()
         if not caught:
-            return []
+            return repairs
         how = f"damaged; set aside as {set_aside(path).name}" if path.exists() else "absent"
         self.write_run(description)
-        return [f"{path}: {how}. It was read from its copy"]
+        return [*repairs, f"{path}: {how}. It was read from its copy"]
 
     def append_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add evaluations as one new file of `history/`; only the holder of the lock may."""

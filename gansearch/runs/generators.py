@@ -109,7 +109,8 @@ def load_generator(
     ) as error:
         raise ResultsError(
             f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "
-            "or damaged; train the configuration again with `gansearch run --only`."
+            "or damaged. Restore them from a copy, or train its configuration, which "
+            "trials.parquet has, again: `gansearch run --space SPACE --only CONFIG.yaml`."
         ) from error
 
 

@@ -6,9 +6,9 @@ import itertools
 import os
 import re
 import secrets
-import shlex
 
 from gansearch.errors import ResultsError, did_you_mean
+from gansearch.runs.commands import command
 from gansearch.runs.description import DESCRIPTION_FILES
 from gansearch.runs.tables import unreadable
 from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, parse_path
@@ -25,9 +25,8 @@ def make_run_folder(results: AnyPath, name: str) -> AnyPath:
     """
     path = _new_path(results, name)
     if not _make(path):
-        run = name if str(results) == "results" else shlex.quote(str(path))
         remedy = (
-            f"Choose another --name, or go on with it: gansearch resume {run}."
+            f"Choose another --name, or go on with it: `{command('resume', path)}`."
             if is_run(path)
             # It may also be that of a run which is just beginning, and must not be touched.
             else "There is no run.json in it yet: it may belong to a run that is just beginning. "
@@ -122,8 +121,8 @@ def find_run_folder(path: AnyPath | str, results: AnyPath) -> AnyPath:
     hint = (
         did_you_mean(named.name, runs)
         if runs
-        else f"There is no run in {results} yet: start one with gansearch run, or say where "
-        f"it is with --results."
+        else f"There is no run in {results} yet: start one with `gansearch run`, or say where "
+        "it is with --results."
     )
     raise ResultsError(f"{path}: no such run. A run is a folder with a run.json. {hint}")
 

@@ -88,6 +88,7 @@ def require_memory(
     slices: Sequence[Slice],
     *,
     device: str,
+    has_begun: bool = False,
 ) -> Largest:
     """Return the largest training of a search, once it is sure that it fits into each slice.
 
@@ -97,6 +98,7 @@ def require_memory(
         dataset: that they learn.
         slices: what a trial may take.
         device: that trials train on, "cpu" or "cuda".
+        has_begun: whether the run is resumed, so that its configurations can't change any more.
 
     Raises:
         ConfigError: it can't fit; with the configuration, the bytes and the remedies.
@@ -108,7 +110,7 @@ def require_memory(
     for slice_ in slices:
         if needs.on(slice_.memory_kind) > slice_.n_bytes:
             savings = {} if configs else _savings(space, config, dataset, device)
-            raise _too_large(space, config, needs, slice_, savings)
+            raise _too_large(space, config, needs, slice_, savings, has_begun=has_begun)
     return Largest(config, needs)
 
 
@@ -156,13 +158,17 @@ def _too_large(
     needs: Footprint,
     slice_: Slice,
     savings: Mapping[str, float],
+    *,
+    has_begun: bool,
 ) -> ConfigError:
     kind, n_bytes = slice_.memory_kind, needs.on(slice_.memory_kind)
     names = dict.fromkeys([*savings, *space.family.size_parameters])
     values = ", ".join(f"{name}={short(getattr(config, name))}" for name in names)
     largest = f" It is {values}." if values else ""
     advice = ["make its networks or its batch size smaller"]
-    if savings:
+    if has_begun:
+        advice = ["resume the run on a machine with more memory"]
+    elif savings:
         advice = [f"lower the upper bound of {next(iter(savings))}, or drop its largest values"]
     if n_bytes <= slice_.all_bytes:
         share = math.ceil(100 * n_bytes / slice_.all_bytes) / 100

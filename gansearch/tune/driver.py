@@ -186,7 +186,7 @@ def resume(
             for note in notes:
                 progress.note(note)
             progress.activity("checking the memory")
-            largest = check_memory(space, configs, dataset, settings)
+            largest = check_memory(space, configs, dataset, settings, has_begun=True)
             tell = progress.activity
             with shared_cluster(folder, space, dataset, settings, largest, tell=tell) as share:
                 description = replace(

@@ -40,6 +40,7 @@ def continued(
         DataError: `dataset` isn't what the run learned from.
     """
     notes = []
+    require_same_data(folder, run, dataset)
     if run.data is None:
         training_report = evaluate_training_examples(dataset)
         require_same_scores(folder, run, dataset, training_report)
@@ -48,7 +49,6 @@ def continued(
             f"{folder.path}: an older version of gansearch did not record what this run learned "
             f"from. It is recorded from now on: the data set {dataset.name} as it is now"
         )
-    require_same_data(folder, run, dataset)
     # A run of an older version has only facts.
     known = list(run.environments) or [
         {"since": run.started_at, **{name: run.facts[name] for name in FACTS if name in run.facts}}

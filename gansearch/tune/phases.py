@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -189,6 +188,11 @@ def _restore_test_lls(session: Session) -> None:
             continue
         if abs(parzen.test_ll - row["test_ll"]) < _LARGEST_ROUNDING * max(1, abs(row["test_ll"])):
             session.folder.write_test_ll(trial_id, parzen.per_example)
+        else:
+            session.progress.note(
+                f"{trial_id} has lost its test log-likelihoods: its generator scores "
+                f"{parzen.test_ll:.2f} nats now, {row['test_ll']:.2f} before"
+            )
 
 
 def _generator(session: Session, trial_id: str) -> StoredGenerator:
@@ -264,26 +268,22 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
         return
     session.describe(state="failed")
     session.recorder.flush()
+    session.note_time()
     _write_report(session.folder)
+    remedy = failure_remedy(session.folder, session.description, phase)
     if session.stop.reason == "time":
-        raise _out_of_time(session, len(rows))
+        raise RunFailedError(
+            f"{session.folder.path}: the time budget of "
+            f"{duration(session.settings.time_budget_seconds or 0.0)} was over before any trial of "
+            f"the search was completed ({len(rows)} had begun, and keep their state). {remedy}"
+        )
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     commonest = reasons.most_common(1)[0][0] if reasons else "no trial reported anything"
     raise RunFailedError(
         f"{session.folder.path}: {none_completed(phase, counts)}. "
         f"The commonest reason: {commonest}. "
         f"`{command('report', session.folder.path)}` shows them all. "
-        f"{failure_remedy(session.folder, session.description, phase)}"
-    )
-
-
-def _out_of_time(session: Session, n_begun: int) -> RunFailedError:
-    limit = session.settings.time_budget_seconds or 0.0
-    more = ("--time-budget", f"{10 * math.ceil(limit / 60)}m")
-    return RunFailedError(
-        f"{session.folder.path}: the time budget of {duration(limit)} was over before any trial of "
-        f"the search was completed ({n_begun} had begun, and keep their state). Give the run more: "
-        f"{command('resume', session.folder.path, *more)}"
+        f"{remedy}"
     )
 
 

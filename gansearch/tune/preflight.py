@@ -257,7 +257,12 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
 
 
 def check_memory(
-    space: SearchSpace, configs: Sequence[Config], dataset: Dataset, settings: Settings
+    space: SearchSpace,
+    configs: Sequence[Config],
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    has_begun: bool = False,
 ) -> Largest:
     """Return the largest training, which fits into a trial's share of this machine's memory.
 
@@ -271,7 +276,7 @@ def check_memory(
         n = min(n, max(1, int(usable_cores() / settings.cpus_per_trial)))
     slices = slices_here(dataset, gpus_per_trial=gpus, max_concurrent=n)
     known = [] if settings.address else slices
-    return require_memory(space, configs, dataset, known, device=device)
+    return require_memory(space, configs, dataset, known, device=device, has_begun=has_begun)
 
 
 def trial_share(

@@ -78,7 +78,6 @@ def resources_here() -> dict[str, float]:
 
 
 @command_line_in_utf8()
-@command_line_in_utf8()
 def init_on_cluster(address: str, path: Sequence[str], **arguments: Any) -> None:
     """Connect to a cluster; the arguments are those of `init_on_loopback`."""
     _forget_token()

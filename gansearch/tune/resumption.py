@@ -60,12 +60,12 @@ def resumption(
         _check_needs_no_search(changes)
     _check_counts(changes, trials)
     space = SearchSpace.from_dict(description.space)
-    notes = list(_without_effect(changes, description, space, trials))
     _check_time(changes, description, trials)
-    space = space.with_budget(**{name: changes[name] for name in _BUDGET if name in changes})
-    settings = _changed_settings(folder, description, changes)
     more = not changes.keys().isdisjoint({"trials", "time_budget_seconds"})
     search_on = not description.only and (more or not description.search_is_over)
+    notes = _without_effect(changes, description, trials, search_on=search_on)
+    space = space.with_budget(**{name: changes[name] for name in _BUDGET if name in changes})
+    settings = _changed_settings(folder, description, changes)
     return Resumption(space, settings, search_on, notes)
 
 
@@ -118,7 +118,8 @@ def _check_time(
     changes: Mapping[str, Any], description: RunDescription, trials: pd.DataFrame
 ) -> None:
     """Raise BadInputError if the time budget leaves nothing for what is asked for."""
-    n_tried = int((trials["phase"] == "search").sum())
+    searched = trials[trials["phase"] == "search"]
+    n_tried = len(searched)
     used = duration(description.wall_seconds)
     limit = changes.get("time_budget_seconds")
     if limit is not None and limit <= description.wall_seconds:
@@ -127,8 +128,10 @@ def _check_time(
             f"all its sessions. Give more; or end the search here, by --trials {max(n_tried, 1)}."
         )
     stored = description.settings.get("time_budget_seconds")
+    has_tried_all = description.has_tried_all(searched["config_id"].nunique())
     cut_short = description.search_is_over and (
-        n_tried < description.budget.trials or bool((trials["reason"] == OUT_OF_TIME.reason).any())
+        (n_tried < description.budget.trials and not has_tried_all)
+        or bool((trials["reason"] == OUT_OF_TIME.reason).any())
     )
     if (
         limit is None
@@ -146,25 +149,26 @@ def _check_time(
 def _without_effect(
     changes: Mapping[str, Any],
     description: RunDescription,
-    space: SearchSpace,
     trials: pd.DataFrame,
+    *,
+    search_on: bool,
 ) -> list[str]:
     """Return a line for each change that has no effect because nothing is left to do."""
-    searched = trials[trials["phase"] == "search"]
-    n_tried, target = len(searched), changes.get("trials", space.budget.trials)
+    searched, budget = trials[trials["phase"] == "search"], description.budget
+    n_tried, target = len(searched), changes.get("trials", budget.trials)
     unfinished = (searched["status"] == "running") | (searched["reason"] == OUT_OF_TIME.reason)
-    search_left = not description.only and (n_tried < target or bool(unfinished.any()))
+    search_left = search_on and (n_tried < target or bool(unfinished.any()))
     notes = []
     if not search_left and not description.only:
-        tried = f"all {n_tried} trials of the search were tried"
+        over = f"the search is over after {n_tried} trials"
         if "trials" in changes:
-            notes.append(f"--trials {target}: {tried}. A greater number adds some.")
+            notes.append(f"--trials {target}: {over}. A greater number adds some.")
         if "time_budget_seconds" in changes:
-            notes.append(f"--time-budget: {tried}. --trials adds some.")
+            notes.append(f"--time-budget: {over}. --trials adds some.")
         if "sampler" in changes:
-            notes.append(f"--sampler: {tried}, so it proposes none. --trials adds some.")
-    replicas_left = changes.get("replicas", 0) > space.budget.replicas
-    if changes.get("replicas") == space.budget.replicas:
+            notes.append(f"--sampler: {over}, so it proposes none. --trials adds some.")
+    replicas_left = changes.get("replicas", 0) > budget.replicas
+    if changes.get("replicas") == budget.replicas:
         notes.append(f"--replicas {changes['replicas']}: the run has this number already.")
     if description.state == "finished" and not search_left and not replicas_left:
         flags = [

@@ -54,7 +54,9 @@ class Settings:
             object.__setattr__(self, "address", None)
         if self.group_trials not in GROUP_TRIALS:
             nearest = did_you_mean(self.group_trials, GROUP_TRIALS)
-            raise BadInputError(f"group_trials={self.group_trials!r}: no such choice. {nearest}")
+            raise BadInputError(
+                f"group_trials={self.group_trials} (--group-trials): no such choice. {nearest}"
+            )
         gpus = self.gpus_per_trial
         if gpus and not (_LEAST_SHARE <= gpus <= 1 or (gpus > 1 and float(gpus).is_integer())):
             raise _out_of_range(

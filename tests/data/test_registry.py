@@ -13,7 +13,7 @@ import pytest
 from torchvision.datasets import MNIST  # here, so that no time limit counts its import
 
 from gansearch.data import downloads
-from gansearch.data.registry import DATASETS, load_dataset
+from gansearch.data.registry import DATASETS, data_folder, load_dataset
 from gansearch.errors import DataError
 from gansearch.scoring.published import published_lines
 
@@ -183,6 +183,15 @@ def test_the_environment_names_the_data_folder(
 ) -> None:
     monkeypatch.setenv("GANSEARCH_DATA", str(false_mnist))
     assert load_dataset("mnist", download=False).test.shape == (10_000, 784)
+
+
+def test_images_of_ones_own_are_looked_for_nowhere_but_where_they_are_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GANSEARCH_DATA", raising=False)
+    assert data_folder("folder") is None
+    with pytest.raises(DataError, match=r"^data set folder: no folder is given\."):
+        load_dataset("folder")
 
 
 def test_absent_mnist_is_answered_with_the_folder_the_files_and_the_ways_out(

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
 
 from gansearch.report.render import render
 from gansearch.report.report import build_report
+from gansearch.report.warnings import failure_remedy
 from tests.written_runs import (
     MEANS,
     PAPER,
@@ -138,6 +140,35 @@ def test_more_trials_are_no_remedy_where_the_space_has_no_other_configuration(tm
     found = warned(tmp_path, rows, n_configurations=2)
     assert not any("--trials" in warning for warning in found)
     assert any("The space has no other: widen it." in warning for warning in found)
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes", "remedy"),
+    [
+        (
+            "search",
+            {},
+            r"^With more configurations: `\S+ resume \S+ --trials \d+`\. Or start a run",
+        ),
+        ("search", {"n_configurations": 2}, r"^Widen the space\.$"),
+        ("replica", {"n_configurations": 2}, r"^With more seeds: `[^`]+`\. Or start a run"),
+        (
+            "replica",
+            {"settings": {"time_budget_seconds": 90.0}},
+            r"`\. With more configurations: `[^`]+ --trials \d+ --time-budget 30m`\.",
+        ),
+        (
+            "search",
+            {"settings": {"time_budget_seconds": 90.0}},
+            r"^Give the run more time: \S+ resume \S+ --time-budget 30m$",
+        ),
+    ],
+)
+def test_the_remedy_for_a_run_without_a_completed_trial_is_one_that_resume_takes(
+    tmp_path, phase, changes, remedy
+):
+    folder = write_run(tmp_path, searched(), wall_seconds=180.0, **changes)
+    assert re.search(remedy, failure_remedy(folder, folder.read_run(), phase))
 
 
 def test_trials_that_machines_have_failed_are_not_blamed_on_the_space(tmp_path):

@@ -61,6 +61,12 @@ def test_fewer_at_a_time_are_advised_where_that_is_enough():
         require_memory(space, [], DIGITS, [host(20 * GIB, n=8)], device="cpu")
 
 
+def test_no_other_configurations_are_advised_to_a_run_that_has_begun():
+    space = load_space("digits", WIDE)
+    with pytest.raises(ConfigError, match=r"0\. Resume the run on a machine with more memory\.$"):
+        require_memory(space, [], DIGITS, [host(2 * GIB)], device="cpu", has_begun=True)
+
+
 def test_more_of_a_gpu_is_advised_where_that_is_enough():
     config = load_space("digits").preset("paper")
     quarter = Slice("GPU", 0.01 * GIB, 0.5 * GIB, ".02 of a GPU")

@@ -218,6 +218,16 @@ def test_a_damaged_description_is_read_from_its_copy_and_restored(folder):
     assert folder.read_run() == info and repair_run(folder) == []
 
 
+def test_a_folder_in_the_place_of_the_copy_is_set_aside(folder):
+    copy = folder.path / "run.json.copy"
+    copy.unlink()
+    copy.mkdir()
+    (found,) = repair_run(folder)
+    assert found.endswith("run.json.copy: a folder; set aside as _run.json.copy.damaged")
+    folder.write_run(folder.read_run())
+    assert copy.is_file()
+
+
 def test_a_run_is_found_by_the_copy_of_its_description(folder):
     (folder.path / "run.json").unlink()
     with pytest.warns(ResultsWarning, match=r"run\.json\.copy was read instead"):

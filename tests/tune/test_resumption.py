@@ -40,7 +40,7 @@ def resumed(folder, **given):
         ({"replicas": 0}, r"^--replicas 0: the run has 4"),
         ({"time_budget_seconds": 181.0}, r"^--time-budget 181s: the run has taken 3 min so far"),
         ({"sampler": "tpee"}, r"^--sampler tpee: no such sampler"),
-        ({"group_trials": "of"}, r"^--group-trials of: no such choice"),
+        ({"group_trials": "of"}, r"^group_trials=of \(--group-trials\): no such choice"),
         ({"gpus_per_trial": 1.5}, r"^gpus_per_trial=1.5 \(--gpus-per-trial\): it must be 0, a"),
         ({"cpus_per_trial": 1e-5}, r"^cpus_per_trial=1e-05 \(--cpus-per-trial\): it must be a"),
         ({"max_concurrent": 0}, r"^max_concurrent=0 \(--max-concurrent\)"),
@@ -79,9 +79,9 @@ def test_fewer_trials_than_asked_for_but_all_that_there_are_end_the_search(tmp_p
 def test_what_changes_nothing_is_said_and_not_refused(tmp_path):
     folder = run_of(tmp_path, n_replicas=2)
     for given, note in (
-        ({"trials": 6}, "--trials 6: all 6 trials of the search were tried"),
-        ({"time_budget_seconds": 1e6}, "--time-budget: all 6 trials of the search were tried"),
-        ({"sampler": "random"}, "--sampler: all 6"),
+        ({"trials": 6}, "--trials 6: the search is over after 6 trials"),
+        ({"time_budget_seconds": 1e6}, "--time-budget: the search is over after 6"),
+        ({"sampler": "random"}, "--sampler: the search is over after 6"),
         ({"replicas": 2}, "--replicas 2: the run has this number already"),
         ({"max_concurrent": 1}, "--max-concurrent: the run is finished"),
         ({"max_concurrent": 1, "cpus_per_trial": 2}, "--cpus-per-trial, --max-concurrent: the"),
@@ -97,6 +97,18 @@ def test_more_trials_without_the_time_for_them_are_refused(tmp_path):
     with pytest.raises(BadInputError, match=r"^--trials 9: the run's time budget of 60 s is used"):
         resumed(folder, trials=9)
     assert resumed(folder, trials=9, time_budget_seconds=1e6).notes == []
+
+
+def test_a_search_that_has_tried_its_whole_space_was_not_cut_short_by_time(tmp_path):
+    settings = vars(Settings(time_budget_seconds=1e6))
+    folder = run_of(tmp_path, n_tried=1, settings=settings, search_is_over=True, n_configurations=1)
+    assert resumed(folder, trials=9).space.budget.trials == 9
+
+
+def test_a_sampler_for_a_search_that_ended_before_its_trials_has_no_effect(tmp_path):
+    folder = run_of(tmp_path, n_tried=3, search_is_over=True)
+    (said,) = resumed(folder, sampler="random").notes
+    assert said.startswith("--sampler: the search is over after 3 trials, so it proposes none")
 
 
 def test_trials_that_the_time_budget_cut_short_are_something_to_do(tmp_path):
@@ -134,7 +146,7 @@ def folders(tmp_path, monkeypatch):
 
 def read_from(stored, given=None):
     settings = Settings(data_dir=str(stored) if stored else None)
-    dataset, settings = load_resumed_data("folder", settings, given)
+    dataset, settings = load_resumed_data(load_space("folder"), settings, given)
     return dataset.shape[0], settings.data_dir
 
 
@@ -170,6 +182,6 @@ def test_data_that_is_nowhere_is_missed_where_the_run_has_read_it(folders, tmp_p
 
 def test_a_folder_for_data_without_files_is_refused_and_a_stored_one_is_not():
     with pytest.raises(DataError, match=r"^--data-dir /images: the data set is digits, which has"):
-        load_resumed_data("digits", Settings(), "/images")
-    _, settings = load_resumed_data("digits", Settings(data_dir="/images"), None)
+        load_resumed_data(load_space("digits"), Settings(), "/images")
+    _, settings = load_resumed_data(load_space("digits"), Settings(data_dir="/images"), None)
     assert settings.data_dir is None

@@ -44,7 +44,7 @@ def test_a_setting_that_is_unknown_or_of_another_type_is_refused(values, message
 
 
 def test_an_unknown_choice_is_answered_with_the_nearest():
-    with pytest.raises(BadInputError, match=r"group_trials='of': .* Did you mean off\?"):
+    with pytest.raises(BadInputError, match=r"^group_trials=of \(.*\): .* Did you mean off\?"):
         Settings(group_trials="of")
 
 
