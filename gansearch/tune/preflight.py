@@ -102,7 +102,7 @@ def check_request(
     if only:
         check_effects(space, configs, overrides, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
-    notes = list(same_configs(space, only))
+    notes = same_configs(space, only)
     return Request(space, configs, notes, seed, _with_absolute_data_dir(settings, space.dataset))
 
 
