@@ -164,23 +164,22 @@ def all_overrides(overrides: Sequence[str], options: Mapping[str, Any]) -> list[
     """Return the changes of `--set` and those of the budget's flags, as `--set` takes them.
 
     Raises:
-        click.UsageError: two of them give a key different values.
+        click.UsageError: the two give a key different values.
     """
     flags = {key: f"--{key.replace('_', '-')}" for key in _BUDGET if options[key] is not None}
-    found: dict[str, tuple[str, str]] = {}
-    changes = [(f"--set {change}", change) for change in overrides]
-    changes += [
-        (f"{flag} {options[key]}", f"budget.{key}={options[key]}") for key, flag in flags.items()
-    ]
-    for given, change in changes:
-        key, _, value = change.partition("=")
-        key, value = key.strip().removeprefix("budget."), value.strip()
-        before, earlier = found.setdefault(key, (given, value))
-        if earlier != value:
+    last: dict[str, str] = {}
+    for change in overrides:
+        key = change.partition("=")[0].strip().removeprefix("budget.")
+        if last.setdefault(key, change) != change:
+            click.echo(f"Note: --set {last[key]}: --set {change} follows, and counts.", err=True)
+            last[key] = change
+    for key, flag in flags.items():
+        if key in last and last[key].partition("=")[2].strip() != str(options[key]):
             raise click.UsageError(
-                f"{before} and {given}: both set {key}. One value counts: leave one of them out."
+                f"--set {last[key]} and {flag} {options[key]}: both set {key}. One value counts: "
+                "leave one of them out."
             )
-    return [change for _, change in changes]
+    return [*overrides, *(f"budget.{key}={options[key]}" for key in flags)]
 
 
 def check_only(only: Sequence[str], more: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 `make fuzz` makes ten thousand cases and prints what they ended in; `tests/test_fuzz.py` runs some
 hundreds. A case is a command line and the files that it finds: made from good ones by a few
 changes, so that it gets past the first check. Every case must end with exit code 0, 1 or 2, an
-error with one message of bounded length, and within the time limit. No search is started.
+error with one message of bounded length, and within the time limit. No search is started, except
+by the cases of `tests/surroundings.py`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -42,6 +44,7 @@ from gansearch.networks.models import Generator
 from gansearch.space.load import builtin_spaces, load_space
 from gansearch.tune.share import Share
 from tests.saved_generators import save
+from tests.surroundings import surroundings, try_one
 from tests.written_runs import finished_run, searched
 
 SECONDS = 20.0
@@ -86,7 +89,7 @@ class Counts:
     codes: dict[str, Counter[int]] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
 
-    def note(self, kind: str, case: Case) -> None:
+    def note(self, kind: str, case: Any) -> None:
         self.codes.setdefault(kind, Counter())[case.code] += 1
         self.seconds[kind] += case.seconds
 
@@ -427,16 +430,6 @@ def samples_case(draw: st.DrawFn) -> Case:
     return Case(["evaluate", "samples.npy", "--dataset=digits", "--json", *flags])
 
 
-KINDS: dict[str, tuple[Callable[[], st.SearchStrategy[Case]], float]] = {
-    # What each makes, and its share of the cases.
-    "space files": (spaces_case, 0.35),
-    "flags": (plan_case, 0.2),
-    "configurations": (config_case, 0.15),
-    "runs": (run_case, 0.25),
-    "samples": (samples_case, 0.05),
-}
-
-
 # Running
 
 
@@ -510,9 +503,36 @@ def check(case: Case) -> None:
     assert not Path("fuzzed").exists(), "a file's content was run"
 
 
+def tried(case: Case) -> Case:
+    """Run a case in this process, and hold its end to what is promised."""
+    run(case)
+    check(case)
+    return case
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of case: what makes it, its share of all cases, and what runs and checks it."""
+
+    strategy: Callable[[], st.SearchStrategy[Any]]
+    share: float
+    tried: Callable[[Any], Any] = tried
+
+
+KINDS = {
+    "space files": Kind(spaces_case, 0.35),
+    "flags": Kind(plan_case, 0.2),
+    "configurations": Kind(config_case, 0.15),
+    "runs": Kind(run_case, 0.244),
+    "samples": Kind(samples_case, 0.05),
+    # Processes of their own, which take seconds each.
+    "surroundings": Kind(partial(surroundings, searches=False), 0.005, try_one),
+    "searches": Kind(partial(surroundings, searches=True), 0.001, try_one),
+}
+
+
 def fuzz(kind: str, n_cases: int, *, counts: Counts, fixed_seed: int | None = None) -> None:
     """Make and check `n_cases` of a kind; the first that fails is made as small as can be."""
-    strategy, _ = KINDS[kind]
 
     @settings(
         max_examples=n_cases,
@@ -525,9 +545,7 @@ def fuzz(kind: str, n_cases: int, *, counts: Counts, fixed_seed: int | None = No
     @given(st.data())
     def one(data: st.DataObject) -> None:
         with tempfile.TemporaryDirectory() as folder, chdir(folder):
-            case = run(data.draw(strategy()))
-            counts.note(kind, case)
-            check(case)
+            counts.note(kind, KINDS[kind].tried(data.draw(KINDS[kind].strategy())))
 
     if fixed_seed is not None:
         one = seed(fixed_seed)(one)
@@ -563,12 +581,12 @@ def cli() -> None:
     os.environ.pop("GANSEARCH_TRACEBACK", None)
     counts = Counts()
     kinds = args.kind or list(KINDS)
-    whole = sum(KINDS[kind][1] for kind in kinds)
+    whole = sum(KINDS[kind].share for kind in kinds)
     try:
         for kind in kinds:
             fuzz(
                 kind,
-                math.ceil(args.cases * KINDS[kind][1] / whole),
+                math.ceil(args.cases * KINDS[kind].share / whole),
                 counts=counts,
                 fixed_seed=args.seed,
             )

@@ -15,10 +15,16 @@ def scratch(monkeypatch):
     fuzzing.clean_up()
 
 
-@pytest.mark.parametrize("kind", fuzzing.KINDS)
+@pytest.mark.parametrize("kind", sorted(N_CASES))
 def test_whatever_is_given_ends_in_one_answer(kind):
     counts = fuzzing.Counts()
     fuzzing.fuzz(kind, N_CASES[kind], counts=counts)
     codes = counts.codes[kind]
     assert codes.total() >= N_CASES[kind]
     assert codes[0] > 0 and codes[2] > 0, "the cases must reach both sides"
+
+
+def test_whatever_lies_around_a_command_it_ends_in_one_answer():
+    counts = fuzzing.Counts()
+    fuzzing.fuzz("surroundings", 6, counts=counts)
+    assert counts.codes["surroundings"].total() >= 6

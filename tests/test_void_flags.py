@@ -33,7 +33,6 @@ REFUSED = {
     "run --only paper --set start_from=[paper]": "start_from [paper]: --only compares",
     "run --trials 5 --set budget.trials=7": "--set budget.trials=7 and --trials 5: both set trials",
     "run --trials 5 --set trials=7": "both set trials",
-    "run --set k=2 --set k=3": "--set k=2 and --set k=3: both set k",
     "run --trials 5 --trials 7": "--trials: given 2 times",
     "run --space ring --space=digits": "--space: given 2 times",
     "run --group-trials on --packing off": "--group-trials: given 2 times",
@@ -99,3 +98,9 @@ def test_results_that_are_named_are_where_a_name_is_looked_up(tmp_path):
         result, said = invoke("report", run, "--results", "other", "--format", "json")
         assert result.exit_code == 0, said
         assert '"completed": 0' in result.output or '"counts": {}' in result.output, said
+
+
+def test_the_last_of_two_values_of_a_parameter_counts_which_is_said():
+    result, said = invoke("run", "--dry-run", "--set", "k=2", "--set", "trials=4", "--set", "k=3")
+    assert result.exit_code == 0, said
+    assert "Note: --set k=2: --set k=3 follows, and counts." in said
