@@ -419,7 +419,7 @@ def test_where_there_are_no_runs_the_message_says_how_to_start_one(
 ) -> None:
     assert refused(command, "digits-1") == (
         "digits-1: no such run. A run is a folder with a run.json. There is no run in results yet: "
-        "start one with gansearch run, or say where it is with --results."
+        "start one with `gansearch run`, or say where it is with --results."
     )
 
 

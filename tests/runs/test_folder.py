@@ -124,7 +124,7 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
 
 
 def test_a_taken_name_is_refused_with_the_way_to_go_on(folder):
-    way = rf"exists.*another --name, or .*gansearch resume {folder.path}\."
+    way = rf"exists.*another --name, or .*gansearch resume {folder.path}`\."
     with pytest.raises(ResultsError, match=way):
         RunFolder.create(folder.path.parent, "run")
 
