@@ -176,7 +176,7 @@ def _read_all(
     # Pillow warns of large and of damaged files, on the terminal and once for each.
     with warnings.catch_warnings(), ThreadPoolExecutor() as threads:
         warnings.simplefilter("ignore")
-        shape = _common_shape(paths[:_N_FIRST], options)
+        shape = _common_shape(paths, options)
         _check_memory(folder, len(paths), shape)
         pixels = np.empty((len(paths), *shape), np.uint8)
         blocks = threads.map(fill, range(0, len(paths), _BLOCK))
@@ -211,11 +211,16 @@ def _read_into(row: np.ndarray, path: Path, options: ImageOptions) -> ImageFile:
 
 
 def _common_shape(paths: Sequence[Path], options: ImageOptions) -> tuple[int, int, int]:
-    """Return the size that most of these images have, and the channels that hold all of them."""
+    """Return the size that most of the first images have, and the channels that hold all of them.
+
+    Files that can't be read don't count.
+    """
     shapes = []
     for path in paths:
         with suppress(UnreadableImageError, DeepImageError):
             shapes.append(options.apply(decode(path).pixels).shape)
+        if len(shapes) == _N_FIRST:
+            break
     if not shapes:
         return 1, 1, 1
     (height, width), _ = Counter(shape[:2] for shape in shapes).most_common(1)[0]

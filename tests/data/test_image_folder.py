@@ -307,6 +307,17 @@ def test_the_choices_that_are_named_mend_the_folder(tmp_path: Path) -> None:
     assert " images are smaller than 5 pixels, and are enlarged: " in enlarged
 
 
+def test_images_are_read_however_many_files_before_them_cannot_be(tmp_path: Path) -> None:
+    images = draw(300)
+    paths = save(images, tmp_path)
+    broken = np.random.default_rng(0).permutation(300)[:60]  # the first ones that are read
+    for i in broken:
+        paths[i].write_bytes(b"")
+    dataset = load_dataset("folder", tmp_path, options=ImageOptions(unreadable="skip"))
+    assert dataset.shape == (4, 6, 3)
+    assert rows(dataset.train, dataset.valid, dataset.test) == rows(np.delete(images, broken, 0))
+
+
 def test_resizing_keeps_the_centre_and_the_proportions() -> None:
     image = np.zeros((4, 12, 3), np.uint8)
     image[:, 4:8] = 255
