@@ -28,9 +28,8 @@ def run_seed(seed: Any) -> int:
             raise ValueError
     except (TypeError, ValueError):
         # Python refuses to write out integers of more than 4300 digits.
-        found = (
-            "a larger number" if isinstance(seed, int) and seed > _LARGEST else reprlib.repr(seed)
-        )
+        is_huge = isinstance(seed, int) and abs(seed) > _LARGEST
+        found = "a number of more than 128 bits" if is_huge else reprlib.repr(seed)
         raise BadInputError(
             f"seed: found {found}. A seed is a whole number from 0 to 2**128 - 1, from which the "
             "seeds of the sampler and of every trial derive. Choose another."

@@ -45,7 +45,8 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         _check_end(path, array)
     except OSError as error:
         raise SamplesError(f"{path}: {error.strerror or error}. It must be a .npy file.") from error
-    except (ValueError, EOFError, TokenError) as error:  # TokenError: a truncated header
+    # TokenError: a truncated header; OverflowError: a shape that no memory could hold.
+    except (ValueError, EOFError, OverflowError, TokenError) as error:
         raise SamplesError(f"{path}: can't be read: {error}. {_REMEDY}") from error
     return array
 

@@ -92,8 +92,8 @@ def number_advice(text: str | None) -> str:
         return f" Write {text.replace(',', '.')}."
     if _LEADING_ZEROS.fullmatch(text):
         return (
-            f" Write {int(text)}, since some readers take leading zeros for octal; or, if it "
-            "belongs to the number before it, write both without a comma."
+            f" Write {int(text.replace('_', ''))}, since some readers take leading zeros for "
+            "octal; or, if it belongs to the number before it, write both without a comma."
         )
     return ""
 

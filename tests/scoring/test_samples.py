@@ -64,6 +64,8 @@ def wrong_files(folder: Path) -> dict[str, tuple[Path, str]]:
     huge = folder / "huge.npy"
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 64), }"
     huge.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    beyond = folder / "beyond.npy"
+    beyond.write_bytes(huge.read_bytes().replace(b"99999999999, 64", b"-1, 99999999999"))
     with (folder / "archive.npy").open("wb") as file:
         np.savez(file, good)
     png = folder / "image.png"
@@ -77,6 +79,7 @@ def wrong_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "an archive": (folder / "archive.npy", ": not a .npy file. It is a zip archive"),
         "cut short": (short, ": can't be read: mmap length is greater than"),
         "a huge header": (huge, ": can't be read: mmap length is greater than"),
+        "a header beyond all memory": (beyond, ": can't be read: memory mapped length must be"),
         "objects": (folder / "objects.npy", ": can't be read: "),
         "words": (save(folder / "words.npy", np.array(["a"] * 30)), ": dtype <U1, which isn't"),
         "complex": (save(folder / "c.npy", good.astype(complex)), ": dtype complex128, which"),

@@ -167,6 +167,9 @@ def test_a_choice_of_words_takes_them_as_they_are_written():
         ("{max_updates: 0100}", "budget.max_updates: found '0100'. It must be a whole number in "
          "[1, 1000000000000]. Write 100, since some readers take leading zeros for octal; or, if "
          "it belongs to the number before it, write both without a comma."),
+        ("{max_updates: 0__1}", "budget.max_updates: found '0__1'. It must be a whole number in "
+         "[1, 1000000000000]. Write 1, since some readers take leading zeros for octal; or, if it "
+         "belongs to the number before it, write both without a comma."),
     ],
 )  # fmt: skip
 def test_a_number_that_yaml_reads_otherwise_is_answered_with_how_to_write_it(load, budget, message):
