@@ -183,7 +183,7 @@ def test_an_unknown_run_is_answered_with_the_nearest_one(folder):
 
 
 def test_without_any_run_the_answer_says_how_to_start_one(tmp_path):
-    with pytest.raises(ResultsError, match=r"There is no run in .*start one with gansearch run"):
+    with pytest.raises(ResultsError, match=r"There is no run in .*start one with `gansearch run`"):
         RunFolder.open("digits", tmp_path / "results")
 
 
