@@ -751,7 +751,7 @@ def test_test_log_likelihoods_come_back_bit_for_bit(folder):
 
 def test_absent_and_damaged_test_log_likelihoods_are_named(folder):
     assert folder.test_lls() == {}
-    with pytest.raises(ResultsError, match=r"r-1\.parquet: can't be read: "):
+    with pytest.raises(ResultsError, match=r"r-1\.parquet: absent\. Restore it"):
         folder.test_ll("r-1")
     folder.write_test_ll("r-1", np.zeros(3))
     folder.write_test_ll("r-2", np.ones(3))
