@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,13 +35,19 @@ import torch
 import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from gansearch.cli import main
 from gansearch.config import TrialConfig
+from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
+from gansearch.runs.folder import RunFolder
+from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import builtin_spaces, load_space
+from gansearch.tune.new_run import describe_run
+from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
 from tests.saved_generators import save
 from tests.surroundings import surroundings, try_one
@@ -72,10 +78,11 @@ class Hang(BaseException):
 
 @dataclass
 class Case:
-    """A command line, what made its files, and how it ended."""
+    """A command line, what made its files, the exit code that it must have, and how it ended."""
 
     args: list[str]
     spoilt: list[str] = field(default_factory=list)
+    expected: int | None = None
     code: int = -1
     out: str = ""
     err: str = ""
@@ -491,7 +498,7 @@ def run(case: Case) -> Case:
 def check(case: Case) -> None:
     """Hold a case's end to what is promised."""
     told = f"{case.args} {case.spoilt}: {case.code}\n{case.out[-2000:]}\n{case.err[-4000:]}"
-    assert case.code in (0, 1, 2), told
+    assert case.code in ((0, 1, 2) if case.expected is None else (case.expected,)), told
     assert "Traceback" not in case.out + case.err, told
     assert "bug in gansearch" not in case.err, told
     errors = case.err.count("Error: ")
@@ -501,6 +508,90 @@ def check(case: Case) -> None:
         assert 10 < len(message) < LONGEST_MESSAGE, told
         assert "\x07" not in message and "\x1b" not in message, told
     assert not Path("fuzzed").exists(), "a file's content was run"
+
+
+N_IMAGES = 300
+# What people do to a folder of images between two sessions, and whether it is the same data then.
+CHANGES: dict[str, tuple[Callable[[list[Path]], object], bool]] = {
+    "nothing": (lambda paths: None, True),
+    "touched": (lambda paths: [path.touch() for path in paths], True),
+    "saved again": (lambda paths: [rewrite(path, lambda image: image) for path in paths], True),
+    "one removed": (lambda paths: paths[7].unlink(), False),
+    "one added": (lambda paths: picture(5000).save(paths[0].with_name("new.png")), False),
+    "one replaced": (lambda paths: picture(5000).save(paths[11]), False),
+    "two swapped": (lambda paths: swap(paths[3], paths[200]), False),
+    "one renamed": (lambda paths: paths[3].rename(paths[3].with_name("zz.png")), False),
+    "resized": (
+        lambda paths: [rewrite(path, lambda image: image.resize((20, 20))) for path in paths],
+        False,
+    ),
+    "grey": (
+        lambda paths: [rewrite(path, lambda image: image.convert("L")) for path in paths],
+        False,
+    ),
+    "all removed": (lambda paths: [path.unlink() for path in paths], False),
+    "one damaged": (lambda paths: paths[0].write_bytes(b"x"), False),
+}
+
+
+def picture(number: int) -> Image.Image:
+    """A picture of noise, another one for each number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def rewrite(path: Path, change: Callable[[Image.Image], Image.Image]) -> None:
+    with Image.open(path) as image:
+        changed = change(image.copy())
+    changed.save(path)
+
+
+def swap(one: Path, other: Path) -> None:
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+@cache
+def _folder_template() -> Path:
+    """Return a folder with images and an interrupted run that learns from them."""
+    place = Path(tempfile.mkdtemp(prefix="gansearch-fuzz-"))
+    (place / "images").mkdir()
+    for i in range(N_IMAGES):
+        picture(i).save(place / "images" / f"{i:03d}.png")
+    dataset = load_dataset("folder", place / "images")
+    run = describe_run(
+        "folder-1",
+        load_space("folder", ["generator_widths=[8]", "discriminator_widths=[8]"]),
+        [],
+        0,
+        Settings(data_dir=str(place / "images")),
+        evaluate_training_examples(dataset),
+        dataset,
+    )
+    folder = RunFolder.create(place / "results", "folder-1")
+    folder.write_run(dataclasses.replace(run, state="interrupted"))
+    return place
+
+
+@st.composite
+def changed_data_case(draw: st.DrawFn) -> Case:
+    """A run that is to go on, and what has become of its data meanwhile."""
+    shutil.copytree(_folder_template(), ".", dirs_exist_ok=True)
+    name = draw(st.sampled_from(sorted(CHANGES)))
+    change, is_same = CHANGES[name]
+    change(sorted(Path("images").iterdir()))
+    args = ["resume", "results/folder-1", "--data-dir", "images"]
+    return Case(args, [name], expected=0 if is_same else 2)
+
+
+def tried_with_other_data(case: Case) -> Case:
+    """Try a case, and hold a run that is refused to be as it was."""
+    before = Path("results/folder-1/run.json").read_bytes()
+    tried(case)
+    if case.code:
+        assert Path("results/folder-1/run.json").read_bytes() == before, case
+    return case
 
 
 def tried(case: Case) -> Case:
@@ -523,7 +614,8 @@ KINDS = {
     "space files": Kind(spaces_case, 0.35),
     "flags": Kind(plan_case, 0.2),
     "configurations": Kind(config_case, 0.15),
-    "runs": Kind(run_case, 0.244),
+    "runs": Kind(run_case, 0.234),
+    "data that changed": Kind(changed_data_case, 0.01, tried_with_other_data),
     "samples": Kind(samples_case, 0.05),
     # Processes of their own, which take seconds each.
     "surroundings": Kind(partial(surroundings, searches=False), 0.005, try_one),
@@ -553,6 +645,9 @@ def fuzz(kind: str, n_cases: int, *, counts: Counts, fixed_seed: int | None = No
 
 
 def clean_up() -> None:
+    if _folder_template.cache_info().currsize:
+        shutil.rmtree(_folder_template())
+        _folder_template.cache_clear()
     for results in _TEMPLATE:
         shutil.rmtree(results)
     _TEMPLATE.clear()

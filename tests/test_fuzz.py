@@ -4,7 +4,14 @@ import pytest
 
 from tests import fuzzing
 
-N_CASES = {"space files": 150, "flags": 60, "configurations": 80, "runs": 100, "samples": 40}
+N_CASES = {
+    "space files": 150,
+    "flags": 60,
+    "configurations": 80,
+    "runs": 100,
+    "data that changed": 12,
+    "samples": 40,
+}
 
 
 @pytest.fixture(autouse=True)
