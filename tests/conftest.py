@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ import gansearch  # noqa: F401  # before Ray, whichever test imports that: it se
 
 # One thread a process, in the tests as in the trials: the same bits, and cores left for Ray's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Tests send it; under `nohup`, which ignores it, they and their processes would ignore it too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,9 +44,9 @@ COMMANDS = {
 }
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "no home": {"HOME": None},
-    "home that is absent": {"HOME": "/nonexistent/home"},
+    "home that cannot be made": {"HOME": "{here}/file/home"},
     "home that is a device": {"HOME": "/dev/null"},
-    "temporary folder that is absent": {"TMPDIR": "/nonexistent/tmp"},
+    "temporary folder that is absent": {"TMPDIR": "{here}/file/tmp"},
     "temporary folder with a long path": {"TMPDIR": "{here}/" + "t" * 90},
     "cluster that is gone": {"RAY_ADDRESS": "127.0.0.1:1"},
     "cluster to be found": {"RAY_ADDRESS": "auto"},
