@@ -121,7 +121,8 @@ def load_again(
             return load_dataset(name, former, options=options), former
         for folder in (former, None):
             with suppress(DataError):
-                return load_dataset(name, folder, download=False), data_folder(name, folder)
+                dataset = load_dataset(name, folder, download=False, options=options)
+                return dataset, data_folder(name, folder)
         data_dir = former
     return load_dataset(name, data_dir, options=options), data_folder(name, data_dir)
 

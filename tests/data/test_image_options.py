@@ -8,6 +8,7 @@ from PIL import Image
 
 import gansearch
 from gansearch.data.image_options import ImageOptions
+from gansearch.data.registry import load_again
 from gansearch.errors import SpaceError
 from gansearch.space.load import load_space
 from gansearch.space.overrides import data_options
@@ -80,3 +81,12 @@ def test_samples_are_scored_against_the_data_as_the_options_make_it(folder: Path
     found = gansearch.evaluate(samples, "folder", data_dir=folder, overrides=options)
     assert found["n_samples"] == 200
     assert found["warnings"][0].startswith("1 of 241 images to train on are copies of others")
+
+
+def test_images_that_were_moved_are_read_with_the_options(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = folder.rename(tmp_path / "moved")
+    monkeypatch.setenv("GANSEARCH_DATA", str(moved))
+    dataset, found = load_again("folder", folder, options=ImageOptions(image_size=8, channels=1))
+    assert (dataset.shape, found) == ((8, 8, 1), moved)
