@@ -42,9 +42,11 @@ def read_or_rank(
     folder: RunFolder,
     run: RunDescription,
     trials: pd.DataFrame,
-    test_lls: Mapping[str, np.ndarray],
+    read_test_lls: Callable[[], Mapping[str, np.ndarray]],
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the ranking, computed again if its file is damaged, or lost by a finished run.
+
+    Only then are the test log-likelihoods read, of which each replica has a file.
 
     Returns:
         The columns of `ranking.parquet`, and a warning if it was computed again.
@@ -52,13 +54,13 @@ def read_or_rank(
     try:
         ranking = folder.ranking()
         replicas = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
-        if not ranking.empty or run.state != "finished" or replicas.empty or not test_lls:
+        if not ranking.empty or run.state != "finished" or replicas.empty or not read_test_lls():
             return ranking, []
         why = f"{folder.path / 'ranking.parquet'}: absent or empty."
         why += f" `{command('resume', folder.path)}` writes it again."
     except ResultsError as error:
         why = str(error)
     ranking, messages = read_with_warnings(
-        lambda: rank(trials, test_lls, paper_config_id=run.paper_config_id)
+        lambda: rank(trials, read_test_lls(), paper_config_id=run.paper_config_id)
     )
     return ranking, [f"The ranking was computed from the other files: {why}", *messages]

@@ -109,7 +109,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         raise unreadable(folder.path / "run.json", error) from error
     trials = folder.trials()
     test_lls, test_ll_warnings = read_with_warnings(folder.test_lls)
-    ranking, ranking_faults = read_or_rank(folder, run, trials, test_lls)
+    ranking, ranking_faults = read_or_rank(folder, run, trials, lambda: test_lls)
     references, reference_faults = read_or_leave_out(folder.references, REFERENCES)
     curve, curve_faults = read_or_leave_out(folder.curve, CURVE)
     difference = _winner_minus_paper(test_lls, trials, ranking, run.paper_config_id)

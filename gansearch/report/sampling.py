@@ -39,8 +39,9 @@ def winning_trial(folder: RunFolder) -> str:
     """
     trials = folder.trials()
     completed = trials[trials["status"] == "completed"]
-    test_lls, _ = read_with_warnings(folder.test_lls)
-    ranking, _ = read_or_rank(folder, folder.read_run(), trials, test_lls)
+    ranking, _ = read_or_rank(
+        folder, folder.read_run(), trials, lambda: read_with_warnings(folder.test_lls)[0]
+    )
     best = ranking.loc[ranking["rank"] == 1, "config_id"]
     replicas = completed[(completed["phase"] == "replica") & completed["config_id"].isin(best)]
     if not replicas.empty:
@@ -207,7 +208,8 @@ def _dataset_to_draw(
     dataset = _load(folder, saved.dataset, data_dir)
     if dataset.is_bounded and len(saved.shape) == 3 and not nearest:
         return replace(dataset, shape=saved.shape)
-    return _same_data(folder, saved.dataset, data_dir)
+    require_same_data(folder, folder.read_run(), dataset, asked="sample")
+    return dataset
 
 
 def _check_count(

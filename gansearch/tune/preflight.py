@@ -98,11 +98,12 @@ def check_request(
         space = load_space(space, overrides)
     elif overrides:
         space = apply_overrides(space, overrides)
-    configs = only_configs(space, only)
+    named = only_configs(space, only)
+    configs = distinct(config for _, config in named)
     if only:
         check_effects(space, configs, overrides, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
-    notes = same_configs(space, only)
+    notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     return Request(space, configs, notes, seed, _with_absolute_data_dir(settings, space.dataset))
 
 
@@ -175,7 +176,6 @@ def shared_cluster(
         BadInputError: the cluster can't be joined, a node lacks something, or no trial fits.
     """
     if not settings.address and not ray.is_initialized():
-        temporary_root()
         share = trial_share(space, dataset, settings, largest, resources_here())
         if not start:
             yield share
@@ -198,8 +198,8 @@ def temporary_notes(settings: Settings) -> list[str]:
     return [note] if note else []
 
 
-def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
-    """Return the configurations that `--only` names: presets of the space, or files.
+def only_configs(space: SearchSpace, only: Sequence[str]) -> list[tuple[str, Config]]:
+    """Return what `--only` names, presets of the space or files, each with its configuration.
 
     Raises:
         BadInputError: there is no such preset or file, or there are no replicas to train.
@@ -209,7 +209,7 @@ def only_configs(space: SearchSpace, only: Sequence[str]) -> list[Config]:
             "--only with replicas: 0 trains nothing: `replicas` is the number of seeds that each "
             "configuration is trained on. Give --replicas 1 or more."
         )
-    return distinct(_only_config(space, entry) for entry in only)
+    return [(entry, _only_config(space, entry)) for entry in only]
 
 
 def _only_config(space: SearchSpace, entry: str) -> Config:
@@ -225,13 +225,11 @@ def _only_config(space: SearchSpace, entry: str) -> Config:
     return load_config(path, space)
 
 
-def same_configs(space: SearchSpace, only: Sequence[str]) -> list[str]:
-    """Return a sentence for each configuration that `--only` or `start_from` names repeatedly."""
+def same_configs(named: Iterable[tuple[str, Config]]) -> list[str]:
+    """Return a sentence for each configuration that has several names."""
     names: dict[str, list[str]] = {}
-    for name in only:
-        names.setdefault(_only_config(space, name).config_id, []).append(name)
-    for name in () if only else space.start_from:
-        names.setdefault(space.preset(name).config_id, []).append(name)
+    for name, config in named:
+        names.setdefault(config.config_id, []).append(name)
     return [
         f"{' and '.join(same)} are the same configuration; it counts once"
         for same in names.values()
