@@ -58,9 +58,6 @@ def cli() -> None:
     """
 
 
-cli.command_class = OnceCommand
-
-
 @cli.command()
 @click.option(
     "--space",

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import click
 
-from gansearch.errors import GansearchError, InterruptedRunError
+from gansearch.errors import GansearchError, InterruptedRunError, escape_unprintable
 
 _EXIT_INTERRUPTED = 130
 _EXPECTED = (click.ClickException, GansearchError, click.Abort, KeyboardInterrupt, OSError)
@@ -50,10 +50,8 @@ def _echo(text: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Return a text with its control characters, as from files and flags, escaped."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
+    """Return the text of a message, which may have several lines, without control characters."""
+    return "\n".join(map(escape_unprintable, text.split("\n")))
 
 
 def _last_line_of_traceback(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from gansearch.cli_types import (
     RenamedOption,
     TextType,
 )
+from gansearch.tune.settings import flag_of
 
 if TYPE_CHECKING:
     from gansearch.system.object_store import AnyPath
@@ -166,7 +167,7 @@ def all_overrides(overrides: Sequence[str], options: Mapping[str, Any]) -> list[
     Raises:
         click.UsageError: the two give a key different values.
     """
-    flags = {key: f"--{key.replace('_', '-')}" for key in _BUDGET if options[key] is not None}
+    flags = {key: flag_of(key) for key in _BUDGET if options[key] is not None}
     last: dict[str, str] = {}
     for change in overrides:
         key = change.partition("=")[0].strip().removeprefix("budget.")
@@ -194,7 +195,7 @@ def check_only(only: Sequence[str], more: Sequence[str]) -> None:
     context = click.get_current_context()
     for name in ("trials", "top", "sampler", "time_budget_seconds"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            flag = "--" + name.removesuffix("_seconds").replace("_", "-")
+            flag = flag_of(name)
             raise click.UsageError(
                 f"{flag}, --only: --only compares given configurations without a search, which "
                 f"{flag} is for. Leave one of them out. --replicas and --max-updates decide how "

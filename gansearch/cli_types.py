@@ -128,8 +128,8 @@ class OnceCommand(click.Command):
             for param, n in Counter(order).items():
                 if n > 1 and isinstance(param, click.Option) and not _takes_several(param):
                     raise click.UsageError(
-                        f"{param.opts[-1] if param.opts[0][:2] != '--' else param.opts[0]}: given "
-                        f"{n} times. One value counts: give it once.",
+                        f"{max(param.opts, key=len)}: given {n} times. One value counts: give it "
+                        "once.",
                         ctx,
                     )
         return super().parse_args(ctx, args)

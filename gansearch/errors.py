@@ -69,6 +69,15 @@ class InterruptedRunError(GansearchError):
     exit_code = 130
 
 
+def escape_unprintable(text: str) -> str:
+    """Return a text, as from files and flags, that every terminal shows as it is, on one line.
+
+    >>> escape_unprintable("a\x07b")
+    'a\\x07b'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: the nearest known name, or all of them.
 

@@ -14,6 +14,7 @@ from gansearch.errors import DataError
 
 _BLOCK = 1000  # images converted to float at a time
 _N_FOR_CONTRAST = 1000  # images from which the typical contrast is computed
+SPLITS = ("train", "valid", "test")
 NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
 
 
@@ -53,6 +54,11 @@ class Dataset:
     def dim(self) -> int:
         """Number of values in an example, d."""
         return int(np.prod(self.shape))
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all examples, as they are stored."""
+        return sum(getattr(self, split).nbytes for split in SPLITS)
 
     @property
     def is_image(self) -> bool:

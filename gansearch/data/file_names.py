@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from gansearch.errors import escape_unprintable
+
 _N_SHOWN = 3
 _MAX_LENGTH = 200
 
 
 def format_path(path: PurePath | str) -> str:
     """Return a path on one line that every terminal can print, cut in the middle if it is long."""
-    text = str(path).encode("utf-8", "backslashreplace").decode()
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = escape_unprintable(str(path))
     if len(text) <= _MAX_LENGTH:
         return text
     return f"{text[: _MAX_LENGTH // 2]}...{text[-_MAX_LENGTH // 2 :]}"

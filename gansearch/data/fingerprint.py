@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import SPLITS, Dataset
 
-SPLITS = ("train", "valid", "test")
 # What else of a data set decides the scores, and what messages call it.
 _RULES = {
     "scale": "the divisor of stored values",

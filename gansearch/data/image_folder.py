@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gansearch.data.dataset import Dataset, check_variety
+from gansearch.data.dataset import SPLITS, Dataset, check_variety
 from gansearch.data.decoding import DeepImageError, UnreadableImageError, decode
 from gansearch.data.duplicates import (
     PURPOSES,
@@ -29,7 +29,6 @@ from gansearch.data.file_names import format_path
 from gansearch.data.image_faults import ImageFile, check_files, fault_of_deep
 from gansearch.data.image_files import ALL, find_images
 from gansearch.data.image_options import ImageOptions
-from gansearch.data.split_names import SPLITS
 from gansearch.errors import DataError
 from gansearch.system.machine import limit_bytes
 

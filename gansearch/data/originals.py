@@ -6,8 +6,8 @@ MNIST is.
 
 from __future__ import annotations
 
-from gansearch.data.dataset import Dataset
-from gansearch.data.fingerprint import SPLITS, Fingerprint
+from gansearch.data.dataset import SPLITS, Dataset
+from gansearch.data.fingerprint import Fingerprint
 
 # SHA-256 of the examples of each split, in their order.
 _SHA256 = {

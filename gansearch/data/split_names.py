@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gansearch.data.dataset import SPLITS
 from gansearch.data.file_names import format_path, format_paths
 from gansearch.errors import DataError
 
-SPLITS = ("train", "valid", "test")
 _WORDS = {
     "train": "train|training|trn",
     "valid": "val|valid|validate|validation|dev|devel|development|eval|evaluation",

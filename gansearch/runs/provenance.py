@@ -84,7 +84,7 @@ def software_changes(run: RunDescription) -> Iterator[str]:
     for package in _DECISIVE:
         versions = [environment.get("versions", {}).get(package) for environment in found]
         yield from _change(package, versions)
-    yield from _change("gansearch's commit", [str(e.get("git_commit"))[:7] for e in found])
+    yield from _change("gansearch's commit", [(e.get("git_commit") or "")[:7] for e in found])
     codes = {e["family_sha256"] for e in found if e.get("family_sha256")}
     if len(codes) > 1:
         yield f"the code of the model family {run.family.name}"
@@ -99,7 +99,7 @@ def software_warning(changes: Sequence[str]) -> str:
 
 
 def _change(what: str, values: list[str | None]) -> Iterator[str]:
-    known = [value for value in values if value not in (None, "None")]
+    known = [value for value in values if value]
     distinct = [value for i, value in enumerate(known) if i == 0 or value != known[i - 1]]
     if len(distinct) > 1:
-        yield f"{what} {', then '.join(map(str, distinct))}"
+        yield f"{what} {', then '.join(distinct)}"

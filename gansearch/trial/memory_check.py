@@ -72,7 +72,7 @@ def slices_here(
 
 def usable_host_bytes(dataset: Dataset) -> float:
     """Return the memory of this machine, or container, that all trials together may take."""
-    store = 2 * sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
+    store = 2 * dataset.n_bytes
     return max(0.0, usable_bytes() - _RESERVED * limit_bytes() - _RAY_BYTES - store)
 
 

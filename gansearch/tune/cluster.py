@@ -81,14 +81,13 @@ def _join(address: str) -> None:
 
 
 def _start(folder: Path, dataset: Dataset) -> None:
-    n_bytes = sum(a.nbytes for a in (dataset.train, dataset.valid, dataset.test))
     try:
         with _own_environment():
             init_on_loopback(
                 str(folder),
                 worker_path(sys.path),
                 include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES + 2 * n_bytes,
+                object_store_memory=_OBJECT_STORE_BYTES + 2 * dataset.n_bytes,
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
             )

@@ -8,7 +8,7 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from gansearch.budget import Budget
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import SPLITS, Dataset
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.formatting import duration
 from gansearch.rules import Config
@@ -77,7 +77,7 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
 
 
 def _dataset_line(dataset: Dataset) -> str:
-    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in ("train", "valid", "test"))
+    sizes = ", ".join(f"{len(getattr(dataset, s)):,} {s}" for s in SPLITS)
     return f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
 
 

@@ -18,7 +18,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.space.search_space import SearchSpace
 from gansearch.tune.rows import OUT_OF_TIME
-from gansearch.tune.settings import Settings
+from gansearch.tune.settings import Settings, flag_of
 from gansearch.tune.study import make_sampler
 
 _BUDGET = ("trials", "replicas")
@@ -90,7 +90,7 @@ def load_resumed_data(
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
     for name in ("trials", "time_budget_seconds", "sampler"):
         if name in changes:
-            flag = "--" + name.removesuffix("_seconds").replace("_", "-")
+            flag = flag_of(name)
             raise BadInputError(
                 f"{flag}: this run compares given configurations (--only). It has no search, which "
                 f"{flag} is for. Leave it out; --replicas N trains each on more seeds."
@@ -172,7 +172,7 @@ def _without_effect(
         notes.append(f"--replicas {changes['replicas']}: the run has this number already.")
     if description.state == "finished" and not search_left and not replicas_left:
         flags = [
-            "--" + name.replace("_", "-")
+            flag_of(name)
             for name in ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "group_trials")
             if name in changes
         ]

@@ -94,9 +94,17 @@ class Settings:
             raise ValueError(str(error)) from error
 
 
+def flag_of(name: str) -> str:
+    """Return the flag of a setting, or of a number of the budget.
+
+    >>> flag_of("time_budget_seconds")
+    '--time-budget'
+    """
+    return "--" + name.removesuffix("_seconds").replace("_", "-")
+
+
 def _out_of_range(name: str, value: float, rule: str) -> BadInputError:
-    flag = name.removesuffix("_seconds").replace("_", "-")
-    return BadInputError(f"{name}={value:g} (--{flag}): it must be {rule}.")
+    return BadInputError(f"{name}={value:g} ({flag_of(name)}): it must be {rule}.")
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gansearch.data import originals
-from gansearch.data.dataset import Dataset
-from gansearch.data.fingerprint import SPLITS, Fingerprint
+from gansearch.data.dataset import SPLITS, Dataset
+from gansearch.data.fingerprint import Fingerprint
 from gansearch.data.originals import is_original, origin_notes
 from gansearch.data.registry import load_dataset
 from gansearch.runs.schemas import REFERENCES
