@@ -71,6 +71,9 @@ class RunDescription:
         environments: the software and the machine of each session, where they differ from the
             previous one's; none in runs of older versions.
         data_notes: sentences on the data that a reader of its scores must know.
+        n_configurations: how many the space has; None if there is no end of them, and in runs of
+            older versions.
+        n_evaluation_samples: how many samples each evaluation of a trial uses.
         facts: the machine, the versions and the command, and keys of other versions.
     """
 
@@ -89,6 +92,8 @@ class RunDescription:
     data: Mapping[str, Any] | None = None
     environments: Sequence[Mapping[str, Any]] = ()
     data_notes: tuple[str, ...] = ()
+    n_configurations: int | None = None
+    n_evaluation_samples: int = N_EVALUATION_SAMPLES
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,23 +121,9 @@ class RunDescription:
         config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
         return config
 
-    @property
-    def n_configurations(self) -> int | None:
-        """How many configurations the space has; None if there is no end of them.
-
-        Older runs have not recorded it.
-        """
-        found: int | None = self.facts.get("n_configurations")
-        return found
-
     def has_tried_all(self, n_tried: int) -> bool:
         """Whether the space has no configuration beside `n_tried` distinct ones."""
         return self.n_configurations is not None and n_tried >= self.n_configurations
-
-    @property
-    def n_evaluation_samples(self) -> int:
-        """How many samples each evaluation of a trial uses; older runs have not recorded it."""
-        return int(self.facts.get("n_evaluation_samples", N_EVALUATION_SAMPLES))
 
     @property
     def is_going_on(self) -> bool:

@@ -51,10 +51,9 @@ def describe_run(
         data=Fingerprint.of(dataset).to_dict(),
         environments=[now],
         data_notes=dataset.notes,
+        n_configurations=n_configurations(space),
+        n_evaluation_samples=n_evaluation_samples,
         facts={
-            # None if there is no end of them.
-            "n_configurations": n_configurations(space),
-            "n_evaluation_samples": n_evaluation_samples,
             "command": shlex.join(["gansearch", *sys.argv[1:]]),
             **{name: now[name] for name in FACTS},
         },
