@@ -31,7 +31,7 @@ def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
     The array is `[n, d]`, `[n, *shape]` or, of grey images, `[n, height, width]`. Whole numbers are
     divided by the data set's scale; floating-point images must lie in [0, 1] already, up to .001
     for rounding. Where the data set is contrast normalised, so are the samples, unless negative
-    values, means of 0 and their norms show that they have been.
+    values and means near 0 show that they have been.
 
     Raises:
         SamplesError: there is no such file, or its array has a wrong type, shape or range.
