@@ -148,7 +148,8 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("test log-likelihood, nats, with 95 % intervals")
     if computed:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8, ncols=3)
+        # Names are long where they say from how many samples a score comes.
+        figure.legend(loc="outside upper center", fontsize=8, ncols=2)
     return figure_png(figure)
 
 

@@ -88,6 +88,20 @@ def test_the_ranking_has_the_best_on_top_and_to_the_right():
     assert top[:, 1].mean() > bottom[:, 1].mean() + picture.width / 3
 
 
+def test_the_names_of_reference_lines_stay_within_the_ranking():
+    lines = pd.DataFrame(
+        {
+            "name": ["training images", "k-means centroids", "fitted Gaussian"],
+            "test_ll": [29.5, 26.9, 10.9],
+            "n_samples": [1197, 239, 1197],
+            "sigma_at_edge": True,
+            "source": None,
+        }
+    )
+    pixels = np.asarray(opened(ranking_figure(ranking([24.0, 12.0]), lines)).convert("L"))
+    assert (pixels[:, [0, -1]] == 255).all()
+
+
 def test_the_ranking_shows_a_line_for_real_data():
     reference = pd.DataFrame(
         {"name": ["training $images"], "n_samples": 1197, "test_ll": [29.0], "source": [None]}
