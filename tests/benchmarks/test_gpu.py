@@ -114,8 +114,8 @@ def test_a_stage_that_fails_says_so_and_ends(monkeypatch, capsys):
     assert "no such kernel" in capsys.readouterr().err
 
 
-def test_a_whole_run_ends_within_eight_minutes():
-    assert sum(seconds for _, seconds in benchmark.STAGES.values()) <= 480
+def test_a_whole_run_ends_within_eleven_minutes():
+    assert sum(seconds for _, seconds in benchmark.STAGES.values()) <= 660
 
 
 @pytest.mark.slow
