@@ -33,15 +33,30 @@ def handled_by(handle: Callable[[int, Any], None]) -> Iterator[None]:
             signal.signal(signum, before[signum] or signal.SIG_DFL)
 
 
+_raised: list[int] = []  # the signals that `raised` has raised, for `raise_again`
+
+
 @contextmanager
 def raised() -> Iterator[None]:
     """Let each of the signals raise KeyboardInterrupt, as Ctrl-C does."""
+    _raised.clear()
 
-    def handle(_signum: int, _frame: Any) -> None:
+    def handle(signum: int, _frame: Any) -> None:
+        _raised.append(signum)
         raise KeyboardInterrupt
 
     with handled_by(handle):
         yield
+
+
+def raise_again() -> None:
+    """Raise KeyboardInterrupt if `raised` has done so and it was lost.
+
+    Python prints and drops what is raised in a callback of its own, such as that of a weak
+    reference. A long piece of foreign code should be followed by this.
+    """
+    if _raised:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError, RunFailedError
 from gansearch.system.checks import first_line
 from gansearch.system.import_path import python_path
-from gansearch.system.signals import deferred
+from gansearch.system.signals import deferred, raise_again
 from gansearch.system.temporary import private_folder
 from gansearch.tune.code_path import worker_path
 from gansearch.tune.nodes import join, require_same_code
@@ -59,6 +59,7 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
         else:
             _start(folder, dataset)
             require_same_code()
+        raise_again()
         stack.enter_context(raylet_messages_muted())
         yield
 

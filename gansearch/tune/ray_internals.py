@@ -20,6 +20,8 @@ from ray.air.execution.resources import placement_group
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
 
+from gansearch.system.signals import deferred
+
 psutil: Any = vars(services)["psutil"]  # the one that Ray brings
 _LOOPBACK = "127.0.0.1"
 # No trial trains without these processes of Ray's.
@@ -55,9 +57,9 @@ def init_on_loopback(folder: str, path: Sequence[str], **arguments: Any) -> None
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
-    _forget_token()
+    _forget_surroundings()
     try:
-        with _signal_handlers_kept(), _own_processes():
+        with _signal_handlers_kept(), _own_processes(), _connected_in_one_go():
             ray.init(
                 # Otherwise Ray would join a cluster that somebody has started on this machine.
                 address="local",
@@ -80,13 +82,15 @@ def resources_here() -> dict[str, float]:
 @command_line_in_utf8()
 def init_on_cluster(address: str, path: Sequence[str], **arguments: Any) -> None:
     """Connect to a cluster; the arguments are those of `init_on_loopback`."""
-    _forget_token()
-    with _signal_handlers_kept():
+    _forget_surroundings()
+    with _signal_handlers_kept(), _connected_in_one_go():
         ray.init(address=address, job_config=_JobConfig(path), **arguments)
 
 
-def _forget_token() -> None:
-    """Let Ray read the token again: this process may have been in another cluster before."""
+def _forget_surroundings() -> None:
+    """Let Ray read the environment and the token again, which it has kept since its import."""
+    config: Any = vars(_raylet)["Config"]
+    config.initialize("")
     loader: Any = vars(_raylet)["AuthenticationTokenLoader"]
     loader.instance().reset_cache()
 
@@ -160,6 +164,25 @@ def _signal_handlers_kept() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = before
+
+
+@contextmanager
+def _connected_in_one_go() -> Iterator[None]:
+    """Let a signal to stop wait while this process connects to the Ray that has started.
+
+    An exception in between would leave a half of Ray, whose C++ code aborts the process at its end.
+    """
+    before = worker.connect
+
+    def connect(*arguments: Any, **others: Any) -> None:
+        with deferred():
+            before(*arguments, **others)
+
+    setattr(worker, "connect", connect)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(worker, "connect", before)  # noqa: B010
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Settings that Ray reads from the environment, some of them when it is imported.
 
-A value that the user has set is not changed.
+A value that the user has set is not changed, except the one that keeps Ray from starting here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # The driver handles SIGINT and SIGTERM itself.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # It would abort the process at a SIGTERM, in place of ours.
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
     # How long to wait for a worker that hangs at the end; the default is ten minutes.
     "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
     # Workers resolve relative paths as the driver does.
@@ -35,6 +37,8 @@ def apply() -> None:
     """Set what the user has not set; must be called before Ray is imported."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # It would make every connection one of Ray Client's, which knows no Tune.
+    os.environ.pop("RAY_CLIENT_MODE", None)
     # As `ray start --head` does; otherwise joining a cluster would need the setting.
     if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

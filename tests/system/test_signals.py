@@ -30,6 +30,18 @@ def test_a_deferred_signal_lets_a_block_end_and_is_raised_then(signum):
     assert done
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_drops_in_a_callback_is_raised_again():
+    class Dropping:
+        def __del__(self):
+            send(signal.SIGTERM)
+
+    with signals.raised():
+        Dropping()
+        with pytest.raises(KeyboardInterrupt):
+            signals.raise_again()
+
+
 def test_a_deferred_signal_does_not_hide_an_error():
     with pytest.raises(OSError, match="disk"), signals.deferred():
         send(signal.SIGTERM)
