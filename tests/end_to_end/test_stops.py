@@ -72,6 +72,19 @@ def undisturbed(tmp_path_factory, _ray):
     )
 
 
+# What names another Ray, or would change what a run's own is; and a home that can't be written.
+ELSEWHERE = {
+    "HOME": "/proc",
+    "RAY_ADDRESS": "127.0.0.1:1",
+    "RAY_REDIS_ADDRESS": "127.0.0.1:1",
+    "RAY_AUTH_TOKEN_PATH": "/absent",
+    "RAY_USE_TLS": "1",
+    "RAY_CLIENT_MODE": "1",
+    "RAY_RUNTIME_ENV_HOOK": "absent.hook",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR": '{"runtime_env": {"pip": ["absent"]}}',
+}
+
+
 def value_of(pid, variable):
     """Return what a variable is in the environment of a process; None if it has ended."""
     with suppress(OSError):
@@ -192,6 +205,8 @@ def test_a_run_listens_on_loopback_only_and_stops_by_signals_to_all_change_no_nu
 ):
     """It is stopped, resumed, stopped in another way, and resumed again."""
     path = tmp_path / "stopped"
+    for name, value in ELSEWHERE.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("RAY_TMPDIR", short := tempfile.mkdtemp(dir="/tmp"))
     process = start(tmp_path, "stopped")
     addresses = set().union(*(listening_addresses(pid) for pid in family(process.pid)))
