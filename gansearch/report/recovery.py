@@ -15,6 +15,8 @@ from gansearch.ranking.ranking import rank
 from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.tables import TRIALS_FILE, unreadable
+from gansearch.system.object_store import AnyPath
 
 T = TypeVar("T")
 
@@ -27,12 +29,31 @@ def read_with_warnings(reader: Callable[[], T]) -> tuple[T, list[str]]:
     return result, [str(warning.message) for warning in caught]
 
 
+def read_trials(folder: RunFolder) -> pd.DataFrame:
+    """Return `trials.parquet`.
+
+    Raises:
+        ResultsError: it is damaged, or absent though trials have reported.
+    """
+    trials = folder.trials()
+    if trials.empty and not read_with_warnings(folder.history)[0].empty:
+        path = folder.path / TRIALS_FILE
+        raise unreadable(path, FileNotFoundError())
+    return trials
+
+
 def read_or_leave_out(
-    reader: Callable[[], pd.DataFrame], schema: pa.Schema
+    reader: Callable[[], pd.DataFrame], schema: pa.Schema, absent: AnyPath | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table, or no rows of its schema if it is damaged, and a warning that says so."""
+    """Return a table, or no rows of its schema and a warning if it is damaged or lost.
+
+    `absent` is the table's path if the run must have it by now.
+    """
     try:
-        return reader(), []
+        table = reader()
+        if absent is not None and not absent.exists():
+            raise unreadable(absent, FileNotFoundError())
+        return table, []
     except ResultsError as error:
         nothing: pd.DataFrame = schema.empty_table().to_pandas()
         return nothing, [f"Left out: {error}"]
@@ -44,19 +65,24 @@ def read_or_rank(
     trials: pd.DataFrame,
     read_test_lls: Callable[[], Mapping[str, np.ndarray]],
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the ranking, computed again if its file is damaged, or lost by a finished run.
+    """Return the ranking, computed again if a finished run lost its file or has another run's.
 
-    Only then are the test log-likelihoods read, of which each replica has a file.
+    It is also computed again if the file is damaged. Only then are the test log-likelihoods read,
+    of which each replica has a file.
 
     Returns:
         The columns of `ranking.parquet`, and a warning if it was computed again.
     """
     try:
         ranking = folder.ranking()
-        replicas = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
-        if not ranking.empty or run.state != "finished" or replicas.empty or not read_test_lls():
+        replicas = trials[trials["phase"] == "replica"]
+        is_own = set(ranking["config_id"]) <= set(replicas["config_id"])
+        scored = (replicas["status"] == "completed").any()
+        is_there = not ranking.empty or run.state != "finished"
+        if is_own and (is_there or not scored or not read_test_lls()):
             return ranking, []
-        why = f"{folder.path / 'ranking.parquet'}: absent or empty."
+        what = "absent or empty" if is_own else "its configurations aren't those of this run"
+        why = f"{folder.path / 'ranking.parquet'}: {what}."
         why += f" `{command('resume', folder.path)}` writes it again."
     except ResultsError as error:
         why = str(error)

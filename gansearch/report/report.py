@@ -14,7 +14,12 @@ from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.ranking.ranking import Difference, compare
 from gansearch.ranking.stability import Stability, stability
-from gansearch.report.recovery import read_or_leave_out, read_or_rank, read_with_warnings
+from gansearch.report.recovery import (
+    read_or_leave_out,
+    read_or_rank,
+    read_trials,
+    read_with_warnings,
+)
 from gansearch.report.warnings import (
     copy_warnings,
     provenance_warnings,
@@ -107,11 +112,12 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         baseline, budget = run.baseline, run.budget
     except ConfigError as error:
         raise unreadable(folder.path / "run.json", error) from error
-    trials = folder.trials()
+    trials = read_trials(folder)
     test_lls, test_ll_warnings = read_with_warnings(folder.test_lls)
     ranking, ranking_faults = read_or_rank(folder, run, trials, lambda: test_lls)
-    references, reference_faults = read_or_leave_out(folder.references, REFERENCES)
-    curve, curve_faults = read_or_leave_out(folder.curve, CURVE)
+    lines = folder.path / "references.parquet" if run.state == "finished" else None
+    references, reference_faults = read_or_leave_out(folder.references, REFERENCES, lines)
+    curve, curve_faults = read_or_leave_out(folder.curve, CURVE, None)
     difference = _winner_minus_paper(test_lls, trials, ranking, run.paper_config_id)
     history_warnings: list[str] = []
     if recompute or (survival := _stored_stability(folder, run)) is None:

@@ -23,6 +23,7 @@ from gansearch.errors import ResultsError
 from gansearch.family import load_family
 from gansearch.rules import Config
 from gansearch.runs import schemas
+from gansearch.runs.commands import command
 from gansearch.runs.description import (
     DESCRIPTION_FILES,
     RunDescription,
@@ -48,6 +49,7 @@ from gansearch.runs.tables import (
     make_table,
     read_frame,
     read_table,
+    restoring,
     rows_of,
     unreadable,
     write_table,
@@ -169,7 +171,10 @@ class RunFolder:
                 description = read_description(copy)
             except ResultsError:
                 raise error from None
-            warnings.warn(f"{copy.name} was read instead: {error}", ResultsWarning, stacklevel=2)
+            what = str(error).removesuffix(restoring(first))
+            remedy = f"`{command('resume', self.path)}` restores it from this copy."
+            message = f"{what}{copy.name} was read instead. {remedy}"
+            warnings.warn(message, ResultsWarning, stacklevel=2)
             return description
 
     def restore_description(self) -> list[str]:

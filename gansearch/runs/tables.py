@@ -155,21 +155,21 @@ def is_damage(found: object) -> bool:
 
 def unreadable(path: AnyPath, found: object) -> ResultsError:
     """Return the error for a file of a run that can't be read, with its remedy."""
-    what = found.strerror or found if isinstance(found, OSError) else found
+    what = str(found.strerror or found if isinstance(found, OSError) else found).rstrip(".")
     if not is_damage(found):
         remedy = "See that you may read it, and that its disk answers."
         if isinstance(path, RemotePath):
             remedy = STORE_REMEDY
         return ResultsError(f"{path}: can't be read: {what}. {remedy}")
     if isinstance(found, FileNotFoundError):
-        return ResultsError(f"{path}: absent. {_restoring(path)}")
+        return ResultsError(f"{path}: absent. {restoring(path)}")
     return ResultsError(
         f"{path}: can't be read: {what}. It was changed or damaged since gansearch wrote it. "
-        f"{_restoring(path)}"
+        f"{restoring(path)}"
     )
 
 
-def _restoring(path: AnyPath) -> str:
+def restoring(path: AnyPath) -> str:
     """Return how a damaged file of a run comes back."""
     run, name = path.parent, path.name
     if run.name == TEST_LL_FOLDER:

@@ -38,6 +38,8 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         with path.open("rb") as file:
             magic = file.read(len(_NPY_MAGIC))
         if magic != _NPY_MAGIC:
+            if not magic:
+                raise SamplesError(f"{path}: an empty file. {_REMEDY}")
             archive = "It is a zip archive, such as .npz or .pt. " * magic.startswith(_ZIP_MAGIC)
             raise SamplesError(f"{path}: not a .npy file. {archive}{_REMEDY}")
         # A memory map, so that a header can't ask for more memory than the file has bytes.
@@ -47,8 +49,20 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         raise SamplesError(f"{path}: {error.strerror or error}. It must be a .npy file.") from error
     # TokenError: a truncated header; OverflowError: a shape that no memory could hold.
     except (ValueError, EOFError, OverflowError, TokenError) as error:
-        raise SamplesError(f"{path}: can't be read: {error}. {_REMEDY}") from error
+        raise SamplesError(f"{path}: {_fault(path, error)}. {_REMEDY}") from error
     return array
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """Return what is wrong with a `.npy` file that NumPy refuses."""
+    n_bytes = f"{path.stat().st_size:,} bytes"
+    if isinstance(error, EOFError | TokenError) or "EOF" in str(error):
+        return f"cut off within its header, after {n_bytes}"
+    if "greater than file size" in str(error):
+        return f"cut off after {n_bytes}: its header announces a larger array"
+    if "Python objects" in str(error):
+        return "it holds Python objects, which aren't read"
+    return f"can't be read: {str(error).rstrip('.')}"
 
 
 def as_array(samples: Any, where: str = "samples") -> np.ndarray:

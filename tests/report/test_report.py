@@ -143,6 +143,31 @@ def test_a_ranking_that_a_finished_run_has_lost_is_computed_from_its_scores(fini
     assert winning_trial(finished) == f"r-{WINS}-0"
 
 
+def test_a_ranking_of_another_run_is_not_shown_as_this_ones(finished):
+    whole = build_report(finished).ranking
+    other = finished.ranking()
+    other["config_id"] = [f"other{i}" for i in range(len(other))]
+    finished.write_ranking(other)
+    report = build_report(finished)
+    assert report.ranking["config_id"].tolist() == whole["config_id"].tolist()
+    assert any("its configurations aren't those of this run" in text for text in report.warnings)
+
+
+def test_lost_reference_lines_of_a_finished_run_are_mentioned(finished):
+    path = finished.path / "references.parquet"
+    path.unlink()
+    (warning,) = [text for text in build_report(finished).warnings if path.name in text]
+    remedy = f"or let `gansearch resume {finished.path}` rebuild it from the data."
+    assert warning == f"Left out: {path}: absent. Restore it from a copy, {remedy}"
+
+
+def test_trials_that_were_lost_are_not_reported_as_none(finished):
+    finished.append_history([{"trial_id": "t00000", "updates": 500, "number": 0}])
+    (finished.path / "trials.parquet").unlink()
+    with pytest.raises(ResultsError, match=r"trials\.parquet: absent\. .*gansearch resume"):
+        build_report(finished)
+
+
 @pytest.mark.parametrize("read", ["trials", "ranking", "references", "curve", "stability"])
 def test_a_damaged_table_is_an_error_that_names_the_command_which_rebuilds_it(finished, read):
     (finished.path / f"{read}.parquet").write_bytes(b"torn")
@@ -150,3 +175,4 @@ def test_a_damaged_table_is_an_error_that_names_the_command_which_rebuilds_it(fi
         getattr(finished, read)()
     assert f"let `gansearch resume {finished.path}` rebuild it" in str(error.value)
     assert "start a new run" not in str(error.value)
+    assert ".." not in str(error.value).replace("...", "")

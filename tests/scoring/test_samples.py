@@ -71,16 +71,21 @@ def wrong_files(folder: Path) -> dict[str, tuple[Path, str]]:
     png = folder / "image.png"
     png.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     save(folder / "objects.npy", np.array([{}] * 30, dtype=object))
+    (folder / "empty.npy").touch()
+    header = folder / "header.npy"
+    header.write_bytes(short.read_bytes()[:60])
     return {
+        "empty": (folder / "empty.npy", ": an empty file. Save an array"),
+        "cut within its header": (header, ": cut off within its header, after 60 bytes. Save"),
         "absent": (folder / "absent.npy", ": No such file or directory. It must be a .npy file."),
         "a folder": (folder, ": Is a directory. It must be a .npy file."),
         "text": (text, ": not a .npy file. Save an array with numpy.save"),
         "a picture": (png, ": not a .npy file."),
         "an archive": (folder / "archive.npy", ": not a .npy file. It is a zip archive"),
-        "cut short": (short, ": can't be read: mmap length is greater than"),
-        "a huge header": (huge, ": can't be read: mmap length is greater than"),
+        "cut short": (short, f": cut off after {short.stat().st_size:,} bytes: its header"),
+        "a huge header": (huge, f": cut off after {huge.stat().st_size:,} bytes: its header"),
         "a header beyond all memory": (beyond, ": can't be read: memory mapped length must be"),
-        "objects": (folder / "objects.npy", ": can't be read: "),
+        "objects": (folder / "objects.npy", ": it holds Python objects, which"),
         "words": (save(folder / "words.npy", np.array(["a"] * 30)), ": dtype <U1, which isn't"),
         "complex": (save(folder / "c.npy", good.astype(complex)), ": dtype complex128, which"),
         "one axis": (save(folder / "1.npy", good[0]), ": shape [64]. Samples of digits have "),

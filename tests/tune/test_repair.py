@@ -230,7 +230,10 @@ def test_a_folder_in_the_place_of_the_copy_is_set_aside(folder):
 
 def test_a_run_is_found_by_the_copy_of_its_description(folder):
     (folder.path / "run.json").unlink()
-    with pytest.warns(ResultsWarning, match=r"run\.json\.copy was read instead"):
+    with pytest.warns(
+        ResultsWarning,
+        match=r"run\.json: absent\. run\.json\.copy was read instead\. `gansearch resume ",
+    ):
         assert RunFolder.open(folder.path).read_run().seed == SEED
 
 
