@@ -701,9 +701,7 @@ def test_samples_from_minus_one_to_one_are_answered_with_the_conversion(
 def test_samples_from_0_to_255_are_answered_with_the_conversion(
     unscorable: Callable[[Any], str],
 ) -> None:
-    assert unscorable(255 * uniform()).endswith(
-        "If they run from 0 to 255, save (x / 255).astype('float32')."
-    )
+    assert unscorable(255 * uniform()).endswith("If they run from 0 to 255, save x / 255.")
 
 
 def test_too_few_samples_have_no_score(unscorable: Callable[[Any], str]) -> None:

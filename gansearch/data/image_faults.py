@@ -74,9 +74,11 @@ def _unreadable_files(
     folder: Path, files: Sequence[ImageFile], options: ImageOptions
 ) -> Iterator[_Fault]:
     found = [file for file in files if file.fault is not None]
-    if not found or (options.unreadable == "skip" and len(found) < len(files)):
+    some_can = len(found) < len(files)
+    if not found or (options.unreadable == "skip" and some_can):
         return
-    remedy = "Replace or remove what can't be read, or leave it out: --set data.unreadable=skip."
+    remedy = "Replace or remove what can't be read"
+    remedy += ", or leave it out: --set data.unreadable=skip." if some_can else "."
     if any(_DEEP in str(file.fault) for file in found):
         remedy += (
             " Convert deep images to 8 bits, for example with ImageMagick: mogrify -depth 8 FILES."
@@ -97,7 +99,7 @@ def _different_sizes(
     ]
     n_more = len(sizes) - len(shown)
     more = f" and {n_more:,} other sizes" if n_more else ""
-    side = min(sizes[0][0])
+    side = min(*sizes[0][0], int(ImageOptions.rules()["image_size"].high))
     yield _Fault(
         f"sizes: {', '.join(shown)}{more}",
         f"All must have one size: choose --set data.image_size={side}, which resizes the shorter "
@@ -134,20 +136,34 @@ def _with_faults(folder: Path, files: Sequence[ImageFile]) -> str:
 
 def _notes(folder: Path, files: Sequence[ImageFile], options: ImageOptions) -> list[str]:
     """Return sentences on images that are left out, changed, or may not be what they seem."""
-    small = f"are smaller than {options.image_size} pixels, and are enlarged"
-    kinds: list[tuple[Callable[[ImageFile], bool], str]] = [
-        (lambda file: file.has_more_frames, "have several frames or pages: the first is used"),
-        (lambda file: file.lost_metadata, "have damaged metadata, and may lie on their side"),
-        (lambda file: min(file.size) < options.image_size, small),
+    small = f"smaller than {options.image_size} pixels, and"
+    kinds: list[tuple[Callable[[ImageFile], bool], str, str]] = [
+        (
+            lambda file: file.has_more_frames,
+            "has several frames or pages: the first is used",
+            "have several frames or pages: the first is used",
+        ),
+        (
+            lambda file: file.lost_metadata,
+            "has damaged metadata, and may lie on its side",
+            "have damaged metadata, and may lie on their side",
+        ),
+        (
+            lambda file: min(file.size) < options.image_size,
+            f"is {small} is enlarged",
+            f"are {small} are enlarged",
+        ),
     ]
     notes = []
     of_all = f"of {len(files):,} images"
     readable = [file for file in files if file.fault is None]
     if left_out := [file for file in files if file.fault is not None]:
         listed = _with_faults(folder, left_out)
-        notes.append(f"{len(left_out):,} {of_all} can't be read and are left out: {listed}.")
-    for has, text in kinds:
+        are = "is" if len(left_out) == 1 else "are"
+        notes.append(f"{len(left_out):,} {of_all} can't be read and {are} left out: {listed}.")
+    for has, one, several in kinds:
         if found := [file.path.relative_to(folder) for file in readable if has(file)]:
+            text = one if len(found) == 1 else several
             notes.append(f"{len(found):,} {of_all} {text}: {format_paths(found)}.")
     stored = {file.kind for file in readable}
     if "grey as colour" in stored and "colour" not in stored and not options.channels:

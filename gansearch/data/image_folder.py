@@ -122,11 +122,12 @@ def _check_numbers(folder: Path, rows: Mapping[str, np.ndarray], ids: np.ndarray
         if n >= minimum:
             continue
         distinct = "distinct " if n_different < n_all else ""
+        images = "image" if n == 1 else "images"
         among = f"of {n_all:,}"
         if distinct:
             among = f"of {n_different:,} in {n_all:,} files, the others being copies"
         raise DataError(
-            f"{format_path(folder)}: found {n} {distinct}images to {PURPOSES[split]}, {among}. "
+            f"{format_path(folder)}: found {n} {distinct}{images} to {PURPOSES[split]}, {among}. "
             f"There must be at least {minimum}. Add images."
         )
 

@@ -34,12 +34,16 @@ def split_of(name: str) -> str | None:
 
 def similar_split(name: str, *, partly: bool = False) -> str | None:
     """Return the split that a name seems to mean: test for `Test 2017`; `partly` for `seg_test`."""
-    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    words = _words(name)
     for text in ["".join(words), *(words if partly else ())]:
         for split, pattern in _PATTERNS.items():
             if pattern.fullmatch(text) or sorted(text) == sorted(split):
                 return split
     return None
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
 
 
 def split_folders(folder: Path, names: Sequence[str]) -> dict[str, str]:
@@ -65,8 +69,8 @@ def split_folders(folder: Path, names: Sequence[str]) -> dict[str, str]:
         if needed not in found:
             raise DataError(
                 f"{format_path(folder)}: found {next(iter(found.values()))}/ but no {needed}/. "
-                f"{_suggestion(others, needed)}Create both train/ and test/, or put all images "
-                "into one folder, which is then split at random."
+                f"{_suggestion(others, needed)}Create both train/ and test/, or "
+                f"{_pool(folder, names)}."
             )
     for name in others:
         raise DataError(
@@ -77,17 +81,37 @@ def split_folders(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
+def _pool(folder: Path, names: Sequence[str]) -> str:
+    """Return how the images of these subfolders get a random split."""
+    if len(names) > 1:
+        return "put all images into one folder, which is then split at random"
+    only = format_path(folder / names[0])
+    return f"name {only} by --data-dir, whose images are then split at random"
+
+
 def _refuse_similar(folder: Path, names: Sequence[str]) -> None:
     """Raise DataError if one name certainly means a split, or several seem to."""
-    certain = [name for name in names if similar_split(name)]
+    certain = any(similar_split(name) for name in names)
     similar = [name for name in names if similar_split(name, partly=True)]
-    if certain or len({similar_split(name, partly=True) for name in similar}) > 1:
+    if certain or _are_counterparts(similar):
         listed = " and ".join(f"{format_path(name)}/" for name in similar[:3])
         raise DataError(
             f"{format_path(folder)}: found {listed}. {_suggestion(similar)}{_SPLIT_RULE} All other "
             "images are split at random. Rename the folders to these names, or to others that "
             "don't resemble them."
         )
+
+
+def _are_counterparts(names: Iterable[str]) -> bool:
+    """Return whether two names mean different splits of one thing, as `seg_train`, `seg_test` do.
+
+    `toy_train` and `test_tube` do not: such classes are read, and said.
+    """
+    splits: dict[str, set[str | None]] = {}
+    for name in names:
+        others = "".join(word for word in _words(name) if not similar_split(word))
+        splits.setdefault(others, set()).add(similar_split(name, partly=True))
+    return any(len(found) > 1 for found in splits.values())
 
 
 def _suggestion(names: Iterable[str], needed: str | None = None) -> str:
@@ -113,7 +137,7 @@ def check_deeper(folder: Path, below: Sequence[Path]) -> list[str]:
     for path in below:
         if split := similar_split(path.name, partly=True):
             meant.setdefault(split, []).append(path)
-    if len(meant) > 1:
+    if _are_counterparts(path.name for paths in meant.values() for path in paths):
         examples = [paths[0] for paths in meant.values()]
         listed = " and ".join(f"{format_path(path.relative_to(folder))}/" for path in examples)
         parents = {path.parent for path in examples}

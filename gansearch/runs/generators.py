@@ -77,6 +77,7 @@ def load_generator(
     Raises:
         BadInputError: `model_dir` is no path, or `load_dataset` no function.
         ResultsError: there is none, or its files are damaged or do not match.
+        What `load_dataset` raises, as it is.
     """
     model_dir = parse_path(model_dir)
     if not callable(load_dataset):
@@ -84,6 +85,15 @@ def load_generator(
             f"load_dataset: found {reprlib.repr(load_dataset)}. It must be a function that returns "
             "the data set of a name, such as gansearch.data.load_dataset."
         )
+    failures: list[Exception] = []  # of `load_dataset`, which say nothing about the files
+
+    def load() -> Dataset:
+        try:
+            return load_dataset(dataset)
+        except Exception as error:
+            failures.append(error)
+            raise
+
     try:
         description = json.loads(_read(model_dir / CONFIG_FILE))
         arrays = load_arrays(_read(model_dir / WEIGHTS_FILE))
@@ -93,12 +103,14 @@ def load_generator(
         generator = family.generator(
             GeneratorExport(arrays, description["seed"], details),
             family.config_type.from_dict(description["config"]),
-            lambda: load_dataset(dataset),
+            load,
         )
         # Older files have only the number of values, which is enough for dense networks.
         shape = details["shape"] if "shape" in details else [details["dim"]]
         return StoredGenerator(generator, dataset, tuple(shape))
     except FileNotFoundError as error:
+        if error in failures:
+            raise
         raise ResultsError(
             f"{model_dir}: no trained generator lies here ({error.filename or error} is absent). "
             "Weights are saved for trials that completed or collapsed, not for pruned ones."
@@ -107,6 +119,8 @@ def load_generator(
         *(OSError, SafetensorError, ConfigError),
         *(AttributeError, ValueError, KeyError, TypeError, RuntimeError),
     ) as error:
+        if error in failures:
+            raise
         raise ResultsError(
             f"{model_dir}: the trained generator can't be read ({error}). Its files were changed "
             "or damaged. Restore them from a copy, or train its configuration, which "

@@ -110,11 +110,8 @@ def _bright_remedies(high: float, dataset: Dataset, *, whole: bool) -> list[str]
     near = [white for white in whites if high <= white <= _FAR * high]
     if not near and high <= dataset.scale:
         near = [dataset.scale]
-    remedies += [
-        f"If they run from 0 to {white:g}, save (x / {white:g}).astype('float32')"
-        for white in exact or near
-    ]
-    return remedies or ["Save (x / white).astype('float32'), where white is the value of white"]
+    remedies += [f"If they run from 0 to {white:g}, save x / {white:g}" for white in exact or near]
+    return remedies or ["Save x / white, where white is the value of white"]
 
 
 def _normalised(where: str, flat: np.ndarray, dataset: Dataset, contrast: float) -> np.ndarray:

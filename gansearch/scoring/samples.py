@@ -73,8 +73,9 @@ def check_count(where: str, n_samples: int) -> None:
         SamplesError: there are fewer than 20.
     """
     if n_samples < MIN_SAMPLES:
+        samples = "sample" if n_samples == 1 else "samples"
         raise SamplesError(
-            f"{where}: {n_samples} samples. A score needs {MIN_SAMPLES} at least; the protocol "
+            f"{where}: {n_samples} {samples}. A score needs {MIN_SAMPLES} at least; the protocol "
             "asks for 10,000."
         )
 

@@ -46,7 +46,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
         path = local_path(name_or_path)
         if "/" not in name_or_path and not path.suffix:
             raise SpaceError(
-                f"space {name_or_path}: no built-in space has this name. "
+                f"space {name_or_path or repr('')}: no built-in space has this name. "
                 f"{did_you_mean(name_or_path, known)} "
                 "A path must have a slash or end in .yaml."
             )

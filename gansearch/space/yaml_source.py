@@ -73,7 +73,10 @@ class SourceValue:
     def rule_error(self, key: str, rule: str) -> SpaceError:
         """Return the error that the value of `key` breaks `rule`; how to write a number follows."""
         parts = self.value if isinstance(self.value, list) else [self]
-        advice = next(filter(None, (number_advice(part.text) for part in parts)), "")
+        texts = [part.text for part in parts]
+        if rule.startswith("a whole number"):  # 1,5 is then no 1.5
+            texts = [t for t in texts if t and (_THOUSANDS.fullmatch(t) or "," not in t)]
+        advice = next(filter(None, map(number_advice, texts)), "")
         return self.error(key, f"found {self.show()}. It must be {rule}.{advice}")
 
 
@@ -91,10 +94,11 @@ def number_advice(text: str | None) -> str:
     if _DECIMAL_COMMA.fullmatch(text):
         return f" Write {text.replace(',', '.')}."
     if _LEADING_ZEROS.fullmatch(text):
-        return (
-            f" Write {int(text.replace('_', ''))}, since some readers take leading zeros for "
-            "octal; or, if it belongs to the number before it, write both without a comma."
-        )
+        joined = "if it belongs to the number before it, write both without a comma."
+        number = int(text.replace("_", ""))
+        if not number:
+            return joined.replace("if", " If", 1)
+        return f" Write {number}, since some readers take leading zeros for octal; or, {joined}"
     return ""
 
 

@@ -127,9 +127,10 @@ def _time_line(seconds: float) -> str:
 def _share_line(settings: Settings, share: Share) -> str:
     where = f"the cluster at {settings.address}" if settings.address else "this machine"
     gpus = f" and {share.gpus_per_trial:g} of a GPU" if share.gpus_per_trial else ", without a GPU"
+    n, cores = share.max_concurrent, settings.cpus_per_trial
     return (
-        f"machine      {where}: {share.max_concurrent} trials at a time, each on "
-        f"{settings.cpus_per_trial:g} cores{gpus}"
+        f"machine      {where}: {n} {'trial' if n == 1 else 'trials'} at a time, each on "
+        f"{cores:g} {'core' if cores == 1 else 'cores'}{gpus}"
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gansearch.data import decoding, image_files, image_folder
+from gansearch.data.image_faults import ImageFile, check_files
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DataError
@@ -249,14 +250,18 @@ def test_too_few_images_are_counted(tmp_path: Path) -> None:
 
 
 def test_train_without_test_is_refused_and_so_is_test_without_train(tmp_path: Path) -> None:
-    remedy = (
-        "Create both train/ and test/, or put all images into one folder, which is then split at "
-        "random."
-    )
+    remedy = "Create both train/ and test/, or "
     save(draw(150), tmp_path / "a" / "train")
-    assert refused(tmp_path / "a") == f"{tmp_path}/a: found train/ but no test/. {remedy}"
+    assert refused(tmp_path / "a") == (
+        f"{tmp_path}/a: found train/ but no test/. {remedy}name {tmp_path}/a/train by --data-dir, "
+        "whose images are then split at random."
+    )
     save(draw(150), tmp_path / "b" / "test")
-    assert refused(tmp_path / "b") == f"{tmp_path}/b: found test/ but no train/. {remedy}"
+    save(draw(150), tmp_path / "b" / "more")
+    assert refused(tmp_path / "b") == (
+        f"{tmp_path}/b: found test/ but no train/. {remedy}put all images into one folder, which "
+        "is then split at random."
+    )
 
 
 def test_a_folder_beside_the_splits_is_refused_rather_than_left_out(tmp_path: Path) -> None:
@@ -302,7 +307,7 @@ def test_the_choices_that_are_named_mend_the_folder(tmp_path: Path) -> None:
     assert dataset.shape == (5, 5, 1)
     assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [239, 30, 30]
     left_out, enlarged = dataset.notes
-    assert left_out == ("1 of 300 images can't be read and are left out: 0005.png (an empty file).")
+    assert left_out == ("1 of 300 images can't be read and is left out: 0005.png (an empty file).")
     assert enlarged.startswith("299 of 300 images are smaller") is False
     assert " images are smaller than 5 pixels, and are enlarged: " in enlarged
 
@@ -452,7 +457,7 @@ def test_the_first_frame_is_used_and_said(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     dataset = load_dataset("folder", tmp_path)
     assert dataset.notes == (
-        "1 of 301 images have several frames or pages: the first is used: a.tif.",
+        "1 of 301 images has several frames or pages: the first is used: a.tif.",
     )
 
 
@@ -559,7 +564,7 @@ def test_a_few_copies_in_another_split_are_said(tmp_path: Path) -> None:
 
 def test_images_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
     save(np.repeat(draw(1), 300, axis=0), tmp_path)
-    assert " distinct images to train on, of 1 in 300 files" in refused(tmp_path)
+    assert " distinct image to train on, of 1 in 300 files" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -568,7 +573,7 @@ def test_black_images_to_be_scored_by_are_refused(tmp_path: Path, split: str) ->
         images = draw(120, seed=seed)
         save(images * 0 if name == split else images, tmp_path / name)
     purpose = {"valid": "validate on", "test": "test on"}[split]
-    assert refused(tmp_path).startswith(f"{tmp_path}: found 1 distinct images to {purpose}, of ")
+    assert refused(tmp_path).startswith(f"{tmp_path}: found 1 distinct image to {purpose}, of ")
 
 
 def test_images_of_one_colour_each_are_refused(tmp_path: Path) -> None:
@@ -590,3 +595,15 @@ def test_more_images_than_memory_can_hold_are_refused_before_they_are_read(
         "GiB, since all are held in memory. Make them smaller, such as by --set "
         "data.image_size=64, or use fewer."
     )
+
+
+def test_leaving_out_is_no_remedy_where_no_file_can_be_read(tmp_path: Path) -> None:
+    for i in range(150):
+        (tmp_path / f"{i}.png").write_bytes(b"junk")
+    assert refused(tmp_path).endswith("\nReplace or remove what can't be read.")
+
+
+def test_the_size_that_is_suggested_is_one_that_the_option_takes(tmp_path: Path) -> None:
+    files = [ImageFile(tmp_path / f"{side}.png", size=(side, side)) for side in (5000, 6000)]
+    with pytest.raises(DataError, match=r"choose --set data\.image_size=4096, which"):
+        check_files(tmp_path, files, ImageOptions())

@@ -132,3 +132,19 @@ def test_similar_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["trains", "testament", "attest", "1", "", "validity", "latest"])
 def test_other_names(name: str) -> None:
     assert similar_split(name) is None
+
+
+@pytest.mark.parametrize("below", ["", "train/"])
+def test_classes_of_different_things_are_said_and_read(tmp_path: Path, below: str) -> None:
+    numbers = {f"{below}toy_train": 150, f"{below}test_tube": 150}
+    dataset = load_dataset("folder", fill(tmp_path, numbers | ({"test": 30} if below else {})))
+    toys, tubes = sorted(dataset.notes, reverse=True)
+    assert toys.startswith(f"{below}toy_train: read like any other folder. ")
+    assert tubes.startswith(f"{below}test_tube: read like any other folder. ")
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_the_remedy_for_a_single_split_reads_its_images(tmp_path: Path, name: str) -> None:
+    message = refused(fill(tmp_path, {name: 200}))
+    assert f"or name {tmp_path / name} by --data-dir, whose images are then split" in message
+    assert len(load_dataset("folder", tmp_path / name).train) == 160

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ResultsError
+from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
 from gansearch.networks.initialisation import initialise_generator
 from gansearch.networks.models import Generator, generate
 from gansearch.runs.generators import CONFIG_FILE, WEIGHTS_FILE, load_generator
@@ -139,6 +140,18 @@ def test_a_wrong_type_of_an_argument_is_not_called_damage(tmp_path):
         BadInputError, match=r"load_dataset: found 'digits'\. It must be a function"
     ):
         load_generator(tmp_path, "digits")
+
+
+@pytest.mark.parametrize("error", [TypeError("mine"), FileNotFoundError("mine")])
+def test_an_error_of_the_callers_own_function_is_not_called_damage(tmp_path, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    saved(tmp_path, DENSE)
+    family = load_family(DEFAULT_FAMILY)
+    monkeypatch.setattr(type(family), "generator", ModelFamily.generator)
+    with pytest.raises(type(error), match="mine"):
+        load_generator(tmp_path, fail)
 
 
 @pytest.mark.parametrize(

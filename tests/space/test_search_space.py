@@ -179,10 +179,18 @@ def test_a_number_that_yaml_reads_otherwise_is_answered_with_how_to_write_it(loa
     assert str(error.value) == f"my.yaml:{line}: {message}"
 
 
+def test_no_whole_number_is_advised_a_decimal_point():
+    with pytest.raises(SpaceError) as error:
+        load_space("ring", ["k=1,5"])
+    assert str(error.value).endswith("found '1,5'. It must be a whole number in [1, 100].")
+
+
 @pytest.mark.parametrize("entry", ["{int: [1,000, 2]}", "{choice: [1,000]}"])
 def test_a_number_with_commas_in_a_list_is_no_two_numbers(load, entry):
-    with pytest.raises(SpaceError, match=r"found .*'000'.*write both without a comma\.$"):
+    rule = r"found .*'000'.*write both without a comma\.$"
+    with pytest.raises(SpaceError, match=rule) as error:
         load(f"dataset: ring\nsearch: {{noise_dim: {entry}}}\n")
+    assert "Write 0" not in str(error.value)
 
 
 def test_merge_keys_are_refused_like_anchors(load):
@@ -662,7 +670,7 @@ def test_a_path_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
         "path.",
         "digts": "space digts: no built-in space has this name. Did you mean digits? A path "
         "must have a slash or end in .yaml.",
-        "": "space : no built-in space has this name. Known: cifar10, digits, folder, gaussian, "
+        "": "space '': no built-in space has this name. Known: cifar10, digits, folder, gaussian, "
         "grid, mnist, ring, tfd. A path must have a slash or end in .yaml.",
     }
     for path, message in faults.items():
