@@ -35,8 +35,13 @@ from gansearch.cli_options import (
 )
 from gansearch.cli_output import run_console, show_end
 from gansearch.cli_types import LocalPathType, OnceCommand, TextType
+from gansearch.system.paths import require_working_folder
 from gansearch.system.signals import raised
-from gansearch.system.streams import discard_unwritten, prepare_standard_streams
+from gansearch.system.streams import (
+    discard_unwritten,
+    forget_impossible_size,
+    prepare_standard_streams,
+)
 
 if TYPE_CHECKING:
     from gansearch.system.object_store import AnyPath
@@ -56,6 +61,7 @@ def cli() -> None:
 
     `gansearch run --space digits` is a whole search that needs no download and no GPU.
     """
+    require_working_folder()
 
 
 @cli.command()
@@ -361,6 +367,7 @@ def doctor(data_dir: Path | None, results: AnyPath, address: str | None) -> None
 def main() -> None:
     """Run the command line and exit; the class of an error decides the exit code."""
     prepare_standard_streams()
+    forget_impossible_size()
     code = _exit_code()
     for stream in (sys.stdout, sys.stderr):
         discard_unwritten(stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import click
@@ -14,7 +15,12 @@ _EXPECTED = (click.ClickException, GansearchError, click.Abort, KeyboardInterrup
 
 def is_bug(error: BaseException) -> bool:
     """Return whether an error is one that gansearch does not raise on purpose."""
-    return not isinstance(error, _EXPECTED)
+    return not isinstance(error, _EXPECTED) and not _is_installation(error)
+
+
+def _is_installation(error: BaseException) -> bool:
+    """Return whether a package that gansearch needs is what can't be imported."""
+    return isinstance(error, ImportError) and (error.name or "").split(".")[0] != "gansearch"
 
 
 def print_error(error: BaseException) -> int:
@@ -34,6 +40,12 @@ def print_error(error: BaseException) -> int:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         _echo(f"Error: {where}{_printable(error.strerror or str(error))}")
+        return 1
+    if _is_installation(error):
+        _echo(
+            f"Error: {sys.prefix}: {_printable(str(error))}. A package that gansearch needs is "
+            "absent or damaged. Install gansearch there again: `pip install gansearch`."
+        )
         return 1
     _echo(
         f"Error: {type(error).__name__}: {_printable(_last_line_of_traceback(error))}\n"

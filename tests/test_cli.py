@@ -21,6 +21,7 @@ from scipy.special import logsumexp
 
 import gansearch
 from gansearch.cli import cli, main
+from gansearch.cli_errors import is_bug
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
@@ -1019,6 +1020,60 @@ def test_a_closed_pipe_prints_no_error(scratch: Path) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f'rmdir "$PWD"; "{sys.executable}" -m gansearch doctor'],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: the current folder can't be used (No such file or directory). It may have been "
+        "deleted. Change to another, such as `cd ~`.\n"
+    )
+
+
+def test_an_absent_package_is_named_and_no_bug() -> None:
+    for package, program in [("PIL", "gansearch.cli"), ("click", "gansearch.__main__")]:
+        code = (
+            f"import sys; sys.modules[{package!r}] = None; sys.argv = ['gansearch', 'doctor']\n"
+            f"from {program} import main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 1
+        error = done.stderr.splitlines()[-1]
+        assert error.startswith(f"Error: {sys.prefix}: import of {package} halted")
+        assert error.endswith("Install gansearch there again: `pip install gansearch`.")
+        assert "bug" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_absent_module_of_gansearch_is_a_bug() -> None:
+    assert is_bug(ModuleNotFoundError("No module named 'gansearch.x'", name="gansearch.x"))
+    assert not is_bug(ModuleNotFoundError("No module named 'PIL'", name="PIL"))
+
+
+def test_ctrl_c_during_the_imports_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nos.kill(os.getpid(), 9)"
+    )
+    for start in (["-m", "gansearch"], ["-c", "from gansearch.__main__ import main; main()"]):
+        done = subprocess.run(
+            [sys.executable, *start, "spaces"],
+            env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 # What a command imports

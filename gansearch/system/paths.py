@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gansearch.errors import BadInputError
+
 
 def local_path(text: str | os.PathLike[str]) -> Path:
     """Return a path with `~` expanded, as a shell does: not after `=`, in quotes or in Python.
@@ -28,3 +30,18 @@ def cache_folder() -> Path | None:
 def nearest_existing(path: Path) -> Path:
     """Return the nearest of `path` and its parents that exists."""
     return next((p for p in (path, *path.absolute().parents) if os.path.lexists(p)), path)
+
+
+def require_working_folder() -> None:
+    """Check that the current folder exists: libraries of torch end a process in a deleted one.
+
+    Raises:
+        BadInputError: it doesn't.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise BadInputError(
+            f"the current folder can't be used ({error.strerror}). It may have been deleted. "
+            "Change to another, such as `cd ~`."
+        ) from None

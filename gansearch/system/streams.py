@@ -24,6 +24,14 @@ def prepare_standard_streams() -> None:
     sys.stdout, sys.stderr = _prepared(sys.stdout, 1), _prepared(sys.stderr, 2)
 
 
+def forget_impossible_size() -> None:
+    """Drop a size of the terminal from the environment that rich takes for a number and isn't."""
+    for name in ("COLUMNS", "LINES"):
+        text = os.environ.get(name, "1")
+        if not text.isascii() or not text.isdigit() or int(text) == 0:
+            del os.environ[name]
+
+
 def occupy_closed_descriptors() -> None:
     """Open the null device as descriptors 0, 1 and 2, where they are closed.
 

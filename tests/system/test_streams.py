@@ -98,3 +98,10 @@ def test_a_pipe_that_does_not_block_gets_all_of_a_long_output(tmp_path):
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, b"")
     assert lines == [str(i) for i in range(50_000)]
+
+
+@pytest.mark.parametrize("columns", ["0", "²", "-5", "1e3", "", "garbage"])
+def test_a_width_that_is_no_width_is_ignored(tmp_path, columns):
+    done = run('"$PYTHON" -m gansearch spaces', tmp_path, COLUMNS=columns, LINES=columns)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"digits" in done.stdout
