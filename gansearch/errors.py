@@ -64,7 +64,7 @@ class RunFailedError(GansearchError):
 
 
 class InterruptedRunError(GansearchError):
-    """The user stopped the run; its state is saved."""
+    """The user stopped the run; its state, if it had begun, is saved."""
 
     exit_code = 130
 

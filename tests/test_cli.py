@@ -956,7 +956,9 @@ def test_ctrl_c_before_the_search_begins_leaves_no_folder(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gansearch.tune.preflight.load_dataset", interrupted)
-    assert call("run") == (130, "", "\nStopped.\n")
+    code, out, err = call("run")
+    assert (code, out) == (130, "")
+    assert err.endswith("Stopped before the run began; nothing of it is kept.\n")
     assert list(scratch.iterdir()) == []
 
 

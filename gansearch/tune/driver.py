@@ -37,7 +37,7 @@ from gansearch.tune.preflight import (
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
 from gansearch.tune.resumption import load_resumed_data, resumption
-from gansearch.tune.session import Session, saving_at_the_end, stopping_on_signals
+from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
 
@@ -75,14 +75,16 @@ def search(
     Raises:
         BadInputError: the arguments can't be used; nothing was started.
         RunFailedError: no trial was completed.
-        InterruptedRunError: stopped by SIGINT or SIGTERM; `resume` continues it.
+        InterruptedRunError: stopped by SIGINT, SIGTERM or SIGHUP; `resume` continues what has begun.
     """
     occupy_closed_descriptors()
     request = check_request(space, overrides=overrides, only=only, seed=seed, settings=settings)
     with (
+        explaining_stops() as folders,
         _progress(console, request.space, request.configs, request.settings) as progress,
         prepared(request, name=name, results=results, start=True, tell=progress.activity) as run,
     ):
+        folders.append(run.folder)
         for note in (*run.dataset.notes, *run.notes):
             progress.note(note)
         description = describe_run(
@@ -166,7 +168,7 @@ def resume(
     }
     folder = RunFolder.open(run, parse_path(results))
     require_utf8(folder.path)
-    with folder.lock():
+    with explaining_stops(folder), folder.lock():
         for found in repair_run(folder):
             if console is not None:
                 with expendable(console):

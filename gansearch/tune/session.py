@@ -15,6 +15,7 @@ from gansearch.report.progress import Progress
 from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.location import is_run
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.signals import deferred, handled_by
 from gansearch.tune.recorder import Recorder
@@ -107,9 +108,32 @@ class Session:
     def interrupted(self) -> InterruptedRunError:
         """Record the interruption in `run.json`; return the error that says how to continue."""
         self.describe(state="interrupted")
-        return InterruptedRunError(
-            f"Stopped; everything reported is kept. To go on: {self.resume_command}"
-        )
+        return stopped(self.folder)
+
+
+def stopped(folder: RunFolder | None) -> InterruptedRunError:
+    """Return the error that says how to continue a run, or that it has not begun."""
+    if folder is None or not is_run(folder.path):
+        return InterruptedRunError("Stopped before the run began; nothing of it is kept.")
+    return InterruptedRunError(
+        f"Stopped; everything reported is kept. To go on: {command('resume', folder.path)}"
+    )
+
+
+@contextmanager
+def explaining_stops(*folders: RunFolder) -> Iterator[list[RunFolder]]:
+    """Let a stop before or after the trials say how to continue, as one between them does.
+
+    Yields a list, which takes the run's folder once there is one.
+
+    Raises:
+        InterruptedRunError: instead of KeyboardInterrupt.
+    """
+    known = list(folders)
+    try:
+        yield known
+    except KeyboardInterrupt:
+        raise stopped(known[0] if known else None) from None
 
 
 @contextmanager

@@ -61,6 +61,29 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
     assert signal.getsignal(signum) is before
 
 
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("place", ["load_resumed_data", "shared_cluster", "_execute"])
+def test_a_signal_at_any_time_of_a_resume_says_how_to_go_on(folder, monkeypatch, place, signum):
+    def interrupted(*_, **__):
+        os.kill(os.getpid(), signum)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(driver, "shared_cluster", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(driver, place, interrupted)
+    with pytest.raises(InterruptedRunError, match=f"To go on: gansearch resume {folder.path}$"):
+        driver.resume(folder.path)
+
+
+def test_a_stop_between_the_first_write_and_the_first_trial_says_how_to_go_on(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
+    monkeypatch.setattr(driver, "Recorder", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(InterruptedRunError, match=f"gansearch resume {tmp_path}/results/begun$"):
+        driver.search("ring", name="begun", results=tmp_path / "results")
+
+
 @pytest.mark.parametrize("seed", [5_000_000_000, None])
 def test_a_search_begins_with_any_seed_and_a_space_of_any_name(tmp_path, monkeypatch, seed):
     class Connecting(Exception):  # noqa: N818
@@ -225,7 +248,7 @@ def test_a_signal_before_the_first_trial_leaves_no_folder(tmp_path, monkeypatch,
 
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
     monkeypatch.setattr(preflight, where, interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedRunError, match=r"Stopped before the run began; nothing"):
         driver.search("ring", name="begun", results=tmp_path / "results")
     assert not (tmp_path / "results" / "begun").exists()
 
