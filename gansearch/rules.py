@@ -191,6 +191,16 @@ class Config(Validated):
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
+def count_of(n: float, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count_of(1.0, "core"), count_of(1200, "trial")
+    ('1 core', '1,200 trials')
+    """
+    number = f"{n:,}".removesuffix(".0")
+    return f"{number} {noun}" if n == 1 else f"{number} {noun}s"
+
+
 def short(value: Any) -> str:
     """Return a parameter's value as reports show it: `0.0307`, `64-64` for widths."""
     if isinstance(value, float):

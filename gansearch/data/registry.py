@@ -82,17 +82,22 @@ def data_folder(name: str, data_dir: Path | None = None) -> Path | None:
     return local_path(given or "~/.cache/gansearch")
 
 
-def check_data_dir(name: str, data_dir: Path | None) -> None:
+def check_data_dir(name: str, data_dir: Path | None, *, of_run: bool = False) -> None:
     """Raise DataError if a folder is named for a data set that has no files to read there.
 
     GANSEARCH_DATA may be set for other data sets, and is never refused.
     """
     if data_dir is None or name not in WITHOUT_FILES:
         return
+    remedy = (
+        "The data set of a run can't be changed: leave --data-dir out."
+        if of_run
+        else f"Leave --data-dir out, or name other data: for images of your own, --space {FOLDER} "
+        f"(of `evaluate`, --dataset {FOLDER}). Without --space a search takes digits."
+    )
     raise DataError(
         f"--data-dir {data_dir}: the data set is {name}, which has no files and reads none there. "
-        f"Leave --data-dir out, or name other data: for images of your own, --space {FOLDER} (of "
-        f"`evaluate`, --dataset {FOLDER}). Without --space a search takes digits."
+        f"{remedy}"
     )
 
 
@@ -114,7 +119,7 @@ def load_again(
     Raises:
         DataError: the data is missing or unreadable.
     """
-    check_data_dir(name, data_dir)
+    check_data_dir(name, data_dir, of_run=True)
     if data_dir is None and former is not None and name not in WITHOUT_FILES:
         # An error in a folder of images that is there must be seen, not avoided.
         if name == FOLDER and local_path(former).is_dir():

@@ -14,6 +14,7 @@ import pandas as pd
 from gansearch.budget import Budget
 from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
 from gansearch.report.formatting import duration
+from gansearch.rules import count_of
 from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
@@ -37,7 +38,7 @@ def state_warnings(
         yield f"The run was interrupted. To go on: {resume}"
     if run.state == "failed":
         phase = "replica" if any(counts["replica"].values()) else "search"
-        remedy = failure_remedy(folder, run, phase)
+        remedy = failure_remedy(folder, run, phase, counts[phase])
         yield f"The run failed: {none_completed(phase, counts[phase])}. {remedy}"
     if run.is_going_on:
         idle = time.time() - max(
@@ -58,14 +59,18 @@ def none_completed(phase: str, counts: Mapping[str, int]) -> str:
     return f"not one {what} was completed ({by_status or 'none ran'})"
 
 
-def failure_remedy(folder: RunFolder, run: RunDescription, phase: str) -> str:
-    """Return what may help a run in which no trial of a phase was completed."""
+def failure_remedy(
+    folder: RunFolder, run: RunDescription, phase: str, counts: Mapping[str, int]
+) -> str:
+    """Return what may help a run in which no trial of a phase, counted by status, was completed."""
     more = []
     more_time: list[str] = []
     if (limit := run.settings.get("time_budget_seconds")) is not None:
         minutes = 10 * math.ceil(max(limit, run.wall_seconds) / 60)
         more_time = ["--time-budget", f"{minutes}m"]
-        if phase == "search" and run.wall_seconds >= limit:
+        n_unsound = sum(counts.get(status, 0) for status in UNSOUND)
+        was_short = run.wall_seconds >= limit and n_unsound < run.budget.trials
+        if phase == "search" and was_short:
             return f"Give the run more time: {command('resume', folder.path, *more_time)}"
     if phase == "replica":
         seeds = command("resume", folder.path, "--replicas", str(2 * run.budget.replicas))
@@ -201,7 +206,7 @@ def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[st
                 if len(ended_badly) == len(group)
                 else "Its score is the mean of the others; another training may end the same way."
             )
-            n_replicas = "1 replica" if len(group) == 1 else f"{len(group)} replicas"
+            n_replicas = count_of(len(group), "replica")
             yield f"{config_id}: of {n_replicas} {by_status}. {consequence}"
     at_edge = replicas.loc[
         (replicas["status"] == "completed") & replicas["sigma_at_edge"].eq(True), "trial_id"

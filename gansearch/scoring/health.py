@@ -14,6 +14,7 @@ from typing import Any
 
 from gansearch.family import Metrics
 from gansearch.measures import Evaluation, Indicators
+from gansearch.rules import count_of
 
 # A trial's samples are off the data while coverage is below this share of the null's; unless recall
 # is above the next and they aren't far apart: then they lie spread around the data.
@@ -248,7 +249,7 @@ class HealthMonitor:
             return Verdict("sound")
         last = spell[-1]
         found = (
-            f"{_describe(last.indicators, self._null)} for {_count(len(spell), 'evaluation')} "
+            f"{_describe(last.indicators, self._null)} for {count_of(len(spell), 'evaluation')} "
             f"since update {spell[0].updates:,}"
         )
         n_recent = _least_window(spell, sign, self._max_updates)
@@ -380,7 +381,3 @@ def _hint(evaluation: TrialEvaluation, null: Indicators) -> str:
 
 def _output_for_all(evaluation: TrialEvaluation) -> str:
     return "" if evaluation.d_real is None else f" (D outputs {evaluation.d_real:.2g} for all)"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -75,7 +75,8 @@ def search(
     Raises:
         BadInputError: the arguments can't be used; nothing was started.
         RunFailedError: no trial was completed.
-        InterruptedRunError: stopped by SIGINT, SIGTERM or SIGHUP; `resume` continues what has begun.
+        InterruptedRunError: stopped by SIGINT, SIGTERM or SIGHUP; `resume` continues a run that
+            has begun.
     """
     occupy_closed_descriptors()
     request = check_request(space, overrides=overrides, only=only, seed=seed, settings=settings)

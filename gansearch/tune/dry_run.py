@@ -11,7 +11,7 @@ from gansearch.budget import Budget
 from gansearch.data.dataset import SPLITS, Dataset
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.formatting import duration
-from gansearch.rules import Config
+from gansearch.rules import Config, count_of
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
 from gansearch.space.counting import n_configurations
@@ -87,14 +87,14 @@ def _space_lines(space: SearchSpace) -> list[str]:
     if n is None:
         return []
     also = f"; the search ends when all have been tried, before its {space.budget.trials:,} trials"
-    count = "1 configuration" if n == 1 else f"{n:,} configurations"
-    return [f"space        {count}{also if n < space.budget.trials else ''}"]
+    return [f"space        {count_of(n, 'configuration')}{also if n < space.budget.trials else ''}"]
 
 
 def _search_line(budget: Budget) -> str:
     return (
-        f"search       {budget.trials} trials of at most {budget.max_updates:,} updates, "
-        f"{len(budget.report_updates())} reports each; none is stopped before update "
+        f"search       {count_of(budget.trials, 'trial')} of at most "
+        f"{count_of(budget.max_updates, 'update')}, "
+        f"{count_of(len(budget.report_updates()), 'report')} each; none is stopped before update "
         f"{budget.grace_updates:,}"
     )
 
@@ -112,9 +112,12 @@ def _evaluation_line(size: EvaluationSize) -> str:
 
 
 def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:
-    best = f"the best {space.budget.top} and {space.family.baseline_title}"
+    top, replicas = space.budget.top, space.budget.replicas
+    if not replicas:
+        return "replicas     none, and so no ranking"
+    best = f"the best {top} and {space.family.baseline_title}"
     which = f"{len(configs)} given" if configs else best
-    return f"replicas     {which}, each on {space.budget.replicas} fresh seeds"
+    return f"replicas     {which}, each on {count_of(replicas, 'fresh seed')}"
 
 
 def _time_line(seconds: float) -> str:
@@ -127,10 +130,9 @@ def _time_line(seconds: float) -> str:
 def _share_line(settings: Settings, share: Share) -> str:
     where = f"the cluster at {settings.address}" if settings.address else "this machine"
     gpus = f" and {share.gpus_per_trial:g} of a GPU" if share.gpus_per_trial else ", without a GPU"
-    n, cores = share.max_concurrent, settings.cpus_per_trial
     return (
-        f"machine      {where}: {n} {'trial' if n == 1 else 'trials'} at a time, each on "
-        f"{cores:g} {'core' if cores == 1 else 'cores'}{gpus}"
+        f"machine      {where}: {count_of(share.max_concurrent, 'trial')} at a time, each on "
+        f"{count_of(settings.cpus_per_trial, 'core')}{gpus}"
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gansearch.budget import Budget
 from gansearch.errors import BadInputError
-from gansearch.rules import Config, short
+from gansearch.rules import Config, count_of, short
 from gansearch.space.search_space import SearchSpace
 from gansearch.space.yaml_source import parse_yaml
 from gansearch.tune.settings import Settings
@@ -47,6 +48,19 @@ def check_effects(
             raise _without_search(key, text.strip(), "there is no range to search")
         if key in space.fixed:
             _check_fixed(key, space.fixed[key], configs)
+
+
+def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
+    """Return a note where `top`, as a user has set it, has no effect or less than it says."""
+    keys = {override.partition("=")[0].strip().removeprefix("budget.") for override in overrides}
+    if "top" not in keys or not budget.top:
+        return []
+    if not budget.replicas:
+        return [f"top {budget.top}: with replicas 0 nothing is trained again, so it has no effect."]
+    if budget.top > budget.trials:
+        tried = count_of(budget.trials, "configuration")
+        return [f"top {budget.top}: the search tries only {tried}."]
+    return []
 
 
 def _check_fixed(key: str, value: object, configs: Sequence[Config]) -> None:

@@ -270,7 +270,7 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
     session.recorder.flush()
     session.note_time()
     _write_report(session.folder)
-    remedy = failure_remedy(session.folder, session.description, phase)
+    remedy = failure_remedy(session.folder, session.description, phase, counts)
     if session.stop.reason == "time":
         raise RunFailedError(
             f"{session.folder.path}: the time budget of "

@@ -29,7 +29,7 @@ from gansearch.system.temporary import temporary_root
 from gansearch.trial.evaluation_size import choose_evaluation_size
 from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
 from gansearch.tune.cluster import connected
-from gansearch.tune.effects import check_effects
+from gansearch.tune.effects import check_effects, top_notes
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.ray_internals import resources_here
@@ -104,6 +104,7 @@ def check_request(
         check_effects(space, configs, overrides, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
+    notes += top_notes(space.budget, overrides)
     return Request(space, configs, notes, seed, _with_absolute_data_dir(settings, space.dataset))
 
 

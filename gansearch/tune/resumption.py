@@ -13,6 +13,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_again
 from gansearch.errors import BadInputError
 from gansearch.report.formatting import duration
+from gansearch.rules import count_of
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
@@ -104,11 +105,13 @@ def _check_counts(changes: Mapping[str, Any], trials: pd.DataFrame) -> None:
     n_tried = int((trials["phase"] == "search").sum())
     counts = trials.loc[trials["phase"] == "replica", "config_id"].value_counts()
     there = {"trials": n_tried, "replicas": int(counts.max()) if len(counts) else 0}
-    what = {"trials": "trials of the search", "replicas": "replicas of a configuration"}
+    what = {"trials": "trial", "replicas": "replica"}
+    of = {"trials": "of the search", "replicas": "of a configuration"}
     for name, n in there.items():
         if name in changes and changes[name] < n:
             raise BadInputError(
-                f"--{name} {changes[name]}: the run has {n} {what[name]} already. The number is "
+                f"--{name} {changes[name]}: the run has {count_of(n, what[name])} "
+                f"{of[name]} already. The number is "
                 f"that of the whole run, and nothing is taken from it. Give more than {n}, or "
                 "leave the flag out."
             )
@@ -160,7 +163,7 @@ def _without_effect(
     search_left = search_on and (n_tried < target or bool(unfinished.any()))
     notes = []
     if not search_left and not description.only:
-        over = f"the search is over after {n_tried} trials"
+        over = f"the search is over after {count_of(n_tried, 'trial')}"
         if "trials" in changes:
             notes.append(f"--trials {target}: {over}. A greater number adds some.")
         if "time_budget_seconds" in changes:
@@ -177,7 +180,7 @@ def _without_effect(
             if name in changes
         ]
         if flags:
-            notes.append(f"{', '.join(flags)}: the run is finished, so that nothing is trained.")
+            notes.append(f"{', '.join(flags)}: the run is finished, so nothing is trained.")
     return notes
 
 

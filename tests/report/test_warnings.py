@@ -168,7 +168,17 @@ def test_the_remedy_for_a_run_without_a_completed_trial_is_one_that_resume_takes
     tmp_path, phase, changes, remedy
 ):
     folder = write_run(tmp_path, searched(), wall_seconds=180.0, **changes)
-    assert re.search(remedy, failure_remedy(folder, folder.read_run(), phase))
+    assert re.search(remedy, failure_remedy(folder, folder.read_run(), phase, {}))
+
+
+def test_more_time_is_no_remedy_where_every_trial_ended_unsound(tmp_path):
+    settings = {"time_budget_seconds": 90.0}
+    folder = write_run(tmp_path, searched(), wall_seconds=180.0, settings=settings)
+    run = folder.read_run()
+    n = run.budget.trials
+    assert "Give the run more time" in failure_remedy(folder, run, "search", {"collapsed": n - 1})
+    said = failure_remedy(folder, run, "search", {"collapsed": n - 1, "diverged": 1})
+    assert said.startswith("With more configurations: ") and "--time-budget 30m" in said
 
 
 def test_trials_that_machines_have_failed_are_not_blamed_on_the_space(tmp_path):

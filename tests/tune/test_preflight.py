@@ -175,6 +175,31 @@ def test_a_dry_run_of_what_can_run_shows_the_plan_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.usefixtures("no_start")
+def test_a_dry_run_counts_one_of_each_in_the_singular():
+    one = ["trials=1", "replicas=1", "reports=1", "max_updates=1"]
+    said = plan("ring", overrides=one, settings=Settings(max_concurrent=1))
+    assert "1 trial of at most 1 update, 1 report each" in said
+    assert "each on 1 fresh seed\n" in said
+    assert "1 trial at a time, each on 1 core, without a GPU" in said
+    assert "replicas     none, and so no ranking" in plan("ring", overrides=["replicas=0"])
+
+
+@pytest.mark.usefixtures("no_start")
+@pytest.mark.parametrize(
+    ("overrides", "note"),
+    [
+        (["top=3", "budget.replicas=0"], "top 3: with replicas 0 nothing is trained again"),
+        (["budget.top=5", "trials=1"], "top 5: the search tries only 1 configuration."),
+        (["trials=1"], None),
+        (["top=0", "replicas=0"], None),
+    ],
+)
+def test_a_top_that_has_less_effect_than_it_says_is_noted(overrides, note):
+    said = plan("ring", overrides=overrides)
+    assert (note in said) if note else ("top" not in said)
+
+
+@pytest.mark.usefixtures("no_start")
 def test_a_dry_run_leaves_the_runs_that_there_are(tmp_path):
     (tmp_path / "results" / "other").mkdir(parents=True)
     plan("ring")
