@@ -668,7 +668,7 @@ def test_pickled_samples_are_refused_and_nothing_in_them_is_run(
 ) -> None:
     sprung = scratch / "sprung"
     traps = np.array([Trap(sprung)], dtype=object)
-    assert unscorable(traps).startswith("samples.npy: can't be read: ")
+    assert unscorable(traps).startswith("samples.npy: it holds Python objects, which aren't read.")
     assert not sprung.exists()
     np.load(scratch / "samples.npy", allow_pickle=True)
     assert sprung.exists(), "the trap was none"

@@ -211,8 +211,7 @@ def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None,
         for trial_id, lls in test_lls.items():
             folder.write_test_ll(trial_id, lls)
         folder.write_ranking(rank(folder.trials(), test_lls, paper_config_id=PAPER.config_id))
-    if reference_ll is not None:
-        folder.write_references(references(reference_ll))
+    folder.write_references([] if reference_ll is None else references(reference_ll))
     return folder
 
 

@@ -29,14 +29,15 @@ def read_with_warnings(reader: Callable[[], T]) -> tuple[T, list[str]]:
     return result, [str(warning.message) for warning in caught]
 
 
-def read_trials(folder: RunFolder) -> pd.DataFrame:
+def read_trials(folder: RunFolder, run: RunDescription) -> pd.DataFrame:
     """Return `trials.parquet`.
 
     Raises:
-        ResultsError: it is damaged, or absent though trials have reported.
+        ResultsError: it is damaged, or absent though trials have reported. Of a run that goes on it
+            may be written later than its history.
     """
     trials = folder.trials()
-    if trials.empty and not read_with_warnings(folder.history)[0].empty:
+    if trials.empty and not run.is_going_on and not read_with_warnings(folder.history)[0].empty:
         path = folder.path / TRIALS_FILE
         raise unreadable(path, FileNotFoundError())
     return trials

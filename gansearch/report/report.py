@@ -112,7 +112,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         baseline, budget = run.baseline, run.budget
     except ConfigError as error:
         raise unreadable(folder.path / "run.json", error) from error
-    trials = read_trials(folder)
+    trials = read_trials(folder, run)
     test_lls, test_ll_warnings = read_with_warnings(folder.test_lls)
     ranking, ranking_faults = read_or_rank(folder, run, trials, lambda: test_lls)
     lines = folder.path / "references.parquet" if run.state == "finished" else None

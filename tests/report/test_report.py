@@ -12,7 +12,7 @@ from gansearch.report.report import build_report
 from gansearch.report.sampling import winning_trial
 from gansearch.runs.folder import RunFolder
 from tests.report.printed_reports import with_fixed_ids
-from tests.written_runs import PAPER, WINNER, curve, replicas, searched, write_run
+from tests.written_runs import PAPER, WINNER, curve, described, replicas, searched, write_run
 
 
 def test_collapsed_and_diverged_trials_are_never_on_the_leaderboard(finished):
@@ -166,6 +166,8 @@ def test_trials_that_were_lost_are_not_reported_as_none(finished):
     (finished.path / "trials.parquet").unlink()
     with pytest.raises(ResultsError, match=r"trials\.parquet: absent\. .*gansearch resume"):
         build_report(finished)
+    finished.write_run(described(state="searching"))
+    assert build_report(finished).trials.empty
 
 
 @pytest.mark.parametrize("read", ["trials", "ranking", "references", "curve", "stability"])

@@ -183,7 +183,7 @@ def test_data_that_is_nowhere_is_missed_where_the_run_has_read_it(folders, tmp_p
 def test_a_folder_for_data_without_files_is_refused_and_a_stored_one_is_not():
     with pytest.raises(DataError, match=r"^--data-dir /images: the data set is digits, which has"):
         load_resumed_data(load_space("digits"), Settings(), "/images")
-    with pytest.raises(BadInputError, match="digits, which has no files.* leave --data-dir out.$"):
+    with pytest.raises(BadInputError, match=r"digits, which has no files.* leave --data-dir out.$"):
         load_resumed_data(load_space("digits"), Settings(), "/images")
     _, settings = load_resumed_data(load_space("digits"), Settings(data_dir="/images"), None)
     assert settings.data_dir is None
