@@ -167,7 +167,7 @@ def test_trials_that_were_lost_are_not_reported_as_none(finished):
     with pytest.raises(ResultsError, match=r"trials\.parquet: absent\. .*gansearch resume"):
         build_report(finished)
     finished.write_run(described(state="searching"))
-    assert build_report(finished).trials.empty
+    assert build_report(finished).leaderboard.empty
 
 
 @pytest.mark.parametrize("read", ["trials", "ranking", "references", "curve", "stability"])
