@@ -35,6 +35,7 @@ from gansearch.cli_options import (
 )
 from gansearch.cli_output import run_console, show_end
 from gansearch.cli_types import LocalPathType, OnceCommand, TextType
+from gansearch.errors import BadInputError
 from gansearch.system.paths import require_working_folder
 from gansearch.system.signals import raised
 from gansearch.system.streams import (
@@ -62,6 +63,11 @@ def cli() -> None:
     `gansearch run --space digits` is a whole search that needs no download and no GPU.
     """
     require_working_folder()
+    if sys.flags.optimize > 1:
+        raise BadInputError(
+            "PYTHONOPTIMIZE=2, or python -OO, removes docstrings, and without them Ray can't be "
+            "loaded. Unset the variable, or set it to 1."
+        )
 
 
 @cli.command()

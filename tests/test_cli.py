@@ -1041,6 +1041,19 @@ def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_python_without_docstrings_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "gansearch", "spaces"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "without them Ray can't be loaded" in done.stderr
+
+
 def test_an_absent_package_is_named_and_no_bug() -> None:
     for package, program in [("PIL", "gansearch.cli"), ("click", "gansearch.__main__")]:
         code = (

@@ -1,6 +1,7 @@
 """Settings that Ray reads from the environment, some of them when it is imported.
 
-A value that the user has set is not changed, except the one that keeps Ray from starting here.
+Values that the user has set are replaced: they were set for other programs, and with some of them a
+search can't run.
 """
 
 from __future__ import annotations
@@ -31,14 +32,25 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+# Of Ray and Tune, for other programs of the user's: with some of them no trial would start, and
+# Tune raises an error for its old ones.
+_OF_OTHER_PROGRAMS = (
+    "RAY_CLIENT_MODE",  # every connection would be one of Ray Client's, which knows no Tune
+    *("RAY_AIR_LOCAL_CACHE_DIR", "RAY_TUNE_CALLBACKS", "TUNE_DISABLE_AUTO_INIT"),
+    *("TUNE_DISABLE_DATED_SUBDIR", "TUNE_FUNCTION_THREAD_TIMEOUT_S", "TUNE_GLOBAL_CHECKPOINT_S"),
+    *("TUNE_MAX_LEN_IDENTIFIER", "TUNE_MAX_PENDING_TRIALS_PG", "TUNE_PLACEMENT_GROUP_PREFIX"),
+    *("TUNE_PLACEMENT_GROUP_RECON_INTERVAL", "TUNE_RESTORE_RETRY_NUM", "TUNE_RESULT_BUFFER_LENGTH"),
+    *("TUNE_RESULT_BUFFER_MAX_TIME_S", "TUNE_RESULT_BUFFER_MIN_TIME_S", "TUNE_RESULT_DELIM"),
+    *("TUNE_RESULT_DIR", "TUNE_STATE_REFRESH_PERIOD", "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S"),
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER",
+)
 
 
 def apply() -> None:
-    """Set what the user has not set; must be called before Ray is imported."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    # It would make every connection one of Ray Client's, which knows no Tune.
-    os.environ.pop("RAY_CLIENT_MODE", None)
+    """Set what a run needs, and drop the rest; must be called before Ray is imported."""
+    os.environ.update(_SETTINGS)
+    for name in _OF_OTHER_PROGRAMS:
+        os.environ.pop(name, None)
     # As `ray start --head` does; otherwise joining a cluster would need the setting.
     if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -80,6 +80,8 @@ ELSEWHERE = {
     "RAY_AUTH_TOKEN_PATH": "/absent",
     "RAY_USE_TLS": "1",
     "RAY_CLIENT_MODE": "1",
+    "TUNE_RESULT_DIR": "/absent",
+    "TUNE_MAX_PENDING_TRIALS_PG": "0",
     "RAY_RUNTIME_ENV_HOOK": "absent.hook",
     "RAY_JOB_CONFIG_JSON_ENV_VAR": '{"runtime_env": {"pip": ["absent"]}}',
 }
