@@ -1,12 +1,15 @@
 """`python -m gansearch` and the installed script `gansearch` start here."""
 
+import os
 import signal
 import sys
 
 
 def main() -> None:
-    """Import the command line and run it; a Ctrl-C during the import ends without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Import the command line and run it; a signal to stop in the meantime ends with code 130."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, lambda *_: os._exit(130))
     try:
         from gansearch.cli import main as run
     except ModuleNotFoundError as error:
