@@ -38,6 +38,7 @@ _OBJECT_STORE_BYTES = 0.75 * _GIB
 _DISK_WARNING_BYTES = 5 * _GIB
 _DISK_PROBLEM_BYTES = 0.5 * _GIB
 _OPEN_FILES = 8192
+_FILE_BYTES = _GIB  # more than the object store, which is a file
 
 
 def examine(data_dir: Path | None, results: AnyPath, address: str | None = None) -> list[Check]:
@@ -49,7 +50,7 @@ def examine(data_dir: Path | None, results: AnyPath, address: str | None = None)
         address: of a Ray cluster, `host:port` or `auto`.
     """
     checks = [_python(), *_packages(), *_imports(), *_gpus()]
-    checks += [_cores(), _memory(), *_shared_memory(), _open_files()]
+    checks += [_cores(), _memory(), *_shared_memory(), _open_files(), *_file_size()]
     checks += [*_datasets(data_dir), _spaces(), *_results(results)]
     checks += surroundings()
     return checks + (_cluster(address, results) if address not in (None, "local") else [])
@@ -218,6 +219,18 @@ def _open_files() -> Check:
         found,
         "Many trials at a time need more. Run ulimit -Hn 65536 as root.",
     )
+
+
+def _file_size() -> Iterator[Check]:
+    """Check the limit on the size of a file, where there is one: Ray's own are large."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY:
+        yield Check(
+            "file size",
+            "ok" if limit >= _FILE_BYTES else "problem",
+            f"at most {limit / 2**20:,.1f} MiB",
+            "" if limit >= _FILE_BYTES else "Ray needs larger files. Run ulimit -f unlimited.",
+        )
 
 
 def _datasets(data_dir: Path | None) -> Iterator[Check]:

@@ -241,6 +241,12 @@ def test_few_open_files_are_a_warning(monkeypatch, hard, status):
     assert doctor._open_files().status == status
 
 
+def test_a_limit_on_the_size_of_files_that_stops_ray_is_a_problem(monkeypatch):
+    for limit, statuses in [(256 * 2**20, ["problem"]), (4 * GIB, ["ok"]), (-1, [])]:
+        monkeypatch.setattr(doctor.resource, "getrlimit", lambda _, limit=limit: (limit, -1))
+        assert [check.status for check in doctor._file_size()] == statuses
+
+
 @pytest.mark.parametrize(("free", "status"), [(0.4, "problem"), (3, "warning"), (6, "ok")])
 def test_a_disk_that_fills_up_is_reported(monkeypatch, tmp_path, free, status):
     _usage(monkeypatch, free * GIB)

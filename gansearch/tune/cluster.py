@@ -22,6 +22,7 @@ from gansearch.system.temporary import private_folder
 from gansearch.tune.code_path import worker_path
 from gansearch.tune.nodes import join, require_same_code
 from gansearch.tune.ray_internals import init_on_loopback, raylet_messages_muted
+from gansearch.tune.ray_settings import override
 from gansearch.tune.settings import Settings
 
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -44,6 +45,7 @@ def connected(settings: Settings, dataset: Dataset) -> Iterator[None]:
         BadInputError: the cluster can't be joined, or no folder can hold Ray's temporary files.
         RunFailedError: Ray doesn't start here.
     """
+    override()
     # Optuna's warnings, such as those of samplers that ignore conditions, would break the display.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("ray", "ray.tune", "ray.data"):

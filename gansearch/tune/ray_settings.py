@@ -47,13 +47,18 @@ _OF_OTHER_PROGRAMS = (
 
 
 def apply() -> None:
-    """Set what a run needs, and drop the rest; must be called before Ray is imported."""
-    os.environ.update(_SETTINGS)
-    for name in _OF_OTHER_PROGRAMS:
-        os.environ.pop(name, None)
+    """Prepare the environment; must be called before Ray is imported."""
+    override()
     # As `ray start --head` does; otherwise joining a cluster would need the setting.
     if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def override() -> None:
+    """Set what a run needs and drop what is for others, also if it was set after the import."""
+    os.environ.update(_SETTINGS)
+    for name in _OF_OTHER_PROGRAMS:
+        os.environ.pop(name, None)
 
 
 def has_token() -> bool:

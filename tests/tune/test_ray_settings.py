@@ -12,5 +12,5 @@ def test_no_setting_of_tune_in_the_environment_reaches_a_search(monkeypatch):
         monkeypatch.setenv(name, "of another program")
     for name in ray_settings._SETTINGS:
         monkeypatch.setenv(name, "of another program")
-    ray_settings.apply()
+    ray_settings.override()
     assert "of another program" not in os.environ.values()
