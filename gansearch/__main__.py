@@ -17,7 +17,10 @@ def main() -> None:
             f"Error: {sys.prefix}: {error}. A package that gansearch needs is absent. Install "
             "gansearch there again: `pip install gansearch`."
         )
-    run()
+    try:
+        run()
+    except KeyboardInterrupt:  # raised where the command line is about to end
+        sys.exit(130)
 
 
 if __name__ == "__main__":
