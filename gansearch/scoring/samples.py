@@ -15,6 +15,7 @@ import torch
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import SamplesError
+from gansearch.rules import count_of
 from gansearch.scoring.arrays import as_array, read_npy
 from gansearch.scoring.pixels import image_values
 from gansearch.system.paths import local_path
@@ -73,9 +74,8 @@ def check_count(where: str, n_samples: int) -> None:
         SamplesError: there are fewer than 20.
     """
     if n_samples < MIN_SAMPLES:
-        samples = "sample" if n_samples == 1 else "samples"
         raise SamplesError(
-            f"{where}: {n_samples} {samples}. A score needs {MIN_SAMPLES} at least; the protocol "
+            f"{where}: {count_of(n_samples, 'sample')}. A score needs {MIN_SAMPLES} at least; the protocol "
             "asks for 10,000."
         )
 

@@ -151,9 +151,9 @@ def test_one_exploded_sample_makes_no_report_healthy(ring: Dataset) -> None:
 # Final scores
 
 
-@pytest.mark.parametrize("n", [1, 19])
-def test_a_score_of_too_few_samples_is_refused(digits: Dataset, n: int) -> None:
-    with pytest.raises(SamplesError, match=f"samples: {n} samples. A score needs 20 at least"):
+@pytest.mark.parametrize(("n", "told"), [(1, "1 sample"), (19, "19 samples")])
+def test_a_score_of_too_few_samples_is_refused(digits: Dataset, n: int, told: str) -> None:
+    with pytest.raises(SamplesError, match=rf"samples: {told}\. A score needs 20 at least"):
         final_score(digits, digits.to_float(digits.valid[:n]))
 
 
