@@ -75,8 +75,8 @@ def check_count(where: str, n_samples: int) -> None:
     """
     if n_samples < MIN_SAMPLES:
         raise SamplesError(
-            f"{where}: {count_of(n_samples, 'sample')}. A score needs {MIN_SAMPLES} at least; the protocol "
-            "asks for 10,000."
+            f"{where}: {count_of(n_samples, 'sample')}. A score needs {MIN_SAMPLES} at least; the "
+            "protocol asks for 10,000."
         )
 
 
