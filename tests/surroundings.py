@@ -118,6 +118,9 @@ def surroundings(draw: st.DrawFn, *, searches: bool) -> Surroundings:
         draw(st.lists(st.sampled_from(MODULES), max_size=2, unique=True)),
         draw(st.sampled_from(["", "", *DESCRIPTORS])),
     )
+    if "empty entry in the import path" in found.environments:
+        # It names the working folder, from which Python then takes `gansearch` itself.
+        found.modules = [name for name in found.modules if name != "gansearch"]
     if draw(st.booleans()):
         found.signal = draw(st.sampled_from(SIGNALS))
         found.delay = draw(st.floats(0.1, 15.0 if searches else 4.0))
