@@ -30,6 +30,7 @@ from gansearch.data.image_faults import ImageFile, check_files, fault_of_deep
 from gansearch.data.image_files import ALL, find_images
 from gansearch.data.image_options import ImageOptions
 from gansearch.errors import DataError
+from gansearch.rules import count_of
 from gansearch.system.machine import limit_bytes
 
 _HELD_OUT_SHARE = 0.1  # for validation, and for test, if the folder has no split
@@ -122,13 +123,12 @@ def _check_numbers(folder: Path, rows: Mapping[str, np.ndarray], ids: np.ndarray
         if n >= minimum:
             continue
         distinct = "distinct " if n_different < n_all else ""
-        images = "image" if n == 1 else "images"
         among = f"of {n_all:,}"
         if distinct:
             among = f"of {n_different:,} in {n_all:,} files, the others being copies"
         raise DataError(
-            f"{format_path(folder)}: found {n} {distinct}{images} to {PURPOSES[split]}, {among}. "
-            f"There must be at least {minimum}. Add images."
+            f"{format_path(folder)}: found {count_of(n, f'{distinct}image')} to {PURPOSES[split]}, "
+            f"{among}. There must be at least {minimum}. Add images."
         )
 
 

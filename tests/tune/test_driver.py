@@ -42,14 +42,20 @@ def folder(tmp_path):
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
-def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, signum):
-    def interrupted(_dataset, **_):
+def sending(signum):
+    """Return a function, of any arguments, that sends this process a signal and must not go on."""
+
+    def send(*_, **__):
         os.kill(os.getpid(), signum)
         pytest.fail("it went on")
 
+    return send
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, signum):
     monkeypatch.setattr(driver, "replicate", lambda *_: None)
-    monkeypatch.setattr(phases, "reference_scores", interrupted)
+    monkeypatch.setattr(phases, "reference_scores", sending(signum))
     before = signal.getsignal(signum)
     with pytest.raises(InterruptedRunError, match=f"gansearch resume {folder.path}"):
         driver._execute(
@@ -64,12 +70,8 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
 @pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize("place", ["load_resumed_data", "shared_cluster", "_execute"])
 def test_a_signal_at_any_time_of_a_resume_says_how_to_go_on(folder, monkeypatch, place, signum):
-    def interrupted(*_, **__):
-        os.kill(os.getpid(), signum)
-        pytest.fail("it went on")
-
     monkeypatch.setattr(driver, "shared_cluster", lambda *_, **__: nullcontext())
-    monkeypatch.setattr(driver, place, interrupted)
+    monkeypatch.setattr(driver, place, sending(signum))
     with pytest.raises(InterruptedRunError, match=f"To go on: gansearch resume {folder.path}$"):
         driver.resume(folder.path)
 
@@ -242,12 +244,8 @@ def test_scores_of_other_samples_do_not_take_the_place_of_lost_ones(scored):
 @pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize("where", ["check_memory", "connected", "trial_share"])
 def test_a_signal_before_the_first_trial_leaves_no_folder(tmp_path, monkeypatch, signum, where):
-    def interrupted(*_, **__):
-        os.kill(os.getpid(), signum)
-        pytest.fail("it went on")
-
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(preflight, where, interrupted)
+    monkeypatch.setattr(preflight, where, sending(signum))
     with pytest.raises(InterruptedRunError, match=r"Stopped before the run began; nothing"):
         driver.search("ring", name="begun", results=tmp_path / "results")
     assert not (tmp_path / "results" / "begun").exists()
