@@ -86,10 +86,12 @@ class Operations:
     Attributes:
         update: of a parameter update, on average.
         samples: of making up to 1,000 samples, the number of an evaluation.
+        n_scored: how many sets of samples an evaluation scores: 2 with `Training.raw_samples`.
     """
 
     update: float
     samples: float
+    n_scored: int = 1
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,14 @@ class Training(ABC):
         The same state gives the same samples, and `samples(n)` are the first n of `samples(m)` for
         m > n. Training continues as if the call had not been made.
         """
+
+    def raw_samples(self, n_samples: int) -> np.ndarray | None:  # noqa: ARG002
+        """Return what `samples` would give by the weights of the last iteration; None by default.
+
+        For trainings whose samples come from other weights, such as a moving average: these are
+        then scored beside them, in the columns `..._raw`, and decide nothing.
+        """
+        return None
 
     @abstractmethod
     def save(self) -> bytes:

@@ -69,6 +69,10 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "train_nn_ratio", "ratio", "one", _at("final", "ranking", "reference"), heading="to train"
     ),
+    # Of the weights of the last iteration, where the samples are by their average.
+    Measure("test_ll_raw", "nats", "higher", _at("final", "ranking"), decimals=1),
+    Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
+    Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),
     Measure("d_loss", "nats", None, _at("evaluation")),
     Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),
@@ -94,7 +98,10 @@ class Indicators:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation of a trial's samples: nats on validation data, and the indicators."""
+    """One evaluation of a trial's samples: nats on validation data, and the indicators.
+
+    `..._raw` are those of `Training.raw_samples`, where there are some.
+    """
 
     valid_ll: float
     sigma: float
@@ -102,6 +109,8 @@ class Evaluation:
     coverage: float
     recall: float
     nn_ratio: float
+    valid_ll_raw: float | None = None
+    coverage_raw: float | None = None
 
     @property
     def indicators(self) -> Indicators:

@@ -144,3 +144,11 @@ class TrainingParameters(Config):
         high=0.999999,
         when=(("optimizer", "adam"),),
     )
+    generator_ema: float = parameter(
+        0.0,
+        "float",
+        "decay per iteration of an exponential moving average of G's parameters, which is then the "
+        "generator that is sampled, scored and stored; 0: off, as in the paper",
+        low=0,
+        high=0.999999,
+    )

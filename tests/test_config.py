@@ -51,6 +51,7 @@ def test_the_defaults_are_the_papers_for_mnist():
         "momentum_epochs": 250.0,
         "adam_beta1": 0.5,
         "adam_beta2": 0.999,
+        "generator_ema": 0.0,
         "noise": "uniform",
         "noise_dim": 100,
         "generator_network": "dense",

@@ -94,7 +94,7 @@ class AdversarialNets(ModelFamily[TrialConfig]):
         """Return the generator's weights in the layout of torch's own layers."""
         from gansearch.families.trained_generator import export_generator
 
-        return export_generator(training.generator, training.sample_seed)
+        return export_generator(training.scored_generator, training.sample_seed)
 
     def generator(
         self,

@@ -58,7 +58,7 @@ class Figure1Observer:
 
 def take_snapshot(training: AdversarialTraining, dataset: Dataset) -> Snapshot:
     """Return what Figure 1 shows of a training on one-dimensional data as it is now."""
-    generator, config, seed = training.generator, training.config, training.sample_seed
+    generator, config, seed = training.scored_generator, training.config, training.sample_seed
     d = discriminate_at(training.discriminator, config, dataset, x_grid(dataset)[:, None])
     noise = spread_noise(config)
     arrows = np.full(len(noise), np.nan)  # while G is trained without its lowest layers

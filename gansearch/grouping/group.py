@@ -184,9 +184,8 @@ class Group:
 
     def _tensors(self) -> Iterator[Tensor]:
         for player in both(self._players):
-            yield from (p.detach() for p in player.params)
-            for moment in player.moments:
-                yield from moment
+            for kind in player.tensors:
+                yield from (tensor.detach() for tensor in kind)
 
     def _pairs(self, training: AdversarialTraining, slot: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each tensor of a training with the part of the slot's that it takes."""

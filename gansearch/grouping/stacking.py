@@ -26,6 +26,8 @@ def stacked_players(
             _stack(layer, n_slots, device)
         bounds = torch.full((n_slots,), torch.inf, device=device) if is_bounded else None
         players.append(make_player(layers, structure.optimizer, bounds))
+    if structure.generator_ema > 0:
+        players[0].average = [torch.zeros_like(p) for p in players[0].params]
     return Players(structure, g, d, *players)
 
 
@@ -39,9 +41,7 @@ def pairs(stacked: Players, own: Players, slot: int) -> Iterator[tuple[Tensor, T
     """Yield each tensor of a member's players with the part of its slot that it takes."""
     for padded, unpadded in zip(both(stacked), both(own), strict=True):
         pieces = [layer.activation.pieces for layer in unpadded.layers for _ in layer.parameters()]
-        for kind, tensors in zip(
-            (padded.params, *padded.moments), (unpadded.params, *unpadded.moments), strict=True
-        ):
+        for kind, tensors in zip(padded.tensors, unpadded.tensors, strict=True):
             for n_pieces, member_axis, tensor in zip(pieces, kind, tensors, strict=True):
                 yield _corner(member_axis.detach()[slot], tensor.detach(), n_pieces)
 

@@ -16,7 +16,7 @@ _SHARED = (
 # What they share of these is whether there is any.
 _SWITCHES = (
     *("dropout_input", "dropout_hidden", "instance_noise_sd"),
-    *("generator_max_norm", "discriminator_max_norm"),
+    *("generator_max_norm", "discriminator_max_norm", "generator_ema"),
 )
 
 

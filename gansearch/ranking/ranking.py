@@ -185,7 +185,7 @@ def _counts_and_means(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> 
         "config_id": group["config_id"].iloc[0],
         "n_seeds": int(has_score.sum()),
         "n_failed": int((has_ended & ~has_score).sum()),
-        **{name: group.loc[has_score, name].mean() for name in columns("ranking")},
+        **{name: group.loc[has_score, name].mean() for name in columns("ranking") if name in group},
         **{name: group[name].iloc[0] for name in _config_columns(group)},
     }
 

@@ -117,7 +117,11 @@ def _ranking_section(report: Report) -> Section:
         (),
         make_columns("rank", "config", "test LL", "ties", "seeds", *HEADINGS),
         rows,
-        [*_legend(report), *_lead(report, decimals)],
+        [
+            *_legend(report),
+            *_raw_note(report.ranking, "config_id", "test_ll_raw", decimals),
+            *_lead(report, decimals),
+        ],
     )
 
 
@@ -215,9 +219,24 @@ def _leaderboard_section(report: Report) -> Section:
         [
             "This order comes from one training per configuration, some of them stopped early, so "
             "the first is partly the luckiest. The ranking comes from replicas.",
+            *_raw_note(report.leaderboard, "trial_id", "valid_ll_raw", decimals),
             *_training_note(report.training, decimals),
         ],
     )
+
+
+def _raw_note(table: pd.DataFrame, key: str, column: str, decimals: int) -> list[str]:
+    """Return the scores by the weights of the last iteration, where others made the samples."""
+    if column not in table:
+        return []
+    scores = [
+        f"{row[key]} {format_number(row[column], decimals)} "
+        f"(coverage {format_number(row['coverage_raw'], 2)})"
+        for row in rows_of(table[table[column].notna()])
+    ]
+    if not scores:
+        return []
+    return [f"By G's weights of the last iteration, not their average: {', '.join(scores)}."]
 
 
 def _training_note(training: Mapping[str, Any] | None, decimals: int) -> list[str]:

@@ -62,7 +62,7 @@ def evaluation_size(
         return max(
             scoring / (scoring + n_updates * (each.update + _UPDATE))
             for each in known
-            for scoring in [_operations(dataset, n) + each.samples]
+            for scoring in [each.n_scored * (_operations(dataset, n) + each.samples)]
         )
 
     n_samples = next((n for n in _NUMBERS if share(n) <= MAX_SHARE), _NUMBERS[-1])

@@ -72,6 +72,26 @@ class Evaluator:
         indicators = self.reference.indicators(samples)
         return Evaluation(valid_ll, sigma, at_edge, **dataclasses.asdict(indicators))
 
+    def with_raw(self, evaluation: Evaluation, raw: Array) -> Evaluation:
+        """Return an evaluation with the scores of `Training.raw_samples` beside it.
+
+        Raises:
+            SamplesError: as `evaluate`.
+        """
+        raw = as_samples(raw, self._device)
+        valid_ll = choose_sigma(raw, self._valid, self._grid, device=self._device)[2]
+        coverage = self.reference.indicators(raw).coverage
+        return dataclasses.replace(evaluation, valid_ll_raw=valid_ll, coverage_raw=coverage)
+
+
+@dataclass(frozen=True)
+class RawScore:
+    """The final score of `Training.raw_samples`; None where there are none."""
+
+    test_ll_raw: float | None = None
+    valid_ll_raw: float | None = None
+    coverage_raw: float | None = None
+
 
 @dataclass(frozen=True)
 class FinalScore:
@@ -133,6 +153,29 @@ def final_score(
         null=reference.null,
         train_nn_ratio=train_nn_ratio(dataset, drawn),
     )
+
+
+def raw_score(dataset: Dataset, raw: np.ndarray | None, *, device: str = "cpu") -> RawScore:
+    """Score `Training.raw_samples` `[n, d]`, if there are some, as `final_score` does.
+
+    Raises:
+        SamplesError, DataError: as `final_score`.
+    """
+    if raw is None:
+        return RawScore()
+    samples = as_samples(raw, device)
+    check_count("samples", len(samples))
+    reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
+    parzen = score(
+        samples,
+        dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma]),
+        dataset.to_float(dataset.test),
+        _grid(dataset, "fine"),
+        device=device,
+    )
+    drawn = samples[np.random.default_rng(0).permutation(len(samples))[:N_COPY_SAMPLES]]
+    coverage = reference.indicators(drawn).coverage
+    return RawScore(parzen.test_ll, parzen.valid_ll, coverage)
 
 
 def evaluate_samples(

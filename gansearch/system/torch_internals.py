@@ -16,6 +16,7 @@ __all__ = [
     "FakeTensorMode",
     "TorchDispatchMode",
     "foreach_copy_",
+    "foreach_lerp_",
     "foreach_norm",
     "fused_adam_",
     "fused_sgd_",
@@ -29,6 +30,7 @@ __all__ = [
 fused_sgd_ = torch._fused_sgd_
 fused_adam_ = torch._fused_adam_
 foreach_copy_ = torch._foreach_copy_
+foreach_lerp_ = torch._foreach_lerp_
 foreach_norm = torch._foreach_norm
 
 

@@ -20,7 +20,7 @@ from gansearch.training.objective import (
     unrolled_discriminator,
     with_instance_noise,
 )
-from gansearch.training.optimizers import Step, descend
+from gansearch.training.optimizers import Step
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, UpdateDraws
 from gansearch.training.schedules import Coefficients, Schedule
@@ -116,7 +116,7 @@ def update_generator(
         logits = d(with_instance_noise(fake, drawn.instance_noise, coefficients), drawn.masks)
         loss = GENERATOR_LOSSES[players.config.generator_loss](as_float(logits))
     grads = players.gradients(loss.sum(), players.generator)
-    descend(players.generator, grads, step, due)
+    players.descend_generator(grads, step, coefficients.average_share, due)
     return Update(loss.detach(), grads)
 
 
@@ -144,7 +144,7 @@ def update_both(
     d_grads = players.gradients(objective, d, is_last=False)
     g_grads = players.gradients(g_loss.sum(), g)
     players.descend_discriminator(d_grads, steps[0], dues[0])
-    descend(g, g_grads, steps[1], dues[1])
+    players.descend_generator(g_grads, steps[1], coefficients.average_share, dues[1])
     return Update(loss.detach(), d_grads), Update(g_loss.detach(), g_grads)
 
 

@@ -16,7 +16,7 @@ def rough_operations(config: TrialConfig, dataset: Dataset) -> Operations:
     """Return the operations of an update, the mean of D's and G's, and of a block of samples.
 
     Those of matrix products and convolutions, where a backward pass takes twice as many as a
-    forward pass. Penalties and unrolling are left out.
+    forward pass, and of G's average. Penalties and unrolling are left out.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
@@ -33,4 +33,7 @@ def rough_operations(config: TrialConfig, dataset: Dataset) -> Operations:
     # D learns from a real and a generated example, G through D.
     both = config.k * (g + 6 * d) + 3 * (g + d)
     n_examples = config.batch_size * config.packing
-    return Operations(update=n_examples * both / (config.k + 1), samples=BLOCK * g)
+    averaging = 3 * sum(p.numel() for p in generator.parameters()) * (config.generator_ema > 0)
+    n_scored = 2 if config.generator_ema > 0 else 1  # the average, and G as it is
+    update = (n_examples * both + averaging) / (config.k + 1)
+    return Operations(update, BLOCK * g, n_scored)

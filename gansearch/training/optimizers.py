@@ -20,7 +20,12 @@ import torch
 from torch import Tensor
 
 from gansearch.networks.layers import Layer, bound_norms
-from gansearch.system.torch_internals import foreach_copy_, fused_adam_, fused_sgd_
+from gansearch.system.torch_internals import (
+    foreach_copy_,
+    foreach_lerp_,
+    fused_adam_,
+    fused_sgd_,
+)
 from gansearch.training.remedies import ADAM_EPSILON
 
 Scalar = float | Tensor  # of one training, or of each of several, `[members]`
@@ -37,20 +42,38 @@ class Player:
             moment; each a list of tensors shaped like the parameters.
         max_norm: bound of the norm of each unit's incoming weights, infinite for none; None where
             nothing is bounded.
+        average: the moving average of the parameters; None where none is kept.
     """
 
     layers: list[Layer]
     params: list[Tensor]
     moments: list[list[Tensor]]
     max_norm: Scalar | None
+    average: list[Tensor] | None = None
+
+    @property
+    def tensors(self) -> list[list[Tensor]]:
+        """The parameters, each of the moments and, if there is one, the average."""
+        averages = [] if self.average is None else [self.average]
+        return [self.params, *self.moments, *averages]
 
 
-def make_player(layers: list[Layer], optimizer: str, max_norm: Scalar | None) -> Player:
+def make_player(
+    layers: list[Layer],
+    optimizer: str,
+    max_norm: Scalar | None,
+    average: list[Tensor] | None = None,
+) -> Player:
     """Return the player that trains `layers`, with moments of zero."""
-    params: list[Tensor] = [p for layer in layers for p in layer.parameters()]
+    params = parameters_of(layers)
     n_moments = 1 if optimizer == "sgd" else 2
     moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
-    return Player(layers, params, moments, max_norm)
+    return Player(layers, params, moments, max_norm, average)
+
+
+def parameters_of(layers: Sequence[Layer]) -> list[Tensor]:
+    """Return the parameters of layers, in the order in which a player has them."""
+    return [p for layer in layers for p in layer.parameters()]
 
 
 @dataclass(frozen=True)
@@ -96,13 +119,36 @@ def descend(
         update_one(player, list(grads), step)
     else:
         assert due is not None
-        by_row = _compiled(is_sgd) if due.is_cuda and can_compile() else _by_row(is_sgd)
+        by_row = _sgd_by_row if is_sgd else _adam_by_row
+        if due.is_cuda and can_compile():
+            by_row = _compiled(by_row)
         for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
             # Detached: torch would compile the update once more for what is a Parameter.
             rows = [t.detach().flatten(1) for t in (param, grad, *moments)]
             by_row(due.unsqueeze(1), step, *rows)
     if player.max_norm is not None:
         bound_norms(player.layers, player.max_norm, due)
+
+
+@torch.no_grad()
+def update_average(player: Player, share: Scalar, due: Tensor | None = None) -> None:
+    """Move a player's average, if it has one, by a share of the way to its parameters, in place.
+
+    Args:
+        player: one network, or several.
+        share: 1 - decay, see `average_share`; of several networks `[members]`.
+        due: as in `descend`.
+    """
+    if player.average is None:
+        return
+    if due is None:
+        foreach_lerp_(player.average, player.params, share)
+        return
+    assert isinstance(share, Tensor)
+    by_row = _compiled(_average_by_row) if due.is_cuda and can_compile() else _average_by_row
+    for average, param in zip(player.average, player.params, strict=True):
+        rows = average.flatten(1), param.detach().flatten(1)
+        by_row(due.unsqueeze(1), share.unsqueeze(1), *rows)
 
 
 @cache
@@ -197,11 +243,13 @@ def _adam_by_row(
     second.copy_(torch.where(due, v, second))
 
 
-def _by_row(is_sgd: bool) -> Callable[..., None]:
-    return _sgd_by_row if is_sgd else _adam_by_row
+def _average_by_row(due: Tensor, share: Tensor, average: Tensor, param: Tensor) -> None:
+    """The same for a moving average."""
+    moved = torch.addcmul(average, param - average, share)
+    average.copy_(torch.where(due, moved, average))
 
 
 @cache
-def _compiled(is_sgd: bool) -> Callable[..., None]:
-    """Return the same in one kernel, which reads and writes every value once."""
-    return torch.compile(_by_row(is_sgd), dynamic=True)
+def _compiled(by_row: Callable[..., None]) -> Callable[..., None]:
+    """Return an update in one kernel, which reads and writes every value once."""
+    return torch.compile(by_row, dynamic=True)

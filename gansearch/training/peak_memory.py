@@ -48,7 +48,7 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
         with torch.no_grad():
             rng = torch.Generator().manual_seed(0)
             noise = draw_noise(config, (_N_GENERATED, training.generator.noise_dim), rng)
-            training.generator(noise)
+            training.scored_generator(noise)
     return float(peak.n_bytes)
 
 
@@ -67,6 +67,7 @@ def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     rows = config.batch_size * config.packing
     return 4.0 * (
         n_copies * sum(weights)
+        + (config.generator_ema > 0) * weights[0]
         + 3 * config.unrolled_steps * weights[1]
         + rows * values * (2 + 3 * config.unrolled_steps)
         + rows * drawn * (2 * config.k + 1) * ITERATIONS_DRAWN[device]

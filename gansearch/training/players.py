@@ -12,7 +12,7 @@ from torch import Tensor
 from gansearch.config import TrialConfig
 from gansearch.networks.models import Discriminator, Generator
 from gansearch.system.precision import arithmetic
-from gansearch.training.optimizers import Player, Step, descend
+from gansearch.training.optimizers import Player, Scalar, Step, descend, update_average
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,17 @@ class Players:
         """Return the gradients of a sum with respect to a player's parameters."""
         with arithmetic(self.config.precision, objective.device.type, backward=True):
             return list(torch.autograd.grad(objective, player.params, retain_graph=not is_last))
+
+    def descend_generator(
+        self,
+        grads: list[Tensor],
+        step: Step | Sequence[Tensor],
+        average_share: Scalar,
+        due: Tensor | None,
+    ) -> None:
+        """Update G in place, and then the average of its parameters if it has one."""
+        descend(self.generator, grads, step, due)
+        update_average(self.generator, average_share, due)
 
     def descend_discriminator(
         self, grads: list[Tensor], step: Step | Sequence[Tensor], due: Tensor | None

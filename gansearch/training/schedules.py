@@ -14,19 +14,21 @@ from gansearch.training.remedies import instance_noise_sd
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers in the objectives, which trainings that share a pass have of their own.
+    """Numbers beside the rates, which trainings that share a pass have of their own.
 
     Attributes:
         loss_scale: factor on D's loss.
         label_smoothing: by how much D's target for real examples is below 1.
         penalty_weight: factor on the gradient penalty.
         instance_noise_sd: standard deviation of the noise on D's inputs.
+        average_share: of the way to G's parameters that their average goes, see `average_share`.
     """
 
     loss_scale: Scalar
     label_smoothing: Scalar
     penalty_weight: Scalar
     instance_noise_sd: Scalar
+    average_share: Scalar
 
 
 @dataclass(frozen=True)
@@ -108,4 +110,15 @@ def coefficients_at(config: TrialConfig, iteration: int | np.ndarray) -> Coeffic
         config.label_smoothing,
         config.gradient_penalty_weight,
         instance_noise_sd(config, iteration * (config.k + 1)),
+        average_share(config, iteration),
     )
+
+
+def average_share(config: TrialConfig, iteration: int | np.ndarray) -> Any:
+    """Return 1 - decay of the average of G's parameters in `iteration` (from 0 in its stage).
+
+    The decay is min(generator_ema, (1 + t) / (10 + t)), as with `num_updates` in TensorFlow's
+    ExponentialMovingAverage: at first the average reaches back over a ninth of the iterations, so
+    that a short training isn't scored by its initial weights.
+    """
+    return 1 - np.minimum(config.generator_ema, (1 + iteration) / (10 + iteration))

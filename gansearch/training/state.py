@@ -46,6 +46,8 @@ def tensors_of(players: Players) -> dict[str, Tensor]:
         kinds = ("sum",) if len(player.moments) == 1 else ("first", "second")
         for kind, moment in zip(kinds, player.moments, strict=True):
             tensors |= {f"{name}.{kind}.{j}": tensor for j, tensor in enumerate(moment)}
+        averages = player.average or []
+        tensors |= {f"{name}.average.{j}": tensor for j, tensor in enumerate(averages)}
     return tensors
 
 

@@ -26,7 +26,7 @@ from gansearch.training import state as training_state
 from gansearch.training.algorithm1 import iterate
 from gansearch.training.diagnostics import N_PROBED, mean_outputs, norm, raise_if_diverged
 from gansearch.training.examples import Examples
-from gansearch.training.optimizers import make_player
+from gansearch.training.optimizers import make_player, parameters_of
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, DrawStream, draw
 from gansearch.training.schedules import schedule_at
@@ -50,6 +50,8 @@ class AdversarialTraining(Training):
         seconds: that it has trained for.
         examples: that it learns from.
         generator, discriminator: the networks.
+        average: the generator whose parameters are the moving average of G's (`generator_ema`);
+            None where none is kept.
         players: these with their optimizers.
         stream: the random numbers.
         loss_sums: sums of D's and of G's losses since the last report, `[2]`.
@@ -76,6 +78,7 @@ class AdversarialTraining(Training):
         with torch.device(device):
             self.generator = Generator(config, dataset.shape)
             self.discriminator = Discriminator(config, dataset.shape)
+            self.average = Generator(config, dataset.shape) if config.generator_ema > 0 else None
         initialise_generator(self.generator, config, self.examples.mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
         # No method of self: a cycle would keep the training's memory until Python collects it.
@@ -155,6 +158,11 @@ class AdversarialTraining(Training):
         return self._report() if self.iteration > last else None
 
     @property
+    def scored_generator(self) -> Generator:
+        """The generator that is sampled, scored and stored: the average where there is one."""
+        return self.generator if self.average is None else self.average
+
+    @property
     def sample_seed(self) -> int:
         """Seed of the noise from which `samples` generates, apart from the training's own."""
         return trial_seed(self.seed, "samples", 0)
@@ -164,6 +172,12 @@ class AdversarialTraining(Training):
 
         The training's own stream of random numbers is left alone.
         """
+        return generate(self.scored_generator, self.config, n_samples, self.sample_seed)
+
+    def raw_samples(self, n_samples: int) -> np.ndarray | None:
+        """Return samples by G's present weights where `samples` are by their average, else None."""
+        if self.average is None:
+            return None
         return generate(self.generator, self.config, n_samples, self.sample_seed)
 
     def save(self) -> bytes:
@@ -227,9 +241,23 @@ class AdversarialTraining(Training):
             config,
             self.generator,
             self.discriminator,
-            make_player(g_layers, config.optimizer, config.generator_max_norm or None),
+            make_player(
+                g_layers,
+                config.optimizer,
+                config.generator_max_norm or None,
+                self._average_from(first_layer),
+            ),
             make_player(d_layers, config.optimizer, config.discriminator_max_norm or None),
         )
+
+    @torch.no_grad()
+    def _average_from(self, first_layer: int) -> list[Tensor] | None:
+        """Begin the average of G's layers from `first_layer` on, if one is kept."""
+        if self.average is None:
+            return None
+        self.average.load_state_dict(self.generator.state_dict())
+        self.average.first_layer = first_layer
+        return [p.detach() for p in parameters_of(layers_of(self.average))]
 
     def _report(self) -> Metrics:
         watched = {
@@ -261,7 +289,9 @@ class AdversarialTraining(Training):
         """Return the means of D(x) and of D(G(z)), over 1,000 examples each."""
         packing = self.config.packing
         n_packs = max(1, min(N_PROBED, self.examples.n) // packing)
-        fake = torch.from_numpy(self.samples(n_packs * packing)).to(self.device)
+        # D plays against G's present weights, whatever is sampled.
+        fakes = generate(self.generator, self.config, n_packs * packing, self.sample_seed)
+        fake = torch.from_numpy(fakes).to(self.device)
         return mean_outputs(
             self.discriminator,
             self.examples,

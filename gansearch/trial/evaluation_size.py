@@ -35,6 +35,6 @@ def choose_evaluation_size(
 
     def slowness(config: Config) -> float:
         found = known(config)
-        return -found.update if found is not None else -math.inf
+        return -found.update / found.n_scored if found is not None else -math.inf
 
     return evaluation_size(dataset, space.budget, operations())

@@ -27,7 +27,7 @@ from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, Indicators, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
-from gansearch.scoring.evaluation import final_score
+from gansearch.scoring.evaluation import final_score, raw_score
 from gansearch.scoring.health import (
     LEAST_GRACE_UPDATES,
     HealthMonitor,
@@ -173,10 +173,14 @@ class TrialRunner:
         self._save_seconds = 0.0
 
     def _evaluate(self, metrics: Metrics) -> StepResult:
-        samples = self._training.samples(self._process.evaluator.n_samples)
+        evaluator = self._process.evaluator
+        samples = self._training.samples(evaluator.n_samples)
+        raw = self._training.raw_samples(evaluator.n_samples)
         try:
             with full_precision(self._process.plan.device):
-                evaluation = self._process.evaluator.evaluate(samples)
+                evaluation = evaluator.evaluate(samples)
+                if raw is not None:
+                    evaluation = evaluator.with_raw(evaluation, raw)
         except SamplesError as error:
             raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
         # With a large k an iteration may pass several of these at once; it is one evaluation.
@@ -231,17 +235,21 @@ class TrialRunner:
     def _with_final_score(self, result: StepResult) -> StepResult:
         """Score a sound replica on the test set, unless its last samples have collapsed."""
         process = self._process
+        device = process.plan.device
         samples = self._training.samples(N_FINAL_SAMPLES)
+        raw = self._training.raw_samples(N_FINAL_SAMPLES)
         try:
-            with full_precision(process.plan.device):
-                score = final_score(process.dataset, samples, device=process.plan.device)
+            with full_precision(device):
+                score = final_score(process.dataset, samples, device=device)
+                by_weights = raw_score(process.dataset, raw, device=device)
         except SamplesError as error:  # an evaluation looks at fewer
             raise DivergedError(f"by its end: {error}") from error
         result = _judged_at_its_end(result, score.indicators, score.null)
         if result.is_unsound:
             return result
         self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
-        measured: Mapping[str, Any] = vars(score) | vars(score.parzen) | vars(score.indicators)
+        parts = score, score.parzen, score.indicators, by_weights
+        measured = {name: value for part in parts for name, value in vars(part).items()}
         return dataclasses.replace(
             result, final={name: measured[name] for name in columns("final")}
         )

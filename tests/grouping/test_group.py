@@ -47,6 +47,10 @@ STRUCTURES = {
             "k": 2,
         },
     ),
+    "averaged": (
+        {"generator_ema": 0.9, "batch_size": 13},
+        {"generator_ema": 0.3, "batch_size": 13, "k": 2, "generator_widths": (5, 8)},
+    ),
     "batch normalised": (NORMALISED, NORMALISED | {"k": 2, "generator_widths": (5, 8)}),
     "bounded": (
         BOUNDED,
@@ -252,7 +256,8 @@ def test_what_cannot_share_a_group_is_told_apart():
     assert structure_of(small(minibatch_sd=4)) is None
     assert structure_of(small(generator_network="convolutional")) is None
     base = structure_of(small())
-    for values in ({"optimizer": "adam"}, {"batch_size": 20}, {"dropout_input": 0}):
+    others = {"optimizer": "adam"}, {"batch_size": 20}, {"dropout_input": 0}, {"generator_ema": 0.9}
+    for values in others:
         assert structure_of(small(**values)) != base
     assert structure_of(small(generator_lr=0.7, k=9, dropout_input=0.3)) == base
 

@@ -56,6 +56,18 @@ def test_the_leaderboard_says_what_training_images_score_by_its_measure(tmp_path
     assert "over their training; the dashed line, of 1,000 training images" in page
 
 
+def test_the_weights_scores_stand_below_those_of_their_average(tmp_path):
+    replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row in replicated[:4]:
+        row.update(test_ll_raw=20.5, coverage_raw=0.6)
+    search = searched()
+    search[1].update(valid_ll_raw=7.25, coverage_raw=0.5)
+    text = " ".join(printed(write_run(tmp_path, search, replicated, MEANS)).split())
+    told = "By G's weights of the last iteration, not their average: "
+    assert f"{told}3b632cbb 20.5 (coverage 0.60)." in text
+    assert f"{told}t00001 7.25 (coverage 0.50)." in text
+
+
 def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(finished):
     report = build_report(finished, top=1)
     assert report.ranking["config_id"].tolist() == [WINNER.config_id]

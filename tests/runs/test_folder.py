@@ -351,7 +351,7 @@ def test_the_columns_of_trials_are_the_contract():
     assert " ".join(c for c in TRIALS_COLUMNS if not c.startswith("config.")) == (
         "trial_id number phase config_id seed status reason updates d_updates g_updates seconds "
         "device valid_ll sigma sigma_at_edge coverage recall nn_ratio d_loss g_loss "
-        "test_ll test_ll_se overhead_seconds train_nn_ratio"
+        "test_ll test_ll_se overhead_seconds train_nn_ratio test_ll_raw valid_ll_raw coverage_raw"
     )
     assert TRIALS_COLUMNS[20] == "config.k"
     assert [c for c in TRIALS_COLUMNS if c.startswith("config.")] == [
@@ -451,7 +451,7 @@ def test_the_columns_of_history_are_the_contract():
     assert " ".join(HISTORY_COLUMNS) == (
         "trial_id number phase updates d_updates g_updates seconds valid_ll sigma sigma_at_edge "
         "coverage recall nn_ratio d_loss g_loss d_real d_fake d_grad_norm g_grad_norm verdict "
-        "reported_at"
+        "reported_at valid_ll_raw coverage_raw"
     )
 
 
@@ -663,7 +663,7 @@ def test_a_reader_sees_every_report_once_while_parts_are_compacted(folder):
 def test_the_columns_of_the_ranking_are_the_contract():
     assert " ".join(c for c in RANKING_COLUMNS if not c.startswith("config.")) == (
         "rank tied_with config_id n_seeds n_failed test_ll test_ll_se valid_ll coverage recall "
-        "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio"
+        "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio test_ll_raw coverage_raw"
     )
     assert RANKING_COLUMNS[10] == "config.k"
 

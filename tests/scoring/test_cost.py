@@ -1,5 +1,7 @@
 """How many samples an evaluation uses: few enough, and the same for all of a run."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,15 @@ def test_the_fastest_training_decides():
     slow, fast = Operations(1e11, 1e9), Operations(1e9, 1e9)
     alone = evaluation_size(LARGE, budget, [slow]).n_samples
     assert evaluation_size(LARGE, budget, [slow, fast]).n_samples < alone == 1000
+
+
+def test_scoring_the_weights_beside_their_average_counts_twice():
+    budget = Budget(max_updates=1000, reports=10)
+    once, twice = Operations(1e9, 1e9), Operations(1e9, 1e9, n_scored=2)
+    numbers = [evaluation_size(LARGE, budget, [each]).n_samples for each in (once, twice)]
+    assert numbers[1] < numbers[0] < 1000
+    averaged = dataclasses.replace(load_space("folder").baseline, generator_ema=0.999)
+    assert rough_operations(averaged, LARGE).n_scored == 2
 
 
 def test_a_family_whose_cost_is_unknown_and_cheap_data_keep_a_thousand_samples():

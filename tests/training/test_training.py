@@ -63,7 +63,7 @@ VARIANTS = [
     small(discriminator_activation="leaky_relu", momentum=0.9, lr_decay=1.01, min_lr=0.05),
     small(**NORMALISED, update="simultaneous", k=2),
     small(**BOUNDED, k=2),
-    small(**CONVOLUTIONAL, **BOUNDED, update="simultaneous"),
+    small(**CONVOLUTIONAL, **BOUNDED, update="simultaneous", generator_ema=0.9),
     small(**CONVOLUTIONAL, **NORMALISED, optimizer="adam", generator_lr=0.01, k=2),
 ]
 

@@ -19,6 +19,7 @@ KINDS = {
     "paper": {},
     "adam": {"optimizer": "adam"},
     "unrolled": {"unrolled_steps": 5},
+    "averaged": {"generator_ema": 0.999},
     "penalised": {"gradient_penalty": "r1", "discriminator_activation": "leaky_relu"},
     "normalised": {"generator_normalization": "batch", "discriminator_normalization": "spectral"},
     "convolutional": {

@@ -61,6 +61,27 @@ def test_a_report_is_told_again_after_every_resume(process):
     assert TrialRunner(TRIAL, process).step() == told[0]
 
 
+def test_the_weights_are_scored_beside_their_average_at_every_report_and_at_the_end(
+    process, monkeypatch
+):
+    # So few updates on so few points may end collapsed, without a final score.
+    monkeypatch.setattr("gansearch.trial.runner._judged_at_its_end", lambda result, *_: result)
+    config = CONFIG | {"generator_output": "linear", "init": "glorot"}
+    averaged = config | {"generator_ema": 0.99}
+    results, plain = (
+        reports(TrialRunner(dataclasses.replace(REPLICA, config=each), process), 4)
+        for each in (averaged, config)
+    )
+    for ours, theirs in zip(results, plain, strict=True):
+        assert ours.evaluation.valid_ll_raw == theirs.evaluation.valid_ll
+        assert ours.evaluation.coverage_raw == theirs.evaluation.coverage
+        assert ours.evaluation.valid_ll != theirs.evaluation.valid_ll
+        assert theirs.evaluation.valid_ll_raw is None
+    assert results[-1].final["test_ll_raw"] == plain[-1].final["test_ll"]
+    assert results[-1].final["coverage_raw"] == plain[-1].final["coverage"]
+    assert plain[-1].final["test_ll_raw"] is None
+
+
 def no_memory(*_, **__):
     raise RuntimeError(
         "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: "
