@@ -141,10 +141,10 @@ def update_average(player: Player, share: Scalar, due: Tensor | None = None) -> 
     """
     if player.average is None:
         return
-    if due is None:
+    if not isinstance(share, Tensor):
         foreach_lerp_(player.average, player.params, share)
         return
-    assert isinstance(share, Tensor)
+    assert due is not None
     by_row = _compiled(_average_by_row) if due.is_cuda and can_compile() else _average_by_row
     for average, param in zip(player.average, player.params, strict=True):
         rows = average.flatten(1), param.detach().flatten(1)
