@@ -34,6 +34,14 @@ class Budget(Validated):
         low=1.1,
         high=100,
     )
+    give_up: float = parameter(
+        0.05,
+        "float",
+        "a trial whose samples look collapsed is stopped when the probability that it recovers by "
+        "the end of its training is below this; 0: never",
+        low=0,
+        high=1,
+    )
     top: int = parameter(
         3, "int", "best configurations that are trained again on fresh seeds", low=0, high=10000
     )

@@ -34,7 +34,7 @@ from benchmarks.studies.collapse import DATA, N_SAMPLES, one_thread, prepared, t
 from gansearch.config import TrialConfig
 from gansearch.errors import DivergedError
 from gansearch.measures import N_FINAL_SAMPLES
-from gansearch.networks.models import generate
+from gansearch.networks.models import draw_noise, generate
 from gansearch.scoring.evaluation import final_score
 from gansearch.seeds import trial_seed
 from gansearch.space.load import load_space
@@ -43,6 +43,7 @@ from gansearch.training.training import AdversarialTraining
 
 DECAY = 0.999  # of the average, an iteration
 _SAVE_EVERY = 1000  # updates
+_N_GRADIENTS, _DIFFERENCE = 500, 1e-3
 
 
 def main() -> None:
@@ -168,11 +169,34 @@ class LongRun:
         samples = self.training.samples(N_SAMPLES)
         row |= dataclasses.asdict(self.evaluator.evaluate(samples[: self.evaluator.n_samples]))
         row |= truth(self.dataset, samples, self._arguments.data_dir)
+        row |= self._gradients()
         averaged = self._averaged_samples(self.evaluator.n_samples)
         evaluation = dataclasses.asdict(self.evaluator.evaluate(averaged))
         row |= {f"average_{name}": value for name, value in evaluation.items()}
         null = dataclasses.asdict(self.evaluator.reference.null)
         self._evaluations.append(row | {f"null_{name}": value for name, value in null.items()})
+
+    def _gradients(self) -> dict[str, float]:
+        """Return the two gradients of «From Fitting to Collapse» (TMLR 2025), of 500 samples.
+
+        `steepness`: the root mean square of the norm of G's Jacobian, by differences along random
+        directions. `d_input_grad`: the mean norm of the gradient of D's logit at the samples.
+        """
+        generator, discriminator = self.training.generator, self.training.discriminator
+        rng = torch.Generator().manual_seed(0)
+        noise = draw_noise(self._config, (_N_GRADIENTS, generator.noise_dim), rng)
+        direction = torch.randn(noise.shape, generator=rng) * _DIFFERENCE
+        with torch.no_grad():
+            samples = generator(noise)
+            moved = (generator(noise + direction) - samples).square().sum(1)
+        # D may look at packs of samples.
+        n = len(samples) // self._config.packing * self._config.packing
+        seen = samples[:n].requires_grad_()
+        (gradient,) = torch.autograd.grad(discriminator(seen).sum(), seen)
+        return {
+            "steepness": float(moved.mean().sqrt()) / _DIFFERENCE,
+            "d_input_grad": float(gradient.norm(dim=1).mean()),
+        }
 
     def _score(self) -> None:
         for weights, samples in (

@@ -4,26 +4,17 @@
     python benchmarks/studies/replay.py --misses       # and gansearch's wrong verdicts
     python benchmarks/studies/replay.py --figure FILE  # and the trade-off as a picture
 
-Reads what `benchmarks/studies/collapse.py` has stored. A run's label rests on ground truth at its
-end alone, which no detector sees; a detector reads the trial's evaluations, in order, and stops the
-run or doesn't. Configurations are split in two parts by a hash: thresholds and models are chosen
-on the tuning part, and the figures printed are of the test part.
-
-Labels: `diverged`, where a number was no longer finite; `collapsed`, where the samples fell on less
-than half of the modes or labels (by the exponential of their entropy), or hit none at all;
-`healthy`, where at least half are hit besides; `poor`, all others: spread, but far from the data.
-The `better half` are the healthy runs of a data set whose final validation log-likelihood is their
-median's or above.
+Reads the labelled runs (see `labelled_runs`). A detector reads a trial's evaluations, in order,
+and stops the run or doesn't. Thresholds are chosen, and models and forecasts fitted, on the tuning
+part, and the figures printed are of the test part.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,55 +28,37 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from benchmarks.studies.collapse import DATA, OVERRIDES, data_paths
+from benchmarks.studies.collapse import DATA, OVERRIDES
+from benchmarks.studies.labelled_runs import Run, load_long_runs, load_runs
+from benchmarks.studies.recovery import (
+    fit,
+    pairs_of,
+    print_reliability,
+    print_table,
+    reliability,
+)
 from gansearch.budget import Budget
 from gansearch.family import Counts
-from gansearch.measures import Evaluation, Indicators
+from gansearch.measures import Evaluation
 from gansearch.ranking.stability import jeffreys
 from gansearch.scoring import health
-from gansearch.scoring.health import HealthMonitor, TrialEvaluation, Verdict
+from gansearch.scoring.health import HealthMonitor, Verdict
+from gansearch.scoring.recovery import RecoveryForecast
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.scheduler import GuardedScheduler
 
-N_MODES = {"ring": 8, "grid": 25, "digits": 10, "mnist": 10}
 GRACE = 0.15
 REDUCTION_FACTOR = 3
 YOUTH = GRACE / 3  # share of a training in which no candidate reads anything
 MOST_FALSE_STOPS = 0.02
 N_SEARCHES = 10
+GIVE_UP = Budget().give_up
+GIVE_UPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+# Budgets at which long runs are replayed, in parameter updates.
+LONG_BUDGETS = (6000, 12_000, 20_000, 40_000, 60_000)
 
-
-@dataclass(frozen=True)
-class Run:
-    """One labelled training: its evaluations, in order, and its outcome."""
-
-    dataset: str
-    number: int
-    is_test: bool
-    label: str
-    is_better_half: bool
-    null: Indicators
-    reports: pd.DataFrame
-    updates: int
-    max_updates: int
-    final_valid_ll: float
-
-    @property
-    def is_dying(self) -> bool:
-        """Whether it ended collapsed or diverged."""
-        return self.label in ("collapsed", "diverged")
-
-    @cached_property
-    def signs(self) -> dict[str, np.ndarray]:
-        """What the candidates read, a row per evaluation: shares of the null, and their trends."""
-        return {str(name): column.to_numpy() for name, column in _signs(self).items()}
-
-    @cached_property
-    def read(self) -> list[TrialEvaluation]:
-        """The evaluations as a trial's monitor reads them."""
-        names = [name for name in TrialEvaluation.__dataclass_fields__ if name != "stage_start"]
-        return [TrialEvaluation(**row) for row in self.reports[names].to_dict("records")]
-
+# gansearch's own detectors, and whether each reads the classes.
+OWN = {"gansearch": True, "gansearch, data without classes": False}
 
 # The index of the evaluation at which a run is stopped; None if it is not stopped.
 Detector = Callable[[Run], int | None]
@@ -106,86 +79,49 @@ def main() -> None:
 
 def replay(arguments: argparse.Namespace) -> None:
     """Print all tables."""
-    runs = load_runs(arguments.data)
+    runs, long = load_runs(arguments.data), load_long_runs(arguments.data)
+    pairs = pairs_of([*runs, *long])
+    print_labels(runs)
     tuning = [run for run in runs if not run.is_test]
     test = [run for run in runs if run.is_test]
-    print_labels(runs)
-    families = detector_families(tuning)
+    families = detector_families(tuning, pairs[~pairs["is_test"]])
     detectors = {name: best(family, tuning) for name, family in families.items()}
+    for name in OWN:
+        detectors[name] = families[name][GIVE_UPS.index(GIVE_UP)]
     print_detectors(detectors, test)
-    print_datasets(monitored, test)
+    print_datasets(detectors["gansearch"], test)
     print_transfer(tuning, test)
     print_trade_off(families, test)
-    print_searches(detectors["low coverage"], test)
+    print_searches(detectors["low coverage"], detectors["gansearch"], test)
+    print_long(long, pairs)
+    print_reliability(reliability(pairs))
     if arguments.misses:
-        print_misses(monitored, runs)
+        print_misses(detectors["gansearch"], runs)
     if arguments.figure:
-        draw_trade_off(families, test, arguments.figure)
-
-
-# Runs
-
-
-def load_runs(folder: Path) -> list[Run]:
-    """Return all labelled runs, in the order of the data sets."""
-    runs: list[Run] = []
-    for dataset in OVERRIDES:
-        runs_path, history_path = data_paths(folder, dataset)
-        if runs_path.exists():
-            rows = pd.read_parquet(runs_path)
-            history = pd.read_parquet(history_path).sort_values("updates")
-            runs += _with_better_half(
-                [
-                    _run(dataset, row, history[history["run"] == row["run"]])
-                    for row in rows.to_dict("records")
-                ]
-            )
-    return runs
-
-
-def _run(dataset: str, row: dict[str, Any], reports: pd.DataFrame) -> Run:
-    return Run(
-        dataset=dataset,
-        number=row["run"],
-        is_test=hashlib.sha256(row["config_id"].encode()).digest()[0] % 2 == 1,
-        label="diverged" if row["diverged"] else _label(reports.iloc[-1], N_MODES[dataset]),
-        is_better_half=False,
-        null=Indicators(row["null_coverage"], row["null_recall"], row["null_nn_ratio"]),
-        reports=reports.reset_index(drop=True),
-        updates=row["updates"],
-        max_updates=row["max_updates"],
-        final_valid_ll=row["final_valid_ll"],
-    )
-
-
-def _label(last: pd.Series, n_modes: int) -> str:
-    effective = n_modes ** last["truth_entropy"]
-    if effective < n_modes / 2 or last["truth_modes"] == 0:
-        return "collapsed"
-    return "healthy" if last["truth_modes"] >= n_modes / 2 else "poor"
-
-
-def _with_better_half(runs: list[Run]) -> list[Run]:
-    median = np.median([run.final_valid_ll for run in runs if run.label == "healthy"])
-    return [
-        replace(run, is_better_half=run.label == "healthy" and run.final_valid_ll >= median)
-        for run in runs
-    ]
+        draw_trade_off(families, detectors["gansearch"], test, arguments.figure)
 
 
 # Detectors
 
 
-def detector_families(tuning: Sequence[Run]) -> dict[str, list[Detector]]:
-    """Return the candidates by name, each with its thresholds; models are fitted to `tuning`."""
+def detector_families(tuning: Sequence[Run], pairs: pd.DataFrame) -> dict[str, list[Detector]]:
+    """Return the candidates by name, each with its thresholds.
+
+    Models are fitted to `tuning`, and gansearch's forecasts to `pairs`.
+    """
     shares = np.geomspace(0.005, 0.5, 20)
     return {
         "divergence alone": [lambda _: None],
         "low coverage": [_low_coverage(share) for share in shares],
         "low coverage, and recall or NN ratio": [_low_pair(share) for share in shares],
         "low coverage, likelihood not rising": [_low_and_flat(share) for share in shares],
+        "gradient norms": [_low_gradient(norm) for norm in np.geomspace(1e-4, 1, 20)],
         **model_families(tuning),
-        "gansearch": [monitored],
+        **{
+            name: [monitored_by(forecast, give_up=give_up) for give_up in GIVE_UPS]
+            for name, with_classes in OWN.items()
+            for forecast in [fit(pairs, with_classes=with_classes)]
+        },
     }
 
 
@@ -215,14 +151,29 @@ def best(family: Iterable[Detector], tuning: Sequence[Run]) -> Detector:
     return max(allowed, key=lambda each: each[1].saved)[0]
 
 
-def monitored(run: Run) -> int | None:
-    """Stop where a trial's own monitor does."""
-    grace = max(health.LEAST_GRACE_UPDATES, round(GRACE * run.max_updates))
-    monitor = HealthMonitor(run.null, max_updates=run.max_updates, grace_updates=grace)
-    for i, report in enumerate(run.read):
-        if monitor.judge(report).status == "collapsed":
-            return i
-    return None
+def monitored_by(
+    forecast: RecoveryForecast, *, give_up: float = GIVE_UP, max_updates: int | None = None
+) -> Detector:
+    """Return the detector that stops a run where a trial's own monitor does.
+
+    `max_updates` is the budget; by default the run's own.
+    """
+
+    def detect(run: Run) -> int | None:
+        budget = max_updates or run.max_updates
+        monitor = HealthMonitor(
+            run.null,
+            max_updates=budget,
+            grace_updates=max(health.LEAST_GRACE_UPDATES, round(GRACE * budget)),
+            give_up=give_up,
+            forecast=forecast,
+        )
+        for i, report in enumerate(run.read(with_classes="classes" in forecast.terms)):
+            if report.updates < budget and monitor.judge(report).status == "collapsed":
+                return i
+        return None
+
+    return detect
 
 
 def _low_coverage(share: float) -> Detector:
@@ -243,6 +194,10 @@ def _low_and_flat(share: float) -> Detector:
         return _third_in_a_row(run, is_low, unless=run.signs["recent_gain"] > 0)
 
     return detect
+
+
+def _low_gradient(norm: float) -> Detector:
+    return lambda run: _third_in_a_row(run, run.reports["d_grad_norm"].to_numpy() < norm)
 
 
 def _risky(risk_of: Callable[[Run], np.ndarray], risk: float) -> Detector:
@@ -276,39 +231,6 @@ def _third_in_a_row(run: Run, is_bad: np.ndarray, unless: np.ndarray | None = No
     if unless is not None:
         third &= ~unless[2:]
     return 2 + int(third.argmax()) if third.any() else None
-
-
-def _signs(run: Run) -> pd.DataFrame:
-    reports = run.reports
-    coverage = reports["coverage"] / run.null.coverage
-    recall = reports["recall"] / run.null.recall
-    nn_ratio = reports["nn_ratio"] / run.null.nn_ratio
-    best_before = reports["valid_ll"].cummax().shift()
-    now = pd.DataFrame(
-        {
-            "log_coverage": np.log(coverage + 0.01),
-            "log_recall": np.log(recall + 0.01),
-            "log_nn_ratio": np.log(nn_ratio + 0.001),
-            "gap": reports["d_real"] - reports["d_fake"],
-            "log_d_loss": np.log(reports["d_loss"].clip(1e-4, 1e4)),
-            "log_g_loss": np.log(reports["g_loss"].abs().clip(1e-4, 1e4)),
-            "log_d_grad_norm": np.log(reports["d_grad_norm"].clip(1e-6, 1e6)),
-            "log_g_grad_norm": np.log(reports["g_grad_norm"].clip(1e-6, 1e6)),
-        }
-    )
-    means = now.rolling(3, min_periods=1).mean().add_suffix("_mean")
-    trends = (now - now.shift(3)).fillna(0.0).add_suffix("_trend")
-    gain = (reports["valid_ll"] - best_before).fillna(0.0)
-    return pd.DataFrame(
-        {
-            "share": reports["updates"] / run.max_updates,
-            "coverage": coverage,
-            "recall": recall,
-            "nn_ratio": nn_ratio,
-            "gain": gain,
-            "recent_gain": gain.rolling(3, min_periods=1).max(),
-        }
-    ).join([now, means, trends])
 
 
 # What a detector does
@@ -371,13 +293,13 @@ def print_labels(runs: Sequence[Run]) -> None:
     )
     counts = pd.crosstab([frame["data set"], frame["part"]], frame["label"])
     counts["better half"] = frame.groupby(["data set", "part"])["better half"].sum()
-    _print_table(f"{len(runs)} labelled runs", counts.reset_index())
+    print_table(f"{len(runs)} labelled runs", counts.reset_index())
 
 
 def print_detectors(detectors: dict[str, Detector], test: Sequence[Run]) -> None:
     """Print what every candidate does to the test part."""
     rows = [{"detector": name, **_told(outcome_of(d, test))} for name, d in detectors.items()]
-    _print_table("Test part: stopped, and updates of dying runs saved", pd.DataFrame(rows))
+    print_table("Test part: stopped, and updates of dying runs saved", pd.DataFrame(rows))
 
 
 def print_datasets(detector: Detector, test: Sequence[Run]) -> None:
@@ -387,7 +309,7 @@ def print_datasets(detector: Detector, test: Sequence[Run]) -> None:
         for name in OVERRIDES
         if any(run.dataset == name for run in test)
     ]
-    _print_table("gansearch, by data set", pd.DataFrame(rows))
+    print_table("gansearch, by data set", pd.DataFrame(rows))
 
 
 def print_transfer(tuning: Sequence[Run], test: Sequence[Run]) -> None:
@@ -403,7 +325,7 @@ def print_transfer(tuning: Sequence[Run], test: Sequence[Run]) -> None:
             return of[run.dataset](run)
 
         rows.append({"detector": f"{name}, unseen", **_told(outcome_of(detect, test))})
-    _print_table("Test part, each data set by models of the three others", pd.DataFrame(rows))
+    print_table("Test part, each data set by models of the three others", pd.DataFrame(rows))
 
 
 def print_trade_off(families: dict[str, list[Detector]], test: Sequence[Run]) -> None:
@@ -420,27 +342,21 @@ def print_trade_off(families: dict[str, list[Detector]], test: Sequence[Run]) ->
             told = "-" if top is None else f"{top.found:.2f} / {top.saved:.2f}"
             row[f"<= {limit:.0%}"] = told
         rows.append(row)
-    _print_table(
+    print_table(
         "Trade-off on the test part: dying runs stopped / updates saved, by false stops",
         pd.DataFrame(rows),
     )
 
 
 def trade_off(families: dict[str, list[Detector]], runs: Sequence[Run]) -> dict[str, list[Outcome]]:
-    """Return the outcomes of all thresholds of each family; for gansearch, of its coverage's."""
+    """Return the outcomes of all thresholds of each family."""
     families = {name: family for name, family in families.items() if len(family) > 1}
-    found = {name: [outcome_of(d, runs) for d in family] for name, family in families.items()}
-    own = health._OFF_COVERAGE
-    found["gansearch"] = []
-    for share in np.geomspace(0.005, 0.5, 12):
-        health._OFF_COVERAGE = share
-        found["gansearch"].append(outcome_of(monitored, runs))
-    health._OFF_COVERAGE = own
-    found["gansearch"].append(outcome_of(monitored, runs))
-    return found
+    return {name: [outcome_of(d, runs) for d in family] for name, family in families.items()}
 
 
-def draw_trade_off(families: dict[str, list[Detector]], runs: Sequence[Run], path: Path) -> None:
+def draw_trade_off(
+    families: dict[str, list[Detector]], detector: Detector, runs: Sequence[Run], path: Path
+) -> None:
     """Draw the share of updates saved against the share of the better half that is stopped."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -450,7 +366,7 @@ def draw_trade_off(families: dict[str, list[Detector]], runs: Sequence[Run], pat
         saved = np.maximum.accumulate([point.saved for point in ordered])
         width = 2.5 if name == "gansearch" else 1.2
         axes.step(false_stops, saved, where="post", label=name, linewidth=width)
-    chosen = outcome_of(monitored, runs)
+    chosen = outcome_of(detector, runs)
     axes.plot(chosen.false_stops, chosen.saved, "o", color="black", label="gansearch, as it is")
     axes.axvline(MOST_FALSE_STOPS, color="grey", linewidth=0.8, linestyle=":")
     axes.set(
@@ -481,16 +397,47 @@ def print_misses(detector: Detector, runs: Sequence[Run]) -> None:
                     "valid_ll": f"{run.final_valid_ll:.3g}",
                 }
             )
-    _print_table(
+    print_table(
         "Runs on which gansearch's verdict is wrong, with the indicators at the end",
         pd.DataFrame(rows),
     )
 
 
+def print_long(long: Sequence[Run], pairs: pd.DataFrame) -> None:
+    """Print which long runs are stopped at each budget, by forecasts that have not seen them.
+
+    A run's forecast is fitted to all runs but those of its configuration.
+    """
+    rows = []
+    for name in dict.fromkeys(_configuration(run) for run in long):
+        own = [run for run in long if _configuration(run) == name]
+        others = pairs[~pairs["run"].isin([run.name for run in own])]
+        forecast = fit(others, with_classes=True)
+        row = {
+            "configuration": name,
+            "seeds": len(own),
+            "updates": f"{min(run.updates for run in own):,}",
+            "healthy at the end": sum(run.label == "healthy" for run in own),
+        }
+        for budget in LONG_BUDGETS:
+            reach = [run for run in own if run.updates >= budget]
+            detector = monitored_by(forecast, max_updates=budget)
+            stopped = sum(detector(run) is not None for run in reach)
+            row[f"stopped of {budget:,}"] = f"{stopped}/{len(reach)}" if reach else "-"
+        rows.append(row)
+    print_table(
+        "Long runs, each by a forecast that has not seen its configuration", pd.DataFrame(rows)
+    )
+
+
+def _configuration(run: Run) -> str:
+    return run.name.rpartition("/")[0]
+
+
 # Searches
 
 
-def print_searches(simple: Detector, runs: Sequence[Run]) -> None:
+def print_searches(simple: Detector, own: Detector, runs: Sequence[Run]) -> None:
     """Print what random searches over the labelled runs cost with ASHA alone and with a guard.
 
     A search takes the runs of a data set in a random order, one after the other. It ends a run at
@@ -500,7 +447,7 @@ def print_searches(simple: Detector, runs: Sequence[Run]) -> None:
     """
     guards: dict[str, Detector] = {
         "low coverage": simple,
-        "gansearch": monitored,
+        "gansearch": own,
         "oracle": lambda run: 0 if run.is_dying and not run.reports.empty else None,
     }
     rows = []
@@ -525,7 +472,7 @@ def print_searches(simple: Detector, runs: Sequence[Run]) -> None:
                     "worst": f"{min(pair[2] for pair in pairs):+.2f}",
                 }
             )
-    _print_table(
+    print_table(
         f"Guarded ASHA beside ASHA alone: ratios and differences in {N_SEARCHES} replayed searches",
         pd.DataFrame(rows),
     )
@@ -602,14 +549,6 @@ def _rate(n: int, of: int) -> str:
         return "-"
     low, high = jeffreys(n, of)
     return f"{n}/{of} = {n / of:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _print_table(title: str, frame: pd.DataFrame) -> None:
-    """Print a Markdown table below its title."""
-    rows: Iterator[list[str]] = iter([list(map(str, frame.columns)), ["---"] * len(frame.columns)])
-    print(f"\n{title}\n")
-    for row in [*rows, *frame.astype(str).to_numpy().tolist()]:
-        print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,7 @@ HISTORY = _completed(
         *_measures(*_EVALUATED, *_LOSSES, *_MONITORED),
         ("verdict", STRING),
         ("reported_at", pa.timestamp("us", tz="UTC")),
+        ("p_recovers", FLOAT),
     ],
     *("evaluation", "history"),
 )

@@ -158,6 +158,7 @@ class TrialRunner:
             process.evaluator.reference.null,
             max_updates=budget.max_updates,
             grace_updates=max(budget.grace_updates, LEAST_GRACE_UPDATES),
+            give_up=budget.give_up,
         )
         self._observer = process.family.observer(
             self._config, process.dataset, self._evaluation_updates

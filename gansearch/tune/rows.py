@@ -104,8 +104,12 @@ def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
 def history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
     """Return the row of `history/` of a report, given its trial's row."""
     assert step.verdict is not None  # a report has one
-    verdict = {"verdict": step.verdict.status, "reported_at": datetime.now(UTC)}
-    merged = {**step.measured, **row, **verdict}
+    judged = {
+        "verdict": step.verdict.status,
+        "p_recovers": step.verdict.p_recovers,
+        "reported_at": datetime.now(UTC),
+    }
+    merged = {**step.measured, **row, **judged}
     return {name: merged[name] for name in HISTORY_COLUMNS}
 
 

@@ -305,7 +305,7 @@ def test_a_trial_of_a_search_that_has_collapsed_by_its_end_is_not_completed(
     tmp_path, monkeypatch, least_grace, status
 ):
     monkeypatch.setattr("gansearch.scoring.health.LEAST_GRACE_UPDATES", least_grace)
-    monkeypatch.setattr("gansearch.scoring.health._LONGEST_REST", 2.0)
+    monkeypatch.setattr("gansearch.scoring.health._N_EVALUATIONS", 1000)
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     trial = line_trial("t", "search", **rates)
     last = ended(worker(tmp_path, load_dataset("gaussian"), trial))[-1]
@@ -324,9 +324,8 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
     # A rate of nothing leaves all samples where they begin, at the data's mean.
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     replica = line_trial("r", "replica", **rates)
-    monkeypatch.setattr(
-        "gansearch.scoring.health._LONGEST_REST", 2.0
-    )  # or it would not get to its end
+    # Or it would not get to its end.
+    monkeypatch.setattr("gansearch.scoring.health._N_EVALUATIONS", 1000)
     last = ended(worker(tmp_path, load_dataset("gaussian"), replica))[-1]
     assert (last.verdict.status == "collapsed") == (status == "collapsed")
     assert (last.final is not None) == (status == "sound")
@@ -339,7 +338,7 @@ def test_a_replica_whose_second_stage_has_just_begun_is_too_young_to_have_collap
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr("gansearch.scoring.health.LEAST_GRACE_UPDATES", 150)  # of 200 updates
-    monkeypatch.setattr("gansearch.scoring.health._LONGEST_REST", 2.0)
+    monkeypatch.setattr("gansearch.scoring.health._N_EVALUATIONS", 1000)
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}
     of_one, of_two = rates | {"generator_widths": (1,)}, rates | {"generator_widths": (1,)} | stages
@@ -373,7 +372,7 @@ def test_a_pretrained_trials_second_stage_brings_arrows_and_is_judged_anew(tmp_p
         for snapshot in staged._observer._snapshots
     }
     assert arrows == {0: False, 50: False, 100: False, 150: True, 200: True}
-    assert staged._health.state_dict()["reports"][-1]["stage_start"] == 100
+    assert staged._health.state_dict()["stage_start"] == 100
     assert (tmp_path / "models" / "t00000" / "game.png").exists()
 
 

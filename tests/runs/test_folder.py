@@ -451,7 +451,7 @@ def test_the_columns_of_history_are_the_contract():
     assert " ".join(HISTORY_COLUMNS) == (
         "trial_id number phase updates d_updates g_updates seconds valid_ll sigma sigma_at_edge "
         "coverage recall nn_ratio d_loss g_loss d_real d_fake d_grad_norm g_grad_norm verdict "
-        "reported_at valid_ll_raw coverage_raw"
+        "reported_at p_recovers valid_ll_raw coverage_raw"
     )
 
 

@@ -406,8 +406,8 @@ def test_a_space_survives_json_and_its_own_description(name, tmp_path):
 
 def test_a_space_is_described_as_a_file_would_say_it(load):
     budget = (
-        "{trials: 6, max_updates: 60, reports: 2, grace: 0.1, reduction_factor: 3.0, top: 3, "
-        "replicas: 5}"
+        "{trials: 6, max_updates: 60, reports: 2, grace: 0.1, reduction_factor: 3.0, "
+        "give_up: 0.05, top: 3, replicas: 5}"
     )
     text = f"""\
 # my
