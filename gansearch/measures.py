@@ -73,6 +73,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("test_ll_raw", "nats", "higher", _at("final", "ranking"), decimals=1),
     Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
     Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),
+    Measure("valid_ll_all", "nats", "higher", _at("final", "ranking"), decimals=1),
     Measure("d_loss", "nats", None, _at("evaluation")),
     Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),

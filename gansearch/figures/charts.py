@@ -115,6 +115,7 @@ def _limit_to_good_scores(axes: Axes, scores: pd.Series[float], line: float | No
 def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     """Draw test log-likelihoods with their intervals, the best on top, and reference lines; PNG.
 
+    A stroke is the score of one seed.
     Published figures are thin grey lines with their names on them.
 
     Args:
@@ -133,6 +134,9 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     axes.errorbar(
         scores, places, xerr=np.stack([below, above]), fmt="o", color=BLUE, capsize=3, markersize=5
     )
+    for row, seeds in enumerate(rows["test_ll_seeds"]):
+        if seeds is not None:  # as in a ranking of an older version
+            axes.plot(seeds, np.full(len(seeds), row), "|", color=BLACK, markersize=9)
     for name, test_ll, style in computed:
         axes.axvline(test_ll, color=VERMILION, linestyle=style, label=name)
     for name, test_ll, _ in published:

@@ -1,80 +1,66 @@
-"""Ranks configurations by the test log-likelihoods of their replicas, and says which are tied.
+"""Ranks configurations by all their replicas, and says which are tied.
 
-A configuration's score is its mean over replicas, each a training on a seed of its own, of the mean
-log-likelihood of the test examples. Both sources of variation count here: the seeds, few and not
-shared between configurations, and the test examples, many and the same for all. With s^2 the
-variance of R seeds' scores, and v the variance of the mean over the test examples of what is
-compared (a score, or the difference of two scores example by example), the interval at level 1 - p
-is
-
-    mean +- sqrt(t^2 s^2 / R + z^2 v),
-
-t and z the 1 - p/2 quantiles of Student's distribution with 7/8 (R - 1) degrees of freedom and of
-the normal one: seeds' effects are skewed, most trainings ending near their best and a few far
-below, so that s^2 is known less well than from R normal ones. For a difference, in which skews
-cancel, s^2 / R is the sum of the two, and the degrees of freedom are those of Welch (1947). Adding
-squared half-widths is the rule of Zou and Donner (2008). Three to ten seeds are too few to
-resample: `docs/ranking.md` has the coverage of this and of the bootstrap.
+A configuration of which more than half of the replicas worked ranks before one of which fewer did;
+then the validation log-likelihood of those that worked decides. The test set has no part in the
+order, so the first one's test score is not the best of several. It decides what may be said of the
+order instead: two configurations are told apart only if the test set shows the first of the two to
+be better, with the intervals of `intervals`.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtrit
 
 from gansearch.errors import ResultsError
 from gansearch.measures import columns
+from gansearch.ranking.intervals import (
+    LEVEL,
+    Difference,
+    Scored,
+    difference,
+    score_interval,
+    variance_of_mean,
+)
+from gansearch.ranking.shares import jeffreys, p_value_of_shares
 from gansearch.runs.tables import ResultsWarning
 
-LEVEL = 0.95
-_SMALLEST_P = 1e-100
-# Of the degrees of freedom of R - 1 normal seeds; see the module's docstring.
-_DEGREES_SHARE = 7 / 8
+# What the order goes by: the second where an older run has not measured the first.
+SELECTION_MEASURES = ("valid_ll_all", "valid_ll")
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A difference of two configurations' scores, in nats, with its 95 % interval.
+class _Candidate:
+    """A configuration with a score: its place in the order, and its numbers for the statistics."""
 
-    `p_value` is that of no difference, two-sided. All but `mean` are NaN when either configuration
-    has only one seed, because the variance over seeds is then unknown.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """One configuration for the statistics: `[R]` scores, and `[n]` means over seeds."""
-
-    seed_means: np.ndarray
-    per_example: np.ndarray
-
-    @classmethod
-    def of(cls, test_lls: Sequence[np.ndarray]) -> _Scored:
-        stacked = np.stack(test_lls)
-        return cls(stacked.mean(axis=1), stacked.mean(axis=0))
+    config_id: str
+    scored: Scored
+    selection: float
 
     @property
-    def mean(self) -> float:
-        return float(self.seed_means.mean())
+    def n_worked(self) -> int:
+        return len(self.scored.seed_means)
 
     @property
-    def seed_variance(self) -> float:
-        """Variance of the mean over seeds; NaN with one seed."""
-        n_seeds = len(self.seed_means)
-        return float(self.seed_means.var(ddof=1) / n_seeds) if n_seeds > 1 else math.nan
+    def n_ended(self) -> int:
+        return self.n_worked + self.scored.n_failed
+
+    @property
+    def mostly_works(self) -> bool:
+        return 2 * self.n_worked > self.n_ended
+
+    @property
+    def order(self) -> tuple[bool, float, float]:
+        """The larger, the better; equal validation scores leave it to the test score."""
+        selection = -math.inf if math.isnan(self.selection) else self.selection
+        return self.mostly_works, selection, self.scored.mean
 
 
 def rank(
@@ -83,7 +69,7 @@ def rank(
     *,
     paper_config_id: str | None,
 ) -> pd.DataFrame:
-    """Rank the replicated configurations; a row each, the best first.
+    """Rank the replicated configurations by all their replicas; a row each, the best first.
 
     Args:
         replicas: rows of `trials.parquet`; those of other phases than replica are ignored.
@@ -92,38 +78,40 @@ def rank(
         paper_config_id: the configuration that `is_paper` marks.
 
     Returns:
-        The columns of `ranking.parquet`. The rank is by mean `test_ll`; `tied_with` has the
-        configurations that Holm's test of all pairs, at 5 %, can't distinguish from this one.
-        `n_seeds` counts the replicas that have a score and `n_failed` those that ended without
-        one. With one seed there is no interval, and a tie with all others. A configuration without
-        any score comes last, unranked.
+        The columns of `ranking.parquet`. The order is by whether more than half of the replicas
+        that ended have a score, then by their mean `valid_ll_all` (`valid_ll` where an older run
+        lacks it). `tied_with` has the configurations that Holm's test of all pairs, at 5 %, can't
+        distinguish from this one. `n_seeds` counts the replicas that have a score and `n_failed`
+        those that ended without one. With one seed there is no interval, and a tie with all
+        others of which as many replicas work. A configuration without any score comes last,
+        unranked.
 
     A completed replica counts as failed, with a `ResultsWarning`, if its log-likelihoods are
     absent, not finite, or of another number of examples than those of the others.
     """
-    replicas = replicas[replicas["phase"] == "replica"]
+    replicas = replicas[replicas["phase"] == "replica"].sort_values("number", kind="stable")
     usable = _usable(replicas, test_lls)
     groups = {str(config_id): group for config_id, group in replicas.groupby("config_id")}
-    scored = {
-        config_id: _Scored.of(lls)
-        for config_id, group in groups.items()
-        if (lls := [usable[trial_id] for trial_id in group["trial_id"] if trial_id in usable])
-    }
-    order = sorted(scored, key=lambda config_id: -scored[config_id].mean)
-    ties = _ties({config_id: scored[config_id] for config_id in order})
+    candidates = _candidates(groups, usable)
+    ties = _ties(candidates)
+    unranked = sorted(groups.keys() - {candidate.config_id for candidate in candidates})
     rows = []
-    for place, config_id in enumerate([*order, *sorted(groups.keys() - scored.keys())], start=1):
-        has_score = config_id in scored
-        row = _counts_and_means(groups[config_id], usable)
-        row |= _score(scored[config_id]) if has_score else {}
-        row["rank"] = place if has_score else math.nan
-        row["tied_with"] = ties.get(config_id, [])
-        row["is_paper"] = config_id == paper_config_id
+    for place, candidate in enumerate(candidates, start=1):
+        row = _of_replicas(groups[candidate.config_id], usable)
+        row |= _score(candidate.scored) | {"rank": place, "tied_with": ties[candidate.config_id]}
         rows.append(row)
-    return pd.DataFrame(rows, columns=_columns(replicas))
+    rows += [
+        _of_replicas(groups[name], usable) | {"rank": math.nan, "tied_with": []}
+        for name in unranked
+    ]
+    ranking = pd.DataFrame(rows, columns=_columns(replicas))
+    ranking["is_paper"] = (ranking["config_id"] == paper_config_id).astype(bool)
+    return ranking
 
 
-def compare(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Difference:
+def compare(
+    a: Sequence[np.ndarray], b: Sequence[np.ndarray], *, n_failed: tuple[int, int] = (0, 0)
+) -> Difference:
     """Return by how much configuration `a` is better than `b`, with paired test examples.
 
     Args:
@@ -140,9 +128,8 @@ def compare(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Difference:
             f"compare: found {len(a)} and {len(b)} seeds, with {sorted(lengths)} test examples. "
             f"Both configurations need a seed, and all the same test examples. Pass those."
         )
-    first, second = _Scored.of(a), _Scored.of(b)
-    pair = np.stack([first.per_example, second.per_example])
-    return _difference(first, second, _variance_of_mean(pair[0] - pair[1]))
+    first, second = Scored.of(a, n_failed[0]), Scored.of(b, n_failed[1])
+    return difference(first, second, variance_of_mean(first.per_example - second.per_example))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -178,95 +165,110 @@ def _usable(replicas: pd.DataFrame, test_lls: Mapping[str, np.ndarray]) -> dict[
     return usable
 
 
-def _counts_and_means(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    has_score = group["trial_id"].isin(list(usable))
-    has_ended = group["status"] != "running"
+def _candidates(
+    groups: Mapping[str, pd.DataFrame], usable: Mapping[str, np.ndarray]
+) -> list[_Candidate]:
+    """Return the configurations that have a score, in their order."""
+    with_score = {
+        name: scored
+        for name, group in groups.items()
+        if not (scored := group[group["trial_id"].isin(list(usable))]).empty
+    }
+    measure = _selection_measure(with_score.values())
+    candidates = [
+        _Candidate(
+            name,
+            Scored.of(
+                [usable[trial_id] for trial_id in group["trial_id"]],
+                _n_failed(groups[name], usable),
+            ),
+            float(group[measure].mean()),
+        )
+        for name, group in with_score.items()
+    ]
+    return sorted(candidates, key=lambda candidate: candidate.order, reverse=True)
+
+
+def _selection_measure(groups: Iterable[pd.DataFrame]) -> str:
+    """Return the measure that the order goes by: one that every replica has, if there is one."""
+    for name in SELECTION_MEASURES:
+        if all(name in group and group[name].notna().all() for group in groups):
+            return name
+    return SELECTION_MEASURES[-1]
+
+
+def _n_failed(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> int:
+    """Return how many replicas have ended without a score."""
+    return int(((group["status"] != "running") & ~group["trial_id"].isin(list(usable))).sum())
+
+
+def _of_replicas(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what a configuration's row says of its replicas, except the score and the rank."""
+    scored = group[group["trial_id"].isin(list(usable))]
+    n_worked, n_failed = len(scored), _n_failed(group, usable)
+    n_ended = n_worked + n_failed
+    low, high = jeffreys(n_worked, n_ended) if n_ended else (math.nan, math.nan)
+    scores = [float(usable[trial_id].mean()) for trial_id in scored["trial_id"]]
     return {
         "config_id": group["config_id"].iloc[0],
-        "n_seeds": int(has_score.sum()),
-        "n_failed": int((has_ended & ~has_score).sum()),
-        **{name: group.loc[has_score, name].mean() for name in columns("ranking") if name in group},
+        "n_seeds": n_worked,
+        "n_failed": n_failed,
+        "p_works": n_worked / n_ended if n_ended else math.nan,
+        "p_works_low": low,
+        "p_works_high": high,
+        "updates_per_success": group["updates"].sum() / n_worked if n_worked else math.nan,
+        "test_ll_worst": min(scores, default=math.nan),
+        "test_ll_seeds": scores,
+        **{name: scored[name].mean() for name in columns("ranking") if name in scored},
         **{name: group[name].iloc[0] for name in _config_columns(group)},
     }
 
 
-def _score(scored: _Scored) -> dict[str, float]:
-    examples = _variance_of_mean(scored.per_example)
-    degrees = _DEGREES_SHARE * (len(scored.seed_means) - 1)
-    half = _half_width(1 - LEVEL, scored.seed_variance, degrees, examples)
+def _score(scored: Scored) -> dict[str, float]:
+    low, high = score_interval(scored)
     return {
         "test_ll": scored.mean,
-        "test_ll_se": math.sqrt(scored.seed_variance + examples),
-        "test_ll_low": scored.mean - half,
-        "test_ll_high": scored.mean + half,
+        "test_ll_se": math.sqrt(scored.seed_variance + scored.example_variance),
+        "test_ll_low": low,
+        "test_ll_high": high,
     }
 
 
-def _ties(scored: Mapping[str, _Scored]) -> dict[str, list[str]]:
-    """Return for each configuration those that can't be told from it, in the order of `scored`."""
-    if not scored:
+def _ties(candidates: Sequence[_Candidate]) -> dict[str, list[str]]:
+    """Return for each configuration those that can't be told from it, in their order."""
+    if not candidates:
         return {}
-    names = list(scored)
-    means = np.stack([score.per_example for score in scored.values()])
+    means = np.stack([candidate.scored.per_example for candidate in candidates])
     covariance = np.atleast_2d(np.cov(means)) / means.shape[1]
     p_values = {}
-    for i, j in combinations(range(len(names)), 2):
+    for i, j in combinations(range(len(candidates)), 2):
         examples = max(0.0, covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
-        p_values[i, j] = _difference(scored[names[i]], scored[names[j]], examples).p_value
+        p_values[i, j] = _p_value(candidates[i], candidates[j], examples)
     testable = [pair for pair, p in p_values.items() if not math.isnan(p)]
     adjusted = holm([p_values[pair] for pair in testable])
     apart = {pair for pair, p in zip(testable, adjusted, strict=True) if p <= 1 - LEVEL}
     return {
-        name: [
-            other for j, other in enumerate(names) if i != j and (min(i, j), max(i, j)) not in apart
+        candidate.config_id: [
+            other.config_id
+            for j, other in enumerate(candidates)
+            if i != j and (min(i, j), max(i, j)) not in apart
         ]
-        for i, name in enumerate(names)
+        for i, candidate in enumerate(candidates)
     }
 
 
-def _difference(a: _Scored, b: _Scored, example_variance: float) -> Difference:
-    mean = a.mean - b.mean
-    variances = np.array([a.seed_variance, b.seed_variance])
-    seeds = float(variances.sum())
-    if math.isnan(seeds + example_variance):
-        return Difference(mean, math.nan, math.nan, math.nan)
-    counts = np.array([len(a.seed_means), len(b.seed_means)])
-    # By shares, because the square of a small variance may underflow.
-    degrees = 1 / float(((variances / seeds) ** 2 / (counts - 1)).sum()) if seeds else math.inf
-    half = _half_width(1 - LEVEL, seeds, degrees, example_variance)
-    p_value = _p_value(abs(mean), seeds, degrees, example_variance)
-    return Difference(mean, mean - half, mean + half, p_value)
+def _p_value(before: _Candidate, after: _Candidate, example_variance: float) -> float:
+    """Return the p-value of the earlier one in the order not being better; NaN if unknown.
 
-
-def _half_width(p: float, seed_variance: float, degrees: float, example_variance: float) -> float:
-    """Return the half-width of the interval at level 1 - p; see the module's docstring."""
-    t, z = stdtrit(degrees, p / 2), ndtri(p / 2)
-    return math.sqrt(t**2 * seed_variance + z**2 * example_variance)
-
-
-def _p_value(
-    distance: float, seed_variance: float, degrees: float, example_variance: float
-) -> float:
-    """Return the p at which the interval reaches just as far as `distance`."""
-
-    def beyond(log_p: float) -> float:
-        half = _half_width(math.exp(log_p), seed_variance, degrees, example_variance)
-        return half - distance
-
-    lowest = math.log(_SMALLEST_P)
-    if distance == 0:
-        return 1.0
-    if beyond(lowest) <= 0:
-        return _SMALLEST_P
-    # Imported here: it takes half a second, which showing a finished run doesn't need.
-    from scipy.optimize import brentq
-
-    return math.exp(brentq(beyond, lowest, 0.0))
-
-
-def _variance_of_mean(per_example: np.ndarray) -> float:
-    n = len(per_example)
-    return float(per_example.var(ddof=1) / n) if n > 1 else math.nan
+    Where the test set has them the other way round, it is 1. Where only the earlier one mostly
+    works, either its share or its score may show that it is better: twice the smaller p-value.
+    """
+    found = difference(before.scored, after.scored, example_variance)
+    of_score = 1.0 if found.mean <= 0 and not math.isnan(found.p_value) else found.p_value
+    if before.mostly_works == after.mostly_works:
+        return of_score
+    of_share = p_value_of_shares((before.n_worked, before.n_ended), (after.n_worked, after.n_ended))
+    return min(1.0, 2 * float(np.nanmin([of_share, of_score])))
 
 
 def _config_columns(replicas: pd.DataFrame) -> list[str]:
@@ -279,6 +281,8 @@ def _columns(replicas: pd.DataFrame) -> list[str]:
         *first,
         *("valid_ll", "coverage", "recall"),
         *_config_columns(replicas),
-        *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper"),
+        *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper", "train_nn_ratio"),
+        *("p_works", "p_works_low", "p_works_high", "updates_per_success"),
+        *("test_ll_worst", "test_ll_seeds"),
     ]
     return [*known, *(name for name in columns("ranking") if name not in known)]

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv
 
 from gansearch.family import Balance, ModelFamily
 from gansearch.ranking.bins import Bin, bins_of
@@ -31,13 +30,13 @@ from gansearch.ranking.parameters import (
     ratio_parameter,
     searched_parameters,
 )
+from gansearch.ranking.shares import jeffreys
 from gansearch.rules import Config
 from gansearch.runs.schemas import IMPORTANCES, STABILITY
 
 DIED = ("collapsed", "diverged")
 # Trials of each kind, dead and alive, that a forest needs; and survivors with a measurement.
 LEAST_OF_EACH, LEAST_MEASURED = 5, 10
-LEVEL = 0.95
 # Above this p-value a forest is called no better than chance. The held-out predictions of one fold
 # come from one forest, so noise may be taken for skill in a few searches of a hundred.
 _CHANCE = 0.01
@@ -126,19 +125,6 @@ def stability(
         pd.DataFrame(rows, columns=STABILITY.names),
         pd.DataFrame(importances, columns=IMPORTANCES.names),
     )
-
-
-def jeffreys(n_survived: int, n_trials: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share by Jeffreys' prior, as Brown, Cai and DasGupta advise.
-
-    "Interval estimation for a binomial proportion", Statistical Science 16 (2001), section 4.1.2:
-    its ends are 0 where none of the trials survived, and 1 where all did.
-    """
-    tail = (1 - LEVEL) / 2
-    a, b = n_survived + 0.5, n_trials - n_survived + 0.5
-    low = 0.0 if n_survived == 0 else float(betaincinv(a, b, tail))
-    high = 1.0 if n_survived == n_trials else float(betaincinv(a, b, 1 - tail))
-    return low, high
 
 
 def _trials_with_outcome(

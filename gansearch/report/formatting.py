@@ -53,6 +53,11 @@ def format_number(value: float, decimals: int) -> str:
     return f"{value:.{decimals if abs(value) < 1000 else 0}f}"
 
 
+def format_share(share: float) -> str:
+    """Return a share as a percentage: `38 %`."""
+    return f"{100 * share:.0f} %"
+
+
 def duration(seconds: float) -> str:
     """Return a time as people say it: 40 s, 12 min, 3 h 5 min."""
     if seconds < 90:

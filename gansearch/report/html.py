@@ -62,8 +62,8 @@ def _pictures(report: Report) -> Iterator[_Picture]:
             "ranking",
             charts.ranking_figure(report.ranking, report.references),
             "Test log-likelihood of each ranked configuration; the table has the numbers.",
-            "Dots are means over seeds, bars 95 % intervals; lines are the scores of real data, "
-            "thin grey ones published figures.",
+            "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals; "
+            "lines are the scores of real data, thin grey ones published figures.",
         )
         if not report.curve.empty:
             yield _Picture(

@@ -68,7 +68,8 @@ def read_or_rank(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the ranking, computed again if a finished run lost its file or has another run's.
 
-    It is also computed again if the file is damaged. Only then are the test log-likelihoods read,
+    It is also computed again if the file is damaged, or of an older version, which ranked
+    configurations by the replicas that worked alone. Only then are the test log-likelihoods read,
     of which each replica has a file.
 
     Returns:
@@ -80,9 +81,10 @@ def read_or_rank(
         is_own = set(ranking["config_id"]) <= set(replicas["config_id"])
         scored = (replicas["status"] == "completed").any()
         is_there = not ranking.empty or run.state != "finished"
-        if is_own and (is_there or not scored or not read_test_lls()):
+        is_by_all = ranking.empty or ranking["p_works"].notna().any()
+        if is_own and ((is_there and is_by_all) or not scored or not read_test_lls()):
             return ranking, []
-        what = "absent or empty" if is_own else "its configurations aren't those of this run"
+        what = _fault_of_ranking(is_own=is_own, is_there=is_there)
         why = f"{folder.path / 'ranking.parquet'}: {what}."
         why += f" `{command('resume', folder.path)}` writes it again."
     except ResultsError as error:
@@ -91,3 +93,11 @@ def read_or_rank(
         lambda: rank(trials, read_test_lls(), paper_config_id=run.paper_config_id)
     )
     return ranking, [f"The ranking was computed from the other files: {why}", *messages]
+
+
+def _fault_of_ranking(*, is_own: bool, is_there: bool) -> str:
+    if not is_own:
+        return "its configurations aren't those of this run"
+    if not is_there:
+        return "absent or empty"
+    return "of an older version, which ranked by the mean of the replicas that worked alone"

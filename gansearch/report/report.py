@@ -12,7 +12,8 @@ import pandas as pd
 from gansearch.budget import Budget
 from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
-from gansearch.ranking.ranking import Difference, compare
+from gansearch.ranking.intervals import Difference
+from gansearch.ranking.ranking import compare
 from gansearch.ranking.stability import Stability, stability
 from gansearch.report.recovery import (
     read_or_leave_out,
@@ -61,6 +62,7 @@ class Report:
             `curve.parquet`.
         stability: where trials of the search collapsed or diverged; None before any counts.
         winner_minus_paper: the difference in test log-likelihood; None if it can't be computed.
+        baseline_row: the baseline's row of the ranking, if it has one.
         endings: trial id, status and reason of failed trials, and of all trials of a phase in
             which none was completed.
         warnings: sentences that a reader must know before believing the figures.
@@ -81,6 +83,7 @@ class Report:
     curve: pd.DataFrame
     stability: Stability | None
     winner_minus_paper: Difference | None
+    baseline_row: Mapping[str, Any] | None
     endings: Sequence[tuple[str, str, str]]
     warnings: Sequence[str]
 
@@ -142,6 +145,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         curve=curve,
         stability=survival,
         winner_minus_paper=difference,
+        baseline_row=next(iter(rows_of(ranking[ranking["is_paper"]])), None),
         endings=_endings(trials, counts),
         warnings=[
             *run_warnings,
@@ -196,7 +200,8 @@ def _winner_minus_paper(
     test_lls: Mapping[str, np.ndarray], trials: pd.DataFrame, ranking: pd.DataFrame, paper_id: str
 ) -> Difference | None:
     """Return the winner's lead over the baseline; None if it can't be computed."""
-    scored = ranking.dropna(subset=["rank"])["config_id"].tolist()
+    ranked = ranking.dropna(subset=["rank"]).set_index("config_id")
+    scored = ranked.index.tolist()
     if paper_id not in scored or scored[0] == paper_id:
         return None
     done = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
@@ -210,7 +215,8 @@ def _winner_minus_paper(
     ]
     if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
         return None
-    return compare(*sides)
+    n_failed = ranked["n_failed"]
+    return compare(*sides, n_failed=(int(n_failed[scored[0]]), int(n_failed[paper_id])))
 
 
 def _stored_stability(folder: RunFolder, run: RunDescription) -> Stability | None:

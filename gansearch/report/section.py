@@ -11,8 +11,8 @@ from gansearch.measures import MEASURES
 # Columns of numbers, of sentences or lists, and those whose cells are never wrapped.
 TABLE_MEASURES = [measure for measure in MEASURES if measure.heading is not None]
 HEADINGS = [str(measure.heading) for measure in TABLE_MEASURES]
-_NUMBER_COLUMNS = ("rank", "updates", "valid LL", "number", *HEADINGS)
-PROSE_COLUMNS = ("parameters", "reason", "source")
+_NUMBER_COLUMNS = ("rank", "updates", "valid LL", "number", "worst", "updates/success", *HEADINGS)
+PROSE_COLUMNS = ("parameters", "reason", "source", "test LL of every seed")
 UNWRAPPED_COLUMNS = ("test LL",)
 # A column's name and the alignment of its cells.
 Column = tuple[str, Literal["left", "right"]]

@@ -19,6 +19,7 @@ from gansearch.report.formatting import (
 )
 from gansearch.report.report import Report
 from gansearch.report.section import HEADINGS, TABLE_MEASURES, Section, make_columns
+from gansearch.report.seeds_section import lead, seeds_section, selection_measure
 from gansearch.report.stability_section import stability_section
 from gansearch.rules import short
 from gansearch.runs.schemas import config_values
@@ -34,7 +35,8 @@ def sections(report: Report) -> list[Section]:
     if report.warnings:
         parts.append(Section("warnings", "Warnings", report.warnings))
     if not report.ranking.empty:
-        parts += [_ranking_section(report), *reference_sections(report.references)]
+        parts += [_ranking_section(report), seeds_section(report, _marked_config)]
+        parts += reference_sections(report.references)
         parts.append(_configurations(report, report.ranking))
     if not report.leaderboard.empty:
         parts.append(_leaderboard_section(report))
@@ -98,29 +100,31 @@ def _tried(report: Report) -> str:
 
 def _ranking_section(report: Report) -> Section:
     decimals = score_decimals(report.ranking["test_ll"])
+    selection = selection_measure(report.ranking)
     rows = [
         [
             format_number(row["rank"], 0),
             _marked_config(report, row["config_id"]),
+            f"{row['n_seeds']}/{row['n_seeds'] + row['n_failed']}",
+            format_number(row[selection], decimals),
             format_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
             format_ranks(
                 sorted(map(report.ranks.__getitem__, report.ranks.keys() & row["tied_with"]))
             ),
-            f"{row['n_seeds']}" + (f", {row['n_failed']} failed" if row["n_failed"] else ""),
             *(format_number(row[m.column], m.decimals) for m in TABLE_MEASURES),
         ]
         for row in rows_of(report.ranking)
     ]
     return Section(
         "ranking",
-        "Ranking by test log-likelihood (Parzen window, nats)",
+        "Ranking by how many work, then by validation log-likelihood (nats)",
         (),
-        make_columns("rank", "config", "test LL", "ties", "seeds", *HEADINGS),
+        make_columns("rank", "config", "work", "valid LL", "test LL", "ties", *HEADINGS),
         rows,
         [
             *_legend(report),
             *_raw_note(report.ranking, "config_id", "test_ll_raw", decimals),
-            *_lead(report, decimals),
+            *lead(report, decimals),
         ],
     )
 
@@ -159,27 +163,18 @@ def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
         )
 
 
-def _lead(report: Report, decimals: int) -> list[str]:
-    """Return by how much the winner beats the baseline, if it does."""
-    lead = report.winner_minus_paper
-    if lead is None:
-        return []
-    difference = format_interval(lead.mean, lead.low, lead.high, decimals, " nats")
-    winner = report.ranking.iloc[0]
-    if report.paper_config_id in list(winner["tied_with"]):
-        return [f"The winner's lead over {_baseline_title(report)}, {difference}, may be chance."]
-    return [f"The winner beats {_baseline_title(report)} by {difference}."]
-
-
 def _legend(report: Report) -> list[str]:
     lines = [
         "to train: distance to the nearest training example, relative to that of new real ones; "
         "near 0 for copies.",
-        "[low, high]: 95 % interval over training seeds and test examples. ties: ranks that are "
-        "statistically indistinguishable from this one (Holm, 5 %).",
+        "work: replicas with a score, of all. The rank is by whether more than half work, then by "
+        "the mean valid LL of those; test LL, their mean too, has no part in it.",
+        "[low, high]: 95 % interval over training seeds and test examples, as if one more seed had "
+        "ended badly. ties: ranks that are statistically indistinguishable from this one (Holm, "
+        "5 %).",
     ]
     if report.paper_config_id in set(report.ranking["config_id"]):
-        lines.append(f"* {_baseline_title(report)}")
+        lines.append(f"* {report.run.family.baseline_title}")
     return lines
 
 
@@ -188,7 +183,7 @@ def _configurations(report: Report, listed: pd.DataFrame) -> Section:
     configs = {row["config_id"]: _differences(report, row) for row in rows_of(listed)}
     return Section(
         "configurations",
-        f"Differences from {_baseline_title(report)}",
+        f"Differences from {report.run.family.baseline_title}",
         (),
         make_columns("config", "parameters"),
         [[_marked_config(report, config_id), text] for config_id, text in configs.items()],
@@ -264,10 +259,6 @@ def _endings_section(report: Report) -> Section:
         report.endings[:_N_ENDINGS],
         [f"and {n_more} more in trials.parquet"] if n_more > 0 else [],
     )
-
-
-def _baseline_title(report: Report) -> str:
-    return report.run.family.baseline_title
 
 
 def _differences(report: Report, row: Mapping[str, Any]) -> str:

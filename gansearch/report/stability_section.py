@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gansearch.ranking.stability import DIED, MOST_IN_FOREST, Stability
+from gansearch.report.formatting import format_share
 from gansearch.report.report import Report
 from gansearch.report.section import Column, Section
 from gansearch.runs.tables import rows_of
@@ -78,7 +79,7 @@ def _describe_cell(report: Report, cell: Mapping[str, Any]) -> str:
         name += f" with {balance.ratio} {cell['ratio']}"
     return (
         f"{name}: {cell['n_survived']} of {cell['n_trials']} survived "
-        f"[{_percent(cell['p_low'])}, {_percent(cell['p_high'])}]"
+        f"[{format_share(cell['p_low'])}, {format_share(cell['p_high'])}]"
     )
 
 
@@ -92,17 +93,13 @@ def _describe_importances(found: Stability, target: str, name: str) -> str:
     ordered = rows.sort_values("importance", ascending=False, kind="stable")
     important = ordered[ordered["importance"] >= _MIN_IMPORTANCE].head(_N_PARAMETERS)
     parameters = ", ".join(
-        f"{row['parameter']} ({_percent(row['importance'])})" for row in rows_of(important)
+        f"{row['parameter']} ({format_share(row['importance'])})" for row in rows_of(important)
     )
     return (
         f"Most important for {name}: {parameters or 'several parameters, each below 10 %'}. A "
-        f"random forest orders {_percent(rows['concordance'].iloc[0])} of held-out pairs of "
+        f"random forest orders {format_share(rows['concordance'].iloc[0])} of held-out pairs of "
         "trials correctly; chance is 50 %."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _map_table(found: Stability) -> tuple[list[Column], list[list[str]]]:

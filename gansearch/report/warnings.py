@@ -201,11 +201,7 @@ def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[st
         if not ended_badly.empty:
             counts = ended_badly["status"].value_counts()
             by_status = ", ".join(f"{n} {status}" for status, n in counts.items())
-            consequence = (
-                "It has no score."
-                if len(ended_badly) == len(group)
-                else "Its score is the mean of the others; another training may end the same way."
-            )
+            consequence = _consequence(len(ended_badly), len(group))
             n_replicas = count_of(len(group), "replica")
             yield f"{config_id}: of {n_replicas} {by_status}. {consequence}"
     at_edge = replicas.loc[
@@ -213,6 +209,18 @@ def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[st
     ].tolist()
     if at_edge:
         yield f"{_ids(at_edge)}: the best sigma is at the edge of its grid; the score is invalid."
+
+
+def _consequence(n_bad: int, n: int) -> str:
+    """Return what it means for a configuration that `n_bad` of its `n` replicas ended badly."""
+    if n_bad == n:
+        return "It has no score."
+    if 2 * n_bad < n:
+        return "Its score is the mean of the others; another training may end the same way."
+    return (
+        "Its score is the mean of the others, and it ranks below configurations that work more "
+        "often than not."
+    )
 
 
 def provenance_warnings(

@@ -92,6 +92,13 @@ def ranking_schema(table: type[Config]) -> pa.Schema:
         ("test_ll_high", FLOAT),
         *_measures("nn_ratio", "sigma"),
         ("is_paper", BOOL),
+        *_measures("train_nn_ratio"),
+        ("p_works", FLOAT),
+        ("p_works_low", FLOAT),
+        ("p_works_high", FLOAT),
+        ("updates_per_success", FLOAT),
+        ("test_ll_worst", FLOAT),
+        ("test_ll_seeds", pa.list_(FLOAT)),
     ]
     return _completed(fields, "ranking")
 

@@ -24,6 +24,7 @@ from gansearch.scoring.neighbours import N_COPY_SAMPLES, train_nn_ratio
 from gansearch.scoring.parzen import (
     ParzenScore,
     choose_sigma,
+    log_likelihoods,
     score,
     score_curve,
     sigma_grid,
@@ -176,6 +177,26 @@ def raw_score(dataset: Dataset, raw: np.ndarray | None, *, device: str = "cpu") 
     drawn = samples[np.random.default_rng(0).permutation(len(samples))[:N_COPY_SAMPLES]]
     coverage = reference.indicators(drawn).coverage
     return RawScore(parzen.test_ll, parzen.valid_ll, coverage)
+
+
+def valid_ll_of_all(
+    dataset: Dataset, samples: Array, parzen: ParzenScore, *, device: str = "cpu"
+) -> float:
+    """Return the mean log-likelihood (nats) of all validation examples, for an order of models.
+
+    Args:
+        dataset: provides the validation examples.
+        samples: that were scored, `[n, d]`.
+        parzen: their score; its sigma was chosen on the data set's first `n_valid_for_sigma`.
+        device: where to compute.
+    """
+    n_first = dataset.n_valid_for_sigma
+    others = dataset.valid[n_first:]
+    if not len(others):
+        return parzen.valid_ll
+    lls = log_likelihoods(samples, dataset.to_float(others), [parzen.sigma], device=device)[0]
+    n = len(dataset.valid)
+    return float(((n - len(others)) * parzen.valid_ll + lls.sum()) / n)
 
 
 def evaluate_samples(

@@ -25,7 +25,7 @@ from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, Indicators, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
-from gansearch.scoring.evaluation import final_score, raw_score
+from gansearch.scoring.evaluation import final_score, raw_score, valid_ll_of_all
 from gansearch.scoring.health import (
     LEAST_GRACE_UPDATES,
     HealthMonitor,
@@ -249,6 +249,9 @@ class TrialRunner:
         self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
         parts = score, score.parzen, score.indicators, by_weights
         measured = {name: value for part in parts for name, value in vars(part).items()}
+        measured["valid_ll_all"] = valid_ll_of_all(
+            process.dataset, samples, score.parzen, device=process.plan.device
+        )
         return dataclasses.replace(
             result, final={name: measured[name] for name in columns("final")}
         )

@@ -72,6 +72,7 @@ def ranking(scores, half=1.0):
             "test_ll": scores,
             "test_ll_low": np.array(scores, float) - half,
             "test_ll_high": np.array(scores, float) + half,
+            "test_ll_seeds": [[score - half, score + half] for score in scores],
             "is_paper": [i == 0 for i in range(len(scores))],
         }
     )

@@ -1,8 +1,6 @@
 """The ranking against textbook tests where these apply, and against known truth by simulation."""
 
 import math
-import time
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gansearch.errors import ResultsError
-from gansearch.ranking import ranking as ranking_module
 from gansearch.ranking.ranking import compare, holm, rank
+from gansearch.ranking.shares import jeffreys, p_value_of_shares
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import ResultsWarning
 from tests.written_runs import RANKING_COLUMNS
@@ -57,7 +55,7 @@ def ranked(scores, paper=None):
     return rank(*study(scores), paper_config_id=paper)
 
 
-def test_ranks_go_by_the_mean_over_seeds():
+def test_among_equal_validation_scores_ranks_go_by_the_mean_test_score_over_seeds():
     ranking = ranked({"a": constant(1, 2, 3), "b": constant(9, 10, 11), "c": constant(5, 5, 6)})
     assert ranking["config_id"].tolist() == ["b", "c", "a"]
     assert ranking["rank"].tolist() == [1, 2, 3]
@@ -69,22 +67,38 @@ def test_ranks_go_by_the_mean_over_seeds():
 # Against the textbook
 
 
-def test_where_only_seeds_vary_the_interval_is_student_s_with_fewer_degrees_of_freedom():
+def lowered(scores, n_failed=0):
+    """Return the mean with the bad seeds that are counted, and its variance with one of them."""
+    bad = np.mean(scores) - 5 * np.std(scores, ddof=1)
+    worse = [*scores, bad]
+    return np.mean([*worse, *[bad] * n_failed]), np.var(worse, ddof=1) / len(worse)
+
+
+def test_where_only_seeds_vary_the_interval_is_student_s_with_one_more_bad_seed_below():
     means = [8.0, 9.5, 11.0, 8.75]
     row = ranked({"a": constant(*means)}).iloc[0]
-    expected = stats.t.interval(0.95, 3 * 7 / 8, np.mean(means), stats.sem(means))
-    assert (row["test_ll_low"], row["test_ll_high"]) == pytest.approx(expected)
+    mean, variance = lowered(means)
+    _, high = stats.t.interval(0.95, 3 * 7 / 8, np.mean(means), stats.sem(means))
+    low = mean - stats.t.ppf(0.975, 3) * math.sqrt(variance)
+    assert (row["test_ll_low"], row["test_ll_high"]) == pytest.approx((low, high))
     assert row["test_ll_se"] == pytest.approx(stats.sem(means))
 
 
-def test_where_only_seeds_vary_a_difference_is_welch_s():
-    a, b = [8.0, 9.5, 11.0, 8.75], [6.0, 12.0, 5.0]
-    difference = compare(constant(*a), constant(*b))
-    welch = stats.ttest_ind(a, b, equal_var=False)
-    assert difference.mean == pytest.approx(np.mean(a) - np.mean(b))
-    assert difference.p_value == pytest.approx(welch.pvalue)
-    interval = welch.confidence_interval(0.95)
-    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
+@pytest.mark.parametrize("n_failed", [0, 2])
+def test_where_only_seeds_vary_a_difference_is_welch_s_with_bad_seeds_of_the_better_one(n_failed):
+    a, b = [28.0, 29.5, 31.0, 28.75], [6.0, 12.0, 5.0]
+    found = compare(constant(*a), constant(*b), n_failed=(n_failed, 1))
+    assert found.mean == pytest.approx(np.mean(a) - np.mean(b))
+    mean, variance = lowered(a, n_failed)
+    other = stats.sem(b) ** 2
+    degrees = (variance + other) ** 2 / (variance**2 / 3 + other**2 / 2)
+    error = math.sqrt(variance + other)
+    lead = mean - np.mean(b)
+    assert found.low == pytest.approx(lead - stats.t.ppf(0.975, degrees) * error)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(lead / error, degrees))
+    turned = compare(constant(*b), constant(*a), n_failed=(1, n_failed))
+    assert turned.high == -found.low
+    assert found.high > 2 * found.mean - found.low  # its own seeds vary more, and one has failed
 
 
 def test_where_only_examples_vary_a_difference_is_the_paired_test_s():
@@ -121,7 +135,7 @@ def test_holm_s_adjustment_is_that_of_the_literature():
 
 
 def test_a_pair_apart_by_itself_may_be_tied_among_many():
-    a, b = [10.0, 11.0, 12.0], [13.0, 14.0, 15.0]
+    a, b = [10.0, 11.0, 12.0], [19.0, 20.0, 21.0]
     assert 0.01 < compare(constant(*a), constant(*b)).p_value < 0.05
     alone = ranked({"a": constant(*a), "b": constant(*b)})
     assert alone["tied_with"].tolist() == [[], []]
@@ -173,6 +187,102 @@ def test_comparing_other_examples_or_nothing_is_refused():
         compare([], [np.zeros(4)])
 
 
+# The order
+
+
+def test_ranks_go_by_the_validation_scores_and_test_scores_are_shown():
+    frame, test_lls = study({"a": constant(30, 31, 32), "b": constant(10, 11, 12)})
+    frame.loc[frame["config_id"] == "b", "valid_ll"] = 20.0
+    ranking = rank(frame, test_lls, paper_config_id=None)
+    assert ranking["config_id"].tolist() == ["b", "a"]
+    assert ranking["valid_ll"].tolist() == [20, 10]
+    assert ranking["test_ll"].tolist() == [11, 31]
+
+
+def test_a_lead_on_validation_data_that_the_test_set_turns_round_is_a_tie():
+    frame, test_lls = study({"a": constant(90, 91, 92), "b": constant(10, 11, 12)})
+    frame.loc[frame["config_id"] == "b", "valid_ll"] = 20.0
+    assert rank(frame, test_lls, paper_config_id=None)["tied_with"].tolist() == [["a"], ["b"]]
+
+
+def test_all_validation_examples_decide_where_every_replica_has_their_score():
+    frame, test_lls = study({"a": constant(1, 1), "b": constant(1, 1)})
+    frame["valid_ll_all"] = [7.0, 7.0, 9.0, 9.0]
+    frame["valid_ll"] = [9.0, 9.0, 7.0, 7.0]
+    ranking = rank(frame, test_lls, paper_config_id=None)
+    assert ranking["config_id"].tolist() == ["b", "a"]
+    assert ranking["valid_ll_all"].tolist() == [9, 7]
+    frame.loc[3, "valid_ll_all"] = np.nan
+    assert rank(frame, test_lls, paper_config_id=None)["config_id"].tolist() == ["a", "b"]
+
+
+def failing(scores, n_failed, valid=None):
+    """A study in which the last replicas of each configuration collapsed."""
+    frame, test_lls = study(scores)
+    for config_id, n in n_failed.items():
+        failed = frame[frame["config_id"] == config_id].index[-n:]
+        frame.loc[failed, "status"] = "collapsed"
+        frame.loc[failed, "updates"] = 2000
+    for config_id, valid_ll in (valid or {}).items():
+        frame.loc[frame["config_id"] == config_id, "valid_ll"] = valid_ll
+    return rank(frame, test_lls, paper_config_id=None).set_index("config_id")
+
+
+def test_what_mostly_fails_ranks_below_what_mostly_works_however_well_its_survivors_do():
+    ranking = failing(
+        {"x": constant(110, 111, 0, 0, 0), "y": constant(100, 101, 102, 0, 0)},
+        {"x": 3, "y": 2},
+        {"x": 110.0, "y": 100.0},
+    )
+    assert ranking.index.tolist() == ["y", "x"]
+    assert ranking["rank"].tolist() == [1, 2]
+    assert ranking["p_works"].tolist() == [0.6, 0.4]
+    assert ranking["tied_with"].tolist() == [["x"], ["y"]]  # of five each, that may be chance
+
+
+def test_half_is_not_more_than_half():
+    ranking = failing(
+        {"x": constant(110, 110, 0, 0), "y": constant(100, 101, 102, 0)}, {"x": 2, "y": 1}
+    )
+    assert ranking.index.tolist() == ["y", "x"]
+
+
+def test_a_share_that_is_surely_larger_tells_two_configurations_apart_whatever_the_scores():
+    ranking = failing(
+        {"x": constant(*[110, 111], *[0] * 8), "y": constant(*range(100, 110))}, {"x": 8}
+    )
+    assert ranking.index.tolist() == ["y", "x"]
+    assert ranking["tied_with"].tolist() == [[], []]
+    found = p_value_of_shares((10, 10), (2, 10))
+    assert found == pytest.approx(stats.fisher_exact([[10, 0], [2, 8]], "greater").pvalue * 2)
+
+
+def test_the_share_that_works_has_jeffreys_interval_and_a_price_in_updates():
+    row = failing({"x": constant(8, 9, 10, 0)}, {"x": 1}).loc["x"]
+    assert (row["n_seeds"], row["n_failed"], row["p_works"]) == (3, 1, 0.75)
+    assert (row["p_works_low"], row["p_works_high"]) == jeffreys(3, 4)
+    assert row["updates_per_success"] == (3 * 8000 + 2000) / 3
+    assert row["test_ll_seeds"] == [8, 9, 10]
+    assert row["test_ll_worst"] == 8
+
+
+def test_where_none_works_the_share_is_zero_and_there_is_no_price():
+    row = failing({"x": constant(8, 9), "y": constant(1, 2)}, {"x": 2}).loc["x"]
+    assert (row["p_works"], row["p_works_low"], row["p_works_high"]) == (0, *jeffreys(0, 2))
+    assert np.isnan(row["updates_per_success"])
+    assert np.isnan(row["test_ll_worst"])
+    assert row["test_ll_seeds"] == []
+
+
+def test_each_failed_replica_of_the_better_one_counts_against_its_lead():
+    a, b = constant(30, 31, 32), constant(10, 11, 12)
+    leads = [compare(a, b, n_failed=(n, 0)) for n in range(3)]
+    assert [lead.mean for lead in leads] == [20, 20, 20]
+    assert leads[0].low > leads[1].low > leads[2].low
+    assert leads[0].p_value < leads[1].p_value < leads[2].p_value
+    assert compare(a, b, n_failed=(0, 2)).p_value == leads[0].p_value
+
+
 # Few seeds, failed seeds
 
 
@@ -209,8 +319,8 @@ def test_failed_seeds_count_and_are_not_in_the_score():
         {"r-a-2": "collapsed", "r-a-3": "diverged", "r-a-4": "failed"},
     )
     frame.loc[frame["trial_id"] == "r-a-2", "valid_ll"] = -1000.0
-    row = rank(frame, test_lls, paper_config_id=None).iloc[0]
-    assert (row["config_id"], row["n_seeds"], row["n_failed"]) == ("a", 2, 3)
+    row = rank(frame, test_lls, paper_config_id=None).set_index("config_id").loc["a"]
+    assert (row["n_seeds"], row["n_failed"]) == (2, 3)
     assert row["test_ll"] == 11
     assert row["valid_ll"] == 10
 
@@ -282,161 +392,3 @@ def test_the_ranking_is_written_and_read_with_the_columns_of_the_contract(tmp_pa
     assert read["config_id"].tolist() == ["b", "a", "c"]
     names = ["rank", "n_seeds", "n_failed", "test_ll", "test_ll_se", "is_paper", "config.k"]
     pd.testing.assert_frame_equal(read[names], ranking[names], check_dtype=False)
-
-
-# Against known truth, by simulation
-
-
-@dataclass(frozen=True)
-class World:
-    """Replicas as measured on MNIST: 10,000 test images, of which the mean has an error of 2 nats.
-
-    Log-likelihoods of an image vary by 200 nats, correlated .9 between configurations; half of the
-    rest is the configuration's, half the seed's. Seeds move a training by `seed_sd` nats.
-    """
-
-    means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    n_seeds: int = 5
-    seed_sd: float = 2.0
-    skewed: bool = False
-    n_examples: int = 10_000
-    example_sd: float = 200.0
-
-    def draw(self, rng):
-        """Return one study: test log-likelihoods by configuration."""
-        n = self.n_examples
-        sd_shared, sd_rest = self.example_sd * math.sqrt(0.9), self.example_sd * math.sqrt(0.05)
-        shared = rng.normal(0, sd_shared, n)
-        scores = {}
-        for i, mean in enumerate(self.means):
-            own = mean + shared + rng.normal(0, sd_rest, n)
-            effects = self.seed_effects(rng)
-            scores[f"c{i}"] = list(
-                own + effects[:, None] + rng.normal(0, sd_rest, (self.n_seeds, n))
-            )
-        return scores
-
-    def seed_effects(self, rng):
-        if self.skewed:
-            # Most trainings end near their best, a few far below.
-            return self.seed_sd * (1 - rng.exponential(1, self.n_seeds))
-        return rng.normal(0, self.seed_sd, self.n_seeds)
-
-
-def coverage(world, n_studies, seed=0):
-    """Return the shares of right intervals and ties, and of a plain bootstrap's right intervals."""
-    rng = np.random.default_rng(seed)
-    score = difference = bootstrap = tied = 0
-    half_widths = []
-    for _ in range(n_studies):
-        scores = world.draw(rng)
-        ranking = ranked(scores).set_index("config_id")
-        row, truth = ranking.loc["c0"], world.means[0]
-        score += row["test_ll_low"] <= truth <= row["test_ll_high"]
-        half_widths.append((row["test_ll_high"] - row["test_ll_low"]) / 2)
-        found = compare(scores["c0"], scores["c1"])
-        difference += found.low <= truth - world.means[1] <= found.high
-        low, high = percentile_bootstrap(scores["c0"], rng)
-        bootstrap += low <= truth <= high
-        tied += not any(
-            set(ranking.index) - {name, *ranking.loc[name, "tied_with"]} for name in ranking.index
-        )
-    shares = np.array([score, difference, tied, bootstrap]) / n_studies
-    return dict(zip(("score", "difference", "tied", "bootstrap"), shares, strict=True)) | {
-        "half_width": float(np.mean(half_widths))
-    }
-
-
-def percentile_bootstrap(seeds, rng, n_draws=1000):
-    """Return the textbook interval that resamples seeds and, by the normal law, test examples."""
-    stacked = np.stack(seeds)
-    n_seeds, n = stacked.shape
-    means = stacked.mean(axis=1)[rng.integers(n_seeds, size=(n_draws, n_seeds))].mean(axis=1)
-    examples = rng.normal(0, stacked.mean(axis=0).std() / math.sqrt(n), n_draws)
-    return np.quantile(means + examples, [0.025, 0.975])
-
-
-def test_ranking_four_configurations_of_five_seeds_takes_a_fraction_of_two_seconds():
-    frame, test_lls = study(World().draw(np.random.default_rng(0)))
-    start = time.process_time()
-    rank(frame, test_lls, paper_config_id=None)
-    assert time.process_time() - start < 2
-
-
-def test_intervals_cover_the_truth_and_equals_are_tied_in_a_small_simulation():
-    # A tenth of the images, each varying less, so that their mean has the same error of 2 nats.
-    world = World(n_examples=1000, example_sd=200 / math.sqrt(10))
-    shares = coverage(world, 200)
-    assert shares["score"] >= 0.93
-    assert shares["difference"] >= 0.93
-    assert shares["tied"] >= 0.95
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("skewed", [False, True])
-@pytest.mark.parametrize("seed_sd", [2.0, 8.0])
-@pytest.mark.parametrize("n_seeds", [3, 5, 10])
-def test_intervals_cover_the_truth(n_seeds, seed_sd, skewed):
-    world = World((0.0, 0.0), n_seeds, seed_sd, skewed)
-    shares = coverage(world, 1000)
-    law = "skewed" if skewed else "normal"
-    print(
-        f"\n| {law} | {seed_sd:g} | {n_seeds} | {shares['score']:.3f} | {shares['half_width']:.1f} "
-        f"| {shares['difference']:.3f} | {shares['bootstrap']:.3f} |"
-    )
-    # Of 1,000 studies; the test below has enough of them to hold .93 itself.
-    assert shares["score"] >= 0.92
-    assert shares["difference"] >= 0.93
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n_seeds", [3, 4, 5, 10])
-def test_intervals_of_skewed_seeds_cover_the_truth_in_twenty_thousand_studies(n_seeds):
-    # The worst world of the table, with few images and without frames, to afford many studies.
-    world = World((0.0,), n_seeds, 8.0, skewed=True, n_examples=100, example_sd=20.0)
-    rng = np.random.default_rng(1)
-    n_studies, covered = 20_000, 0
-    for _ in range(n_studies):
-        row = ranking_module._score(ranking_module._Scored.of(world.draw(rng)["c0"]))
-        covered += row["test_ll_low"] <= 0 <= row["test_ll_high"]
-    print(f"\n{n_seeds} skewed seeds: {covered / n_studies:.4f}")
-    assert covered / n_studies >= 0.93
-
-
-@pytest.mark.slow
-def test_four_equal_configurations_are_all_called_tied_in_19_studies_of_20():
-    shares = coverage(World(), 2000)
-    print(f"\nall tied {shares['tied']:.3f}, score covered {shares['score']:.3f}")
-    assert shares["tied"] >= 0.95
-
-
-@pytest.mark.slow
-def test_fresh_replicas_find_the_best_more_often_than_the_best_score_of_the_search():
-    rng = np.random.default_rng(0)
-    n_studies, n_searched, spread = 2000, 24, 3.0
-    wrong_search = wrong_ranking = claimed = 0
-    optimism_search, optimism_ranking = [], []
-    for _ in range(n_studies):
-        truths = rng.normal(0, spread, n_searched)
-        noise = math.hypot(2.0, 200 * math.sqrt(0.1 / 10_000))
-        searched = truths + rng.normal(0, noise, n_searched)
-        finalists = np.argsort(-searched)[:4]
-        means = truths[finalists]
-        best = f"c{np.argmax(means)}"
-        ranking = ranked(World(tuple(means)).draw(rng))
-        winner = ranking.iloc[0]
-        place = int(winner["config_id"][1:])
-        wrong_search += best != "c0"
-        wrong_ranking += winner["config_id"] != best
-        claimed += winner["config_id"] != best and best not in winner["tied_with"]
-        optimism_search.append(searched[finalists[0]] - means[0])
-        optimism_ranking.append(winner["test_ll"] - means[place])
-    shares = np.array([wrong_search, wrong_ranking, claimed]) / n_studies
-    print(
-        f"\nwrong winner: search {shares[0]:.3f}, ranking {shares[1]:.3f}, "
-        f"claimed {shares[2]:.3f}; "
-        f"winner's score above the truth: search {np.mean(optimism_search):.2f} nats, "
-        f"ranking {np.mean(optimism_ranking):.2f} nats"
-    )
-    assert shares[1] < shares[0] - 0.1
-    assert shares[2] <= 0.05

@@ -22,11 +22,11 @@ from tests.written_runs import (
 def test_ranks_in_a_row_that_are_tied_are_written_as_a_range(tmp_path):
     configs = twenty_configs()[:6]
     replicated = [row for config in configs for row in replicas(config)]
-    means = {config.config_id: 24.0 - 3 * (i == 5) for i, config in enumerate(configs)}
+    means = {config.config_id: 24.0 - 9 * (i == 5) for i, config in enumerate(configs)}
     folder = write_run(tmp_path, searched(), replicated, means)
     rows = section_of(printed(folder, 120), "Ranking by")[3:9]
-    assert [re.split(r"  +", row.strip())[3] for row in rows] == [
-        *("2-5", "1, 3-5", "1, 2, 4, 5", "1-3, 5", "1-4", "4"),
+    assert [re.split(r"  +", row.strip())[5] for row in rows] == [
+        *("2-5", "1, 3-5", "1, 2, 4, 5", "1-3, 5", "1-4", "0.70"),
     ]
 
 
@@ -72,7 +72,7 @@ def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(fi
     report = build_report(finished, top=1)
     assert report.ranking["config_id"].tolist() == [WINNER.config_id]
     assert report.leaderboard["trial_id"].tolist() == ["t00001"]
-    assert "   1  3b632cbb  24.5 [23.1, 25.9]  2     3, 1 failed" in printed(finished, top=1)
+    assert "   1  3b632cbb  3/4        5.0  24.5 [21.3, 25.9]  2   " in printed(finished, top=1)
 
 
 def test_a_comparison_without_a_search_says_so(tmp_path):
@@ -88,7 +88,9 @@ def test_a_lead_that_may_be_chance_is_called_so(tmp_path):
     means = MEANS | {PAPER.config_id: 23.97}
     replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
     folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
-    lead = r"The winner's lead over the paper's configuration, 0\.0 nats \[-0\.\d, 0\.\d\], may be"
+    lead = (
+        r"The winner's lead over the paper's configuration, 0\.0 nats \[-\d\.\d, \d\.\d\], may be"
+    )
     assert re.search(f"{lead} chance\\.", printed(folder))
 
 
@@ -97,13 +99,13 @@ def test_the_paper_as_winner_is_not_compared_with_itself(tmp_path):
     replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
     folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
     assert build_report(folder).winner_minus_paper is None
-    assert "1  4f610017*  27." in printed(folder)
+    assert "1  4f610017*  4/4        5.0  27." in printed(folder)
 
 
 def test_one_seed_has_no_interval(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
     folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
-    assert "   1  3b632cbb   24.0     2     1          0.70" in printed(folder)
+    assert "   1  3b632cbb   1/1        5.0  24.0     2         0.70" in printed(folder)
 
 
 def test_a_configuration_whose_replicas_all_failed_comes_last_without_a_score(tmp_path):
@@ -111,7 +113,8 @@ def test_a_configuration_whose_replicas_all_failed_comes_last_without_a_score(tm
     for row in rows[:4]:
         row.update(status="collapsed", reason="coverage .01")
     folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
-    assert re.search(r"\n   -  3b632cbb +- +0, 4 failed +- +- +- +-\n", printed(folder))
+    assert re.search(r"\n   -  3b632cbb +0/4 +- +- +- +- +- +-\n", printed(folder))
+    assert re.search(r"\n3b632cbb +0 of 4 \[0 %, 44 %\] +- +- +- - - -\n", printed(folder))
 
 
 def test_no_trial_of_an_interrupted_run_is_called_running(searching):

@@ -351,7 +351,8 @@ def test_the_columns_of_trials_are_the_contract():
     assert " ".join(c for c in TRIALS_COLUMNS if not c.startswith("config.")) == (
         "trial_id number phase config_id seed status reason updates d_updates g_updates seconds "
         "device valid_ll sigma sigma_at_edge coverage recall nn_ratio d_loss g_loss "
-        "test_ll test_ll_se overhead_seconds train_nn_ratio test_ll_raw valid_ll_raw coverage_raw"
+        "test_ll test_ll_se overhead_seconds train_nn_ratio test_ll_raw valid_ll_raw coverage_raw "
+        "valid_ll_all"
     )
     assert TRIALS_COLUMNS[20] == "config.k"
     assert [c for c in TRIALS_COLUMNS if c.startswith("config.")] == [
@@ -663,7 +664,9 @@ def test_a_reader_sees_every_report_once_while_parts_are_compacted(folder):
 def test_the_columns_of_the_ranking_are_the_contract():
     assert " ".join(c for c in RANKING_COLUMNS if not c.startswith("config.")) == (
         "rank tied_with config_id n_seeds n_failed test_ll test_ll_se valid_ll coverage recall "
-        "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio test_ll_raw coverage_raw"
+        "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio p_works p_works_low "
+        "p_works_high updates_per_success test_ll_worst test_ll_seeds test_ll_raw coverage_raw "
+        "valid_ll_all"
     )
     assert RANKING_COLUMNS[10] == "config.k"
 

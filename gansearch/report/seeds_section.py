@@ -1,0 +1,109 @@
+"""What a ranking says of the seeds: how many work, what each scored, and the winner's lead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from gansearch.ranking.ranking import SELECTION_MEASURES
+from gansearch.report.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_share,
+    score_decimals,
+)
+from gansearch.report.report import Report
+from gansearch.report.section import Section, make_columns
+from gansearch.runs.tables import rows_of
+
+# Of more seeds only the best and the worst are listed.
+_MOST_LISTED, _N_BEST, _N_WORST = 12, 3, 8
+
+
+def selection_measure(ranking: pd.DataFrame) -> str:
+    """Return the measure that the ranking's order goes by, among configurations that mostly work.
+
+    It is `valid_ll_all`, or `valid_ll` where a replica lacks that.
+    """
+    ranked = ranking[ranking["rank"].notna()]
+    complete = [name for name in SELECTION_MEASURES if ranked[name].notna().all()]
+    return complete[0] if complete else SELECTION_MEASURES[-1]
+
+
+def seeds_section(report: Report, mark: Callable[[Report, str], str]) -> Section:
+    """Return how many replicas of each configuration work, and what each of them scored."""
+    decimals = score_decimals(report.ranking["test_ll"])
+    rows = [
+        [
+            mark(report, row["config_id"]),
+            share_that_works(row),
+            format_count(row["updates_per_success"]),
+            format_number(row["test_ll_worst"], decimals),
+            _every_seed(row, decimals),
+        ]
+        for row in rows_of(report.ranking)
+    ]
+    return Section(
+        "seeds",
+        "Every seed: which replicas work, and what they scored",
+        (),
+        make_columns("config", "work", "updates/success", "worst", "test LL of every seed"),
+        rows,
+        [
+            "work: replicas that have a score, with the 95 % interval of their share. A dash: a "
+            "replica without a score. updates/success: updates of all replicas, for each that "
+            "works.",
+            *_what_few_seeds_hide(report.ranking),
+        ],
+    )
+
+
+def share_that_works(row: Mapping[str, Any]) -> str:
+    """Return how many replicas of a configuration work, as `3 of 4 [28 %, 97 %]`."""
+    count = f"{row['n_seeds']} of {row['n_seeds'] + row['n_failed']}"
+    if pd.isna(row["p_works"]):
+        return count
+    return f"{count} [{format_share(row['p_works_low'])}, {format_share(row['p_works_high'])}]"
+
+
+def lead(report: Report, decimals: int) -> list[str]:
+    """Return by how much the winner beats the baseline, if it does, and how often both work."""
+    found = report.winner_minus_paper
+    if found is None:
+        return []
+    title = report.run.family.baseline_title
+    winner = rows_of(report.ranking.iloc[:1])[0]
+    size = format_interval(found.mean, found.low, found.high, decimals, " nats")
+    if report.paper_config_id in list(winner["tied_with"]):
+        said = f"The winner's lead over {title}, {size}, may be chance."
+    elif found.low > 0:
+        said = f"The winner beats {title} by {size}."
+    else:
+        said = f"The winner works more often than {title}. Where both work, its lead is {size}."
+    if report.baseline_row is None:
+        return [said]
+    works, of_baseline = share_that_works(winner), share_that_works(report.baseline_row)
+    return [f"{said} Of the winner's replicas {works} work, of those of {title} {of_baseline}."]
+
+
+def _every_seed(row: Mapping[str, Any], decimals: int) -> str:
+    """Return the scores of a configuration's seeds, the best first, and a dash for each other."""
+    seeds = row["test_ll_seeds"]
+    scores = [] if seeds is None else sorted(seeds, reverse=True)
+    listed = [format_number(score, decimals) for score in scores] + ["-"] * row["n_failed"]
+    if len(listed) > _MOST_LISTED:
+        listed = [*listed[:_N_BEST], "...", *listed[-_N_WORST:]]
+    return " ".join(listed)
+
+
+def _what_few_seeds_hide(ranking: pd.DataFrame) -> list[str]:
+    n = int((ranking["n_seeds"] + ranking["n_failed"]).max())
+    if n < 2:
+        return []
+    return [
+        f"Few seeds cannot show rare outcomes: what one training in {n} does is absent from {n} "
+        f"seeds in {format_share((1 - 1 / n) ** n)} of studies."
+    ]
