@@ -31,17 +31,27 @@ class World:
 
     def draw(self, rng):
         """Return one study: test log-likelihoods by configuration."""
+        return self.draw_with_validation(rng)[0]
+
+    def draw_with_validation(self, rng):
+        """Return one study: its test log-likelihoods, and each seed's `valid_ll_all`, in order.
+
+        There are as many validation examples, others than those of the test.
+        """
         n = self.n_examples
         sd_shared, sd_rest = self.example_sd * math.sqrt(0.9), self.example_sd * math.sqrt(0.05)
         shared = rng.normal(0, sd_shared, n)
-        scores = {}
+        scores, valid_lls = {}, []
         for i, mean in enumerate(self.means):
             own = mean + shared + rng.normal(0, sd_rest, n)
             effects = self.seed_effects(rng)
             scores[f"c{i}"] = list(
                 own + effects[:, None] + rng.normal(0, sd_rest, (self.n_seeds, n))
             )
-        return scores
+            sd_valid = sd_rest / math.sqrt(n)
+            own_valid = mean + rng.normal(0, sd_valid)
+            valid_lls.append(own_valid + effects + rng.normal(0, sd_valid, self.n_seeds))
+        return scores, np.concatenate(valid_lls)
 
     def seed_effects(self, rng):
         if self.skewed:
@@ -150,7 +160,10 @@ def test_fresh_replicas_find_the_best_more_often_than_the_best_score_of_the_sear
         finalists = np.argsort(-searched)[:4]
         means = truths[finalists]
         best = f"c{np.argmax(means)}"
-        ranking = ranked(World(tuple(means)).draw(rng))
+        scores, valid_lls = World(tuple(means)).draw_with_validation(rng)
+        frame, test_lls = study(scores)
+        frame["valid_ll_all"] = valid_lls
+        ranking = rank(frame, test_lls, paper_config_id=None)
         winner = ranking.iloc[0]
         place = int(winner["config_id"][1:])
         wrong_search += best != "c0"

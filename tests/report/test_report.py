@@ -12,7 +12,7 @@ from gansearch.report.report import build_report
 from gansearch.report.sampling import winning_trial
 from gansearch.runs.folder import RunFolder
 from tests.report.printed_reports import with_fixed_ids
-from tests.written_runs import PAPER, WINNER, curve, described, replicas, searched, write_run
+from tests.written_runs import MEANS, PAPER, WINNER, curve, described, replicas, searched, write_run
 
 
 def test_collapsed_and_diverged_trials_are_never_on_the_leaderboard(finished):
@@ -141,6 +141,22 @@ def test_a_ranking_that_a_finished_run_has_lost_is_computed_from_its_scores(fini
     assert report.ranking["config_id"].tolist() == whole["config_id"].tolist()
     assert any("ranking.parquet: absent or empty" in text for text in report.warnings)
     assert winning_trial(finished) == f"r-{WINS}-0"
+
+
+def test_a_run_that_an_older_version_ranked_is_ranked_by_all_its_replicas(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row in rows[1:4]:
+        row.update(status="collapsed", reason="coverage .01")
+    folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
+    older = folder.ranking().iloc[::-1]
+    older["rank"] = [1, 2]
+    folder.write_ranking(older[[name for name in older if not name.startswith("p_works")]])
+    report = build_report(folder)
+    assert report.ranking["config_id"].tolist() == [PAPERS, WINS]
+    assert report.ranking["p_works"].tolist() == [1.0, 0.25]
+    (warning,) = [text for text in report.warnings if "ranking.parquet" in text]
+    assert "of an older version, which ranked by the mean of the replicas that worked" in warning
+    assert winning_trial(folder) == f"r-{PAPERS}-0"
 
 
 def test_a_ranking_of_another_run_is_not_shown_as_this_ones(finished):
