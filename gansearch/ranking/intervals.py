@@ -115,7 +115,7 @@ def difference(a: Scored, b: Scored, example_variance: float) -> Difference:
     mean = a.mean - b.mean
     if math.isnan(a.seed_variance + b.seed_variance + example_variance):
         return Difference(mean, math.nan, math.nan, math.nan)
-    of_a, of_b = _Lead.of(a, b, example_variance), _Lead.of(b, a, example_variance)
+    of_a, of_b = Lead.of(a, b, example_variance), Lead.of(b, a, example_variance)
     p_value = 1.0 if mean == 0 else (of_a if mean > 0 else of_b).p_value()
     return Difference(mean, of_a.smallest(1 - LEVEL), -of_b.smallest(1 - LEVEL), p_value)
 
@@ -127,7 +127,7 @@ def variance_of_mean(per_example: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class _Lead:
+class Lead:
     """A lead of one configuration over another where it has bad seeds that were not seen."""
 
     mean: float
@@ -136,7 +136,8 @@ class _Lead:
     example_variance: float
 
     @classmethod
-    def of(cls, a: Scored, b: Scored, example_variance: float) -> _Lead:
+    def of(cls, a: Scored, b: Scored, example_variance: float) -> Lead:
+        """Return the lead of `a` over `b`; see `difference`."""
         mean = a.with_bad_seeds(1 + a.n_failed).mean - b.mean
         variances = np.array([a.with_bad_seeds(1).seed_variance, b.seed_variance])
         counts = np.array([len(a.seed_means), len(b.seed_means)])
