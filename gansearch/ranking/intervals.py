@@ -117,7 +117,9 @@ def difference(a: Scored, b: Scored, example_variance: float) -> Difference:
         return Difference(mean, math.nan, math.nan, math.nan)
     of_a, of_b = Lead.of(a, b, example_variance), Lead.of(b, a, example_variance)
     p_value = 1.0 if mean == 0 else (of_a if mean > 0 else of_b).p_value()
-    return Difference(mean, of_a.smallest(1 - LEVEL), -of_b.smallest(1 - LEVEL), p_value)
+    # Rounding must not put an end of no width beyond the mean.
+    low, high = of_a.smallest(1 - LEVEL), -of_b.smallest(1 - LEVEL)
+    return Difference(mean, min(low, mean), max(high, mean), p_value)
 
 
 def variance_of_mean(per_example: np.ndarray) -> float:
