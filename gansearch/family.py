@@ -137,7 +137,13 @@ class Training(ABC):
 
     A trial calls `advance` and then `samples` for each evaluation, and `save` from time to time and
     when it is stopped. A resumed trial builds a new training and calls `load`.
+
+    Attributes:
+        max_updates: its whole budget in parameter updates, for schedules that refer to it. The
+            trial sets it after it has built the training; None before, and where there is no trial.
     """
+
+    max_updates: int | None = None
 
     @property
     @abstractmethod

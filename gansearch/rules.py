@@ -42,7 +42,7 @@ class Rule:
     low_is_open: bool = False
     choices: tuple[str, ...] | tuple[int, ...] = ()
     may_be_empty: bool = False
-    when: tuple[tuple[str, str], ...] = ()
+    when: tuple[tuple[str, str | float], ...] = ()
 
     def describe(self) -> str:
         """Return the rule in words, for error messages and the documentation."""

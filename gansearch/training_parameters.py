@@ -82,6 +82,13 @@ class TrainingParameters(Config):
         high=10**12,
     )
     batch_size: int = parameter(100, "int", "examples in a minibatch, m", low=1, high=65536)
+    batch_order: str = parameter(
+        "replacement",
+        "str",
+        "replacement: each example of a minibatch is drawn from all of them; shuffled: an epoch "
+        "takes every example once, in an order of its own, as in the authors' code",
+        choices=("replacement", "shuffled"),
+    )
     precision: str = parameter(
         "fp32",
         "str",
@@ -105,9 +112,24 @@ class TrainingParameters(Config):
         "both learning rates are divided by this each iteration",
         low=1,
         high=2,
+        when=(("final_lr_share", 1.0),),
     )
     min_lr: float = parameter(
-        1e-6, "float", "lower bound of the decaying learning rates", low=0, high=1
+        1e-6,
+        "float",
+        "lower bound of the decaying learning rates",
+        low=0,
+        high=1,
+        when=(("final_lr_share", 1.0),),
+    )
+    final_lr_share: float = parameter(
+        1.0,
+        "float",
+        "share of their initial values to which both learning rates fall geometrically by the end "
+        "of the budget, in place of lr_decay and min_lr; 1: off",
+        low=0,
+        low_is_open=True,
+        high=1,
     )
     momentum: float = parameter(
         0.5, "float", "initial momentum", low=0, high=0.9999, when=(("optimizer", "sgd"),)
@@ -126,6 +148,15 @@ class TrainingParameters(Config):
         "epoch at which the momentum reaches its final value",
         low=1,
         high=1e9,
+        when=(("optimizer", "sgd"),),
+    )
+    momentum_share: float = parameter(
+        0.0,
+        "float",
+        "share of the budget after which the momentum reaches its final value, in place of "
+        "momentum_epochs; 0: off",
+        low=0,
+        high=1,
         when=(("optimizer", "sgd"),),
     )
     adam_beta1: float = parameter(

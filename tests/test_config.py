@@ -52,6 +52,9 @@ def test_the_defaults_are_the_papers_for_mnist():
         "adam_beta1": 0.5,
         "adam_beta2": 0.999,
         "generator_ema": 0.0,
+        "batch_order": "replacement",
+        "final_lr_share": 1.0,
+        "momentum_share": 0.0,
         "noise": "uniform",
         "noise_dim": 100,
         "generator_network": "dense",
@@ -207,6 +210,8 @@ def test_every_parameter_that_applies_changes_the_id():
     other = {
         "k": 2,
         "update": "simultaneous",
+        "batch_order": "shuffled",
+        "final_lr_share": 0.5,
         "generator_loss": "minimax",
         "gradient_penalty": "r1",
         "optimizer": "adam",

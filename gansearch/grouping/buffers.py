@@ -99,7 +99,7 @@ def write_schedule(
     config, k = training.config, training.config.k
     iterations = training.iteration + np.arange(n)
     around = np.maximum(training.iteration - 1 + np.arange(n + 1), 0)
-    rates = rates_at(config, around, training.examples.n)
+    rates = rates_at(config, around, training.horizon)
     momentum, betas = rates.momentum[1:], (config.adam_beta1, config.adam_beta2)
     columns: list[np.ndarray] = []
     for lrs, per_iteration in ((rates.discriminator_lr, k), (rates.generator_lr, 1)):

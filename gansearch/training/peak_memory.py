@@ -42,7 +42,7 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     few = dataclasses.replace(dataset, train=dataset.train[:2])
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
-        training = AdversarialTraining(config, few, 0)
+        training = AdversarialTraining(config, few, 0, max_updates=1)
         training.stream.draw_ahead(ITERATIONS_DRAWN[device])
         training.step(measure=True)
         with torch.no_grad():

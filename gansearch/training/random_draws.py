@@ -90,8 +90,10 @@ def draw(
     input_widths: Sequence[int],
     n_train: int,
     rng: torch.Generator,
+    *,
+    rows: Tensor | None = None,
 ) -> Draws:
-    """Draw the random numbers of `n_iterations`; minibatches are drawn with replacement.
+    """Draw the random numbers of `n_iterations`.
 
     Args:
         config: the trial's hyperparameters.
@@ -101,6 +103,7 @@ def draw(
         input_widths: number of inputs of each of D's layers.
         n_train: how many training examples there are.
         rng: the trial's own stream.
+        rows: of the minibatches, `[n_iterations, k, n]`; None to draw them with replacement.
     """
     k, m = config.k, config.batch_size
     n, own = m * config.packing, config.update == "alternating"
@@ -109,7 +112,7 @@ def draw(
     is_between = config.gradient_penalty == "one_centered"
     d_masks, g_masks = _draw_masks(config, n_iterations, input_widths, rng)
     return Draws(
-        rows=torch.randint(n_train, (n_iterations, k, n), **how),
+        rows=torch.randint(n_train, (n_iterations, k, n), **how) if rows is None else rows,
         noise=draw_noise(config, (n_iterations, k + own, n, noise_dim), rng),
         d_masks=d_masks,
         g_masks=g_masks,
@@ -123,16 +126,17 @@ class DrawStream:
     """The random numbers of one training, drawn for several iterations at once.
 
     Args:
-        draw_many: draws for so many iterations, from `rng`.
+        draw_many: draws, from `rng`, from the iteration of a number on for so many.
         rng: the training's own stream.
         n_at_once: iterations to draw for at a time.
     """
 
     def __init__(
-        self, draw_many: Callable[[int], Draws], rng: torch.Generator, n_at_once: int
+        self, draw_many: Callable[[int, int], Draws], rng: torch.Generator, n_at_once: int
     ) -> None:
         self._draw_many = draw_many
         self._rng = rng
+        self._next = 0  # iteration to be taken next
         self.draw_ahead(n_at_once)
 
     def draw_ahead(self, n_iterations: int) -> None:
@@ -146,10 +150,11 @@ class DrawStream:
         """
         if self._n_used == self._n_drawn:
             self._rng_before = self._rng.get_state()
-            self._drawn = self._draw_many(self._n_drawn)
+            self._drawn = self._draw_many(self._next, self._n_drawn)
             self._n_used = 0
         start = self._n_used
         self._n_used = min(start + n_iterations, self._n_drawn)
+        self._next += self._n_used - start
         return self._drawn[start : self._n_used]
 
     def discard(self) -> None:
@@ -166,10 +171,11 @@ class DrawStream:
         """The generator's state before the present draws; its state now where none are left."""
         return self._rng.get_state() if self.n_used == 0 else self._rng_before
 
-    def restore(self, rng_state: Tensor, n_used: int) -> None:
-        """Take over the `rng_state` and `n_used` of another stream."""
+    def restore(self, rng_state: Tensor, n_used: int, iteration: int) -> None:
+        """Take over the `rng_state` and `n_used` of another stream, before an iteration."""
         self._rng.set_state(rng_state)
         self.discard()
+        self._next = iteration - n_used
         if n_used > 0:
             self.take(n_used)
 

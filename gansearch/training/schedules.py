@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gansearch.config import TrialConfig
+from gansearch.errors import ConfigError
 from gansearch.training.optimizers import Scalar, Step
 from gansearch.training.remedies import instance_noise_sd
 
@@ -57,37 +58,77 @@ class Schedule:
     momentum: float
 
 
-def schedule_at(config: TrialConfig, iteration: int, n_train: int) -> Schedule:
-    """Return the schedule of an iteration (from 0 in its stage) on `n_train` examples."""
-    d_steps, g_step = steps_at(config, iteration, n_train)
-    momentum = rates_at(config, iteration, n_train).momentum
+@dataclass(frozen=True)
+class Horizon:
+    """What the schedules of a stage of a training refer to.
+
+    Attributes:
+        n_train: training examples; n_train / m iterations are an epoch.
+        n_iterations: of the whole stage, its budget; None if unknown.
+    """
+
+    n_train: int
+    n_iterations: float | None = None
+
+    def progress(self, iteration: int | np.ndarray, name: str) -> Any:
+        """Return the share of the budget that is spent at an iteration, at most 1.
+
+        Raises:
+            ConfigError: there is no budget; `name` is the parameter that needs it.
+        """
+        if self.n_iterations is None:
+            raise ConfigError(
+                f"configuration: {name}: it refers to the budget of the training, which was built "
+                "without one. Give the training its max_updates."
+            )
+        return np.minimum(iteration / max(self.n_iterations, 1), 1.0)
+
+
+def schedule_at(config: TrialConfig, iteration: int, horizon: Horizon) -> Schedule:
+    """Return the schedule of an iteration (from 0 in its stage)."""
+    d_steps, g_step = steps_at(config, iteration, horizon)
+    momentum = rates_at(config, iteration, horizon).momentum
     return Schedule(coefficients_at(config, iteration), d_steps, g_step, momentum)
 
 
-def rates_at(config: TrialConfig, iteration: int | np.ndarray, n_train: int) -> Rates:
-    """Return the rates of `iteration` (from 0), one or many, as in the authors' configuration.
+def rates_at(config: TrialConfig, iteration: int | np.ndarray, horizon: Horizon) -> Rates:
+    """Return the rates of `iteration` (from 0), one or many.
 
-    Learning rates are divided by `lr_decay` each iteration down to `min_lr`; the momentum rises
-    linearly from epoch 1 to epoch `momentum_epochs`, an epoch being `n_train / m` iterations.
+    As in the authors' configuration, learning rates are divided by `lr_decay` each iteration down
+    to `min_lr`, and the momentum rises linearly from epoch 1 to epoch `momentum_epochs`, an epoch
+    being `n_train / m` iterations. Where shares of the budget are given, the rates are the initial
+    ones times `final_lr_share` to the power of the share that is spent, and the momentum rises
+    linearly over `momentum_share`.
     """
-    decay = np.power(config.lr_decay, -np.float64(iteration))
-    epoch = 1 + iteration * config.batch_size / n_train
-    progress = np.minimum((epoch - 1) / max(config.momentum_epochs - 1, 1e-9), 1.0)
 
     def decayed(lr: float) -> Any:
+        if config.final_lr_share < 1:
+            spent = horizon.progress(iteration, "final_lr_share")
+            return lr * np.power(config.final_lr_share, spent)
+        decay = np.power(config.lr_decay, -np.float64(iteration))
         # A rate that starts below the floor stays as given.
         return np.maximum(lr * decay, min(config.min_lr, lr))
 
     return Rates(
         decayed(config.generator_lr),
         decayed(config.discriminator_lr),
-        config.momentum + progress * (config.final_momentum - config.momentum),
+        _momentum_at(config, iteration, horizon),
     )
 
 
-def steps_at(config: TrialConfig, iteration: int, n_train: int) -> tuple[list[Step], Step]:
+def _momentum_at(config: TrialConfig, iteration: int | np.ndarray, horizon: Horizon) -> Any:
+    if config.momentum_share > 0:
+        spent = horizon.progress(iteration, "momentum_share")
+        progress = np.minimum(spent / config.momentum_share, 1.0)
+    else:
+        epoch = 1 + iteration * config.batch_size / horizon.n_train
+        progress = np.minimum((epoch - 1) / max(config.momentum_epochs - 1, 1e-9), 1.0)
+    return config.momentum + progress * (config.final_momentum - config.momentum)
+
+
+def steps_at(config: TrialConfig, iteration: int, horizon: Horizon) -> tuple[list[Step], Step]:
     """Return the k steps of D in an iteration (from 0 in its stage), and that of G."""
-    now, last = (rates_at(config, max(i, 0), n_train) for i in (iteration, iteration - 1))
+    now, last = (rates_at(config, max(i, 0), horizon) for i in (iteration, iteration - 1))
 
     def step(lr: float, last_lr: float, number: int) -> Step:
         decay = now.momentum * last_lr / lr

@@ -25,11 +25,11 @@ from gansearch.seeds import trial_seed
 from gansearch.training import state as training_state
 from gansearch.training.algorithm1 import iterate
 from gansearch.training.diagnostics import N_PROBED, mean_outputs, norm, raise_if_diverged
-from gansearch.training.examples import Examples
+from gansearch.training.examples import Examples, ShuffledExamples
 from gansearch.training.optimizers import make_player, parameters_of
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, DrawStream, draw
-from gansearch.training.schedules import schedule_at
+from gansearch.training.schedules import Horizon, schedule_at
 
 # Random numbers are drawn for so many iterations at once: on a GPU every draw costs a launch, on a
 # CPU what is drawn should still be in the cache when it is used.
@@ -42,7 +42,8 @@ class AdversarialTraining(Training):
     On a CPU with a fixed number of threads, the same configuration, seed and data give
     bit-identical weights in any process, and however often the state is saved and loaded.
 
-    Trainings on the same device may share `examples`.
+    Trainings on the same device may share `examples`. Schedules that are shares of the budget need
+    `max_updates`, given here or set before the first update.
 
     Attributes:
         config, seed, device: as given.
@@ -67,10 +68,12 @@ class AdversarialTraining(Training):
         *,
         device: str = "cpu",
         examples: Examples | None = None,
+        max_updates: int | None = None,
     ) -> None:
         self.config = config
         self.seed = seed
         self.device = device
+        self.max_updates = max_updates
         self.iteration = 0
         self.seconds = 0.0
         self.examples = examples or Examples(dataset, device)
@@ -82,12 +85,14 @@ class AdversarialTraining(Training):
         initialise_generator(self.generator, config, self.examples.mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
         # No method of self: a cycle would keep the training's memory until Python collects it.
+        shuffled = ShuffledExamples(seed, self.examples.n, device)
         draw_many = partial(
             _draw,
             config=config,
             generator=self.generator,
             input_widths=self.discriminator.input_widths(),
             n_train=self.examples.n,
+            shuffled=shuffled if config.batch_order == "shuffled" else None,
             rng=self._rng,
         )
         self.stream = DrawStream(draw_many, self._rng, ITERATIONS_DRAWN[device])
@@ -110,21 +115,32 @@ class AdversarialTraining(Training):
     @property
     def stage_start(self) -> int:
         """Updates that were done when the present stage (`pretraining`) began; 0 in the first."""
-        n_first = first_stage_iterations(self.config)
+        n_first = self._n_first_stage
         return n_first * (self.config.k + 1) if self.iteration > n_first else 0
 
     @property
     def stage_iteration(self) -> int:
         """Iterations of the present stage: each counts its own, from which the rates follow."""
-        n_first = first_stage_iterations(self.config)
+        n_first = self._n_first_stage
         return self.iteration - (n_first if self.iteration >= n_first else 0)
+
+    @property
+    def horizon(self) -> Horizon:
+        """What the schedules of the present stage refer to."""
+        n_iterations = None
+        if self.max_updates is not None:
+            n_iterations, n_first = self.last_iteration(self.max_updates) + 1, self._n_first_stage
+            if n_first > 0:
+                is_first = self.iteration < n_first
+                n_iterations = min(n_iterations, n_first) if is_first else n_iterations - n_first
+        return Horizon(self.examples.n, n_iterations)
 
     def step(self, *, measure: bool = False) -> None:
         """Do one iteration of Algorithm 1; with `measure`, note the gradients' norms."""
-        if self.iteration == first_stage_iterations(self.config) > 0:
+        if self.iteration == self._n_first_stage > 0:
             self._begin_second_stage()
         draws = self.stream.take(1)[0]
-        schedule = schedule_at(self.config, self.stage_iteration, self.examples.n)
+        schedule = schedule_at(self.config, self.stage_iteration, self.horizon)
         batches = self.examples.at(draws.rows)
         d_updates, g_update = iterate(self.players, batches, draws, schedule)
         d_losses = torch.stack([update.loss for update in d_updates])
@@ -132,6 +148,10 @@ class AdversarialTraining(Training):
         self.count(1)
         if measure:
             self._grad_norms = torch.stack((norm(d_updates[-1].grads), norm(g_update.grads)))
+
+    @property
+    def _n_first_stage(self) -> int:
+        return first_stage_iterations(self.config)
 
     def count(self, n_iterations: int) -> None:
         """Take note of iterations that are done."""
@@ -209,7 +229,7 @@ class AdversarialTraining(Training):
         self.iteration = header["iteration"]
         self._train_from(self._first_layer())
         training_state.copy_into(self._tensors(), tensors)
-        self.stream.restore(tensors["rng"], header["iterations_used"])
+        self.stream.restore(tensors["rng"], header["iterations_used"], self.iteration)
         self.seconds = header["seconds"]
         self._iterations_summed = header["iterations_summed"]
 
@@ -226,7 +246,7 @@ class AdversarialTraining(Training):
     def _first_layer(self) -> int:
         """Return the lowest layer of G that has been trained up to this iteration."""
         # At the boundary itself the second stage has not begun: it does with the next step.
-        n_first = first_stage_iterations(self.config)
+        n_first = self._n_first_stage
         if n_first == 0 or self.iteration > n_first:
             return 0
         n_hidden = len(self.generator.layers) - 1
@@ -302,17 +322,24 @@ class AdversarialTraining(Training):
 
 
 def _draw(
+    first: int,
     n_iterations: int,
     *,
     config: TrialConfig,
     generator: Generator,
     input_widths: list[int],
     n_train: int,
+    shuffled: ShuffledExamples | None,
     rng: torch.Generator,
 ) -> Draws:
-    """Draw for so many iterations; the noise's dimension is that of the present stage."""
+    """Draw for the iterations from `first`; the noise's dimension is that of the present stage."""
+    rows = None
+    if shuffled is not None:
+        n = config.batch_size * config.packing
+        rows = shuffled.rows(first * config.k, n_iterations * config.k, n)
+        rows = rows.view(n_iterations, config.k, n)
     widths = generator.noise_dim, generator.dim, input_widths
-    return draw(config, n_iterations, *widths, n_train, rng)
+    return draw(config, n_iterations, *widths, n_train, rng, rows=rows)
 
 
 def first_stage_iterations(config: TrialConfig) -> int:

@@ -63,8 +63,11 @@ class TrialProcess:
     def build(self, config: Config, seed: int) -> Training:
         """Return a new training."""
         if self.engine is not None:
-            return self.engine.build(config, seed)
-        return self.family.build(config, self.dataset, seed, self.plan.device)
+            training = self.engine.build(config, seed)
+        else:
+            training = self.family.build(config, self.dataset, seed, self.plan.device)
+        training.max_updates = self.plan.budget.max_updates
+        return training
 
     def advance(self, training: Training, updates: int) -> Metrics | None:
         """Train up to `updates`, for at most the length of a slice."""

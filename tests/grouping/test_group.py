@@ -51,6 +51,10 @@ STRUCTURES = {
         {"generator_ema": 0.9, "batch_size": 13},
         {"generator_ema": 0.3, "batch_size": 13, "k": 2, "generator_widths": (5, 8)},
     ),
+    "shuffled, annealed": (
+        {"batch_order": "shuffled", "final_lr_share": 0.1},
+        {"momentum_share": 0.5, "batch_order": "shuffled", "k": 2, "momentum": 0.2},
+    ),
     "batch normalised": (NORMALISED, NORMALISED | {"k": 2, "generator_widths": (5, 8)}),
     "bounded": (
         BOUNDED,
@@ -110,7 +114,7 @@ def group_for(config, device="cpu", n_slots=4, n_ticks=8):
 
 
 def training_of(config, seed, device="cpu"):
-    return AdversarialTraining(config, blobs(), seed, device=device)
+    return AdversarialTraining(config, blobs(), seed, device=device, max_updates=30)
 
 
 def state_of(training):
@@ -277,7 +281,7 @@ def test_the_host_gives_each_tick_what_the_single_step_takes():
     group._fill()
     numbers, due = group._buffers.numbers[:, :, 0], group._buffers.due[:, :, 0]
     for i in range(3):
-        d_steps, g_step = steps_at(config, 5 + i, member.examples.n)
+        d_steps, g_step = steps_at(config, 5 + i, member.horizon)
         for j, step in enumerate(d_steps):
             expected = torch.tensor([step.lr, step.decay], dtype=torch.float32)
             assert torch.allclose(numbers[2 * i + j, :2], expected, rtol=1e-6)

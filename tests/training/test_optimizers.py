@@ -8,7 +8,7 @@ from gansearch.config import TrialConfig
 from gansearch.networks.activations import LINEAR
 from gansearch.networks.layers import Dense
 from gansearch.training.optimizers import Player, Step, descend, step_columns
-from gansearch.training.schedules import rates_at, steps_at
+from gansearch.training.schedules import Horizon, rates_at, steps_at
 
 
 def player(*shapes, n_moments=1, seed=0):
@@ -31,8 +31,8 @@ def test_sgd_is_the_velocity_of_the_authors_code_under_changing_rates(config):
     params = [p.double() for p in ours.params]
     velocities = [torch.zeros_like(p) for p in params]
     for iteration in range(12):
-        rates = rates_at(config, iteration, n_train=1000)
-        for step in steps_at(config, iteration, n_train=1000)[0]:
+        rates = rates_at(config, iteration, Horizon(1000))
+        for step in steps_at(config, iteration, Horizon(1000))[0]:
             grads = [p.sin() for p in ours.params]
             for p, v in zip(params, velocities, strict=True):
                 v.mul_(rates.momentum).sub_(rates.discriminator_lr * p.sin())

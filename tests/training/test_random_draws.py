@@ -1,12 +1,16 @@
 """The random numbers of a training: their distributions, shapes and order."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from gansearch.training.examples import ShuffledExamples
 from gansearch.training.random_draws import draw
-from tests.training.test_training import small
+from gansearch.training.training import AdversarialTraining
+from tests.training.test_training import blobs, small
 
 WIDTHS = [784, 48, 16]
 
@@ -53,3 +57,30 @@ def test_an_iterations_share_is_a_view_of_what_was_drawn_for_several():
     own = draws[1:3][0].of_generator()
     assert torch.equal(own.noise, draws.noise[1, -1]) and own.shares is None
     assert torch.equal(own.masks[0], draws.g_masks[0][1])
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(60, 20), (60, 7), (5, 8), (3, 20)])
+def test_a_shuffled_epoch_has_every_example_once_whatever_the_minibatch(n, batch_size):
+    rows = ShuffledExamples(3, n, "cpu").rows(0, 3 * n, batch_size).flatten()
+    epochs = rows[: n * (len(rows) // n)].view(-1, n)
+    assert torch.equal(epochs.sort(dim=1).values, torch.arange(n).expand_as(epochs))
+    assert len({tuple(epoch.tolist()) for epoch in epochs}) > 1
+    assert not torch.equal(ShuffledExamples(4, n, "cpu").rows(0, 9, 20).flatten(), rows[:180])
+
+
+def test_shuffled_minibatches_are_the_same_however_many_are_taken_at_once():
+    whole = ShuffledExamples(3, 50, "cpu").rows(0, 40, 9)
+    by_parts = ShuffledExamples(3, 50, "cpu")
+    parts = [by_parts.rows(first, 5, 9) for first in range(0, 40, 5)]
+    assert torch.equal(torch.cat(parts), whole)
+    assert torch.equal(ShuffledExamples(3, 50, "cpu").rows(33, 7, 9), whole[33:])
+
+
+@pytest.mark.parametrize("config", [small(k=3), small(update="simultaneous", packing=2)])
+def test_a_shuffled_training_sees_every_example_once_an_epoch(config):
+    config = dataclasses.replace(config, batch_order="shuffled")
+    training = AdversarialTraining(config, blobs(), 1)  # 200 examples
+    training.stream.draw_ahead(3)
+    n = 200 // (config.batch_size * config.packing * config.k) + 1
+    seen = torch.cat([training.stream.take(1)[0].rows.flatten() for _ in range(n)])
+    assert torch.equal(seen[:200].sort().values, torch.arange(200))

@@ -55,8 +55,7 @@ COMBINED = {
 
 def iteration(training, draws):
     """Do one iteration of Algorithm 1; return D's updates and G's."""
-    n_train = training.examples.n
-    schedule = schedule_at(training.config, training.stage_iteration, n_train)
+    schedule = schedule_at(training.config, training.stage_iteration, training.horizon)
     return iterate(training.players, training.examples.at(draws.rows), draws, schedule)
 
 

@@ -15,7 +15,7 @@ from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, GansearchError
-from gansearch.training.schedules import rates_at
+from gansearch.training.schedules import Horizon, rates_at
 from gansearch.training.training import AdversarialTraining, train
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss_curve.json"
@@ -65,6 +65,7 @@ VARIANTS = [
     small(**BOUNDED, k=2),
     small(**CONVOLUTIONAL, **BOUNDED, update="simultaneous", generator_ema=0.9),
     small(**CONVOLUTIONAL, **NORMALISED, optimizer="adam", generator_lr=0.01, k=2),
+    small(batch_order="shuffled", batch_size=9, k=2),
 ]
 
 
@@ -108,7 +109,7 @@ def reference_steps(training, config, dataset, n_steps):
 
     for t in range(n_steps):
         draws = training.stream.take(1)[0]
-        rates = rates_at(config, t, len(data))
+        rates = rates_at(config, t, Horizon(len(data)))
         for name, lr in (("g", rates.generator_lr), ("d", rates.discriminator_lr)):
             for group in optimizers[name].param_groups:
                 group["lr"] = lr
@@ -242,14 +243,14 @@ def test_the_reports_come_at_the_marks_that_are_still_ahead():
 
 def test_learning_rates_decay_to_their_floor_and_the_momentum_rises_by_epochs():
     config = TrialConfig(lr_decay=1.1, min_lr=0.01, momentum_epochs=3)
-    first, later = rates_at(config, 0, 1000), rates_at(config, 10, 1000)
+    first, later = (rates_at(config, t, Horizon(1000)) for t in (0, 10))
     assert (first.generator_lr, first.momentum) == (0.1, 0.5)
     assert later.discriminator_lr == pytest.approx(0.1 / 1.1**10)
     assert later.momentum == pytest.approx(0.6)  # ten iterations are one epoch of two
-    end = rates_at(config, 1000, 1000)
+    end = rates_at(config, 1000, Horizon(1000))
     assert (end.generator_lr, end.momentum) == (0.01, pytest.approx(0.7))
     tiny = TrialConfig(generator_lr=1e-8)
-    assert rates_at(tiny, 0, 1000).generator_lr == 1e-8
+    assert rates_at(tiny, 0, Horizon(1000)).generator_lr == 1e-8
 
 
 @pytest.mark.parametrize(
