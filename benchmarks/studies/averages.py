@@ -1,7 +1,6 @@
 """What a moving average of G is worth, at which decay: one training, the average by each of them.
 
-    python benchmarks/studies/averages.py --dataset digits --seeds 10 --drawn 40   # six minutes
-    python benchmarks/studies/averages.py --dataset ring --preset vanilla --drawn 20
+    python benchmarks/studies/averages.py --set generator_ema=0 --seeds 8 --drawn 30
 
 Trains a preset on some seeds, and configurations drawn at random from the space, for the budget of
 the space. An average changes nothing of a training, so that all decays are compared on the same

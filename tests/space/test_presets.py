@@ -162,6 +162,28 @@ REMEDIES = {
 
 
 @pytest.mark.parametrize("name", ["ring", "grid"])
+def test_the_preset_pacgan_is_that_of_its_authors_code(name: str) -> None:
+    config = load_space(name).preset("pacgan")
+    assert (config.update, config.batch_order, config.batch_size) == (
+        *("simultaneous", "shuffled"),
+        100,
+    )
+    assert (config.optimizer, config.generator_lr, config.adam_beta1) == ("adam", 1e-4, 0.8)
+    assert config.lr_decay == 1.0
+    assert config.generator_widths == (400,) * 4 and config.generator_normalization == "batch"
+    assert config.discriminator_widths == (200,) * 3 and config.maxout_pieces == 5
+    assert (config.init, config.init_sd, config.output_bias) == ("normal", 0.02, "zero")
+    assert (config.dropout_input, config.dropout_hidden) == (0, 0)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_no_preset_has_an_average_of_g_and_the_spaces_of_images_search_one(name: str) -> None:
+    space = load_space(name)
+    assert all(space.preset(each).generator_ema == 0 for each in ("paper", *space.presets))
+    assert ("generator_ema" in space.search) == (name != "gaussian")
+
+
+@pytest.mark.parametrize("name", ["ring", "grid"])
 def test_each_remedys_preset_differs_from_vanilla_by_that_remedy_alone(name: str) -> None:
     space = load_space(name)
     vanilla = space.preset("vanilla").to_dict()

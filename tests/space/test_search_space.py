@@ -728,7 +728,7 @@ def test_searching_what_was_fixed_leaves_the_papers_configuration_alone():
 @pytest.mark.parametrize(
     ("change", "outside", "remedy"),
     [
-        ("generator_lr={float: [0.01, 0.3], log: true}", "pacgan", "start_from=[paper]"),
+        ("generator_lr={float: [0.01, 0.3], log: true}", "vanilla", "start_from=[paper]"),
         ("batch_size={int: [200, 300]}", "paper", "start_from=[]"),
     ],
 )
@@ -757,7 +757,7 @@ def test_the_last_of_several_changes_prevails():
 def test_what_a_change_makes_impossible_is_no_longer_searched():
     space = load_space("mnist", ["discriminator_activation=relu"])
     assert "maxout_pieces" not in space.search
-    space = load_space("ring", ["optimizer=adam", "start_from=[pacgan]"])
+    space = load_space("ring", ["optimizer=adam", "start_from=[vanilla]"])
     assert "momentum" not in space.search
     assert "adam_beta1" in space.search
     assert SearchSpace.from_dict(space.to_dict()) == space
