@@ -74,6 +74,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
     Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),
     Measure("valid_ll_all", "nats", "higher", _at("final", "ranking"), decimals=1),
+    Measure("n_classes_effective", "classes", "higher", _at("evaluation", "final", "ranking")),
+    Measure("collapsed_p", "probability", None, _at("evaluation", "final")),
     Measure("d_loss", "nats", None, _at("evaluation")),
     Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),
@@ -102,6 +104,7 @@ class Evaluation:
     """One evaluation of a trial's samples: nats on validation data, and the indicators.
 
     `..._raw` are those of `Training.raw_samples`, where there are some.
+    `n_classes_effective` is None for data without classes, `collapsed_p` before the last one.
     """
 
     valid_ll: float
@@ -112,6 +115,8 @@ class Evaluation:
     nn_ratio: float
     valid_ll_raw: float | None = None
     coverage_raw: float | None = None
+    n_classes_effective: float | None = None
+    collapsed_p: float | None = None
 
     @property
     def indicators(self) -> Indicators:

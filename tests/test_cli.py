@@ -730,7 +730,11 @@ def test_evaluate_prints_the_same_object_for_bytes_and_floats(
         *("dataset", "n_samples", "test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
         *("health", "train_nn_ratio", "references", "warnings"),
     ]
-    assert list(found["health"]) == ["coverage", "recall", "nn_ratio", "verdict", "reason"]
+    assert list(found["health"]) == [
+        *("coverage", "recall", "nn_ratio"),
+        *("n_classes_effective", "missing_classes", "collapsed_p"),
+        *("verdict", "reason"),
+    ]
     assert (found["dataset"], found["n_samples"], found["sigma_at_edge"]) == ("digits", 500, False)
     assert found["health"]["verdict"] == "sound"
     # The cache is empty, and JSON waits for nothing; this must not pass in silence.

@@ -26,8 +26,8 @@ from gansearch.config import TrialConfig
 from gansearch.errors import DivergedError, SamplesError
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.networks.models import generate
+from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import final_score
-from gansearch.scoring.health import judge_once
 from gansearch.seeds import trial_seed
 from gansearch.space.load import load_space
 from gansearch.training.schedules import average_share
@@ -78,8 +78,9 @@ def train(
                 for weight, value in zip(weights, values, strict=True):
                     weight.copy_(value)
             samples = generate(training.generator, config, N_FINAL_SAMPLES, training.sample_seed)
-            score = final_score(dataset, samples)
-            is_sound = judge_once(score.indicators, score.null).status == "sound"
+            score = final_score(dataset, samples, collapse_test=CollapseTest(dataset))
+            assert score.collapse is not None
+            is_sound = score.collapse.verdict.status == "sound"
             found.append(
                 {"kind": kind, "run": run, "decay": decay, "is_sound": is_sound}
                 | {"valid_ll": score.parzen.valid_ll, "test_ll": score.parzen.test_ll}

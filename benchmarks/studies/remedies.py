@@ -29,8 +29,6 @@ from scipy import stats
 from benchmarks.studies.collapse import one_thread, prepared
 from gansearch.data.mixtures import modes_hit
 from gansearch.errors import DivergedError, SamplesError
-from gansearch.measures import Indicators
-from gansearch.scoring.health import judge_once
 from gansearch.seeds import trial_seed
 from gansearch.space.load import load_space
 from gansearch.system.files import write_atomically
@@ -129,15 +127,15 @@ def train_one(run: dict[str, Any]) -> dict[str, Any]:
     try:
         training.advance(run["max_updates"])
         seconds = time.process_time() - start
-        evaluation = evaluator.evaluate(training.samples(evaluator.n_samples))
+        samples = training.samples(evaluator.n_samples)
+        evaluation = evaluator.evaluate(samples)
         n_modes, high_quality = modes_hit(dataset, training.samples(N_SAMPLES))
     except (DivergedError, SamplesError) as error:
         seconds = time.process_time() - start
         ended = {"modes": 0, "high_quality": 0.0, "status": "diverged", "reason": str(error)}
         return run | ended | {"cpu_seconds": seconds}
     found = dataclasses.asdict(evaluation)
-    indicators = Indicators(**{f.name: found[f.name] for f in dataclasses.fields(Indicators)})
-    verdict = judge_once(indicators, evaluator.reference.null)
+    verdict = evaluator.judge(samples).verdict
     ended = {"modes": n_modes, "high_quality": high_quality, "cpu_seconds": seconds}
     return run | ended | found | {"status": verdict.status, "reason": verdict.reason}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import Dataset, Labels
 from gansearch.data.downloads import obtain
 from gansearch.errors import DataError
 
@@ -22,6 +22,9 @@ _FILES = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
 _REMEDY = (
     "Put the batches of the Python version of CIFAR-10 there, unpacked, or name the folder that "
     f"holds {_FOLDER} by --data-dir or GANSEARCH_DATA, or start once with a network connection: "
@@ -48,7 +51,8 @@ def load_cifar10(data_dir: Path, download: bool) -> Dataset:
         data_set="cifar10",
         remedy=_REMEDY,
     )
-    *train, valid, test = (_read_batch(folder / name, md5) for name, md5 in _FILES.items())
+    batches = [_read_batch(folder / name, md5) for name, md5 in _FILES.items()]
+    (*train, valid, test), (*of_train, of_valid, of_test) = zip(*batches, strict=True)
     return Dataset(
         "cifar10",
         np.concatenate(train),
@@ -57,6 +61,7 @@ def load_cifar10(data_dir: Path, download: bool) -> Dataset:
         shape=(32, 32, 3),
         scale=255.0,
         contrast=55.0,
+        labels=Labels.of(_CLASSES, train=np.concatenate(of_train), valid=of_valid, test=of_test),
     )
 
 
@@ -75,8 +80,8 @@ def _fetch(folder: Path) -> Path:
     return folder / _FOLDER
 
 
-def _read_batch(path: Path, md5: str) -> np.ndarray:
-    """Return the images of a batch, `[10000, 3072]`, channels last.
+def _read_batch(path: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a batch: its images `[10000, 3072]`, channels last, and their labels `[10000]`.
 
     The file is a pickle, which can run any code, so only bytes with the authors' checksum are
     unpickled. Torchvision's reader opens the file once to check it and again to unpickle it, and
@@ -89,5 +94,7 @@ def _read_batch(path: Path, md5: str) -> np.ndarray:
             f"{path}: {len(content):,} bytes with MD5 {found}, where CIFAR-10 has {md5}. "
             "Delete it, so that it is downloaded again, or put the original file there."
         )
-    rows: np.ndarray = pickle.loads(content, encoding="bytes")[b"data"]
-    return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).reshape(len(rows), -1)
+    batch = pickle.loads(content, encoding="bytes")
+    rows: np.ndarray = batch[b"data"]
+    images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).reshape(len(rows), -1)
+    return images, np.asarray(batch[b"labels"])

@@ -6,6 +6,7 @@ The training set trains, the validation set selects, and the test set is scored 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,28 @@ _BLOCK = 1000  # images converted to float at a time
 _N_FOR_CONTRAST = 1000  # images from which the typical contrast is computed
 SPLITS = ("train", "valid", "test")
 NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class of each example of a data set, in the order of its splits.
+
+    Attributes:
+        names: of the classes, in words.
+        train, valid, test: `[n]` each, int16, indices into `names`.
+    """
+
+    names: tuple[str, ...]
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+    @classmethod
+    def of(cls, names: Sequence[str], **splits: np.ndarray) -> Labels | None:
+        """Return the labels of all three splits; None if the training examples have one class."""
+        if len(np.unique(splits["train"])) < 2:
+            return None
+        return cls(tuple(names), **{name: each.astype(np.int16) for name, each in splits.items()})
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,7 @@ class Dataset:
         mode_sd: standard deviation of each mode along each axis; None for real data.
         notes: sentences on the data that a reader of its scores must know, such as on images that
             two splits share.
+        labels: the classes of the examples; None where they have none, or a single one.
     """
 
     name: str
@@ -49,6 +73,7 @@ class Dataset:
     modes: np.ndarray | None = None
     mode_sd: float | None = None
     notes: tuple[str, ...] = ()
+    labels: Labels | None = None
 
     @property
     def dim(self) -> int:
@@ -57,8 +82,9 @@ class Dataset:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all examples, as they are stored."""
-        return sum(getattr(self, split).nbytes for split in SPLITS)
+        """Bytes of all examples and their labels, as they are stored."""
+        parts = (self, self.labels) if self.labels is not None else (self,)
+        return sum(getattr(part, split).nbytes for part in parts for split in SPLITS)
 
     @property
     def is_image(self) -> bool:

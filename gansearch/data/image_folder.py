@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
-from gansearch.data.dataset import SPLITS, Dataset, check_variety
+from gansearch.data.dataset import SPLITS, Dataset, Labels, check_variety
 from gansearch.data.decoding import DeepImageError, UnreadableImageError, decode
 from gansearch.data.duplicates import (
     PURPOSES,
@@ -97,7 +98,29 @@ def load_folder(folder: Path, options: ImageOptions | None = None) -> Dataset:
         shape=images.shape,
         scale=255.0,
         notes=(*found.notes, *images.notes, *notes, *note_copies(rows, ids)),
+        labels=_labels(folder, images, rows),
     )
+
+
+def _labels(folder: Path, images: _Images, rows: Mapping[str, np.ndarray]) -> Labels | None:
+    """Return the classes: the folders in which the images of a split lie, below those they share.
+
+    None if there are none, or if images lie beside the folders.
+    """
+    below = [
+        path.relative_to(folder).parts[(split != ALL) : -1]
+        for path, split in zip(images.paths, images.splits, strict=True)
+    ]
+    first, last = min(below), max(below)  # what these share, all share
+    pairs = zip(first, last, strict=False)
+    n_shared = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    if any(len(parts) == n_shared for parts in below):
+        return None
+    names, classes = np.unique([parts[n_shared] for parts in below], return_inverse=True)
+    if len(names) > np.iinfo(np.int16).max:
+        return None  # a folder for almost each image is no class
+    shown = [format_path(name) for name in names.tolist()]
+    return Labels.of(shown, **{split: classes[rows[split]] for split in SPLITS})
 
 
 def _with_held_out(rows: dict[str, np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import Dataset, Labels
 
 
 def load_ring() -> Dataset:
@@ -57,18 +57,24 @@ def modes_hit(dataset: Dataset, samples: np.ndarray) -> tuple[int, float]:
 def _mixture(name: str, modes: np.ndarray, sd: float) -> Dataset:
     """Points of an equally weighted mixture of Gaussians around `modes`, `[n_modes, d]`."""
 
-    def draw(n: int, seed: int) -> np.ndarray:
+    def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(seed)
-        centres = modes[rng.integers(len(modes), size=n)]
-        return (centres + sd * rng.standard_normal(centres.shape)).astype(np.float32)
+        mode = rng.integers(len(modes), size=n)
+        centres = modes[mode]
+        return (centres + sd * rng.standard_normal(centres.shape)).astype(np.float32), mode
 
+    train, of_train = draw(100_000, seed=0)
+    valid, of_valid = draw(10_000, seed=1)
+    test, of_test = draw(10_000, seed=2)
+    names = [f"({', '.join(f'{value:.3g}' for value in mode + 0.0)})" for mode in modes.round(3)]
     return Dataset(
         name,
-        train=draw(100_000, seed=0),
-        valid=draw(10_000, seed=1),
-        test=draw(10_000, seed=2),
+        train,
+        valid,
+        test,
         shape=(modes.shape[1],),
         scale=1.0,
         modes=modes,
         mode_sd=sd,
+        labels=Labels.of(names, train=of_train, valid=of_valid, test=of_test),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gansearch.data.dataset import Dataset, check_variety
+from gansearch.data.dataset import Dataset, Labels, check_variety
 from gansearch.data.downloads import obtain
 from gansearch.data.originals import origin_notes
 from gansearch.errors import DataError
@@ -21,6 +21,8 @@ _MNIST_FILES = {
     "t10k-labels-idx1-ubyte": ("00000801 00002710", 10_008),
 }
 _HEADER_BYTES = 16  # of images
+_LABEL_HEADER_BYTES = 8
+_N_CLASSES = 10
 _REPLACE = "Delete it, so that it is downloaded again, or put the original file there."
 _REMEDY = (
     "Put MNIST's files there, unpacked, or name the folder that holds MNIST/raw by --data-dir or "
@@ -51,7 +53,16 @@ def load_mnist(data_dir: Path, download: bool) -> Dataset:
         _check_idx(folder / file_name, bytes.fromhex(header), n_bytes)
     images = _images(folder / "train-images-idx3-ubyte")
     test = _images(folder / "t10k-images-idx3-ubyte")
-    mnist = Dataset("mnist", images[:50000], images[50000:], test, shape=(28, 28, 1), scale=255.0)
+    of_train = _labels(folder / "train-labels-idx1-ubyte")
+    labels = Labels.of(
+        [str(digit) for digit in range(_N_CLASSES)],
+        train=of_train[:50000],
+        valid=of_train[50000:],
+        test=_labels(folder / "t10k-labels-idx1-ubyte"),
+    )
+    mnist = Dataset(
+        "mnist", images[:50000], images[50000:], test, (28, 28, 1), scale=255.0, labels=labels
+    )
     return replace(mnist, notes=origin_notes(mnist))
 
 
@@ -87,3 +98,13 @@ def _images(path: Path) -> np.ndarray:
     images = np.fromfile(path, np.uint8, offset=_HEADER_BYTES).reshape(-1, 28 * 28)
     check_variety(path, images, _REPLACE)
     return images
+
+
+def _labels(path: Path) -> np.ndarray:
+    """Return the labels `[n]` of an IDX file whose header and length are right."""
+    labels = np.fromfile(path, np.uint8, offset=_LABEL_HEADER_BYTES)
+    if labels.max() >= _N_CLASSES:
+        raise DataError(
+            f"{path}: found the label {labels.max()}, where MNIST's run from 0 to 9. {_REPLACE}"
+        )
+    return labels

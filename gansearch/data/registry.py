@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gansearch.data.cifar10 import load_cifar10
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.image_folder import load_folder
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.mixtures import load_gaussian, load_grid, load_ring
@@ -136,10 +136,12 @@ def _load_digits() -> Dataset:
     """Scikit-learn's bundled 1,797 handwritten digits, 8x8 with 17 grey levels."""
     from sklearn.datasets import load_digits
 
-    images = load_digits().data.astype(np.uint8)
-    images = images[np.random.default_rng(0).permutation(len(images))]
-    train, valid, test = np.split(images, [1197, 1497])
-    return Dataset("digits", train, valid, test, shape=(8, 8, 1), scale=16.0)
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.data))
+    train, valid, test = np.split(digits.data.astype(np.uint8)[order], [1197, 1497])
+    classes = dict(zip(SPLITS, np.split(digits.target[order], [1197, 1497]), strict=True))
+    labels = Labels.of([str(digit) for digit in range(10)], **classes)
+    return Dataset("digits", train, valid, test, shape=(8, 8, 1), scale=16.0, labels=labels)
 
 
 def _tfd(fold: int) -> Callable[[Path, bool], Dataset]:

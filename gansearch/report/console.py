@@ -28,7 +28,7 @@ def print_evaluation(scores: Mapping[str, Any], console: Console) -> None:
     printed_below = ("health", "references", "warnings")
     single = {key: value for key, value in scores.items() if key not in printed_below}
     for key, value in (single | scores["health"]).items():
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        text = _text(value)
         table.add_row(Text(key), Text(text))
     console.print(table)
     console.print()
@@ -38,3 +38,11 @@ def print_evaluation(scores: Mapping[str, Any], console: Console) -> None:
         parts.append(Section("warnings", "Warnings", scores["warnings"]))
     for section in parts:
         print_section(section, console)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return "-" if value is None else str(value)

@@ -18,7 +18,7 @@ import torch
 from gansearch.data.dataset import Dataset
 from gansearch.errors import DataError
 from gansearch.measures import N_EVALUATION_SAMPLES, Evaluation, Indicators
-from gansearch.scoring.health import judge_once
+from gansearch.scoring.collapse import Collapse, CollapseTest
 from gansearch.scoring.indicators import N_NEIGHBOURS, HealthReference
 from gansearch.scoring.neighbours import N_COPY_SAMPLES, train_nn_ratio
 from gansearch.scoring.parzen import (
@@ -42,6 +42,7 @@ class Evaluator:
         n_samples: how many samples an evaluation needs; as many validation examples are used at
             most.
         reference: training examples and their null, for the health indicators.
+        collapse_test: counts the classes among samples, and tells whether they are collapsed.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Evaluator:
         self.n_samples = n_samples
         n_reference = min(n_samples, _N_EVALUATION_REFERENCE)
         self.reference = _health_reference(dataset, n_reference, device)
+        self.collapse_test = CollapseTest(dataset)
         n_valid = min(n_samples, dataset.n_valid_for_sigma)
         self._valid = torch.from_numpy(dataset.to_float(dataset.valid[:n_valid])).to(device)
         self._grid = _grid(dataset, "fine")
@@ -71,7 +73,18 @@ class Evaluator:
             samples, self._valid, self._grid, device=self._device
         )
         indicators = self.reference.indicators(samples)
-        return Evaluation(valid_ll, sigma, at_edge, **dataclasses.asdict(indicators))
+        return Evaluation(
+            valid_ll,
+            sigma,
+            at_edge,
+            **dataclasses.asdict(indicators),
+            n_classes_effective=self.collapse_test.n_classes_effective(samples),
+        )
+
+    def judge(self, samples: Array) -> Collapse:
+        """Tell whether `samples` `[n, d]` of a training that has ended are collapsed."""
+        indicators = self.reference.indicators(as_samples(samples, self._device))
+        return self.collapse_test.judge(samples, indicators, self.reference.null)
 
     def with_raw(self, evaluation: Evaluation, raw: Array) -> Evaluation:
         """Return an evaluation with the scores of `Training.raw_samples` beside it.
@@ -103,12 +116,14 @@ class FinalScore:
         indicators: the health indicators of the samples.
         null: those of real data.
         train_nn_ratio: see `train_nn_ratio`.
+        collapse: whether the samples are collapsed; None if that was not asked.
     """
 
     parzen: ParzenScore
     indicators: Indicators
     null: Indicators
     train_nn_ratio: float
+    collapse: Collapse | None = None
 
 
 def final_score(
@@ -118,6 +133,7 @@ def final_score(
     grid: str = "fine",
     n_valid: int | None = None,
     device: str = "cpu",
+    collapse_test: CollapseTest | None = None,
 ) -> FinalScore:
     """Score `samples` `[n, d]` on the test set, and take their indicators.
 
@@ -131,6 +147,7 @@ def final_score(
         n_valid: sigma is chosen on the first `n_valid` validation examples; None for the data
             set's `n_valid_for_sigma`.
         device: where to compute.
+        collapse_test: of this data set, to tell whether the samples are collapsed.
 
     Raises:
         SamplesError: there are fewer than 20 samples, or they are not finite or have another shape.
@@ -148,12 +165,16 @@ def final_score(
         device=device,
     )
     drawn = samples[np.random.default_rng(0).permutation(len(samples))[:N_COPY_SAMPLES]]
-    return FinalScore(
+    found = FinalScore(
         parzen=parzen,
         indicators=reference.indicators(drawn),
         null=reference.null,
         train_nn_ratio=train_nn_ratio(dataset, drawn),
     )
+    if collapse_test is None:
+        return found
+    collapse = collapse_test.judge(samples, found.indicators, found.null)
+    return dataclasses.replace(found, collapse=collapse)
 
 
 def raw_score(dataset: Dataset, raw: np.ndarray | None, *, device: str = "cpu") -> RawScore:
@@ -207,9 +228,9 @@ def evaluate_samples(
     Raises:
         SamplesError: the samples are not finite, or have another shape.
     """
-    final = final_score(dataset, samples, grid=grid)
-    parzen = final.parzen
-    verdict = judge_once(final.indicators, final.null)
+    final = final_score(dataset, samples, grid=grid, collapse_test=CollapseTest(dataset))
+    parzen, collapse = final.parzen, final.collapse
+    assert collapse is not None
     return {
         "dataset": dataset.name,
         "n_samples": parzen.n_samples,
@@ -220,8 +241,11 @@ def evaluate_samples(
         "sigma_at_edge": parzen.sigma_at_edge,
         "health": {
             **dataclasses.asdict(final.indicators),
-            "verdict": verdict.status,
-            "reason": verdict.reason,
+            "n_classes_effective": collapse.n_classes_effective,
+            "missing_classes": list(collapse.missing_classes),
+            "collapsed_p": collapse.collapsed_p,
+            "verdict": collapse.verdict.status,
+            "reason": collapse.verdict.reason,
         },
         "train_nn_ratio": final.train_nn_ratio,
     }

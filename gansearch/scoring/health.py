@@ -13,6 +13,7 @@ from typing import Any
 
 from gansearch.family import Metrics
 from gansearch.measures import Evaluation, Indicators
+from gansearch.scoring.collapse import Verdict, describe_indicators
 from gansearch.scoring.recovery import RecoveryForecast, features, load_forecast
 
 # Samples look collapsed while coverage is below this share of the null's, or nn_ratio and recall
@@ -33,34 +34,6 @@ _APART_NN_RATIO = 50.0
 # However short the training, nets that have hardly left their initial weights do not count as
 # collapsed.
 LEAST_GRACE_UPDATES = 1000
-
-# Of a finished training.
-_OFF_COVERAGE = 0.1
-_AROUND_RECALL = 0.7
-_REPEAT_NN_RATIO = 0.02
-_REPEAT_RECALL = 0.02
-
-# Shares of the null by which `judge_once` judges a finished set of samples.
-_COLLAPSED_SHARE = 0.25
-_BORDERLINE_SHARE = 0.5
-_REPEATS_SHARE = 0.1
-_NOTHING_SHARE = 0.02
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """On a trial's health.
-
-    Attributes:
-        status: sound, undetermined, collapsed or diverged.
-        reason: why.
-        p_recovers: where samples look collapsed, the probability that they no longer are at the end
-            of the budget; None otherwise.
-    """
-
-    status: str
-    reason: str = ""
-    p_recovers: float | None = None
 
 
 @dataclass(frozen=True)
@@ -199,71 +172,14 @@ class HealthMonitor:
 
 def describe(evaluation: TrialEvaluation, null: Indicators) -> str:
     """Return an evaluation's indicators beside those of real data, in words."""
-    words = _describe(evaluation.indicators, null)
+    words = describe_indicators(evaluation.indicators, null)
     if evaluation.class_share is None:
         return words
     return f"{words}, {evaluation.class_share:.0%} of the classes"
 
 
-def _are_off_the_data(samples: Indicators, null: Indicators) -> bool:
-    around = samples.recall > _AROUND_RECALL * null.recall and not _are_apart(samples, null)
-    return samples.coverage < _OFF_COVERAGE * null.coverage and not around
-
-
 def _are_apart(samples: Indicators, null: Indicators) -> bool:
     return samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
-
-
-def _repeat(samples: Indicators, null: Indicators) -> bool:
-    return (
-        samples.nn_ratio < _REPEAT_NN_RATIO * null.nn_ratio
-        and samples.recall < _REPEAT_RECALL * null.recall
-    )
-
-
-def judge_end(samples: Indicators, null: Indicators, *, updates: int) -> Verdict:
-    """Judge a finished training by its last samples: collapsed if off the data, or repeated.
-
-    The thresholds are those of `HealthMonitor`, without the waiting: nothing more can change. With
-    fewer than 1,000 `updates` of the last stage, a training is too young for a verdict.
-    """
-    if updates < LEAST_GRACE_UPDATES:
-        return Verdict("sound")
-    if _are_off_the_data(samples, null) or _repeat(samples, null):
-        return Verdict("collapsed", f"{_describe(samples, null)} at its end")
-    return Verdict("sound")
-
-
-def judge_once(indicators: Indicators, null: Indicators) -> Verdict:
-    """Judge a finished set of samples, whose training is not known.
-
-    Collapsed: coverage below a fiftieth of the null's (all of them off the data), or below a
-    quarter with recall or nn_ratio below theirs too, or below a half with nn_ratio below a tenth (a
-    few images, many times over). Undetermined: coverage below a half with recall or nn_ratio below
-    a half.
-    """
-    found = _describe(indicators, null)
-    nothing = indicators.coverage < _NOTHING_SHARE * null.coverage
-    repeats = indicators.nn_ratio < _REPEATS_SHARE * null.nn_ratio
-    borderline = _is_low(indicators, null, _BORDERLINE_SHARE)
-    if nothing or _is_low(indicators, null, _COLLAPSED_SHARE) or (borderline and repeats):
-        return Verdict("collapsed", found)
-    return Verdict("undetermined", found) if borderline else Verdict("sound")
-
-
-def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:
-    """Return whether coverage, and recall or nn_ratio, are below that share of the null's."""
-    return indicators.coverage < share * null.coverage and (
-        indicators.recall < share * null.recall or indicators.nn_ratio < share * null.nn_ratio
-    )
-
-
-def _describe(indicators: Indicators, null: Indicators) -> str:
-    return (
-        f"coverage {indicators.coverage:.2f} (real data: {null.coverage:.2f}), "
-        f"recall {indicators.recall:.2f} ({null.recall:.2f}), "
-        f"nn_ratio {indicators.nn_ratio:.2g} ({null.nn_ratio:.2g})"
-    )
 
 
 def _hint(evaluation: TrialEvaluation, null: Indicators) -> str:

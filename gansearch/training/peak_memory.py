@@ -39,7 +39,7 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     Raises:
         ConfigError: the configuration has no networks on such examples.
     """
-    few = dataclasses.replace(dataset, train=dataset.train[:2])
+    few = dataclasses.replace(dataset, train=dataset.train[:2], labels=None)
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
         training = AdversarialTraining(config, few, 0, max_updates=1)

@@ -22,17 +22,12 @@ from gansearch.errors import (
 )
 from gansearch.family import Metrics
 from gansearch.figures.samples import png, strip
-from gansearch.measures import N_FINAL_SAMPLES, Evaluation, Indicators, columns
+from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
+from gansearch.scoring.collapse import LEAST_UPDATES, Collapse, Verdict
 from gansearch.scoring.evaluation import final_score, raw_score, valid_ll_of_all
-from gansearch.scoring.health import (
-    LEAST_GRACE_UPDATES,
-    HealthMonitor,
-    TrialEvaluation,
-    Verdict,
-    judge_end,
-)
+from gansearch.scoring.health import LEAST_GRACE_UPDATES, HealthMonitor, TrialEvaluation
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.precision import full_precision
@@ -186,13 +181,13 @@ class TrialRunner:
         self._n_evaluations = sum(n <= metrics.updates for n in self._evaluation_updates)
         self._strip.append(samples[:_STRIP_SAMPLES])
         self._observe()
-        result = self._result(metrics, evaluation)
+        result = self._result(metrics, evaluation, samples)
         self._results.append(result)
         if not (result.done or result.is_unsound):
             self._save_if_it_pays()
         return result
 
-    def _result(self, metrics: Metrics, evaluation: Evaluation) -> StepResult:
+    def _result(self, metrics: Metrics, evaluation: Evaluation, samples: np.ndarray) -> StepResult:
         """Return the result of an evaluation; at the trial's end, write and score its generator."""
         verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation))
         result = dataclasses.replace(
@@ -210,8 +205,10 @@ class TrialRunner:
         if self._spec.phase == "replica":
             return self._with_final_score(result)
         # By the test that its replicas would meet, so that no finalist fails it at once.
-        null = self._process.evaluator.reference.null
-        return _judged_at_its_end(result, evaluation.indicators, null)
+        with full_precision(self._process.plan.device):
+            collapse = self._process.evaluator.judge(samples)
+        last = dataclasses.replace(evaluation, collapsed_p=collapse.collapsed_p)
+        return _judged_at_its_end(dataclasses.replace(result, evaluation=last), collapse)
 
     def _write_model(self) -> None:
         """Write the generator, and the pictures of its training."""
@@ -239,15 +236,17 @@ class TrialRunner:
         raw = self._training.raw_samples(N_FINAL_SAMPLES)
         try:
             with full_precision(device):
-                score = final_score(process.dataset, samples, device=device)
+                test = process.evaluator.collapse_test
+                score = final_score(process.dataset, samples, device=device, collapse_test=test)
                 by_weights = raw_score(process.dataset, raw, device=device)
         except SamplesError as error:  # an evaluation looks at fewer
             raise DivergedError(f"by its end: {error}") from error
-        result = _judged_at_its_end(result, score.indicators, score.null)
+        assert score.collapse is not None
+        result = _judged_at_its_end(result, score.collapse)
         if result.is_unsound:
             return result
         self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
-        parts = score, score.parzen, score.indicators, by_weights
+        parts = score, score.parzen, score.indicators, score.collapse, by_weights
         measured = {name: value for part in parts for name, value in vars(part).items()}
         measured["valid_ll_all"] = valid_ll_of_all(
             process.dataset, samples, score.parzen, device=process.plan.device
@@ -294,8 +293,14 @@ class TrialRunner:
         self._health.load_state_dict(dict(checkpoint.health))
 
 
-def _judged_at_its_end(result: StepResult, samples: Indicators, null: Indicators) -> StepResult:
-    """Return a trial's last result, with the verdict on its last samples if they have collapsed."""
+def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
+    """Return a trial's last result, with the verdict on its last samples if they are collapsed.
+
+    A training of fewer than 1,000 updates in its last stage is too young for one.
+    """
     assert result.metrics is not None
-    last = judge_end(samples, null, updates=result.updates - result.metrics.stage_start)
-    return result if last.status == "sound" else dataclasses.replace(result, verdict=last)
+    updates = result.updates - result.metrics.stage_start
+    if updates < LEAST_UPDATES or collapse.verdict.status != "collapsed":
+        return result
+    reason = f"the last samples are collapsed: {collapse.verdict.reason}"
+    return dataclasses.replace(result, verdict=Verdict("collapsed", reason))

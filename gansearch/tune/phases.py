@@ -23,9 +23,9 @@ from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
+from gansearch.scoring.collapse import LEAST_UPDATES, judge_indicators
 from gansearch.scoring.comparison import curve_with_references
 from gansearch.scoring.evaluation import Evaluator, final_score
-from gansearch.scoring.health import judge_end
 from gansearch.scoring.references import References, reference_scores
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
@@ -223,7 +223,8 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
 
     def is_sound(row: dict[str, Any]) -> bool:
         samples = Indicators(**{name: row[name] for name in indicators})
-        return judge_end(samples, null, updates=row["updates"]).status == "sound"
+        too_young = row["updates"] < LEAST_UPDATES
+        return too_young or judge_indicators(samples, null).status == "sound"
 
     return [row for row in rows if row["config_id"] in begun or is_sound(row)]
 

@@ -40,14 +40,15 @@ def batches(images: np.ndarray, tmp_path: Path) -> Path:
 
 
 def python_2_pickle(rows: np.ndarray) -> bytes:
-    """What Python 2 and its NumPy wrote for {"data": rows}, as the authors did."""
+    """What Python 2 and its NumPy wrote for {"data": rows, "labels": [...]}, as the authors did."""
     string = b"T" + struct.pack("<i", rows.size) + rows.tobytes()
     size = b"M" + struct.pack("<H", len(rows)) + b"M" + struct.pack("<H", rows.shape[1])
     made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
     dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNN"
     dtype += 2 * b"J\xff\xff\xff\xff" + b"K\x00tb"
     state = b"(K\x01(" + size + b"t" + dtype + b"\x89" + string + b"tb"
-    return b"\x80\x02}U\x04data" + made + state + b"s."
+    labels = b"U\x06labels](" + b"".join(b"K" + bytes([i % 10]) for i in range(len(rows))) + b"e"
+    return b"\x80\x02}U\x04data" + made + state + b"s" + labels + b"s."
 
 
 @pytest.fixture

@@ -304,14 +304,14 @@ def test_a_failure_in_the_middle_leaves_the_last_checkpoint_as_the_state(tmp_pat
 def test_a_trial_of_a_search_that_has_collapsed_by_its_end_is_not_completed(
     tmp_path, monkeypatch, least_grace, status
 ):
-    monkeypatch.setattr("gansearch.scoring.health.LEAST_GRACE_UPDATES", least_grace)
+    monkeypatch.setattr("gansearch.trial.runner.LEAST_UPDATES", least_grace)
     monkeypatch.setattr("gansearch.scoring.health._N_EVALUATIONS", 1000)
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     trial = line_trial("t", "search", **rates)
     last = ended(worker(tmp_path, load_dataset("gaussian"), trial))[-1]
     assert last.done
     assert (last.verdict.status == "collapsed") == (status == "collapsed")
-    assert last.verdict.reason.endswith("at its end") == (status == "collapsed")
+    assert last.verdict.reason.startswith("the last samples") == (status == "collapsed")
     assert (tmp_path / "models" / "t" / "generator.safetensors").exists()
 
 
@@ -320,7 +320,7 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
     tmp_path, monkeypatch, least_grace, status
 ):
     # However it ends, nets of so few updates are too young to be called collapsed.
-    monkeypatch.setattr("gansearch.scoring.health.LEAST_GRACE_UPDATES", least_grace)
+    monkeypatch.setattr("gansearch.trial.runner.LEAST_UPDATES", least_grace)
     # A rate of nothing leaves all samples where they begin, at the data's mean.
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     replica = line_trial("r", "replica", **rates)
@@ -331,13 +331,13 @@ def test_a_replica_that_has_collapsed_by_its_end_gets_no_score(
     assert (last.final is not None) == (status == "sound")
     assert (tmp_path / "test_ll" / "r.parquet").exists() == (status == "sound")
     if status == "collapsed":
-        assert last.verdict.reason.endswith("at its end")
+        assert last.verdict.reason.startswith("the last samples")
 
 
 def test_a_replica_whose_second_stage_has_just_begun_is_too_young_to_have_collapsed(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("gansearch.scoring.health.LEAST_GRACE_UPDATES", 150)  # of 200 updates
+    monkeypatch.setattr("gansearch.trial.runner.LEAST_UPDATES", 150)  # of 200 updates
     monkeypatch.setattr("gansearch.scoring.health._N_EVALUATIONS", 1000)
     rates = {"generator_lr": 1e-9, "discriminator_lr": 1e-9, "generator_init_range": 1e-6}
     stages = {"pretraining": "upper_layers", "pretraining_updates": 100, "pretrained_layers": 0}

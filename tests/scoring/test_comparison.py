@@ -59,7 +59,7 @@ def test_the_protocols_number_and_more_are_not_called_few(
 
 
 def test_new_real_images_get_the_warning_of_few_samples_only(digits: Dataset) -> None:
-    fewer = replace(digits, train=digits.train[:900])
+    fewer = replace(digits, train=digits.train[:900], labels=None)
     found = evaluate_with_references(
         fewer, digits.to_float(digits.train[900:]), reference_scores(fewer)
     )
@@ -166,7 +166,7 @@ def test_a_reference_line_whose_sigma_stands_at_the_edge_is_marked_and_warned_of
     digits: Dataset,
 ) -> None:
     # The validation images are training images: the narrowest window fits best.
-    copied = replace(digits, train=digits.valid)
+    copied = replace(digits, train=digits.valid, labels=None)
     training = copied.to_float(copied.train)
     line = references._line("training images", copied, training)
     assert line["sigma_at_edge"]

@@ -4,17 +4,13 @@ from dataclasses import astuple
 
 import pytest
 
-from gansearch.data.registry import load_dataset
 from gansearch.measures import Indicators
+from gansearch.scoring.collapse import Verdict
 from gansearch.scoring.health import (
     HealthMonitor,
     TrialEvaluation,
-    Verdict,
-    judge_end,
-    judge_once,
     looks_collapsed,
 )
-from gansearch.scoring.indicators import HealthReference
 from gansearch.scoring.recovery import RecoveryForecast
 
 NULL = Indicators(coverage=0.97, recall=0.96, nn_ratio=1.0)
@@ -62,50 +58,6 @@ def judge_all(
 
 def statuses(verdicts: list[Verdict]) -> list[str]:
     return [verdict.status for verdict in verdicts]
-
-
-# A finished set of samples
-
-
-def test_a_generator_of_one_mode_of_the_ring_is_called_collapsed() -> None:
-    ring = load_dataset("ring")
-    assert ring.modes is not None
-    reference = HealthReference(ring.train[:2500], 500)
-    nearest = ((ring.train[:, None] - ring.modes) ** 2).sum(-1).argmin(1)
-    one_mode = ring.train[nearest == 0]
-    assert judge_once(reference.indicators(one_mode), reference.null).status == "collapsed"
-    assert judge_once(reference.indicators(ring.test), reference.null).status == "sound"
-
-
-def test_a_single_judgement_says_what_it_saw() -> None:
-    verdict = judge_once(COLLAPSED, NULL)
-    assert verdict == Verdict(
-        "collapsed", "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1)"
-    )
-    assert judge_once(SOUND, NULL) == Verdict("sound", "")
-
-
-def test_samples_that_cover_nothing_are_collapsed_however_wide_they_lie() -> None:
-    assert judge_once(APART, NULL).status == "collapsed"
-
-
-def test_a_finished_training_is_judged_more_mildly_than_anybodys_samples() -> None:
-    poor = Indicators(coverage=0.2, recall=0.01, nn_ratio=0.3)
-    assert judge_once(poor, NULL).status == "collapsed"
-    assert judge_end(poor, NULL, updates=5000) == Verdict("sound")
-    kinds = (COLLAPSED, REPEATED, APART, AROUND)
-    assert [judge_end(each, NULL, updates=5000).status for each in kinds] == [
-        *["collapsed"] * 3,
-        "sound",
-    ]
-    assert judge_end(COLLAPSED, NULL, updates=5000).reason == (
-        "coverage 0.04 (real data: 0.97), recall 0.01 (0.96), nn_ratio 0.3 (1) at its end"
-    )
-
-
-def test_a_training_of_less_than_a_thousand_updates_is_too_young_to_be_judged_at_its_end() -> None:
-    found = [judge_end(COLLAPSED, NULL, updates=n).status for n in (999, 1000)]
-    assert found == ["sound", "collapsed"]
 
 
 # A trial: what looks collapsed

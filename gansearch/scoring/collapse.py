@@ -1,0 +1,356 @@
+"""Whether finished samples are collapsed: a statement about samples, with its reason.
+
+`collapsed_p` is the p-value of «as various as as many real examples», from several statistics at
+once (Bonferroni). The verdict asks for more than significance: samples *are collapsed* where they
+lie off the data, show at most half of its classes, or are copies of at most 100 images. What lies
+between that and real data is undetermined. `docs/collapse.md` has the power of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gansearch.data.dataset import Dataset
+from gansearch.measures import Indicators
+from gansearch.rules import count_of
+from gansearch.scoring.classifier import Classifier, class_shares, classifier_of
+from gansearch.scoring.samples import Array, as_tensor
+from gansearch.scoring.variety import RealExamples, Variety, homogeneity_p, spread
+
+# However short, a training of fewer parameter updates is too young to be judged by its samples.
+LEAST_UPDATES = 1000
+
+# Samples are off the data while coverage is below the first share of the null's; or below the next,
+# unless recall is above the third and they aren't far apart: then they lie spread around the data.
+_NOTHING_COVERAGE, _OFF_COVERAGE, _AROUND_RECALL, _APART_NN_RATIO = 0.02, 0.1, 0.7, 50.0
+# Where only the indicators are known: nn_ratio and recall below this share of the null's.
+_REPEATS_SHARE = 0.02
+# Without classes: coverage, and recall or nn_ratio, below this share of the null's.
+_FEW_SHARE, _BORDERLINE_SHARE = 0.25, 0.5
+# Spread over at most half of the classes, with room for the error of the shares.
+_HALF = 0.55
+# Without classes: over so little of the training set, by bins. Bins cut across classes.
+_HALF_OF_BINS = 0.5
+# At most 100 images: half of the samples, the largest heaps, are copies of half as many.
+_MOST_IMAGES = 50
+# Between these and what is collapsed, what is significant is undetermined.
+_WHOLE_CLASSES, _WHOLE_BINS, _FEW_COPIES = 0.85, 0.75, 0.1
+_MISSING = 0.25  # of its share in the data: below it a class is missing
+_SIGNIFICANT = 0.001
+_MIN_SAMPLES, _MIN_PER_CLASS = 100, 5
+_MAX_CLASSIFIED = 10_000
+_N_SIMULATED, _MAX_SIMULATED_CLASSES = 200, 100
+_MAX_NAMES = 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On a trial's health, or on finished samples.
+
+    Attributes:
+        status: sound, undetermined, collapsed or diverged.
+        reason: why.
+        p_recovers: where a trial's samples look collapsed, the probability that they no longer are
+            at the end of the budget; None otherwise.
+    """
+
+    status: str
+    reason: str = ""
+    p_recovers: float | None = None
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """What is known of finished samples.
+
+    Attributes:
+        verdict: sound, undetermined or collapsed.
+        collapsed_p: p-value of «as various as as many real examples», in [0, 1].
+        n_classes_effective: exponential of the entropy of the classes' shares; None without
+            classes.
+        missing_classes: names of those with less than a quarter of their share in the data.
+    """
+
+    verdict: Verdict
+    collapsed_p: float
+    n_classes_effective: float | None = None
+    missing_classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The classes among samples.
+
+    Attributes:
+        shares: corrected for confusions, `[k]`.
+        names: of the classes.
+        is_missing: `[k]`.
+        spread: share of the data's classes that the samples spread over, (0, 1].
+        most_of_half: the largest spread that samples of half of the classes may show, (0, 1); None
+            if such samples can't be told from those of all but one class.
+        p: that the shares are those of the data.
+    """
+
+    shares: np.ndarray
+    names: tuple[str, ...]
+    is_missing: np.ndarray
+    spread: float
+    most_of_half: float | None
+    p: float
+
+    @property
+    def effective(self) -> float:
+        positive = self.shares[self.shares > 0]
+        return float(np.exp(-(positive * np.log(positive)).sum()))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(n for n, gone in zip(self.names, self.is_missing, strict=True) if gone)
+
+    @property
+    def are_half(self) -> bool:
+        """Whether at most half of the classes are there."""
+        if self.most_of_half is None or self.p >= _SIGNIFICANT:
+            return False
+        return self.spread <= self.most_of_half or 2 * self.is_missing.sum() >= len(self.names)
+
+    @property
+    def are_fewer(self) -> bool:
+        """Whether some of the classes are missing, or much rarer than in the data."""
+        return self.p < _SIGNIFICANT and (self.spread < _WHOLE_CLASSES or bool(self.missing))
+
+    def describe(self) -> str:
+        found = f"about {self.effective:.1f} of {len(self.names)} classes"
+        if not self.missing:
+            return found
+        present = [name for name in self.names if name not in self.missing]
+        if len(present) <= len(self.missing):
+            return f"{found}: only {_listed(present)}"
+        return f"{found}: no {_listed(self.missing)}"
+
+
+class CollapseTest:
+    """Tells whether samples of a data set are collapsed.
+
+    What it needs of the data is prepared at the first call: the classifier, once per data set.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    @cached_property
+    def classifier(self) -> Classifier | None:
+        """Of the data set's classes; None if it has none."""
+        return classifier_of(self._dataset)
+
+    @cached_property
+    def _real(self) -> RealExamples:
+        return RealExamples(self._dataset)
+
+    def n_classes_effective(self, samples: Array) -> float | None:
+        """Return the effective number of classes among samples `[n, d]`; None without classes."""
+        if self.classifier is None:
+            return None
+        shares = class_shares(_taken_for(self.classifier, samples), self.classifier.confusion)
+        return float(np.exp(-(shares * np.log(np.maximum(shares, 1e-300))).sum()))
+
+    def judge(self, samples: Array, indicators: Indicators, null: Indicators) -> Collapse:
+        """Judge finished samples.
+
+        Args:
+            samples: `[n, d]`, in any order.
+            indicators: of these samples.
+            null: those of real data.
+        """
+        values = as_tensor(samples, "cpu").float()
+        values = values[np.random.default_rng(0).permutation(len(values))[:_MAX_CLASSIFIED]]
+        variety = self._real.compare(values)
+        classes = _count_classes(self.classifier, values) if self.classifier else None
+        p_values = [*variety.p_values.values(), *([classes.p] if classes else [])]
+        p = min(1.0, len(p_values) * min(p_values))
+        return Collapse(
+            _verdict(len(samples), p, variety, classes, indicators, null),
+            p,
+            classes.effective if classes else None,
+            classes.missing if classes else (),
+        )
+
+
+def judge_indicators(indicators: Indicators, null: Indicators) -> Verdict:
+    """Judge samples of which only the indicators are known.
+
+    They are collapsed if they lie off the data, or hardly differ from each other.
+    """
+    repeat = (
+        indicators.nn_ratio < _REPEATS_SHARE * null.nn_ratio
+        and indicators.recall < _REPEATS_SHARE * null.recall
+    )
+    if repeat or _are_off_the_data(indicators, null):
+        return Verdict("collapsed", describe_indicators(indicators, null))
+    return Verdict("sound")
+
+
+def describe_indicators(indicators: Indicators, null: Indicators) -> str:
+    """Return the indicators beside the null's, in words."""
+    return (
+        f"coverage {indicators.coverage:.2f} (real data: {null.coverage:.2f}), "
+        f"recall {indicators.recall:.2f} ({null.recall:.2f}), "
+        f"nn_ratio {indicators.nn_ratio:.2g} ({null.nn_ratio:.2g})"
+    )
+
+
+def _verdict(
+    n: int,
+    p: float,
+    variety: Variety,
+    classes: _Classes | None,
+    indicators: Indicators,
+    null: Indicators,
+) -> Verdict:
+    if reasons := _signs(p, variety, classes, indicators, null):
+        return Verdict("collapsed", "; ".join(reasons))
+    least = max(_MIN_SAMPLES, _MIN_PER_CLASS * len(classes.names) if classes else 0)
+    if n < least:
+        found = count_of(n, "sample") + (f" of {len(classes.names)} classes" if classes else "")
+        return Verdict("undetermined", f"{found}: too few to tell, {least:,} are needed")
+    if reasons := _doubts(p, variety, classes, indicators, null):
+        return Verdict("undetermined", "; ".join(reasons))
+    return Verdict("sound")
+
+
+def _signs(
+    p: float,
+    variety: Variety,
+    classes: _Classes | None,
+    indicators: Indicators,
+    null: Indicators,
+) -> list[str]:
+    """Return why samples are collapsed; nothing if they aren't."""
+    if _are_off_the_data(indicators, null):
+        return [f"off the data: {describe_indicators(indicators, null)}"]
+    if p >= _SIGNIFICANT:
+        return []
+    reasons = []
+    if classes is not None and classes.are_half:
+        reasons.append(classes.describe())
+    if variety.n_images <= _MOST_IMAGES:
+        reasons.append(f"half of the samples are copies of {_about(variety.n_images)}")
+    if classes is None and _is_low(indicators, null, _FEW_SHARE):
+        reasons.append(describe_indicators(indicators, null))
+    if classes is None and variety.spread <= _HALF_OF_BINS:
+        reasons.append(_describe_spread(variety))
+    return reasons
+
+
+def _doubts(
+    p: float,
+    variety: Variety,
+    classes: _Classes | None,
+    indicators: Indicators,
+    null: Indicators,
+) -> list[str]:
+    """Return in what samples lie between collapsed ones and real ones; nothing if in nothing."""
+    if p >= _SIGNIFICANT:
+        return []
+    reasons = []
+    if classes is not None and classes.are_fewer:
+        reasons.append(classes.describe())
+    if variety.copies > _FEW_COPIES:
+        reasons.append(f"{variety.copies:.0%} of the samples are copies of others")
+    if _is_low(indicators, null, _BORDERLINE_SHARE):
+        reasons.append(describe_indicators(indicators, null))
+    if not reasons and variety.spread < _WHOLE_BINS and variety.p_values["bins"] < _SIGNIFICANT:
+        reasons.append(_describe_spread(variety))
+    return reasons
+
+
+def _are_off_the_data(samples: Indicators, null: Indicators) -> bool:
+    apart = samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
+    around = samples.recall > _AROUND_RECALL * null.recall and not apart
+    return samples.coverage < _NOTHING_COVERAGE * null.coverage or (
+        samples.coverage < _OFF_COVERAGE * null.coverage and not around
+    )
+
+
+def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:
+    """Return whether coverage, and recall or nn_ratio, are below that share of the null's."""
+    return indicators.coverage < share * null.coverage and (
+        indicators.recall < share * null.recall or indicators.nn_ratio < share * null.nn_ratio
+    )
+
+
+def _describe_spread(variety: Variety) -> str:
+    return f"the samples spread over {variety.spread:.2f} of the data"
+
+
+def _about(n_images: float) -> str:
+    return f"about {count_of(max(round(n_images), 1), 'image')}"
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _taken_for(classifier: Classifier, samples: Array) -> np.ndarray:
+    return np.bincount(classifier.predict(samples), minlength=len(classifier.names))
+
+
+def _count_classes(classifier: Classifier, samples: Array) -> _Classes:
+    counts = _taken_for(classifier, samples)
+    shares = class_shares(counts, classifier.confusion)
+    most_of_half, least_shares = _simulated(classifier, len(samples))
+    return _Classes(
+        shares=shares,
+        names=classifier.names,
+        is_missing=(shares < _MISSING * classifier.shares) & (shares < least_shares),
+        spread=spread(shares, classifier.shares),
+        most_of_half=most_of_half,
+        p=homogeneity_p(counts, classifier.held_out),
+    )
+
+
+def _simulated(classifier: Classifier, n: int) -> tuple[float | None, np.ndarray]:
+    """Return what n samples may show by chance, and by the errors of the confusions.
+
+    Returns:
+        `most_of_half` of `_Classes`; and the least shares of each class among real examples.
+    """
+    k = len(classifier.names)
+    rng = np.random.default_rng(0)
+    if k > _MAX_SIMULATED_CLASSES:  # too much work
+        return _HALF, _least_by_chance(classifier.shares, n)
+
+    def spreads(n_classes: int) -> np.ndarray:
+        kept = rng.permuted(np.tile(np.arange(k), (_N_SIMULATED, 1)), axis=1) < n_classes
+        shares = _simulated_shares(classifier, kept * classifier.shares, n, rng)
+        return np.array([spread(row, classifier.shares) for row in shares])
+
+    of_half = float(np.quantile(spreads(k // 2), 0.99))
+    of_most = float(np.quantile(spreads(k - 1), 0.01)) if k > 2 else 1.0
+    real = np.tile(classifier.shares, (_N_SIMULATED, 1))
+    least = _simulated_shares(classifier, real, n, rng).min(axis=0)
+    return (min(max(of_half, _HALF), of_most) if of_half < of_most else None), least
+
+
+def _simulated_shares(
+    classifier: Classifier, weights: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the estimated shares of n samples each, `[s, k]`, for true shares like `weights`."""
+    found = np.empty(weights.shape, int)
+    for i, row in enumerate(weights / weights.sum(axis=1, keepdims=True)):
+        pseudo = classifier.confusion * classifier.n_tested[:, None] + 1e-3
+        confusion = rng.standard_gamma(pseudo)
+        confusion /= confusion.sum(axis=1, keepdims=True)
+        taken_for = row @ confusion
+        found[i] = rng.multinomial(n, taken_for / taken_for.sum())
+    return class_shares(found, classifier.confusion)
+
+
+def _least_by_chance(shares: np.ndarray, n: int) -> np.ndarray:
+    """Return the shares that n real examples almost never fall short of, `[k]`."""
+    least: np.ndarray = np.maximum(shares - 4 * np.sqrt(shares / n), 0)
+    return least
