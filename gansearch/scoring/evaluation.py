@@ -55,7 +55,7 @@ class Evaluator:
         """
         self.n_samples = n_samples
         n_reference = min(n_samples, _N_EVALUATION_REFERENCE)
-        self.reference = _health_reference(dataset, n_reference, device)
+        self.reference = health_reference(dataset, n_reference, device)
         self.collapse_test = CollapseTest(dataset)
         n_valid = min(n_samples, dataset.n_valid_for_sigma)
         self._valid = torch.from_numpy(dataset.to_float(dataset.valid[:n_valid])).to(device)
@@ -155,7 +155,7 @@ def final_score(
     """
     samples = as_samples(samples, device)
     check_count("samples", len(samples))
-    reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
+    reference = health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
     n_valid = n_valid or dataset.n_valid_for_sigma
     parzen = score(
         samples,
@@ -285,7 +285,7 @@ def scores_by_count(
     ]
 
 
-def _health_reference(dataset: Dataset, n: int, device: str) -> HealthReference:
+def health_reference(dataset: Dataset, n: int, device: str) -> HealthReference:
     """Return a reference of up to n training examples, and as many others for its null."""
     n = min(n, len(dataset.train) // 2)
     if n < MIN_SAMPLES:
