@@ -57,7 +57,9 @@ class Source:
         rows = order[: len(order) // 2] if half == "tuning" else order[len(order) // 2 :]
         return cls(images[rows], labels[rows], dataset.shape, len(dataset.labels.names))
 
-    def draw(self, n: int, rng: np.random.Generator, classes: np.ndarray | None = None) -> np.ndarray:
+    def draw(
+        self, n: int, rng: np.random.Generator, classes: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return n images `[n, d]`, each once where there are enough."""
         rows = np.arange(len(self.images))
         if classes is not None:

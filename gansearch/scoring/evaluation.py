@@ -187,7 +187,7 @@ def raw_score(dataset: Dataset, raw: np.ndarray | None, *, device: str = "cpu") 
         return RawScore()
     samples = as_samples(raw, device)
     check_count("samples", len(samples))
-    reference = _health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
+    reference = health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
     parzen = score(
         samples,
         dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma]),

@@ -1,0 +1,112 @@
+"""Whether finished samples are collapsed, on samples whose truth is known."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.studies.samples_bench import Bench, cases
+from gansearch.data.dataset import Dataset
+from gansearch.data.registry import load_dataset
+from gansearch.errors import DataError
+from gansearch.scoring.classifier import class_shares, classifier_of
+from gansearch.scoring.evaluation import evaluate_samples
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+def of_classes(digits: Dataset, *classes: int) -> np.ndarray:
+    assert digits.labels is not None
+    stored = np.concatenate([digits.train, digits.valid])
+    labels = np.concatenate([digits.labels.train, digits.labels.valid])
+    return digits.to_float(stored[np.isin(labels, classes)])
+
+
+def test_samples_of_known_truth_get_the_right_verdict(digits: Dataset) -> None:
+    table = Bench(digits).run(300, 2)
+    wrong = table[table["wrong"] > 0]
+    assert wrong.empty, wrong.to_string()
+    assert {case.name for case in cases(10)} == set(table["samples"])
+
+
+def test_a_generator_of_nothing_but_sevens_is_collapsed_by_name(digits: Dataset) -> None:
+    health = evaluate_samples(digits, of_classes(digits, 7))["health"]
+    assert health["verdict"] == "collapsed"
+    assert "only 7" in health["reason"]
+    assert health["missing_classes"] == [*"012345689"]
+    assert health["n_classes_effective"] == pytest.approx(1, abs=0.2)
+    assert health["collapsed_p"] < 1e-9
+
+
+def test_zeros_and_sixes_alone_are_collapsed_by_name(digits: Dataset) -> None:
+    health = evaluate_samples(digits, of_classes(digits, 0, 6))["health"]
+    assert health["verdict"] == "collapsed"
+    assert "only 0, 6" in health["reason"]
+
+
+def test_too_few_real_samples_are_undetermined_and_say_how_many_are_needed(digits: Dataset) -> None:
+    health = evaluate_samples(digits, digits.to_float(digits.valid[:40]))["health"]
+    assert health["verdict"] == "undetermined"
+    assert health["reason"] == "40 samples of 10 classes: too few to tell, 100 are needed"
+
+
+def test_data_without_classes_gets_a_verdict_from_pixels(digits: Dataset) -> None:
+    flat = dataclasses.replace(digits, labels=None)
+    real = evaluate_samples(flat, flat.to_float(flat.valid))["health"]
+    assert (real["verdict"], real["n_classes_effective"]) == ("sound", None)
+    assert evaluate_samples(flat, of_classes(digits, 7))["health"]["verdict"] == "collapsed"
+
+
+def relabelled(digits: Dataset, change: Callable[[np.ndarray], np.ndarray]) -> Dataset:
+    assert digits.labels is not None
+    parts = {split: change(getattr(digits.labels, split)) for split in ("train", "valid", "test")}
+    return dataclasses.replace(digits, labels=dataclasses.replace(digits.labels, **parts))
+
+
+def test_labels_that_do_not_fit_are_refused(digits: Dataset) -> None:
+    for wrong in (relabelled(digits, lambda x: x[:-1]), relabelled(digits, lambda x: x + 5)):
+        with pytest.raises(DataError, match=r"labels from \d+ to \d+ for 1,197 train examples"):
+            classifier_of(wrong)
+
+
+def test_a_class_of_three_images_is_not_counted(digits: Dataset) -> None:
+    def rare(labels: np.ndarray) -> np.ndarray:
+        found = np.where(labels == 9, 8, labels)
+        found[np.flatnonzero(found == 8)[:3]] = 9
+        return found
+
+    classifier = classifier_of(relabelled(digits, rare))
+    assert classifier is not None
+    assert classifier.names == tuple("012345678")
+
+
+def test_a_damaged_cache_is_made_anew_with_the_same_weights(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = dataclasses.replace(
+        digits,
+        train=digits.train[:300],
+        labels=dataclasses.replace(digits.labels, train=digits.labels.train[:300]),
+    )
+    first = classifier_of(small)
+    (path,) = (tmp_path / "gansearch" / "classifiers").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + b"damaged!!")
+    again = classifier_of(small)
+    assert path.read_bytes() == content
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first.confusion, again.confusion)
+
+
+def test_shares_are_corrected_for_confusions() -> None:
+    confusion = np.array([[0.8, 0.2], [0.3, 0.7]])
+    for shares in ([1.0, 0.0], [0.4, 0.6]):
+        counts = 1000 * np.array(shares) @ confusion
+        assert class_shares(counts, confusion) == pytest.approx(shares, abs=0.01)
