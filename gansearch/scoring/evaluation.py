@@ -285,7 +285,7 @@ def scores_by_count(
     ]
 
 
-def health_reference(dataset: Dataset, n: int, device: str) -> HealthReference:
+def health_reference(dataset: Dataset, n: int, device: str = "cpu") -> HealthReference:
     """Return a reference of up to n training examples, and as many others for its null."""
     n = min(n, len(dataset.train) // 2)
     if n < MIN_SAMPLES:

@@ -34,6 +34,8 @@ _CERTAIN = 1.95  # of a Kolmogorov-Smirnov statistic times the root of n: p = .0
 # nearest real example. The second, since the first may be the original. Noisy copies lie farther
 # apart, but many together.
 _COPIES = ((1, 0.5), (3, 0.7))
+# How many times as many images all copies may be of as the largest heaps with half of the samples.
+_ALL_TO_HALF = 2.6
 # Samples that vary less than this, relative to real ones, are copies of one image; others are
 # copies only if they are close relative to their own variety, since blur shrinks all distances.
 _ONE_IMAGE = 0.25
@@ -252,7 +254,9 @@ def _find_copies(some: Tensor, real: Tensor) -> _Copies:
         sizes = 1 + n_near[n_near >= n_others].sort(descending=True).values
         share = max(share, len(sizes) / m)
         if 2 * len(sizes) >= m:
-            n_images = min(n_images, float((1 / sizes[: -(-m // 2)]).sum()))
+            # The largest heaps are so by chance too, where few samples are copies of many images.
+            of_half, of_all = (float((1 / part).sum()) for part in (sizes[: -(-m // 2)], sizes))
+            n_images = min(n_images, max(of_half, of_all / _ALL_TO_HALF))
     return _Copies(share, n_images, _close_p(within.amin(dim=1), of_real[:, 0]))
 
 
