@@ -52,6 +52,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/speed/bench.py
 
 bench-collapse: $(READY)
+	$(BIN)/python benchmarks/studies/samples_bench.py --dataset digits mnist --draws 2
 	$(BIN)/python benchmarks/studies/replay.py
 
 clean:
