@@ -22,7 +22,7 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ from gansearch.networks.models import draw_noise, generate
 from gansearch.scoring.evaluation import final_score
 from gansearch.seeds import trial_seed
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import write_atomically
 from gansearch.training.training import AdversarialTraining
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the configuration; by default that of the preset")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--epochs", type=float, default=60)
+    parser.add_argument("--epochs", type=float, help="by default the updates of the space's budget")
     parser.add_argument("--every", type=int, default=500, help="updates between two evaluations")
     parser.add_argument("--score-epochs", type=float, default=5)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
@@ -86,7 +87,7 @@ def train(arguments: argparse.Namespace, seed: int) -> str:
     name = arguments.name or arguments.preset
     folder = arguments.work / f"{arguments.dataset}-{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    run = LongRun(space.preset(arguments.preset), arguments, name, seed, folder)
+    run = LongRun(space, arguments, name, seed, folder)
     try:
         run.train()
     except DivergedError as error:
@@ -100,17 +101,19 @@ class LongRun:
 
     def __init__(
         self,
-        config: TrialConfig,
+        space: SearchSpace,
         arguments: argparse.Namespace,
         name: str,
         seed: int,
         folder: Path,
     ) -> None:
+        config = cast(TrialConfig, space.preset(arguments.preset))
         self.dataset, self.evaluator = prepared(arguments.dataset, arguments.data_dir)
         own_seed = trial_seed(0, f"long {arguments.dataset} {name}", seed)
         self.training = AdversarialTraining(config, self.dataset, own_seed)
         self.average = {n: p.clone() for n, p in self._weights().items()}
         self._config = config
+        self._max_updates = space.budget.max_updates
         self._arguments = arguments
         self._row = {"dataset": arguments.dataset, "name": name, "seed": seed}
         self._folder = folder
@@ -123,7 +126,8 @@ class LongRun:
     def train(self) -> None:
         """Go on to the last epoch."""
         n_epoch = self.dataset.train.shape[0] / self._config.batch_size * (self._config.k + 1)
-        end = math.ceil(self._arguments.epochs * n_epoch)
+        epochs = self._arguments.epochs
+        end = math.ceil(epochs * n_epoch) if epochs else self._max_updates
         every, every_score = self._arguments.every, self._arguments.score_epochs * n_epoch
         while self.training.updates < end:
             due = min((self.training.updates // every + 1) * every, end)
