@@ -103,8 +103,7 @@ class _Classes:
 
     @property
     def effective(self) -> float:
-        positive = self.shares[self.shares > 0]
-        return float(np.exp(-(positive * np.log(positive)).sum()))
+        return _effective(self.shares)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -150,12 +149,17 @@ class CollapseTest:
     def _real(self) -> RealExamples:
         return RealExamples(self._dataset)
 
+    @cached_property
+    def n_classes(self) -> float | None:
+        """Effective number of classes in the training set; None without classes."""
+        return _effective(self.classifier.shares) if self.classifier else None
+
     def n_classes_effective(self, samples: Array) -> float | None:
         """Return the effective number of classes among samples `[n, d]`; None without classes."""
         if self.classifier is None:
             return None
-        shares = class_shares(_taken_for(self.classifier, samples), self.classifier.confusion)
-        return float(np.exp(-(shares * np.log(np.maximum(shares, 1e-300))).sum()))
+        counts = _taken_for(self.classifier, samples)
+        return _effective(class_shares(counts, self.classifier.confusion))
 
     def judge(self, samples: Array, indicators: Indicators, null: Indicators) -> Collapse:
         """Judge finished samples.
@@ -280,6 +284,11 @@ def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:
     return indicators.coverage < share * null.coverage and (
         indicators.recall < share * null.recall or indicators.nn_ratio < share * null.nn_ratio
     )
+
+
+def _effective(shares: np.ndarray) -> float:
+    positive = shares[shares > 0]
+    return float(np.exp(-(positive * np.log(positive)).sum()))
 
 
 def _describe_spread(variety: Variety) -> str:

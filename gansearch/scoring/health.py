@@ -63,9 +63,13 @@ class TrialEvaluation:
 
     @classmethod
     def of(
-        cls, metrics: Metrics, evaluation: Evaluation, class_share: float | None = None
+        cls, metrics: Metrics, evaluation: Evaluation, n_classes: float | None = None
     ) -> TrialEvaluation:
-        """Combine the metrics of a training with the evaluation of its samples."""
+        """Combine the metrics of a training with the evaluation of its samples.
+
+        `n_classes` is the effective number of classes of the data; None where it has none.
+        """
+        found = evaluation.n_classes_effective
         return cls(
             updates=metrics.updates,
             coverage=evaluation.coverage,
@@ -74,7 +78,7 @@ class TrialEvaluation:
             d_loss=metrics.d_loss,
             d_real=metrics.d_real,
             d_fake=metrics.d_fake,
-            class_share=class_share,
+            class_share=found / n_classes if found is not None and n_classes else None,
             stage_start=metrics.stage_start,
         )
 

@@ -189,7 +189,8 @@ class TrialRunner:
 
     def _result(self, metrics: Metrics, evaluation: Evaluation, samples: np.ndarray) -> StepResult:
         """Return the result of an evaluation; at the trial's end, write and score its generator."""
-        verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation))
+        n_classes = self._process.evaluator.collapse_test.n_classes
+        verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation, n_classes))
         result = dataclasses.replace(
             self._progress(),
             metrics=metrics,

@@ -48,8 +48,8 @@ def test_no_detector_but_for_the_classes_reads_the_truth(runs):
 def test_the_monitor_does_on_the_test_part_what_the_docs_say(runs, monitored):
     outcome = replay.outcome_of(monitored, [run for run in runs if run.is_test])
     assert (outcome.n_false, outcome.n_better) == (0, 44)
-    assert (outcome.n_found, outcome.n_dying) == (58, 67)
-    assert outcome.saved == pytest.approx(0.66, abs=0.005)
+    assert (outcome.n_found, outcome.n_dying) == (57, 67)
+    assert outcome.saved == pytest.approx(0.63, abs=0.005)
 
 
 def test_an_oracle_saves_more_than_the_monitor_and_loses_nobody(runs, monitored):
@@ -78,6 +78,21 @@ def test_low_probabilities_hold_on_runs_that_the_fit_did_not_see(pairs):
     low = table[table["predicted"] < 0.05]
     assert not low.empty
     assert (low["recovered"] < 0.1).all()
+
+
+def test_no_training_of_the_authors_configuration_that_recovers_is_given_up(pairs):
+    long = labelled_runs.load_long_runs(replay.DATA)
+    recovering = [
+        run
+        for run in long
+        if "authors_code/" in run.name and run.updates >= 12_000 and run.class_shares[-1] > 0.7
+    ]
+    assert len(recovering) >= 2
+    unseen = pairs[~pairs["run"].str.contains("authors_code/")]
+    for forecast in (load_forecast(with_classes=True), recovery.fit(unseen, with_classes=True)):
+        for budget in (12_000, 14_000, 20_000, 40_000, 60_000):
+            detector = replay.monitored_by(forecast, max_updates=budget)
+            assert [detector(run) for run in recovering] == [None] * len(recovering)
 
 
 @pytest.mark.slow
