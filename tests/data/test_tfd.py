@@ -94,7 +94,7 @@ def test_sigma_is_chosen_on_as_many_validation_examples_as_the_data_set_says() -
     digits = load_dataset("digits")
     samples = digits.to_float(digits.train[:200])
     few = dataclasses.replace(digits, n_valid_for_sigma=50)
-    first = dataclasses.replace(digits, valid=digits.valid[:50])
+    first = dataclasses.replace(digits, valid=digits.valid[:50], labels=None)
     scores = [evaluate_samples(data, samples)["valid_ll"] for data in (few, first, digits)]
     assert scores[0] == scores[1]
     assert scores[0] != scores[2]
