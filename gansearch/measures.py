@@ -36,6 +36,7 @@ class Measure:
             "reference" line, in the "curve" over the number of samples.
         heading: of its column in a report's tables; None if it isn't shown beside a score.
         decimals: how many are shown.
+        table: where it is shown: beside the "score", or in a table of "more" measures below it.
         kind: float or bool.
     """
 
@@ -45,6 +46,7 @@ class Measure:
     stages: frozenset[Stage]
     heading: str | None = None
     decimals: int = 2
+    table: Literal["score", "more"] = "score"
     kind: Literal["float", "bool"] = "float"
 
 
@@ -54,6 +56,7 @@ def _at(*stages: Stage) -> frozenset[Stage]:
 
 _SCORE = _at("final", "reference", "curve")
 _FROM_EVALUATION_ON = _at("evaluation", "final", "ranking", "reference")
+_FINAL = _at("final", "ranking", "reference")
 
 MEASURES: tuple[Measure, ...] = (
     Measure("test_ll", "nats", "higher", _SCORE, decimals=1),
@@ -66,8 +69,15 @@ MEASURES: tuple[Measure, ...] = (
     Measure("coverage", "share", "higher", _FROM_EVALUATION_ON, heading="coverage"),
     Measure("recall", "share", "higher", _FROM_EVALUATION_ON, heading="recall"),
     Measure("nn_ratio", "ratio", "one", _FROM_EVALUATION_ON, heading="NN ratio"),
+    Measure("train_nn_ratio", "ratio", "one", _FINAL, heading="to train"),
+    Measure("precision", "share", "higher", _FROM_EVALUATION_ON, heading="precision", table="more"),
     Measure(
-        "train_nn_ratio", "ratio", "one", _at("final", "ranking", "reference"), heading="to train"
+        "clipped_density",
+        "share",
+        "higher",
+        _FROM_EVALUATION_ON,
+        heading="clipped density",
+        table="more",
     ),
     # Of the weights of the last iteration, where the samples are by their average.
     Measure("test_ll_raw", "nats", "higher", _at("final", "ranking"), decimals=1),
@@ -76,6 +86,18 @@ MEASURES: tuple[Measure, ...] = (
     Measure("valid_ll_all", "nats", "higher", _at("final", "ranking"), decimals=1),
     Measure("n_classes_effective", "classes", "higher", _at("evaluation", "final", "ranking")),
     Measure("collapsed_p", "probability", None, _at("evaluation", "final")),
+    Measure(
+        "clipped_coverage",
+        "share",
+        "higher",
+        _FROM_EVALUATION_ON,
+        heading="clipped coverage",
+        table="more",
+    ),
+    Measure(
+        "fld", "nats per 100 dimensions", "lower", _FINAL, heading="FLD", decimals=1, table="more"
+    ),
+    Measure("copy_p", "probability", None, _FINAL, heading="copy p", decimals=3, table="more"),
     Measure("d_loss", "nats", None, _at("evaluation")),
     Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),
@@ -100,11 +122,21 @@ class Indicators:
 
 
 @dataclass(frozen=True)
+class Fidelity:
+    """Precision, clipped density and clipped coverage, in [0, 1]; see `scoring.fidelity`."""
+
+    precision: float
+    clipped_density: float
+    clipped_coverage: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One evaluation of a trial's samples: nats on validation data, and the indicators.
 
     `..._raw` are those of `Training.raw_samples`, where there are some.
     `n_classes_effective` is None for data without classes, `collapsed_p` before the last one.
+    What older versions didn't compute is None.
     """
 
     valid_ll: float
@@ -117,6 +149,9 @@ class Evaluation:
     coverage_raw: float | None = None
     n_classes_effective: float | None = None
     collapsed_p: float | None = None
+    precision: float | None = None
+    clipped_density: float | None = None
+    clipped_coverage: float | None = None
 
     @property
     def indicators(self) -> Indicators:

@@ -728,7 +728,8 @@ def test_evaluate_prints_the_same_object_for_bytes_and_floats(
     found = scores[0]
     assert list(found) == [
         *("dataset", "n_samples", "test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
-        *("health", "train_nn_ratio", "references", "warnings"),
+        *("health", "train_nn_ratio", "copy_p", "fld"),
+        *("precision", "clipped_density", "clipped_coverage", "references", "warnings"),
     ]
     assert list(found["health"]) == [
         *("coverage", "recall", "nn_ratio"),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gansearch.report.report import Report
 from gansearch.report.section import Section
-from gansearch.report.sections import reference_sections, sections
+from gansearch.report.sections import more_sections, reference_sections, sections
 from gansearch.report.tables import print_section
 
 
@@ -33,7 +33,7 @@ def print_evaluation(scores: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     console.print()
     references = pd.DataFrame(scores["references"])
-    parts = list(reference_sections(references))
+    parts = [*reference_sections(references), *more_sections(pd.DataFrame(), references)]
     if scores["warnings"]:
         parts.append(Section("warnings", "Warnings", scores["warnings"]))
     for section in parts:

@@ -9,9 +9,14 @@ from typing import Literal
 from gansearch.measures import MEASURES
 
 # Columns of numbers, of sentences or lists, and those whose cells are never wrapped.
-TABLE_MEASURES = [measure for measure in MEASURES if measure.heading is not None]
+TABLE_MEASURES = [m for m in MEASURES if m.heading is not None and m.table == "score"]
+MORE_MEASURES = [m for m in MEASURES if m.heading is not None and m.table == "more"]
 HEADINGS = [str(measure.heading) for measure in TABLE_MEASURES]
-_NUMBER_COLUMNS = ("rank", "updates", "valid LL", "number", "worst", "updates/success", *HEADINGS)
+MORE_HEADINGS = [str(measure.heading) for measure in MORE_MEASURES]
+_NUMBER_COLUMNS = (
+    *("rank", "updates", "valid LL", "number", "worst", "updates/success"),
+    *(*HEADINGS, *MORE_HEADINGS),
+)
 PROSE_COLUMNS = ("parameters", "reason", "source", "test LL of every seed")
 UNWRAPPED_COLUMNS = ("test LL",)
 # A column's name and the alignment of its cells.

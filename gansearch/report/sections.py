@@ -18,7 +18,14 @@ from gansearch.report.formatting import (
     score_decimals,
 )
 from gansearch.report.report import Report
-from gansearch.report.section import HEADINGS, TABLE_MEASURES, Section, make_columns
+from gansearch.report.section import (
+    HEADINGS,
+    MORE_HEADINGS,
+    MORE_MEASURES,
+    TABLE_MEASURES,
+    Section,
+    make_columns,
+)
 from gansearch.report.seeds_section import lead, seeds_section, selection_measure
 from gansearch.report.stability_section import stability_section
 from gansearch.rules import short
@@ -37,6 +44,7 @@ def sections(report: Report) -> list[Section]:
     if not report.ranking.empty:
         parts += [_ranking_section(report), seeds_section(report, _marked_config)]
         parts += reference_sections(report.references)
+        parts += more_sections(report.ranking, report.references)
         parts.append(_configurations(report, report.ranking))
     if not report.leaderboard.empty:
         parts.append(_leaderboard_section(report))
@@ -160,6 +168,29 @@ def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
                 [row["name"], f"{row['test_ll']:.0f} +- {row['test_ll_se']:g}", row["source"]]
                 for row in rows_of(published)
             ],
+        )
+
+
+def more_sections(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[Section]:
+    """Yield the measures that the tables of scores have no room for; none if there are none."""
+    computed = references[references["source"].isna()]
+    titled = [
+        *((str(row["config_id"]), row) for row in rows_of(ranking)),
+        *((line_title(row), row) for row in rows_of(computed)),
+    ]
+    # A run or a cache of an older version lacks them.
+    rows = [
+        [title, *(format_number(row[m.column], m.decimals) for m in MORE_MEASURES)]
+        for title, row in titled
+        if any(pd.notna(row[m.column]) for m in MORE_MEASURES)
+    ]
+    if rows:
+        yield Section(
+            "measures",
+            "Fidelity, variety and copying",
+            (),
+            make_columns("samples", *MORE_HEADINGS),
+            rows,
         )
 
 

@@ -17,10 +17,12 @@ import torch
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import DataError
-from gansearch.measures import N_EVALUATION_SAMPLES, Evaluation, Indicators
+from gansearch.measures import N_EVALUATION_SAMPLES, Evaluation, Fidelity, Indicators, columns
 from gansearch.scoring.collapse import Collapse, CollapseTest
+from gansearch.scoring.copying import copying
+from gansearch.scoring.fld import dataset_fld
 from gansearch.scoring.indicators import N_NEIGHBOURS, HealthReference
-from gansearch.scoring.neighbours import N_COPY_SAMPLES, train_nn_ratio
+from gansearch.scoring.neighbours import N_COPY_SAMPLES
 from gansearch.scoring.parzen import (
     ParzenScore,
     choose_sigma,
@@ -72,12 +74,13 @@ class Evaluator:
         sigma, at_edge, valid_ll = choose_sigma(
             samples, self._valid, self._grid, device=self._device
         )
-        indicators = self.reference.indicators(samples)
+        indicators, fidelity = self.reference.measure(samples)
         return Evaluation(
             valid_ll,
             sigma,
             at_edge,
-            **dataclasses.asdict(indicators),
+            **vars(indicators),
+            **vars(fidelity),
             n_classes_effective=self.collapse_test.n_classes_effective(samples),
         )
 
@@ -115,15 +118,29 @@ class FinalScore:
         parzen: log-likelihoods, in nats.
         indicators: the health indicators of the samples.
         null: those of real data.
-        train_nn_ratio: see `train_nn_ratio`.
+        fidelity: precision, clipped density and clipped coverage of the samples.
+        null_fidelity: those of real data.
+        train_nn_ratio, copy_p: see `copying.Copying`.
+        fld: feature likelihood divergence of the values themselves, in nats per 100 dimensions.
         collapse: whether the samples are collapsed; None if that was not asked.
     """
 
     parzen: ParzenScore
     indicators: Indicators
     null: Indicators
+    fidelity: Fidelity
+    null_fidelity: Fidelity
     train_nn_ratio: float
+    copy_p: float
+    fld: float
     collapse: Collapse | None = None
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Every measure of the samples, by its column."""
+        parts = (self, self.parzen, self.indicators, self.fidelity, self.collapse)
+        values = {name: value for part in parts if part is not None for name, value in vars(part).items()}
+        return {name: values[name] for name in columns("final") if name in values}
 
 
 def final_score(
@@ -165,11 +182,15 @@ def final_score(
         device=device,
     )
     drawn = samples[np.random.default_rng(0).permutation(len(samples))[:N_COPY_SAMPLES]]
+    indicators, fidelity = reference.measure(drawn)
     found = FinalScore(
         parzen=parzen,
-        indicators=reference.indicators(drawn),
+        indicators=indicators,
         null=reference.null,
-        train_nn_ratio=train_nn_ratio(dataset, drawn),
+        fidelity=fidelity,
+        null_fidelity=reference.null_fidelity,
+        **vars(copying(dataset, drawn)),
+        fld=dataset_fld(dataset, drawn),
     )
     if collapse_test is None:
         return found
@@ -248,6 +269,9 @@ def evaluate_samples(
             "reason": collapse.verdict.reason,
         },
         "train_nn_ratio": final.train_nn_ratio,
+        "copy_p": final.copy_p,
+        "fld": final.fld,
+        **dataclasses.asdict(final.fidelity),
     }
 
 

@@ -1,7 +1,7 @@
-"""Three indicators of mode collapse: samples in, numbers out, beside what real data scores.
+"""Indicators of mode collapse and of fidelity: samples in, numbers out, beside those of real data.
 
 A log-likelihood forgives missing modes (dropping one digit of MNIST costs 14 nats of 243), and the
-mean distance between samples misses serious collapse. Three indicators together do not:
+mean distance between samples misses serious collapse. Three indicators of collapse together do not:
 
 - coverage (Naeem et al. 2020, Equation 5): the share of real points with a generated one inside
   their k-nearest-neighbour ball;
@@ -10,19 +10,23 @@ mean distance between samples misses serious collapse. Three indicators together
 - nn_ratio: the median distance to the nearest neighbour within the generated points over that
   within the real ones; near 0 where a few images come again and again.
 
-All depend on n, so they are read as fractions of their null: what other real points score.
+Precision, clipped density and clipped coverage (see `fidelity`) come from the same distances. All
+but the clipped ones depend on n, so they are read as fractions of their null: what other real
+points score.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from gansearch.errors import SamplesError
-from gansearch.measures import Indicators
+from gansearch.measures import Fidelity, Indicators
+from gansearch.scoring.fidelity import calibrated_coverage, clipped_share
 from gansearch.scoring.samples import Array, as_samples, as_tensor
 
 N_NEIGHBOURS = 5  # k of the balls
@@ -46,6 +50,7 @@ class HealthReference:
     Attributes:
         n: how many generated points `indicators` uses.
         null: the indicators of n other real points, the mean of `n_draws` draws.
+        null_fidelity: precision, clipped density and clipped coverage of the same.
     """
 
     def __init__(
@@ -79,16 +84,20 @@ class HealthReference:
         self._real = self._centred(reference)
         nearest, self._real_radii = _neighbours(self._real, k)
         self._real_nearest = float(nearest.sqrt().quantile(0.5))
+        # The balls of outliers are too large for a density.
+        self._clipped_radii = self._real_radii.clamp(max=self._real_radii.quantile(0.5))
+        self._real_density = float(clipped_share(self._balls_around_real(), k))
         draws = [torch.randperm(len(others), generator=generator)[:n] for _ in range(n_draws)]
-        null = [self.indicators(others[draw.numpy()]) for draw in draws]
-        self.null = Indicators(
-            coverage=math.fsum(draw.coverage for draw in null) / n_draws,
-            recall=math.fsum(draw.recall for draw in null) / n_draws,
-            nn_ratio=math.fsum(draw.nn_ratio for draw in null) / n_draws,
-        )
+        null = [self.measure(others[draw.numpy()]) for draw in draws]
+        self.null = Indicators(*_means([indicators for indicators, _ in null]))
+        self.null_fidelity = Fidelity(*_means([fidelity for _, fidelity in null]))
 
     def indicators(self, samples: Array) -> Indicators:
-        """Return the indicators of the first n of `samples` `[>= n, d]`; others are not looked at.
+        """Return the indicators of collapse alone; see `measure`."""
+        return self.measure(samples)[0]
+
+    def measure(self, samples: Array) -> tuple[Indicators, Fidelity]:
+        """Measure the first n of `samples` `[>= n, d]`; others are not looked at.
 
         Balls are closed, so that a copy of a real point covers it even among duplicates. Where over
         half of the real points are duplicates, nn_ratio says nothing, and is 1. On a GPU the
@@ -105,24 +114,55 @@ class HealthReference:
             )
         fake = self._centred(given)
         nearest, fake_radii = _neighbours(fake, self._k)
-        covered = torch.zeros((), dtype=torch.float64, device=given.device)
-        recalled = covered.clone()
+        recalled = torch.zeros((), dtype=torch.float64, device=given.device)
+        of_real = torch.zeros(self.n, dtype=torch.int64, device=given.device)
+        of_fake, of_fake_clipped = of_real.clone(), of_real.clone()
         for rows, squared in _squared_distance_blocks(self._real, fake):
-            covered += (squared.amin(dim=1) <= self._real_radii[rows]).sum()
+            in_ball = squared <= self._real_radii[rows, None]
+            of_real[rows] = in_ball.sum(dim=1)
+            of_fake += in_ball.sum(dim=0)
+            of_fake_clipped += (squared <= self._clipped_radii[rows, None]).sum(dim=0)
             recalled += (squared <= fake_radii).any(dim=1).sum()
-        fake_nearest = nearest.sqrt().quantile(0.5)
-        found = torch.stack([covered, recalled, fake_nearest, fake.norms.sum()]).tolist()
+        found = torch.stack(
+            [
+                clipped_share(of_real, 1),  # coverage
+                recalled / self.n,
+                nearest.sqrt().quantile(0.5),
+                clipped_share(of_fake, 1),  # precision
+                clipped_share(of_fake_clipped, self._k),
+                clipped_share(of_real, self._k),
+                fake.norms.sum(),
+            ]
+        ).tolist()
         if not found[-1] < _SUSPICIOUS:
             as_samples(given)  # raises where there are such values, and says which
-        return Indicators(
-            coverage=found[0] / self.n,
-            recall=found[1] / self.n,
-            nn_ratio=found[2] / self._real_nearest if self._real_nearest > 0 else 1.0,
-        )
+        return self._indicators(*found[:3]), self._fidelity(*found[3:-1])
+
+    def _indicators(self, coverage: float, recall: float, nearest: float) -> Indicators:
+        nn_ratio = nearest / self._real_nearest if self._real_nearest > 0 else 1.0
+        return Indicators(coverage, recall, nn_ratio)
+
+    def _fidelity(self, precision: float, density: float, coverage: float) -> Fidelity:
+        calibrated = calibrated_coverage(coverage, n_real=self.n, n_samples=self.n, k=self._k)
+        return Fidelity(precision, min(1.0, density / self._real_density), calibrated)
+
+    def _balls_around_real(self) -> torch.Tensor:
+        """Return how many other real points' clipped balls hold each real point, `[n]`."""
+        counts = torch.full_like(self._real.norms, -1, dtype=torch.int64)  # less its own
+        for rows, squared in _squared_distance_blocks(self._real, self._real):
+            squared.diagonal(rows.start).fill_(0)
+            counts += (squared <= self._clipped_radii[rows, None]).sum(dim=0)
+        return counts
 
     def _centred(self, points: torch.Tensor) -> _Points:
         values = points - self._centre  # float64, as the centre is
         return _Points(values, torch.einsum("nd,nd->n", values, values))
+
+
+def _means(measured: Sequence[Indicators] | Sequence[Fidelity]) -> list[float]:
+    """Return the mean of each field."""
+    fields = zip(*map(dataclasses.astuple, measured), strict=True)
+    return [math.fsum(values) / len(values) for values in fields]
 
 
 def _neighbours(points: _Points, k: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gansearch.data.dataset import Dataset
-from gansearch.scoring.neighbours import median_distance_to_training
+from gansearch.scoring.neighbours import distances_to_training
 from gansearch.scoring.pixels import contrast_of
 
 _UNUSED = 0.25  # of the data's range, at its dark or its bright end
@@ -106,8 +106,8 @@ def _other_units(dataset: Dataset, samples: np.ndarray) -> Iterator[str]:
         return
     factor = _spread(dataset.train) / spread
     shift = dataset.train.mean(axis=0, dtype=np.float64) - centre * factor
-    now = median_distance_to_training(dataset, drawn)
-    then = median_distance_to_training(dataset, (drawn * factor + shift).astype(np.float32))
+    now = np.median(distances_to_training(dataset, drawn))
+    then = np.median(distances_to_training(dataset, (drawn * factor + shift).astype(np.float32)))
     if then < _NEARER_POINTS * now:
         shown = ", ".join(f"{value:.3g}" for value in shift)
         yield (

@@ -52,24 +52,6 @@ def training_blocks(dataset: Dataset, n: int) -> Iterator[tuple[int, torch.Tenso
         yield start, torch.from_numpy(dataset.to_float(dataset.train[start : start + n_block]))
 
 
-def train_nn_ratio(dataset: Dataset, samples: Array) -> float:
-    """Return how near the samples are to training examples, relative to new real examples.
-
-    This is the median L2 distance from the first 1,000 samples to their nearest training examples,
-    divided by that of the first 1,000 test examples: near 0 for copies, 1 for samples as far away
-    as new real examples. The likelihood can't tell copies from the best of models (Theis et al.
-    2016, "A note on the evaluation of generative models"); Meehan et al. (2020), "A non-parametric
-    test to detect data-copying in generative models", compare the same two distances by rank.
-    If over half of the test examples are themselves copies, the ratio says nothing and is 1.
-
-    Raises:
-        SamplesError: the samples are not finite, or have another shape.
-    """
-    new = dataset.to_float(dataset.test[:N_COPY_SAMPLES])
-    real = median_distance_to_training(dataset, new)
-    return median_distance_to_training(dataset, samples[:N_COPY_SAMPLES]) / real if real else 1.0
-
-
 def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
     """Return the row in `dataset.train` nearest (L2) to each of the first n samples, `[n]`.
 
@@ -88,8 +70,9 @@ def nearest_training(dataset: Dataset, samples: Array, n: int) -> np.ndarray:
     return rows.cpu().numpy()
 
 
-def median_distance_to_training(dataset: Dataset, examples: Array) -> float:
-    """Return the median distance from examples to their nearest training ones, in float64."""
+def distances_to_training(dataset: Dataset, examples: Array) -> np.ndarray:
+    """Return the L2 distance from each example to its nearest training one, `[n]`, in float64."""
     nearest = dataset.to_float(dataset.train[nearest_training(dataset, examples, len(examples))])
     found = as_samples(examples, "cpu").double().numpy()
-    return float(np.median(np.linalg.norm(found - nearest, axis=1)))
+    distances: np.ndarray = np.linalg.norm(found - nearest, axis=1)
+    return distances

@@ -10,7 +10,7 @@ from typing import Any
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.originals import is_original
-from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.measures import N_FINAL_SAMPLES, columns
 
 _TABLE_1 = "Goodfellow et al. 2014, Table 1"
 _MIRZA = "Mirza and Osindero 2014, Conditional generative adversarial nets, Table 1"
@@ -50,12 +50,9 @@ def published_lines(dataset: Dataset) -> list[dict[str, Any]]:
     family = dataset.name.partition("-")[0]
     if family not in _PUBLISHED or not is_original(dataset):
         return []
-    nothing = dict.fromkeys(
-        ("valid_ll", "sigma", "coverage", "recall", "nn_ratio", "train_nn_ratio")
-    )
     return [
-        {"name": name, "test_ll": float(test_ll), "test_ll_se": float(test_ll_se)}
-        | nothing
-        | {"n_samples": N_FINAL_SAMPLES, "source": source, "sigma_at_edge": None}
+        dict.fromkeys(columns("reference"))
+        | {"name": name, "test_ll": float(test_ll), "test_ll_se": float(test_ll_se)}
+        | {"n_samples": N_FINAL_SAMPLES, "source": source}
         for name, test_ll, test_ll_se, source in _PUBLISHED[family]
     ]

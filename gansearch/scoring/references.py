@@ -30,7 +30,7 @@ from gansearch.system.files import write_atomically
 from gansearch.system.paths import cache_folder
 
 # Raise it whenever the same data gives other lines than before.
-_VERSION = 2
+_VERSION = 3
 _MAX_CURVE = 50_000
 _JITTER = 1e-6  # of the pixels' mean variance
 _N_LLOYD_STEPS = 3
@@ -130,20 +130,10 @@ def _line(
     name: str, dataset: Dataset, samples: np.ndarray, *, is_training: bool = False
 ) -> dict[str, Any]:
     final = final_score(dataset, samples)
-    # The health reference is made of training examples, which would cover themselves.
-    indicators = final.null if is_training else final.indicators
-    return {
-        "name": name,
-        "test_ll": final.parzen.test_ll,
-        "test_ll_se": final.parzen.test_ll_se,
-        "valid_ll": final.parzen.valid_ll,
-        "sigma": final.parzen.sigma,
-        **dataclasses.asdict(indicators),
-        "train_nn_ratio": final.train_nn_ratio,
-        "n_samples": len(samples),
-        "source": None,
-        "sigma_at_edge": final.parzen.sigma_at_edge,
-    }
+    if is_training:
+        # The health reference is made of training examples, which would cover themselves.
+        final = dataclasses.replace(final, indicators=final.null, fidelity=final.null_fidelity)
+    return {"name": name, **final.measured, "n_samples": len(samples), "source": None}
 
 
 def _k_means(dataset: Dataset, n_centroids: int) -> np.ndarray:

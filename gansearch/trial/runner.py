@@ -247,8 +247,7 @@ class TrialRunner:
         if result.is_unsound:
             return result
         self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
-        parts = score, score.parzen, score.indicators, score.collapse, by_weights
-        measured = {name: value for part in parts for name, value in vars(part).items()}
+        measured = score.measured | vars(by_weights)
         measured["valid_ll_all"] = valid_ll_of_all(
             process.dataset, samples, score.parzen, device=process.plan.device
         )

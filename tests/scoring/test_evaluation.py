@@ -205,6 +205,11 @@ def test_an_evaluation_is_one_json_object_of_the_documented_keys(
         "sigma_at_edge",
         "health",
         "train_nn_ratio",
+        "copy_p",
+        "fld",
+        "precision",
+        "clipped_density",
+        "clipped_coverage",
     ]
     assert list(result["health"]) == [
         *("coverage", "recall", "nn_ratio"),

@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+
+from gansearch.data.dataset import Dataset
+from gansearch.errors import SamplesError
+from gansearch.scoring.fld import _Mixture, dataset_fld, feature_likelihood_divergence
+from gansearch.scoring.samples import as_samples
+
+
+def gaussian(n: int, d: int, seed: int, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:
+    return mean + sd * np.random.default_rng(seed).normal(size=(n, d))
+
+
+TRAIN, TEST = gaussian(800, 4, 0), gaussian(800, 4, 1)
+
+
+def fld(generated: np.ndarray) -> float:
+    return feature_likelihood_divergence(TRAIN, TEST, generated)
+
+
+def test_samples_of_the_data_s_law_score_about_nothing() -> None:
+    assert fld(gaussian(400, 4, 2)) == pytest.approx(0, abs=3)
+
+
+def test_lost_width_shift_noise_and_copies_all_score_higher() -> None:
+    bad = {
+        "a fifth as wide": gaussian(400, 4, 2, sd=0.2),
+        "twice as wide": gaussian(400, 4, 2, sd=2.0),
+        "shifted": gaussian(400, 4, 2, mean=1.0),
+        "copies": TRAIN[:400],
+        "ten points": np.repeat(gaussian(10, 4, 2), 40, axis=0),
+    }
+    scores = {name: fld(samples) for name, samples in bad.items()}
+    assert min(scores.values()) > fld(gaussian(400, 4, 3)) + 3, scores
+    assert scores["copies"] > 1000
+
+
+def test_copies_score_the_worse_the_more_there_are() -> None:
+    good = gaussian(400, 4, 2)
+    scores = [fld(np.concatenate([TRAIN[: 4 * n], good[4 * n :]])) for n in (0, 30, 60, 90)]
+    assert scores == sorted(scores)
+    assert scores[-1] > scores[0] + 20
+
+
+def test_the_density_of_one_component_is_the_gaussian_s() -> None:
+    centre, test = as_samples(np.zeros((1, 3), np.float32)), gaussian(500, 3, 1)
+    mixture = _Mixture(centre, as_samples(np.zeros((1, 1)))[0])
+    expected = -0.5 * (test**2).sum(axis=1).mean() - 1.5 * math.log(2 * math.pi)
+    found = mixture.mean_log_density(as_samples(test).float())
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_fitted_variances_are_those_of_separate_clusters() -> None:
+    centres = np.array([[0.0, 0, 0], [100, 0, 0]], np.float32)
+    sds = np.array([0.5, 2.0])
+    data = np.concatenate(
+        [c + sd * gaussian(2000, 3, i) for i, (c, sd) in enumerate(zip(centres, sds, strict=True))]
+    )
+    mixture = _Mixture.fit(as_samples(centres), as_samples(data).float())
+    np.testing.assert_allclose(mixture.log_variances.exp().sqrt().numpy(), sds, rtol=0.03)
+
+
+def test_the_scale_of_the_features_changes_nothing() -> None:
+    generated = gaussian(400, 4, 2, sd=1.3)
+    scales = np.array([1e-3, 1.0, 1.0, 50.0])
+    # Far smaller features than the others are left small, as noise.
+    even = [
+        feature_likelihood_divergence(7 * x, 7 * y, 7 * z)
+        for x, y, z in ((TRAIN, TEST, generated),)
+    ]
+    assert even[0] == pytest.approx(fld(generated), abs=0.05)
+    scaled = feature_likelihood_divergence(TRAIN * scales, TEST * scales, generated * scales)
+    assert math.isfinite(scaled)
+
+
+def test_constant_features_have_a_defined_score(digits: Dataset) -> None:
+    constant = np.array([1, 0, 0, 0])
+    mask = np.array([0, 1, 1, 1])
+    for standardise in (True, False):
+        found = feature_likelihood_divergence(
+            TRAIN * mask + constant,
+            TEST * mask + constant,
+            gaussian(400, 4, 2) * mask + constant,
+            standardise=standardise,
+        )
+        assert abs(found) < 5
+
+
+def test_new_images_score_far_better_than_copies_blends_or_noise(digits: Dataset) -> None:
+    new = digits.to_float(digits.valid)
+    rng = np.random.default_rng(0)
+    bad = [
+        digits.to_float(digits.train[:300]),
+        0.5 * (new + new[::-1]),
+        new + 0.1 * rng.normal(size=new.shape),
+        new[rng.integers(0, 30, len(new))],
+    ]
+    best = dataset_fld(digits, new)
+    assert best == pytest.approx(0, abs=5)
+    assert min(dataset_fld(digits, samples) for samples in bad) > best + 8
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "generated", "message"),
+    [
+        (TRAIN, TEST, TEST[:, :3], "4, 4 and 3 features"),
+        (TRAIN[:39], TEST, TEST, "39 training examples"),
+        (TRAIN, TEST, TEST[:19], "19 generated examples"),
+        (0 * TRAIN, TEST, TEST, "all training examples are the same"),
+        (TRAIN, TEST, np.where(TEST > 3, np.nan, TEST), "hold a NaN"),
+    ],
+)
+def test_what_has_no_score_is_refused(
+    train: np.ndarray, test: np.ndarray, generated: np.ndarray, message: str
+) -> None:
+    with pytest.raises(SamplesError, match=message):
+        feature_likelihood_divergence(train, test, generated)
