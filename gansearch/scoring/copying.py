@@ -57,11 +57,11 @@ def copying(dataset: Dataset, samples: Array) -> Copying:
         SamplesError: the samples are not finite, or have another shape.
     """
     new = dataset.to_float(dataset.test[:N_COPY_SAMPLES])
-    samples = as_samples(samples[:N_COPY_SAMPLES], "cpu")
+    samples = samples[:N_COPY_SAMPLES]
     far, far_new = distances_to_training(dataset, samples), distances_to_training(dataset, new)
     ratio = float(np.median(far) / np.median(far_new)) if np.median(far_new) > 0 else 1.0
     centres = _cell_centres(dataset, max(1, min(_N_CELLS, len(new) // _PER_CELL)))
-    cells, cells_new = (_cells(each, centres) for each in (samples, torch.from_numpy(new)))
+    cells, cells_new = (_cells(each, centres) for each in (samples, new))
     return Copying(ratio, copy_p_value(far, far_new, cells, cells_new))
 
 
@@ -148,6 +148,7 @@ def _cell_centres(dataset: Dataset, n_cells: int) -> torch.Tensor:
     return centres
 
 
-def _cells(examples: torch.Tensor, centres: torch.Tensor) -> np.ndarray:
-    found: np.ndarray = comparable_distances(examples.float(), centres).argmin(dim=1).numpy()
+def _cells(examples: Array, centres: torch.Tensor) -> np.ndarray:
+    on_cpu = as_samples(examples, "cpu").float()
+    found: np.ndarray = comparable_distances(on_cpu, centres).argmin(dim=1).numpy()
     return found

@@ -182,4 +182,6 @@ def _squared_distances(data: torch.Tensor, centres: torch.Tensor) -> torch.Tenso
 
 def _blocks(squared: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield blocks of rows, so that what is computed from them stays small."""
-    yield from squared.split(max(1, _BLOCK_BYTES // (4 * squared.shape[1])))
+    n_rows = max(1, _BLOCK_BYTES // (4 * squared.shape[1]))
+    for start in range(0, len(squared), n_rows):
+        yield squared[start : start + n_rows]

@@ -24,9 +24,8 @@ def test_samples_of_the_data_s_law_score_about_nothing() -> None:
     assert fld(gaussian(400, 4, 2)) == pytest.approx(0, abs=3)
 
 
-def test_lost_width_shift_noise_and_copies_all_score_higher() -> None:
+def test_too_much_width_shift_copies_and_few_points_all_score_higher() -> None:
     bad = {
-        "a fifth as wide": gaussian(400, 4, 2, sd=0.2),
         "twice as wide": gaussian(400, 4, 2, sd=2.0),
         "shifted": gaussian(400, 4, 2, mean=1.0),
         "copies": TRAIN[:400],
@@ -35,6 +34,11 @@ def test_lost_width_shift_noise_and_copies_all_score_higher() -> None:
     scores = {name: fld(samples) for name, samples in bad.items()}
     assert min(scores.values()) > fld(gaussian(400, 4, 3)) + 3, scores
     assert scores["copies"] > 1000
+
+
+def test_a_narrow_generator_of_a_wide_gaussian_is_forgiven() -> None:
+    # What the page says of it: the fitted variances grow to the data's width.
+    assert fld(gaussian(400, 4, 2, sd=0.2)) < 5
 
 
 def test_copies_score_the_worse_the_more_there_are() -> None:
