@@ -27,10 +27,10 @@ def test_html_tables_name_their_headers_and_pictures_say_what_they_show(finished
     finished.append_history(curves(finished))
     finished.write_curve(curve())
     html = render(build_report(finished), "html")
-    assert html.count("<table") == 6
+    assert html.count("<table") == 8
     assert "<td>" not in re.sub(r"(?s).*</thead>", "", html)
-    assert html.count('<th scope="col"') == 9 + 7 + 3 + 2 + 8 + 3
-    assert html.count('<th scope="row"') == 3 + 1 + 1 + 3 + 4 + 5
+    assert html.count('<th scope="col"') == 10 + 5 + 7 + 3 + 6 + 2 + 8 + 3
+    assert html.count('<th scope="row"') == 3 + 3 + 1 + 1 + 4 + 3 + 4 + 5
     assert re.findall(r"<img(?![^>]*alt=\"[^\"]+\")", html) == []
     assert html.count("<img") == 5
     assert '<meta name="viewport"' in html

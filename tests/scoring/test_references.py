@@ -33,11 +33,11 @@ def renamed(dataset: Dataset, **changes: Any) -> Dataset:
 
 def test_the_lines_of_the_digits_are_these(digits: Dataset, digits_lines: References) -> None:
     # Where one of them changes, _VERSION must be raised, or caches go on telling the old ones.
-    assert module._VERSION == 2
+    assert module._VERSION == 3
     lines = named(digits_lines)
     assert [*lines] == ["training images", "k-means centroids", "fitted Gaussian"]
     for line in lines.values():
-        assert list(line) == REFERENCES.names
+        assert set(line) == set(REFERENCES.names)
         assert line["source"] is None
     assert [line["n_samples"] for line in lines.values()] == [1197, 239, 10_000]
     scores = [line["test_ll"] for line in lines.values()]
