@@ -75,6 +75,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
     Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),
     Measure("valid_ll_all", "nats", "higher", _at("final", "ranking"), decimals=1),
+    Measure("n_classes_effective", "classes", "higher", _at("evaluation", "final", "ranking")),
+    Measure("collapsed_p", "probability", None, _at("evaluation", "final")),
     Measure("precision", "share", "higher", _FROM_EVALUATION_ON, heading="precision", table="more"),
     Measure(
         "clipped_density",
@@ -84,13 +86,6 @@ MEASURES: tuple[Measure, ...] = (
         heading="clipped density",
         table="more",
     ),
-    # Of the weights of the last iteration, where the samples are by their average.
-    Measure("test_ll_raw", "nats", "higher", _at("final", "ranking"), decimals=1),
-    Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
-    Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),
-    Measure("valid_ll_all", "nats", "higher", _at("final", "ranking"), decimals=1),
-    Measure("n_classes_effective", "classes", "higher", _at("evaluation", "final", "ranking")),
-    Measure("collapsed_p", "probability", None, _at("evaluation", "final")),
     Measure(
         "clipped_coverage",
         "share",

@@ -139,7 +139,9 @@ class FinalScore:
     def measured(self) -> dict[str, Any]:
         """Every measure of the samples, by its column."""
         parts = (self, self.parzen, self.indicators, self.fidelity, self.collapse)
-        values = {name: value for part in parts if part is not None for name, value in vars(part).items()}
+        values = {
+            name: value for part in parts if part is not None for name, value in vars(part).items()
+        }
         return {name: values[name] for name in columns("final") if name in values}
 
 
