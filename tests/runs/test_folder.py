@@ -352,7 +352,8 @@ def test_the_columns_of_trials_are_the_contract():
         "trial_id number phase config_id seed status reason updates d_updates g_updates seconds "
         "device valid_ll sigma sigma_at_edge coverage recall nn_ratio d_loss g_loss "
         "test_ll test_ll_se overhead_seconds train_nn_ratio test_ll_raw valid_ll_raw coverage_raw "
-        "valid_ll_all precision clipped_density clipped_coverage fld copy_p"
+        "valid_ll_all n_classes_effective collapsed_p precision clipped_density clipped_coverage "
+        "fld copy_p"
     )
     assert TRIALS_COLUMNS[20] == "config.k"
     assert [c for c in TRIALS_COLUMNS if c.startswith("config.")] == [
@@ -452,8 +453,8 @@ def test_the_columns_of_history_are_the_contract():
     assert " ".join(HISTORY_COLUMNS) == (
         "trial_id number phase updates d_updates g_updates seconds valid_ll sigma sigma_at_edge "
         "coverage recall nn_ratio d_loss g_loss d_real d_fake d_grad_norm g_grad_norm verdict "
-        "reported_at p_recovers valid_ll_raw coverage_raw precision clipped_density "
-        "clipped_coverage"
+        "reported_at p_recovers valid_ll_raw coverage_raw n_classes_effective collapsed_p "
+        "precision clipped_density clipped_coverage"
     )
 
 
@@ -667,7 +668,7 @@ def test_the_columns_of_the_ranking_are_the_contract():
         "rank tied_with config_id n_seeds n_failed test_ll test_ll_se valid_ll coverage recall "
         "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio p_works p_works_low "
         "p_works_high updates_per_success test_ll_worst test_ll_seeds test_ll_raw coverage_raw "
-        "valid_ll_all precision clipped_density clipped_coverage fld copy_p"
+        "valid_ll_all n_classes_effective precision clipped_density clipped_coverage fld copy_p"
     )
     assert RANKING_COLUMNS[10] == "config.k"
 
