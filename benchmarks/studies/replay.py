@@ -56,7 +56,7 @@ N_SEARCHES = 10
 GIVE_UP = Budget().give_up
 GIVE_UPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 # Budgets at which long runs are replayed, in parameter updates.
-LONG_BUDGETS = (6000, 12_000, 20_000, 40_000, 60_000)
+LONG_BUDGETS = (5000, 12_000, 20_000, 40_000, 60_000)
 
 # gansearch's own detectors, and whether each reads the classes.
 OWN = {"gansearch": True, "gansearch, data without classes": False}

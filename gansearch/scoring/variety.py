@@ -7,6 +7,7 @@ file may be sorted, and at their first principal components, where noise on pixe
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ _ALL_TO_HALF = 2.6
 # Samples that vary less than this, relative to real ones, are copies of one image; others are
 # copies only if they are close relative to their own variety, since blur shrinks all distances.
 _ONE_IMAGE = 0.25
+# Copies lie in heaps with room between them: on one of these steps outwards a heap hardly grows.
+# Samples of a young generator may lie as close, but evenly.
+_STEPS, _MOST_GROWTH = (0.5, 0.7, 1.0, 1.4), 1.3
 _CLOSE = 0.02  # share of real examples that count as close to another
 
 
@@ -249,15 +253,25 @@ def _find_copies(some: Tensor, real: Tensor) -> _Copies:
     if variety > _ONE_IMAGE:
         scale = scale.clamp(max=variety * float(of_real[:, 1].median()))
     share, n_images = 0.0, math.inf
+    are_heaps = _lie_in_heaps(within / scale[:, None].clamp(min=1e-12))
     for n_others, radius in _COPIES:
         n_near = (within <= radius * scale[:, None]).sum(dim=1)
         sizes = 1 + n_near[n_near >= n_others].sort(descending=True).values
         share = max(share, len(sizes) / m)
-        if 2 * len(sizes) >= m:
+        if are_heaps and 2 * len(sizes) >= m:
             # The largest heaps are so by chance too, where few samples are copies of many images.
             of_half, of_all = (float((1 / part).sum()) for part in (sizes[: -(-m // 2)], sizes))
             n_images = min(n_images, max(of_half, of_all / _ALL_TO_HALF))
     return _Copies(share, n_images, _close_p(within.amin(dim=1), of_real[:, 0]))
+
+
+def _lie_in_heaps(distances: Tensor) -> bool:
+    """Return whether most samples lie in heaps, given their distances over their scales."""
+    sizes = [1 + (distances <= step).sum(dim=1) for step in _STEPS]
+    return any(
+        float(inner.float().median()) > 1 and float((outer / inner).median()) <= _MOST_GROWTH
+        for inner, outer in itertools.pairwise(sizes)
+    )
 
 
 def _close_p(of_samples: Tensor, of_real: Tensor) -> float:
