@@ -753,7 +753,8 @@ def test_evaluate_shows_the_reference_lines_and_warns_of_copies(scratch: Path, c
     saved(scratch / "samples.npy", load_dataset("digits").train[:500])
     code, out, err = call("evaluate", "samples.npy", "--dataset", "digits")
     assert (code, err) == (0, "")
-    lines = {line.split("  ")[0]: line.split() for line in out.splitlines()}
+    # Reversed: the first of the tables is the one that is kept.
+    lines = {line.split("  ")[0]: line.split() for line in reversed(out.splitlines())}
     assert lines["verdict"][1] == "sound"
     assert lines["train_nn_ratio"][1] == "0"
     assert lines["training images"][2:4] == ["1,197", "29.5"]

@@ -14,7 +14,7 @@ from gansearch.ranking.ranking import rank
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import ranking_schema, trials_schema
-from gansearch.scoring.collapse import Verdict
+from gansearch.scoring.verdict import Verdict
 from gansearch.system.files import BLANK_SEAL, sealed
 from gansearch.trial.messages import StepResult, TrialSpec
 

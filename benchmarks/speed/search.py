@@ -53,7 +53,7 @@ from gansearch.report.progress import Progress
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import HISTORY, trials_schema
-from gansearch.scoring.collapse import Verdict
+from gansearch.scoring.verdict import Verdict
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec

@@ -42,9 +42,9 @@ from gansearch.family import Counts
 from gansearch.measures import Evaluation
 from gansearch.ranking.stability import jeffreys
 from gansearch.scoring import health
-from gansearch.scoring.collapse import Verdict
 from gansearch.scoring.health import HealthMonitor
 from gansearch.scoring.recovery import RecoveryForecast
+from gansearch.scoring.verdict import Verdict
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.scheduler import GuardedScheduler
 

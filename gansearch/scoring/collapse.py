@@ -19,15 +19,8 @@ from gansearch.rules import count_of
 from gansearch.scoring.classifier import Classifier, class_shares, classifier_of
 from gansearch.scoring.samples import Array, as_tensor
 from gansearch.scoring.variety import RealExamples, Variety, homogeneity_p, spread
+from gansearch.scoring.verdict import Verdict, are_off_the_data, describe_indicators
 
-# However short, a training of fewer parameter updates is too young to be judged by its samples.
-LEAST_UPDATES = 1000
-
-# Samples are off the data while coverage is below the first share of the null's; or below the next,
-# unless recall is above the third and they aren't far apart: then they lie spread around the data.
-_NOTHING_COVERAGE, _OFF_COVERAGE, _AROUND_RECALL, _APART_NN_RATIO = 0.02, 0.1, 0.7, 50.0
-# Where only the indicators are known: nn_ratio and recall below this share of the null's.
-_REPEATS_SHARE = 0.02
 # Without classes: coverage, and recall or nn_ratio, below this share of the null's.
 _FEW_SHARE, _BORDERLINE_SHARE = 0.25, 0.5
 # Spread over at most half of the classes, with room for the error of the shares.
@@ -44,22 +37,6 @@ _MIN_SAMPLES, _MIN_PER_CLASS = 100, 5
 _MAX_CLASSIFIED = 10_000
 _N_SIMULATED, _MAX_SIMULATED_CLASSES = 200, 100
 _MAX_NAMES = 10
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """On a trial's health, or on finished samples.
-
-    Attributes:
-        status: sound, undetermined, collapsed or diverged.
-        reason: why.
-        p_recovers: where a trial's samples look collapsed, the probability that they no longer are
-            at the end of the budget; None otherwise.
-    """
-
-    status: str
-    reason: str = ""
-    p_recovers: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,29 +160,6 @@ class CollapseTest:
         )
 
 
-def judge_indicators(indicators: Indicators, null: Indicators) -> Verdict:
-    """Judge samples of which only the indicators are known.
-
-    They are collapsed if they lie off the data, or hardly differ from each other.
-    """
-    repeat = (
-        indicators.nn_ratio < _REPEATS_SHARE * null.nn_ratio
-        and indicators.recall < _REPEATS_SHARE * null.recall
-    )
-    if repeat or _are_off_the_data(indicators, null):
-        return Verdict("collapsed", describe_indicators(indicators, null))
-    return Verdict("sound")
-
-
-def describe_indicators(indicators: Indicators, null: Indicators) -> str:
-    """Return the indicators beside the null's, in words."""
-    return (
-        f"coverage {indicators.coverage:.2f} (real data: {null.coverage:.2f}), "
-        f"recall {indicators.recall:.2f} ({null.recall:.2f}), "
-        f"nn_ratio {indicators.nn_ratio:.2g} ({null.nn_ratio:.2g})"
-    )
-
-
 def _verdict(
     n: int,
     p: float,
@@ -233,7 +187,7 @@ def _signs(
     null: Indicators,
 ) -> list[str]:
     """Return why samples are collapsed; nothing if they aren't."""
-    if _are_off_the_data(indicators, null):
+    if are_off_the_data(indicators, null):
         return [f"off the data: {describe_indicators(indicators, null)}"]
     if p >= _SIGNIFICANT:
         return []
@@ -269,14 +223,6 @@ def _doubts(
     if not reasons and variety.spread < _WHOLE_BINS and variety.p_values["bins"] < _SIGNIFICANT:
         reasons.append(_describe_spread(variety))
     return reasons
-
-
-def _are_off_the_data(samples: Indicators, null: Indicators) -> bool:
-    apart = samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
-    around = samples.recall > _AROUND_RECALL * null.recall and not apart
-    return samples.coverage < _NOTHING_COVERAGE * null.coverage or (
-        samples.coverage < _OFF_COVERAGE * null.coverage and not around
-    )
 
 
 def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:

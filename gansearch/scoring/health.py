@@ -13,8 +13,8 @@ from typing import Any
 
 from gansearch.family import Metrics
 from gansearch.measures import Evaluation, Indicators
-from gansearch.scoring.collapse import Verdict, describe_indicators
 from gansearch.scoring.recovery import RecoveryForecast, features, load_forecast
+from gansearch.scoring.verdict import Verdict, describe_indicators
 
 # Samples look collapsed while coverage is below this share of the null's, or nn_ratio and recall
 # are below the next, or the effective number of classes is at most the last of all classes.

@@ -60,10 +60,10 @@ def sigma_grid(kind: str, *, is_image: bool, is_bounded: bool = True) -> np.ndar
     """Return candidates for sigma, ascending.
 
     `"authors"` is the grid of the paper's code, `logspace(-1, 0, 10)`, for images in [0, 1]. Its
-    wide steps cost up to 12.8 nats in 784 dimensions: scores by it and by `"fine"` don't compare. `"fine"` has steps of .005 up to 1 for
-    images in [0, 1]; of 2 % from .01 to about 10 for images of another range (not `is_bounded`),
-    as contrast-normalised ones; and of 5 % from .001 to about 10 for points. Half a step of 2 %
-    costs .3 nats at most in 3,072 dimensions.
+    wide steps cost up to 12.8 nats in 784 dimensions: scores by it and by `"fine"` don't compare.
+    `"fine"` has steps of .005 up to 1 for images in [0, 1]; of 2 % from .01 to about 10 for images
+    of another range (not `is_bounded`), as contrast-normalised ones; and of 5 % from .001 to about
+    10 for points. Half a step of 2 % costs .3 nats at most in 3,072 dimensions.
     """
     check_grid(kind)
     if kind == "authors":

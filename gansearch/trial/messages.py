@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from gansearch.family import Counts, Metrics
 from gansearch.measures import Evaluation
-from gansearch.scoring.collapse import Verdict
+from gansearch.scoring.verdict import Verdict
 
 Phase = Literal["search", "replica"]
 

@@ -25,9 +25,10 @@ from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
-from gansearch.scoring.collapse import LEAST_UPDATES, Collapse, Verdict
+from gansearch.scoring.collapse import Collapse
 from gansearch.scoring.evaluation import final_score, raw_score, valid_ll_of_all
 from gansearch.scoring.health import LEAST_GRACE_UPDATES, HealthMonitor, TrialEvaluation
+from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.precision import full_precision

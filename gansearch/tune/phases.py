@@ -23,10 +23,10 @@ from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
-from gansearch.scoring.collapse import LEAST_UPDATES, judge_indicators
 from gansearch.scoring.comparison import curve_with_references
 from gansearch.scoring.evaluation import Evaluator, final_score
 from gansearch.scoring.references import References, reference_scores
+from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec

@@ -5,13 +5,13 @@ from dataclasses import astuple
 import pytest
 
 from gansearch.measures import Indicators
-from gansearch.scoring.collapse import Verdict
 from gansearch.scoring.health import (
     HealthMonitor,
     TrialEvaluation,
     looks_collapsed,
 )
 from gansearch.scoring.recovery import RecoveryForecast
+from gansearch.scoring.verdict import Verdict
 
 NULL = Indicators(coverage=0.97, recall=0.96, nn_ratio=1.0)
 SOUND = Indicators(coverage=0.5, recall=0.3, nn_ratio=0.8)

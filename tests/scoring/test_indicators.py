@@ -15,9 +15,9 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import SamplesError
 from gansearch.measures import Indicators
 from gansearch.scoring import indicators
-from gansearch.scoring.collapse import judge_indicators
 from gansearch.scoring.evaluation import evaluate_samples
 from gansearch.scoring.indicators import HealthReference
+from gansearch.scoring.verdict import judge_indicators
 
 
 def digits() -> np.ndarray:

@@ -107,7 +107,7 @@ def test_training_images_are_scored_as_reports_are(
         "n_samples": row["n_samples"],
         "valid_ll": pytest.approx(row["valid_ll"], abs=1e-3),
     }
-    few = renamed(digits, train=digits.train[:300])
+    few = renamed(digits, train=digits.train[:300], labels=None)
     assert evaluate_training_examples(few)["n_samples"] == 300
 
 

@@ -7,7 +7,7 @@ import pytest
 from gansearch.config import TrialConfig
 from gansearch.family import Counts, Metrics
 from gansearch.measures import Evaluation
-from gansearch.scoring.collapse import Verdict
+from gansearch.scoring.verdict import Verdict
 from gansearch.trial.messages import StepResult, TrialSpec
 from tests.written_runs import spec, step
 
