@@ -22,7 +22,7 @@ from gansearch.scoring.neighbours import comparable_distances
 from gansearch.scoring.samples import MIN_SAMPLES, Array, as_samples
 
 N_FLD_SAMPLES = 1000
-N_FLD_TRAINING, N_FLD_TEST = 20_000, 2000
+N_FLD_TRAINING, N_FLD_TEST = 5000, 2000
 _MAX_STEPS = 20
 _CONVERGED = 1e-3  # nats a dimension, between two steps
 # A share of the mean variance of the features: no variance is smaller, so that copies have a score.
@@ -32,6 +32,8 @@ _LEAST_VARIANCE = 1e-4
 _ORIGIN_SHRINKAGE = 0.9**2
 _LEAST_SCALE = 0.1  # of a feature, as a share of all features' root mean square deviation
 _BLOCK_BYTES = 32 * 2**20
+# Shares below e to this are counted as this: an exponential that underflows takes far longer.
+_MIN_EXPONENT = -80.0
 
 
 def feature_likelihood_divergence(
@@ -73,7 +75,7 @@ def feature_likelihood_divergence(
 def dataset_fld(dataset: Dataset, samples: Array) -> float:
     """Return the FLD of samples `[n, d]` by the values of the data set, which have one scale.
 
-    At most 20,000 training and 2,000 test examples are used.
+    At most 5,000 training and 2,000 test examples are used.
 
     Raises:
         SamplesError: as `feature_likelihood_divergence`.
@@ -159,7 +161,7 @@ def _step(
         logs = _log_densities(block, log_variances, d) + log_weights
         of_all = logs.logsumexp(dim=1, keepdim=True)
         likelihood += float(of_all.sum())
-        shares = logs.sub_(of_all).exp_()
+        shares = logs.sub_(of_all).clamp_(min=_MIN_EXPONENT).exp_()
         weights += shares.sum(dim=0)
         weighted += torch.einsum("nm,nm->m", shares, block)
     # A component that explains nothing stays as it is.
