@@ -135,7 +135,7 @@ def train_one(run: dict[str, Any]) -> dict[str, Any]:
         ended = {"modes": 0, "high_quality": 0.0, "status": "diverged", "reason": str(error)}
         return run | ended | {"cpu_seconds": seconds}
     found = dataclasses.asdict(evaluation)
-    verdict = evaluator.judge(samples).verdict
+    verdict = evaluator.judge(samples, evaluation.indicators).verdict
     ended = {"modes": n_modes, "high_quality": high_quality, "cpu_seconds": seconds}
     return run | ended | found | {"status": verdict.status, "reason": verdict.reason}
 

@@ -41,10 +41,9 @@ from gansearch.budget import Budget
 from gansearch.family import Counts
 from gansearch.measures import Evaluation
 from gansearch.ranking.stability import jeffreys
-from gansearch.scoring import health
 from gansearch.scoring.health import HealthMonitor
 from gansearch.scoring.recovery import RecoveryForecast
-from gansearch.scoring.verdict import Verdict
+from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.scheduler import GuardedScheduler
 
@@ -165,7 +164,7 @@ def monitored_by(
         monitor = HealthMonitor(
             run.null,
             max_updates=budget,
-            grace_updates=max(health.LEAST_GRACE_UPDATES, round(GRACE * budget)),
+            grace_updates=max(LEAST_UPDATES, round(GRACE * budget)),
             give_up=give_up,
             forecast=forecast,
         )

@@ -84,9 +84,11 @@ class Evaluator:
             n_classes_effective=self.collapse_test.n_classes_effective(samples),
         )
 
-    def judge(self, samples: Array) -> Collapse:
-        """Tell whether `samples` `[n, d]` of a training that has ended are collapsed."""
-        indicators = self.reference.indicators(as_samples(samples, self._device))
+    def judge(self, samples: Array, indicators: Indicators) -> Collapse:
+        """Tell whether `samples` `[n, d]` of a training that has ended are collapsed.
+
+        `indicators` are theirs, by `evaluate` or `reference`.
+        """
         return self.collapse_test.judge(samples, indicators, self.reference.null)
 
     def with_raw(self, evaluation: Evaluation, raw: Array) -> Evaluation:

@@ -14,7 +14,7 @@ from typing import Any
 from gansearch.family import Metrics
 from gansearch.measures import Evaluation, Indicators
 from gansearch.scoring.recovery import RecoveryForecast, features, load_forecast
-from gansearch.scoring.verdict import Verdict, describe_indicators
+from gansearch.scoring.verdict import Verdict, are_apart, describe_indicators
 
 # Samples look collapsed while coverage is below this share of the null's, or nn_ratio and recall
 # are below the next, or the effective number of classes is at most the last of all classes.
@@ -28,12 +28,6 @@ _N_EVALUATIONS = 2
 # below the second that it sees none.
 _SEPARATES_GAP = 0.8
 _NO_GAP = 0.1
-# Samples lie far apart from this multiple of the null's nn_ratio on.
-_APART_NN_RATIO = 50.0
-
-# However short the training, nets that have hardly left their initial weights do not count as
-# collapsed.
-LEAST_GRACE_UPDATES = 1000
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,7 @@ class HealthMonitor:
         if not looks_collapsed(evaluation.indicators, self._null, evaluation.class_share):
             self._n_hopeless = 0
             return Verdict("sound")
-        found = f"the samples look collapsed: {describe(evaluation, self._null)}"
+        found = f"the samples look collapsed: {_describe(evaluation, self._null)}"
         done = evaluation.updates - self._stage_start
         remaining = (self._max_updates - self._stage_start) / max(done, 1)
         if remaining <= 1:  # what they are now, they stay
@@ -174,16 +168,12 @@ class HealthMonitor:
         return forecast.p_recovers(found)
 
 
-def describe(evaluation: TrialEvaluation, null: Indicators) -> str:
+def _describe(evaluation: TrialEvaluation, null: Indicators) -> str:
     """Return an evaluation's indicators beside those of real data, in words."""
     words = describe_indicators(evaluation.indicators, null)
     if evaluation.class_share is None:
         return words
     return f"{words}, {evaluation.class_share:.0%} of the classes"
-
-
-def _are_apart(samples: Indicators, null: Indicators) -> bool:
-    return samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
 
 
 def _hint(evaluation: TrialEvaluation, null: Indicators) -> str:
@@ -193,7 +183,7 @@ def _hint(evaluation: TrialEvaluation, null: Indicators) -> str:
     outputs = f"{evaluation.d_real:.2g} on real, {evaluation.d_fake:.2g} on generated"
     balance = f"(outputs {outputs}; loss {evaluation.d_loss:.2g})"
     gap = evaluation.d_real - evaluation.d_fake
-    if _are_apart(evaluation.indicators, null):
+    if are_apart(evaluation.indicators, null):
         return f"the samples lie far apart (D outputs {outputs}): lower both learning rates"
     if gap >= _SEPARATES_GAP:
         remedy = "lower discriminator_lr or k, or raise generator_lr"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from gansearch.measures import Indicators
 
-# However short, a training of fewer parameter updates is too young to be judged by its samples.
+# However short, a training of fewer parameter updates is too young to be stopped, or judged by its
+# samples: its nets have hardly left their initial weights.
 LEAST_UPDATES = 1000
 
 # Samples are off the data while coverage is below the first share of the null's; or below the next,
@@ -55,10 +56,14 @@ def describe_indicators(indicators: Indicators, null: Indicators) -> str:
     )
 
 
+def are_apart(samples: Indicators, null: Indicators) -> bool:
+    """Return whether samples lie far apart."""
+    return samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
+
+
 def are_off_the_data(samples: Indicators, null: Indicators) -> bool:
     """Return whether samples lie off the data, and not spread around it."""
-    apart = samples.nn_ratio > _APART_NN_RATIO * null.nn_ratio
-    around = samples.recall > _AROUND_RECALL * null.recall and not apart
+    around = samples.recall > _AROUND_RECALL * null.recall and not are_apart(samples, null)
     return samples.coverage < _NOTHING_COVERAGE * null.coverage or (
         samples.coverage < _OFF_COVERAGE * null.coverage and not around
     )

@@ -27,7 +27,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
 from gansearch.scoring.collapse import Collapse
 from gansearch.scoring.evaluation import final_score, raw_score, valid_ll_of_all
-from gansearch.scoring.health import LEAST_GRACE_UPDATES, HealthMonitor, TrialEvaluation
+from gansearch.scoring.health import HealthMonitor, TrialEvaluation
 from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.files import set_aside, write_atomically
@@ -153,7 +153,7 @@ class TrialRunner:
         self._health = HealthMonitor(
             process.evaluator.reference.null,
             max_updates=budget.max_updates,
-            grace_updates=max(budget.grace_updates, LEAST_GRACE_UPDATES),
+            grace_updates=max(budget.grace_updates, LEAST_UPDATES),
             give_up=budget.give_up,
         )
         self._observer = process.family.observer(
@@ -208,7 +208,7 @@ class TrialRunner:
             return self._with_final_score(result)
         # By the test that its replicas would meet, so that no finalist fails it at once.
         with full_precision(self._process.plan.device):
-            collapse = self._process.evaluator.judge(samples)
+            collapse = self._process.evaluator.judge(samples, evaluation.indicators)
         last = dataclasses.replace(evaluation, collapsed_p=collapse.collapsed_p)
         return _judged_at_its_end(dataclasses.replace(result, evaluation=last), collapse)
 
