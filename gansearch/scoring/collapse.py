@@ -152,93 +152,87 @@ class CollapseTest:
         classes = _count_classes(self.classifier, values) if self.classifier else None
         p_values = [*variety.p_values.values(), *([classes.p] if classes else [])]
         p = min(1.0, len(p_values) * min(p_values))
+        evidence = _Evidence(len(samples), p, variety, classes, indicators, null)
         return Collapse(
-            _verdict(len(samples), p, variety, classes, indicators, null),
+            evidence.verdict(),
             p,
             classes.effective if classes else None,
             classes.missing if classes else (),
         )
 
 
-def _verdict(
-    n: int,
-    p: float,
-    variety: Variety,
-    classes: _Classes | None,
-    indicators: Indicators,
-    null: Indicators,
-) -> Verdict:
-    if reasons := _signs(p, variety, classes, indicators, null):
-        return Verdict("collapsed", "; ".join(reasons))
-    least = max(_MIN_SAMPLES, _MIN_PER_CLASS * len(classes.names) if classes else 0)
-    if n < least:
-        found = count_of(n, "sample") + (f" of {len(classes.names)} classes" if classes else "")
-        return Verdict("undetermined", f"{found}: too few to tell, {least:,} are needed")
-    if reasons := _doubts(p, variety, classes, indicators, null):
-        return Verdict("undetermined", "; ".join(reasons))
-    return Verdict("sound")
+@dataclass(frozen=True)
+class _Evidence:
+    """What is measured of n samples; `indicators` beside those of real data, `null`."""
 
+    n: int
+    p: float
+    variety: Variety
+    classes: _Classes | None
+    indicators: Indicators
+    null: Indicators
 
-def _signs(
-    p: float,
-    variety: Variety,
-    classes: _Classes | None,
-    indicators: Indicators,
-    null: Indicators,
-) -> list[str]:
-    """Return why samples are collapsed; nothing if they aren't."""
-    if are_off_the_data(indicators, null):
-        return [f"off the data: {describe_indicators(indicators, null)}"]
-    if p >= _SIGNIFICANT:
-        return []
-    reasons = []
-    if classes is not None and classes.are_half:
-        reasons.append(classes.describe())
-    if variety.n_images <= _MOST_IMAGES:
-        reasons.append(f"half of the samples are copies of {_about(variety.n_images)}")
-    if classes is None and _is_low(indicators, null, _FEW_SHARE):
-        reasons.append(describe_indicators(indicators, null))
-    if classes is None and variety.spread <= _HALF_OF_BINS:
-        reasons.append(_describe_spread(variety))
-    return reasons
+    def verdict(self) -> Verdict:
+        if reasons := self._signs():
+            return Verdict("collapsed", "; ".join(reasons))
+        names = self.classes.names if self.classes else ()
+        least = max(_MIN_SAMPLES, _MIN_PER_CLASS * len(names))
+        if self.n < least:
+            found = count_of(self.n, "sample") + (f" of {len(names)} classes" if names else "")
+            return Verdict("undetermined", f"{found}: too few to tell, {least:,} are needed")
+        if reasons := self._doubts():
+            return Verdict("undetermined", "; ".join(reasons))
+        return Verdict("sound")
 
+    def _signs(self) -> list[str]:
+        """Return why the samples are collapsed; nothing if they aren't."""
+        if are_off_the_data(self.indicators, self.null):
+            return [f"off the data: {self._describe_indicators()}"]
+        if self.p >= _SIGNIFICANT:
+            return []
+        classes, variety, reasons = self.classes, self.variety, []
+        if classes is not None and classes.are_half:
+            reasons.append(classes.describe())
+        if variety.n_images <= _MOST_IMAGES:
+            reasons.append(f"half of the samples are copies of {_about(variety.n_images)}")
+        if classes is None and self._is_low(_FEW_SHARE):
+            reasons.append(self._describe_indicators())
+        if classes is None and variety.spread <= _HALF_OF_BINS:
+            reasons.append(self._describe_spread())
+        return reasons
 
-def _doubts(
-    p: float,
-    variety: Variety,
-    classes: _Classes | None,
-    indicators: Indicators,
-    null: Indicators,
-) -> list[str]:
-    """Return in what samples lie between collapsed ones and real ones; nothing if in nothing."""
-    if p >= _SIGNIFICANT:
-        return []
-    reasons = []
-    if classes is not None and classes.are_fewer:
-        reasons.append(classes.describe())
-    if variety.copies > _FEW_COPIES:
-        reasons.append(f"{variety.copies:.0%} of the samples are copies of others")
-    if _is_low(indicators, null, _BORDERLINE_SHARE):
-        reasons.append(describe_indicators(indicators, null))
-    if not reasons and variety.spread < _WHOLE_BINS and variety.p_values["bins"] < _SIGNIFICANT:
-        reasons.append(_describe_spread(variety))
-    return reasons
+    def _doubts(self) -> list[str]:
+        """Return in what the samples lie between collapsed and real ones; nothing if in nothing."""
+        if self.p >= _SIGNIFICANT:
+            return []
+        classes, variety, reasons = self.classes, self.variety, []
+        if classes is not None and classes.are_fewer:
+            reasons.append(classes.describe())
+        if variety.copies > _FEW_COPIES:
+            reasons.append(f"{variety.copies:.0%} of the samples are copies of others")
+        if self._is_low(_BORDERLINE_SHARE):
+            reasons.append(self._describe_indicators())
+        if not reasons and variety.spread < _WHOLE_BINS and variety.p_values["bins"] < _SIGNIFICANT:
+            reasons.append(self._describe_spread())
+        return reasons
 
+    def _is_low(self, share: float) -> bool:
+        """Return whether coverage, and recall or nn_ratio, are below that share of the null's."""
+        found, null = self.indicators, self.null
+        return found.coverage < share * null.coverage and (
+            found.recall < share * null.recall or found.nn_ratio < share * null.nn_ratio
+        )
 
-def _is_low(indicators: Indicators, null: Indicators, share: float) -> bool:
-    """Return whether coverage, and recall or nn_ratio, are below that share of the null's."""
-    return indicators.coverage < share * null.coverage and (
-        indicators.recall < share * null.recall or indicators.nn_ratio < share * null.nn_ratio
-    )
+    def _describe_indicators(self) -> str:
+        return describe_indicators(self.indicators, self.null)
+
+    def _describe_spread(self) -> str:
+        return f"the samples spread over {self.variety.spread:.2f} of the data"
 
 
 def _effective(shares: np.ndarray) -> float:
     positive = shares[shares > 0]
     return float(np.exp(-(positive * np.log(positive)).sum()))
-
-
-def _describe_spread(variety: Variety) -> str:
-    return f"the samples spread over {variety.spread:.2f} of the data"
 
 
 def _about(n_images: float) -> str:
