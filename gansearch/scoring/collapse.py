@@ -9,7 +9,7 @@ between that and real data is undetermined. `docs/collapse.md` has the power of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -116,6 +116,7 @@ class CollapseTest:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
+        self._by_chance = cache(self._simulate)
 
     @cached_property
     def classifier(self) -> Classifier | None:
@@ -149,7 +150,7 @@ class CollapseTest:
         values = as_tensor(samples, "cpu").float()
         values = values[np.random.default_rng(0).permutation(len(values))[:_MAX_CLASSIFIED]]
         variety = self._real.compare(values)
-        classes = _count_classes(self.classifier, values) if self.classifier else None
+        classes = self._count_classes(self.classifier, values) if self.classifier else None
         p_values = [*variety.p_values.values(), *([classes.p] if classes else [])]
         p = min(1.0, len(p_values) * min(p_values))
         evidence = _Evidence(len(samples), p, variety, classes, indicators, null)
@@ -159,6 +160,13 @@ class CollapseTest:
             classes.effective if classes else None,
             classes.missing if classes else (),
         )
+
+    def _count_classes(self, classifier: Classifier, samples: Array) -> _Classes:
+        return _count_classes(classifier, samples, *self._by_chance(len(samples)))
+
+    def _simulate(self, n: int) -> tuple[float | None, np.ndarray]:
+        assert self.classifier is not None
+        return _simulated(self.classifier, n)
 
 
 @dataclass(frozen=True)
@@ -248,10 +256,11 @@ def _taken_for(classifier: Classifier, samples: Array) -> np.ndarray:
     return np.bincount(classifier.predict(samples), minlength=len(classifier.names))
 
 
-def _count_classes(classifier: Classifier, samples: Array) -> _Classes:
+def _count_classes(
+    classifier: Classifier, samples: Array, most_of_half: float | None, least_shares: np.ndarray
+) -> _Classes:
     counts = _taken_for(classifier, samples)
     shares = class_shares(counts, classifier.confusion)
-    most_of_half, least_shares = _simulated(classifier, len(samples))
     return _Classes(
         shares=shares,
         names=classifier.names,
