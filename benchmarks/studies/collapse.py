@@ -212,18 +212,21 @@ def truth(dataset: Dataset, samples: np.ndarray, data_dir: Path | None) -> dict[
         hit = np.bincount(belongs, minlength=n_modes) >= len(samples) / n_modes / 4
     shares = np.bincount(belongs, minlength=n_modes) / len(samples)
     shares = shares[shares > 0]
+    entropy = float(-(shares * np.log(shares)).sum())
     return {
         "truth_modes": int(hit.sum()),
         "truth_high_quality": float(good.mean()),
-        "truth_entropy": float(-(shares * np.log(shares)).sum() / math.log(n_modes)),
+        "truth_entropy": entropy / math.log(n_modes) if n_modes > 1 else 1.0,
     }
 
 
 @cache
-def prepared(name: str, data_dir: Path | None = None) -> tuple[Dataset, Evaluator]:
+def prepared(
+    name: str, data_dir: Path | None = None, *, device: str = "cpu"
+) -> tuple[Dataset, Evaluator]:
     """Return a data set and its evaluator, made once a process."""
     dataset = load_dataset(name, data_dir)
-    return dataset, Evaluator(dataset)
+    return dataset, Evaluator(dataset, device=device)
 
 
 @cache

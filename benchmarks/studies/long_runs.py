@@ -3,13 +3,21 @@
     python benchmarks/studies/long_runs.py --dataset mnist --preset authors_code --seeds 0 1 2 3 4
     python benchmarks/studies/long_runs.py --preset dcgan --name dcgan-small \
         --set "generator_channels=[64, 32, 16]" --epochs 20
+    python benchmarks/studies/long_runs.py --plan benchmarks/studies/reproduction.json \
+        --device cuda --minutes 7
 
-Every `--every` updates a training is evaluated as a trial is, with 1,000 samples, by its weights
-and by their exponential moving average of decay .999 an iteration; beside it stands a ground truth
-(`collapse.truth`). Every `--score-epochs` epochs and at the end 10,000 samples of each are scored
-on the test set, by the fine grid of sigmas and by the authors'. A run is saved as it goes, and goes
-on where it was cut off, also to more epochs. `replay.py` and `docs/reproduction.md` read the two
-Parquet files in `benchmarks/studies/data/` that `--collect` makes of all runs.
+A training is evaluated as a trial is, with 1,000 samples, by its weights and by their exponential
+moving average of decay .999 an iteration; beside it stands a ground truth (`collapse.truth`). Every
+`--score-epochs` epochs and at the end 10,000 samples of each are scored on the test set, by the
+fine grid of sigmas and by the authors'.
+
+On CPUs each training has a process of its own; it is saved as it goes, and goes on where it was cut
+off, also to more epochs. On a GPU all trainings of a plan go through one engine, without Ray, while
+processes beside it evaluate them; when the minutes are over, they end where they are. A plan is a
+JSON list of objects with the arguments `preset`, `name`, `set`, `seeds`, `epochs`.
+
+`replay.py` and `docs/reproduction.md` read the two Parquet files in `benchmarks/studies/data/` that
+`--collect` makes of all folders in `--work`.
 """
 
 from __future__ import annotations
@@ -18,33 +26,37 @@ import argparse
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
+import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from benchmarks.studies.collapse import DATA, N_SAMPLES, one_thread, prepared, truth
+from benchmarks.studies.collapse import DATA, one_thread, prepared
+from benchmarks.studies.long_training import Job, Record, Row, measured
 from gansearch.config import TrialConfig
 from gansearch.errors import DivergedError
-from gansearch.measures import N_FINAL_SAMPLES
-from gansearch.networks.models import draw_noise, generate
-from gansearch.scoring.evaluation import final_score
-from gansearch.seeds import trial_seed
+from gansearch.family import Metrics
+from gansearch.grouping.engine import Engine
+from gansearch.grouping.structure import structure_of
 from gansearch.space.load import load_space
-from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import write_atomically
+from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
 
 DECAY = 0.999  # of the average, an iteration
 _SAVE_EVERY = 1000  # updates
-_N_GRADIENTS, _DIFFERENCE = 500, 1e-3
+_WRITE_EVERY = 20  # seconds
+_N_KEPT = 500  # samples
 
 
 def main() -> None:
@@ -55,20 +67,46 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=float, help="by default the updates of the space's budget")
-    parser.add_argument("--every", type=int, default=500, help="updates between two evaluations")
-    parser.add_argument("--score-epochs", type=float, default=5)
+    parser.add_argument("--plan", type=Path, help="file of several configurations")
+    parser.add_argument(
+        "--every",
+        type=int,
+        help="updates between two evaluations; default: as many as an epoch, then ever more",
+    )
+    parser.add_argument("--score-epochs", type=float, default=20, help="0: no scores")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--data-dir", type=Path, help="for mnist; also GANSEARCH_DATA")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="train all by an engine there")
+    parser.add_argument("--slots", type=int, default=8, help="of a group on a GPU")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="at most, on a GPU")
     parser.add_argument("--work", type=Path, default=Path("long-runs"), help="folder of the states")
     parser.add_argument("--collect", action="store_true", help="only gather what all runs have")
     arguments = parser.parse_args()
     if arguments.collect:
         collect(arguments.work)
-        return
-    with ProcessPoolExecutor(arguments.processes, initializer=one_thread) as pool:
-        futures = {pool.submit(train, arguments, seed): seed for seed in arguments.seeds}
-        for future in as_completed(futures):
-            print(f"{arguments.name or arguments.preset} seed {futures[future]}:", future.result())
+    elif arguments.device:
+        Together(arguments).run()
+    else:
+        with ProcessPoolExecutor(arguments.processes, initializer=one_thread) as pool:
+            futures = [pool.submit(train_alone, arguments, job) for job in jobs_of(arguments)]
+            for future in as_completed(futures):
+                print(future.result(), flush=True)
+
+
+def jobs_of(arguments: argparse.Namespace) -> list[Job]:
+    """Return the trainings that are asked for, in their order."""
+    given = vars(arguments)
+    entries = json.loads(arguments.plan.read_text()) if arguments.plan else [{}]
+    jobs = []
+    for entry in ({**given, **entry} for entry in entries):
+        space = load_space(entry["dataset"], entry["set"])
+        preset = cast(TrialConfig, space.preset(entry["preset"]))
+        config = dataclasses.replace(preset, generator_ema=DECAY)
+        name = entry["name"] or entry["preset"]
+        one = Job(entry["dataset"], name, 0, config, space.budget.max_updates)
+        if epochs := entry["epochs"]:
+            one = dataclasses.replace(one, max_updates=math.ceil(epochs * one.epoch_updates))
+        jobs += [dataclasses.replace(one, seed=seed) for seed in entry["seeds"]]
+    return jobs
 
 
 def collect(work: Path) -> None:
@@ -78,173 +116,161 @@ def collect(work: Path) -> None:
         whole = pd.concat(frames, ignore_index=True)
         path = DATA / f"long-{kind}.parquet"
         write_atomically(path, whole.to_parquet(index=False, compression="zstd"))
-        print(f"{path}: {len(whole)} rows of {len(frames)} runs")
+        print(f"{path}: {len(whole)} rows of {len(frames)} files")
 
 
-def train(arguments: argparse.Namespace, seed: int) -> str:
-    """Train one seed to its end, saving as it goes; return how it stands."""
-    space = load_space(arguments.dataset, arguments.set)
-    name = arguments.name or arguments.preset
-    folder = arguments.work / f"{arguments.dataset}-{name}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    run = LongRun(space, arguments, name, seed, folder)
-    try:
-        run.train()
-    except DivergedError as error:
-        run.save()
-        return f"diverged: {error}"
-    return f"{run.training.updates:,} updates"
-
-
-class LongRun:
-    """One training, the average of its generator, and what was measured so far."""
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        arguments: argparse.Namespace,
-        name: str,
-        seed: int,
-        folder: Path,
-    ) -> None:
-        config = cast(TrialConfig, space.preset(arguments.preset))
-        self.dataset, self.evaluator = prepared(arguments.dataset, arguments.data_dir)
-        own_seed = trial_seed(0, f"long {arguments.dataset} {name}", seed)
-        self.training = AdversarialTraining(config, self.dataset, own_seed)
-        self.average = {n: p.clone() for n, p in self._weights().items()}
-        self._config = config
-        self._max_updates = space.budget.max_updates
-        self._arguments = arguments
-        self._row = {"dataset": arguments.dataset, "name": name, "seed": seed}
-        self._folder = folder
-        self._evaluations: list[dict[str, Any]] = []
-        self._scores: list[dict[str, Any]] = []
-        self._saved_at = 0
-        if (folder / "training.safetensors").exists():
-            self._load()
-
-    def train(self) -> None:
-        """Go on to the last epoch."""
-        n_epoch = self.dataset.train.shape[0] / self._config.batch_size * (self._config.k + 1)
-        epochs = self._arguments.epochs
-        end = math.ceil(epochs * n_epoch) if epochs else self._max_updates
-        every, every_score = self._arguments.every, self._arguments.score_epochs * n_epoch
-        while self.training.updates < end:
-            due = min((self.training.updates // every + 1) * every, end)
-            self._advance(due)
-            scores = self.training.updates // every_score
-            if scores > len(self._scores) // 2 or self.training.updates >= end:
-                self._score()
-            if self.training.updates - self._saved_at >= _SAVE_EVERY:
-                self.save()
-        self.save()
-
-    def save(self) -> None:
-        """Write state and measurements."""
-        write_atomically(self._folder / "training.safetensors", self.training.save())
-        average = safetensors.torch.save(self.average)
-        write_atomically(self._folder / "average.safetensors", average)
-        for kind, rows in (("evaluations", self._evaluations), ("scores", self._scores)):
-            frame = pd.DataFrame(rows)
-            write_atomically(self._folder / f"{kind}.parquet", frame.to_parquet(index=False))
-        self._saved_at = self.training.updates
-
-    def _load(self) -> None:
-        self.training.load((self._folder / "training.safetensors").read_bytes())
-        saved = safetensors.torch.load((self._folder / "average.safetensors").read_bytes())
-        for name, tensor in saved.items():
-            self.average[name].copy_(tensor)
-        for kind, rows in (("evaluations", self._evaluations), ("scores", self._scores)):
-            frame = pd.read_parquet(self._folder / f"{kind}.parquet")
-            rows += frame.to_dict("records")
-        self._saved_at = self.training.updates
-
-    def _advance(self, updates: int) -> None:
-        last, start = self.training.last_iteration(updates), time.perf_counter()
-        while self.training.iteration < last:
-            self.training.step()
-            self._take_average()
-        self.training.seconds += time.perf_counter() - start
-        metrics = self.training.advance(updates)
-        self._take_average()
+def train_alone(arguments: argparse.Namespace, job: Job) -> str:
+    """Train one to its end, saving as it goes; return how it stands."""
+    record = Record(arguments.work / f"{job.dataset}-{job.name}-{job.seed}")
+    state = record.folder / "training.safetensors"
+    training, saved_at = job.start(), 0
+    if state.exists():
+        training.load(state.read_bytes())
+        record.read()
+    for due, is_scored in job.due(arguments.every, arguments.score_epochs).items():
+        if training.updates >= due:
+            continue
+        try:
+            metrics = training.advance(due)
+        except DivergedError as error:
+            record.write()
+            return f"{job} diverged: {error}"
         assert metrics is not None
-        row = self._row | {"config": json.dumps(self._config.to_dict())}
-        row |= dataclasses.asdict(metrics)
-        samples = self.training.samples(N_SAMPLES)
-        row |= dataclasses.asdict(self.evaluator.evaluate(samples[: self.evaluator.n_samples]))
-        row |= truth(self.dataset, samples, self._arguments.data_dir)
-        row |= self._gradients()
-        averaged = self._averaged_samples(self.evaluator.n_samples)
-        evaluation = dataclasses.asdict(self.evaluator.evaluate(averaged))
-        row |= {f"average_{name}": value for name, value in evaluation.items()}
-        null = dataclasses.asdict(self.evaluator.reference.null)
-        self._evaluations.append(row | {f"null_{name}": value for name, value in null.items()})
+        record.add(*measured(job, training, metrics, is_scored=is_scored))
+        if training.updates - saved_at >= _SAVE_EVERY or due == job.max_updates:
+            write_atomically(state, training.save())
+            record.write()
+            saved_at = training.updates
+    return f"{job}: {training.updates:,} updates"
 
-    def _gradients(self) -> dict[str, float]:
-        """Return the two gradients of «From Fitting to Collapse» (TMLR 2025), of 500 samples.
 
-        `steepness`: the root mean square of the norm of G's Jacobian, by differences along random
-        directions. `d_input_grad`: the mean norm of the gradient of D's logit at the samples.
-        """
-        generator, discriminator = self.training.generator, self.training.discriminator
-        rng = torch.Generator().manual_seed(0)
-        noise = draw_noise(self._config, (_N_GRADIENTS, generator.noise_dim), rng)
-        direction = torch.randn(noise.shape, generator=rng) * _DIFFERENCE
-        with torch.no_grad():
-            samples = generator(noise)
-            moved = (generator(noise + direction) - samples).square().sum(1)
-        # D may look at packs of samples.
-        n = len(samples) // self._config.packing * self._config.packing
-        seen = samples[:n].requires_grad_()
-        (gradient,) = torch.autograd.grad(discriminator(seen).sum(), seen)
+# All trainings of a GPU
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a process needs to evaluate a training that goes on meanwhile."""
+
+    job: Job
+    iteration: int
+    metrics: Metrics
+    is_scored: bool
+    tensors: dict[str, Tensor | np.ndarray]
+
+    @staticmethod
+    def nets(training: AdversarialTraining) -> dict[str, torch.nn.Module]:
+        assert training.average is not None
         return {
-            "steepness": float(moved.mean().sqrt()) / _DIFFERENCE,
-            "d_input_grad": float(gradient.norm(dim=1).mean()),
+            "generator": training.generator,
+            "discriminator": training.discriminator,
+            "average": training.average,
         }
 
-    def _score(self) -> None:
-        for weights, samples in (
-            ("last", self.training.samples(N_FINAL_SAMPLES)),
-            ("average", self._averaged_samples(N_FINAL_SAMPLES)),
-        ):
-            fine = final_score(self.dataset, samples)
-            authors = final_score(self.dataset, samples, grid="authors")
-            self._scores.append(
-                self._row
-                | {
-                    "weights": weights,
-                    "updates": self.training.updates,
-                    "test_ll": fine.parzen.test_ll,
-                    "test_ll_se": fine.parzen.test_ll_se,
-                    "valid_ll": fine.parzen.valid_ll,
-                    "sigma": fine.parzen.sigma,
-                    "authors_test_ll": authors.parzen.test_ll,
-                    "authors_sigma": authors.parzen.sigma,
-                    "train_nn_ratio": fine.train_nn_ratio,
-                    **dataclasses.asdict(fine.indicators),
-                }
-            )
-            stored = np.round(np.clip(samples, 0, 1) * 255).astype(np.uint8)
-            np.save(self._folder / f"{weights}.npy", stored)
+    @classmethod
+    def of(
+        cls, job: Job, training: AdversarialTraining, metrics: Metrics, *, is_scored: bool
+    ) -> Snapshot:
+        tensors: dict[str, Tensor | np.ndarray] = {
+            f"{name}.{key}": tensor.clone()
+            for name, net in cls.nets(training).items()
+            for key, tensor in net.state_dict().items()
+        }
+        if training.device == "cuda":
+            torch.cuda.current_stream().synchronize()
+        return cls(job, training.iteration, metrics, is_scored, tensors)
 
-    def _weights(self) -> dict[str, Tensor]:
-        return {n: p.detach() for n, p in self.training.generator.named_parameters()}
+    def on_cpu(self) -> Snapshot:
+        """Return it as arrays: processes would share each tensor by a file of its own."""
+        arrays = {name: torch.as_tensor(t).cpu().numpy() for name, t in self.tensors.items()}
+        return dataclasses.replace(self, tensors=arrays)
 
-    @torch.no_grad()
-    def _take_average(self) -> None:
-        for name, weight in self._weights().items():
-            self.average[name].lerp_(weight, 1 - DECAY)
+    def training(self, device: str) -> AdversarialTraining:
+        examples = _examples(self.job.dataset, device)
+        training = self.job.start(device, examples)
+        for name, net in self.nets(training).items():
+            own = {
+                k.removeprefix(f"{name}."): torch.as_tensor(t)
+                for k, t in self.tensors.items()
+                if k.startswith(f"{name}.")
+            }
+            net.load_state_dict(own)
+        training.count(self.iteration)
+        return training
 
-    def _averaged_samples(self, n: int) -> np.ndarray:
-        weights = self._weights()
-        own = {name: weight.clone() for name, weight in weights.items()}
-        for name, weight in weights.items():
-            weight.copy_(self.average[name])
-        try:
-            return generate(self.training.generator, self._config, n, self.training.sample_seed)
-        finally:
-            for name, weight in weights.items():
-                weight.copy_(own[name])
+
+@cache
+def _examples(dataset: str, device: str) -> Examples:
+    return Examples(prepared(dataset)[0], device)
+
+
+def evaluate(snapshot: Snapshot, device: str) -> tuple[Row, list[Row], np.ndarray]:
+    """Return what `measured` returns, and some samples by the average, 8 bits a value."""
+    training = snapshot.training(device)
+    kept = np.round(np.clip(training.samples(_N_KEPT), 0, 1) * 255).astype(np.uint8)
+    found = measured(snapshot.job, training, snapshot.metrics, is_scored=snapshot.is_scored)
+    return *found, kept
+
+
+class Together:
+    """Trains all of a plan by one engine, and evaluates them in processes beside it."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._jobs = jobs_of(arguments)
+        (dataset,) = {job.dataset for job in self._jobs}
+        self._device: str = arguments.device
+        self._end = time.monotonic() + 60 * arguments.minutes
+        self._engine = Engine(prepared(dataset)[0], self._device, n_slots=arguments.slots)
+        self._record, self._lock = Record(arguments.work), threading.Lock()
+        self._samples: dict[str, np.ndarray] = {}
+        n, context = arguments.processes, multiprocessing.get_context("spawn")
+        self._evaluators = ProcessPoolExecutor(n, context, initializer=one_thread)
+        # Each waits for a process, so that only so many snapshots are on their way.
+        self._senders = ThreadPoolExecutor(n)
+        self._evaluations: list[Future[None]] = []
+
+    def run(self) -> None:
+        """Train as many of a structure at a time as a group has slots, writing meanwhile."""
+        by_structure: dict[TrialConfig | None, list[Job]] = {}
+        for job in self._jobs:
+            by_structure.setdefault(structure_of(job.config), []).append(job)
+        trainings = []
+        for jobs in by_structure.values():
+            lanes = ThreadPoolExecutor(self._arguments.slots)
+            trainings += [lanes.submit(self._train, job) for job in jobs]
+        futures = lambda: [*trainings, *self._evaluations]  # noqa: E731
+        while n_left := sum(not future.done() for future in futures()):
+            print(f"{n_left} trainings and evaluations to come", flush=True)
+            wait(futures(), timeout=_WRITE_EVERY)
+            with self._lock:
+                self._record.write()
+                np.savez_compressed(self._record.folder / "samples.npz", **self._samples)
+        for future in futures():
+            future.result()
+        self._engine.close()
+
+    def _train(self, job: Job) -> None:
+        training = job.start(self._device, self._engine.examples)
+        due = job.due(self._arguments.every, self._arguments.score_epochs)
+        for updates, is_scored in due.items():
+            left = self._end - time.monotonic()
+            try:
+                metrics = self._engine.advance(training, updates, time_limit_seconds=left)
+            except DivergedError as error:
+                print(f"{job} diverged: {error}", flush=True)
+                return
+            if metrics is None:
+                break
+            snapshot = Snapshot.of(job, training, metrics, is_scored=is_scored)
+            self._evaluations.append(self._senders.submit(self._send, snapshot))
+        print(f"{job}: {training.updates:,} updates", flush=True)
+
+    def _send(self, snapshot: Snapshot) -> None:
+        future = self._evaluators.submit(evaluate, snapshot.on_cpu(), self._device)
+        evaluation, scored, samples = future.result()
+        with self._lock:
+            self._record.add(evaluation, scored)
+            self._samples[f"{snapshot.job.name}-{snapshot.job.seed}"] = samples
 
 
 if __name__ == "__main__":

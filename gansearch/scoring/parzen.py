@@ -23,7 +23,8 @@ from gansearch.scoring.neighbours import DIRECT_DIMS, comparable_distances
 from gansearch.scoring.samples import Array, as_samples, as_tensor
 from gansearch.system.precision import full_precision
 
-_BLOCK_BYTES = 4 * 2**20  # of a block's distances: small enough for a processor's cache
+# Of a block's distances: on a CPU few enough for its cache, on a GPU enough to fill it.
+_BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20}
 STORE_BYTES = 512 * 2**20  # of all distances to the validation points, kept while sigma is sought
 _MIN_BLOCK_POINTS = 64  # fewer would starve the matrix product
 # Terms below are counted as this: 2e-35 of the nearest sample's. An exponential that underflows
@@ -84,7 +85,7 @@ def log_likelihoods(
     points: Array,
     sigmas: Sequence[float] | np.ndarray,
     *,
-    block_bytes: int = _BLOCK_BYTES,
+    block_bytes: int | None = None,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """Return the log-likelihood of every point at every sigma, `[n_sigmas, n_points]`, float64.
@@ -97,7 +98,8 @@ def log_likelihoods(
         samples: `[n, d]`, generated.
         points: `[n_points, d]`, real.
         sigmas: positive standard deviations, of any order.
-        block_bytes: bound on a block of distances; 64 points a block at least.
+        block_bytes: bound on a block of distances, by default one that suits the device; 64 points
+            a block at least.
         device: where to compute.
 
     Raises:
@@ -117,7 +119,7 @@ def choose_sigma(
     valid: Array,
     grid: Sequence[float] | np.ndarray,
     *,
-    block_bytes: int = _BLOCK_BYTES,
+    block_bytes: int | None = None,
     store_bytes: int = STORE_BYTES,
     device: torch.device | str = "cpu",
 ) -> tuple[float, bool, float]:
@@ -203,7 +205,7 @@ def score_curve(
 
     with full_precision(device):
         per_example = _gathered(
-            _distance_blocks(centred, points, _BLOCK_BYTES),
+            _distance_blocks(centred, points),
             np.empty((len(counts), len(points))),
             of_each_count,
         )
@@ -253,8 +255,9 @@ def _centred(
 
 
 def _distance_blocks(
-    samples: torch.Tensor, points: torch.Tensor, block_bytes: int
+    samples: torch.Tensor, points: torch.Tensor, block_bytes: int | None = None
 ) -> Iterator[_Distances]:
+    block_bytes = block_bytes or _BLOCK_BYTES.get(samples.device.type, _BLOCK_BYTES["cpu"])
     n_points = max(_MIN_BLOCK_POINTS, block_bytes // (4 * len(samples)))
     squared_norms = samples.square().sum(dim=1)
     for block in torch.split(points, n_points):
