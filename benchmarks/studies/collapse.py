@@ -5,9 +5,9 @@
 trains configurations drawn at random from wide spaces, none stopped before its end, and stores for
 each all evaluations of the trial and, besides, a ground truth that no detector sees: on ring and
 grid the modes hit and the share of high-quality samples (Lin et al. 2018, "PacGAN", section 4.1),
-on digits and mnist the labels that a classifier fitted on real images gives to 2,500 samples. Runs
-are added to `benchmarks/studies/data/`, two Parquet files per data set; a run that is
-already there is not repeated.
+on digits and mnist the labels that a classifier fitted on real images gives to 2,500 samples; and
+the gradients that a baseline reads. Runs are added to `benchmarks/studies/data/`, two Parquet
+files per data set; a run that is already there is not repeated.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.mixtures import nearest_modes
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, SamplesError
+from gansearch.networks.models import draw_noise
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.seeds import trial_seed
 from gansearch.space.load import load_space
@@ -41,6 +42,7 @@ from gansearch.training.training import AdversarialTraining
 
 DATA = Path(__file__).parent / "data"
 N_SAMPLES = 2500  # of the truth at the end, as in PacGAN's experiments
+_N_GRADIENTS, _DIFFERENCE = 500, 1e-3
 # The built-in spaces made wider, and cut to what a core trains in half a minute. Adam and SGD take
 # turns, since each needs other learning rates.
 _OPTIMIZERS = (
@@ -91,6 +93,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="train runs and add them to the data")
     train.add_argument("--dataset", choices=OVERRIDES, required=True)
+    train.add_argument("--first", type=int, default=0, help="number of the first run")
     train.add_argument("--runs", type=int, default=75, help="total number of runs")
     train.add_argument("--processes", type=int, default=os.cpu_count())
     train.add_argument("--data-dir", type=Path, help="for mnist; also GANSEARCH_DATA")
@@ -109,7 +112,7 @@ def add_runs(arguments: argparse.Namespace) -> None:
     missing = [
         (number, config)
         for number, config in enumerate(draw_configs(spaces, arguments.runs))
-        if number not in done
+        if number >= arguments.first and number not in done
     ]
     with ProcessPoolExecutor(arguments.processes, initializer=one_thread) as pool:
         futures = [
@@ -174,7 +177,7 @@ def train_one(
             evaluation = evaluator.evaluate(training.samples(evaluator.n_samples))
             measured = dataclasses.asdict(metrics) | dataclasses.asdict(evaluation)
             ends_as = truth(dataset, training.samples(N_SAMPLES), data_dir)
-            reports.append({"run": number, **measured, **ends_as})
+            reports.append({"run": number, **measured, **ends_as, **gradients(training)})
     except (DivergedError, SamplesError) as error:
         diverged = str(error)
     row = {
@@ -217,6 +220,29 @@ def truth(dataset: Dataset, samples: np.ndarray, data_dir: Path | None) -> dict[
         "truth_modes": int(hit.sum()),
         "truth_high_quality": float(good.mean()),
         "truth_entropy": entropy / math.log(n_modes) if n_modes > 1 else 1.0,
+    }
+
+
+def gradients(training: AdversarialTraining) -> dict[str, float]:
+    """Return the two gradients of «From Fitting to Collapse» (TMLR 2025), of 500 samples.
+
+    `steepness`: the root mean square of the norm of G's Jacobian, by differences along random
+    directions. `d_input_grad`: the mean norm of the gradient of D's logit at the samples.
+    """
+    generator, config = training.generator, training.config
+    rng = torch.Generator(training.device).manual_seed(0)
+    noise = draw_noise(config, (_N_GRADIENTS, generator.noise_dim), rng)
+    direction = torch.randn(noise.shape, generator=rng, device=training.device) * _DIFFERENCE
+    with torch.no_grad():
+        samples = generator(noise)
+        moved = (generator(noise + direction) - samples).square().sum(1)
+    # D may look at packs of samples.
+    n = len(samples) // config.packing * config.packing
+    seen = samples[:n].requires_grad_()
+    (gradient,) = torch.autograd.grad(training.discriminator(seen).sum(), seen)
+    return {
+        "steepness": float(moved.mean().sqrt()) / _DIFFERENCE,
+        "d_input_grad": float(gradient.norm(dim=1).mean()),
     }
 
 

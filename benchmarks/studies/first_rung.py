@@ -32,8 +32,8 @@ def first_rungs(runs: list[Run]) -> pd.DataFrame:
     """Return, by the evaluation at which the first rung lies, how well it tells the best trial.
 
     `rank correlation`: Spearman's, of `valid_ll` there and at the end, over all runs. `best kept`:
-    the share of searches whose best trial passes. `lost`: the nats that the best trial that passes ends
-    below the best of all, the mean over searches.
+    the share of searches whose best trial passes. `lost, nats`: what the best trial that passes
+    ends below the best of all, the mean over searches.
     """
     lls = np.array([run.reports["valid_ll"].to_numpy() for run in runs])
     rng = np.random.default_rng(0)

@@ -17,11 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.studies.collapse import N_SAMPLES, prepared, truth
+from benchmarks.studies.collapse import N_SAMPLES, gradients, prepared, truth
 from gansearch.config import TrialConfig
 from gansearch.family import Metrics
 from gansearch.measures import N_FINAL_SAMPLES
-from gansearch.networks.models import draw_noise
 from gansearch.scoring.copying import copying
 from gansearch.scoring.evaluation import health_reference
 from gansearch.scoring.indicators import HealthReference
@@ -31,7 +30,6 @@ from gansearch.system.files import write_atomically
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
 
-_N_GRADIENTS, _DIFFERENCE = 500, 1e-3
 # Evaluations grow rare: up to so many epochs, there is one each so many.
 _RARER = ((12, 0.5), (60, 2.0), (math.inf, 10.0))
 
@@ -130,29 +128,6 @@ def measured(
     null = dataclasses.asdict(evaluator.reference.null)
     row |= {f"null_{name}": value for name, value in null.items()}
     return row, scores(job, training) if is_scored else []
-
-
-def gradients(training: AdversarialTraining) -> dict[str, float]:
-    """Return the two gradients of «From Fitting to Collapse» (TMLR 2025), of 500 samples.
-
-    `steepness`: the root mean square of the norm of G's Jacobian, by differences along random
-    directions. `d_input_grad`: the mean norm of the gradient of D's logit at the samples.
-    """
-    generator, config = training.generator, training.config
-    rng = torch.Generator(training.device).manual_seed(0)
-    noise = draw_noise(config, (_N_GRADIENTS, generator.noise_dim), rng)
-    direction = torch.randn(noise.shape, generator=rng, device=training.device) * _DIFFERENCE
-    with torch.no_grad():
-        samples = generator(noise)
-        moved = (generator(noise + direction) - samples).square().sum(1)
-    # D may look at packs of samples.
-    n = len(samples) // config.packing * config.packing
-    seen = samples[:n].requires_grad_()
-    (gradient,) = torch.autograd.grad(training.discriminator(seen).sum(), seen)
-    return {
-        "steepness": float(moved.mean().sqrt()) / _DIFFERENCE,
-        "d_input_grad": float(gradient.norm(dim=1).mean()),
-    }
 
 
 def scores(job: Job, training: AdversarialTraining) -> list[Row]:
