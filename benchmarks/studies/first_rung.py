@@ -9,6 +9,9 @@ as a rung leaves them out.
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
@@ -22,7 +25,10 @@ _N_TRIALS, _N_SEARCHES, _REDUCTION_FACTOR = 24, 1000, 3
 
 
 def main() -> None:
-    runs = [run for run in load_runs(DATA) if run.label in ("healthy", "poor")]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    arguments = parser.parse_args()
+    runs = [run for run in load_runs(arguments.data) if run.label in ("healthy", "poor")]
     for dataset in ("ring", "grid", "digits"):
         of = [run for run in runs if run.dataset == dataset]
         print_table(f"{dataset}: {len(of)} runs", first_rungs(of))
