@@ -42,7 +42,7 @@ from gansearch.family import Counts
 from gansearch.measures import Evaluation
 from gansearch.ranking.stability import jeffreys
 from gansearch.scoring.health import HealthMonitor
-from gansearch.scoring.recovery import RecoveryForecast
+from gansearch.scoring.recovery import RecoveryForecast, load_forecast
 from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.scheduler import GuardedScheduler
@@ -94,6 +94,7 @@ def replay(arguments: argparse.Namespace) -> None:
     print_trade_off(families, test)
     print_searches(detectors["low coverage"], detectors["gansearch"], test)
     print_long(long, pairs)
+    print_fresh(load_runs(arguments.data / "fresh"), detectors["gradient norms"])
     print_reliability(reliability(pairs))
     if arguments.misses:
         print_misses(detectors["gansearch"], runs)
@@ -200,6 +201,30 @@ def _low_gradient(norm: float) -> Detector:
     return lambda run: _third_in_a_row(run, run.reports["d_grad_norm"].to_numpy() < norm)
 
 
+def gradient_families() -> dict[str, list[Detector]]:
+    """Return rules that stop by the gradients of «From Fitting to Collapse» (TMLR 2025).
+
+    G's steepness alone, below a threshold; or its product with D's gradient at the samples, above
+    so many times its least value so far.
+    """
+    return {
+        "steepness": [_low_steepness(least) for least in np.geomspace(1e-3, 10, 30)],
+        "steepness times D's gradient": [_grown(times) for times in np.geomspace(1.1, 1000, 30)],
+    }
+
+
+def _low_steepness(least: float) -> Detector:
+    return lambda run: _third_in_a_row(run, run.reports["steepness"].to_numpy() < least)
+
+
+def _grown(times: float) -> Detector:
+    def detect(run: Run) -> int | None:
+        product = run.reports["steepness"] * run.reports["d_input_grad"]
+        return _third_in_a_row(run, (product > times * product.cummin()).to_numpy())
+
+    return detect
+
+
 def _risky(risk_of: Callable[[Run], np.ndarray], risk: float) -> Detector:
     return lambda run: _third_in_a_row(run, risk_of(run) > risk)
 
@@ -296,10 +321,12 @@ def print_labels(runs: Sequence[Run]) -> None:
     print_table(f"{len(runs)} labelled runs", counts.reset_index())
 
 
-def print_detectors(detectors: dict[str, Detector], test: Sequence[Run]) -> None:
-    """Print what every candidate does to the test part."""
+def print_detectors(
+    detectors: dict[str, Detector], test: Sequence[Run], title: str = "Test part"
+) -> None:
+    """Print what every candidate does to the test part, or to other runs."""
     rows = [{"detector": name, **_told(outcome_of(d, test))} for name, d in detectors.items()]
-    print_table("Test part: stopped, and updates of dying runs saved", pd.DataFrame(rows))
+    print_table(f"{title}: stopped, and updates of dying runs saved", pd.DataFrame(rows))
 
 
 def print_datasets(detector: Detector, test: Sequence[Run]) -> None:
@@ -428,6 +455,23 @@ def print_long(long: Sequence[Run], pairs: pd.DataFrame) -> None:
     print_table(
         "Long runs, each by a forecast that has not seen its configuration", pd.DataFrame(rows)
     )
+
+
+def print_fresh(fresh: Sequence[Run], by_gradient: Detector) -> None:
+    """Print what is stopped of runs that no fit and no threshold of gansearch has seen.
+
+    The thresholds of the rules by steepness are the best on these very runs: that flatters them.
+    """
+    print_labels(fresh)
+    detectors = {
+        "gradient norms": by_gradient,
+        **{name: best(family, fresh) for name, family in gradient_families().items()},
+        **{
+            name: monitored_by(load_forecast(with_classes=with_classes))
+            for name, with_classes in OWN.items()
+        },
+    }
+    print_detectors(detectors, fresh, "Fresh runs")
 
 
 def _configuration(run: Run) -> str:
