@@ -54,7 +54,7 @@ class _Picture:
 def _pictures(report: Report) -> Iterator[_Picture]:
     from gansearch.figures import charts
 
-    trials = report.folder.trials()
+    trials = report.trials
     history = report.folder.history(["trial_id", "phase", "updates", "valid_ll"])
     yield from _stability_picture(report.stability)
     if report.ranking["test_ll"].notna().any():

@@ -53,6 +53,7 @@ class Report:
         updates: parameter updates of D and G of all trials.
         ranking: the first rows of `ranking.parquet`; none before the replicas are done.
         ranks: the rank of every ranked configuration, by its id.
+        trials: rows of `trials.parquet`.
         leaderboard: the best trials of the search by `valid_ll`, in the columns of
             `trials.parquet`; never a collapsed, diverged or failed one.
         references: scores of real data, and published figures: rows of `references.parquet`.
@@ -77,6 +78,7 @@ class Report:
     updates: int
     ranking: pd.DataFrame
     ranks: Mapping[str, int]
+    trials: pd.DataFrame
     leaderboard: pd.DataFrame
     references: pd.DataFrame
     training: Mapping[str, Any] | None
@@ -139,6 +141,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         updates=int(trials["updates"].sum()),
         ranking=ranking.head(top) if top else ranking,
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
+        trials=trials,
         leaderboard=_leaderboard(trials, top or _N_LEADERS),
         references=references,
         training=_training(run, curve),

@@ -15,9 +15,10 @@ HEADINGS = [str(measure.heading) for measure in TABLE_MEASURES]
 MORE_HEADINGS = [str(measure.heading) for measure in MORE_MEASURES]
 _NUMBER_COLUMNS = (
     *("rank", "updates", "valid LL", "number", "worst", "updates/success"),
+    *("classes", "collapsed p", "p recovers"),
     *(*HEADINGS, *MORE_HEADINGS),
 )
-PROSE_COLUMNS = ("parameters", "reason", "source", "test LL of every seed")
+PROSE_COLUMNS = ("parameters", "reason", "source", "test LL of every seed", "missing classes")
 UNWRAPPED_COLUMNS = ("test LL",)
 # A column's name and the alignment of its cells.
 Column = tuple[str, Literal["left", "right"]]

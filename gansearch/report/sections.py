@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.report.collapse_section import collapse_sections, given_up
 from gansearch.report.formatting import (
     duration,
     format_count,
@@ -45,6 +46,8 @@ def sections(report: Report) -> list[Section]:
         parts += [_ranking_section(report), seeds_section(report, _marked_config)]
         parts += reference_sections(report.references)
         parts += more_sections(report.ranking, report.references)
+    parts += collapse_sections(report, _marked_config)
+    if not report.ranking.empty:
         parts.append(_configurations(report, report.ranking))
     if not report.leaderboard.empty:
         parts.append(_leaderboard_section(report))
@@ -310,8 +313,18 @@ def _marked_config(report: Report, config_id: str) -> str:
 
 def _counts_in_words(report: Report, phase: str) -> str:
     counts = report.counts[phase]
-    by_status = ", ".join(f"{n} {_status(report, status)}" for status, n in counts.items() if n)
+    by_status = ", ".join(
+        f"{n} {_status(report, status)}{_given_up(report, phase) if status == 'collapsed' else ''}"
+        for status, n in counts.items()
+        if n
+    )
     return f": {by_status}" if by_status else ""
+
+
+def _given_up(report: Report, phase: str) -> str:
+    """Return how many of the collapsed trials were stopped by a forecast."""
+    n = int(given_up(report.trials[report.trials["phase"] == phase]).sum())
+    return f" ({n} of them given up)" if n else ""
 
 
 def _status(report: Report, status: str) -> str:

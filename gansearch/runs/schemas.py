@@ -75,7 +75,8 @@ def trials_schema(table: type[Config]) -> pa.Schema:
         *_measures(*_TEST),
         ("overhead_seconds", FLOAT),
     ]
-    return _completed(fields, "evaluation", "final")
+    last = pa.schema([("p_recovers", FLOAT), ("missing_classes", pa.list_(STRING))])
+    return pa.schema([*_completed(fields, "evaluation", "final"), *last])
 
 
 def ranking_schema(table: type[Config]) -> pa.Schema:

@@ -73,7 +73,7 @@ class Classifier:
         values = as_tensor(samples, "cpu").float()
         if self.net is None:
             assert self.modes is not None
-            return torch.cdist(values, torch.from_numpy(self.modes).float()).argmin(dim=1).numpy()
+            return torch.cdist(values, as_tensor(self.modes).float()).argmin(dim=1).numpy()
         with torch.no_grad():
             images = self._prepared(values)
             found = [self.net(block).argmax(dim=1) for block in torch.split(images, _BLOCK)]
@@ -112,9 +112,8 @@ def classifier_of(dataset: Dataset) -> Classifier | None:
     Raises:
         DataError: the labels don't fit the examples.
     """
+    check_labels(dataset)
     labels = dataset.labels
-    if labels is not None:
-        _check_fit(dataset, labels)
     if labels is None or (classes := _usable(labels)) is None:
         return None
     path = _cache_path(dataset, labels)
@@ -127,17 +126,15 @@ def classifier_of(dataset: Dataset) -> Classifier | None:
     return _measured(dataset, labels, classes, net)
 
 
-def as_images(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return examples `[n, d]` as images `[n, c, h, w]` of at most 32 pixels a side."""
-    height, width, channels = shape
-    images = values.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-    factor = -(-max(height, width) // _MAX_SIDE)
-    if factor == 1:
-        return images
-    return nn.functional.avg_pool2d(images, (min(factor, height), min(factor, width)))
+def check_labels(dataset: Dataset) -> None:
+    """Check the labels of a data set, if it has some.
 
-
-def _check_fit(dataset: Dataset, labels: Labels) -> None:
+    Raises:
+        DataError: they don't fit the examples.
+    """
+    labels = dataset.labels
+    if labels is None:
+        return
     for split in ("train", "valid"):
         found, n = getattr(labels, split), len(getattr(dataset, split))
         if len(found) != n or not (found.min() >= 0 and found.max() < len(labels.names)):
@@ -147,6 +144,16 @@ def _check_fit(dataset: Dataset, labels: Labels) -> None:
                 "example needs the number of its class, from 0. Leave `labels` None if there are "
                 "no classes."
             )
+
+
+def as_images(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return examples `[n, d]` as images `[n, c, h, w]` of at most 32 pixels a side."""
+    height, width, channels = shape
+    images = values.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+    factor = -(-max(height, width) // _MAX_SIDE)
+    if factor == 1:
+        return images
+    return nn.functional.avg_pool2d(images, (min(factor, height), min(factor, width)))
 
 
 def _usable(labels: Labels) -> np.ndarray | None:

@@ -16,7 +16,7 @@ import numpy as np
 from gansearch.data.dataset import Dataset
 from gansearch.measures import Indicators
 from gansearch.rules import count_of
-from gansearch.scoring.classifier import Classifier, class_shares, classifier_of
+from gansearch.scoring.classifier import Classifier, check_labels, class_shares, classifier_of
 from gansearch.scoring.samples import Array, as_tensor
 from gansearch.scoring.variety import RealExamples, Variety, homogeneity_p, spread
 from gansearch.scoring.verdict import Verdict, are_off_the_data, describe_indicators
@@ -112,11 +112,20 @@ class CollapseTest:
     """Tells whether samples of a data set are collapsed.
 
     What it needs of the data is prepared at the first call: the classifier, once per data set.
+    Where many processes judge samples of one data set, one prepares the test for all.
+
+    Raises:
+        DataError: the labels don't fit the examples.
     """
 
     def __init__(self, dataset: Dataset) -> None:
+        check_labels(dataset)
         self._dataset = dataset
         self._by_chance = cache(self._simulate)
+
+    def prepare(self) -> None:
+        """Fit the classifier or read it from the cache, as the first call would."""
+        _ = self.classifier
 
     @cached_property
     def classifier(self) -> Classifier | None:

@@ -48,17 +48,24 @@ class Evaluator:
     """
 
     def __init__(
-        self, dataset: Dataset, *, device: str = "cpu", n_samples: int = N_EVALUATION_SAMPLES
+        self,
+        dataset: Dataset,
+        *,
+        device: str = "cpu",
+        n_samples: int = N_EVALUATION_SAMPLES,
+        collapse_test: CollapseTest | None = None,
     ) -> None:
         """Draw the reference examples.
 
+        `collapse_test` is one of this data set that is prepared; by default one is, when needed.
+
         Raises:
-            DataError: there are fewer than 40 training examples.
+            DataError: there are fewer than 40 training examples, or the labels don't fit them.
         """
         self.n_samples = n_samples
         n_reference = min(n_samples, _N_EVALUATION_REFERENCE)
         self.reference = health_reference(dataset, n_reference, device)
-        self.collapse_test = CollapseTest(dataset)
+        self.collapse_test = collapse_test or CollapseTest(dataset)
         n_valid = min(n_samples, dataset.n_valid_for_sigma)
         self._valid = torch.from_numpy(dataset.to_float(dataset.valid[:n_valid])).to(device)
         self._grid = _grid(dataset, "fine")
@@ -97,19 +104,19 @@ class Evaluator:
         Raises:
             SamplesError: as `evaluate`.
         """
-        raw = as_samples(raw, self._device)
-        valid_ll = choose_sigma(raw, self._valid, self._grid, device=self._device)[2]
-        coverage = self.reference.indicators(raw).coverage
-        return dataclasses.replace(evaluation, valid_ll_raw=valid_ll, coverage_raw=coverage)
+        coverage = self.reference.indicators(as_samples(raw, self._device)).coverage
+        return dataclasses.replace(
+            evaluation, valid_ll_raw=self.valid_ll(raw), coverage_raw=coverage
+        )
 
+    def valid_ll(self, samples: Array) -> float:
+        """Return the mean log-likelihood (nats) of the validation examples alone.
 
-@dataclass(frozen=True)
-class RawScore:
-    """The final score of `Training.raw_samples`; None where there are none."""
-
-    test_ll_raw: float | None = None
-    valid_ll_raw: float | None = None
-    coverage_raw: float | None = None
+        Raises:
+            SamplesError: as `evaluate`.
+        """
+        samples = as_samples(samples, self._device)
+        return choose_sigma(samples, self._valid, self._grid, device=self._device)[2]
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,7 @@ class FinalScore:
         train_nn_ratio, copy_p: see `copying.Copying`.
         fld: feature likelihood divergence of the values themselves, in nats per 100 dimensions.
         collapse: whether the samples are collapsed; None if that was not asked.
+        test_ll_raw, valid_ll_raw, coverage_raw: of `Training.raw_samples`; None without them.
     """
 
     parzen: ParzenScore
@@ -136,6 +144,9 @@ class FinalScore:
     copy_p: float
     fld: float
     collapse: Collapse | None = None
+    test_ll_raw: float | None = None
+    valid_ll_raw: float | None = None
+    coverage_raw: float | None = None
 
     @property
     def measured(self) -> dict[str, Any]:
@@ -144,13 +155,14 @@ class FinalScore:
         values = {
             name: value for part in parts if part is not None for name, value in vars(part).items()
         }
-        return {name: values[name] for name in columns("final") if name in values}
+        return {n: values[n] for n in columns("final") if values.get(n) is not None}
 
 
 def final_score(
     dataset: Dataset,
     samples: Array,
     *,
+    raw: Array | None = None,
     grid: str = "fine",
     n_valid: int | None = None,
     device: str = "cpu",
@@ -164,6 +176,7 @@ def final_score(
     Args:
         dataset: provides the test set.
         samples: images in [0, 1], or contrast normalised if the data set is, or points.
+        raw: as many of `Training.raw_samples`, to be scored beside them.
         grid: "fine", or "authors" to compare with published scores (see `sigma_grid`).
         n_valid: sigma is chosen on the first `n_valid` validation examples; None for the data
             set's `n_valid_for_sigma`.
@@ -174,18 +187,18 @@ def final_score(
         SamplesError: there are fewer than 20 samples, or they are not finite or have another shape.
         DataError: there are too few training examples for the indicators.
     """
-    samples = as_samples(samples, device)
-    check_count("samples", len(samples))
+    samples = _checked(samples, device)
     reference = health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
     n_valid = n_valid or dataset.n_valid_for_sigma
-    parzen = score(
-        samples,
-        dataset.to_float(dataset.valid[:n_valid]),
-        dataset.to_float(dataset.test),
-        _grid(dataset, grid),
-        device=device,
-    )
-    drawn = samples[np.random.default_rng(0).permutation(len(samples))[:N_COPY_SAMPLES]]
+    valid, test = dataset.to_float(dataset.valid[:n_valid]), dataset.to_float(dataset.test)
+    sigmas = _grid(dataset, grid)
+
+    def scored(given: torch.Tensor) -> tuple[ParzenScore, torch.Tensor]:
+        """Return the log-likelihoods, and the samples that the other measures look at."""
+        drawn = given[np.random.default_rng(0).permutation(len(given))[:N_COPY_SAMPLES]]
+        return score(given, valid, test, sigmas, device=device), drawn
+
+    parzen, drawn = scored(samples)
     indicators, fidelity = reference.measure(drawn)
     found = FinalScore(
         parzen=parzen,
@@ -196,33 +209,24 @@ def final_score(
         **vars(copying(dataset, drawn)),
         fld=dataset_fld(dataset, drawn),
     )
-    if collapse_test is None:
-        return found
-    collapse = collapse_test.judge(samples, found.indicators, found.null)
-    return dataclasses.replace(found, collapse=collapse)
+    if collapse_test is not None:
+        collapse = collapse_test.judge(samples, indicators, reference.null)
+        found = dataclasses.replace(found, collapse=collapse)
+    if raw is not None:
+        of_raw, drawn = scored(_checked(raw, device))
+        found = dataclasses.replace(
+            found,
+            test_ll_raw=of_raw.test_ll,
+            valid_ll_raw=of_raw.valid_ll,
+            coverage_raw=reference.indicators(drawn).coverage,
+        )
+    return found
 
 
-def raw_score(dataset: Dataset, raw: np.ndarray | None, *, device: str = "cpu") -> RawScore:
-    """Score `Training.raw_samples` `[n, d]`, if there are some, as `final_score` does.
-
-    Raises:
-        SamplesError, DataError: as `final_score`.
-    """
-    if raw is None:
-        return RawScore()
-    samples = as_samples(raw, device)
-    check_count("samples", len(samples))
-    reference = health_reference(dataset, min(_N_FINAL_REFERENCE, len(samples)), device)
-    parzen = score(
-        samples,
-        dataset.to_float(dataset.valid[: dataset.n_valid_for_sigma]),
-        dataset.to_float(dataset.test),
-        _grid(dataset, "fine"),
-        device=device,
-    )
-    drawn = samples[np.random.default_rng(0).permutation(len(samples))[:N_COPY_SAMPLES]]
-    coverage = reference.indicators(drawn).coverage
-    return RawScore(parzen.test_ll, parzen.valid_ll, coverage)
+def _checked(samples: Array, device: str) -> torch.Tensor:
+    checked = as_samples(samples, device)
+    check_count("samples", len(checked))
+    return checked
 
 
 def valid_ll_of_all(

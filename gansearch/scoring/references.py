@@ -99,7 +99,7 @@ def evaluate_training_examples(
     return {
         "name": _training_name(dataset),
         "n_samples": len(training),
-        "valid_ll": evaluator.evaluate(training).valid_ll,
+        "valid_ll": evaluator.valid_ll(training),
     }
 
 

@@ -14,6 +14,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import ShortOfMemoryError
 from gansearch.family import Engine, Metrics, ModelFamily, Training, load_family
 from gansearch.rules import Config
+from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.system.failures import lack_of_memory
 from gansearch.trial.plan import TrialPlan
@@ -40,10 +41,18 @@ class TrialProcess:
     engine: Engine | None
 
     @classmethod
-    def prepare(cls, dataset: Dataset, plan: TrialPlan, *, is_alone: bool = False) -> TrialProcess:
+    def prepare(
+        cls,
+        dataset: Dataset,
+        plan: TrialPlan,
+        *,
+        collapse_test: CollapseTest | None = None,
+        is_alone: bool = False,
+    ) -> TrialProcess:
         """Prepare this process: its threads, its share of the GPU, the reference samples.
 
-        With `is_alone`, trials of this process may use all memory of their GPU.
+        `collapse_test` is one of the data set that the driver has prepared, so that this process
+        need not. With `is_alone`, trials of this process may use all memory of their GPU.
         """
         torch.set_num_threads(1)
         is_cuda = plan.device == "cuda"
@@ -55,7 +64,12 @@ class TrialProcess:
             dataset,
             family,
             plan,
-            Evaluator(dataset, device=plan.device, n_samples=plan.n_evaluation_samples),
+            Evaluator(
+                dataset,
+                device=plan.device,
+                n_samples=plan.n_evaluation_samples,
+                collapse_test=collapse_test,
+            ),
             torch.cuda.get_device_name() if is_cuda else "cpu",
             family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,
         )

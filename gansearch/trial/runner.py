@@ -26,7 +26,7 @@ from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
 from gansearch.scoring.collapse import Collapse
-from gansearch.scoring.evaluation import final_score, raw_score, valid_ll_of_all
+from gansearch.scoring.evaluation import final_score, valid_ll_of_all
 from gansearch.scoring.health import HealthMonitor, TrialEvaluation
 from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.system.failures import is_lack_of_memory
@@ -209,8 +209,7 @@ class TrialRunner:
         # By the test that its replicas would meet, so that no finalist fails it at once.
         with full_precision(self._process.plan.device):
             collapse = self._process.evaluator.judge(samples, evaluation.indicators)
-        last = dataclasses.replace(evaluation, collapsed_p=collapse.collapsed_p)
-        return _judged_at_its_end(dataclasses.replace(result, evaluation=last), collapse)
+        return _judged_at_its_end(result, collapse)
 
     def _write_model(self) -> None:
         """Write the generator, and the pictures of its training."""
@@ -239,8 +238,9 @@ class TrialRunner:
         try:
             with full_precision(device):
                 test = process.evaluator.collapse_test
-                score = final_score(process.dataset, samples, device=device, collapse_test=test)
-                by_weights = raw_score(process.dataset, raw, device=device)
+                score = final_score(
+                    process.dataset, samples, raw=raw, device=device, collapse_test=test
+                )
         except SamplesError as error:  # an evaluation looks at fewer
             raise DivergedError(f"by its end: {error}") from error
         assert score.collapse is not None
@@ -248,13 +248,13 @@ class TrialRunner:
         if result.is_unsound:
             return result
         self._folder.write_test_ll(self._spec.trial_id, score.parzen.per_example)
-        measured = score.measured | vars(by_weights)
+        measured = score.measured
         measured["valid_ll_all"] = valid_ll_of_all(
-            process.dataset, samples, score.parzen, device=process.plan.device
+            process.dataset, samples, score.parzen, device=device
         )
-        return dataclasses.replace(
-            result, final={name: measured[name] for name in columns("final")}
-        )
+        final = {name: measured.get(name) for name in columns("final")}
+        final["missing_classes"] = list(score.collapse.missing_classes)
+        return dataclasses.replace(result, final=final)
 
     def _observe(self) -> None:
         if self._observer is not None:
@@ -295,12 +295,15 @@ class TrialRunner:
 
 
 def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
-    """Return a trial's last result, with the verdict on its last samples if they are collapsed.
+    """Return a trial's last result with what the test says of its last samples.
 
-    A training of fewer than 1,000 updates in its last stage is too young for one.
+    It has the verdict on them if they are collapsed. A training of fewer than 1,000 updates in its
+    last stage is too young for one.
     """
-    assert result.metrics is not None
+    assert result.metrics is not None and result.evaluation is not None
     updates = result.updates - result.metrics.stage_start
+    last = dataclasses.replace(result.evaluation, collapsed_p=collapse.collapsed_p)
+    result = dataclasses.replace(result, evaluation=last)
     if updates < LEAST_UPDATES or collapse.verdict.status != "collapsed":
         return result
     reason = f"the last samples are collapsed: {collapse.verdict.reason}"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ray
 from ray import ObjectRef
@@ -21,7 +21,11 @@ from gansearch.trial.plan import TrialPlan
 from gansearch.tune.ray_internals import dead_vital_process
 
 if TYPE_CHECKING:
+    from gansearch.scoring.collapse import CollapseTest
     from gansearch.trial.runner import TrialRunner
+
+# The data set that trials learn, and its prepared test of samples.
+TrialData: TypeAlias = "tuple[Dataset, CollapseTest]"
 
 _NAMESPACE = "gansearch"  # without a namespace Ray prints a message
 # An engine without calls for this long ends: nothing else would end it on a cluster that outlives a
@@ -35,12 +39,13 @@ _MAX_CALLS = 256  # at a time, each in a thread
 class EngineProcess:
     """A Ray actor that holds one engine, and a runner for every trial that it trains."""
 
-    def __init__(self, gpu: str, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
+    def __init__(self, gpu: str, data: Sequence[ObjectRef[TrialData]], plan: TrialPlan) -> None:
         # Before torch is imported. The trials hold the GPU, and Ray hides it from all other actors.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         from gansearch.trial.process import TrialProcess
 
-        self._process = TrialProcess.prepare(ray.get(dataset[0]), plan)
+        dataset, test = ray.get(data[0])
+        self._process = TrialProcess.prepare(dataset, plan, collapse_test=test)
         self._runners: dict[str, TrialRunner] = {}
         self._calls = _Calls()
         threading.Thread(target=self._end_when_idle, daemon=True).start()
@@ -101,9 +106,9 @@ class _Calls:
 class EngineClient:
     """Trains one trial after another in the engine of this process's GPU."""
 
-    def __init__(self, dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> None:
-        self._dataset, self._plan = dataset, plan
-        self._engine = _engine_here(dataset, plan)
+    def __init__(self, data: Sequence[ObjectRef[TrialData]], plan: TrialPlan) -> None:
+        self._data, self._plan = data, plan
+        self._engine = _engine_here(data, plan)
         self._trial_id: str | None = None
 
     def begin(self, spec: TrialSpec) -> None:
@@ -113,7 +118,7 @@ class EngineClient:
             ray.get(self._engine.begin.remote(spec, before))
         except (RayActorError, OutOfMemoryError):
             # Tune doesn't retry a trial that a reused worker fails to begin.
-            self._engine = _engine_here(self._dataset, self._plan)
+            self._engine = _engine_here(self._data, self._plan)
             ray.get(self._engine.begin.remote(spec, None))
 
     def step(self) -> StepResult:
@@ -145,7 +150,7 @@ def end_engines(plan: TrialPlan) -> None:
                 ray.kill(ray.get_actor(actor["name"], _NAMESPACE))
 
 
-def _engine_here(dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> Any:
+def _engine_here(data: Sequence[ObjectRef[TrialData]], plan: TrialPlan) -> Any:
     """Return the engine of this node's GPU, which the first trial there starts."""
     node = ray.get_runtime_context().get_node_id()
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if plan.device == "cuda" else ""
@@ -161,7 +166,7 @@ def _engine_here(dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan) -> Any:
             max_concurrency=_MAX_CALLS,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
-        .remote(gpu, dataset, plan)
+        .remote(gpu, data, plan)
     )
 
 

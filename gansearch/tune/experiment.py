@@ -136,8 +136,11 @@ def _trial_plan(session: Session) -> TrialPlan:
 
 
 def _trainable(session: Session, plan: TrialPlan) -> Any:
+    # With the classifier, so that no process fits one of its own where no cache can be written or
+    # on another node.
+    data = ray.put((session.dataset, session.collapse_test))
     return tune.with_resources(
-        tune.with_parameters(GanTrial, dataset=[ray.put(session.dataset)], plan=plan),
+        tune.with_parameters(GanTrial, data=[data], plan=plan),
         {"cpu": session.settings.cpus_per_trial, "gpu": session.share.gpus_per_trial},
     )
 

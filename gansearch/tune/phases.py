@@ -83,6 +83,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         rows=rows,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
+    if interrupted or n_untried:
+        _prepare_collapse_test(session)
     session.progress.phase(
         "search",
         len(rows) + n_untried,
@@ -126,6 +128,7 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
             seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
             specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
     if specs:
+        _prepare_collapse_test(session)
         n_replicas = len(configs) * session.budget.replicas
         session.progress.phase(
             "replicas", n_replicas, known_trials(known, session.description.n_evaluation_samples)
@@ -137,6 +140,11 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         session.raise_if_interrupted()
     if session.budget.replicas:
         _raise_if_none_completed(session, "replica")
+
+
+def _prepare_collapse_test(session: Session) -> None:
+    session.progress.activity("fitting a classifier of the data's classes, once per data set")
+    session.collapse_test.prepare()
 
 
 def conclude(session: Session) -> None:

@@ -20,7 +20,7 @@ from gansearch.runs.schemas import EVALUATION_COLUMNS, config_values
 from gansearch.trial.messages import StepResult, TrialSpec
 
 # Columns of `trials.parquet` that a trial's results fill.
-RESULT_COLUMNS = (*EVALUATION_COLUMNS, "device")
+RESULT_COLUMNS = (*EVALUATION_COLUMNS, "device", "p_recovers")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,6 @@ def history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
     assert step.verdict is not None  # a report has one
     judged = {
         "verdict": step.verdict.status,
-        "p_recovers": step.verdict.p_recovers,
         "reported_at": datetime.now(UTC),
     }
     merged = {**step.measured, **row, **judged}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from gansearch.budget import Budget
@@ -16,6 +17,7 @@ from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.location import is_run
+from gansearch.scoring.collapse import CollapseTest
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.signals import deferred, handled_by
 from gansearch.tune.recorder import Recorder
@@ -68,6 +70,11 @@ class Session:
     def seconds(self) -> float:
         """The time used so far, over all sessions of the run."""
         return self.initial_description.wall_seconds + time.monotonic() - self.started
+
+    @cached_property
+    def collapse_test(self) -> CollapseTest:
+        """Of the data set: the driver prepares it for all trials."""
+        return CollapseTest(self.dataset)
 
     @property
     def seed(self) -> int:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import ObjectRef, tune
 
-from gansearch.data.dataset import Dataset
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
-from gansearch.tune.engine_actor import EngineClient
+from gansearch.tune.engine_actor import EngineClient, TrialData
 
 if TYPE_CHECKING:
     from gansearch.trial.process import TrialProcess
@@ -26,16 +25,17 @@ class GanTrial(tune.Trainable):
     """One training as a Tune trial; actors are reused for one trial after another.
 
     Tune's `config` is that of `TrialSpec.to_tune`, and the result of a step that of
-    `StepResult.to_tune`. `dataset` is a reference in a list, which Ray doesn't resolve.
+    `StepResult.to_tune`. `data` is a reference in a list, which Ray doesn't resolve: to the data
+    set and its prepared `CollapseTest`.
     """
 
     _runner: TrialRunner | EngineClient
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
-        self, config: dict[str, Any], dataset: Sequence[ObjectRef[Dataset]], plan: TrialPlan
+        self, config: dict[str, Any], data: Sequence[ObjectRef[TrialData]], plan: TrialPlan
     ) -> None:
         """Prepare the worker once, then the first trial."""
-        self._dataset, self._plan = dataset, plan
+        self._data, self._plan = data, plan
         self._process: TrialProcess | None = None
         self._client: EngineClient | None = None
         self._begin(TrialSpec.from_tune(config))
@@ -55,16 +55,17 @@ class GanTrial(tune.Trainable):
 
     def _begin(self, spec: TrialSpec) -> None:
         if self._plan.n_slots:
-            self._client = self._client or EngineClient(self._dataset, self._plan)
+            self._client = self._client or EngineClient(self._data, self._plan)
             self._client.begin(spec)
             self._runner = self._client
             return
         from gansearch.trial.process import TrialProcess
         from gansearch.trial.runner import TrialRunner
 
-        self._process = self._process or TrialProcess.prepare(
+        if self._process is None:
+            dataset, test = ray.get(self._data[0])
             # A worker that has a whole GPU is reused only for trials that need one.
-            *(ray.get(self._dataset[0]), self._plan),
-            is_alone=spec.is_alone,
-        )
+            self._process = TrialProcess.prepare(
+                dataset, self._plan, collapse_test=test, is_alone=spec.is_alone
+            )
         self._runner = TrialRunner(spec, self._process)

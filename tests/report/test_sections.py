@@ -68,6 +68,38 @@ def test_the_weights_scores_stand_below_those_of_their_average(tmp_path):
     assert f"{told}t00001 7.25 (coverage 0.50)." in text
 
 
+def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):
+    replicated = [row for config in (WINNER, PAPER) for row in replicas(config, 3)]
+    for row, missing in zip(replicated, ([], ["4"], ["4", "9"], [], [], []), strict=True):
+        row.update(collapsed_p=0.25, n_classes_effective=8.5, missing_classes=missing)
+    replicated[4].update(status="collapsed", valid_ll=5.0, collapsed_p=1e-40)
+    replicated[5].update(status="collapsed", p_recovers=0.031, collapsed_p=None)
+    search = [*searched(), trial("t00007", SECOND, "collapsed", p_recovers=0.002, updates=3000)]
+    folder = write_run(tmp_path, search, replicated, MEANS)
+    text = printed(folder, 80)
+    assert "4 completed, 2 collapsed (1 of them given up)." in " ".join(text.split())
+    variety = section_of(text, "Are the samples of the replicas collapsed?")
+    assert variety[3].split(maxsplit=8) == [
+        *("3b632cbb", "0", "of", "3", "0", "of", "3", "8.5", "0.2  4 (2 of 3), 9 (1 of 3)"),
+    ]
+    assert variety[4].split() == [
+        *("4f610017*", "1", "of", "3", "1", "of", "3", "8.5", "<1e-15", "-"),
+    ]
+    trials = section_of(text, "Trials that are collapsed, and trials that were given up")
+    rows = [re.split(r"  +", line)[:5] for line in trials[3:6]]
+    assert rows == [
+        ["t00007", "given up", "3,000", "0.002", "-"],
+        ["r-4f610017-1", "is collapsed", "8,000", "-", "<1e-15"],
+        ["r-4f610017-2", "given up", "8,000", "0.03", "-"],
+    ]
+
+
+def test_a_run_of_an_older_version_says_nothing_of_forecasts_that_it_has_not_made(finished):
+    text = printed(finished)
+    assert "Are the samples" not in text
+    assert "given up" not in text
+
+
 def test_top_cuts_the_ranking_and_the_leaderboard_but_keeps_the_ranks_of_ties(finished):
     report = build_report(finished, top=1)
     assert report.ranking["config_id"].tolist() == [WINNER.config_id]

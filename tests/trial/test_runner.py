@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import ray
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
@@ -10,6 +11,7 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, ShortOfMemoryError
 from gansearch.family import DEFAULT_FAMILY
 from gansearch.runs.folder import RunFolder
+from gansearch.scoring.collapse import CollapseTest
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
@@ -59,6 +61,26 @@ def test_a_report_is_told_again_after_every_resume(process):
     again = TrialRunner(TRIAL, process)
     again.stop()  # before anybody has heard of it
     assert TrialRunner(TRIAL, process).step() == told[0]
+
+
+def test_a_process_of_trials_uses_the_classifier_that_the_driver_has_fitted(tmp_path, monkeypatch):
+    digits = load_dataset("digits")
+    labels = dataclasses.replace(digits.labels, train=digits.labels.train[:300])
+    small = dataclasses.replace(digits, train=digits.train[:300], labels=labels)
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(no_folder))  # so that none can be kept
+    test = CollapseTest(small)
+    test.prepare()
+    sent, its_test = ray.cloudpickle.loads(ray.cloudpickle.dumps((small, test)))
+    monkeypatch.setattr("gansearch.scoring.classifier._fitted", None)
+    plan = TrialPlan(RunFolder.create(tmp_path, "run").path, DEFAULT_FAMILY, Budget())
+    evaluator = TrialProcess.prepare(sent, plan, collapse_test=its_test).evaluator
+    some = small.to_float(digits.valid)[:200]
+    found = evaluator.collapse_test.n_classes_effective(some)
+    assert found == test.n_classes_effective(some) > 8
+    with pytest.raises(TypeError, match="NoneType"):
+        TrialProcess.prepare(sent, plan).evaluator.collapse_test.prepare()
 
 
 def test_the_weights_are_scored_beside_their_average_at_every_report_and_at_the_end(

@@ -1,0 +1,130 @@
+"""What a report says of collapse: which samples are collapsed, and which trials were given up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gansearch.report.formatting import format_number
+from gansearch.report.report import Report
+from gansearch.report.section import Section, make_columns
+from gansearch.runs.tables import rows_of
+
+_N_LISTED = 10
+_LEAST_P = 1e-15
+
+
+def given_up(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials were stopped since they would hardly recover; older runs don't say."""
+    return (trials["status"] == "collapsed") & trials["p_recovers"].notna()
+
+
+def collapse_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
+    """Yield how various the replicas' samples are, and which trials are collapsed or given up."""
+    replicas = report.trials[report.trials["phase"] == "replica"]
+    if replicas["collapsed_p"].notna().any() and not report.ranking.empty:
+        yield _variety_section(report, replicas, mark)
+    known = report.trials["p_recovers"].notna() | report.trials["collapsed_p"].notna()
+    collapsed = report.trials[(report.trials["status"] == "collapsed") & known]
+    if not collapsed.empty:
+        yield _collapsed_section(report, collapsed)
+
+
+def _variety_section(
+    report: Report, replicas: pd.DataFrame, mark: Callable[[Report, str], str]
+) -> Section:
+    rows = []
+    for config_id in report.ranking["config_id"]:
+        ours = replicas[replicas["config_id"] == config_id]
+        completed = ours[ours["status"] == "completed"]
+        is_given_up = given_up(ours)
+        n_collapsed = int(((ours["status"] == "collapsed") & ~is_given_up).sum())
+        rows.append(
+            [
+                mark(report, config_id),
+                f"{n_collapsed} of {len(ours)}",
+                f"{int(is_given_up.sum())} of {len(ours)}",
+                format_number(completed["n_classes_effective"].mean(), 1),
+                _format_p(ours["collapsed_p"].min()),
+                _missing(completed),
+            ]
+        )
+    return Section(
+        "variety",
+        "Are the samples of the replicas collapsed?",
+        (),
+        make_columns(
+            "config", "collapsed", "given up", "classes", "collapsed p", "missing classes"
+        ),
+        rows,
+        [
+            "collapsed: replicas whose last samples are. given up: replicas that were stopped "
+            "before, since they would hardly recover. classes: effective number among the samples, "
+            "the mean over completed replicas. missing: in some replica, less than a quarter of "
+            "the class's share of the data. collapsed p: the smallest p-value of «as various as as "
+            "many real examples». It tells whether a difference is there, not how large it is: "
+            "samples are called collapsed only if they lie off the data, show at most half of its "
+            "classes, or are copies of few images.",
+        ],
+    )
+
+
+def _collapsed_section(report: Report, collapsed: pd.DataFrame) -> Section:
+    rows = [
+        [
+            row["trial_id"],
+            "is collapsed" if pd.isna(row["p_recovers"]) else "given up",
+            f"{row['updates']:,}",
+            _format_p(row["p_recovers"]),
+            _format_p(row["collapsed_p"]),
+            format_number(row["coverage"], 2),
+            format_number(_number(row["n_classes_effective"]), 1),
+        ]
+        for row in rows_of(collapsed[:_N_LISTED])
+    ]
+    n_more = len(collapsed) - _N_LISTED
+    return Section(
+        "collapsed",
+        "Trials that are collapsed, and trials that were given up",
+        (),
+        make_columns(
+            "trial", "verdict", "updates", "p recovers", "collapsed p", "coverage", "classes"
+        ),
+        rows,
+        [
+            *([f"and {n_more} more in trials.parquet"] if n_more > 0 else []),
+            "is collapsed: a statement about the last samples of a training that was not stopped. "
+            "given up: a forecast. The samples looked collapsed, and the probability that they "
+            "recover within this budget, p recovers, was below give_up "
+            f"({report.budget.give_up:g}) twice in a row; with a longer budget it may be higher. "
+            "reason in trials.parquet has the words.",
+        ],
+    )
+
+
+def _missing(completed: pd.DataFrame) -> str:
+    """Return the missing classes of some replicas, each with the number of replicas."""
+    counts = Counter(
+        name
+        for names in completed["missing_classes"]
+        if isinstance(names, list | np.ndarray)
+        for name in names
+    )
+    return ", ".join(f"{name} ({n} of {len(completed)})" for name, n in counts.most_common()) or "-"
+
+
+def _format_p(p: float | None) -> str:
+    """Return a probability with one significant digit."""
+    p = _number(p)
+    if np.isnan(p):
+        return "-"
+    return f"{p:.1g}" if p >= _LEAST_P else f"<{_LEAST_P:g}"
+
+
+def _number(value: Any) -> float:
+    """Return a value that may be None as a float."""
+    return float("nan") if pd.isna(value) else float(value)
