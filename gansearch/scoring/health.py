@@ -141,9 +141,10 @@ class HealthMonitor:
         self._n_hopeless = self._n_hopeless + 1 if p_recovers < self._give_up else 0
         if self._n_hopeless >= _N_EVALUATIONS and done >= self._grace_updates:
             hint = _hint(evaluation, self._null)
+            would = "would" if p_recovers < 0.5 else "might"  # if give_up is as large
             reason = (
-                f"{found}, and would not recover within this budget: probability {p_recovers:.2g}, "
-                f"give_up {self._give_up:g}{hint and f'; {hint}'}"
+                f"{found}, and {would} not recover within this budget: probability "
+                f"{p_recovers:.2g}, give_up {self._give_up:g}{hint and f'; {hint}'}"
             )
             return Verdict("collapsed", reason, p_recovers)
         reason = f"{found}; they recover within this budget with probability {p_recovers:.2g}"

@@ -96,6 +96,11 @@ def test_a_stop_says_what_is_seen_what_is_forecast_and_what_to_try() -> None:
     )
 
 
+def test_a_large_give_up_stops_what_would_probably_recover_and_does_not_deny_it() -> None:
+    reason = judge_all([COLLAPSED] * 5, p=0.9, give_up=1.0)[-1].reason
+    assert "and might not recover within this budget: probability 0.9, give_up 1;" in reason
+
+
 def test_a_trial_that_may_recover_goes_on_and_says_how_likely_that_is() -> None:
     verdicts = judge_all([COLLAPSED] * 19, p=0.06)
     assert statuses(verdicts) == ["undetermined"] * 19
