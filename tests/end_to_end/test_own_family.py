@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ray
 SPACE = """
 family: mean_family:MeanFamily
 dataset: gaussian
-budget: {trials: 5, max_updates: 3000, reports: 10, top: 2, replicas: 2}
+budget: {trials: 5, max_updates: 3000, reports: 10, top: 2, replicas: 1}
 search:
   lr: {float: [0.01, 0.3], log: true}
 presets:
@@ -83,7 +83,7 @@ def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
     ranking = pd.read_parquet(path / "ranking.parquet")
     n_ranked = len(ranking)  # the best two, and the default configuration if it is none of them
     phases = trials["phase"].value_counts().to_dict()
-    assert phases == {"search": 5, "replica": 2 * n_ranked} and n_ranked in (2, 3)
+    assert phases == {"search": 5, "replica": n_ranked} and n_ranked in (2, 3)
     assert set(trials["status"]) <= {"completed", "pruned"}
     assert (
         not pd.concat(map(pd.read_parquet, path.glob("history/*")))
@@ -106,4 +106,4 @@ def test_the_guard_stops_a_family_that_stands_still_and_one_that_flies_away(fold
     trials = pd.read_parquet(folder / "results" / "ends" / "trials.parquet")
     by_lr = trials.groupby("config.lr")["status"].unique().map(list).to_dict()
     assert by_lr == {1e-6: ["collapsed"], 0.01: ["completed"], 3.0: ["diverged"]}
-    assert "2 collapsed" in told and "2 diverged" in told
+    assert "1 collapsed (1 of them given up)" in told and "1 diverged" in told

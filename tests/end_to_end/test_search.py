@@ -329,7 +329,8 @@ def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monk
 def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_more(
     tmp_path, finished
 ):
-    enough = max(30.0, 2 * finished.read_run().wall_seconds)  # on a busy machine too
+    # For one of its trials at least, on a busy machine too: that run had more, and longer ones.
+    enough = max(20.0, finished.read_run().wall_seconds)
     run = search(
         "digits",
         # More trials than any machine makes in that time.
