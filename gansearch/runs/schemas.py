@@ -74,9 +74,11 @@ def trials_schema(table: type[Config]) -> pa.Schema:
         *_config(table),
         *_measures(*_TEST),
         ("overhead_seconds", FLOAT),
+        *_measures("train_nn_ratio"),
+        ("p_recovers", FLOAT),
+        ("missing_classes", pa.list_(STRING)),
     ]
-    last = pa.schema([("p_recovers", FLOAT), ("missing_classes", pa.list_(STRING))])
-    return pa.schema([*_completed(fields, "evaluation", "final"), *last])
+    return _completed(fields, "evaluation", "final")
 
 
 def ranking_schema(table: type[Config]) -> pa.Schema:

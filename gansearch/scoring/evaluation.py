@@ -155,7 +155,7 @@ class FinalScore:
         values = {
             name: value for part in parts if part is not None for name, value in vars(part).items()
         }
-        return {n: values[n] for n in columns("final") if values.get(n) is not None}
+        return {name: values[name] for name in columns("final") if name in values}
 
 
 def final_score(

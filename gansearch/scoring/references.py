@@ -22,7 +22,7 @@ import torch
 from gansearch.data.dataset import Dataset
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import StorageError
-from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES, columns
 from gansearch.scoring.evaluation import Evaluator, final_score, scores_by_count
 from gansearch.scoring.neighbours import comparable_distances, training_blocks
 from gansearch.scoring.published import published_lines
@@ -133,7 +133,8 @@ def _line(
     if is_training:
         # The health reference is made of training examples, which would cover themselves.
         final = dataclasses.replace(final, indicators=final.null, fidelity=final.null_fidelity)
-    return {"name": name, **final.measured, "n_samples": len(samples), "source": None}
+    measured = {column: final.measured[column] for column in columns("reference")}
+    return {"name": name, **measured, "n_samples": len(samples), "source": None}
 
 
 def _k_means(dataset: Dataset, n_centroids: int) -> np.ndarray:

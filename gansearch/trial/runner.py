@@ -252,7 +252,7 @@ class TrialRunner:
         measured["valid_ll_all"] = valid_ll_of_all(
             process.dataset, samples, score.parzen, device=device
         )
-        final = {name: measured.get(name) for name in columns("final")}
+        final = {name: measured[name] for name in columns("final")}
         final["missing_classes"] = list(score.collapse.missing_classes)
         return dataclasses.replace(result, final=final)
 

@@ -351,9 +351,10 @@ def test_the_columns_of_trials_are_the_contract():
     assert " ".join(c for c in TRIALS_COLUMNS if not c.startswith("config.")) == (
         "trial_id number phase config_id seed status reason updates d_updates g_updates seconds "
         "device valid_ll sigma sigma_at_edge coverage recall nn_ratio d_loss g_loss "
-        "test_ll test_ll_se overhead_seconds train_nn_ratio test_ll_raw valid_ll_raw coverage_raw "
+        "test_ll test_ll_se overhead_seconds train_nn_ratio p_recovers missing_classes "
+        "test_ll_raw valid_ll_raw coverage_raw "
         "valid_ll_all n_classes_effective collapsed_p precision clipped_density clipped_coverage "
-        "fld copy_p p_recovers missing_classes"
+        "fld copy_p"
     )
     assert TRIALS_COLUMNS[20] == "config.k"
     assert [c for c in TRIALS_COLUMNS if c.startswith("config.")] == [
