@@ -100,8 +100,10 @@ def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
 
 
 def test_the_guard_stops_a_family_that_stands_still_and_one_that_flies_away(folder):
-    told = output(
-        *("run", "--space", "mean.yaml", "--name", "ends", "--only", *ENDS), folder=folder
+    told = " ".join(
+        output(
+            *("run", "--space", "mean.yaml", "--name", "ends", "--only", *ENDS), folder=folder
+        ).split()
     )
     trials = pd.read_parquet(folder / "results" / "ends" / "trials.parquet")
     by_lr = trials.groupby("config.lr")["status"].unique().map(list).to_dict()
