@@ -98,6 +98,7 @@ MEASURES: tuple[Measure, ...] = (
         "fld", "nats per 100 dimensions", "lower", _FINAL, heading="FLD", decimals=1, table="more"
     ),
     Measure("copy_p", "probability", None, _FINAL, heading="copy p", decimals=3, table="more"),
+    Measure("kl", "nats", "lower", _FINAL, heading="KL", table="more"),
     Measure("d_loss", "nats", None, _at("evaluation")),
     Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),

@@ -728,7 +728,7 @@ def test_evaluate_prints_the_same_object_for_bytes_and_floats(
     found = scores[0]
     assert list(found) == [
         *("dataset", "n_samples", "test_ll", "test_ll_se", "valid_ll", "sigma", "sigma_at_edge"),
-        *("health", "train_nn_ratio", "copy_p", "fld"),
+        *("health", "train_nn_ratio", "copy_p", "fld", "kl"),
         *("precision", "clipped_density", "clipped_coverage", "references", "warnings"),
     ]
     assert list(found["health"]) == [

@@ -21,7 +21,6 @@ from gansearch.report.formatting import (
 from gansearch.report.report import Report
 from gansearch.report.section import (
     HEADINGS,
-    MORE_HEADINGS,
     MORE_MEASURES,
     TABLE_MEASURES,
     Section,
@@ -181,18 +180,19 @@ def more_sections(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[S
         *((str(row["config_id"]), row) for row in rows_of(ranking)),
         *((line_title(row), row) for row in rows_of(computed)),
     ]
-    # A run or a cache of an older version lacks them.
+    # A run or a cache of an older version lacks them; images have no KL divergence.
+    shown = [m for m in MORE_MEASURES if any(pd.notna(row[m.column]) for _, row in titled)]
     rows = [
-        [title, *(format_number(row[m.column], m.decimals) for m in MORE_MEASURES)]
+        [title, *(format_number(row[m.column], m.decimals) for m in shown)]
         for title, row in titled
-        if any(pd.notna(row[m.column]) for m in MORE_MEASURES)
+        if any(pd.notna(row[m.column]) for m in shown)
     ]
     if rows:
         yield Section(
             "measures",
             "Fidelity, variety and copying",
             (),
-            make_columns("samples", *MORE_HEADINGS),
+            make_columns("samples", *(str(m.heading) for m in shown)),
             rows,
         )
 

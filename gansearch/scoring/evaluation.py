@@ -20,6 +20,7 @@ from gansearch.errors import DataError
 from gansearch.measures import N_EVALUATION_SAMPLES, Evaluation, Fidelity, Indicators, columns
 from gansearch.scoring.collapse import Collapse, CollapseTest
 from gansearch.scoring.copying import copying
+from gansearch.scoring.divergence import kl_divergence
 from gansearch.scoring.fld import dataset_fld
 from gansearch.scoring.indicators import N_NEIGHBOURS, HealthReference
 from gansearch.scoring.neighbours import N_COPY_SAMPLES
@@ -131,6 +132,7 @@ class FinalScore:
         null_fidelity: those of real data.
         train_nn_ratio, copy_p: see `copying.Copying`.
         fld: feature likelihood divergence of the values themselves, in nats per 100 dimensions.
+        kl: estimated KL divergence from the data, in nats; None beyond 4 dimensions.
         collapse: whether the samples are collapsed; None if that was not asked.
         test_ll_raw, valid_ll_raw, coverage_raw: of `Training.raw_samples`; None without them.
     """
@@ -143,6 +145,7 @@ class FinalScore:
     train_nn_ratio: float
     copy_p: float
     fld: float
+    kl: float | None = None
     collapse: Collapse | None = None
     test_ll_raw: float | None = None
     valid_ll_raw: float | None = None
@@ -208,6 +211,7 @@ def final_score(
         null_fidelity=reference.null_fidelity,
         **vars(copying(dataset, drawn)),
         fld=dataset_fld(dataset, drawn),
+        kl=kl_divergence(dataset, samples),
     )
     if collapse_test is not None:
         collapse = collapse_test.judge(samples, indicators, reference.null)
@@ -279,6 +283,7 @@ def evaluate_samples(
         "train_nn_ratio": final.train_nn_ratio,
         "copy_p": final.copy_p,
         "fld": final.fld,
+        "kl": final.kl,
         **dataclasses.asdict(final.fidelity),
     }
 

@@ -5,6 +5,10 @@ shrinks on a copy of one, which then explains no new example. The score is the d
 examples under the mixture, compared with that of a mixture around training examples. It falls with
 bad samples, with missing modes and with copies; the Parzen score misses copies, since it fits one
 variance to validation examples.
+
+One more Gaussian, as wide as the data, has the weight of a sample. Without it an example that no
+sample explains would decide the score by the least variance that is allowed, which says nothing.
+So no score is far above that of knowing the data's mean and variance alone.
 """
 
 from __future__ import annotations
@@ -32,8 +36,9 @@ _LEAST_VARIANCE = 1e-4
 _ORIGIN_SHRINKAGE = 0.9**2
 _LEAST_SCALE = 0.1  # of a feature, as a share of all features' root mean square deviation
 _BLOCK_BYTES = 32 * 2**20
-# Shares below e to this are counted as this: an exponential that underflows takes far longer.
-_MIN_EXPONENT = -80.0
+# Shares below e to this are counted as this: an exponential, or its product with a small distance,
+# that underflows takes far longer.
+_MIN_EXPONENT = -60.0
 
 
 def feature_likelihood_divergence(
@@ -41,11 +46,12 @@ def feature_likelihood_divergence(
 ) -> float:
     """Return the FLD of generated examples, in nats per 100 dimensions; lower is better.
 
-    Near 0 for samples as good as training examples that the fit hasn't seen; far above for copies
-    of those that it has seen. Per 100 dimensions, it estimates the divergence of the generator from
-    the data beyond that of as many real examples. At most 1,000 generated examples are used and
-    half as many as there are training examples; as many training examples are the standard. Only
-    the same numbers of examples compare.
+    Near 0 for samples as good as training examples that the fit hasn't seen. Highest for copies of
+    those that it has seen and for samples far from all data: as high as if only the mean and the
+    variance of the data were known. Per 100 dimensions, it estimates the divergence of the
+    generator from the data beyond that of as many real examples. At most 1,000 generated examples
+    are used and half as many as there are training examples; as many training examples are the
+    standard. Only the same numbers of examples compare.
 
     Args:
         train: features `[n, f]` of the training examples, 40 or more.
@@ -67,8 +73,9 @@ def feature_likelihood_divergence(
         ((each - centre) / scale).float() for each in (train, test, generated)
     )
     n = min(N_FLD_SAMPLES, len(train) // 2, len(generated))
-    standard = _Mixture.fit(train[:n], train[n:]).mean_log_density(test)
-    found = _Mixture.fit(generated[:n], train).mean_log_density(test)
+    background = _log_density_of_all(train, test)
+    standard = _Mixture.fit(train[:n], train[n:]).mean_log_density(test, background)
+    found = _Mixture.fit(generated[:n], train).mean_log_density(test, background)
     return 100 * (standard - found) / train.shape[1]
 
 
@@ -109,6 +116,13 @@ def _scale(test: torch.Tensor) -> torch.Tensor:
     return deviations.clamp(min=_LEAST_SCALE * mean) if mean > 0 else torch.ones_like(deviations)
 
 
+def _log_density_of_all(train: torch.Tensor, test: torch.Tensor) -> torch.Tensor:
+    """Return the log-density of test examples `[m]` under one Gaussian around all training ones."""
+    centre = train.mean(dim=0, keepdim=True)
+    log_variance = (train - centre).square().mean().log()[None]
+    return _log_densities(_squared_distances(test, centre), log_variance, test.shape[1])[:, 0]
+
+
 @dataclass(frozen=True)
 class _Mixture:
     """Equally weighted Gaussians: centres `[n, f]` and the logarithm of each variance, `[n]`."""
@@ -142,12 +156,16 @@ class _Mixture:
             before = likelihood
         return cls(centres, variances[:-1].log())
 
-    def mean_log_density(self, data: torch.Tensor) -> float:
-        """Return the mean log-density of `data` `[m, f]`, in nats."""
+    def mean_log_density(self, data: torch.Tensor, background: torch.Tensor) -> float:
+        """Return the mean log-density of `data` `[m, f]`, in nats.
+
+        `background` `[m]` is the log-density of each under one more component.
+        """
         d = data.shape[1]
         squared = _squared_distances(data, self.centres)
-        logs = _log_densities(squared, self.log_variances, d).logsumexp(dim=1)
-        return float(logs.double().mean()) - math.log(len(self.centres))
+        logs, _ = _sums_and_shares(_log_densities(squared, self.log_variances, d))
+        found = torch.logaddexp(logs, background).double().mean()
+        return float(found) - math.log(len(self.centres) + 1)
 
 
 def _step(
@@ -158,16 +176,23 @@ def _step(
     likelihood = 0.0
     log_variances = variances.log()
     for block in _blocks(squared):
-        logs = _log_densities(block, log_variances, d) + log_weights
-        of_all = logs.logsumexp(dim=1, keepdim=True)
+        logs = _log_densities(block, log_variances, d).add_(log_weights)
+        of_all, shares = _sums_and_shares(logs)
         likelihood += float(of_all.sum())
-        shares = logs.sub_(of_all).clamp_(min=_MIN_EXPONENT).exp_()
         weights += shares.sum(dim=0)
         weighted += torch.einsum("nm,nm->m", shares, block)
     # A component that explains nothing stays as it is.
     moved = weights > torch.finfo(weights.dtype).tiny
     found = torch.where(moved, weighted / (d * weights.clamp(min=1e-30)), variances)
     return found, likelihood / len(squared)
+
+
+def _sums_and_shares(logs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logsumexp of each row, `[n]`, and the shares in it, which take the place of `logs`."""
+    largest = logs.amax(dim=1, keepdim=True)
+    shares = logs.sub_(largest).clamp_(min=_MIN_EXPONENT).exp_()
+    sums = shares.sum(dim=1, keepdim=True)
+    return (largest + sums.log())[:, 0], shares.div_(sums)
 
 
 def _log_densities(squared: torch.Tensor, log_variances: torch.Tensor, d: int) -> torch.Tensor:

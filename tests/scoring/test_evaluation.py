@@ -207,6 +207,7 @@ def test_an_evaluation_is_one_json_object_of_the_documented_keys(
         "train_nn_ratio",
         "copy_p",
         "fld",
+        "kl",
         "precision",
         "clipped_density",
         "clipped_coverage",
