@@ -49,7 +49,7 @@ def kl_divergence(dataset: Dataset, samples: Array) -> float | None:
             f"{dataset.dim}. All need the same."
         )
     least = _RESOLUTION * max(float(np.abs(real).max()), 1e-30)
-    to_real = KDTree(real).query(real, 2)[0][:, 1].clip(min=least)
-    to_sample = KDTree(given).query(real)[0].clip(min=least)
+    to_real = np.asarray(KDTree(real).query(real, [2])[0]).clip(min=least)
+    to_sample = np.asarray(KDTree(given).query(real, [1])[0]).clip(min=least)
     ratio = float(np.log(to_sample / to_real).mean())
     return dataset.dim * ratio + math.log(len(given) / (len(real) - 1))
