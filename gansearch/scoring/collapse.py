@@ -9,7 +9,7 @@ between that and real data is undetermined. `docs/collapse.md` has the power of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
@@ -121,7 +121,8 @@ class CollapseTest:
     def __init__(self, dataset: Dataset) -> None:
         check_labels(dataset)
         self._dataset = dataset
-        self._by_chance = cache(self._simulate)
+        # A dict, since tests are sent to other processes.
+        self._simulated: dict[int, tuple[float | None, np.ndarray]] = {}
 
     def prepare(self) -> None:
         """Fit the classifier or read it from the cache, as the first call would."""
@@ -171,11 +172,10 @@ class CollapseTest:
         )
 
     def _count_classes(self, classifier: Classifier, samples: Array) -> _Classes:
-        return _count_classes(classifier, samples, *self._by_chance(len(samples)))
-
-    def _simulate(self, n: int) -> tuple[float | None, np.ndarray]:
-        assert self.classifier is not None
-        return _simulated(self.classifier, n)
+        n = len(samples)
+        if n not in self._simulated:
+            self._simulated[n] = _simulated(classifier, n)
+        return _count_classes(classifier, samples, *self._simulated[n])
 
 
 @dataclass(frozen=True)
