@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.studies import labelled_runs, recovery, replay
 from gansearch.scoring.recovery import load_forecast
+from gansearch.space.load import load_space
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +101,23 @@ def test_no_training_of_the_authors_configuration_that_recovers_is_given_up(pair
         for budget in (12_000, 14_000, 20_000, 40_000, 60_000):
             detector = replay.monitored_by(forecast, max_updates=budget)
             assert [detector(run) for run in recovering] == [None] * len(recovering)
+
+
+def test_no_shipped_preset_that_works_is_given_up_at_the_budget_of_its_space():
+    """Works: by ground truth, most modes or labels are hit, and some samples are on the data."""
+    detector, works = replay.monitored_by(load_forecast(with_classes=True)), set()
+    for run in labelled_runs.load_long_runs(replay.DATA):
+        space, preset = load_space(run.dataset), str(run.number).split("/")[0]
+        if preset not in space.preset_names or run.updates < min(space.budget.max_updates, 20_000):
+            continue
+        is_good = run.reports["truth_high_quality"].iloc[-1] >= 0.1
+        if run.label == "healthy" and is_good:
+            works.add((run.dataset, preset))
+            budget = replay.monitored_by(
+                load_forecast(with_classes=True), max_updates=space.budget.max_updates
+            )
+            assert (budget(run), detector(run)) == (None, None), run.name
+    assert len(works) >= 12
 
 
 @pytest.mark.slow
