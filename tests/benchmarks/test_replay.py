@@ -49,8 +49,8 @@ def test_no_detector_but_for_the_classes_reads_the_truth(runs):
 def test_the_monitor_does_on_the_test_part_what_the_docs_say(runs, monitored):
     outcome = replay.outcome_of(monitored, [run for run in runs if run.is_test])
     assert (outcome.n_false, outcome.n_better) == (0, 44)
-    assert (outcome.n_found, outcome.n_dying) == (53, 67)
-    assert outcome.saved == pytest.approx(0.57, abs=0.005)
+    assert (outcome.n_found, outcome.n_dying) == (54, 67)
+    assert outcome.saved == pytest.approx(0.54, abs=0.005)
 
 
 def test_an_oracle_saves_more_than_the_monitor_and_loses_nobody(runs, monitored):
@@ -81,11 +81,11 @@ def test_low_probabilities_hold_on_runs_that_the_fit_did_not_see(pairs):
     assert (low["recovered"] < 0.1).all()
 
 
-def test_the_papers_preset_of_digits_is_never_given_up():
+def test_no_preset_of_digits_is_given_up():
     detector = replay.monitored_by(load_forecast(with_classes=True))
     runs = [run for run in labelled_runs.load_long_runs(replay.DATA) if run.dataset == "digits"]
-    assert len(runs) == 8
-    assert [detector(run) for run in runs] == [None] * 8
+    assert len(runs) == 10
+    assert [detector(run) for run in runs] == [None] * 10
 
 
 def test_no_training_of_the_authors_configuration_that_recovers_is_given_up(pairs):
