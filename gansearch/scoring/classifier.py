@@ -1,13 +1,14 @@
 """A small classifier of a data set's examples, which counts the classes among samples.
 
 It is fitted to the training set once per data set, and kept in the user's cache folder under a hash
-of the data. How often it takes one class for another is measured on held-out examples, so that the
-shares of the classes among samples are corrected for its mistakes.
+of the data. How sure it may be is measured on held-out examples, so that the shares of the classes
+among samples are corrected for its doubts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ _PASSES, _FEWEST_EPOCHS, _MOST_EPOCHS = 60_000, 3, 40
 _BATCH, _RATE = 100, 3e-3
 _NOISE = 0.5  # the largest, of the pixels' standard deviation
 _BLOCK = 1000
-_EM_STEPS = 200
+_EM_STEPS, _EM_CHANGE = 500, 1e-5
+_CERTAIN = 1e4  # an output that leaves no doubt
+_TEMPERATURES = np.linspace(1, 5, 41)
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class Classifier:
         classes: their indices in the data set's labels; rare ones are left out.
         names: of these classes.
         shares: of these classes in the training set, `[k]`.
-        confusion: `[k, k]`, the share of held-out examples of class i that are taken for class j.
-        n_tested: how many held-out examples of each class this was measured on, `[k]`.
-        held_out: how many held-out examples are taken for each class, `[k]`.
+        held_out: probabilities of the classes for held-out examples, `[m, k]`.
+        held_out_classes: the class of each of these, as an index into `classes`; -1 if it is not
+            counted, `[m]`.
+        temperature: what the network's outputs are divided by, so that its probabilities hold.
         net: the network; None where the nearest of `modes` is the class.
         modes: `[k, d]`, the centres of a mixture.
         shape: of an example.
@@ -59,48 +63,51 @@ class Classifier:
     classes: np.ndarray
     names: tuple[str, ...]
     shares: np.ndarray
-    confusion: np.ndarray
-    n_tested: np.ndarray
     held_out: np.ndarray
+    held_out_classes: np.ndarray
+    temperature: float
     net: nn.Module | None
     modes: np.ndarray | None
     shape: tuple[int, ...]
     centre: float
     spread: float
 
-    def predict(self, samples: Array) -> np.ndarray:
-        """Return the class that each of the samples `[n, d]` is taken for, `[n]`."""
+    def probabilities(self, samples: Array) -> np.ndarray:
+        """Return the probability of each class for each of the samples `[n, d]`, `[n, k]`."""
+        found = torch.softmax(self._outputs(samples) / self.temperature, dim=1)
+        return found.double().numpy()
+
+    def _outputs(self, samples: Array) -> Tensor:
         values = as_tensor(samples, "cpu").float()
         if self.net is None:
             assert self.modes is not None
-            return torch.cdist(values, as_tensor(self.modes).float()).argmin(dim=1).numpy()
+            nearest = torch.cdist(values, as_tensor(self.modes).float()).argmin(dim=1)
+            return nn.functional.one_hot(nearest, len(self.modes)) * _CERTAIN
         with torch.no_grad():
             images = self._prepared(values)
-            found = [self.net(block).argmax(dim=1) for block in torch.split(images, _BLOCK)]
-        return torch.cat(found).numpy()
+            return torch.cat([self.net(block) for block in torch.split(images, _BLOCK)])
 
     def _prepared(self, values: Tensor) -> Tensor:
         return (as_images(values, self.shape) - self.centre) / self.spread
 
 
-def class_shares(counts: np.ndarray, confusion: np.ndarray) -> np.ndarray:
-    """Return the maximum-likelihood shares of the classes, `[..., k]`, corrected for confusions.
+def class_shares(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Return the maximum-likelihood shares of the classes among samples, `[k]`.
 
     This is the iteration of Saerens, Latinne and Decaestecker (2002), "Adjusting the outputs of a
-    classifier to new a priori probabilities", with the class that an example is taken for as what
-    is observed, so that the classifier's probabilities need not be right.
+    classifier to new a priori probabilities".
 
     Args:
-        counts: how many examples are taken for each class, `[..., k]`.
-        confusion: as in `Classifier`.
+        probabilities: of the classes, for each sample, `[n, k]`.
+        prior: shares of the classes in the data that the classifier was fitted to, `[k]`.
     """
-    observed = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
-    shares = np.full(observed.shape, 1 / observed.shape[-1])
+    ratios = probabilities / prior
+    shares = prior
     for _ in range(_EM_STEPS):
-        expected = np.maximum(shares @ confusion, 1e-12)
-        shares = shares * ((observed / expected) @ confusion.T)
-    corrected: np.ndarray = shares / shares.sum(axis=-1, keepdims=True)
-    return corrected
+        before, shares = shares, shares * ((1 / (ratios @ shares)) @ ratios) / len(ratios)
+        if np.abs(shares - before).max() < _EM_CHANGE:
+            break
+    return shares
 
 
 def classifier_of(dataset: Dataset) -> Classifier | None:
@@ -242,41 +249,39 @@ def _one_thread() -> Iterator[None]:
 def _measured(
     dataset: Dataset, labels: Labels, classes: np.ndarray, net: nn.Module | None
 ) -> Classifier:
-    """Return the classifier with its confusions, on examples that it has not been fitted to."""
+    """Return the classifier with its doubts, on examples that it has not been fitted to."""
     values = np.concatenate([dataset.valid, dataset.train[_MAX_TRAIN:]])[:_MAX_HELD_OUT]
     true = np.concatenate([labels.valid, labels.train[_MAX_TRAIN:]])[:_MAX_HELD_OUT]
-    is_counted = np.isin(true, classes)
     centre, spread = _scale(dataset)
-    k = len(classes)
     unmeasured = Classifier(
         classes=classes,
         names=tuple(labels.names[i] for i in classes),
         shares=np.bincount(labels.train, minlength=len(labels.names))[classes]
         / np.isin(labels.train, classes).sum(),
-        confusion=np.eye(k),
-        n_tested=np.zeros(k),
-        held_out=np.zeros(k),
+        held_out=np.zeros((0, len(classes))),
+        held_out_classes=np.where(
+            np.isin(true, classes), np.searchsorted(classes, true).clip(max=len(classes) - 1), -1
+        ),
+        temperature=1.0,
         net=net,
         modes=None if dataset.modes is None else dataset.modes[classes],
         shape=dataset.shape,
         centre=centre,
         spread=spread,
     )
-    taken_for = unmeasured.predict(dataset.to_float(values))
-    pairs = np.searchsorted(classes, true[is_counted]) * k + taken_for[is_counted]
-    counts = np.bincount(pairs, minlength=k * k).reshape(k, k).astype(float)
-    # As if one more example of each class had been confused as often as the average one.
-    accuracy = np.trace(counts) / counts.sum()
-    counts += np.full((k, k), (1 - accuracy) / (k - 1))
-    counts[np.diag_indices(k)] += accuracy - (1 - accuracy) / (k - 1)
-    return Classifier(
-        **{
-            **vars(unmeasured),
-            "confusion": counts / counts.sum(axis=1, keepdims=True),
-            "n_tested": counts.sum(axis=1),
-            "held_out": np.bincount(taken_for, minlength=k),
-        }
-    )
+    outputs = unmeasured._outputs(dataset.to_float(values))
+    temperature = _temperature(outputs, torch.from_numpy(unmeasured.held_out_classes))
+    held_out = torch.softmax(outputs / temperature, dim=1).double().numpy()
+    return dataclasses.replace(unmeasured, held_out=held_out, temperature=temperature)
+
+
+def _temperature(outputs: Tensor, classes: Tensor) -> float:
+    """Return the temperature of the least cross entropy; never one that sharpens."""
+    losses = [
+        float(nn.functional.cross_entropy(outputs / temperature, classes, ignore_index=-1))
+        for temperature in _TEMPERATURES.tolist()
+    ]
+    return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
 def _cache_path(dataset: Dataset, labels: Labels) -> Path | None:

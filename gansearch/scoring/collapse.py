@@ -18,7 +18,7 @@ from gansearch.measures import Indicators
 from gansearch.rules import count_of
 from gansearch.scoring.classifier import Classifier, check_labels, class_shares, classifier_of
 from gansearch.scoring.samples import Array, as_tensor
-from gansearch.scoring.variety import RealExamples, Variety, homogeneity_p, spread
+from gansearch.scoring.variety import RealExamples, Variety, same_memberships_p, spread
 from gansearch.scoring.verdict import Verdict, are_off_the_data, describe_indicators
 
 # Without classes: coverage, and recall or nn_ratio, below this share of the null's.
@@ -35,7 +35,7 @@ _MISSING = 0.25  # of its share in the data: below it a class is missing
 _SIGNIFICANT = 0.001
 _MIN_SAMPLES, _MIN_PER_CLASS = 100, 5
 _MAX_CLASSIFIED = 10_000
-_N_SIMULATED, _MAX_SIMULATED_CLASSES = 200, 100
+_N_SIMULATED, _MAX_SIMULATED, _MAX_SIMULATED_CLASSES = 100, 2000, 100
 _MAX_NAMES = 10
 
 
@@ -62,12 +62,12 @@ class _Classes:
     """The classes among samples.
 
     Attributes:
-        shares: corrected for confusions, `[k]`.
+        shares: among the samples, `[k]`.
         names: of the classes.
         is_missing: `[k]`.
         spread: share of the data's classes that the samples spread over, (0, 1].
-        most_of_half: the largest spread that samples of half of the classes may show, (0, 1); None
-            if such samples can't be told from those of all but one class.
+        most_of_half: the largest spread that samples of half of the classes may show, (0, 1]; less
+            where samples of all but one class may show as little.
         p: that the shares are those of the data.
     """
 
@@ -75,7 +75,7 @@ class _Classes:
     names: tuple[str, ...]
     is_missing: np.ndarray
     spread: float
-    most_of_half: float | None
+    most_of_half: float
     p: float
 
     @property
@@ -89,9 +89,8 @@ class _Classes:
     @property
     def are_half(self) -> bool:
         """Whether at most half of the classes are there."""
-        if self.most_of_half is None or self.p >= _SIGNIFICANT:
-            return False
-        return self.spread <= self.most_of_half or 2 * self.is_missing.sum() >= len(self.names)
+        is_half = 2 * self.is_missing.sum() >= len(self.names)
+        return self.p < _SIGNIFICANT and (self.spread <= self.most_of_half or is_half)
 
     @property
     def are_fewer(self) -> bool:
@@ -146,8 +145,8 @@ class CollapseTest:
         """Return the effective number of classes among samples `[n, d]`; None without classes."""
         if self.classifier is None:
             return None
-        counts = _taken_for(self.classifier, samples)
-        return _effective(class_shares(counts, self.classifier.confusion))
+        probabilities = self.classifier.probabilities(samples)
+        return _effective(class_shares(probabilities, self.classifier.shares))
 
     def judge(self, samples: Array, indicators: Indicators, null: Indicators) -> Collapse:
         """Judge finished samples.
@@ -261,60 +260,57 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + more
 
 
-def _taken_for(classifier: Classifier, samples: Array) -> np.ndarray:
-    return np.bincount(classifier.predict(samples), minlength=len(classifier.names))
-
-
 def _count_classes(
-    classifier: Classifier, samples: Array, most_of_half: float | None, least_shares: np.ndarray
+    classifier: Classifier, samples: Array, most_of_half: float, least_shares: np.ndarray
 ) -> _Classes:
-    counts = _taken_for(classifier, samples)
-    shares = class_shares(counts, classifier.confusion)
+    probabilities = classifier.probabilities(samples)
+    shares = class_shares(probabilities, classifier.shares)
     return _Classes(
         shares=shares,
         names=classifier.names,
         is_missing=(shares < _MISSING * classifier.shares) & (shares < least_shares),
         spread=spread(shares, classifier.shares),
         most_of_half=most_of_half,
-        p=homogeneity_p(counts, classifier.held_out),
+        p=same_memberships_p(probabilities, classifier.held_out),
     )
 
 
-def _simulated(classifier: Classifier, n: int) -> tuple[float | None, np.ndarray]:
-    """Return what n samples may show by chance, and by the errors of the confusions.
+def _simulated(classifier: Classifier, n: int) -> tuple[float, np.ndarray]:
+    """Return what n samples may show by chance, and by the doubts of the classifier.
 
     Returns:
         `most_of_half` of `_Classes`; and the least shares of each class among real examples.
     """
-    k = len(classifier.names)
-    rng = np.random.default_rng(0)
+    k, rng = len(classifier.names), np.random.default_rng(0)
     if k > _MAX_SIMULATED_CLASSES:  # too much work
         return _HALF, _least_by_chance(classifier.shares, n)
 
+    def shares(n_classes: int) -> np.ndarray:
+        found = [_drawn_shares(classifier, n_classes, n, rng) for _ in range(_N_SIMULATED)]
+        return np.stack(found)
+
     def spreads(n_classes: int) -> np.ndarray:
-        kept = rng.permuted(np.tile(np.arange(k), (_N_SIMULATED, 1)), axis=1) < n_classes
-        shares = _simulated_shares(classifier, kept * classifier.shares, n, rng)
-        return np.array([spread(row, classifier.shares) for row in shares])
+        return np.array([spread(row, classifier.shares) for row in shares(n_classes)])
 
     of_half = float(np.quantile(spreads(k // 2), 0.99))
     of_most = float(np.quantile(spreads(k - 1), 0.01)) if k > 2 else 1.0
-    real = np.tile(classifier.shares, (_N_SIMULATED, 1))
-    least = _simulated_shares(classifier, real, n, rng).min(axis=0)
-    return (min(max(of_half, _HALF), of_most) if of_half < of_most else None), least
+    return min(max(of_half, _HALF), of_most), shares(k).min(axis=0)
 
 
-def _simulated_shares(
-    classifier: Classifier, weights: np.ndarray, n: int, rng: np.random.Generator
+def _drawn_shares(
+    classifier: Classifier, n_classes: int, n: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the estimated shares of n samples each, `[s, k]`, for true shares like `weights`."""
-    found = np.empty(weights.shape, int)
-    for i, row in enumerate(weights / weights.sum(axis=1, keepdims=True)):
-        pseudo = classifier.confusion * classifier.n_tested[:, None] + 1e-3
-        confusion = rng.standard_gamma(pseudo)
-        confusion /= confusion.sum(axis=1, keepdims=True)
-        taken_for = row @ confusion
-        found[i] = rng.multinomial(n, taken_for / taken_for.sum())
-    return class_shares(found, classifier.confusion)
+    """Return the estimated shares, `[k]`, of n held-out examples of some classes, drawn at random.
+
+    Their weights are random too, since so few examples of a class say only so much of it.
+    """
+    true, k = classifier.held_out_classes, len(classifier.names)
+    weights = rng.standard_exponential(len(true)) * (true >= 0)
+    of_class = np.bincount(true[true >= 0], weights[true >= 0], minlength=k)
+    wanted = classifier.shares * (rng.permutation(k) < n_classes)
+    weights *= (wanted / of_class)[true]
+    rows = rng.choice(len(true), min(n, _MAX_SIMULATED), p=weights / weights.sum())
+    return class_shares(classifier.held_out[rows], classifier.shares)
 
 
 def _least_by_chance(shares: np.ndarray, n: int) -> np.ndarray:

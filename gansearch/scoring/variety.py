@@ -167,6 +167,32 @@ def homogeneity_p(
     return float(stats.chi2.sf(statistic, n_free))
 
 
+def same_memberships_p(found: np.ndarray, of_real: np.ndarray) -> float:
+    """Return the p-value of «the same shares of classes», by the probabilities of the classes.
+
+    Hotelling's statistic of both means, by the covariance of all rows. Where each row is certain it
+    is the chi-squared test of `homogeneity_p`; doubts cost it less than counts of the likeliest
+    class. Rare classes are taken together as there.
+
+    Args:
+        found: `[n, k]`, rows that sum to 1.
+        of_real: the same of real examples, `[m, k]`.
+    """
+    cells = _cells(
+        np.stack([found.sum(axis=0), of_real.sum(axis=0)]), np.array([len(found), len(of_real)])
+    )
+    n_free = int(cells.max())
+    if n_free == 0:
+        return 1.0
+    merged = np.eye(n_free + 1)[cells][:, 1:]
+    a, b = found @ merged, of_real @ merged
+    difference = a.mean(axis=0) - b.mean(axis=0)
+    covariance = np.cov(np.concatenate([a, b]), rowvar=False, bias=True).reshape(n_free, n_free)
+    n_eff = len(a) * len(b) / (len(a) + len(b))
+    statistic = n_eff * difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
+    return float(stats.chi2.sf(statistic, n_free))
+
+
 def spread(counts: np.ndarray, of_real: np.ndarray) -> float:
     """Return which share of the data samples spread over: exp(-KL(samples, data)), in (0, 1].
 
@@ -185,16 +211,27 @@ def _chi_squared(counts: np.ndarray, of_real: np.ndarray) -> tuple[float, int, f
     """Return the statistic of two rows of counts, its degrees of freedom, and their common size."""
     both = np.stack([counts, of_real]).astype(float)
     sizes = both.sum(axis=1)
-    both = both[:, np.argsort(both.sum(axis=0))]
-    expected = np.cumsum(both.sum(axis=0)) * sizes.min() / sizes.sum()
-    # A cell ends where the expected number has passed another multiple of five.
-    cells = np.minimum(expected // _LEAST_EXPECTED, max(expected[-1] // _LEAST_EXPECTED - 1, 0))
-    _, cells = np.unique(cells, return_inverse=True)
+    cells = _cells(both, sizes)
     merged = np.stack([np.bincount(cells, weights=row) for row in both])
     pooled = merged.sum(axis=0) / sizes.sum()
     fitted = sizes[:, None] * pooled
     statistic = float(((merged - fitted) ** 2 / fitted).sum())
     return statistic, merged.shape[1] - 1, float(sizes.prod() / sizes.sum())
+
+
+def _cells(both: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the cell of each column of two rows of counts, from 0: the rarest are together."""
+    expected = both.sum(axis=0) * sizes.min() / sizes.sum()
+    cells = np.zeros(len(expected), int)
+    cell, of_cell = 0, 0.0
+    for column in np.argsort(expected):
+        if of_cell >= _LEAST_EXPECTED:
+            cell, of_cell = cell + 1, 0.0
+        cells[column] = cell
+        of_cell += expected[column]
+    if of_cell < _LEAST_EXPECTED:
+        cells[cells == cell] = max(cell - 1, 0)
+    return cells
 
 
 def _same_law_p(found: np.ndarray, of_real: np.ndarray, of_others: np.ndarray) -> float:

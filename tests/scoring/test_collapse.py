@@ -13,6 +13,7 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import DataError
 from gansearch.scoring.classifier import class_shares, classifier_of
 from gansearch.scoring.evaluation import evaluate_samples
+from gansearch.scoring.variety import homogeneity_p, same_memberships_p
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +103,29 @@ def test_a_damaged_cache_is_made_anew_with_the_same_weights(
     assert path.read_bytes() == content
     assert first is not None
     assert again is not None
-    np.testing.assert_array_equal(first.confusion, again.confusion)
+    np.testing.assert_array_equal(first.held_out, again.held_out)
 
 
-def test_shares_are_corrected_for_confusions() -> None:
-    confusion = np.array([[0.8, 0.2], [0.3, 0.7]])
-    for shares in ([1.0, 0.0], [0.4, 0.6]):
-        counts = 1000 * np.array(shares) @ confusion
-        assert class_shares(counts, confusion) == pytest.approx(shares, abs=0.01)
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_shares_are_corrected_for_the_doubts_of_the_classifier(share: float) -> None:
+    # Two laws on a line, one unit apart: the likeliest class is wrong for 31 %.
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(20_000) + (rng.random(20_000) < share)
+    second = 1 / (1 + np.exp(0.5 - values))
+    found = class_shares(np.stack([1 - second, second], axis=1), np.array([0.5, 0.5]))
+    assert found == pytest.approx([1 - share, share], abs=0.02)
+
+
+def test_certain_memberships_are_compared_by_the_chi_squared_test() -> None:
+    rng = np.random.default_rng(0)
+    of_samples, of_real = rng.integers(6, size=300), rng.integers(5, size=1000)
+    counts = [np.bincount(each, minlength=6) for each in (of_samples, of_real)]
+    p = same_memberships_p(np.eye(6)[of_samples], np.eye(6)[of_real])
+    assert p == pytest.approx(homogeneity_p(*counts))
+
+
+def test_bins_without_any_example_change_no_p_value() -> None:
+    counts, of_real = np.array([900, 100, 0, 0]), np.array([300, 700, 0, 0])
+    p = homogeneity_p(counts, of_real)
+    assert 0 <= p < 1e-9
+    assert p == homogeneity_p(counts[:2], of_real[:2])
