@@ -59,7 +59,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """Return the folder of the real MNIST; without it the test skips."""
     folder = os.environ.get("GANSEARCH_DATA")

@@ -10,6 +10,9 @@ Prints the rates of verdicts and of `collapsed_p` below .05, with Jeffreys inter
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -45,29 +48,28 @@ def without(share: float) -> Make:
 def defects(n_classes: int) -> dict[str, dict[float, Make]]:
     """Return how to make samples, by the defect and how much of it there is."""
     return {
-        "share of one class lost": {x: without(x) for x in (0.0, 0.25, 0.5, 0.75, 1.0)},
-        "classes": {k: few_classes(k) for k in range(1, n_classes)},
-        "images": {k: few_images(k) for k in (50, 100, 150, 200, 400, 1000)},
-        "share of copies of 20 images": {
-            x: partly_copies(x, 20) for x in (0.02, 0.05, 0.1, 0.2, 0.5)
-        },
+        "share of one class lost": {x: without(x) for x in (0.0, 0.5, 0.75, 1.0)},
+        "classes": {k: few_classes(k) for k in range(n_classes // 2 - 1, n_classes)},
+        "images": {k: few_images(k) for k in (50, 100, 150, 250, 1000)},
+        "share of copies of 20 images": {x: partly_copies(x, 20) for x in (0.02, 0.05, 0.1, 0.2)},
         "noise": {x: noisy(x) for x in (0.02, 0.05, 0.1, 0.2)},
-        "blur": {x: blurred(x) for x in (0.3, 0.4, 0.5, 1.0, 2.0)},
+        "blur": {x: blurred(x) for x in (0.3, 0.4, 0.5, 1.0)},
     }
 
 
-def measure(bench: Bench, numbers: list[int], n_draws: int) -> pd.DataFrame:
-    """Return a row per defect, its amount and number of samples, with counts of what was found."""
+def measure(arguments: argparse.Namespace, n: int) -> pd.DataFrame:
+    """Return a row per defect and its amount, with counts of what was found in n samples."""
+    torch.set_num_threads(1)
+    bench = Bench(load_dataset(arguments.dataset, arguments.data_dir), arguments.part)
     rows = []
     for defect, levels in defects(bench.source.n_classes).items():
         for amount, make in levels.items():
-            for n in numbers:
-                rng = np.random.default_rng(n)
-                found = [bench.judge(make(bench.source, n, rng)) for _ in range(n_draws)]
-                statuses = [each.verdict.status for each in found]
-                counts = {s: statuses.count(s) for s in ("collapsed", "undetermined")}
-                counts["p < .05"] = sum(each.collapsed_p < 0.05 for each in found)
-                rows.append({"defect": defect, "amount": amount, "n": n, **counts})
+            rng = np.random.default_rng(n)
+            found = [bench.judge(make(bench.source, n, rng)) for _ in range(arguments.draws)]
+            statuses = [each.verdict.status for each in found]
+            counts = {status: statuses.count(status) for status in ("collapsed", "undetermined")}
+            counts["p < .05"] = sum(each.collapsed_p < 0.05 for each in found)
+            rows.append({"defect": defect, "amount": amount, "n": n, **counts})
     return pd.DataFrame(rows)
 
 
@@ -119,8 +121,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--out", type=Path, help="the figure, .png")
     arguments = parser.parse_args()
-    bench = Bench(load_dataset(arguments.dataset, arguments.data_dir), arguments.part)
-    table = measure(bench, arguments.n, arguments.draws)
+    with ProcessPoolExecutor(len(arguments.n), get_context("spawn")) as pool:
+        table = pd.concat(pool.map(partial(measure, arguments), arguments.n))
     print(markdown(table, arguments.draws))
     for count in (0, round(0.9 * arguments.draws), arguments.draws):
         low, high = jeffreys(count, arguments.draws)

@@ -246,7 +246,7 @@ class Bench:
         self._dataset = dataset if labels else dataclasses.replace(dataset, labels=None)
         self.test = CollapseTest(self._dataset)
         self._reference: Callable[[int], HealthReference] = functools.cache(
-            lambda n: health_reference(self._dataset, n)
+            functools.partial(health_reference, self._dataset)
         )
 
     def judge(self, samples: np.ndarray) -> Collapse:

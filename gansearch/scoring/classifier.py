@@ -39,6 +39,9 @@ _NOISE = 0.5  # the largest, of the pixels' standard deviation
 _BLOCK = 1000
 _EM_STEPS, _EM_CHANGE = 500, 1e-5
 _CERTAIN = 1e4  # an output that leaves no doubt
+# Right for so many held-out examples, only the likeliest class is looked at. That says as much, and
+# an image between two classes isn't given to the more frequent one.
+_SURE = 0.9
 _TEMPERATURES = np.linspace(1, 5, 41)
 
 
@@ -54,6 +57,8 @@ class Classifier:
         held_out_classes: the class of each of these, as an index into `classes`; -1 if it is not
             counted, `[m]`.
         temperature: what the network's outputs are divided by, so that its probabilities hold.
+        of_likeliest: `[k, k]`, the probabilities of the classes where class i is the likeliest one;
+            None where the network is too often wrong to look at that alone.
         net: the network; None where the nearest of `modes` is the class.
         modes: `[k, d]`, the centres of a mixture.
         shape: of an example.
@@ -66,6 +71,7 @@ class Classifier:
     held_out: np.ndarray
     held_out_classes: np.ndarray
     temperature: float
+    of_likeliest: np.ndarray | None
     net: nn.Module | None
     modes: np.ndarray | None
     shape: tuple[int, ...]
@@ -74,8 +80,13 @@ class Classifier:
 
     def probabilities(self, samples: Array) -> np.ndarray:
         """Return the probability of each class for each of the samples `[n, d]`, `[n, k]`."""
-        found = torch.softmax(self._outputs(samples) / self.temperature, dim=1)
-        return found.double().numpy()
+        return self._probabilities(self._outputs(samples))
+
+    def _probabilities(self, outputs: Tensor) -> np.ndarray:
+        if self.of_likeliest is not None:
+            return self.of_likeliest[outputs.argmax(dim=1).numpy()]
+        found: np.ndarray = torch.softmax(outputs / self.temperature, dim=1).double().numpy()
+        return found
 
     def _outputs(self, samples: Array) -> Tensor:
         values = as_tensor(samples, "cpu").float()
@@ -263,6 +274,7 @@ def _measured(
             np.isin(true, classes), np.searchsorted(classes, true).clip(max=len(classes) - 1), -1
         ),
         temperature=1.0,
+        of_likeliest=None,
         net=net,
         modes=None if dataset.modes is None else dataset.modes[classes],
         shape=dataset.shape,
@@ -270,9 +282,30 @@ def _measured(
         spread=spread,
     )
     outputs = unmeasured._outputs(dataset.to_float(values))
-    temperature = _temperature(outputs, torch.from_numpy(unmeasured.held_out_classes))
-    held_out = torch.softmax(outputs / temperature, dim=1).double().numpy()
-    return dataclasses.replace(unmeasured, held_out=held_out, temperature=temperature)
+    measured = dataclasses.replace(
+        unmeasured,
+        temperature=_temperature(outputs, torch.from_numpy(unmeasured.held_out_classes)),
+        of_likeliest=_of_likeliest(outputs, unmeasured),
+    )
+    return dataclasses.replace(measured, held_out=measured._probabilities(outputs))
+
+
+def _of_likeliest(outputs: Tensor, classifier: Classifier) -> np.ndarray | None:
+    """Return `of_likeliest` of `Classifier`, by the network's outputs for held-out examples."""
+    k, true = len(classifier.names), classifier.held_out_classes
+    likeliest = outputs.argmax(dim=1).numpy()[true >= 0]
+    counts = (
+        np.bincount(true[true >= 0] * k + likeliest, minlength=k * k).reshape(k, k).astype(float)
+    )
+    accuracy = np.trace(counts) / counts.sum()
+    if accuracy < _SURE:
+        return None
+    # As if one more example of each class had been confused as often as the average one.
+    counts += np.full((k, k), (1 - accuracy) / (k - 1))
+    counts[np.diag_indices(k)] += accuracy - (1 - accuracy) / (k - 1)
+    joint = classifier.shares[:, None] * counts / counts.sum(axis=1, keepdims=True)
+    found: np.ndarray = (joint / joint.sum(axis=0).clip(min=1e-12)).T
+    return found
 
 
 def _temperature(outputs: Tensor, classes: Tensor) -> float:
