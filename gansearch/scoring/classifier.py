@@ -83,9 +83,11 @@ class Classifier:
         return self._probabilities(self._outputs(samples))
 
     def _probabilities(self, outputs: Tensor) -> np.ndarray:
-        if self.of_likeliest is not None:
-            return self.of_likeliest[outputs.argmax(dim=1).numpy()]
-        found: np.ndarray = torch.softmax(outputs / self.temperature, dim=1).double().numpy()
+        found: np.ndarray
+        if self.of_likeliest is None:
+            found = torch.softmax(outputs / self.temperature, dim=1).double().numpy()
+        else:
+            found = self.of_likeliest[outputs.argmax(dim=1).numpy()]
         return found
 
     def _outputs(self, samples: Array) -> Tensor:
