@@ -121,7 +121,7 @@ class CollapseTest:
         check_labels(dataset)
         self._dataset = dataset
         # A dict, since tests are sent to other processes.
-        self._simulated: dict[int, tuple[float | None, np.ndarray]] = {}
+        self._simulated: dict[int, tuple[float, np.ndarray]] = {}
 
     def prepare(self) -> None:
         """Fit the classifier or read it from the cache, as the first call would."""
