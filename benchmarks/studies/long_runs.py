@@ -13,7 +13,8 @@ fine grid of sigmas and by the authors'.
 
 On CPUs each training has a process of its own; it is saved as it goes, and goes on where it was cut
 off, also to more epochs. On a GPU all trainings of a plan go through one engine, without Ray, while
-processes beside it evaluate them; when the minutes are over, they end where they are. A plan is a
+processes beside it evaluate them; when the minutes are over, they end where they are. It begins
+anew each time, so give each its own folder. A plan is a
 JSON list of objects with the arguments `preset`, `name`, `set`, `seeds`, `epochs`.
 
 `replay.py` and `docs/reproduction.md` read the two Parquet files in `benchmarks/studies/data/` that
@@ -112,7 +113,7 @@ def jobs_of(arguments: argparse.Namespace) -> list[Job]:
 def collect(work: Path) -> None:
     """Write the evaluations and the scores of all runs in `work` to the studies' data."""
     for kind in ("evaluations", "scores"):
-        frames = [pd.read_parquet(path) for path in sorted(work.glob(f"*/{kind}.parquet"))]
+        frames = [pd.read_parquet(path) for path in sorted(work.rglob(f"{kind}.parquet"))]
         whole = pd.concat(frames, ignore_index=True)
         path = DATA / f"long-{kind}.parquet"
         write_atomically(path, whole.to_parquet(index=False, compression="zstd"))
@@ -238,16 +239,23 @@ class Together:
         for jobs in by_structure.values():
             lanes = ThreadPoolExecutor(self._arguments.slots)
             trainings += [lanes.submit(self._train, job) for job in jobs]
-        futures = lambda: [*trainings, *self._evaluations]  # noqa: E731
+
+        def futures() -> list[Future[None]]:
+            return [*trainings, *self._evaluations]
+
         while n_left := sum(not future.done() for future in futures()):
             print(f"{n_left} trainings and evaluations to come", flush=True)
             wait(futures(), timeout=_WRITE_EVERY)
-            with self._lock:
-                self._record.write()
-                np.savez_compressed(self._record.folder / "samples.npz", **self._samples)
+            self._write()
+        self._write()  # what came in since
+        self._engine.close()
         for future in futures():
             future.result()
-        self._engine.close()
+
+    def _write(self) -> None:
+        with self._lock:
+            self._record.write()
+            np.savez_compressed(self._record.folder / "samples.npz", **self._samples)
 
     def _train(self, job: Job) -> None:
         training = job.start(self._device, self._engine.examples)

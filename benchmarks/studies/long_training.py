@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -169,12 +168,6 @@ def scores(job: Job, training: AdversarialTraining) -> list[Row]:
             }
         )
     return rows
-
-
-def _grids(name: str) -> list[np.ndarray]:
-    dataset = prepared(name)[0]
-    kinds = {"is_image": dataset.is_image, "is_bounded": dataset.is_bounded}
-    return [sigma_grid(grid, **kinds) for grid in ("fine", "authors")]
 
 
 @cache

@@ -62,11 +62,12 @@ def _variety_section(
         ),
         rows,
         [
-            "collapsed: replicas whose last samples are. given up: replicas that were stopped "
-            "before, since they would hardly recover. classes: effective number among the samples, "
-            "the mean over completed replicas. missing: in some replica, less than a quarter of "
-            "the class's share of the data. collapsed p: the smallest p-value of «as various as as "
-            "many real examples». It tells whether a difference is there, not how large it is: "
+            "collapsed: replicas that ended with collapsed samples. given up: replicas that were "
+            "stopped before, because they were unlikely to recover. classes: effective number of "
+            "classes among the samples, the mean over completed replicas. missing classes: in some "
+            "replica, less than a quarter of the class's share of the data. collapsed p: the "
+            "smallest p-value, over replicas, of the hypothesis that samples vary as much as as "
+            "many real examples. It tells whether a difference is there, not how large it is: "
             "samples are called collapsed only if they lie off the data, show at most half of its "
             "classes, or are copies of few images.",
         ],

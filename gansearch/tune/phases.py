@@ -143,7 +143,8 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
 
 
 def _prepare_collapse_test(session: Session) -> None:
-    session.progress.activity("fitting a classifier of the data's classes, once per data set")
+    if session.dataset.labels is not None:
+        session.progress.activity("preparing the classifier of the data's classes")
     session.collapse_test.prepare()
 
 

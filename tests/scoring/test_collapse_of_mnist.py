@@ -11,6 +11,8 @@ from gansearch.data.registry import load_dataset
 
 DOCS = Path(__file__).parents[2] / "docs" / "scores.md"
 N = 1000
+
+pytestmark = pytest.mark.data
 CLEAR = ("2 classes", "5 classes", "9 classes", "100 images", "100 images, shifted", "noise .05")
 
 
