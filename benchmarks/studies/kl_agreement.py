@@ -30,7 +30,7 @@ from gansearch.scoring.evaluation import health_reference
 from gansearch.scoring.fld import dataset_fld
 from gansearch.scoring.parzen import choose_sigma, sigma_grid
 
-N_GENERATORS, N_FAMILIES = 20, 3
+N_GENERATORS, N_FAMILIES = 20, 4
 _WRONG = ("missing", "rare", "sd", "moved", "noise", "bridges", "unequal")
 # Those where lower is better; of the others the order is turned around.
 _LOWER = ("kl", "fld")
@@ -47,7 +47,8 @@ class Mixture:
     def add(self, share: float, centres: np.ndarray, sd: float) -> None:
         """Give a share of all samples to more Gaussians."""
         n = len(centres)
-        self.weights = np.append((1 - share) * self.weights, np.full(n, share / n))
+        old = (1 - share) * self.weights / self.weights.sum()
+        self.weights = np.append(old, np.full(n, share / n))
         self.centres = np.concatenate([self.centres, centres])
         self.sds = np.append(self.sds, np.full(n, sd))
 
@@ -163,12 +164,12 @@ def taus(table: pd.DataFrame) -> pd.Series:
 
 
 def markdown(found: pd.DataFrame) -> str:
-    """Return the table: the mean tau of each measure, and the lowest and highest of a family."""
+    """Return the table: the tau of each measure, family by family."""
     datasets = found["dataset"].unique()
     lines = [f"| measure | {' | '.join(datasets)} |", "|" + "---|" * (1 + len(datasets))]
     for name in found.columns.drop(["dataset", "family"]):
-        of = [found.loc[found["dataset"] == each, name] for each in datasets]
-        cells = [f"{tau.mean():.2f} ({tau.min():.2f} to {tau.max():.2f})" for tau in of]
+        taus_by_dataset = [found.loc[found["dataset"] == each, name] for each in datasets]
+        cells = [", ".join(f"{tau:.2f}" for tau in each) for each in taus_by_dataset]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

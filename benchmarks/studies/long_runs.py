@@ -13,9 +13,9 @@ fine grid of sigmas and by the authors'.
 
 On CPUs each training has a process of its own; it is saved as it goes, and goes on where it was cut
 off, also to more epochs. On a GPU all trainings of a plan go through one engine, without Ray, while
-processes beside it evaluate them; when the minutes are over, they end where they are. It begins
-anew each time, so give each its own folder. A plan is a
-JSON list of objects with the arguments `preset`, `name`, `set`, `seeds`, `epochs`.
+processes beside it evaluate them; when the minutes are over, they end where they are. This begins
+anew each time, so give each such training a folder of its own. A plan is a JSON list of objects
+with the arguments `preset`, `name`, `set`, `seeds`, `epochs`.
 
 `replay.py` and `docs/reproduction.md` read the two Parquet files in `benchmarks/studies/data/` that
 `--collect` makes of all folders in `--work`.

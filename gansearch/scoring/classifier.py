@@ -56,7 +56,8 @@ class Classifier:
         held_out: probabilities of the classes for held-out examples, `[m, k]`.
         held_out_classes: the class of each of these, as an index into `classes`; -1 if it is not
             counted, `[m]`.
-        temperature: what the network's outputs are divided by, so that its probabilities hold.
+        temperature: what the network's outputs are divided by, so that its probabilities hold; 1
+            where `of_likeliest` is known, which needs none.
         of_likeliest: `[k, k]`, the probabilities of the classes where class i is the likeliest one;
             None where the network is too often wrong to look at that alone.
         net: the network; None where the nearest of `modes` is the class.
@@ -284,11 +285,11 @@ def _measured(
         spread=spread,
     )
     outputs = unmeasured._outputs(dataset.to_float(values))
-    measured = dataclasses.replace(
-        unmeasured,
-        temperature=_temperature(outputs, torch.from_numpy(unmeasured.held_out_classes)),
-        of_likeliest=_of_likeliest(outputs, unmeasured),
-    )
+    of_likeliest = _of_likeliest(outputs, unmeasured)
+    measured = dataclasses.replace(unmeasured, of_likeliest=of_likeliest)
+    if of_likeliest is None:
+        targets = torch.from_numpy(unmeasured.held_out_classes)
+        measured = dataclasses.replace(measured, temperature=_temperature(outputs, targets))
     return dataclasses.replace(measured, held_out=measured._probabilities(outputs))
 
 

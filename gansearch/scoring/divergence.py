@@ -19,9 +19,9 @@ from scipy.spatial import KDTree
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import SamplesError
-from gansearch.scoring.neighbours import DIRECT_DIMS
 from gansearch.scoring.samples import Array, as_samples
 
+_MAX_DIMS = 4  # in more, no number of samples would do
 # Distances are no smaller than this, as a share of the data's largest value: float32 can't tell.
 _RESOLUTION = 1e-7
 
@@ -39,7 +39,7 @@ def kl_divergence(dataset: Dataset, samples: Array) -> float | None:
     Raises:
         SamplesError: the samples are not finite, or have another shape.
     """
-    if dataset.dim > DIRECT_DIMS:
+    if dataset.dim > _MAX_DIMS:
         return None
     real = dataset.to_float(dataset.test).astype(np.float64)
     given = as_samples(samples, "cpu").double().numpy()
