@@ -119,11 +119,11 @@ def _missing(completed: pd.DataFrame) -> str:
 
 
 def _format_p(p: float | None) -> str:
-    """Return a probability with one significant digit."""
+    """Return a probability with up to two significant digits."""
     p = _number(p)
     if np.isnan(p):
         return "-"
-    return f"{p:.1g}" if p >= _LEAST_P else f"<{_LEAST_P:g}"
+    return f"{p:.2g}" if p >= _LEAST_P else f"<{_LEAST_P:g}"
 
 
 def _number(value: Any) -> float:

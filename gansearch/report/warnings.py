@@ -80,6 +80,12 @@ def failure_remedy(
         trials = command("resume", folder.path, "--trials", n_trials, *more_time)
         more.append(f"With more configurations: `{trials}`")
     more.append("Or start a run with other configurations" if more else "Widen the space")
+    of_phase = folder.trials().query("phase == @phase and status == 'collapsed'")
+    if n_given_up := of_phase["p_recovers"].notna().sum():
+        more.append(
+            f"{n_given_up} of the trials were given up before their end: "
+            "`--set budget.give_up=0` lets all go on"
+        )
     return f"{'. '.join(more)}."
 
 

@@ -49,14 +49,16 @@ class Copying:
 
 
 def copying(dataset: Dataset, samples: Array) -> Copying:
-    """Compare the first 1,000 of `samples` `[n, d]` with the first 1,000 test examples.
+    """Compare the first 1,000 of `samples` `[n, d]` with the first 1,000 validation examples.
 
+    These come from the same source as the training examples. Test examples may not: other people
+    wrote MNIST's, so they lie farther off than new images by the writers that G learns from do.
     All training examples are searched.
 
     Raises:
         SamplesError: the samples are not finite, or have another shape.
     """
-    new = dataset.to_float(dataset.test[:N_COPY_SAMPLES])
+    new = dataset.to_float(dataset.valid[:N_COPY_SAMPLES])
     samples = samples[:N_COPY_SAMPLES]
     far, far_new = distances_to_training(dataset, samples), distances_to_training(dataset, new)
     ratio = float(np.median(far) / np.median(far_new)) if np.median(far_new) > 0 else 1.0

@@ -30,7 +30,7 @@ from gansearch.system.files import write_atomically
 from gansearch.system.paths import cache_folder
 
 # Raise it whenever the same data gives other lines than before.
-_VERSION = 4
+_VERSION = 5
 _MAX_CURVE = 50_000
 _JITTER = 1e-6  # of the pixels' mean variance
 _N_LLOYD_STEPS = 3

@@ -80,7 +80,7 @@ def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):
     assert "4 completed, 2 collapsed (1 of them given up)." in " ".join(text.split())
     variety = section_of(text, "Are the samples of the replicas collapsed?")
     assert variety[3].split(maxsplit=8) == [
-        *("3b632cbb", "0", "of", "3", "0", "of", "3", "8.5", "0.2  4 (2 of 3), 9 (1 of 3)"),
+        *("3b632cbb", "0", "of", "3", "0", "of", "3", "8.5", "0.25  4 (2 of 3), 9 (1 of 3)"),
     ]
     assert variety[4].split() == [
         *("4f610017*", "1", "of", "3", "1", "of", "3", "8.5", "<1e-15", "-"),
@@ -90,7 +90,7 @@ def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):
     assert rows == [
         ["t00007", "given up", "3,000", "0.002", "-"],
         ["r-4f610017-1", "is collapsed", "8,000", "-", "<1e-15"],
-        ["r-4f610017-2", "given up", "8,000", "0.03", "-"],
+        ["r-4f610017-2", "given up", "8,000", "0.031", "-"],
     ]
 
 

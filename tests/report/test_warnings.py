@@ -171,6 +171,16 @@ def test_the_remedy_for_a_run_without_a_completed_trial_is_one_that_resume_takes
     assert re.search(remedy, failure_remedy(folder, folder.read_run(), phase, {}))
 
 
+def test_where_trials_were_given_up_the_remedy_names_the_setting(tmp_path):
+    rows = searched()
+    for row in rows[:2]:
+        row.update(status="collapsed", p_recovers=0.01)
+    folder = write_run(tmp_path, rows)
+    said = failure_remedy(folder, folder.read_run(), "search", {"collapsed": 2})
+    assert "2 of the trials were given up before their end: `--set budget.give_up=0`" in said
+    assert "given up" not in failure_remedy(folder, folder.read_run(), "replica", {})
+
+
 def test_more_time_is_no_remedy_where_every_trial_ended_unsound(tmp_path):
     settings = {"time_budget_seconds": 90.0}
     folder = write_run(tmp_path, searched(), wall_seconds=180.0, settings=settings)

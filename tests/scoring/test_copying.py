@@ -17,9 +17,9 @@ def test_copies_of_training_images_have_no_distance_to_them(digits: Dataset) -> 
 
 
 def test_new_real_images_are_as_far_from_training_images_as_others(digits: Dataset) -> None:
-    ratio = train_nn_ratio(digits, digits.to_float(digits.valid))
+    ratio = train_nn_ratio(digits, digits.to_float(digits.test))
     assert ratio == pytest.approx(1, abs=0.1)
-    assert train_nn_ratio(digits, digits.to_float(digits.test)) == 1
+    assert train_nn_ratio(digits, digits.to_float(digits.valid)) == 1
 
 
 def test_noise_on_copies_brings_them_away_step_by_step(digits: Dataset) -> None:
@@ -36,17 +36,17 @@ def test_noise_on_copies_brings_them_away_step_by_step(digits: Dataset) -> None:
 def test_the_distance_to_training_examples_is_the_definition(
     digits: Dataset, fakes: np.ndarray
 ) -> None:
-    train, test = digits.to_float(digits.train), digits.to_float(digits.test)
+    train, valid = digits.to_float(digits.train), digits.to_float(digits.valid)
 
     def median_distance(examples: np.ndarray) -> float:
         return float(np.median(cdist(examples.astype(float), train.astype(float)).min(axis=1)))
 
-    expected = median_distance(fakes) / median_distance(test)
+    expected = median_distance(fakes) / median_distance(valid)
     assert train_nn_ratio(digits, fakes) == pytest.approx(expected, rel=1e-6)
 
 
 def test_where_new_examples_are_copies_themselves_the_ratio_says_nothing(digits: Dataset) -> None:
-    doubled = Dataset(**{**digits.__dict__, "test": digits.train[:300]})
+    doubled = Dataset(**{**digits.__dict__, "valid": digits.train[:300]})
     assert train_nn_ratio(doubled, doubled.to_float(doubled.train[:100])) == 1
 
 
@@ -85,7 +85,7 @@ def test_the_p_value_is_uniform_or_larger_where_nothing_is_copied() -> None:
 
 
 def test_a_tenth_of_copies_is_found_even_where_the_rest_is_far_off(digits: Dataset) -> None:
-    new = digits.to_float(digits.valid)
+    new = digits.to_float(digits.test)
     copies = digits.to_float(digits.train[:30])
     far = np.clip(new + 0.3, 0, 1)
     for others in (new, far):
@@ -96,7 +96,7 @@ def test_a_tenth_of_copies_is_found_even_where_the_rest_is_far_off(digits: Datas
 
 
 def test_new_real_images_are_no_copies_even_of_one_kind(digits: Dataset) -> None:
-    new = digits.to_float(digits.valid)
+    new = digits.to_float(digits.test)
     # The nearest to one of them: a generator of one class, in a region that is dense.
     alike = new[np.linalg.norm(new - new[0], axis=1).argsort()[:60]]
     for samples in (new, alike):
@@ -109,7 +109,7 @@ def test_cells_without_samples_or_new_examples_say_nothing() -> None:
 
 
 def test_duplicates_everywhere_have_a_p_value_of_one(digits: Dataset) -> None:
-    doubled = Dataset(**{**digits.__dict__, "test": digits.train[:300]})
+    doubled = Dataset(**{**digits.__dict__, "valid": digits.train[:300]})
     assert copying(doubled, doubled.to_float(doubled.train[300:400])).copy_p == 1
     assert p_value(np.zeros(50), np.zeros(70)) == 1
 
