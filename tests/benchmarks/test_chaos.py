@@ -16,6 +16,7 @@ def chaos():
     return script("studies.chaos")
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(900)  # its searches wait for minutes where cores are few and busy
 def test_nothing_is_lost_when_driver_worker_and_raylet_are_killed(tmp_path):

@@ -29,6 +29,8 @@ TINY = {
     "ring": DENSE,
     "tfd": [*DENSE, "pretraining_updates=20", "output_init_inputs=4"],
 }
+# Their likes are searched in every test run: other points, other convolutional networks.
+SLOW = ("gaussian", "grid", "tfd")
 N = 800
 
 
@@ -104,7 +106,10 @@ def test_every_builtin_space_is_tried_here():
     assert sorted(TINY) == list(builtin_spaces())
 
 
-@pytest.mark.parametrize("name", sorted(TINY))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(TINY)],
+)
 def test_a_search_of_two_trials_ranks_what_it_found(name, data_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     has_files = name not in WITHOUT_FILES
