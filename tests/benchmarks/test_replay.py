@@ -49,8 +49,8 @@ def test_no_detector_but_for_the_classes_reads_the_truth(runs):
 def test_the_monitor_does_on_the_test_part_what_the_docs_say(runs, monitored):
     outcome = replay.outcome_of(monitored, [run for run in runs if run.is_test])
     assert (outcome.n_false, outcome.n_better) == (0, 44)
-    assert (outcome.n_found, outcome.n_dying) == (54, 67)
-    assert outcome.saved == pytest.approx(0.54, abs=0.005)
+    assert (outcome.n_found, outcome.n_dying) == (53, 67)
+    assert outcome.saved == pytest.approx(0.49, abs=0.005)
 
 
 def test_an_oracle_saves_more_than_the_monitor_and_loses_nobody(runs, monitored):
@@ -118,11 +118,14 @@ def test_no_shipped_preset_that_works_is_given_up_at_the_budget_of_its_space():
             )
             assert (budget(run), detector(run)) == (None, None), run.name
     good = ("vanilla", "label_smoothing", "minibatch_sd", "packed_2", "packed_3", "packed_4")
+    good += ("r1", "one_centered", "pacgan", "instance_noise")
     assert works == {
-        *(("ring", preset) for preset in (*good, "r1", "one_centered", "pacgan")),
+        *((dataset, preset) for dataset in ("ring", "grid") for preset in good),
+        ("ring", "two_time_scales"),
         ("digits", "paper"),
         ("digits", "dcgan"),
         ("mnist", "authors_code"),
+        ("mnist", "paper"),
     }
 
 
