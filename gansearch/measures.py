@@ -18,6 +18,7 @@ N_EVALUATION_SAMPLES = 1000
 # Of train_nn_ratio: below it most samples lie close to a training example; `docs/scores.md` says
 # how it was chosen.
 SUSPICIOUS_NN_RATIO = 0.5
+SUSPICIOUS_COPY_P = 0.001  # below it some samples lie closer to training examples than new ones
 
 Stage = Literal["evaluation", "history", "final", "ranking", "reference", "curve"]
 
@@ -32,7 +33,7 @@ class Measure:
         better: which way is better; "one" for a ratio that is 1 for real data; None for a measure
             that says nothing about quality.
         stages: where it is stored: with each "evaluation" (`trials.parquet` and `history/`), in
-            the "history" alone, in a replica's "final" score, as a mean in the "ranking", of a
+            the "history" alone, in a replica's "final" score, over replicas in the "ranking", of a
             "reference" line, in the "curve" over the number of samples.
         heading: of its column in a report's tables; None if it isn't shown beside a score.
         decimals: how many are shown.

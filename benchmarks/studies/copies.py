@@ -54,8 +54,8 @@ def new_images(dataset: Dataset) -> np.ndarray:
 def shifted(dataset: Dataset, images: np.ndarray) -> np.ndarray:
     """Return images `[n, d]` moved to the right by a pixel."""
     rows = images.reshape(-1, *dataset.shape)
-    moved = np.roll(rows, 1, axis=-1)
-    moved[..., 0] = 0
+    moved = np.roll(rows, 1, axis=2)
+    moved[:, :, 0] = 0
     return moved.reshape(images.shape)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gansearch.budget import Budget
-from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_NN_RATIO
+from gansearch.measures import N_FINAL_SAMPLES, SUSPICIOUS_COPY_P, SUSPICIOUS_NN_RATIO
 from gansearch.report.formatting import duration
 from gansearch.rules import count_of
 from gansearch.runs.commands import command
@@ -194,6 +194,14 @@ def copy_warnings(ranking: pd.DataFrame) -> Iterator[str]:
         yield (
             f"{_ids(near)}: samples lie less than half as far from training examples as new real "
             "ones do: they may be copies, or blurred. Compare each with its nearest one."
+        )
+    is_some = (ranking["copy_p"] < SUSPICIOUS_COPY_P) & ~ranking["config_id"].isin(near)
+    if is_some.any():
+        yield (
+            f"{_ids(ranking.loc[is_some, 'config_id'].tolist())}: some samples lie closer to "
+            f"training examples than new real ones do (copy_p below {SUSPICIOUS_COPY_P:g}): they "
+            "may be copies, or all samples are smoother than real ones. Compare each with its "
+            "nearest one."
         )
 
 

@@ -1,9 +1,10 @@
 """Whether finished samples are collapsed: a statement about samples, with its reason.
 
-`collapsed_p` is the p-value of «as various as as many real examples», from several statistics at
-once (Bonferroni). The verdict asks for more than significance: samples *are collapsed* where they
-lie off the data, show at most half of its classes, or are copies of at most 100 images. What lies
-between that and real data is undetermined. `docs/collapse.md` has the power of both.
+`collapsed_p` is the p-value of the hypothesis that samples are as varied as the same number of real
+examples, from several statistics at once (Bonferroni). The verdict asks for more than significance:
+samples *are collapsed* where they lie off the data, show at most half of its classes, or are copies
+of at most 100 images. What lies between that and real data is undetermined. Classes count only
+where that many real examples show them. `docs/collapse.md` has the power of both.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _MOST_IMAGES = 50
 # Between these and what is collapsed, what is significant is undetermined.
 _WHOLE_CLASSES, _WHOLE_BINS, _FEW_COPIES = 0.85, 0.75, 0.1
 _MISSING = 0.25  # of its share in the data: below it a class is missing
+_MUCH_OF_THE_DATA = 0.25
 _SIGNIFICANT = 0.001
 _MIN_SAMPLES, _MIN_PER_CLASS = 100, 5
 _MAX_CLASSIFIED = 10_000
@@ -45,9 +47,9 @@ class Collapse:
 
     Attributes:
         verdict: sound, undetermined or collapsed.
-        collapsed_p: p-value of «as various as as many real examples», in [0, 1].
+        collapsed_p: p-value of «as varied as the same number of real examples», in [0, 1].
         n_classes_effective: exponential of the entropy of the classes' shares; None without
-            classes.
+            classes, or where so few samples don't show them.
         missing_classes: names of those with less than a quarter of their share in the data.
     """
 
@@ -58,23 +60,40 @@ class Collapse:
 
 
 @dataclass(frozen=True)
+class _Chance:
+    """What a number of samples show of the classes by chance, and by the doubts of the classifier.
+
+    Attributes:
+        are_told: whether real examples of half of the classes can be told from those of all.
+        effective: effective number of classes that real examples show.
+        most_of_half: the largest spread that samples of half of the classes may show, (0, 1]; less
+            where samples of all but one class may show as little.
+        least_shares: of each class among real examples, `[k]`.
+    """
+
+    are_told: bool
+    effective: float
+    most_of_half: float
+    least_shares: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Classes:
     """The classes among samples.
 
     Attributes:
         shares: among the samples, `[k]`.
+        of_data: shares in the training set, `[k]`.
         names: of the classes.
         is_missing: `[k]`.
-        spread: share of the data's classes that the samples spread over, (0, 1].
-        most_of_half: the largest spread that samples of half of the classes may show, (0, 1]; less
-            where samples of all but one class may show as little.
+        most_of_half: see `_Chance`.
         p: that the shares are those of the data.
     """
 
     shares: np.ndarray
+    of_data: np.ndarray
     names: tuple[str, ...]
     is_missing: np.ndarray
-    spread: float
     most_of_half: float
     p: float
 
@@ -83,14 +102,25 @@ class _Classes:
         return _effective(self.shares)
 
     @property
+    def spread(self) -> float:
+        """Share of the data's classes that the samples spread over, (0, 1]."""
+        return spread(self.shares, self.of_data)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         return tuple(n for n, gone in zip(self.names, self.is_missing, strict=True) if gone)
 
     @property
     def are_half(self) -> bool:
-        """Whether at most half of the classes are there."""
+        """Whether at most half of the classes are there.
+
+        By their spread; or by their number, if those that are missing hold a quarter of the data.
+        """
         is_half = 2 * self.is_missing.sum() >= len(self.names)
-        return self.p < _SIGNIFICANT and (self.spread <= self.most_of_half or is_half)
+        holds_much = self.of_data[self.is_missing].sum() >= _MUCH_OF_THE_DATA
+        return self.p < _SIGNIFICANT and (
+            self.spread <= self.most_of_half or bool(is_half and holds_much)
+        )
 
     @property
     def are_fewer(self) -> bool:
@@ -121,11 +151,12 @@ class CollapseTest:
         check_labels(dataset)
         self._dataset = dataset
         # A dict, since tests are sent to other processes.
-        self._simulated: dict[int, tuple[float, np.ndarray]] = {}
+        self._chances: dict[int, _Chance] = {}
 
-    def prepare(self) -> None:
-        """Fit the classifier or read it from the cache, as the first call would."""
-        _ = self.classifier
+    def prepare(self, n_samples: int) -> None:
+        """Do what the first call with that many samples would: the classifier above all."""
+        if self.classifier is not None:
+            self._chance(self.classifier, n_samples)
 
     @cached_property
     def classifier(self) -> Classifier | None:
@@ -136,17 +167,23 @@ class CollapseTest:
     def _real(self) -> RealExamples:
         return RealExamples(self._dataset)
 
-    @cached_property
-    def n_classes(self) -> float | None:
-        """Effective number of classes in the training set; None without classes."""
-        return _effective(self.classifier.shares) if self.classifier else None
-
     def n_classes_effective(self, samples: Array) -> float | None:
-        """Return the effective number of classes among samples `[n, d]`; None without classes."""
-        if self.classifier is None:
+        """Return the effective number of classes among samples `[n, d]`.
+
+        None without classes, or where n samples of half of the classes can't be told from n of all:
+        where the pixels hardly show the labels, or the classes are too many for the samples.
+        """
+        if self.classifier is None or not self._chance(self.classifier, len(samples)).are_told:
             return None
         probabilities = self.classifier.probabilities(samples)
         return _effective(class_shares(probabilities, self.classifier.shares))
+
+    def n_classes(self, n_samples: int) -> float | None:
+        """Return what `n_classes_effective` is for that many real examples, at the median."""
+        if self.classifier is None:
+            return None
+        chance = self._chance(self.classifier, n_samples)
+        return chance.effective if chance.are_told else None
 
     def judge(self, samples: Array, indicators: Indicators, null: Indicators) -> Collapse:
         """Judge finished samples.
@@ -159,7 +196,7 @@ class CollapseTest:
         values = as_tensor(samples, "cpu").float()
         values = values[np.random.default_rng(0).permutation(len(values))[:_MAX_CLASSIFIED]]
         variety = self._real.compare(values)
-        classes = self._count_classes(self.classifier, values) if self.classifier else None
+        classes = self._count_classes(values)
         p_values = [*variety.p_values.values(), *([classes.p] if classes else [])]
         p = min(1.0, len(p_values) * min(p_values))
         evidence = _Evidence(len(samples), p, variety, classes, indicators, null)
@@ -170,11 +207,16 @@ class CollapseTest:
             classes.missing if classes else (),
         )
 
-    def _count_classes(self, classifier: Classifier, samples: Array) -> _Classes:
-        n = len(samples)
-        if n not in self._simulated:
-            self._simulated[n] = _simulated(classifier, n)
-        return _count_classes(classifier, samples, *self._simulated[n])
+    def _count_classes(self, samples: Array) -> _Classes | None:
+        if self.classifier is None:
+            return None
+        chance = self._chance(self.classifier, len(samples))
+        return _count_classes(self.classifier, samples, chance) if chance.are_told else None
+
+    def _chance(self, classifier: Classifier, n: int) -> _Chance:
+        if n not in self._chances:
+            self._chances[n] = _chance_of(classifier, n)
+        return self._chances[n]
 
 
 @dataclass(frozen=True)
@@ -218,7 +260,7 @@ class _Evidence:
         return reasons
 
     def _doubts(self) -> list[str]:
-        """Return in what the samples lie between collapsed and real ones; nothing if in nothing."""
+        """Return why the samples are undetermined; nothing if they aren't."""
         if self.p >= _SIGNIFICANT:
             return []
         classes, variety, reasons = self.classes, self.variety, []
@@ -260,41 +302,40 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + more
 
 
-def _count_classes(
-    classifier: Classifier, samples: Array, most_of_half: float, least_shares: np.ndarray
-) -> _Classes:
+def _count_classes(classifier: Classifier, samples: Array, chance: _Chance) -> _Classes:
     probabilities = classifier.probabilities(samples)
     shares = class_shares(probabilities, classifier.shares)
     return _Classes(
         shares=shares,
+        of_data=classifier.shares,
         names=classifier.names,
-        is_missing=(shares < _MISSING * classifier.shares) & (shares < least_shares),
-        spread=spread(shares, classifier.shares),
-        most_of_half=most_of_half,
+        is_missing=(shares < _MISSING * classifier.shares) & (shares < chance.least_shares),
+        most_of_half=chance.most_of_half,
         p=same_memberships_p(probabilities, classifier.held_out),
     )
 
 
-def _simulated(classifier: Classifier, n: int) -> tuple[float, np.ndarray]:
-    """Return what n samples may show by chance, and by the doubts of the classifier.
-
-    Returns:
-        `most_of_half` of `_Classes`; and the least shares of each class among real examples.
-    """
+def _chance_of(classifier: Classifier, n: int) -> _Chance:
     k, rng = len(classifier.names), np.random.default_rng(0)
     if k > _MAX_SIMULATED_CLASSES:  # too much work
-        return _HALF, _least_by_chance(classifier.shares, n)
+        return _Chance(False, float(k), _HALF, np.zeros(k))
 
     def shares(n_classes: int) -> np.ndarray:
         found = [_drawn_shares(classifier, n_classes, n, rng) for _ in range(_N_SIMULATED)]
         return np.stack(found)
 
-    def spreads(n_classes: int) -> np.ndarray:
-        return np.array([spread(row, classifier.shares) for row in shares(n_classes)])
+    def spreads(found: np.ndarray) -> np.ndarray:
+        return np.array([spread(row, classifier.shares) for row in found])
 
-    of_half = float(np.quantile(spreads(k // 2), 0.99))
-    of_most = float(np.quantile(spreads(k - 1), 0.01)) if k > 2 else 1.0
-    return min(max(of_half, _HALF), of_most), shares(k).min(axis=0)
+    of_half = float(np.quantile(spreads(shares(k // 2)), 0.99))
+    of_most = float(np.quantile(spreads(shares(k - 1)), 0.01)) if k > 2 else 1.0
+    of_all = shares(k)
+    return _Chance(
+        are_told=bool(np.quantile(spreads(of_all), 0.01) > of_half),
+        effective=float(np.median([_effective(row) for row in of_all])),
+        most_of_half=min(max(of_half, _HALF), of_most),
+        least_shares=of_all.min(axis=0),
+    )
 
 
 def _drawn_shares(
@@ -311,9 +352,3 @@ def _drawn_shares(
     weights *= (wanted / of_class)[true]
     rows = rng.choice(len(true), min(n, _MAX_SIMULATED), p=weights / weights.sum())
     return class_shares(classifier.held_out[rows], classifier.shares)
-
-
-def _least_by_chance(shares: np.ndarray, n: int) -> np.ndarray:
-    """Return the shares that n real examples almost never fall short of, `[k]`."""
-    least: np.ndarray = np.maximum(shares - 4 * np.sqrt(shares / n), 0)
-    return least

@@ -92,6 +92,11 @@ class Evaluator:
             n_classes_effective=self.collapse_test.n_classes_effective(samples),
         )
 
+    @property
+    def n_classes(self) -> float | None:
+        """Effective number of classes among as many real examples; None if they don't show it."""
+        return self.collapse_test.n_classes(self.n_samples)
+
     def judge(self, samples: Array, indicators: Indicators) -> Collapse:
         """Tell whether `samples` `[n, d]` of a training that has ended are collapsed.
 

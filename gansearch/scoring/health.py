@@ -61,7 +61,8 @@ class TrialEvaluation:
     ) -> TrialEvaluation:
         """Combine the metrics of a training with the evaluation of its samples.
 
-        `n_classes` is the effective number of classes of the data; None where it has none.
+        `n_classes` is the effective number of classes among as many real examples; None where they
+        have none.
         """
         found = evaluation.n_classes_effective
         return cls(

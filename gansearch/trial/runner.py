@@ -190,7 +190,7 @@ class TrialRunner:
 
     def _result(self, metrics: Metrics, evaluation: Evaluation, samples: np.ndarray) -> StepResult:
         """Return the result of an evaluation; at the trial's end, write and score its generator."""
-        n_classes = self._process.evaluator.collapse_test.n_classes
+        n_classes = self._process.evaluator.n_classes
         verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation, n_classes))
         result = dataclasses.replace(
             self._progress(),
@@ -297,14 +297,16 @@ class TrialRunner:
 def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
     """Return a trial's last result with what the test says of its last samples.
 
-    It has the verdict on them if they are collapsed. A training of fewer than 1,000 updates in its
-    last stage is too young for one.
+    A training of fewer than 1,000 updates in its last stage is too young for a verdict of its own.
     """
     assert result.metrics is not None and result.evaluation is not None
     updates = result.updates - result.metrics.stage_start
     last = dataclasses.replace(result.evaluation, collapsed_p=collapse.collapsed_p)
     result = dataclasses.replace(result, evaluation=last)
-    if updates < LEAST_UPDATES or collapse.verdict.status != "collapsed":
+    if updates < LEAST_UPDATES:
         return result
-    reason = f"the last samples are collapsed: {collapse.verdict.reason}"
-    return dataclasses.replace(result, verdict=Verdict("collapsed", reason))
+    verdict = collapse.verdict
+    if verdict.reason:
+        reason = f"the last samples are {verdict.status}: {verdict.reason}"
+        verdict = dataclasses.replace(verdict, reason=reason)
+    return dataclasses.replace(result, verdict=verdict)

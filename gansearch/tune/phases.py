@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import optuna
+import pandas as pd
 
 from gansearch.errors import ResultsError, RunFailedError, SamplesError
 from gansearch.figures.samples import png
@@ -145,7 +146,7 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
 def _prepare_collapse_test(session: Session) -> None:
     if session.dataset.labels is not None:
         session.progress.activity("preparing the classifier of the data's classes")
-    session.collapse_test.prepare()
+    session.collapse_test.prepare(session.description.n_evaluation_samples)
 
 
 def conclude(session: Session) -> None:
@@ -220,11 +221,14 @@ def finalists(session: Session) -> list[Config]:
 def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
     """Return the rows of completed trials of the search whose last samples have not collapsed.
 
-    Version 0.1 let a search complete such trials. Those stay whose replicas have begun.
+    A trial that the test has judged at its end has a `collapsed_p`. Version 0.1 let a search
+    complete others, which are judged here, by their indicators. Those stay whose replicas have
+    begun.
     """
     rows = [row for row in session.rows("search") if row["status"] == "completed"]
-    if not rows:
-        return []
+    of_before = [row for row in rows if pd.isna(row["collapsed_p"])]
+    if not of_before:
+        return rows
     n_samples = session.description.n_evaluation_samples
     null = Evaluator(session.dataset, n_samples=n_samples).reference.null
     begun = {row["config_id"] for row in session.rows("replica")}
@@ -235,7 +239,8 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
         too_young = row["updates"] < LEAST_UPDATES
         return too_young or judge_indicators(samples, null).status == "sound"
 
-    return [row for row in rows if row["config_id"] in begun or is_sound(row)]
+    refused = [row for row in of_before if row["config_id"] not in begun and not is_sound(row)]
+    return [row for row in rows if row not in refused]
 
 
 def _end_trials_out_of_time(session: Session) -> None:

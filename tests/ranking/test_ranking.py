@@ -12,6 +12,7 @@ from scipy import stats
 from gansearch.errors import ResultsError
 from gansearch.ranking.ranking import compare, holm, rank
 from gansearch.ranking.shares import jeffreys, p_value_of_shares
+from gansearch.report.seeds_section import selection_measure
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import ResultsWarning
 from tests.written_runs import RANKING_COLUMNS
@@ -213,7 +214,16 @@ def test_all_validation_examples_decide_where_every_replica_has_their_score():
     assert ranking["config_id"].tolist() == ["b", "a"]
     assert ranking["valid_ll_all"].tolist() == [9, 7]
     frame.loc[3, "valid_ll_all"] = np.nan
-    assert rank(frame, test_lls, paper_config_id=None)["config_id"].tolist() == ["a", "b"]
+    ranking = rank(frame, test_lls, paper_config_id=None)
+    assert ranking["config_id"].tolist() == ["a", "b"]
+    assert selection_measure(ranking) == "valid_ll"
+
+
+def test_one_seed_of_copies_shows_among_others():
+    frame, test_lls = study({"a": constant(1, 1, 1, 1), "b": constant(0, 0)})
+    frame["copy_p"] = [0.9, 1e-100, 0.8, 1.0, 0.7, np.nan]
+    ranking = rank(frame, test_lls, paper_config_id=None)
+    assert ranking["copy_p"].tolist() == pytest.approx([4e-100, 0.7])
 
 
 def failing(scores, n_failed, valid=None):

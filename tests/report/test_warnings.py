@@ -71,6 +71,16 @@ def test_samples_far_nearer_to_training_examples_than_new_ones_are_warned_of(tmp
     ]
 
 
+def test_one_seed_of_copies_among_others_is_warned_of(tmp_path):
+    rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    rows[0]["copy_p"] = 1e-9
+    assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
+        f"{WINS}: some samples lie closer to training examples than new real ones do (copy_p below "
+        "0.001): they may be copies, or all samples are smoother than real ones. Compare each with "
+        "its nearest one."
+    ]
+
+
 def test_the_line_of_training_images_is_no_copy_to_be_warned_of(finished):
     assert finished.references()["train_nn_ratio"][0] == 0
     assert not any("copies" in text for text in build_report(finished).warnings)

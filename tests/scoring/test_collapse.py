@@ -12,7 +12,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DataError
 from gansearch.scoring.classifier import class_shares, classifier_of
-from gansearch.scoring.evaluation import evaluate_samples
+from gansearch.scoring.evaluation import Evaluator, evaluate_samples
 from gansearch.scoring.variety import homogeneity_p, same_memberships_p
 
 
@@ -84,6 +84,49 @@ def test_a_class_of_three_images_is_not_counted(digits: Dataset) -> None:
     classifier = classifier_of(relabelled(digits, rare))
     assert classifier is not None
     assert classifier.names == tuple("012345678")
+
+
+@pytest.mark.parametrize("n_classes", [5, 25])
+def test_labels_that_pixels_do_not_show_count_as_none(digits: Dataset, n_classes: int) -> None:
+    rng = np.random.default_rng(0)
+    dataset = relabelled(digits, lambda labels: rng.integers(n_classes, size=len(labels)))
+    names = tuple(map(str, range(n_classes)))
+    dataset = dataclasses.replace(dataset, labels=dataclasses.replace(dataset.labels, names=names))
+    evaluator = Evaluator(dataset, n_samples=300)
+    real = digits.to_float(digits.test)
+    assert evaluator.evaluate(real).n_classes_effective is None
+    assert evaluator.n_classes is None
+    collapse = evaluator.judge(real, evaluator.reference.indicators(real))
+    assert (collapse.verdict.status, collapse.n_classes_effective) == ("sound", None)
+    sevens = of_classes(digits, 7)[rng.integers(100, size=300)]
+    collapse = evaluator.judge(sevens, evaluator.reference.indicators(sevens))
+    assert collapse.verdict.status == "collapsed"
+
+
+def test_the_loss_of_many_rare_classes_is_not_the_loss_of_half_of_the_data(
+    digits: Dataset,
+) -> None:
+    assert digits.labels is not None
+    rng = np.random.default_rng(0)
+
+    def kept(labels: np.ndarray) -> np.ndarray:
+        """Keep six of the digits as one class, and some of each of three others."""
+        return np.flatnonzero((labels < 6) | ((labels < 9) & (rng.random(len(labels)) < 0.2)))
+
+    rows = {split: kept(getattr(digits.labels, split)) for split in ("train", "valid", "test")}
+    labels = {
+        split: np.maximum(getattr(digits.labels, split)[at] - 5, 0) for split, at in rows.items()
+    }
+    dataset = dataclasses.replace(
+        digits,
+        **{split: getattr(digits, split)[at] for split, at in rows.items()},
+        labels=dataclasses.replace(digits.labels, names=("few", "6", "7", "8"), **labels),
+    )
+    most = dataset.to_float(np.concatenate([dataset.valid, dataset.test]))
+    most = most[np.concatenate([labels["valid"], labels["test"]]) == 0]
+    health = evaluate_samples(dataset, most)["health"]
+    assert health["missing_classes"] == ["6", "7", "8"]
+    assert health["verdict"] != "collapsed"
 
 
 def test_a_damaged_cache_is_made_anew_with_the_same_weights(

@@ -71,7 +71,7 @@ def test_a_process_of_trials_uses_the_classifier_that_the_driver_has_fitted(tmp_
     no_folder.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(no_folder))  # so that none can be kept
     test = CollapseTest(small)
-    test.prepare()
+    test.prepare(100)
     sent, its_test = ray.cloudpickle.loads(ray.cloudpickle.dumps((small, test)))
     monkeypatch.setattr("gansearch.scoring.classifier._fitted", None)
     plan = TrialPlan(RunFolder.create(tmp_path, "run").path, DEFAULT_FAMILY, Budget())
@@ -80,7 +80,7 @@ def test_a_process_of_trials_uses_the_classifier_that_the_driver_has_fitted(tmp_
     found = evaluator.collapse_test.n_classes_effective(some)
     assert found == test.n_classes_effective(some) > 8
     with pytest.raises(TypeError, match="NoneType"):
-        TrialProcess.prepare(sent, plan).evaluator.collapse_test.prepare()
+        TrialProcess.prepare(sent, plan).evaluator.collapse_test.prepare(100)
 
 
 def test_the_weights_are_scored_beside_their_average_at_every_report_and_at_the_end(
