@@ -63,6 +63,8 @@ def measure(arguments: argparse.Namespace, n: int) -> pd.DataFrame:
     bench = Bench(load_dataset(arguments.dataset, arguments.data_dir), arguments.part)
     rows = []
     for defect, levels in defects(bench.source.n_classes).items():
+        if not any(defect.startswith(wanted) for wanted in arguments.defects):
+            continue
         for amount, make in levels.items():
             rng = np.random.default_rng(n)
             found = [bench.judge(make(bench.source, n, rng)) for _ in range(arguments.draws)]
@@ -118,6 +120,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="for mnist and folder; also GANSEARCH_DATA")
     parser.add_argument("--part", choices=PARTS, default="fresh", help="of the images")
     parser.add_argument("--n", type=int, nargs="+", default=[300, 1000, 2000])
+    parser.add_argument("--defects", nargs="+", default=[""], help="how their names begin")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--out", type=Path, help="the figure, .png")
     arguments = parser.parse_args()

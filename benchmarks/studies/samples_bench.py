@@ -25,6 +25,8 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
+from scipy.stats import entropy
 
 from gansearch.data.dataset import SPLITS, Dataset
 from gansearch.data.registry import load_dataset
@@ -160,6 +162,28 @@ def mostly_one_class(share: float) -> Make:
     return make
 
 
+def geometric_shares(spread: float) -> Make:
+    """Return images of all classes with shares in a geometric row, in a random order.
+
+    Their effective number, the exponential of the entropy, is the given share of all classes.
+    """
+
+    def make(source: Source, n: int, rng: np.random.Generator) -> np.ndarray:
+        powers = np.arange(source.n_classes)
+
+        def shares(ratio: float) -> np.ndarray:
+            return ratio**powers / (ratio**powers).sum()
+
+        ratio = brentq(
+            lambda r: np.exp(entropy(shares(r))) - spread * source.n_classes, 1e-3, 1 - 1e-9
+        )
+        counts = rng.multinomial(n, rng.permutation(shares(ratio)))
+        parts = [source.draw(m, rng, np.array([c])) for c, m in enumerate(counts)]
+        return np.concatenate(parts)
+
+    return make
+
+
 def noisy(sd: float) -> Make:
     """Return images with noise."""
     return lambda source, n, rng: np.clip(
@@ -204,17 +228,28 @@ def uniform_noise(source: Source, n: int, rng: np.random.Generator) -> np.ndarra
 
 
 def cases(n_classes: int) -> list[Case]:
-    """Return all cases; what lies between real data and collapse may be sound or undetermined."""
-    collapsed, real = ("collapsed",), ("sound", "undetermined")
-    anything = (*collapsed, *real)
+    """Return all cases; of a strong blur any verdict is right."""
+    collapsed, between, real = ("collapsed",), ("undetermined",), ("sound", "undetermined")
+    not_sound = (*collapsed, *between)
     half = n_classes // 2
     return [
         Case("real", lambda source, n, rng: source.draw(n, rng), ("sound",)),
         *(Case(f"{k} classes", few_classes(k), collapsed) for k in range(1, half + 1)),
-        *(Case(f"{k} classes", few_classes(k), anything) for k in range(half + 1, n_classes - 1)),
+        *(Case(f"{k} classes", few_classes(k), between) for k in range(half + 1, n_classes - 1)),
         Case(f"{n_classes - 1} classes", few_classes(n_classes - 1), real),
         Case("91 % one class", mostly_one_class(0.9), collapsed),
-        Case("half one class", mostly_one_class(0.45), anything),
+        Case("half one class", mostly_one_class(0.45), not_sound),
+        *(
+            Case(f"geometric shares, spread {x:g}", geometric_shares(x), right)
+            for x, right in (
+                (0.2, collapsed),
+                (0.35, collapsed),
+                (0.5, collapsed),
+                (0.7, between),
+                (0.8, between),
+                (0.95, real),
+            )
+        ),
         *(Case(f"{k} images", few_images(k), collapsed) for k in (1, 2, 10, 50, 100)),
         Case("10 images of each class", ten_of_each, collapsed),
         Case("100 images, noise .05", few_images(100, noise=0.05), collapsed),
@@ -227,10 +262,10 @@ def cases(n_classes: int) -> list[Case]:
         Case("noise .05", noisy(0.05), real),
         Case("noise .1", noisy(0.1), real),
         Case("blur .5", blurred(0.5), real),
-        Case("blur 1", blurred(1.0), anything),
+        Case("blur 1", blurred(1.0), (*not_sound, *real)),
         Case("sharpened", sharpened, real),
         Case("blends of two", blends, real),
-        Case("means of ten", means, anything),
+        Case("means of ten", means, not_sound),
         Case("uniform noise", uniform_noise, collapsed),
     ]
 
