@@ -273,7 +273,7 @@ def cases(n_classes: int) -> list[Case]:
 class Bench:
     """Judges the cases of a data set."""
 
-    def __init__(self, dataset: Dataset, part: str = "kept", *, labels: bool = True) -> None:
+    def __init__(self, dataset: Dataset, part: str = "fresh", *, labels: bool = True) -> None:
         """Prepare the test; without `labels` it knows no classes."""
         if part == "fresh" and not _has_unused(dataset):
             dataset = split_anew(dataset)
