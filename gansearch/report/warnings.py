@@ -83,7 +83,7 @@ def failure_remedy(
     of_phase = folder.trials().query("phase == @phase and status == 'collapsed'")
     if n_given_up := of_phase["p_recovers"].notna().sum():
         more.append(
-            f"{n_given_up} of the trials were given up before their end: "
+            f"{n_given_up} of the trials were given up before their end: in a new run, "
             "`--set budget.give_up=0` lets all go on"
         )
     return f"{'. '.join(more)}."
