@@ -19,12 +19,12 @@ _LEAST_P = 1e-15
 
 
 def given_up(trials: pd.DataFrame) -> pd.Series[bool]:
-    """Return which trials were stopped since they would hardly recover; older runs don't say."""
+    """Return which trials were stopped as unlikely to recover; older runs don't say."""
     return (trials["status"] == "collapsed") & trials["p_recovers"].notna()
 
 
 def collapse_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
-    """Yield how various the replicas' samples are, and which trials are collapsed or given up."""
+    """Yield how varied the replicas' samples are, and which trials are collapsed or given up."""
     replicas = report.trials[report.trials["phase"] == "replica"]
     if replicas["collapsed_p"].notna().any() and not report.ranking.empty:
         yield _variety_section(report, replicas, mark)
@@ -66,10 +66,10 @@ def _variety_section(
             "stopped before, because they were unlikely to recover. classes: effective number of "
             "classes among the samples, the mean over completed replicas. missing classes: in some "
             "replica, less than a quarter of the class's share of the data. collapsed p: the "
-            "smallest p-value, over replicas, of the hypothesis that samples vary as much as as "
-            "many real examples. It tells whether a difference is there, not how large it is: "
-            "samples are called collapsed only if they lie off the data, show at most half of its "
-            "classes, or are copies of few images.",
+            "smallest p-value, over replicas, of the hypothesis that the samples are as varied as "
+            "the same number of real examples. It tells whether a difference is there, not how "
+            "large it is: samples are called collapsed only if they lie off the data, show at most "
+            "half of its classes, or are copies of few images.",
         ],
     )
 
