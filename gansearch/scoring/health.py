@@ -94,7 +94,7 @@ def looks_collapsed(samples: Indicators, null: Indicators, class_share: float | 
 
 
 class HealthMonitor:
-    """Judges one trial at each evaluation, and gives it up when it will hardly recover.
+    """Judges one trial at each evaluation, and gives it up when it is unlikely to recover.
 
     While its samples look collapsed, a trial is `undetermined`. It is `collapsed`, and stopped,
     once the probability that it recovers by the end of its budget has been below `give_up` at two
