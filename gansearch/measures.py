@@ -137,7 +137,8 @@ class Evaluation:
     """One evaluation of a trial's samples: nats on validation data, and the indicators.
 
     `..._raw` are those of `Training.raw_samples`, where there are some.
-    `n_classes_effective` is None for data without classes, `collapsed_p` before the last one.
+    `n_classes_effective` is None where as many real examples don't show classes, `collapsed_p`
+    before the last one.
     What older versions didn't compute is None.
     """
 

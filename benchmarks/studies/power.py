@@ -122,8 +122,10 @@ def main() -> None:
     parser.add_argument("--n", type=int, nargs="+", default=[300, 1000, 2000])
     parser.add_argument("--defects", nargs="+", default=[""], help="how their names begin")
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--out", type=Path, help="the figure, .png")
+    parser.add_argument("--out", type=Path, help="the figure of all defects, .png")
     arguments = parser.parse_args()
+    if arguments.out and arguments.defects != [""]:
+        parser.error("--out draws all defects; leave out --defects")
     with ProcessPoolExecutor(len(arguments.n), get_context("spawn")) as pool:
         table = pd.concat(pool.map(partial(measure, arguments), arguments.n))
     print(markdown(table, arguments.draws))

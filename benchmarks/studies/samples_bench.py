@@ -174,9 +174,8 @@ def geometric_shares(spread: float) -> Make:
         def shares(ratio: float) -> np.ndarray:
             return ratio**powers / (ratio**powers).sum()
 
-        ratio = brentq(
-            lambda r: np.exp(entropy(shares(r))) - spread * source.n_classes, 1e-3, 1 - 1e-9
-        )
+        wanted = max(spread * source.n_classes, 1.1)
+        ratio = brentq(lambda r: np.exp(entropy(shares(r))) - wanted, 1e-3, 1 - 1e-9)
         counts = rng.multinomial(n, rng.permutation(shares(ratio)))
         parts = [source.draw(m, rng, np.array([c])) for c, m in enumerate(counts)]
         return np.concatenate(parts)
@@ -262,7 +261,7 @@ def cases(n_classes: int) -> list[Case]:
         Case("noise .05", noisy(0.05), real),
         Case("noise .1", noisy(0.1), real),
         Case("blur .5", blurred(0.5), real),
-        Case("blur 1", blurred(1.0), (*not_sound, *real)),
+        Case("blur 1", blurred(1.0), ("sound", *not_sound)),
         Case("sharpened", sharpened, real),
         Case("blends of two", blends, real),
         Case("means of ten", means, not_sound),

@@ -83,7 +83,7 @@ def failure_remedy(
     of_phase = folder.trials().query("phase == @phase and status == 'collapsed'")
     if n_given_up := of_phase["p_recovers"].notna().sum():
         more.append(
-            f"{n_given_up} of the trials were given up before their end: in a new run, "
+            f"{count_of(n_given_up, 'trial')} given up before the end: in a new run, "
             "`--set budget.give_up=0` lets all go on"
         )
     return f"{'. '.join(more)}."
@@ -195,10 +195,10 @@ def copy_warnings(ranking: pd.DataFrame) -> Iterator[str]:
             f"{_ids(near)}: samples lie less than half as far from training examples as new real "
             "ones do: they may be copies, or blurred. Compare each with its nearest one."
         )
-    is_some = (ranking["copy_p"] < SUSPICIOUS_COPY_P) & ~ranking["config_id"].isin(near)
-    if is_some.any():
+    has_copies = (ranking["copy_p"] < SUSPICIOUS_COPY_P) & ~ranking["config_id"].isin(near)
+    if has_copies.any():
         yield (
-            f"{_ids(ranking.loc[is_some, 'config_id'].tolist())}: some samples lie closer to "
+            f"{_ids(ranking.loc[has_copies, 'config_id'].tolist())}: some samples lie closer to "
             f"training examples than new real ones do (copy_p below {SUSPICIOUS_COPY_P:g}): they "
             "may be copies, or all samples are smoother than real ones. Compare each with its "
             "nearest one."

@@ -31,6 +31,7 @@ from gansearch.system.paths import cache_folder
 _VERSION = 1
 # A class with fewer training or held-out examples is not counted.
 _MIN_TRAIN, _MIN_HELD_OUT = 20, 3
+_MAX_CLASSES = 100  # to simulate what samples of more of them show takes long
 _MAX_TRAIN, _MAX_HELD_OUT = 20_000, 10_000
 _MAX_SIDE = 32  # pixels; larger images are averaged down
 _PASSES, _FEWEST_EPOCHS, _MOST_EPOCHS = 60_000, 3, 40
@@ -127,8 +128,8 @@ def class_shares(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
 def classifier_of(dataset: Dataset) -> Classifier | None:
     """Return the classifier of a data set, from the cache if it is there.
 
-    None if the data has no classes, or fewer than two with enough examples. A damaged cache file is
-    made anew; if none can be written, the classifier is fitted each time.
+    None if the data has no classes, or fewer than two or more than 100 with enough examples. A
+    damaged cache file is made anew; if none can be written, the classifier is fitted each time.
 
     Raises:
         DataError: the labels don't fit the examples.
@@ -178,13 +179,13 @@ def as_images(values: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _usable(labels: Labels) -> np.ndarray | None:
-    """Return the classes with enough examples; None if they are too few, or hold too few."""
+    """Return the classes with enough examples; None if they are too few, too many or too small."""
     n = len(labels.names)
     train = np.bincount(labels.train, minlength=n)
     held_out = np.bincount(labels.valid, minlength=n)
     classes = np.flatnonzero((train >= _MIN_TRAIN) & (held_out >= _MIN_HELD_OUT))
-    enough = len(classes) >= 2 and 2 * train[classes].sum() > train.sum()
-    return classes if enough else None
+    is_some = 2 <= len(classes) <= _MAX_CLASSES and 2 * train[classes].sum() > train.sum()
+    return classes if is_some else None
 
 
 def _training_part(dataset: Dataset, labels: Labels, classes: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ _MUCH_OF_THE_DATA = 0.25
 _SIGNIFICANT = 0.001
 _MIN_SAMPLES, _MIN_PER_CLASS = 100, 5
 _MAX_CLASSIFIED = 10_000
-_N_SIMULATED, _MAX_SIMULATED, _MAX_SIMULATED_CLASSES = 100, 2000, 100
+_N_SIMULATED, _MAX_SIMULATED = 100, 2000
 _MAX_NAMES = 10
 
 
@@ -154,7 +154,7 @@ class CollapseTest:
         self._chances: dict[int, _Chance] = {}
 
     def prepare(self, n_samples: int) -> None:
-        """Do what the first call with that many samples would: the classifier above all."""
+        """Fit the classifier, or read it from the cache, and simulate what n samples show."""
         if self.classifier is not None:
             self._chance(self.classifier, n_samples)
 
@@ -317,8 +317,6 @@ def _count_classes(classifier: Classifier, samples: Array, chance: _Chance) -> _
 
 def _chance_of(classifier: Classifier, n: int) -> _Chance:
     k, rng = len(classifier.names), np.random.default_rng(0)
-    if k > _MAX_SIMULATED_CLASSES:  # too much work
-        return _Chance(False, float(k), _HALF, np.zeros(k))
 
     def shares(n_classes: int) -> np.ndarray:
         found = [_drawn_shares(classifier, n_classes, n, rng) for _ in range(_N_SIMULATED)]

@@ -51,8 +51,8 @@ class Copying:
 def copying(dataset: Dataset, samples: Array) -> Copying:
     """Compare the first 1,000 of `samples` `[n, d]` with the first 1,000 validation examples.
 
-    These come from the same source as the training examples. Test examples may not: other people
-    wrote MNIST's, so they lie farther off than new images by the writers that G learns from do.
+    These usually come from the same source as the training examples. Test examples may not: other
+    people wrote MNIST's, which lie farther off than new images by the writers that G learns from.
     All training examples are searched.
 
     Raises:

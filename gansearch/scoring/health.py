@@ -40,8 +40,8 @@ class TrialEvaluation:
         d_loss: D's mean loss, in nats; None where the family has no D.
         d_real, d_fake: D's mean outputs on real and on generated examples, in [0, 1]; None
             likewise.
-        class_share: effective number of classes among the samples over that of the data; None
-            where the data has no classes.
+        class_share: effective number of classes among the samples over that of as many real
+            examples; None where these don't show classes.
         stage_start: parameter updates at which the present stage of the training began.
     """
 

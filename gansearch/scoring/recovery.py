@@ -42,8 +42,8 @@ def features(
         samples: the indicators of the samples.
         null: those of real data.
         remaining: end of the budget over updates so far, above 1.
-        class_share: effective number of classes among the samples over that of the data; None
-            where the data has no classes.
+        class_share: effective number of classes among the samples over that of as many real
+            examples; None where these don't show classes.
     """
     found = {
         "remaining": math.log(max(math.log(remaining), _LEAST_REMAINING)),

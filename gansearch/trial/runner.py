@@ -306,7 +306,6 @@ def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
     if updates < LEAST_UPDATES:
         return result
     verdict = collapse.verdict
-    if verdict.reason:
-        reason = f"the last samples are {verdict.status}: {verdict.reason}"
-        verdict = dataclasses.replace(verdict, reason=reason)
+    if verdict.status == "collapsed":
+        verdict = Verdict("collapsed", f"the last samples are collapsed: {verdict.reason}")
     return dataclasses.replace(result, verdict=verdict)

@@ -18,6 +18,8 @@ from gansearch.grouping.group import Group
 from gansearch.report.sampling import picture_of_samples, write_samples
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import load_generator
+from gansearch.scoring.collapse import Collapse
+from gansearch.scoring.verdict import Verdict
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
@@ -313,6 +315,17 @@ def test_a_trial_of_a_search_that_has_collapsed_by_its_end_is_not_completed(
     assert (last.verdict.status == "collapsed") == (status == "collapsed")
     assert last.verdict.reason.startswith("the last samples") == (status == "collapsed")
     assert (tmp_path / "models" / "t" / "generator.safetensors").exists()
+
+
+@pytest.mark.parametrize("status", ["sound", "undetermined"])
+def test_at_its_end_a_trial_has_the_verdict_of_the_test_not_that_of_its_monitor(
+    tmp_path, monkeypatch, status
+):
+    monkeypatch.setattr("gansearch.trial.runner.LEAST_UPDATES", 0)
+    found = Collapse(Verdict(status, "because"), collapsed_p=0.5)
+    monkeypatch.setattr("gansearch.scoring.evaluation.Evaluator.judge", lambda *_: found)
+    last = ended(worker(tmp_path, load_dataset("gaussian"), line_trial("t", "search")))[-1]
+    assert (last.verdict, last.evaluation.collapsed_p) == (found.verdict, 0.5)
 
 
 @pytest.mark.parametrize(("least_grace", "status"), [(0, "collapsed"), (1000, "sound")])

@@ -42,6 +42,11 @@ def test_a_trial_that_an_older_version_completed_with_collapsed_samples_is_no_fi
     assert finalists_of(row(0, 1.0), row(1, 3.0, COLLAPSED), row(2, 2.0)) == [2, 0]
 
 
+def test_a_trial_that_the_test_has_judged_at_its_end_is_not_judged_again():
+    judged = row(1, 3.0, COLLAPSED | {"collapsed_p": 0.01})
+    assert finalists_of(row(0, 1.0), judged, row(2, 2.0)) == [1, 2]
+
+
 def test_a_collapsed_finalist_whose_replicas_have_begun_keeps_its_place():
     begun = row(1, 3.0, COLLAPSED, "replica")
     assert finalists_of(row(0, 1.0), row(1, 3.0, COLLAPSED), row(2, 2.0), begun) == [1, 2]
