@@ -10,11 +10,11 @@ BY_FILE := --dist loadfile --no-loadscope-reorder
 run: $(READY)
 	$(BIN)/gansearch run --space digits
 
-# Four processes share the files, because a search often waits for its own processes to start, and
+# Three processes share the files, because a search often waits for its own processes to start, and
 # some tests on real Ray wait for a minute. Files with searches come
 # first, in the order of tests/conftest.py.
 test: $(READY)
-	$(BIN)/pytest -m "not slow and not cluster" -n 4 $(BY_FILE) --durations 20
+	$(BIN)/pytest -m "not slow and not cluster" -n 3 $(BY_FILE) --durations 20
 
 test-unit: $(READY)
 	$(BIN)/pytest -m "not ray and not slow and not cluster" -n auto --maxprocesses 4 --dist worksteal --durations 10

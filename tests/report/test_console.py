@@ -59,9 +59,9 @@ adversarial nets  12 +- 2  Somebody 2014, Table 1
 Fidelity, variety and copying
 samples          precision  clipped density  clipped coverage    FLD  copy p
 ────────────────────────────────────────────────────────────────────────────
-3b632cbb              0.70             0.65              0.60   12.3   0.400
-dbd52f8c              0.70             0.65              0.60   12.3   0.400
-4f610017              0.70             0.65              0.60   12.3   0.400
+3b632cbb              0.70             0.65              0.60   12.3   1.000
+dbd52f8c              0.70             0.65              0.60   12.3   1.000
+4f610017              0.70             0.65              0.60   12.3   1.000
 training images       0.96             0.98              0.97  900.0   0.000
 
 Differences from the paper's configuration
