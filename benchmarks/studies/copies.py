@@ -27,8 +27,8 @@ N_DRAWS = 100
 def kinds(dataset: Dataset) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the name and the samples `[n, d]` of each kind."""
     new = new_images(dataset)[:N_COPY_SAMPLES]
-    copies = dataset.to_float(dataset.train[: len(new)])
     n = len(new)
+    copies = dataset.to_float(dataset.train[:n])
     yield "training images", copies
     for share in (0.5, 0.4, 0.1):
         of_copies = round(share * n)

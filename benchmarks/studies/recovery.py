@@ -7,8 +7,8 @@
 Every evaluation at which a training looked collapsed is paired with every later one as the end of a
 budget: had it recovered by then? It had if the samples there were not collapsed by ground truth:
 more than half of the modes or labels (by the exponential of their entropy), some of them hit, and
-coverage at least a tenth of the null's. A training that diverged never recovers. Runs
-weigh the same within their data set, and data sets weigh the same.
+coverage at least a tenth of the null's. A training that diverged never recovers. Runs weigh the
+same within their data set, and data sets weigh the same.
 """
 
 from __future__ import annotations
