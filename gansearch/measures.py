@@ -39,6 +39,8 @@ class Measure:
         decimals: how many are shown.
         table: where it is shown: beside the "score", or in a table of "more" measures below it.
         kind: float or bool.
+        over_replicas: what a ranking has of those with a score: the "mean"; the "mean of all",
+            null if one lacks it; or the "least p" by Bonferroni, so that one seed shows.
     """
 
     column: str
@@ -49,6 +51,7 @@ class Measure:
     decimals: int = 2
     table: Literal["score", "more"] = "score"
     kind: Literal["float", "bool"] = "float"
+    over_replicas: Literal["mean", "mean of all", "least p"] = "mean"
 
 
 def _at(*stages: Stage) -> frozenset[Stage]:
@@ -75,7 +78,15 @@ MEASURES: tuple[Measure, ...] = (
     Measure("test_ll_raw", "nats", "higher", _at("final", "ranking"), decimals=1),
     Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
     Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),
-    Measure("valid_ll_all", "nats", "higher", _at("final", "ranking"), decimals=1),
+    # It decides the order of a ranking.
+    Measure(
+        "valid_ll_all",
+        "nats",
+        "higher",
+        _at("final", "ranking"),
+        decimals=1,
+        over_replicas="mean of all",
+    ),
     Measure("n_classes_effective", "classes", "higher", _at("evaluation", "final", "ranking")),
     Measure("collapsed_p", "probability", None, _at("evaluation", "final")),
     Measure("precision", "share", "higher", _FROM_EVALUATION_ON, heading="precision", table="more"),
@@ -98,7 +109,16 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "fld", "nats per 100 dimensions", "lower", _FINAL, heading="FLD", decimals=1, table="more"
     ),
-    Measure("copy_p", "probability", None, _FINAL, heading="copy p", decimals=3, table="more"),
+    Measure(
+        "copy_p",
+        "probability",
+        None,
+        _FINAL,
+        heading="copy p",
+        decimals=3,
+        table="more",
+        over_replicas="least p",
+    ),
     Measure("kl", "nats", "lower", _FINAL, heading="KL", table="more"),
     Measure("d_loss", "nats", None, _at("evaluation")),
     Measure("g_loss", "nats", None, _at("evaluation")),

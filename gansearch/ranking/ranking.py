@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from gansearch.errors import ResultsError
-from gansearch.measures import columns
+from gansearch.measures import MEASURES, Measure, columns
 from gansearch.ranking.intervals import (
     LEVEL,
     Difference,
@@ -219,20 +219,20 @@ def _of_replicas(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> dict[
         "updates_per_success": group["updates"].sum() / n_worked if n_worked else math.nan,
         "test_ll_worst": min(scores, default=math.nan),
         "test_ll_seeds": scores,
-        **{name: _of_seeds(scored[name]) for name in columns("ranking") if name in scored},
+        **{
+            measure.column: _over_replicas(scored[measure.column], measure)
+            for measure in MEASURES
+            if "ranking" in measure.stages and measure.column in scored
+        },
         **{name: group[name].iloc[0] for name in _config_columns(group)},
     }
 
 
-def _of_seeds(values: pd.Series) -> float:
-    """Return a measure of a configuration: the mean over its replicas that have a score.
-
-    For `valid_ll_all`, which decides the order, all must have it. Of `copy_p` it is the smallest,
-    by Bonferroni, so that one seed of copies shows among others.
-    """
-    if values.name == "copy_p":
+def _over_replicas(values: pd.Series, measure: Measure) -> float:
+    """Return a measure of a configuration from that of its replicas that have a score."""
+    if measure.over_replicas == "least p":
         return min(1.0, values.count() * values.min()) if values.count() else math.nan
-    return float(values.mean(skipna=values.name != "valid_ll_all"))
+    return float(values.mean(skipna=measure.over_replicas == "mean"))
 
 
 def _score(scored: Scored) -> dict[str, float]:
