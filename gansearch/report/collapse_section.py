@@ -12,15 +12,11 @@ import pandas as pd
 from gansearch.report.formatting import format_number
 from gansearch.report.report import Report
 from gansearch.report.section import Section, make_columns
+from gansearch.report.warnings import given_up
 from gansearch.runs.tables import rows_of
 
 _N_LISTED = 10
 _LEAST_P = 1e-15
-
-
-def given_up(trials: pd.DataFrame) -> pd.Series[bool]:
-    """Return which trials were stopped as unlikely to recover; older runs don't say."""
-    return (trials["status"] == "collapsed") & trials["p_recovers"].notna()
 
 
 def collapse_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:

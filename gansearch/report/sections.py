@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gansearch.measures import N_EVALUATION_SAMPLES
-from gansearch.report.collapse_section import collapse_sections, given_up
+from gansearch.report.collapse_section import collapse_sections
 from gansearch.report.formatting import (
     duration,
     format_count,
@@ -28,6 +28,7 @@ from gansearch.report.section import (
 )
 from gansearch.report.seeds_section import lead, seeds_section, selection_measure
 from gansearch.report.stability_section import stability_section
+from gansearch.report.warnings import given_up
 from gansearch.rules import short
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of

@@ -52,6 +52,11 @@ def state_warnings(
         yield "The run has continued since it was ranked; the ranking is recomputed at its end."
 
 
+def given_up(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials were stopped as unlikely to recover; older runs don't say."""
+    return (trials["status"] == "collapsed") & trials["p_recovers"].notna()
+
+
 def none_completed(phase: str, counts: Mapping[str, int]) -> str:
     """Return that no trial of a phase was completed, by status: `not one replica was completed`."""
     what = "trial of the search" if phase == "search" else "replica"
@@ -80,8 +85,7 @@ def failure_remedy(
         trials = command("resume", folder.path, "--trials", n_trials, *more_time)
         more.append(f"With more configurations: `{trials}`")
     more.append("Or start a run with other configurations" if more else "Widen the space")
-    of_phase = folder.trials().query("phase == @phase and status == 'collapsed'")
-    if n_given_up := of_phase["p_recovers"].notna().sum():
+    if n_given_up := given_up(folder.trials().query("phase == @phase")).sum():
         more.append(
             f"{count_of(n_given_up, 'trial')} given up before the end: in a new run, "
             "`--set budget.give_up=0` lets all go on"

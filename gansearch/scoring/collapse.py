@@ -64,14 +64,12 @@ class _Chance:
     """What a number of samples show of the classes by chance, and by the doubts of the classifier.
 
     Attributes:
-        are_told: whether real examples of half of the classes can be told from those of all.
         effective: effective number of classes that real examples show.
         most_of_half: the largest spread that samples of half of the classes may show, (0, 1]; less
             where samples of all but one class may show as little.
         least_shares: of each class among real examples, `[k]`.
     """
 
-    are_told: bool
     effective: float
     most_of_half: float
     least_shares: np.ndarray
@@ -151,12 +149,11 @@ class CollapseTest:
         check_labels(dataset)
         self._dataset = dataset
         # A dict, since tests are sent to other processes.
-        self._chances: dict[int, _Chance] = {}
+        self._chances: dict[int, _Chance | None] = {}
 
     def prepare(self, n_samples: int) -> None:
         """Fit the classifier, or read it from the cache, and simulate what n samples show."""
-        if self.classifier is not None:
-            self._chance(self.classifier, n_samples)
+        self._chance(n_samples)
 
     @cached_property
     def classifier(self) -> Classifier | None:
@@ -173,17 +170,15 @@ class CollapseTest:
         None without classes, or where n samples of half of the classes can't be told from n of all:
         where the pixels hardly show the labels, or the classes are too many for the samples.
         """
-        if self.classifier is None or not self._chance(self.classifier, len(samples)).are_told:
+        if self.classifier is None or self._chance(len(samples)) is None:
             return None
         probabilities = self.classifier.probabilities(samples)
         return _effective(class_shares(probabilities, self.classifier.shares))
 
     def n_classes(self, n_samples: int) -> float | None:
         """Return what `n_classes_effective` is for that many real examples, at the median."""
-        if self.classifier is None:
-            return None
-        chance = self._chance(self.classifier, n_samples)
-        return chance.effective if chance.are_told else None
+        chance = self._chance(n_samples)
+        return chance.effective if chance else None
 
     def judge(self, samples: Array, indicators: Indicators, null: Indicators) -> Collapse:
         """Judge finished samples.
@@ -208,14 +203,14 @@ class CollapseTest:
         )
 
     def _count_classes(self, samples: Array) -> _Classes | None:
-        if self.classifier is None:
+        chance = self._chance(len(samples))
+        if self.classifier is None or chance is None:
             return None
-        chance = self._chance(self.classifier, len(samples))
-        return _count_classes(self.classifier, samples, chance) if chance.are_told else None
+        return _count_classes(self.classifier, samples, chance)
 
-    def _chance(self, classifier: Classifier, n: int) -> _Chance:
+    def _chance(self, n: int) -> _Chance | None:
         if n not in self._chances:
-            self._chances[n] = _chance_of(classifier, n)
+            self._chances[n] = _chance_of(self.classifier, n) if self.classifier else None
         return self._chances[n]
 
 
@@ -315,7 +310,8 @@ def _count_classes(classifier: Classifier, samples: Array, chance: _Chance) -> _
     )
 
 
-def _chance_of(classifier: Classifier, n: int) -> _Chance:
+def _chance_of(classifier: Classifier, n: int) -> _Chance | None:
+    """Simulate n samples; None where half of the classes can't be told from all of them."""
     k, rng = len(classifier.names), np.random.default_rng(0)
 
     def shares(n_classes: int) -> np.ndarray:
@@ -328,8 +324,9 @@ def _chance_of(classifier: Classifier, n: int) -> _Chance:
     of_half = float(np.quantile(spreads(shares(k // 2)), 0.99))
     of_most = float(np.quantile(spreads(shares(k - 1)), 0.01)) if k > 2 else 1.0
     of_all = shares(k)
+    if np.quantile(spreads(of_all), 0.01) <= of_half:
+        return None
     return _Chance(
-        are_told=bool(np.quantile(spreads(of_all), 0.01) > of_half),
         effective=float(np.median([_effective(row) for row in of_all])),
         most_of_half=min(max(of_half, _HALF), of_most),
         least_shares=of_all.min(axis=0),

@@ -226,8 +226,7 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
     begun.
     """
     rows = [row for row in session.rows("search") if row["status"] == "completed"]
-    of_before = [row for row in rows if pd.isna(row["collapsed_p"])]
-    if not of_before:
+    if all(pd.notna(row["collapsed_p"]) for row in rows):
         return rows
     n_samples = session.description.n_evaluation_samples
     null = Evaluator(session.dataset, n_samples=n_samples).reference.null
@@ -236,11 +235,11 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
 
     def is_sound(row: dict[str, Any]) -> bool:
         samples = Indicators(**{name: row[name] for name in indicators})
-        too_young = row["updates"] < LEAST_UPDATES
-        return too_young or judge_indicators(samples, null).status == "sound"
+        if pd.notna(row["collapsed_p"]) or row["updates"] < LEAST_UPDATES:
+            return True
+        return judge_indicators(samples, null).status == "sound"
 
-    refused = [row for row in of_before if row["config_id"] not in begun and not is_sound(row)]
-    return [row for row in rows if row not in refused]
+    return [row for row in rows if row["config_id"] in begun or is_sound(row)]
 
 
 def _end_trials_out_of_time(session: Session) -> None:
