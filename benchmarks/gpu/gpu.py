@@ -72,7 +72,7 @@ from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.parzen import log_likelihoods
 from gansearch.system.precision import full_precision
 from gansearch.training.examples import Examples
-from gansearch.training.optimizers import can_compile
+from gansearch.training.optimizers import member_kernels
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.plan import MAX_SLOTS
 
@@ -136,7 +136,7 @@ def report(
     yield f"# Training in groups on {card}"
     yield ""
     yield f"torch {torch.__version__}, Python {platform.python_version()}."
-    told = "is compiled" if can_compile() else "goes by elementary operations"
+    told = "is one kernel a tensor" if member_kernels() else "goes by elementary operations"
     yield f"The update of all members {told}."
     if setting.is_quick:
         yield "A quick run of the code: the numbers mean nothing."

@@ -11,10 +11,13 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import torch
 
@@ -22,6 +25,7 @@ from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError
 from gansearch.family import Metrics
+from gansearch.grouping.graphs import Lane
 from gansearch.grouping.group import Group
 from gansearch.grouping.structure import structure_of
 from gansearch.system.failures import is_lack_of_memory
@@ -33,6 +37,7 @@ from gansearch.training.training import AdversarialTraining
 TICKS = {"cuda": 32, "cpu": 8}
 _TURN_SECONDS = 0.1  # of a training that shares no group
 _MAX_IDLE_GROUPS = 4
+_N_LANES = 8  # of a GPU: as many queues as CUDA makes by default
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Engine:
         self._asked: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._active: list[_Request] = []
         self._groups: dict[TrialConfig, list[Group]] = {}
+        self._lanes = [Lane() for _ in range(_N_LANES)] if device == "cuda" else []
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._thread.start()
 
@@ -86,6 +92,9 @@ class Engine:
             DivergedError: as `AdversarialTraining.advance`.
             GansearchError: the engine is closed.
         """
+        if self._device == "cuda":
+            # The engine uses other streams than its callers.
+            torch.cuda.current_stream().synchronize()
         request = _Request(training, updates, time.monotonic() + time_limit_seconds)
         if not self._thread.is_alive():
             raise GansearchError("engine: it is closed, and trains no more.")
@@ -99,15 +108,22 @@ class Engine:
 
     def _serve(self) -> None:
         torch.set_num_threads(1)
-        while self._take_requests():
-            for group in {id(r.group): r.group for r in self._active if r.group}.values():
-                self._attempt(group.advance, [r for r in self._active if r.group is group])
-            for request in [r for r in self._active if r.group is None]:
-                self._attempt(partial(self._take_turn, request), [request])
-            for request in list(self._active):
-                self._attempt(partial(self._settle, request), [request])
+        # Not that of the callers, where their evaluations are queued.
+        own = torch.cuda.Stream() if self._device == "cuda" else None  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(own) if own is not None else nullcontext():
+            while self._take_requests():
+                self._work()
         for request in self._active:
             request.answer.set_exception(GansearchError("engine: it was closed."))
+
+    def _work(self) -> None:
+        """Do a chunk of each group and a turn of each other training, and answer who is done."""
+        for group in {id(r.group): r.group for r in self._active if r.group}.values():
+            self._attempt(group.advance, [r for r in self._active if r.group is group])
+        for request in [r for r in self._active if r.group is None]:
+            self._attempt(partial(self._take_turn, request), [request])
+        for request in list(self._active):
+            self._attempt(partial(self._settle, request), [request])
 
     def _take_requests(self) -> bool:
         """Accept all new requests, waiting if there is nothing else to do; False at the end."""
@@ -143,11 +159,7 @@ class Engine:
         group = next((group for group in groups if group.has_room), None)
         if group is None:
             self._drop_idle_groups(_MAX_IDLE_GROUPS)
-            try:
-                group = self._make_group(structure)
-            except torch.OutOfMemoryError:
-                self._drop_idle_groups(0)
-                group = self._make_group(structure)
+            group = self._make_group_at_last(structure)
             groups.append(group)
         group.admit(training, n_left)
         request.group = group
@@ -175,8 +187,19 @@ class Engine:
             self._answer(request, training.advance(request.updates) if is_done else None)
 
     def _answer(self, request: _Request, metrics: Metrics | None) -> None:
+        if self._device == "cuda":
+            torch.cuda.current_stream().synchronize()  # the caller uses another one
         self._active.remove(request)
         request.answer.set_result(metrics)
+
+    def _make_group_at_last(self, structure: TrialConfig) -> Group:
+        """Return a new group, if need be in place of the idle ones."""
+        try:
+            return self._make_group(structure)
+        except torch.OutOfMemoryError:
+            pass  # and now out of the handler, whose traceback holds what was half made
+        self._drop_idle_groups(0)
+        return self._make_group(structure)
 
     def _make_group(self, structure: TrialConfig) -> Group:
         return Group(
@@ -185,13 +208,23 @@ class Engine:
             self.examples,
             n_slots=self._n_slots,
             n_ticks=self._n_ticks,
+            lane=self._emptiest_lane(),
         )
+
+    def _emptiest_lane(self) -> Lane | None:
+        n_groups = Counter(id(group.lane) for group in chain(*self._groups.values()))
+        return min(self._lanes, key=lambda lane: n_groups[id(lane)], default=None)
 
     def _drop_idle_groups(self, n_kept: int) -> None:
         """Release the memory of idle groups, except for the newest few."""
-        idle = [g for groups in self._groups.values() for g in groups if not g.trainings]
+        idle = [group for group in chain(*self._groups.values()) if not group.trainings]
         for group in idle[: max(0, len(idle) - n_kept)]:
             self._forget(group)
+        if n_kept == 0:
+            used = {id(group.lane) for group in chain(*self._groups.values())}
+            for lane in self._lanes:
+                if id(lane) not in used:
+                    lane.give_back()
 
     def _forget(self, group: Group) -> None:
         for groups in self._groups.values():

@@ -2,83 +2,105 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-_MAX_GRAPHS = 4  # of a group: each takes some megabytes, and less than a second to record
-# Graphs by the stream that each was recorded on.
-_STREAMS: weakref.WeakKeyDictionary[torch.cuda.CUDAGraph, int] = weakref.WeakKeyDictionary()
-_N_STREAMS = 32  # that torch has, and gives in turn
+from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.features import GRAPHS
 
+_MAX_GRAPHS = 4  # of a group: each takes some megabytes, and a tenth of a second to record
 
 RunChunk = Callable[[Sequence[bool]], None]
+
+
+class Lane:
+    """A CUDA stream on which groups take turns, and the memory that their graphs share.
+
+    Groups on different lanes run side by side. On one lane only one graph runs at a time, and it
+    leaves nothing in its memory, so that all graphs of a lane use the same memory, with the
+    workspace of cuBLAS in it. torch keeps such a workspace for each stream and frees it with any
+    graph that was recorded there (pytorch issue 193402): here it goes back to the lane, where the
+    other graphs still find it. So nothing else may multiply matrices on a lane's stream, and
+    nothing that lasts may lie in its pool.
+
+    Attributes:
+        stream: of the lane.
+        pool: its memory.
+    """
+
+    def __init__(self) -> None:
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.pool = torch.cuda.MemPool()
+
+    def give_back(self) -> None:
+        """Release the memory of a lane that no group uses."""
+        self.pool = torch.cuda.MemPool()
 
 
 class RecordedChunks:
     """Replays the chunks of a group as CUDA graphs.
 
     Args:
+        lane: whose stream is the current one whenever this is used.
         due: which members are due, the buffer that a chunk reads.
         loss_sums: the sums that a chunk adds to.
     """
 
-    def __init__(self, due: Tensor, loss_sums: Tensor) -> None:
+    def __init__(self, lane: Lane, due: Tensor, loss_sums: Tensor) -> None:
+        self._lane = lane
         self._due = due
         self._loss_sums = loss_sums
         self._recorded: dict[tuple[bool, ...], torch.cuda.CUDAGraph] = {}
 
-    def replay(self, run: RunChunk, with_g: tuple[bool, ...]) -> None:
+    def run(self, run: RunChunk, with_g: tuple[bool, ...]) -> None:
         """Do a chunk by the graph recorded for such ticks, recording it first.
 
-        `run` does all ticks of a chunk, given in which of them an iteration can end. It is not
+        `run` does the ticks of a chunk, given in which of them an iteration can end. It is not
         kept: a cycle with the group would keep the memory of both until Python looks for one.
         """
-        graph = self._recorded.pop(with_g, None)
+        graph = self._recorded.pop(with_g, None) or self._record_if_possible(run, with_g)
         if graph is None:
-            if (stream := _unused_stream()) is None:
-                run(with_g)
-                return
-            graph = self._record(run, with_g, stream)
+            run(with_g)
+            return
         self._recorded[with_g] = graph  # the last one used comes last
         graph.replay()
 
-    def _record(
-        self, run: RunChunk, with_g: tuple[bool, ...], stream: torch.cuda.Stream
-    ) -> torch.cuda.CUDAGraph:
-        torch.cuda.synchronize()  # before a graph is dropped that may still run
-        while len(self._recorded) >= _MAX_GRAPHS:
-            del self._recorded[next(iter(self._recorded))]
+    def _record_if_possible(
+        self, run: RunChunk, with_g: tuple[bool, ...]
+    ) -> torch.cuda.CUDAGraph | None:
+        if not GRAPHS.is_on:
+            return None
         due, sums = self._due.clone(), self._loss_sums.clone()
         self._due.zero_()  # so that warming up changes no weight
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(2):
+        try:
+            return self._record(run, with_g)
+        except RuntimeError as error:
+            if is_lack_of_memory(error):
+                raise
+            torch.cuda.synchronize()  # fails too where the GPU itself has failed
+            GRAPHS.turn_off(error)
+            return None
+        finally:
+            self._loss_sums.copy_(sums)
+            self._due.copy_(due)
+
+    def _record(self, run: RunChunk, with_g: tuple[bool, ...]) -> torch.cuda.CUDAGraph:
+        stream, pool = self._lane.stream, self._lane.pool
+        stream.synchronize()  # before a graph is dropped that may still run
+        while len(self._recorded) >= _MAX_GRAPHS:
+            del self._recorded[next(iter(self._recorded))]
+        # In this thread, so that the workspace of the backward pass's products is the lane's too.
+        with torch.autograd.set_multithreading_enabled(False):
+            with torch.cuda.use_mem_pool(pool):
+                run(sorted(set(with_g)))  # a tick of each kind warms up all that a chunk does
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(
+                graph,
+                pool=pool.id,  # type: ignore[arg-type]
+                stream=stream,
+                capture_error_mode="thread_local",  # other threads may use the device meanwhile
+            ):
                 run(with_g)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # They run one at a time and leave nothing in their memory, so that they can share it.
-        pool = next(iter(self._recorded.values())).pool() if self._recorded else None
-        # Other threads may use the device meanwhile.
-        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            run(with_g)
-        _STREAMS[graph] = stream.cuda_stream
-        self._loss_sums.copy_(sums)
-        self._due.copy_(due)
         return graph
-
-
-def _unused_stream() -> torch.cuda.Stream | None:
-    """Return a stream that no living graph was recorded on, or None.
-
-    A graph goes on with the workspace of cuBLAS that belongs to its stream, which another one that
-    was recorded there takes along when it is dropped (pytorch issue 193402).
-    """
-    taken = set(_STREAMS.values())
-    for _ in range(_N_STREAMS):
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        if stream.cuda_stream not in taken:
-            return stream
-    return None

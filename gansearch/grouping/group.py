@@ -10,6 +10,7 @@ on when it came.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ from gansearch.grouping.buffers import (
     write_draws,
     write_schedule,
 )
-from gansearch.grouping.graphs import RecordedChunks
+from gansearch.grouping.graphs import Lane, RecordedChunks
 from gansearch.grouping.stacking import both, pairs, stacked_players
 from gansearch.training.algorithm1 import update_both, update_discriminator, update_generator
 from gansearch.training.examples import Examples
@@ -43,9 +44,16 @@ class _Member:
 class Group:
     """A fixed number of slots for trainings of one structure, on one device.
 
-    Attributes:
+    Args:
+        structure: what the trainings have in common.
+        shape: of an example.
+        examples: that they learn.
         n_slots: how many trainings fit.
         n_ticks: updates of D in a chunk.
+        lane: of a GPU where its work is queued; None for one of its own.
+
+    Attributes:
+        n_slots, n_ticks, lane: as above.
     """
 
     def __init__(
@@ -56,19 +64,24 @@ class Group:
         *,
         n_slots: int,
         n_ticks: int,
+        lane: Lane | None = None,
     ) -> None:
         self.n_slots = n_slots
         self.n_ticks = n_ticks
         self._config = structure
         self._examples = examples
+        self.lane = lane or (Lane() if examples.device == "cuda" else None)
         self._members: dict[int, _Member] = {}
-        self._players = stacked_players(structure, shape, n_slots, examples.device)
-        self._buffers = make_buffers(self._players, n_slots, n_ticks, examples.device)
         self._n_step_columns = N_STEP_COLUMNS[structure.optimizer]
-        self._loss_sums = torch.zeros(2, n_slots, device=examples.device)
+        with self._on_lane():
+            self._players = stacked_players(structure, shape, n_slots, examples.device)
+            self._buffers = make_buffers(self._players, n_slots, n_ticks, examples.device)
+            self._loss_sums = torch.zeros(2, n_slots, device=examples.device)
         # Two, so that the next chunk is prepared while a GPU is busy with this one.
         self._schedules = [make_schedule(self._buffers) for _ in range(2)]
-        self._chunks = RecordedChunks(self._buffers.due, self._loss_sums)
+        self._chunks = None
+        if self.lane is not None:
+            self._chunks = RecordedChunks(self.lane, self._buffers.due, self._loss_sums)
 
     @property
     def has_room(self) -> bool:
@@ -83,23 +96,29 @@ class Group:
     def admit(self, training: AdversarialTraining, n_iterations: int) -> None:
         """Admit a training for `n_iterations`; its own tensors are stale until it is released."""
         slot = min(set(range(self.n_slots)) - set(self._members))
-        # What the last one left must not be taken for padding.
-        for stacked in self._tensors():
-            stacked[slot].zero_()
-        for noise in (self._buffers.d_noise, self._buffers.g_noise):
-            noise[:, slot].zero_()
-        for padded, tensor in self._pairs(training, slot):
-            padded.copy_(tensor)
-        for mine, theirs in zip(both(self._players), both(training.players), strict=True):
-            if isinstance(mine.max_norm, Tensor) and theirs.max_norm is not None:
-                mine.max_norm[slot] = theirs.max_norm
+        if self.lane is not None:
+            self.lane.stream.wait_stream(torch.cuda.current_stream())
+        with self._on_lane():
+            # What the last one left must not be taken for padding.
+            for stacked in self._tensors():
+                stacked[slot].zero_()
+            for noise in (self._buffers.d_noise, self._buffers.g_noise):
+                noise[:, slot].zero_()
+            for padded, tensor in self._pairs(training, slot):
+                padded.copy_(tensor)
+            for mine, theirs in zip(both(self._players), both(training.players), strict=True):
+                if isinstance(mine.max_norm, Tensor) and theirs.max_norm is not None:
+                    mine.max_norm[slot] = theirs.max_norm
         self._members[slot] = _Member(training, n_iterations)
 
     def release(self, training: AdversarialTraining) -> None:
-        """Release a training, with its state copied back."""
+        """Release a training, with its state copied back; any stream may then use it."""
         slot = self._slot_of(training)
-        for padded, tensor in self._pairs(training, slot):
-            tensor.copy_(padded)
+        with self._on_lane():
+            for padded, tensor in self._pairs(training, slot):
+                tensor.copy_(padded)
+        if self.lane is not None:
+            self.lane.stream.synchronize()
         del self._members[slot]
 
     def left(self, training: AdversarialTraining) -> int:
@@ -111,12 +130,13 @@ class Group:
 
         On a GPU it may still run when this returns, two chunks late at most.
         """
-        done = self._fill()
-        with_g = self._ticks_with_g(self._members[slot].training.config.k for slot in done)
-        if self._examples.device == "cuda":
-            self._chunks.replay(self._run, with_g)
-        else:
-            self._run(with_g)
+        with self._on_lane():
+            done = self._fill()
+            with_g = self._ticks_with_g(self._members[slot].training.config.k for slot in done)
+            if self._chunks is not None:
+                self._chunks.run(self._run, with_g)
+            else:
+                self._run(with_g)
         for slot, n in done.items():
             member = self._members[slot]
             member.training.count(n)
@@ -178,6 +198,10 @@ class Group:
         self._loss_sums[0].addcmul_(d_loss, d_share)
         if g_loss is not None:
             self._loss_sums[1].addcmul_(g_loss, g_share)
+
+    def _on_lane(self) -> AbstractContextManager[object]:
+        """Return the context in which work is queued on the group's lane."""
+        return nullcontext() if self.lane is None else torch.cuda.stream(self.lane.stream)
 
     def _slot_of(self, training: AdversarialTraining) -> int:
         return next(s for s, member in self._members.items() if member.training is training)

@@ -7,25 +7,25 @@ moments bit for bit.
 
 from __future__ import annotations
 
-import shutil
-import sysconfig
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gansearch.networks.layers import Layer, bound_norms
+from gansearch.system.features import TRITON
 from gansearch.system.torch_internals import (
     foreach_copy_,
     foreach_lerp_,
     fused_adam_,
     fused_sgd_,
 )
+from gansearch.training import member_updates
 from gansearch.training.remedies import ADAM_EPSILON
 
 Scalar = float | Tensor  # of one training, or of each of several, `[members]`
@@ -119,12 +119,10 @@ def descend(
         update_one(player, list(grads), step)
     else:
         assert due is not None
-        by_row = _sgd_by_row if is_sgd else _adam_by_row
-        if due.is_cuda and can_compile():
-            by_row = _compiled(by_row)
+        ways = _updates_by_row(due)
+        by_row = ways.sgd_by_row if is_sgd else ways.adam_by_row
         for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
-            # Detached: torch would compile the update once more for what is a Parameter.
-            rows = [t.detach().flatten(1) for t in (param, grad, *moments)]
+            rows = [t.flatten(1) for t in (param, grad, *moments)]
             by_row(due.unsqueeze(1), step, *rows)
     if player.max_norm is not None:
         bound_norms(player.layers, player.max_norm, due)
@@ -145,22 +143,37 @@ def update_average(player: Player, share: Scalar, due: Tensor | None = None) -> 
         foreach_lerp_(player.average, player.params, share)
         return
     assert due is not None
-    by_row = _compiled(_average_by_row) if due.is_cuda and can_compile() else _average_by_row
+    by_row = _updates_by_row(due).average_by_row
     for average, param in zip(player.average, player.params, strict=True):
-        rows = average.flatten(1), param.detach().flatten(1)
-        by_row(due.unsqueeze(1), share.unsqueeze(1), *rows)
+        by_row(due.unsqueeze(1), share.unsqueeze(1), average.flatten(1), param.flatten(1))
+
+
+def _updates_by_row(due: Tensor) -> Any:
+    """Return the module whose functions update several networks on the device of `due`."""
+    return (member_kernels() if due.is_cuda else None) or member_updates
+
+
+def member_kernels() -> ModuleType | None:
+    """Return the module of kernels by Triton if this machine's GPU runs them, else None."""
+    return _tried_kernels() if TRITON.is_on and torch.cuda.is_available() else None
 
 
 @cache
-def can_compile() -> bool:
-    """Return whether torch can make one kernel of an update, by Triton.
-
-    Triton builds its launcher with a C compiler and Python's headers, for GPUs from Volta on.
-    """
-    has_headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
-    has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
-    is_recent = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (7, 0)
-    return find_spec("triton") is not None and has_compiler and has_headers and is_recent
+def _tried_kernels() -> ModuleType | None:
+    """Return the module of kernels, each of which has been built and run once."""
+    try:
+        kernels = importlib.import_module("gansearch.training.member_kernels")
+        one = torch.ones(1, 1, device="cuda")
+        due, columns = one > 0, [one] * 4
+        kernels.sgd_by_row(due, columns[:2], *(one.clone() for _ in range(3)))
+        kernels.adam_by_row(due, columns, *(one.clone() for _ in range(4)))
+        kernels.average_by_row(due, one, one.clone(), one.clone())
+        torch.cuda.synchronize()
+    except Exception as error:  # of Triton, of the C compiler that it calls, of the driver
+        torch.cuda.synchronize()  # fails too where the GPU itself has failed
+        TRITON.turn_off(error)
+        return None
+    return kernels
 
 
 def step_columns(
@@ -213,43 +226,3 @@ def _adam(player: Player, grads: list[Tensor], step: Step) -> None:
         amsgrad=False,
         maximize=False,
     )
-
-
-def _sgd_by_row(
-    due: Tensor, columns: Sequence[Tensor], param: Tensor, grad: Tensor, b: Tensor
-) -> None:
-    """Update those rows of `[members, values]` that are due."""
-    lr, decay = columns
-    moved = torch.addcmul(grad, b, decay)
-    param.copy_(torch.where(due, param - lr * moved, param))
-    b.copy_(torch.where(due, moved, b))
-
-
-def _adam_by_row(
-    due: Tensor,
-    columns: Sequence[Tensor],
-    param: Tensor,
-    grad: Tensor,
-    first: Tensor,
-    second: Tensor,
-) -> None:
-    """The same for Adam."""
-    rate, beta1, beta2, correction = columns
-    m = torch.lerp(grad, first, beta1)
-    v = torch.lerp(grad * grad, second, beta2)
-    moved = param - rate * m / (torch.sqrt(v) * correction + ADAM_EPSILON)
-    param.copy_(torch.where(due, moved, param))
-    first.copy_(torch.where(due, m, first))
-    second.copy_(torch.where(due, v, second))
-
-
-def _average_by_row(due: Tensor, share: Tensor, average: Tensor, param: Tensor) -> None:
-    """The same for a moving average."""
-    moved = torch.addcmul(average, param - average, share)
-    average.copy_(torch.where(due, moved, average))
-
-
-@cache
-def _compiled(by_row: Callable[..., None]) -> Callable[..., None]:
-    """Return an update in one kernel, which reads and writes every value once."""
-    return torch.compile(by_row, dynamic=True)

@@ -30,6 +30,7 @@ from gansearch.scoring.evaluation import final_score, valid_ll_of_all
 from gansearch.scoring.health import HealthMonitor, TrialEvaluation
 from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.features import take_notes
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.precision import full_precision
 from gansearch.trial.checkpoint import Checkpoint
@@ -65,8 +66,8 @@ class TrialRunner:
         self._to_resend = []
         # Why the trial could not start.
         self._shortage: ShortOfMemoryError | None = None
-        # A message for the user, sent with the next result.
-        self._note: str | None = None
+        # Messages for the user, one of them sent with each result.
+        self._notes: list[str] = []
         try:
             self._begin()
         except Exception as error:
@@ -86,10 +87,10 @@ class TrialRunner:
             ShortOfMemoryError: there is not enough memory; Tune tries the trial once more.
         """
         result = self._step()
-        if self._note is not None:
+        self._notes += take_notes()
+        if self._notes:
             # Not part of the stored result, which may be sent again.
-            result = dataclasses.replace(result, note=self._note)
-            self._note = None
+            result = dataclasses.replace(result, note=self._notes.pop(0))
         return result
 
     def stop(self) -> None:
@@ -139,7 +140,7 @@ class TrialRunner:
                 if is_lack_of_memory(error):
                     raise
                 aside = set_aside(path)
-                self._note = (
+                self._notes.append(
                     f"{path}: damaged ({error}); set aside as {aside.name}. "
                     f"{self._spec.trial_id} begins again from its start"
                 )

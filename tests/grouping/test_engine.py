@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -101,12 +102,16 @@ def test_what_goes_wrong_in_a_group_is_told_to_those_in_it(engine, monkeypatch):
 def test_idle_groups_make_room_where_memory_runs_out(engine, monkeypatch):
     for units in (8, 16, 24):
         engine.advance(training_for(engine, small(generator_widths=(units,)), 0), 20)
-    make, calls = engine._make_group, []
+    make, calls, halves = engine._make_group, [], []
 
     def short_of_memory(structure):
         calls.append(sum(map(len, engine._groups.values())))
         if len(calls) == 1:
+            half_made = torch.ones(1)
+            halves.append(weakref.ref(half_made))
             raise torch.OutOfMemoryError("no memory for this")
+        # No handler's traceback holds what the first attempt had made.
+        assert halves[0]() is None
         return make(structure)
 
     monkeypatch.setattr(engine, "_make_group", short_of_memory)

@@ -1,7 +1,6 @@
 """Trainings that share every kernel: each follows its own way, whatever trains beside it."""
 
 import dataclasses
-import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gansearch.data.registry import load_dataset
-from gansearch.grouping.graphs import _unused_stream
 from gansearch.grouping.group import Group
 from gansearch.grouping.structure import bucket, structure_of
 from gansearch.system.precision import arithmetic, full_precision
@@ -293,29 +291,6 @@ def test_the_host_gives_each_tick_what_the_single_step_takes():
     assert numbers[:, -1].tolist() == [0, 1] * 3 + [0] * 2
 
 
-def test_no_graph_is_recorded_on_a_stream_of_another_one(monkeypatch):
-    class Stream:
-        number = 0
-
-        def __init__(self):
-            Stream.number = Stream.number % 32 + 1
-            self.cuda_stream = Stream.number
-
-    class Graph:
-        pass
-
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    taken = weakref.WeakKeyDictionary()
-    monkeypatch.setattr("gansearch.grouping.graphs._STREAMS", taken)
-    graphs = [Graph() for _ in range(32)]
-    for graph in graphs:
-        taken[graph] = _unused_stream().cuda_stream
-    assert set(taken.values()) == set(range(1, 33))
-    assert _unused_stream() is None
-    del graphs[6], graph
-    assert _unused_stream().cuda_stream == 7
-
-
 def test_tf32_is_allowed_in_both_passes_and_no_longer():
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
@@ -381,7 +356,7 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._chunks.replay(group._run, with_g)
+        group._chunks.run(group._run, with_g)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before

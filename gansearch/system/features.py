@@ -1,0 +1,53 @@
+"""Features of a GPU that training does without where they fail: slower, with the same results."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Feature:
+    """A faster way to do something, which a variable of the environment or a failure turns off.
+
+    Attributes:
+        name: as messages call it.
+        variable: of the environment; 0 turns the feature off.
+        without: what goes on without it, in words.
+    """
+
+    name: str
+    variable: str
+    without: str
+    _has_failed: bool = False
+    _notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether to use it."""
+        return not self._has_failed and os.environ.get(self.variable) != "0"
+
+    def turn_off(self, error: BaseException) -> None:
+        """Do without it in this process from now on, because of an error that harmed nothing."""
+        if not self._has_failed:
+            self._has_failed = True
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            self._notes.append(f"{self.name} fail here ({why}): {self.without}")
+
+    def take_notes(self) -> list[str]:
+        """Return the messages for the user that have not been taken yet."""
+        notes, self._notes = self._notes, []
+        return notes
+
+
+GRAPHS = Feature(
+    "CUDA graphs", "GANSEARCH_GRAPHS", "groups train without them, several times slower"
+)
+TRITON = Feature(
+    "Triton's kernels", "GANSEARCH_TRITON", "groups are updated by elementary operations, slower"
+)
+
+
+def take_notes() -> list[str]:
+    """Return the messages of all features that have not been taken yet."""
+    return [note for feature in (GRAPHS, TRITON) for note in feature.take_notes()]

@@ -1,0 +1,83 @@
+"""A chunk is replayed where a GPU can record it, and else it is run."""
+
+import pytest
+import torch
+
+from gansearch.grouping import graphs
+from gansearch.grouping.graphs import RecordedChunks
+from gansearch.system.features import Feature
+
+WITH_G = (True, False)
+
+
+class Chunk:
+    """Counts how often it is run, and for which ticks; adds to the sums."""
+
+    def __init__(self):
+        self.due = torch.tensor([True, False])
+        self.sums = torch.tensor([1.0, 2.0])
+        self.calls = []
+        self.recorded = RecordedChunks(None, self.due, self.sums)
+
+    def run(self, with_g):
+        self.calls.append((with_g, self.due.tolist()))
+        self.sums += 1
+
+    def advance(self):
+        self.recorded.run(self.run, WITH_G)
+
+
+@pytest.fixture
+def feature(monkeypatch):
+    feature = Feature("Graphs", "GANSEARCH_GRAPHS", "slower")
+    monkeypatch.setattr(graphs, "GRAPHS", feature)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    return feature
+
+
+def failing_with(error):
+    def record(self, run, with_g):
+        run(with_g)  # as far as warming up
+        raise error
+
+    return record
+
+
+def test_a_chunk_that_cannot_be_recorded_is_run_from_its_unchanged_state(feature, monkeypatch):
+    monkeypatch.setattr(RecordedChunks, "_record", failing_with(RuntimeError("not permitted")))
+    chunk = Chunk()
+    for _ in range(2):
+        chunk.advance()
+    # Warming up updates nobody, and only once is it tried.
+    expected = [(WITH_G, [False, False]), (WITH_G, [True, False]), (WITH_G, [True, False])]
+    assert chunk.calls == expected
+    assert chunk.sums.tolist() == [3.0, 4.0]
+    assert feature.take_notes() == ["Graphs fail here (not permitted): slower"]
+
+
+def test_lack_of_memory_is_not_taken_for_a_failure_of_graphs(feature, monkeypatch):
+    monkeypatch.setattr(RecordedChunks, "_record", failing_with(torch.OutOfMemoryError("full")))
+    chunk = Chunk()
+    with pytest.raises(torch.OutOfMemoryError):
+        chunk.advance()
+    assert chunk.due.tolist() == [True, False]
+    assert chunk.sums.tolist() == [1.0, 2.0]
+    assert feature.is_on
+
+
+def test_a_gpu_that_has_failed_is_not_taken_for_a_failure_of_graphs(feature, monkeypatch):
+    def lost():
+        raise RuntimeError("the GPU has fallen off the bus")
+
+    monkeypatch.setattr(RecordedChunks, "_record", failing_with(RuntimeError("not permitted")))
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    with pytest.raises(RuntimeError, match="fallen off the bus"):
+        Chunk().advance()
+    assert feature.is_on
+
+
+def test_graphs_are_not_tried_where_the_environment_says_so(feature, monkeypatch):
+    monkeypatch.setenv("GANSEARCH_GRAPHS", "0")
+    chunk = Chunk()
+    chunk.advance()
+    assert chunk.calls == [(WITH_G, [True, False])]
