@@ -60,7 +60,7 @@ import importlib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -321,6 +321,13 @@ class ModelFamily(ABC, Generic[ConfigT]):
         report_updates: Sequence[int],  # noqa: ARG002
     ) -> Observer | None:
         """Return an observer for a trial that is evaluated at `report_updates`, or None."""
+        return None
+
+    def group_key(self, config: ConfigT) -> Hashable | None:  # noqa: ARG002
+        """Return what trainings that share a group of an engine have in common with `config`.
+
+        None for a training that shares none. It must take less than a millisecond.
+        """
         return None
 
     def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:

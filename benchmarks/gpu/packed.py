@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.speed.careful import PAPER, config_of
+from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.grouping.engine import TICKS
@@ -18,10 +18,10 @@ from gansearch.grouping.group import Group
 from gansearch.grouping.structure import structure_of
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
-from gansearch.trial.plan import GPUS_PER_TRIAL, MAX_SLOTS, slots_for
+from gansearch.trial.plan import MAX_SLOTS
 
-# What `gansearch run` has by itself; with a smaller `--gpus-per-trial` it has up to MAX_SLOTS.
-DEFAULT_SLOTS = slots_for(int(1 / GPUS_PER_TRIAL))
+# What `gansearch run` has by default for replicas; searches of many structures have one slot each.
+DEFAULT_SLOTS = Budget().replicas
 FOREVER = 10**9  # iterations
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -119,10 +119,12 @@ def is_delivered(n_slots: int) -> bool:
 
 def told_slots(n_slots: int) -> str:
     """Return the number with what it takes to get it."""
+    if n_slots == 1:
+        return "1, as in most searches"
     if n_slots == DEFAULT_SLOTS:
-        return f"{n_slots}, the default"
+        return f"{n_slots}, as of replicas by default"
     if is_delivered(n_slots):
-        return f"{n_slots}, by `--gpus-per-trial {math.floor(1000 / n_slots) / 1000:g}`"
+        return f"{n_slots}, by `--replicas {n_slots}`"
     return f"{n_slots}, not of `gansearch run`"
 
 

@@ -52,6 +52,12 @@ class AdversarialNets(ModelFamily[TrialConfig]):
                     "A convolutional network is for images. Use dense."
                 )
 
+    def group_key(self, config: TrialConfig) -> TrialConfig | None:
+        """Return the structure that trainings of a group share; None for one that trains alone."""
+        from gansearch.grouping.structure import structure_of
+
+        return structure_of(config)
+
     def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
         """Return the engine that trains groups of one structure as one."""
         from gansearch.grouping.engine import Engine

@@ -12,6 +12,8 @@ from gansearch.system.object_store import AnyPath
 GPUS_PER_TRIAL = 0.25
 # Trainings in a group: about eight use the bandwidth of a GPU well.
 MAX_SLOTS = 8
+# Share of the slots that must be taken: an empty one is computed like the others.
+LEAST_FILL = 0.8
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class TrialPlan:
         device: "cpu" or "cuda".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
         slice_seconds: after which a trial returns its progress, if no report is due by then.
-        n_slots: of the engine that trains all trials of a device together, see `Engine`; 0 for none
-            where each trial trains in its own process.
+        n_slots: of the groups in the engine that trains all trials of a device, see `Engine`; 0
+            for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
     """
 
@@ -50,12 +52,3 @@ def slice_seconds(n_trials: int) -> float:
     [2.0, 4.0, 10.0]
     """
     return min(max(2.0, n_trials / 32), 10.0)
-
-
-def slots_for(n_at_a_time: int) -> int:
-    """Return how many slots groups have where `n_at_a_time` trials share a device.
-
-    >>> [slots_for(n) for n in (1, 4, 10)]
-    [2, 4, 8]
-    """
-    return max(2, min(n_at_a_time, MAX_SLOTS))

@@ -25,6 +25,7 @@ from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import summary
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
+from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler
 
 _N_PROPOSALS = 5  # that a plan shows
@@ -71,6 +72,8 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
     )
     yield f"memory       {gib(needs.on('host'))} of the host's for the largest trial{fitting}"
     yield _share_line(run.settings, run.share)
+    if run.share.n_together:
+        yield _groups_line(run)
     if not run.configs:
         sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", 0))
         yield from _first_proposals(run.space, sampler, run.seed)
@@ -134,6 +137,24 @@ def _share_line(settings: Settings, share: Share) -> str:
         f"machine      {where}: {count_of(share.max_concurrent, 'trial')} at a time, each on "
         f"{count_of(settings.cpus_per_trial, 'core')}{gpus}"
     )
+
+
+def _groups_line(run: Prepared) -> str:
+    """Say how many trials train in a group, in each phase."""
+    space, n = run.space, run.share.n_together
+    parts = []
+    if not run.configs:
+        parts.append(("search", search_grouping(space, n)))
+    if space.budget.replicas:
+        # Nobody knows yet which configurations are the best; they rarely share a structure.
+        keys = [*map(space.family.group_key, run.configs)] or [*range(space.budget.top + 1)]
+        parts.append(("replicas", replica_grouping(keys, space.budget.replicas, n)))
+    described = (
+        f"{phase}: {grouping.n_at_a_time} trials at a time, "
+        + ("each by itself" if grouping.n_slots == 1 else f"in groups of {grouping.n_slots}")
+        for phase, grouping in parts
+    )
+    return f"groups       one process trains {n} trials; {'; '.join(described)}"
 
 
 def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:

@@ -28,6 +28,7 @@ from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.share import exclusive_resources
+from gansearch.tune.slots import Grouping
 from gansearch.tune.trainable import GanTrial
 
 # How often the time used so far is written to run.json; a kill loses at most this much of it.
@@ -40,12 +41,13 @@ def run_experiment(
     scheduler: GuardedScheduler,
     n_samples: int,
     *,
+    grouping: Grouping,
     searcher: OptunaSearcher | None = None,
     specs: Sequence[TrialSpec] = (),
 ) -> None:
     """Run one Tune experiment to its end, or until the run is stopped."""
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
-    plan = _trial_plan(session)
+    plan = _trial_plan(session, grouping)
     tuner = Tuner(
         _trainable(session, plan),
         param_space={"trial": tune.grid_search(list(specs))} if specs else {},
@@ -53,7 +55,7 @@ def run_experiment(
             num_samples=n_samples,
             search_alg=searcher,
             scheduler=scheduler,
-            max_concurrent_trials=session.share.max_concurrent,
+            max_concurrent_trials=session.share.at_a_time(grouping.n_at_a_time),
             reuse_actors=True,
         ),
         run_config=_run_config(session, phase),
@@ -122,7 +124,7 @@ def _run_config(session: Session, phase: str) -> RunConfig:
     )
 
 
-def _trial_plan(session: Session) -> TrialPlan:
+def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
     return TrialPlan(
         folder=session.folder.path.resolve(),
         family=session.space.family.name,
@@ -130,7 +132,7 @@ def _trial_plan(session: Session) -> TrialPlan:
         device="cuda" if session.share.gpus_per_trial else "cpu",
         memory_fraction=session.share.memory_fraction,
         slice_seconds=slice_seconds(session.share.max_concurrent),
-        n_slots=session.share.n_slots,
+        n_slots=grouping.n_slots,
         n_evaluation_samples=session.description.n_evaluation_samples,
     )
 

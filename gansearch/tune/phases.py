@@ -37,6 +37,7 @@ from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
+from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
@@ -95,7 +96,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         session.progress.note(repair)
     if interrupted or n_untried:
         n_trials = n_new + len(interrupted)
-        run_experiment(session, "search", scheduler, n_trials, searcher=searcher)
+        grouping = search_grouping(session.space, session.share.n_together)
+        run_experiment(session, "search", scheduler, n_trials, grouping=grouping, searcher=searcher)
     _end_trials_out_of_time(session)
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
@@ -137,7 +139,10 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         scheduler = make_scheduler(session, halving=False)
         if session.stop.reason == "time":
             session.stop.reason = None  # the rest of the time budget is for the replicas
-        run_experiment(session, "replicas", scheduler, 1, specs=specs)
+        # Of all replicas, so that it stays the same when a run is resumed.
+        keys = [session.space.family.group_key(config) for config in configs]
+        grouping = replica_grouping(keys, session.budget.replicas, session.share.n_together)
+        run_experiment(session, "replicas", scheduler, 1, grouping=grouping, specs=specs)
         session.raise_if_interrupted()
     if session.budget.replicas:
         _raise_if_none_completed(session, "replica")

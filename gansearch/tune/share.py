@@ -1,4 +1,4 @@
-"""Each trial's share of the cluster: GPUs, cores, slots, and how many trials run at a time."""
+"""Each trial's share of the cluster: GPUs, cores, and how many trials run at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from gansearch.errors import BadInputError
 from gansearch.system.failures import MemoryKind
-from gansearch.trial.plan import GPUS_PER_TRIAL, slots_for
+from gansearch.trial.plan import GPUS_PER_TRIAL
 from gansearch.tune.ray_internals import has_autoscaler
 from gansearch.tune.settings import Settings
 
@@ -23,18 +23,23 @@ class Share:
     Attributes:
         gpus_per_trial: fraction of a GPU, 0 for none.
         max_concurrent: trials at a time.
-        n_slots: trainings that an engine, which trains the trials of a device together, holds in a
-            group; 0 for no engines.
+        n_together: trials at a time on a device that an engine trains together; 0 for no engines.
     """
 
     gpus_per_trial: float
     max_concurrent: int
-    n_slots: int = 0
+    n_together: int = 0
+
+    def at_a_time(self, n_on_a_device: int) -> int:
+        """Return how many trials run at a time where engines train fewer than `n_together`."""
+        if not self.n_together:
+            return self.max_concurrent
+        return max(1, self.max_concurrent * n_on_a_device // self.n_together)
 
     @property
     def memory_fraction(self) -> float:
         """Share of a GPU's memory for a process that trains: all of it for an engine."""
-        return 1.0 if self.n_slots else min(self.gpus_per_trial, 1.0) or 1.0
+        return 1.0 if self.n_together else min(self.gpus_per_trial, 1.0) or 1.0
 
 
 def device_of(settings: Settings) -> tuple[str, float]:
@@ -83,8 +88,8 @@ def share_of_cluster(
         if memory_holds is not None and not settings.address:
             fitting = min(fitting, settings.max_concurrent or memory_holds)
         at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
-    n_slots = _n_slots(settings, share, at_a_time) if has_engine else 0
-    return Share(share, at_a_time, n_slots)
+    n_together = _n_together(settings, share, at_a_time) if has_engine else 0
+    return Share(share, at_a_time, n_together)
 
 
 def _cluster_resources() -> dict[str, float]:
@@ -119,12 +124,12 @@ def _autoscaler_hint(settings: Settings) -> str:
     return " Or set --max-concurrent to the number of trials that it starts nodes for."
 
 
-def _n_slots(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
-    """Return how many trainings a group of an engine holds; 0 for no engine."""
+def _n_together(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
+    """Return how many trials at a time an engine trains; 0 for no engine."""
     on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
     if settings.group_trials == "off" or (settings.group_trials == "auto" and on_a_gpu < 2):
         return 0
-    return slots_for(on_a_gpu or at_a_time)
+    return on_a_gpu or at_a_time
 
 
 def exclusive_resources(settings: Settings, share: Share) -> dict[MemoryKind, dict[str, float]]:

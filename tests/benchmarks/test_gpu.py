@@ -18,8 +18,7 @@ from gansearch.grouping.group import Group
 from gansearch.space.load import load_space
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
-from gansearch.tune.settings import Settings
-from gansearch.tune.share import share_of_cluster
+from gansearch.tune.slots import replica_grouping
 
 CPU = ["--device", "cpu", "--quick"]
 QUICK = packed.quick("cpu")
@@ -51,13 +50,13 @@ def test_speed_is_told_apart_by_whether_a_run_delivers_it(monkeypatch):
         benchmark, "_speeds", lambda *_: {"packed": [8], "ours": [2], "careful": [4]}
     )
     monkeypatch.setattr(benchmark, "GOALS", {16: 5})
-    setting = dataclasses.replace(QUICK, device="cuda", slots=(4, 8, 32))
+    setting = dataclasses.replace(QUICK, device="cuda", slots=(5, 8, 32))
     monkeypatch.setattr(benchmark, "free", lambda _: None)
     monkeypatch.setattr(benchmark, "Examples", lambda *_: None)
     told = "\n".join(benchmark.speed(setting, benchmark.mnist_or_noise()))
     rest = "fp32 | 1 | 8 | 4.00 [4.00, 4.00] | 2.00 [2.00, 2.00] |"
-    assert f"| 16 | 4, the default | {rest} 5: missed |" in told
-    assert f"| 16 | 8, by `--gpus-per-trial 0.125` | {rest} 5: missed |" in told
+    assert f"| 16 | 5, as of replicas by default | {rest} 5: missed |" in told
+    assert f"| 16 | 8, by `--replicas 8` | {rest} 5: missed |" in told
     assert f"| 16 | 32, not of `gansearch run` | {rest}  |" in told
 
 
@@ -122,8 +121,8 @@ def test_a_whole_run_ends_within_eleven_minutes():
 def test_a_group_is_compared_with_processes_that_train_on_their_own():
     lines = list(benchmark.processes(QUICK, benchmark.mnist_or_noise()))
     assert [line.split(" | ")[:2] for line in lines[1:]] == [
-        ["| 16", "4, the default"],
-        ["| 16", "8, by `--gpus-per-trial 0.125`"],
+        ["| 16", "5, as of replicas by default"],
+        ["| 16", "8, by `--replicas 8`"],
     ]
 
 
@@ -139,12 +138,9 @@ def test_a_packed_trials_process_holds_less_than_one_that_trains():
 
 
 def test_what_is_measured_by_itself_is_that_of_the_package():
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 1.0})
-        shares = [share_of_cluster(Settings(gpus_per_trial=g)) for g in (None, 1 / 8, 1 / 32)]
-    assert [share.n_slots for share in shares] == [4, 8, 8]
-    assert (packed.DEFAULT_SLOTS, packed.MAX_SLOTS) == (4, 8)
     mnist = load_space("mnist").budget
+    grouping = replica_grouping(range(mnist.top + 1), mnist.replicas, 16)
+    assert grouping.n_slots == packed.DEFAULT_SLOTS
     assert packed.Setting("cpu").report_every == mnist.max_updates / mnist.reports
     for name, full in benchmark.PAPERS.items():
         space = load_space(name)
