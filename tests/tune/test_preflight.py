@@ -175,6 +175,17 @@ def test_a_dry_run_of_what_can_run_shows_the_plan_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.usefixtures("no_start")
+def test_a_dry_run_shows_the_groups_of_each_phase(monkeypatch):
+    monkeypatch.setattr(preflight, "resources_here", lambda: {"CPU": 9.0})
+    said = plan("ring", settings=Settings(group_trials="on", max_concurrent=8))
+    assert (
+        "groups       one process trains 8 trials; search: 8 trials at a time, each by itself; "
+        "replicas: 5 trials at a time, in groups of 5\n"
+    ) in said
+    assert "groups " not in plan("ring", settings=Settings(max_concurrent=8))
+
+
+@pytest.mark.usefixtures("no_start")
 def test_a_dry_run_counts_one_of_each_in_the_singular():
     one = ["trials=1", "replicas=1", "reports=1", "max_updates=1"]
     said = plan("ring", overrides=one, settings=Settings(max_concurrent=1))
