@@ -15,14 +15,19 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "FakeTensorMode",
     "TorchDispatchMode",
+    "elu_backward",
     "foreach_copy_",
     "foreach_lerp_",
     "foreach_norm",
     "fused_adam_",
     "fused_sgd_",
     "is_fused_update",
+    "leaky_relu_backward",
     "reads_a_value",
+    "sigmoid_backward",
     "storage_key",
+    "tanh_backward",
+    "threshold_backward",
     "tree_leaves",
 ]
 
@@ -32,6 +37,12 @@ fused_adam_ = torch._fused_adam_
 foreach_copy_ = torch._foreach_copy_
 foreach_lerp_ = torch._foreach_lerp_
 foreach_norm = torch._foreach_norm
+# The gradient by an activation's argument in one kernel, as autograd takes it.
+threshold_backward = torch.ops.aten.threshold_backward.default
+leaky_relu_backward = torch.ops.aten.leaky_relu_backward.default
+elu_backward = torch.ops.aten.elu_backward.default
+tanh_backward = torch.ops.aten.tanh_backward.default
+sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 
 
 def storage_key(storage: torch.UntypedStorage) -> int:

@@ -7,31 +7,18 @@ a leading member axis: `[members, n, dim]` instead of `[n, dim]`, and coefficien
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from gansearch.networks.models import DiscriminatorCall
-from gansearch.training.losses import GENERATOR_LOSSES
-from gansearch.training.objective import (
-    as_float,
-    discriminator_objective,
-    unrolled_discriminator,
-    with_instance_noise,
-)
+from gansearch.training import dense_gradients, gradients
+from gansearch.training.gradients import Update
+from gansearch.training.objective import unrolled_discriminator
 from gansearch.training.optimizers import Step
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, UpdateDraws
 from gansearch.training.schedules import Coefficients, Schedule
-
-
-@dataclass(frozen=True)
-class Update:
-    """What an update of a player gives: its loss in nats, and the gradients of its parameters."""
-
-    loss: Tensor
-    grads: list[Tensor]
 
 
 def iterate(
@@ -84,16 +71,9 @@ def update_discriminator(
         step: the size of the step, as `descend` takes it.
         due: mask of the trainings to update, `[members]`; None for a single one.
     """
-    with players.arithmetic(real):
-        with torch.no_grad():
-            fake = players.generator_net(drawn.noise)
-        net = players.discriminator_net
-        loss, objective, _ = discriminator_objective(
-            players.config, net, real, fake, drawn, coefficients
-        )
-    grads = players.gradients(objective, players.discriminator)
-    players.descend_discriminator(grads, step, due)
-    return Update(loss.detach(), grads)
+    update: Update = _ways(players).of_discriminator(players, real, drawn, coefficients)
+    players.descend_discriminator(update.grads, step, due)
+    return update
 
 
 def update_generator(
@@ -110,14 +90,12 @@ def update_generator(
     `look_ahead` returns the D that G is trained against, given G's examples; None for D as it is.
     The other arguments are those of `update_discriminator`.
     """
-    with players.arithmetic(drawn.noise):
-        fake = players.generator_net(drawn.noise)
-        d: DiscriminatorCall = players.discriminator_net if look_ahead is None else look_ahead(fake)
-        logits = d(with_instance_noise(fake, drawn.instance_noise, coefficients), drawn.masks)
-        loss = GENERATOR_LOSSES[players.config.generator_loss](as_float(logits))
-    grads = players.gradients(loss.sum(), players.generator)
-    players.descend_generator(grads, step, coefficients.average_share, due)
-    return Update(loss.detach(), grads)
+    if look_ahead is not None:
+        update = gradients.of_generator(players, drawn, coefficients, look_ahead)
+    else:
+        update = _ways(players).of_generator(players, drawn, coefficients)
+    players.descend_generator(update.grads, step, coefficients.average_share, due)
+    return update
 
 
 def update_both(
@@ -133,19 +111,15 @@ def update_both(
     Returns:
         What `update_discriminator` and `update_generator` do.
     """
-    d, g = players.discriminator, players.generator
-    with players.arithmetic(real):
-        fake = players.generator_net(drawn.noise)
-        net = players.discriminator_net
-        loss, objective, logits = discriminator_objective(
-            players.config, net, real, fake, drawn, coefficients, apart=True
-        )
-        g_loss = GENERATOR_LOSSES[players.config.generator_loss](logits)
-    d_grads = players.gradients(objective, d, is_last=False)
-    g_grads = players.gradients(g_loss.sum(), g)
-    players.descend_discriminator(d_grads, steps[0], dues[0])
-    players.descend_generator(g_grads, steps[1], coefficients.average_share, dues[1])
-    return Update(loss.detach(), d_grads), Update(g_loss.detach(), g_grads)
+    d_update, g_update = _ways(players).of_both(players, real, drawn, coefficients)
+    players.descend_discriminator(d_update.grads, steps[0], dues[0])
+    players.descend_generator(g_update.grads, steps[1], coefficients.average_share, dues[1])
+    return d_update, g_update
+
+
+def _ways(players: Players) -> Any:
+    """Return the module that finds the gradients of such players."""
+    return dense_gradients if dense_gradients.covers(players.config) else gradients
 
 
 def _iterate_simultaneously(

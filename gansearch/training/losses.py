@@ -6,9 +6,13 @@ that leading axes (several members trained together) come through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gansearch.networks.layers import per_member
 from gansearch.system.precision import apply_elementwise
 
 
@@ -47,6 +51,26 @@ GENERATOR_LOSSES = {
 }
 
 
+def discriminator_loss_gradients(
+    real_logits: Tensor, fake_logits: Tensor, label_smoothing: float | Tensor = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of `discriminator_loss` by its logits, in their shapes."""
+    by_real = per_member(label_smoothing, real_logits) - _sigmoid(-real_logits)
+    return by_real / real_logits.shape[-1], _sigmoid(fake_logits) / fake_logits.shape[-1]
+
+
+# The gradients of `GENERATOR_LOSSES` by the logits.
+GENERATOR_LOSS_GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "minimax": lambda logits: _sigmoid(logits) / -logits.shape[-1],
+    "non_saturating": lambda logits: _sigmoid(-logits) / -logits.shape[-1],
+}
+
+
 def _softplus(z: Tensor) -> Tensor:
     """Return log(1 + exp(z)); of several members to the same bits for each as of any other."""
     return F.softplus(z) if z.ndim == 1 else apply_elementwise(F.softplus, z)
+
+
+def _sigmoid(z: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-z)), to the same bits as `_softplus`."""
+    return torch.sigmoid(z) if z.ndim == 1 else apply_elementwise(torch.sigmoid, z)

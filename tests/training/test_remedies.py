@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from gansearch.config import TrialConfig
 from gansearch.data.mixtures import modes_hit
 from gansearch.data.registry import load_dataset
+from gansearch.networks.dense_pass import DensePass
 from gansearch.networks.initialisation import initialise_discriminator
 from gansearch.networks.layers import Convolution, Dense, with_group_sd
 from gansearch.networks.models import Discriminator, Generator
@@ -396,12 +398,18 @@ def test_instance_noise_falls_linearly_to_nothing_or_stays():
     assert coefficients_at(falling, 5).instance_noise_sd == pytest.approx(0.4 * 0.8)
 
 
-def test_every_input_of_d_is_noisy_and_g_learns_through_it():
+def test_every_input_of_d_is_noisy_and_g_learns_through_it(monkeypatch):
     config = small(instance_noise_sd=0.5, k=2)
     training = AdversarialTraining(config, blobs(), 0)
     seen = []
-    forward = training.discriminator.forward
-    training.discriminator.forward = lambda x, *a, **k: (seen.append(x), forward(x, *a, **k))[1]
+    forward = DensePass.forward
+
+    def watched(net, x, masks=None):
+        if masks is not None:  # D's
+            seen.append(x)
+        return forward(net, x, masks)
+
+    monkeypatch.setattr(DensePass, "forward", watched)
     rng = training._rng.clone_state()
     training.step()
     draws = draw(config, 1, 4, 6, training.discriminator.input_widths(), 200, rng)[0]
@@ -515,9 +523,11 @@ def test_looking_ahead_leaves_ds_weights_and_moments_to_its_own_updates():
     for training in (plain, unroll):
         training.step()
     ds = plain.players.discriminator, unroll.players.discriminator
-    assert all(map(torch.equal, *(d.params for d in ds)))
+    # To rounding: only one of them needs autograd.
+    close = partial(torch.allclose, rtol=1e-4, atol=1e-6)
+    assert all(map(close, *(d.params for d in ds)))
     for a, b in zip(*(d.moments for d in ds), strict=True):
-        assert all(map(torch.equal, a, b))
+        assert all(map(close, a, b))
     gs = plain.players.generator, unroll.players.generator
     assert not any(map(torch.equal, *(g.params[::2] for g in gs)))
 

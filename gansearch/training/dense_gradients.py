@@ -1,0 +1,106 @@
+"""The gradients of an update by explicit products: for dense networks without normalisation.
+
+The functions are those of `gradients`, whose results they equal to rounding error.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gansearch.config import TrialConfig
+from gansearch.networks.dense_pass import DensePass
+from gansearch.networks.layers import per_member
+from gansearch.networks.models import layers_of
+from gansearch.training.gradients import Update
+from gansearch.training.losses import (
+    GENERATOR_LOSS_GRADIENTS,
+    GENERATOR_LOSSES,
+    discriminator_loss,
+    discriminator_loss_gradients,
+)
+from gansearch.training.objective import with_instance_noise
+from gansearch.training.players import Players
+from gansearch.training.random_draws import UpdateDraws
+from gansearch.training.schedules import Coefficients
+
+
+def covers(config: TrialConfig) -> bool:
+    """Return whether the gradients of a configuration can be had without autograd."""
+    return (
+        (config.generator_network, config.discriminator_network) == ("dense", "dense")
+        and config.generator_normalization == config.discriminator_normalization == "none"
+        and config.gradient_penalty == "none"
+        and config.unrolled_steps == config.minibatch_sd == 0
+        and config.precision != "bf16"
+    )
+
+
+@torch.no_grad()
+def of_discriminator(
+    players: Players, real: Tensor, drawn: UpdateDraws, coefficients: Coefficients
+) -> Update:
+    """Return D's loss on examples x `[n, dim]` and on G(z), and its gradients."""
+    d = DensePass(layers_of(players.discriminator_net))
+    with players.arithmetic(real):
+        fake = DensePass(layers_of(players.generator_net)).forward(drawn.noise)
+        logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
+        return _of_discriminator(players.config, d, logits, coefficients)
+
+
+@torch.no_grad()
+def of_generator(players: Players, drawn: UpdateDraws, coefficients: Coefficients) -> Update:
+    """Return G's loss and its gradients."""
+    g, d = (DensePass(layers_of(n)) for n in (players.generator_net, players.discriminator_net))
+    with players.arithmetic(drawn.noise):
+        fake = g.forward(drawn.noise)
+        logits = _logits(players, d, fake, drawn, coefficients)
+        return _of_generator(players.config, g, d, logits)
+
+
+@torch.no_grad()
+def of_both(
+    players: Players, real: Tensor, drawn: UpdateDraws, coefficients: Coefficients
+) -> tuple[Update, Update]:
+    """Return both from one pass, in which G's examples are those that D learns from."""
+    g, d = (DensePass(layers_of(n)) for n in (players.generator_net, players.discriminator_net))
+    m = players.config.batch_size
+    with players.arithmetic(real):
+        fake = g.forward(drawn.noise)
+        logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
+        of_d = _of_discriminator(players.config, d, logits, coefficients)
+        return of_d, _of_generator(players.config, g, d, logits[..., m:], slice(m, None))
+
+
+def _logits(
+    players: Players, d: DensePass, x: Tensor, drawn: UpdateDraws, coefficients: Coefficients
+) -> Tensor:
+    """Return D's logits `[..., packs]` of examples `[..., n, dim]`."""
+    x = with_instance_noise(x, drawn.instance_noise, coefficients)
+    packs = torch.unflatten(x, -2, (-1, players.config.packing)).flatten(-2)
+    return d.forward(packs, drawn.masks).squeeze(-1)
+
+
+def _of_discriminator(
+    config: TrialConfig, d: DensePass, logits: Tensor, coefficients: Coefficients
+) -> Update:
+    real, fake = torch.split(logits, config.batch_size, -1)
+    smoothing = coefficients.label_smoothing
+    loss = discriminator_loss(real, fake, smoothing)
+    by_logits = torch.cat(discriminator_loss_gradients(real, fake, smoothing), -1)
+    by_logits = by_logits * per_member(coefficients.loss_scale, by_logits)
+    return Update(loss, d.by_params(by_logits.unsqueeze(-1)))
+
+
+def _of_generator(
+    config: TrialConfig,
+    g: DensePass,
+    d: DensePass,
+    logits: Tensor,
+    rows: slice = slice(None),
+) -> Update:
+    """Return G's update, given the logits of its examples, D's packs of which are `rows`."""
+    by_logits = GENERATOR_LOSS_GRADIENTS[config.generator_loss](logits)
+    by_packs = d.by_input(by_logits.unsqueeze(-1), rows)
+    by_examples = torch.unflatten(by_packs, -1, (config.packing, -1)).flatten(-3, -2)
+    return Update(GENERATOR_LOSSES[config.generator_loss](logits), g.by_params(by_examples))
