@@ -70,9 +70,9 @@ from gansearch.data.registry import load_dataset
 from gansearch.grouping.engine import Engine
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.parzen import log_likelihoods
+from gansearch.system.features import triton_module
 from gansearch.system.precision import full_precision
 from gansearch.training.examples import Examples
-from gansearch.training.optimizers import member_kernels
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.plan import MAX_SLOTS
 
@@ -136,8 +136,8 @@ def report(
     yield f"# Training in groups on {card}"
     yield ""
     yield f"torch {torch.__version__}, Python {platform.python_version()}."
-    told = "is one kernel a tensor" if member_kernels() else "goes by elementary operations"
-    yield f"The update of all members {told}."
+    has_kernels = triton_module("gansearch.training.member_kernels") is not None
+    yield f"Triton's kernels are {'used' if has_kernels else 'not used'}."
     if setting.is_quick:
         yield "A quick run of the code: the numbers mean nothing."
     for name in stages:

@@ -94,7 +94,7 @@ class RecordedChunks:
         # In this thread, so that the workspace of the backward pass's products is the lane's too.
         with torch.autograd.set_multithreading_enabled(False):
             with torch.cuda.use_mem_pool(pool):
-                run(sorted(set(with_g)))  # a tick of each kind warms up all that a chunk does
+                run(with_g)  # warms up all that is recorded: every kernel is built and loaded
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(
                 graph,

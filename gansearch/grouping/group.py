@@ -177,9 +177,9 @@ class Group:
 
     def _tick(self, tick: int, *, with_g: bool) -> None:
         b, n_columns = self._buffers, self._n_step_columns
-        numbers = b.numbers[tick].unsqueeze(-1).unbind()
+        numbers = b.numbers[tick].unbind()
         d_step, g_step = numbers[:n_columns], numbers[n_columns : 2 * n_columns]
-        *coefficients, d_share, g_share = b.numbers[tick, 2 * n_columns :].unbind()
+        *coefficients, d_share, g_share = numbers[2 * n_columns :]
         c = Coefficients(*coefficients)
         d_due, g_due = b.due[tick].unbind()
         real = self._examples.at(b.rows[tick])

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor
 
+from gansearch.networks import dense_layer
 from gansearch.networks.layers import Layer
+from gansearch.system.features import triton_module
 
 Masks = Sequence[Tensor | None]
+_KERNELS = "gansearch.networks.dense_kernels"
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class _Trace:
     """What a layer's pass leaves for the way back.
 
     Attributes:
-        x: the input that the weight was applied to, `[..., n, n_in]`.
-        mask: that dropout had multiplied it by, or None.
-        activated: as `Activation.apply` returns it.
+        x: its input, `[..., n, n_in]`.
+        mask: that dropout has multiplied its output by, or None.
+        activated: what `backward` of `dense_layer` takes.
     """
 
     x: Tensor
@@ -42,14 +45,16 @@ class DensePass:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
         self._traces: list[_Trace] = []
+        self._mask: Tensor | None = None  # of the input
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """Return the outputs; `masks` as `Discriminator.forward` takes them."""
-        for i, layer in enumerate(self._layers):
-            mask = None if masks is None else masks[i]
-            if mask is not None:
-                x = x * mask
-            y, activated = layer.activation.apply(_affine(layer, x))
+        self._mask, *others = [*(masks or [None] * len(self._layers)), None]
+        if self._mask is not None:
+            x = x * self._mask
+        ways = _ways(x)
+        for layer, mask in zip(self._layers, others, strict=True):
+            y, activated = ways.forward(layer, x, mask)
             self._traces.append(_Trace(x, mask, activated))
             x = y
         return x
@@ -60,30 +65,32 @@ class DensePass:
         Args:
             d: the gradient by the outputs.
         """
-        grads: list[Tensor] = []
+        ways, grads = _ways(d), list[Tensor]()
         for i in reversed(range(len(self._layers))):
-            trace = self._traces[i]
-            d_affine = self._layers[i].activation.gradient(d, trace.activated)
-            grads = [trace.x.mT @ d_affine, d_affine.sum(-2), *grads]
+            layer, trace = self._layers[i], self._traces[i]
+            d_affine, d_bias = ways.backward(layer, d, trace.activated, trace.mask)
+            grads = [trace.x.mT @ d_affine, d_bias, *grads]
             if i > 0:
-                d = self._by_input(i, d_affine, trace.mask)
+                d = d_affine @ layer.weight.mT
         return grads
 
     def by_input(self, d: Tensor, rows: slice = slice(None)) -> Tensor:
         """Return the gradient by the input of some rows, given that by their outputs."""
-        for i in reversed(range(len(self._layers))):
-            trace = self._traces[i]
-            mask = None if trace.mask is None else trace.mask[..., rows, :]
-            activated = trace.activated[..., rows, :]
-            d = self._by_input(i, self._layers[i].activation.gradient(d, activated), mask)
-        return d
-
-    def _by_input(self, i: int, d_affine: Tensor, mask: Tensor | None) -> Tensor:
-        d = d_affine @ self._layers[i].weight.mT
-        return d if mask is None else d.mul_(mask)
+        ways = _ways(d)
+        for layer, trace in zip(reversed(self._layers), reversed(self._traces), strict=True):
+            activated, mask = trace.activated[..., rows, :], _rows_of(trace.mask, rows)
+            d_affine, _ = ways.backward(layer, d, activated, mask, with_bias=False)
+            d = d_affine @ layer.weight.mT
+        return d if self._mask is None else d.mul_(_rows_of(self._mask, rows))
 
 
-def _affine(layer: Layer, x: Tensor) -> Tensor:
-    if x.dim() == 2:
-        return torch.addmm(layer.bias, x, layer.weight)
-    return torch.baddbmm(layer.bias.unsqueeze(-2), x, layer.weight)
+def _rows_of(mask: Tensor | None, rows: slice) -> Any:
+    return None if mask is None else mask[..., rows, :]
+
+
+def _ways(x: Tensor) -> Any:
+    """Return the module whose functions apply a layer to `x`."""
+    is_group_on_gpu = x.is_cuda and x.dim() == 3
+    return (
+        triton_module("gansearch.networks.dense_kernels") if is_group_on_gpu else None
+    ) or dense_layer

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+
+import torch
 
 
 @dataclass
@@ -46,6 +51,28 @@ GRAPHS = Feature(
 TRITON = Feature(
     "Triton's kernels", "GANSEARCH_TRITON", "groups are updated by elementary operations, slower"
 )
+
+
+def triton_module(name: str) -> ModuleType | None:
+    """Return a module of Triton's kernels if this machine's GPU runs them, else None.
+
+    Not to be called for the first time while a CUDA graph is recorded: its function `try_out` runs
+    each kernel once.
+    """
+    return _tried(name) if TRITON.is_on and torch.cuda.is_available() else None
+
+
+@cache
+def _tried(name: str) -> ModuleType | None:
+    try:
+        module = importlib.import_module(name)
+        module.try_out()
+        torch.cuda.synchronize()
+    except Exception as error:  # of Triton, of the C compiler that it calls, of the driver
+        torch.cuda.synchronize()  # fails too where the GPU itself has failed
+        TRITON.turn_off(error)
+        return None
+    return module
 
 
 def take_notes() -> list[str]:

@@ -5,24 +5,23 @@ The functions are those of `gradients`, whose results they equal to rounding err
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.networks.dense_pass import DensePass
-from gansearch.networks.layers import per_member
 from gansearch.networks.models import layers_of
+from gansearch.system.features import triton_module
+from gansearch.training import losses
 from gansearch.training.gradients import Update
-from gansearch.training.losses import (
-    GENERATOR_LOSS_GRADIENTS,
-    GENERATOR_LOSSES,
-    discriminator_loss,
-    discriminator_loss_gradients,
-)
 from gansearch.training.objective import with_instance_noise
 from gansearch.training.players import Players
 from gansearch.training.random_draws import UpdateDraws
 from gansearch.training.schedules import Coefficients
+
+_KERNELS = "gansearch.training.loss_kernels"
 
 
 def covers(config: TrialConfig) -> bool:
@@ -45,7 +44,7 @@ def of_discriminator(
     with players.arithmetic(real):
         fake = DensePass(layers_of(players.generator_net)).forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
-        return _of_discriminator(players.config, d, logits, coefficients)
+        return _of_discriminator(d, logits, coefficients)
 
 
 @torch.no_grad()
@@ -68,7 +67,7 @@ def of_both(
     with players.arithmetic(real):
         fake = g.forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
-        of_d = _of_discriminator(players.config, d, logits, coefficients)
+        of_d = _of_discriminator(d, logits, coefficients)
         return of_d, _of_generator(players.config, g, d, logits[..., m:], slice(m, None))
 
 
@@ -81,14 +80,10 @@ def _logits(
     return d.forward(packs, drawn.masks).squeeze(-1)
 
 
-def _of_discriminator(
-    config: TrialConfig, d: DensePass, logits: Tensor, coefficients: Coefficients
-) -> Update:
-    real, fake = torch.split(logits, config.batch_size, -1)
-    smoothing = coefficients.label_smoothing
-    loss = discriminator_loss(real, fake, smoothing)
-    by_logits = torch.cat(discriminator_loss_gradients(real, fake, smoothing), -1)
-    by_logits = by_logits * per_member(coefficients.loss_scale, by_logits)
+def _of_discriminator(d: DensePass, logits: Tensor, coefficients: Coefficients) -> Update:
+    loss, by_logits = _ways(logits).discriminator_loss_with_gradient(
+        logits, coefficients.label_smoothing, coefficients.loss_scale
+    )
     return Update(loss, d.by_params(by_logits.unsqueeze(-1)))
 
 
@@ -100,7 +95,13 @@ def _of_generator(
     rows: slice = slice(None),
 ) -> Update:
     """Return G's update, given the logits of its examples, D's packs of which are `rows`."""
-    by_logits = GENERATOR_LOSS_GRADIENTS[config.generator_loss](logits)
+    loss, by_logits = _ways(logits).generator_loss_with_gradient(logits, config.generator_loss)
     by_packs = d.by_input(by_logits.unsqueeze(-1), rows)
     by_examples = torch.unflatten(by_packs, -1, (config.packing, -1)).flatten(-3, -2)
-    return Update(GENERATOR_LOSSES[config.generator_loss](logits), g.by_params(by_examples))
+    return Update(loss, g.by_params(by_examples))
+
+
+def _ways(logits: Tensor) -> Any:
+    """Return the module whose functions take the losses of such logits."""
+    is_group_on_gpu = logits.is_cuda and logits.dim() == 2
+    return (triton_module(_KERNELS) if is_group_on_gpu else None) or losses

@@ -6,8 +6,6 @@ that leading axes (several members trained together) come through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,19 +49,27 @@ GENERATOR_LOSSES = {
 }
 
 
-def discriminator_loss_gradients(
-    real_logits: Tensor, fake_logits: Tensor, label_smoothing: float | Tensor = 0.0
+def discriminator_loss_with_gradient(
+    logits: Tensor, label_smoothing: float | Tensor, scale: float | Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of `discriminator_loss` by its logits, in their shapes."""
-    by_real = per_member(label_smoothing, real_logits) - _sigmoid(-real_logits)
-    return by_real / real_logits.shape[-1], _sigmoid(fake_logits) / fake_logits.shape[-1]
+    """Return `discriminator_loss` and, times `scale`, its gradient by the logits.
+
+    Args:
+        logits: of m real and m generated packs, `[..., 2 m]`.
+        label_smoothing: as `discriminator_loss` takes it.
+        scale: factor on the gradient, of each network.
+    """
+    real, fake = torch.chunk(logits, 2, -1)
+    by_real = per_member(label_smoothing, real) - _sigmoid(-real)
+    by_logits = torch.cat((by_real, _sigmoid(fake)), -1) * (1 / fake.shape[-1])
+    loss = discriminator_loss(real, fake, label_smoothing)
+    return loss, by_logits.mul_(per_member(scale, by_logits))
 
 
-# The gradients of `GENERATOR_LOSSES` by the logits.
-GENERATOR_LOSS_GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "minimax": lambda logits: _sigmoid(logits) / -logits.shape[-1],
-    "non_saturating": lambda logits: _sigmoid(-logits) / -logits.shape[-1],
-}
+def generator_loss_with_gradient(logits: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Return the loss of G's `name`, and its gradient by the logits `[..., m]`."""
+    towards = logits if name == "minimax" else -logits
+    return GENERATOR_LOSSES[name](logits), _sigmoid(towards) * (-1 / logits.shape[-1])
 
 
 def _softplus(z: Tensor) -> Tensor:

@@ -1,95 +1,146 @@
-"""The functions of `member_updates` as kernels of Triton, which read and write every value once."""
+"""The functions of `member_updates` as kernels of Triton: one for all tensors of a network.
+
+Every value is read and written once, and those of members that are not due not at all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from gansearch.training.remedies import ADAM_EPSILON
 
-_BLOCK = 1024  # values that a program of a kernel updates
+_BLOCK = 1024  # values that a program updates
+_ANYWHERE = ["due", "lr", "decay", "rate", "beta1", "beta2", "correction", "share"]
+
+
+def _kernel(function: Callable[..., Any]) -> Any:
+    # Where the numbers of a tick lie must not make another kernel of it.
+    names = [name for name in _ANYWHERE if name in function.__code__.co_varnames]
+    return triton.jit(function, do_not_specialize_on_alignment=names)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _sgd(due, lr, decay, param, grad, b, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    member = tl.program_id(1)
+def _place(table, j, n_tensors, member, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return which values of tensor j this program updates, and where there are any."""
+    n = tl.load(table + j)
+    i = (tl.program_id(0) - tl.load(table + n_tensors + j)) * BLOCK + tl.arange(0, BLOCK)
+    return member * n + i, (i >= 0) & (i < n)
+
+
+# An argument of a kernel can't be called `params`: Triton's own code has one of that name.
+
+
+@_kernel
+def _sgd(due, lr, decay, weights, grads, sums, table, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
-        i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        here = i < n
-        i = member.to(tl.int64) * n + i
-        moved = tl.load(grad + i, here) + tl.load(decay + member) * tl.load(b + i, here)
-        tl.store(b + i, moved, here)
-        tl.store(param + i, tl.load(param + i, here) - tl.load(lr + member) * moved, here)
+        for j in tl.static_range(len(weights)):
+            i, here = _place(table, j, len(weights), member, BLOCK)
+            moved = tl.load(grads[j] + i, here)
+            moved += tl.load(decay + member) * tl.load(sums[j] + i, here)
+            tl.store(sums[j] + i, moved, here)
+            stepped = tl.load(weights[j] + i, here) - tl.load(lr + member) * moved
+            tl.store(weights[j] + i, stepped, here)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@_kernel
 def _adam(  # type: ignore[no-untyped-def]
-    due, rate, beta1, beta2, correction, param, grad, first, second, n, epsilon, BLOCK: tl.constexpr
-):
-    member = tl.program_id(1)
+    due, rate, beta1, beta2, correction, weights, grads, firsts, seconds, table, epsilon,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
-        i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        here = i < n
-        i = member.to(tl.int64) * n + i
-        g = tl.load(grad + i, here)
-        m = g + tl.load(beta1 + member) * (tl.load(first + i, here) - g)
-        v = g * g + tl.load(beta2 + member) * (tl.load(second + i, here) - g * g)
-        root = tl.sqrt_rn(v) * tl.load(correction + member) + epsilon
-        tl.store(first + i, m, here)
-        tl.store(second + i, v, here)
-        moved = tl.load(param + i, here) - tl.load(rate + member) * m / root
-        tl.store(param + i, moved, here)
+        for j in tl.static_range(len(weights)):
+            i, here = _place(table, j, len(weights), member, BLOCK)
+            g = tl.load(grads[j] + i, here)
+            m = g + tl.load(beta1 + member) * (tl.load(firsts[j] + i, here) - g)
+            v = g * g + tl.load(beta2 + member) * (tl.load(seconds[j] + i, here) - g * g)
+            root = tl.sqrt_rn(v) * tl.load(correction + member) + epsilon
+            tl.store(firsts[j] + i, m, here)
+            tl.store(seconds[j] + i, v, here)
+            stepped = tl.load(weights[j] + i, here) - tl.load(rate + member) * m / root
+            tl.store(weights[j] + i, stepped, here)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _average(due, share, average, param, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    member = tl.program_id(1)
+@_kernel
+def _average(due, share, averages, weights, table, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
-        i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        here = i < n
-        i = member.to(tl.int64) * n + i
-        a = tl.load(average + i, here)
-        moved = a + tl.load(share + member) * (tl.load(param + i, here) - a)
-        tl.store(average + i, moved, here)
+        for j in tl.static_range(len(weights)):
+            i, here = _place(table, j, len(weights), member, BLOCK)
+            a = tl.load(averages[j] + i, here)
+            moved = a + tl.load(share + member) * (tl.load(weights[j] + i, here) - a)
+            tl.store(averages[j] + i, moved, here)
 
 
-def sgd_by_row(
-    due: Tensor, columns: Sequence[Tensor], param: Tensor, grad: Tensor, b: Tensor
-) -> None:
-    """Update in place those rows that are due, `[members, 1]`."""
-    _launch(_sgd, due, columns, (param, grad.contiguous(), b))
-
-
-def adam_by_row(
+def update_sgd(
     due: Tensor,
     columns: Sequence[Tensor],
-    param: Tensor,
-    grad: Tensor,
-    first: Tensor,
-    second: Tensor,
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    sums: Sequence[Tensor],
+) -> None:
+    """Update in place the members that are due, as `member_updates.update_sgd`."""
+    _launch(_sgd, (due, *columns), (params, [g.contiguous() for g in grads], sums))
+
+
+def update_adam(
+    due: Tensor,
+    columns: Sequence[Tensor],
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    firsts: Sequence[Tensor],
+    seconds: Sequence[Tensor],
 ) -> None:
     """The same for Adam."""
-    _launch(_adam, due, columns, (param, grad.contiguous(), first, second), ADAM_EPSILON)
+    tensors = params, [g.contiguous() for g in grads], firsts, seconds
+    _launch(_adam, (due, *columns), tensors, ADAM_EPSILON)
 
 
-def average_by_row(due: Tensor, share: Tensor, average: Tensor, param: Tensor) -> None:
+def update_average(
+    due: Tensor, share: Tensor, averages: Sequence[Tensor], params: Sequence[Tensor]
+) -> None:
     """The same for a moving average."""
-    _launch(_average, due, [share], (average, param))
+    _launch(_average, (due, share), (averages, params))
+
+
+def try_out() -> None:
+    """Run each kernel once."""
+    ones = torch.ones(1, device="cuda")
+    kinds = [[torch.ones(1, 2, device="cuda")] for _ in range(4)]
+    update_sgd(ones > 0, [ones] * 2, *kinds[:3])
+    update_adam(ones > 0, [ones] * 4, *kinds)
+    update_average(ones > 0, ones, *kinds[:2])
 
 
 def _launch(
-    kernel: Callable[..., Any],
-    due: Tensor,
-    columns: Sequence[Tensor],
-    rows: Sequence[Tensor],
+    kernel: Any,
+    by_member: Sequence[Tensor],
+    kinds: Sequence[Sequence[Tensor]],
     *constants: float,
 ) -> None:
-    """Launch a kernel on contiguous tensors `[members, values]`, the columns `[members, 1]`."""
-    members, n = rows[0].shape
-    grid = (triton.cdiv(n, _BLOCK), members)
-    by_member = [t.reshape(-1) for t in (due, *columns)]
-    kernel[grid](*by_member, *rows, n, *constants, BLOCK=_BLOCK)  # type: ignore[index]
+    """Launch a kernel on kinds of tensors `[members, ...]` that are alike in their shapes."""
+    members = len(kinds[0][0])
+    sizes = tuple(t.numel() // members for t in kinds[0])
+    table, n_blocks = _table(sizes, kinds[0][0].device)
+    kernel[n_blocks, members](*by_member, *map(tuple, kinds), table, *constants, BLOCK=_BLOCK)
+
+
+@cache
+def _table(sizes: tuple[int, ...], device: torch.device) -> tuple[Tensor, int]:
+    """Return the tensors' sizes and their first blocks, on the device, and the number of blocks.
+
+    It is first asked for outside of any graph, in which it could not be copied.
+    """
+    first, firsts = 0, list[int]()
+    for size in sizes:
+        firsts.append(first)
+        first += triton.cdiv(size, _BLOCK)
+    return torch.tensor([*sizes, *firsts], device=device), first

@@ -7,18 +7,15 @@ moments bit for bit.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gansearch.networks.layers import Layer, bound_norms
-from gansearch.system.features import TRITON
+from gansearch.system.features import triton_module
 from gansearch.system.torch_internals import (
     foreach_copy_,
     foreach_lerp_,
@@ -27,6 +24,8 @@ from gansearch.system.torch_internals import (
 )
 from gansearch.training import member_updates
 from gansearch.training.remedies import ADAM_EPSILON
+
+_KERNELS = "gansearch.training.member_kernels"
 
 Scalar = float | Tensor  # of one training, or of each of several, `[members]`
 
@@ -110,7 +109,7 @@ def descend(
     Args:
         player: one network, or several.
         grads: the gradients by its parameters.
-        step: the size of the step; of several networks their `step_columns`, each `[members, 1]`.
+        step: the size of the step; of several networks their `step_columns`, each `[members]`.
         due: of several networks which are updated, `[members]`; None for one.
     """
     is_sgd = len(player.moments) == 1
@@ -119,11 +118,9 @@ def descend(
         update_one(player, list(grads), step)
     else:
         assert due is not None
-        ways = _updates_by_row(due)
-        by_row = ways.sgd_by_row if is_sgd else ways.adam_by_row
-        for param, grad, *moments in zip(player.params, grads, *player.moments, strict=True):
-            rows = [t.flatten(1) for t in (param, grad, *moments)]
-            by_row(due.unsqueeze(1), step, *rows)
+        ways = _ways(due)
+        update_all = ways.update_sgd if is_sgd else ways.update_adam
+        update_all(due, step, player.params, grads, *player.moments)
     if player.max_norm is not None:
         bound_norms(player.layers, player.max_norm, due)
 
@@ -143,37 +140,12 @@ def update_average(player: Player, share: Scalar, due: Tensor | None = None) -> 
         foreach_lerp_(player.average, player.params, share)
         return
     assert due is not None
-    by_row = _updates_by_row(due).average_by_row
-    for average, param in zip(player.average, player.params, strict=True):
-        by_row(due.unsqueeze(1), share.unsqueeze(1), average.flatten(1), param.flatten(1))
+    _ways(due).update_average(due, share, player.average, player.params)
 
 
-def _updates_by_row(due: Tensor) -> Any:
+def _ways(due: Tensor) -> Any:
     """Return the module whose functions update several networks on the device of `due`."""
-    return (member_kernels() if due.is_cuda else None) or member_updates
-
-
-def member_kernels() -> ModuleType | None:
-    """Return the module of kernels by Triton if this machine's GPU runs them, else None."""
-    return _tried_kernels() if TRITON.is_on and torch.cuda.is_available() else None
-
-
-@cache
-def _tried_kernels() -> ModuleType | None:
-    """Return the module of kernels, each of which has been built and run once."""
-    try:
-        kernels = importlib.import_module("gansearch.training.member_kernels")
-        one = torch.ones(1, 1, device="cuda")
-        due, columns = one > 0, [one] * 4
-        kernels.sgd_by_row(due, columns[:2], *(one.clone() for _ in range(3)))
-        kernels.adam_by_row(due, columns, *(one.clone() for _ in range(4)))
-        kernels.average_by_row(due, one, one.clone(), one.clone())
-        torch.cuda.synchronize()
-    except Exception as error:  # of Triton, of the C compiler that it calls, of the driver
-        torch.cuda.synchronize()  # fails too where the GPU itself has failed
-        TRITON.turn_off(error)
-        return None
-    return kernels
+    return (triton_module(_KERNELS) if due.is_cuda else None) or member_updates
 
 
 def step_columns(

@@ -47,7 +47,7 @@ def stacked_steps(steps, *, is_sgd):
     names = ("lr", "decay", "beta1", "beta2", "number")
     numbers = [np.array([getattr(step, name) for step in steps]) for name in names]
     columns = step_columns(*numbers, is_sgd=is_sgd)
-    return [torch.tensor(column, dtype=torch.float32).unsqueeze(1) for column in columns]
+    return [torch.tensor(column, dtype=torch.float32) for column in columns]
 
 
 @pytest.mark.parametrize("n_moments", [1, 2], ids=["sgd", "adam"])

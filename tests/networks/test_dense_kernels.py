@@ -1,0 +1,97 @@
+"""The kernels of Triton, run by its interpreter, do what the operations of torch do."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from gansearch.networks import dense_layer
+from gansearch.networks.activations import Activation
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+N_MEMBERS = 3
+ACTIVATIONS = [
+    *(Activation(name) for name in ("linear", "relu", "elu", "tanh", "sigmoid")),
+    Activation("leaky_relu", slope=0.2),
+    *(Activation("maxout", pieces) for pieces in (2, 5)),
+]
+SIZES = [(1, 3, 1), (13, 5, 7), (40, 8, 65)]  # rows, inputs, units: below a block and above
+
+
+def layer_of(activation, n_in, units, rng):
+    n_affine = activation.pieces * units
+    weight = torch.randn(N_MEMBERS, n_in, n_affine, generator=rng) / 2
+    bias = torch.randn(N_MEMBERS, n_affine, generator=rng)
+    return SimpleNamespace(activation=activation, weight=weight, bias=bias)
+
+
+def close(ours, theirs):
+    return torch.allclose(ours, theirs, rtol=1e-5, atol=2e-6, equal_nan=True)
+
+
+def compare():
+    """Run each kernel beside its twin, in a process whose Triton interprets."""
+    from gansearch.networks import dense_kernels
+
+    rng = torch.Generator().manual_seed(0)
+    for activation in ACTIVATIONS:
+        for n, n_in, units in SIZES:
+            layer = layer_of(activation, n_in, units, rng)
+            x = torch.randn(N_MEMBERS, n, n_in, generator=rng)
+            x[0, 0] = 0
+            x[2, -1] = torch.nan
+            for mask in (None, 2.0 * (torch.rand(N_MEMBERS, n, units, generator=rng) < 0.5)):
+                (y, kept), (y2, kept2) = (
+                    way.forward(layer, x, mask) for way in (dense_kernels, dense_layer)
+                )
+                assert close(y, y2), activation
+                d = torch.randn(N_MEMBERS, n, units, generator=rng)
+                ours = dense_kernels.backward(layer, d.clone(), kept, mask)
+                theirs = dense_layer.backward(layer, d.clone(), kept2, mask)
+                for a, b in zip(ours, theirs, strict=True):
+                    assert a.shape == b.shape
+                    assert close(a[:2], b[:2]), activation
+                some = slice(n // 2, None)
+                rows = None if mask is None else mask[:, some]
+                by_some = dense_kernels.backward(
+                    layer, d[:, some], kept[:, some], rows, with_bias=False
+                )
+                assert by_some[1] is None
+                assert torch.equal(by_some[0][:2], ours[0][:2, some]), activation
+
+
+def compare_ties():
+    """Pieces that are equal share the gradient, and no piece of a NaN gets a finite one."""
+    from gansearch.networks import dense_kernels
+
+    layer = layer_of(Activation("maxout", 4), 3, 2, torch.Generator().manual_seed(1))
+    layer.weight.zero_()
+    layer.bias.view(N_MEMBERS, 4, 2).copy_(torch.tensor([1.0, 2, 2, 2])[:, None].expand(4, 2))
+    x, d = torch.ones(N_MEMBERS, 5, 3), torch.ones(N_MEMBERS, 5, 2)
+    _, kept = dense_kernels.forward(layer, x, None)
+    d_affine, d_bias = dense_kernels.backward(layer, d, kept, None)
+    assert torch.allclose(d_affine[0, 0].view(4, 2)[:, 0], torch.tensor([0, 1, 1, 1]) / 3)
+    assert torch.allclose(d_bias[0].view(4, 2)[:, 1], torch.tensor([0.0, 5, 5, 5]) / 3)
+    _, kept = dense_kernels.forward(layer, x * torch.nan, None)
+    assert dense_kernels.backward(layer, d, kept, None)[0].isnan().all()
+
+
+def interpreted(*functions):
+    calls = "; ".join(f"t.{function}()" for function in functions)
+    done = subprocess.run(
+        [sys.executable, "-c", f"from tests.networks import test_dense_kernels as t; {calls}"],
+        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_kernel_does_what_its_twin_does_for_each_activation():
+    interpreted("compare", "compare_ties")

@@ -1,0 +1,44 @@
+"""The kernels of Triton, run by its interpreter, take the losses that torch takes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gansearch.training import losses
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+
+def compare():
+    """Take each loss in both ways, in a process whose Triton interprets."""
+    from gansearch.training import loss_kernels
+
+    rng = torch.Generator().manual_seed(0)
+    ways = loss_kernels, losses
+    for m in (1, 13, 100):
+        logits = 20 * torch.randn(3, 2 * m, generator=rng)
+        logits[2, -1] = torch.nan
+        smoothing, scale = torch.tensor([0.0, 0.2, 0.1]), torch.tensor([1.0, 0.5, 1.0])
+        found = [way.discriminator_loss_with_gradient(logits, smoothing, scale) for way in ways]
+        for name in ("minimax", "non_saturating"):
+            half = logits[:, m:]  # members that are not next to each other
+            found += [way.generator_loss_with_gradient(half, name) for way in ways]
+        for ours, theirs in zip(found[::2], found[1::2], strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                assert torch.allclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+                assert b[:2].isfinite().all() and b[2].isnan().any()
+
+
+def test_each_kernel_takes_a_loss_and_its_gradient_as_its_twin_does():
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.training import test_loss_kernels as t; t.compare()"],
+        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
