@@ -6,6 +6,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,13 @@ def cifar10_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         members = [member for member in tar if member.isfile() and int(Path(member.name).stem) < 60]
         tar.extractall(folder, members, filter="data")
     return folder / "cifar10-sample"
+
+
+@pytest.fixture(scope="session")
+def fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the stand-in for CUDA, a `StandIn`; where it cannot be built the test skips."""
+    from tests.fake_gpu import stand_in
+
+    if reason := stand_in.why_not():
+        pytest.skip(reason)
+    return stand_in.build(tmp_path_factory.mktemp("fake_gpu"))

@@ -55,7 +55,7 @@ def mean_outputs(
     # In minibatches as in training: more at a time would take more memory than a step does.
     n_blocks = max(1, n_packs // max(batch_size, _LEAST_PROBED))
     sums = torch.zeros(2, device=fake.device)
-    for block in torch.arange(n_packs, device=fake.device).tensor_split(n_blocks):
+    for block in torch.arange(n_packs).tensor_split(n_blocks):  # on the host: no wait for a GPU
         start, stop = int(block[0]) * packing, (int(block[-1]) + 1) * packing
         both = torch.cat((examples.at(rows[start:stop]), fake[start:stop]))
         with torch.no_grad():

@@ -1,0 +1,237 @@
+"""What tests run on the stand-in for CUDA: functions whose results JSON can hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from gansearch.config import TrialConfig
+from gansearch.grouping.engine import Engine
+from gansearch.grouping.group import Group
+from gansearch.grouping.structure import structure_of
+from gansearch.measures import Fidelity
+from gansearch.scoring import evaluation, indicators, parzen
+from gansearch.scoring.evaluation import Evaluator
+from gansearch.scoring.samples import as_tensor
+from gansearch.system.features import take_notes
+from gansearch.system.precision import full_precision
+from gansearch.training import training as training_module
+from gansearch.training.examples import Examples
+from tests.fake_gpu.stand_in import Counters
+from tests.grouping.test_group import STRUCTURES, blobs, group_for, training_of
+from tests.training.test_training import small
+
+MIB = 2**20
+
+
+def captures(precisions, n_ticks=4):
+    """Return what recording a chunk of each structure gave, by precision and name."""
+    return [
+        {"precision": precision, "name": name} | recorded(configs_of(name, precision), n_ticks)
+        for precision in precisions
+        for name in STRUCTURES
+    ]
+
+
+def configs_of(name, precision):
+    return [small(precision=precision, **values) for values in STRUCTURES[name]]
+
+
+def recorded(configs, n_ticks):
+    """Record a chunk of a group of such members, then replay it."""
+    group = group_for(configs[0], "cuda", n_ticks=n_ticks)
+    for seed, config in enumerate(configs):
+        group.admit(training_of(config, seed, "cuda"), 100)
+    counters = Counters()
+    counters.clear()
+    group.advance()
+    n_nodes = counters["captured nodes"]
+    group.advance()
+    return {
+        "captures": counters["captures"],
+        "replays": counters["graph launch"],
+        "nodes a tick": n_nodes / n_ticks,
+        "violations": counters.violations,
+        "notes": take_notes(),
+    }
+
+
+def nodes_of_the_paper():
+    """Return the nodes a tick of the paper's structure, each tick an iteration: with Triton or not.
+
+    The paper's widths change none.
+    """
+    found = []
+    for value in "10":
+        os.environ["GANSEARCH_TRITON"] = value
+        found.append(recorded([small()] * 2, 2)["nodes a tick"])
+    del os.environ["GANSEARCH_TRITON"]
+    return found
+
+
+def reserved():
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved() / MIB
+
+
+def wide(**values):
+    """Return the paper's widths: what leaks there is seen."""
+    return TrialConfig(**({"batch_size": 100} | values))
+
+
+def memory_of_recordings(ks):
+    """Return the MiB reserved after each recording of one group, whose member has another k."""
+    group = group_for(wide(), "cuda", n_ticks=8)
+    found = []
+    for k in ks:
+        training = training_of(wide(k=k), 0, "cuda")
+        group.admit(training, 1)
+        group.advance()
+        group.release(training)
+        del training
+        found.append(reserved())
+    return {"reserved": found, "captures": Counters()["captures"]}
+
+
+def memory_of_dropped_groups(n):
+    """Return the MiB reserved after each of some groups, made, trained and dropped in turn."""
+    examples = Examples(blobs(), "cuda")
+    found = []
+    for _ in range(n):
+        group = Group(structure_of(wide()), blobs().shape, examples, n_slots=4, n_ticks=4)
+        training = training_of(wide(), 0, "cuda")
+        group.admit(training, 8)
+        group.advance()
+        del group, training
+        found.append(reserved())
+    return found
+
+
+def many_groups(n):
+    """Return how often graphs were launched in two chunks of each of some groups, all alive."""
+    groups = [group_for(small(), "cuda", n_slots=1, n_ticks=2) for _ in range(n)]
+    for seed, group in enumerate(groups):
+        group.admit(training_of(small(), seed, "cuda"), 100)
+    for _ in range(2):
+        for group in groups:
+            group.advance()
+    counters = Counters()
+    return {"launches": counters["graph launch"], "violations": counters.violations}
+
+
+def compiled():
+    """Return the functions that `torch.compile` gets while groups of either optimizer train."""
+    found = []
+    compile_, torch.compile = torch.compile, lambda f, **_: found.append(f.__name__) or f
+    for optimizer in ("sgd", "adam"):
+        recorded([small(optimizer=optimizer, generator_ema=0.9)], 2)
+    torch.compile = compile_
+    return found
+
+
+def second_attempt():
+    """Train in a group that fits only in place of an idle one, and not beside its own first half.
+
+    Return the updates done, and in MiB what the two groups hold and the limit.
+    """
+    ignore_values()
+    idle, new = (wide(generator_widths=(768,) * n, batch_size=10) for n in (8, 20))
+    engine = Engine(blobs(), "cuda", n_slots=8)
+    engine.advance(engine.build(idle, 0), 2)  # too few for a group: all else is there now
+    structure = structure_of(new)
+    holds = []
+    for config in (new, idle):
+        before = reserved()
+        group = engine._make_group(structure_of(config))
+        holds.append(reserved() - before)
+        if config is new:
+            del group
+    engine._groups[structure_of(idle)] = [group]
+    del group
+    limit = reserved() + holds[0] - holds[1] / 2
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(limit * MIB / total)
+    group = engine._make_group_at_last(structure)
+    engine.close()
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    return {"new": holds[0], "idle": holds[1], "limit": limit, "is made": group.has_room}
+
+
+def ten_threads():
+    """Train, report and save ten trials of one engine at the same time, in three precisions."""
+    ignore_values()
+    dataset = blobs()
+    evaluator = Evaluator(dataset, device="cuda")
+    engine = Engine(dataset, "cuda", n_slots=4)
+
+    def run(i):
+        config = small(
+            generator_widths=(8, 8) if i % 2 else (16,),
+            precision=("fp32", "tf32", "bf16")[i % 3],
+            k=1 + i % 3,
+            optimizer="adam" if i % 4 == 3 else "sgd",
+            unrolled_steps=int(i == 5),  # trains by itself, in turn with the groups
+        )
+        training = engine.build(config, i)
+        for updates in (200, 400, 600):
+            while engine.advance(training, updates, time_limit_seconds=0.3) is None:
+                pass
+            with full_precision("cuda"):
+                evaluator.evaluate(training.samples(evaluator.n_samples))
+            training.save()
+        return training.updates
+
+    with ThreadPoolExecutor(10) as pool:
+        updates = list(pool.map(run, range(10)))
+    engine.close()
+    counters = Counters()
+    return {
+        "updates": updates,
+        "captures": counters["captures"],
+        "violations": counters.violations,
+        "notes": take_notes(),
+    }
+
+
+def synchronized_capture():
+    """Return the violations of a capture in which the host waits."""
+    stream = torch.cuda.Stream()
+    try:
+        with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=stream):
+            stream.synchronize()
+    except RuntimeError:
+        pass
+    return Counters().violations
+
+
+def ignore_values():
+    """Let no check look at values: no kernel has computed any."""
+    training_module.raise_if_diverged = lambda *_: None
+    for module in (parzen, indicators, evaluation):
+        module.as_samples = lambda samples, device="cpu": as_tensor(samples, device)
+    indicators._SUSPICIOUS = float("inf")
+    indicators.HealthReference._fidelity = lambda *_: Fidelity(1.0, 1.0, 1.0)
+
+
+def main():
+    """Print by JSON, for each probe that is named, what it returned and its traceback."""
+    torch.set_num_threads(1)
+    found = {}
+    for name, arguments in json.loads(sys.argv[1]).items():
+        Counters().clear()
+        try:
+            found[name] = globals()[name](*arguments), None
+        except Exception:
+            found[name] = None, traceback.format_exc()
+        torch.cuda.empty_cache()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
