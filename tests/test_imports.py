@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "optuna": ("space", "tune"),
     "torch": (
         *("networks", "training", "grouping", "scoring", "families", "trial", "doctor"),
-        *("system/precision", "system/torch_internals", "tune/share", "tune/nodes"),
+        *("system/features", "system/precision", "system/torch_internals"),
+        *("tune/share", "tune/nodes"),
     ),
 }
 # What works with any family of models imports nothing of the paper's networks and their training.
