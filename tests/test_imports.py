@@ -29,6 +29,7 @@ ORDER = (
 MAY_IMPORT = {
     "ray": ("tune", "doctor"),
     "optuna": ("space", "tune"),
+    "triton": ("networks/dense_kernels", "training/loss_kernels", "training/member_kernels"),
     "torch": (
         *("networks", "training", "grouping", "scoring", "families", "trial", "doctor"),
         *("system/features", "system/precision", "system/torch_internals"),

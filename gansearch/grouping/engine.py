@@ -117,11 +117,15 @@ class Engine:
             request.answer.set_exception(GansearchError("engine: it was closed."))
 
     def _work(self) -> None:
-        """Do a chunk of each group and a turn of each other training, and answer who is done."""
+        """Do a chunk of each group and a turn of one other training, and answer who is done."""
+        alone = next((request for request in self._active if request.group is None), None)
+        if alone is not None:
+            # To the end of the queue. The groups go on between the turns of the others.
+            self._active.remove(alone)
+            self._active.append(alone)
+            self._attempt(partial(self._take_turn, alone), [alone])
         for group in {id(r.group): r.group for r in self._active if r.group}.values():
             self._attempt(group.advance, [r for r in self._active if r.group is group])
-        for request in [r for r in self._active if r.group is None]:
-            self._attempt(partial(self._take_turn, request), [request])
         for request in list(self._active):
             self._attempt(partial(self._settle, request), [request])
 

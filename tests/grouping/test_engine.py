@@ -87,6 +87,31 @@ def test_one_that_diverges_is_told_so_and_the_others_train_on(engine):
     assert same(state_of(sound), state_of(alone))
 
 
+def test_groups_go_on_between_the_turns_of_trainings_that_share_none(engine, monkeypatch):
+    alone = [training_for(engine, small(unrolled_steps=1), seed) for seed in range(4)]
+    shared = training_for(engine, small(), 0)
+    taken, turn = [], engine._take_turn
+
+    def noted(request):
+        taken.append((request.training, shared.iteration))
+        turn(request)
+
+    monkeypatch.setattr(engine, "_take_turn", noted)
+    monkeypatch.setattr("gansearch.grouping.engine._TURN_SECONDS", 0.001)
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [
+            pool.submit(engine.advance, training, 10**9, time_limit_seconds=3)
+            for training in (*alone, shared)
+        ]
+        assert [future.result() for future in waiting] == [None] * 5
+    both = [i for i, (_, done) in enumerate(taken) if done > 0][:-1]
+    assert len(both) >= 13
+    # One chunk of eight iterations after each turn, and each training has its turn in four.
+    for i in both[4:-8]:
+        assert taken[i + 1][1] - taken[i][1] in (0, 8)
+        assert len({id(training) for training, _ in taken[i : i + 4]}) == 4
+
+
 def test_what_goes_wrong_in_a_group_is_told_to_those_in_it(engine, monkeypatch):
     def fail(self):
         raise torch.OutOfMemoryError("no memory for this")
