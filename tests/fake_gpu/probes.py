@@ -210,6 +210,25 @@ def synchronized_capture():
     return Counters().violations
 
 
+def failed_capture():
+    """Return what remains of a group whose first capture fails: no later one is tried here."""
+    group = group_for(small(), "cuda", n_ticks=2)
+    group.admit(training_of(small(), 0, "cuda"), 100)
+    run = group._run
+
+    def waiting(with_g):
+        run(with_g)
+        if torch.cuda.is_current_stream_capturing():
+            torch.cuda.current_stream().synchronize()
+
+    group._run = waiting
+    group.advance()
+    notes, counters = take_notes(), Counters()
+    counters.clear()
+    group.advance()
+    return {"notes": notes, "launches": counters["graph launch"], "products": counters["gemm"]}
+
+
 def ignore_values():
     """Let no check look at values: no kernel has computed any."""
     training_module.raise_if_diverged = lambda *_: None

@@ -19,6 +19,7 @@ def found(fake_gpu):
         many_groups=[40],
         compiled=[],
         synchronized_capture=[],
+        failed_capture=[],  # the last one: no graph is recorded after it
     )
 
 
@@ -67,6 +68,14 @@ def test_nothing_is_compiled_while_groups_train(found):
 
 def test_a_call_that_no_capture_allows_is_a_violation(found):
     assert "cudaStreamSynchronize" in " ".join(found["synchronized_capture"])
+
+
+def test_a_group_whose_capture_fails_goes_on_without_graphs_and_says_so(found):
+    after = found["failed_capture"]
+    (note,) = after["notes"]
+    assert note.startswith("CUDA graphs fail here (CUDA error: ")
+    assert note.endswith("): groups train without them, several times slower")
+    assert after["launches"] == 0 < after["products"]
 
 
 def test_ten_trials_of_one_engine_train_report_and_save_in_threads(found_of_engines):
