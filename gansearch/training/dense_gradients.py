@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.networks.dense_pass import DensePass
-from gansearch.networks.models import layers_of
 from gansearch.system.features import triton_module
 from gansearch.training import losses
 from gansearch.training.gradients import Update
@@ -40,9 +39,9 @@ def of_discriminator(
     players: Players, real: Tensor, drawn: UpdateDraws, coefficients: Coefficients
 ) -> Update:
     """Return D's loss on examples x `[n, dim]` and on G(z), and its gradients."""
-    d = DensePass(layers_of(players.discriminator_net))
+    d = DensePass(players.discriminator.layers)
     with players.arithmetic(real):
-        fake = DensePass(layers_of(players.generator_net)).forward(drawn.noise)
+        fake = DensePass(players.generator.layers).forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
         return _of_discriminator(d, logits, coefficients)
 
@@ -50,7 +49,7 @@ def of_discriminator(
 @torch.no_grad()
 def of_generator(players: Players, drawn: UpdateDraws, coefficients: Coefficients) -> Update:
     """Return G's loss and its gradients."""
-    g, d = (DensePass(layers_of(n)) for n in (players.generator_net, players.discriminator_net))
+    g, d = DensePass(players.generator.layers), DensePass(players.discriminator.layers)
     with players.arithmetic(drawn.noise):
         fake = g.forward(drawn.noise)
         logits = _logits(players, d, fake, drawn, coefficients)
@@ -62,7 +61,7 @@ def of_both(
     players: Players, real: Tensor, drawn: UpdateDraws, coefficients: Coefficients
 ) -> tuple[Update, Update]:
     """Return both from one pass, in which G's examples are those that D learns from."""
-    g, d = (DensePass(layers_of(n)) for n in (players.generator_net, players.discriminator_net))
+    g, d = DensePass(players.generator.layers), DensePass(players.discriminator.layers)
     m = players.config.batch_size
     with players.arithmetic(real):
         fake = g.forward(drawn.noise)
