@@ -36,7 +36,8 @@ from gansearch.training.training import AdversarialTraining
 # trainings seldom wait for each other.
 TICKS = {"cuda": 32, "cpu": 8}
 _TURN_SECONDS = 0.1  # of a training that shares no group
-_MAX_IDLE_GROUPS = 4
+# A trial's group is idle while it is evaluated, and must not have to be recorded again after it.
+_MAX_IDLE_GROUPS = 16
 _N_LANES = 8  # of a GPU: as many queues as CUDA makes by default
 
 

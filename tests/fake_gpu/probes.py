@@ -199,6 +199,20 @@ def ten_threads():
     }
 
 
+def streams():
+    """Return the streams on which an engine's first ten groups and its callers queue their work."""
+    ignore_values()
+    engine = Engine(blobs(), "cuda", n_slots=1)
+    for n_layers in range(1, 11):
+        config = small(generator_widths=(8,) * n_layers)
+        engine.advance(engine.build(config, 0), 4)
+        (group,) = engine._groups[structure_of(config)]
+        group.admit(training_of(config, 0, "cuda"), 100)  # so that it is not dropped as idle
+    groups = [group.lane.stream.cuda_stream for (group,) in engine._groups.values()]
+    engine.close()
+    return {"groups": groups, "callers": torch.cuda.current_stream().cuda_stream}
+
+
 def synchronized_capture():
     """Return the violations of a capture in which the host waits."""
     stream = torch.cuda.Stream()

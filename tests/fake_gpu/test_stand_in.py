@@ -26,7 +26,7 @@ def found(fake_gpu):
 @pytest.fixture(scope="module")
 def found_of_engines(fake_gpu):
     """Return what the probes of the engine found."""
-    return fake_gpu.run(second_attempt=[], ten_threads=[])
+    return fake_gpu.run(second_attempt=[], ten_threads=[], streams=[])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -76,6 +76,15 @@ def test_a_group_whose_capture_fails_goes_on_without_graphs_and_says_so(found):
     assert note.startswith("CUDA graphs fail here (CUDA error: ")
     assert note.endswith("): groups train without them, several times slower")
     assert after["launches"] == 0 < after["products"]
+
+
+def test_groups_are_spread_over_eight_streams_and_evaluations_wait_for_none_of_them(
+    found_of_engines,
+):
+    found = found_of_engines["streams"]
+    assert len(found["groups"]) == 10
+    assert len(set(found["groups"])) == len(set(found["groups"][:8])) == 8
+    assert found["callers"] not in found["groups"]
 
 
 def test_ten_trials_of_one_engine_train_report_and_save_in_threads(found_of_engines):

@@ -146,10 +146,10 @@ def test_idle_groups_make_room_where_memory_runs_out(engine, monkeypatch):
 
 
 def test_groups_that_nobody_uses_are_given_back(engine):
-    for units in range(1, 12):
-        config = small(generator_widths=(8 * units,))
-        engine.advance(training_for(engine, config, 0), 20)
-    assert sum(map(len, engine._groups.values())) <= 5
+    for n_layers in range(1, 22):
+        config = small(generator_widths=(4,) * n_layers)
+        engine.advance(training_for(engine, config, 0), 4)
+    assert sum(map(len, engine._groups.values())) == 17
 
 
 def test_a_closed_engine_says_so():
