@@ -73,7 +73,11 @@ def _count(name: str) -> Callable[[Any], int | None]:
 
 
 def _setting(name: str) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else getattr(Settings(**{name: value}), name)
+    def check(value: Any) -> Any:
+        found = None if value is None else getattr(Settings(**{name: value}), name)
+        return value if found is None else found  # "auto", which a resume may ask for, is None
+
+    return check
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {

@@ -14,9 +14,9 @@ from gansearch.cli_types import (
     BudgetNumberType,
     DurationType,
     FolderType,
-    FractionType,
     LocalPathType,
     RenamedOption,
+    ShareType,
     TextType,
 )
 from gansearch.tune.settings import flag_of
@@ -137,15 +137,19 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         ),
         click.option(
             "--gpus-per-trial",
-            type=FractionType(0),
-            help="Fraction of a GPU for each trial."
-            + ("  [default: 0.25 if there is a GPU, else 0]" if new else ""),
+            type=ShareType(0),
+            metavar="FLOAT|auto",
+            **default("auto"),
+            help="Fraction of a GPU for each trial. auto: so that as many share a GPU as pay, and "
+            "as its memory and the cores hold; 0 if there is no GPU.",
         ),
         click.option(
             "--cpus-per-trial",
-            type=FractionType(0, min_open=True),
-            **default(1.0),
-            help="CPU cores reserved for each trial; on a CPU it computes with one thread.",
+            type=ShareType(0, min_open=True),
+            metavar="FLOAT|auto",
+            **default("auto"),
+            help="CPU cores reserved for each trial; on a CPU it computes with one thread. "
+            "auto: 1, or 0.25 where one process trains all trials of a GPU.",
         ),
         click.option(
             "--group-trials",

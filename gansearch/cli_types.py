@@ -60,15 +60,20 @@ class BudgetNumberType(click.ParamType):  # type: ignore[type-arg]  # as Duratio
             self.fail(f"found {value}. It must be {rule.describe()}.{advice}", param, ctx)
 
 
-class FractionType(click.FloatRange):
-    """A finite number in a range; click.FloatRange accepts nan and inf."""
+class ShareType(click.FloatRange):
+    """A finite number in a range, or auto; click.FloatRange accepts nan and inf."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
+        """Return the number, or "auto"."""
+        if value == "auto":
+            return value
+        try:
+            is_finite = math.isfinite(float(value))
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor auto.", param, ctx)
+        if not is_finite:
             self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
+        return super().convert(value, param, ctx)
 
 
 class LocalPathType(click.Path):

@@ -284,6 +284,15 @@ class ModelFamily(ABC, Generic[ConfigT]):
         """
         return None
 
+    def engine_bytes(
+        self, config: ConfigT, dataset: Dataset, device: str, *, exact: bool
+    ) -> float | None:
+        """Return the peak memory of a training in an engine, as `training_bytes` does otherwise.
+
+        With its slot, if it shares groups. All trainings of an engine hold the data once.
+        """
+        return self.training_bytes(config, dataset, device, exact=exact)
+
     def operations(self, config: ConfigT, dataset: Dataset) -> Operations | None:  # noqa: ARG002
         """Return the operations of an update and of making samples; None if unknown.
 

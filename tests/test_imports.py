@@ -32,8 +32,8 @@ MAY_IMPORT = {
     "triton": ("networks/dense_kernels", "training/loss_kernels", "training/member_kernels"),
     "torch": (
         *("networks", "training", "grouping", "scoring", "families", "trial", "doctor"),
-        *("system/features", "system/precision", "system/torch_internals"),
-        *("tune/share", "tune/nodes"),
+        *("system/features", "system/precision", "system/torch_internals", "system/devices"),
+        *("tune/nodes",),
     ),
 }
 # What works with any family of models imports nothing of the paper's networks and their training.

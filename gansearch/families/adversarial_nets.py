@@ -86,6 +86,18 @@ class AdversarialNets(ModelFamily[TrialConfig]):
 
         return (peak_bytes if exact else rough_bytes)(config, dataset, device)
 
+    def engine_bytes(
+        self, config: TrialConfig, dataset: Dataset, device: str, *, exact: bool
+    ) -> float:
+        """Return the bytes that a training and its slot in a group hold at their highest.
+
+        Raises:
+            ConfigError: the configuration has no networks on such examples.
+        """
+        from gansearch.grouping.memory import member_bytes, rough_member_bytes
+
+        return (member_bytes if exact else rough_member_bytes)(config, dataset, device)
+
     def observer(
         self, config: TrialConfig, dataset: Dataset, report_updates: Sequence[int]
     ) -> Figure1Observer | None:

@@ -45,6 +45,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "data_notes": list,
     "n_configurations": int | None,
     "n_evaluation_samples": int,
+    "trials_per_gpu": int | None,
 }
 _UNFINISHED = ("searching", "replicating")
 
@@ -74,6 +75,7 @@ class RunDescription:
         n_configurations: how many the space has; None if there is no end of them, and in runs of
             older versions.
         n_evaluation_samples: how many samples each evaluation of a trial uses.
+        trials_per_gpu: how many share a GPU, if that was found and not given; else None.
         facts: the machine, the versions and the command, and keys of other versions.
     """
 
@@ -94,6 +96,7 @@ class RunDescription:
     data_notes: tuple[str, ...] = ()
     n_configurations: int | None = None
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
+    trials_per_gpu: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -24,7 +24,7 @@ from gansearch.scoring.samples import Array, as_samples, as_tensor
 from gansearch.system.precision import full_precision
 
 # Of a block's distances: on a CPU few enough for its cache, on a GPU enough to fill it.
-_BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20}
+_BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20, "mps": 64 * 2**20}
 STORE_BYTES = 512 * 2**20  # of all distances to the validation points, kept while sigma is sought
 _MIN_BLOCK_POINTS = 64  # fewer would starve the matrix product
 # Terms below are counted as this: 2e-35 of the nearest sample's. An exponential that underflows

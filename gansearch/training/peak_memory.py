@@ -28,7 +28,7 @@ from gansearch.system.torch_internals import (
 )
 from gansearch.training.training import ITERATIONS_DRAWN, AdversarialTraining
 
-_N_GENERATED = 1000  # at a time, when samples are made
+N_GENERATED = 1000  # at a time, when samples are made
 
 
 def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
@@ -40,14 +40,14 @@ def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
         ConfigError: the configuration has no networks on such examples.
     """
     few = dataclasses.replace(dataset, train=dataset.train[:2], labels=None)
-    peak = _Peak()
+    peak = PeakCounter()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
         training = AdversarialTraining(config, few, 0, max_updates=1)
         training.stream.draw_ahead(ITERATIONS_DRAWN[device])
         training.step(measure=True)
         with torch.no_grad():
             rng = torch.Generator().manual_seed(0)
-            noise = draw_noise(config, (_N_GENERATED, training.generator.noise_dim), rng)
+            noise = draw_noise(config, (N_GENERATED, training.generator.noise_dim), rng)
             training.scored_generator(noise)
     return float(peak.n_bytes)
 
@@ -74,7 +74,7 @@ def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     )
 
 
-class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class PeakCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that are alive, and keeps the highest count.
 
     Attributes:

@@ -33,7 +33,7 @@ from gansearch.training.schedules import Horizon, schedule_at
 
 # Random numbers are drawn for so many iterations at once: on a GPU every draw costs a launch, on a
 # CPU what is drawn should still be in the cache when it is used.
-ITERATIONS_DRAWN = {"cuda": 32, "cpu": 1}
+ITERATIONS_DRAWN = {"cuda": 32, "mps": 32, "cpu": 1}
 
 
 class AdversarialTraining(Training):

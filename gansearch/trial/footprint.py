@@ -17,6 +17,8 @@ from gansearch.system.failures import MemoryKind
 
 # A worker with torch and Ray imported, and the smallest training.
 PROCESS_BYTES = 0.75 * 2**30
+# A trial's own process where an engine trains it, without torch (docs/groups.md has measurements).
+THIN_PROCESS_BYTES = 0.25 * 2**30
 
 
 @dataclass(frozen=True)
@@ -24,50 +26,65 @@ class Footprint:
     """Bytes that a trial holds at its highest.
 
     Attributes:
-        device: that it trains on, "cpu" or "cuda".
+        device: that it trains on: "cpu", "cuda", or "mps", whose memory is the host's.
         training: weights, moments, gradients, random numbers and activations, at the peak of an
             iteration or of making samples; 0 where its family does not know.
         data: the training examples.
         scoring: the final samples, the examples that they are scored on, and their distances.
+        in_engine: whether an engine of a GPU trains it, which has the data once for all trials.
     """
 
     device: str
     training: float
     data: float
     scoring: float
+    in_engine: bool = False
 
     def on(self, kind: MemoryKind) -> float:
         """Return the bytes on the GPU, or of the trial's process on the host."""
-        trained = self.training + self.data + self.scoring
+        if kind == "host" and self.in_engine:
+            return THIN_PROCESS_BYTES + self.scoring
+        trained = self.training + self.scoring + (0.0 if self.in_engine else self.data)
         if kind == "GPU":
             return trained
-        return PROCESS_BYTES + (trained if self.device == "cpu" else self.scoring)
+        return PROCESS_BYTES + (self.scoring if self.device == "cuda" else trained)
 
     def describe(self, kind: MemoryKind) -> str:
         """Return the parts of the bytes there in words."""
         scoring = f"{gib(self.scoring)} for scoring its samples"
-        process = f", {gib(PROCESS_BYTES)} for its process" if kind == "host" else ""
-        if kind == "host" and self.device != "cpu":
+        size = THIN_PROCESS_BYTES if self.in_engine else PROCESS_BYTES
+        process = f", {gib(size)} for its process" if kind == "host" else ""
+        if kind == "host" and self.device == "cuda":
             return scoring + process
-        return f"{gib(self.training)} to train, {gib(self.data)} of data, {scoring}{process}"
+        data = "" if self.in_engine else f", {gib(self.data)} of data"
+        return f"{gib(self.training)} to train{data}, {scoring}{process}"
 
 
 def footprint(
-    family: ModelFamily[Any], config: Config, dataset: Dataset, device: str, *, exact: bool = True
+    family: ModelFamily[Any],
+    config: Config,
+    dataset: Dataset,
+    device: str,
+    *,
+    exact: bool = True,
+    in_engine: bool = False,
 ) -> Footprint:
     """Return the bytes that one trial of `config` holds on a device; no such device is needed.
 
-    Without `exact` it is a rough estimate within milliseconds, to compare configurations by.
+    Without `exact` it is a rough estimate within milliseconds, to compare configurations by. With
+    `in_engine` an engine of a GPU trains it.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
     """
-    training = family.training_bytes(config, dataset, device, exact=exact) or 0.0
+    count = family.engine_bytes if in_engine else family.training_bytes
+    training = count(config, dataset, device, exact=exact) or 0.0
     n_valid = dataset.n_valid_for_sigma
     n_rows = N_FINAL_SAMPLES + n_valid + len(dataset.test)
     scored = 2 * 4 * n_rows * dataset.dim  # as they are, and less their mean
     distances = min(4 * N_FINAL_SAMPLES * n_valid, STORE_BYTES)
-    return Footprint(device, training, float(dataset.train.nbytes), float(scored + distances))
+    data = float(dataset.train.nbytes)
+    return Footprint(device, training, data, float(scored + distances), in_engine)
 
 
 def gib(n_bytes: float) -> str:

@@ -8,8 +8,13 @@ from gansearch.budget import Budget
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.system.object_store import AnyPath
 
-# Share of a GPU for a trial where the user gives none.
-GPUS_PER_TRIAL = 0.25
+# Trials that a GPU takes at a time where the user doesn't say: more that share kernels or replay
+# graphs gain little (16 do 20 times the updates of one, 32 do 23 times: docs/groups.md), and those
+# that an engine trains one after the other, or each in its process, gain little beyond four.
+SHARING_PER_GPU = 16
+OTHERS_PER_GPU = 4
+# Cores for a trial's process where an engine trains it: it only waits.
+CPUS_IN_ENGINE = 0.25
 # Trainings in a group: about eight use the bandwidth of a GPU well.
 MAX_SLOTS = 8
 # Share of the slots that must be taken: an empty one is computed like the others.

@@ -38,7 +38,7 @@ from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
 from gansearch.tune.resumption import load_resumed_data, resumption
 from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
-from gansearch.tune.settings import Settings
+from gansearch.tune.settings import AUTO, Settings
 from gansearch.tune.share import Share
 
 
@@ -98,6 +98,7 @@ def search(
             run.dataset,
             run.evaluation.n_samples,
         )
+        description = replace(description, trials_per_gpu=run.share.trials_per_gpu)
         run.folder.write_run(description)
         _execute(
             run.folder,
@@ -124,8 +125,8 @@ def resume(
     sampler: str | None = None,
     address: str | None = None,
     data_dir: str | Path | None = None,
-    gpus_per_trial: float | None = None,
-    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | str | None = None,
+    cpus_per_trial: float | str | None = None,
     group_trials: str | None = None,
     max_concurrent: int | None = None,
     console: Console | None = None,
@@ -191,9 +192,19 @@ def resume(
             progress.activity("checking the memory")
             largest = check_memory(space, configs, dataset, settings, has_begun=True)
             tell = progress.activity
-            with shared_cluster(folder, space, dataset, settings, largest, tell=tell) as share:
+            with shared_cluster(
+                folder,
+                space,
+                configs,
+                dataset,
+                settings,
+                largest,
+                former=None if gpus_per_trial == AUTO else description.trials_per_gpu,
+                tell=tell,
+            ) as share:
                 description = replace(
                     description,
+                    trials_per_gpu=share.trials_per_gpu,
                     space=space.to_dict(),
                     settings=vars(settings),
                     data_notes=dataset.notes,

@@ -72,6 +72,8 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
     )
     yield f"memory       {gib(needs.on('host'))} of the host's for the largest trial{fitting}"
     yield _share_line(run.settings, run.share)
+    if run.share.room is not None:
+        yield f"gpu          {run.share.room.describe()}"
     if run.share.n_together:
         yield _groups_line(run)
     if not run.configs:
@@ -135,7 +137,7 @@ def _share_line(settings: Settings, share: Share) -> str:
     gpus = f" and {share.gpus_per_trial:g} of a GPU" if share.gpus_per_trial else ", without a GPU"
     return (
         f"machine      {where}: {count_of(share.max_concurrent, 'trial')} at a time, each on "
-        f"{count_of(settings.cpus_per_trial, 'core')}{gpus}"
+        f"{count_of(share.cpus_per_trial, 'core')}{gpus}"
     )
 
 

@@ -99,7 +99,7 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
 
 def make_scheduler(session: Session, *, halving: bool) -> GuardedScheduler:
     """Return the scheduler, which with `halving` stops trials for their score too."""
-    retries = Retries(exclusive_resources(session.settings, session.share))
+    retries = Retries(exclusive_resources(session.share))
     return GuardedScheduler(session.budget, halving=halving, retries=retries)
 
 
@@ -129,7 +129,7 @@ def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
         folder=session.folder.path.resolve(),
         family=session.space.family.name,
         budget=session.budget,
-        device="cuda" if session.share.gpus_per_trial else "cpu",
+        device=session.share.device,
         memory_fraction=session.share.memory_fraction,
         slice_seconds=slice_seconds(session.share.max_concurrent),
         n_slots=grouping.n_slots,
@@ -143,7 +143,7 @@ def _trainable(session: Session, plan: TrialPlan) -> Any:
     data = ray.put((session.dataset, session.collapse_test))
     return tune.with_resources(
         tune.with_parameters(GanTrial, data=[data], plan=plan),
-        {"cpu": session.settings.cpus_per_trial, "gpu": session.share.gpus_per_trial},
+        {"cpu": session.share.cpus_per_trial, "gpu": session.share.gpus_per_trial},
     )
 
 

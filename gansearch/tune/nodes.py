@@ -45,6 +45,17 @@ _FIX_GPUS = (
 
 
 @dataclass(frozen=True)
+class NodeCheck(Check):
+    """The result of the check of a node.
+
+    Attributes:
+        gpu_bytes: memory of the smallest GPU that torch sees there; None if it sees none.
+    """
+
+    gpu_bytes: float | None = None
+
+
+@dataclass(frozen=True)
 class _Marker:
     """A file in the results folder, and the random word in it, which proves that it was read."""
 
@@ -145,8 +156,10 @@ def _code_probe() -> Callable[[], dict[str, str | None]]:
     return probe
 
 
-def require_nodes(results: AnyPath) -> None:
+def require_nodes(results: AnyPath) -> float | None:
     """Check the nodes of the connected cluster, so that no trial fails on one of them.
+
+    Returns the memory of the smallest GPU in bytes, or None if there is none.
 
     Args:
         results: folder that the run is written to; it exists. One in an object store is not
@@ -164,9 +177,10 @@ def require_nodes(results: AnyPath) -> None:
             f"--address: the search can't use every node of the cluster.\n{found}\n{remedies} "
             "`gansearch doctor --address auto --results DIR` checks again."
         )
+    return min((c.gpu_bytes for c in checks if c.gpu_bytes is not None), default=None)
 
 
-def check_nodes(folder: Path | None) -> list[Check]:
+def check_nodes(folder: Path | None) -> list[NodeCheck]:
     """Check each node of the connected cluster, all at the same time.
 
     Args:
@@ -190,18 +204,18 @@ def _check_node(
     there: dict[str, Any] | str | None,
     here: dict[str, Any],
     marker: _Marker | None,
-) -> Check:
+) -> NodeCheck:
     """Compare a node's answer with this process and with the node's resources in Ray."""
     name = f"node {node['NodeManagerAddress']}"
     has = node["Resources"]
-    memory = f"{has.get('memory', 0) / _GIB:.0f} GiB"
-    found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {memory}"
+    host = f"{has.get('memory', 0) / _GIB:.0f} GiB"
+    found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {host}"
     if there is None:
-        return Check(
+        return NodeCheck(
             name, "warning", f"{found}; it has left the cluster", "Start it again if it is needed."
         )
     if isinstance(there, str):
-        return Check(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
+        return NodeCheck(name, "problem", f"{found}; it runs nothing: {there}", _SAME_VERSIONS)
     differing = [key for key in here["versions"] if here["versions"][key] != there["versions"][key]]
     if differing:
         versions = ", ".join(
@@ -211,18 +225,19 @@ def _check_node(
         # Another version of torch trains too, with other rounding.
         only_torch = differing == ["torch"] and there["versions"]["torch"] is not None
         if not only_torch:
-            return Check(name, "problem", f"{found}; {versions}", _SAME_VERSIONS)
+            return NodeCheck(name, "problem", f"{found}; {versions}", _SAME_VERSIONS)
         found += f"; {versions}"
     if len(there["gpus"]) < int(has.get("GPU", 0)):
         seen = f"{found}; torch there sees {len(there['gpus'])} GPUs"
-        return Check(name, "problem", seen, _FIX_GPUS)
+        return NodeCheck(name, "problem", seen, _FIX_GPUS)
     if marker is not None and there["word"] != marker.word:
         unseen = f"{found}; it does not see {marker.path.parent}"
-        return Check(name, "problem", unseen, _SHARE_RESULTS)
+        return NodeCheck(name, "problem", unseen, _SHARE_RESULTS)
     gpus = "".join(f"; {gpu}, {n_bytes / _GIB:.0f} GiB" for gpu, n_bytes in there["gpus"])
+    memory = min((float(n_bytes) for _, n_bytes in there["gpus"]), default=None)
     if differing:
-        return Check(name, "warning", found + gpus, _SAME_VERSIONS)
-    return Check(name, "ok", found + gpus)
+        return NodeCheck(name, "warning", found + gpus, _SAME_VERSIONS, memory)
+    return NodeCheck(name, "ok", found + gpus, gpu_bytes=memory)
 
 
 def _ask(

@@ -22,19 +22,30 @@ from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_config, load_space
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.devices import gpu_bytes
 from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
 from gansearch.system.temporary import temporary_root
 from gansearch.trial.evaluation_size import choose_evaluation_size
-from gansearch.trial.memory_check import Largest, fitting_trials, require_memory, slices_here
+from gansearch.trial.footprint import footprint
+from gansearch.trial.memory_check import (
+    Largest,
+    fitting_trials,
+    require_memory,
+    slices_here,
+    trials_on_gpu,
+)
+from gansearch.trial.plan import CPUS_IN_ENGINE
 from gansearch.tune.cluster import connected
 from gansearch.tune.effects import check_effects, top_notes
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
+from gansearch.tune.placement import Placement, placement
 from gansearch.tune.ray_internals import resources_here
+from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
 from gansearch.tune.settings import Settings
-from gansearch.tune.share import Share, device_of, share_of_cluster
+from gansearch.tune.share import Share, cluster_resources, share_of_cluster
 from gansearch.tune.study import make_sampler
 
 
@@ -145,7 +156,9 @@ def prepared(
     report = evaluate_training_examples(dataset, n_samples=evaluation.n_samples)
     with (
         new_folder(parse_path(results), name, default=default_name(space.name)) as folder,
-        shared_cluster(folder, space, dataset, settings, largest, start=start, tell=tell) as share,
+        shared_cluster(
+            folder, space, configs, dataset, settings, largest, start=start, tell=tell
+        ) as share,
     ):
         yield Prepared(
             **vars(request) | {"notes": [*request.notes, *temporary_notes(settings)]},
@@ -162,31 +175,38 @@ def prepared(
 def shared_cluster(
     folder: RunFolder,
     space: SearchSpace,
+    configs: Sequence[Config],
     dataset: Dataset,
     settings: Settings,
     largest: Largest,
     *,
     start: bool = True,
+    former: int | None = None,
     tell: Callable[[str], Any],
 ) -> Iterator[Share]:
     """Connect to the cluster, check its nodes, and yield each trial's share of it.
 
     Without an address the share is checked before Ray starts here, which it does with `start`.
+    `former` is the number of trials per GPU that the run had before, which it keeps.
 
     Raises:
         BadInputError: the cluster can't be joined, a node lacks something, or no trial fits.
     """
     if not settings.address and not ray.is_initialized():
-        share = trial_share(space, dataset, settings, largest, resources_here())
+        resources = resources_here()
+        share = trial_share(
+            space, configs, dataset, settings, largest, resources, gpu_bytes(), former
+        )
         if not start:
             yield share
             return
     tell("starting Ray")
     with connected(settings, dataset):
+        memory = gpu_bytes()
         if settings.address:
             tell("checking the nodes")
-            require_nodes(folder.path)
-        yield trial_share(space, dataset, settings, largest)
+            memory = require_nodes(folder.path)
+        yield trial_share(space, configs, dataset, settings, largest, None, memory, former)
 
 
 def temporary_notes(settings: Settings) -> list[str]:
@@ -269,28 +289,77 @@ def check_memory(
         ConfigError: not even one trial fits, or fewer than `max_concurrent`. Not raised with an
             address: the memory of the nodes isn't known here.
     """
-    device, gpus = device_of(settings)
+    where = placement(space, configs, settings)
     n = settings.max_concurrent
     if n is not None:
-        n = min(n, max(1, int(usable_cores() / settings.cpus_per_trial)))
-    slices = slices_here(dataset, gpus_per_trial=gpus, max_concurrent=n)
-    known = [] if settings.address else slices
-    return require_memory(space, configs, dataset, known, device=device, has_begun=has_begun)
+        cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)
+        n = min(n, max(1, int(usable_cores() / cpus)))
+    # A share that is to be found is one that suffices, if all of a GPU does.
+    gpus = 1.0 if where.gpus_per_trial is None else where.gpus_per_trial
+    slices = slices_here(dataset, gpus_per_trial=gpus, max_concurrent=n, in_engine=where.in_engine)
+    return require_memory(
+        space,
+        configs,
+        dataset,
+        [] if settings.address else slices,
+        device=where.device,
+        in_engine=where.in_engine,
+        has_begun=has_begun,
+    )
 
 
 def trial_share(
     space: SearchSpace,
+    configs: Sequence[Config],
     dataset: Dataset,
     settings: Settings,
     largest: Largest,
     resources: Mapping[str, float] | None = None,
+    gpu_memory: float | None = None,
+    former: int | None = None,
 ) -> Share:
-    """Return each trial's share of the connected cluster, or of a machine with `resources`."""
+    """Return each trial's share of the connected cluster, or of a machine with `resources`.
+
+    `gpu_memory` is that of the smallest GPU, None if unknown; `former` as in `shared_cluster`.
+    """
+    available = resources or cluster_resources()
+    where = placement(space, configs, settings, has_gpus=available.get("GPU", 0) > 0)
+    needs, room = largest.needs, None
+    if where.gpus_per_trial is None:
+        if (needs.device, needs.in_engine) != (where.device, where.in_engine):
+            needs = footprint(
+                space.family, largest.config, dataset, where.device, in_engine=where.in_engine
+            )
+        holds = None if gpu_memory is None else trials_on_gpu(gpu_memory, dataset, needs)
+        room = _room(space, configs, settings, where, available, holds, former)
     return share_of_cluster(
         settings,
-        fitting_trials(dataset, largest.needs),
+        fitting_trials(dataset, needs),
         has_engine=space.family.has_engine,
-        resources=resources,
+        where=where,
+        room=room,
+        resources=available,
+    )
+
+
+def _room(
+    space: SearchSpace,
+    configs: Sequence[Config],
+    settings: Settings,
+    where: Placement,
+    available: Mapping[str, float],
+    memory_holds: int | None,
+    former: int | None,
+) -> Room:
+    """Return how many trials at a time a GPU takes of those that are `available`."""
+    n_gpus = available["GPU"]
+    cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)
+    by_budget = trials_by_budget(space.budget, len(configs), settings.max_concurrent, n_gpus)
+    return Room(
+        memory=memory_holds,
+        cores=int(available.get("CPU", 0.0) / n_gpus / cpus),
+        pays=former or trials_that_pay(where.alone),
+        budget=former or by_budget,
     )
 
 

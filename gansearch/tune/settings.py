@@ -13,6 +13,8 @@ from typing import Any, get_type_hints
 from gansearch.errors import BadInputError, did_you_mean
 
 GROUP_TRIALS = ("auto", "on", "off")
+AUTO = "auto"  # a number that is found from the machine and the space; stored as None
+_FOUND = ("gpus_per_trial", "cpus_per_trial")
 _LEAST_SHARE = 0.0001  # of a GPU or a core that Ray accounts for
 _OLD_NAMES = {"packing": "group_trials"}  # in a `run.json` of version 0.1
 
@@ -24,9 +26,10 @@ class Settings:
     Attributes:
         sampler: name of the Optuna sampler.
         address: of a Ray cluster to join, or None to start Ray on this machine, as "local" does.
-        gpus_per_trial: fraction of a GPU, or a whole number; None: a quarter if there is a GPU,
-            else 0.
-        cpus_per_trial: cores reserved for a trial; on a CPU it computes with one thread.
+        gpus_per_trial: fraction of a GPU, or a whole number; None or "auto": so that as many trials
+            as pay, and as its memory and the cores hold, share a GPU; 0 if there is none.
+        cpus_per_trial: cores reserved for a trial; on a CPU it computes with one thread. None or
+            "auto": a quarter if an engine of a GPU trains it, else 1.
         group_trials: train the trials of a device together in one process: "on", "off", or "auto":
             only if several share a GPU.
         max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
@@ -41,7 +44,7 @@ class Settings:
     sampler: str = "tpe"
     address: str | None = None
     gpus_per_trial: float | None = None
-    cpus_per_trial: float = 1.0
+    cpus_per_trial: float | None = None
     group_trials: str = "auto"
     max_concurrent: int | None = None
     data_dir: str | None = None
@@ -62,10 +65,9 @@ class Settings:
             raise _out_of_range(
                 "gpus_per_trial", gpus, f"0, a fraction from {_LEAST_SHARE} to 1, or a whole number"
             )
-        if not _LEAST_SHARE <= self.cpus_per_trial < math.inf:
-            raise _out_of_range(
-                "cpus_per_trial", self.cpus_per_trial, f"a number, {_LEAST_SHARE} at least"
-            )
+        cpus = self.cpus_per_trial
+        if cpus is not None and not _LEAST_SHARE <= cpus < math.inf:
+            raise _out_of_range("cpus_per_trial", cpus, f"a number, {_LEAST_SHARE} at least")
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise _out_of_range("max_concurrent", self.max_concurrent, "1 at least")
         seconds = self.time_budget_seconds
@@ -113,7 +115,8 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     Raises:
         BadInputError: it is of another type.
     """
-    if value is None and isinstance(None, kind):
+    is_found = name in _FOUND
+    if (value is None and isinstance(None, kind)) or (is_found and value == AUTO):
         return None
     is_number = not isinstance(value, bool)
     if isinstance("", kind):
@@ -128,5 +131,5 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
         rule = "a whole number"
         if is_number and isinstance(value, Integral):
             return int(value)
-    unless = ", or None" if isinstance(None, kind) else ""
+    unless = ", or auto" if is_found else ", or None" if isinstance(None, kind) else ""
     raise BadInputError(f"{name}: found {reprlib.repr(value)}. It must be {rule}{unless}.")

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import torch
 
 from gansearch.errors import BadInputError
+from gansearch.system.devices import gpu_device, why_no_gpu
 from gansearch.system.failures import MemoryKind
-from gansearch.trial.plan import GPUS_PER_TRIAL
+from gansearch.trial.plan import CPUS_IN_ENGINE
+from gansearch.tune.placement import Placement
 from gansearch.tune.ray_internals import has_autoscaler
+from gansearch.tune.room import Room
 from gansearch.tune.settings import Settings
+
+_ON_THE_CPU = Placement("cpu", 0.0, 1.0, False)
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,17 @@ class Share:
         gpus_per_trial: fraction of a GPU, 0 for none.
         max_concurrent: trials at a time.
         n_together: trials at a time on a device that an engine trains together; 0 for no engines.
+        cpus_per_trial: cores that are reserved for a trial.
+        device: that trials train on: "cpu", "cuda" or "mps".
+        room: how the fraction was found; None if the user gave it, and without a GPU.
     """
 
     gpus_per_trial: float
     max_concurrent: int
     n_together: int = 0
+    cpus_per_trial: float = 1.0
+    device: str = "cpu"
+    room: Room | None = None
 
     def at_a_time(self, n_on_a_device: int) -> int:
         """Return how many trials run at a time where engines train fewer than `n_together`."""
@@ -37,17 +47,14 @@ class Share:
         return max(1, self.max_concurrent * n_on_a_device // self.n_together)
 
     @property
+    def trials_per_gpu(self) -> int | None:
+        """How many trials share a GPU, if that was found and not given."""
+        return self.room.n_trials if self.room is not None else None
+
+    @property
     def memory_fraction(self) -> float:
         """Share of a GPU's memory for a process that trains: all of it for an engine."""
         return 1.0 if self.n_together else min(self.gpus_per_trial, 1.0) or 1.0
-
-
-def device_of(settings: Settings) -> tuple[str, float]:
-    """Return the device of trials and the fraction for each, as far as is known without Ray."""
-    gpus = settings.gpus_per_trial
-    if gpus is None:
-        gpus = GPUS_PER_TRIAL if torch.cuda.is_available() else 0.0
-    return ("cuda" if gpus else "cpu"), gpus
 
 
 def share_of_cluster(
@@ -55,6 +62,8 @@ def share_of_cluster(
     memory_holds: int | None = None,
     *,
     has_engine: bool = True,
+    where: Placement = _ON_THE_CPU,
+    room: Room | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Share:
     """Return each trial's share of the connected cluster, or of `resources`.
@@ -67,43 +76,68 @@ def share_of_cluster(
         memory_holds: how many trials fit into the memory at a time; used only on this machine,
             and if `max_concurrent` is not set.
         has_engine: whether the model family trains several trials together.
+        where: the trials train.
+        room: of a GPU, if its share for a trial is to be found.
         resources: of this machine, before Ray starts on it; None: those of the connected cluster.
 
     Raises:
-        BadInputError: no trial fits, or an engine is requested from a family that has none.
+        BadInputError: no trial fits, an engine is requested from a family that has none, or torch
+            can't use the GPU.
     """
     if settings.group_trials == "on" and not has_engine:
         raise BadInputError(
             "--group-trials on: this model family trains each trial in a process of its own. "
             "Leave the flag out."
         )
-    available: Mapping[str, float] = resources or _cluster_resources()
-    share = settings.gpus_per_trial
-    if share is None:
-        share = GPUS_PER_TRIAL if available.get("GPU") else 0.0
+    available: Mapping[str, float] = resources or cluster_resources()
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = room.gpus_per_trial if room is not None else 0.0
+    cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)
     if settings.max_concurrent and settings.address and has_autoscaler():
         at_a_time = settings.max_concurrent
     else:
-        fitting = _n_fitting(settings, share, available)
+        fitting = _n_fitting(settings, gpus, cpus, available)
         if memory_holds is not None and not settings.address:
             fitting = min(fitting, settings.max_concurrent or memory_holds)
         at_a_time = max(1, min(fitting, settings.max_concurrent or fitting))
-    n_together = _n_together(settings, share, at_a_time) if has_engine else 0
-    return Share(share, at_a_time, n_together)
+    _require_torch_on_gpu(settings, gpus)
+    n_together = 0
+    if where.in_engine and gpus:
+        n_together = min(int(1 / gpus + 1e-9), at_a_time) or 1
+    elif settings.group_trials == "on" and not gpus:
+        n_together = at_a_time
+    return Share(gpus, at_a_time, n_together, cpus, where.device if gpus else "cpu", room)
 
 
-def _cluster_resources() -> dict[str, float]:
+def cluster_resources() -> dict[str, float]:
+    """Return what the connected cluster has, such as `{"CPU": 8, "GPU": 1}`."""
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return found
 
 
-def _n_fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str, float]) -> int:
+def _require_torch_on_gpu(settings: Settings, gpus: float) -> None:
+    """Raise BadInputError if Ray has a GPU here that torch can't use; nodes are checked alike."""
+    if gpus and not settings.address and gpu_device() is None:
+        raise BadInputError(
+            f"--gpus-per-trial {gpus:g}: torch can't use the GPU of this machine: {why_no_gpu()}. "
+            "Install a torch build for a CUDA version that the driver supports, or update the "
+            "driver. Or give --gpus-per-trial 0 to train on CPU cores."
+        )
+
+
+def _n_fitting(
+    settings: Settings,
+    gpus_per_trial: float,
+    cpus_per_trial: float,
+    available: Mapping[str, float],
+) -> int:
     """Return how many trials fit into the available resources."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     where = "the cluster" if settings.address else "this machine"
-    if settings.cpus_per_trial > cpus:
+    if cpus_per_trial > cpus:
         raise BadInputError(
-            f"--cpus-per-trial {settings.cpus_per_trial:g}: {where} has {cpus:g} cores. "
+            f"--cpus-per-trial {cpus_per_trial:g}: {where} has {cpus:g} cores. "
             f"A trial must fit into it. Give --cpus-per-trial {max(cpus, 1):g} or less."
             f"{_autoscaler_hint(settings)}"
         )
@@ -114,7 +148,7 @@ def _n_fitting(settings: Settings, gpus_per_trial: float, available: Mapping[str
             f"fit into it. Give {fewer}--gpus-per-trial 0 to train on CPU cores."
             f"{_autoscaler_hint(settings)}"
         )
-    fitting = int(cpus / settings.cpus_per_trial)
+    fitting = int(cpus / cpus_per_trial + 1e-9)
     return min(fitting, int(gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
 
 
@@ -124,15 +158,7 @@ def _autoscaler_hint(settings: Settings) -> str:
     return " Or set --max-concurrent to the number of trials that it starts nodes for."
 
 
-def _n_together(settings: Settings, gpus_per_trial: float, at_a_time: int) -> int:
-    """Return how many trials at a time an engine trains; 0 for no engine."""
-    on_a_gpu = min(int(1 / gpus_per_trial + 1e-9), at_a_time) if gpus_per_trial else 0
-    if settings.group_trials == "off" or (settings.group_trials == "auto" and on_a_gpu < 2):
-        return 0
-    return on_a_gpu or at_a_time
-
-
-def exclusive_resources(settings: Settings, share: Share) -> dict[MemoryKind, dict[str, float]]:
+def exclusive_resources(share: Share) -> dict[MemoryKind, dict[str, float]]:
     """Return the resources that a trial requests to be alone on a GPU, and on a node.
 
     If nodes differ in cores, the smallest counts, so that a trial never waits for a node that has
@@ -142,8 +168,8 @@ def exclusive_resources(settings: Settings, share: Share) -> dict[MemoryKind, di
     listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in listed if node["Alive"]]
     cores = [n.get("CPU", 0.0) for n in nodes if n.get("GPU", 0.0) >= min(gpus, 1.0)]
-    enough = [n for n in cores if n >= settings.cpus_per_trial]
-    node = {"cpu": min(enough, default=settings.cpus_per_trial), "gpu": gpus}
+    enough = [n for n in cores if n >= share.cpus_per_trial]
+    node = {"cpu": min(enough, default=share.cpus_per_trial), "gpu": gpus}
     if not gpus:
         return {"host": node}
-    return {"GPU": {"cpu": settings.cpus_per_trial, "gpu": max(1.0, gpus)}, "host": node}
+    return {"GPU": {"cpu": share.cpus_per_trial, "gpu": max(1.0, gpus)}, "host": node}

@@ -22,6 +22,7 @@ from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, phases, preflight
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
+from gansearch.tune.share import Share
 from tests import saved_generators
 from tests.written_runs import trial
 
@@ -70,7 +71,7 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
 @pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize("place", ["load_resumed_data", "shared_cluster", "_execute"])
 def test_a_signal_at_any_time_of_a_resume_says_how_to_go_on(folder, monkeypatch, place, signum):
-    monkeypatch.setattr(driver, "shared_cluster", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(driver, "shared_cluster", lambda *_, **__: nullcontext(Share(0.0, 1)))
     monkeypatch.setattr(driver, place, sending(signum))
     with pytest.raises(InterruptedRunError, match=f"To go on: gansearch resume {folder.path}$"):
         driver.resume(folder.path)
@@ -80,7 +81,7 @@ def test_a_stop_between_the_first_write_and_the_first_trial_says_how_to_go_on(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.0, 1))
     monkeypatch.setattr(driver, "Recorder", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(InterruptedRunError, match=f"gansearch resume {tmp_path}/results/begun$"):
         driver.search("ring", name="begun", results=tmp_path / "results")
@@ -130,7 +131,7 @@ def ended(tmp_path, *statuses, only=False, search="completed"):
 def resumed(folder, monkeypatch):
     """Resume a run that has nothing left to train; return how it fails."""
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.0, 1))
     monkeypatch.setattr(phases, "run_experiment", lambda *_, **__: pytest.fail("it trained"))
     with pytest.raises(RunFailedError) as error:
         driver.resume(folder.path)
@@ -170,7 +171,7 @@ def test_a_run_without_replicas_needs_none_that_was_completed(tmp_path, monkeypa
     budget = {**run.space["budget"], "replicas": 0}
     folder.write_run(replace(run, space={**run.space, "budget": budget}))
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.0, 1))
     driver.resume(folder.path)
     assert folder.read_run().state == "finished"
     assert (folder.path / "report.html").exists() and folder.ranking().empty
@@ -186,7 +187,7 @@ def scored(tmp_path, monkeypatch):
     lines = [{"name": "training images", "test_ll": 29.0, "n_samples": 1197}]
     monkeypatch.setattr(phases, "reference_scores", lambda *_, **__: References(lines, []))
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
-    monkeypatch.setattr(preflight, "trial_share", lambda *_: None)
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.0, 1))
     folder = ended(tmp_path, "completed", only=True)
     (row,) = folder.trials().to_dict("records")
     config = TrialConfig(generator_widths=(8,), discriminator_widths=(8,))

@@ -10,7 +10,6 @@ import pytest
 from ray.exceptions import TaskUnschedulableError
 
 from gansearch.errors import BadInputError
-from gansearch.system.checks import Check
 from gansearch.tune import driver, nodes, preflight, ray_settings
 from gansearch.tune.settings import Settings
 
@@ -76,10 +75,10 @@ def test_a_search_is_refused_with_all_nodes_that_it_cant_use_and_each_remedy_onc
 ):
     same = "Install the same."
     checks = [
-        Check("node a", "ok", "8 cores"),
-        Check("node b", "warning", "torch 2.0.0", same),
-        Check("node c", "problem", "ray 2.9.0, here 2.60.0", same),
-        Check("node d", "problem", "it runs nothing", same),
+        nodes.NodeCheck("node a", "ok", "8 cores", gpu_bytes=2e10),
+        nodes.NodeCheck("node b", "warning", "torch 2.0.0", same, 1e10),
+        nodes.NodeCheck("node c", "problem", "ray 2.9.0, here 2.60.0", same),
+        nodes.NodeCheck("node d", "problem", "it runs nothing", same),
     ]
     monkeypatch.setattr(nodes, "check_nodes", lambda _: checks)
     with pytest.raises(BadInputError) as refused:
@@ -91,7 +90,7 @@ def test_a_search_is_refused_with_all_nodes_that_it_cant_use_and_each_remedy_onc
         "Install the same. `gansearch doctor --address auto --results DIR` checks again."
     )
     monkeypatch.setattr(nodes, "check_nodes", lambda _: checks[:2])
-    nodes.require_nodes(tmp_path)
+    assert nodes.require_nodes(tmp_path) == 1e10
 
 
 def test_the_word_is_in_the_folder_while_it_is_looked_for_and_gone_afterwards(tmp_path):

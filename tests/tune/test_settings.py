@@ -25,6 +25,13 @@ def test_settings_of_version_0_1_have_the_groups_under_their_former_name():
     )
 
 
+def test_shares_that_are_to_be_found_are_stored_as_none_and_former_runs_keep_their_number():
+    found = Settings(gpus_per_trial="auto", cpus_per_trial="auto")
+    assert (found.gpus_per_trial, found.cpus_per_trial) == (None, None) and found == Settings()
+    assert Settings.from_dict({"cpus_per_trial": 1.0}).cpus_per_trial == 1.0
+    assert Settings.from_dict({"cpus_per_trial": None}).cpus_per_trial is None
+
+
 def test_a_whole_number_is_a_float():
     assert Settings.from_dict({"gpus_per_trial": 1}).gpus_per_trial == 1
 
@@ -54,8 +61,8 @@ def test_an_unknown_choice_is_answered_with_the_nearest():
         ("max_concurrent", "2", "a whole number, or None"),
         ("max_concurrent", True, "a whole number, or None"),
         ("max_concurrent", 1.5, "a whole number, or None"),
-        ("cpus_per_trial", None, "a number"),
-        ("gpus_per_trial", "half", "a number, or None"),
+        ("cpus_per_trial", "all", "a number, or auto"),
+        ("gpus_per_trial", "half", "a number, or auto"),
         ("time_budget_seconds", "2h", "a number, or None"),
         ("sampler", 5, "text"),
         ("data_dir", 5, "text, or None"),
