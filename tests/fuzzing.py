@@ -235,8 +235,8 @@ FLAGS = {
     "--results": [".", "file", "file/below", "", "\u202e"],
     "--data-dir": [".", "file", "nowhere", ""],
     "--address": ["localhost:1", "auto:", "::::", "127.0.0.1:99999", "ray://x:1", ""],
-    "--gpus-per-trial": ["0", "0.25", "-1", "nan", "inf", "1e400", "two"],
-    "--cpus-per-trial": ["1", "0", "nan", "inf", "-2"],
+    "--gpus-per-trial": ["0", "auto", "atuo", "0.25", "-1", "nan", "inf", "1e400", "two"],
+    "--cpus-per-trial": ["1", "auto", "", "0", "nan", "inf", "-2"],
     "--group-trials": ["auto", "on", "of", ""],
     "--max-concurrent": ["1", "0", "x"],
     "--sampler": ["tpe", "random", "qmc", "gp", "tp", ""],
@@ -446,7 +446,7 @@ def no_search() -> Iterator[None]:
     with (
         mock.patch("gansearch.tune.preflight.connected", lambda *_: nullcontext()),
         mock.patch("gansearch.tune.preflight.require_nodes", lambda *_: None),
-        mock.patch("gansearch.tune.preflight.share_of_cluster", lambda *_, **__: Share(0.0, 2)),
+        mock.patch("gansearch.tune.preflight.trial_share", lambda *_: Share(0.0, 2)),
         mock.patch("gansearch.tune.driver._execute", lambda *_args, **_named: None),
     ):
         yield

@@ -218,6 +218,8 @@ def test_a_mistyped_setting_is_answered_with_the_rule(
         ("--top", "-1", "found -1. It must be a whole number in [0, 10000]."),
         ("--gpus-per-trial", "-1", "-1.0 is not in the range x>=0."),
         ("--gpus-per-trial", "nan", "nan is not a finite number."),
+        ("--gpus-per-trial", "atuo", "'atuo' is neither a number nor auto."),
+        ("--gpus-per-trial", "", "'' is neither a number nor auto."),
         ("--cpus-per-trial", "0", "0.0 is not in the range x>0."),
         ("--cpus-per-trial", "inf", "inf is not a finite number."),
         ("--max-concurrent", "0", "0 is not in the range x>=1."),

@@ -289,7 +289,8 @@ def check_memory(
         ConfigError: not even one trial fits, or fewer than `max_concurrent`. Not raised with an
             address: the memory of the nodes isn't known here.
     """
-    where = placement(space, configs, settings)
+    has_gpus = None if settings.address else resources_here().get("GPU", 0) > 0
+    where = placement(space, configs, settings, has_gpus=has_gpus)
     n = settings.max_concurrent
     if n is not None:
         cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)

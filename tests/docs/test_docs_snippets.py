@@ -159,7 +159,7 @@ def _quick(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "resources_here", lambda: {"CPU": 8.0, "GPU": 1.0})
     monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
     monkeypatch.setattr(preflight, "require_nodes", lambda *_: None)
-    monkeypatch.setattr(preflight, "share_of_cluster", lambda *_, **__: Share(0.25, 4))
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.25, 4))
     monkeypatch.setattr(driver, "search", planned)
     monkeypatch.setattr(driver, "resume", reopened)
     monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Check("all", "ok", "well")])
