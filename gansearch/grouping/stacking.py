@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gansearch.config import TrialConfig
 from gansearch.networks.layers import Layer
 from gansearch.networks.models import Discriminator, Generator, layers_of
-from gansearch.training.optimizers import Player, make_player
+from gansearch.training.optimizers import Player, make_player, prepare_updates
 from gansearch.training.players import Players
 
 
@@ -26,6 +26,7 @@ def stacked_players(
             _stack(layer, n_slots, device)
         bounds = torch.full((n_slots,), torch.inf, device=device) if is_bounded else None
         players.append(make_player(layers, structure.optimizer, bounds))
+        prepare_updates(players[-1])
     if structure.generator_ema > 0:
         players[0].average = [torch.zeros_like(p) for p in players[0].params]
     return Players(structure, g, d, *players)

@@ -6,7 +6,6 @@ Every value is read and written once, and those of members that are not due not 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +16,8 @@ from torch import Tensor
 from gansearch.training.remedies import ADAM_EPSILON
 
 _BLOCK = 1024  # values that a program updates
+# By the sizes of a member's tensors: these, the first block of each, and the number of blocks.
+_PLACES: dict[tuple[int, ...], tuple[Tensor, int]] = {}
 _ANYWHERE = ["due", "lr", "decay", "rate", "beta1", "beta2", "correction", "share"]
 
 
@@ -27,10 +28,10 @@ def _kernel(function: Callable[..., Any]) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _place(table, j, n_tensors, member, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _place(places, j, n_tensors, member, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return which values of tensor j this program updates, and where there are any."""
-    n = tl.load(table + j)
-    i = (tl.program_id(0) - tl.load(table + n_tensors + j)) * BLOCK + tl.arange(0, BLOCK)
+    n = tl.load(places + j)
+    i = (tl.program_id(0) - tl.load(places + n_tensors + j)) * BLOCK + tl.arange(0, BLOCK)
     return member * n + i, (i >= 0) & (i < n)
 
 
@@ -38,11 +39,11 @@ def _place(table, j, n_tensors, member, BLOCK: tl.constexpr):  # type: ignore[no
 
 
 @_kernel
-def _sgd(due, lr, decay, weights, grads, sums, table, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sgd(due, lr, decay, weights, grads, sums, places, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
         for j in tl.static_range(len(weights)):
-            i, here = _place(table, j, len(weights), member, BLOCK)
+            i, here = _place(places, j, len(weights), member, BLOCK)
             moved = tl.load(grads[j] + i, here)
             moved += tl.load(decay + member) * tl.load(sums[j] + i, here)
             tl.store(sums[j] + i, moved, here)
@@ -52,13 +53,13 @@ def _sgd(due, lr, decay, weights, grads, sums, table, BLOCK: tl.constexpr):  # t
 
 @_kernel
 def _adam(  # type: ignore[no-untyped-def]
-    due, rate, beta1, beta2, correction, weights, grads, firsts, seconds, table, epsilon,
+    due, rate, beta1, beta2, correction, weights, grads, firsts, seconds, places, epsilon,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
         for j in tl.static_range(len(weights)):
-            i, here = _place(table, j, len(weights), member, BLOCK)
+            i, here = _place(places, j, len(weights), member, BLOCK)
             g = tl.load(grads[j] + i, here)
             m = g + tl.load(beta1 + member) * (tl.load(firsts[j] + i, here) - g)
             v = g * g + tl.load(beta2 + member) * (tl.load(seconds[j] + i, here) - g * g)
@@ -70,11 +71,11 @@ def _adam(  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _average(due, share, averages, weights, table, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _average(due, share, averages, weights, places, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
         for j in tl.static_range(len(weights)):
-            i, here = _place(table, j, len(weights), member, BLOCK)
+            i, here = _place(places, j, len(weights), member, BLOCK)
             a = tl.load(averages[j] + i, here)
             moved = a + tl.load(share + member) * (tl.load(weights[j] + i, here) - a)
             tl.store(averages[j] + i, moved, here)
@@ -111,10 +112,25 @@ def update_average(
     _launch(_average, (due, share), (averages, params))
 
 
+def prepare(tensors: Sequence[Tensor]) -> None:
+    """Note where each of some tensors `[members, ...]` begins, before they are updated.
+
+    That stays on their device, so it must not be done while a CUDA graph is recorded, nor in memory
+    that graphs use.
+    """
+    if (sizes := _sizes(tensors)) not in _PLACES:
+        first, firsts = 0, list[int]()
+        for size in sizes:
+            firsts.append(first)
+            first += triton.cdiv(size, _BLOCK)
+        _PLACES[sizes] = torch.tensor([*sizes, *firsts], device=tensors[0].device), first
+
+
 def try_out() -> None:
     """Run each kernel once."""
     ones = torch.ones(1, device="cuda")
     kinds = [[torch.ones(1, 2, device="cuda")] for _ in range(4)]
+    prepare(kinds[0])
     update_sgd(ones > 0, [ones] * 2, *kinds[:3])
     update_adam(ones > 0, [ones] * 4, *kinds)
     update_average(ones > 0, ones, *kinds[:2])
@@ -127,20 +143,10 @@ def _launch(
     *constants: float,
 ) -> None:
     """Launch a kernel on kinds of tensors `[members, ...]` that are alike in their shapes."""
-    members = len(kinds[0][0])
-    sizes = tuple(t.numel() // members for t in kinds[0])
-    table, n_blocks = _table(sizes, kinds[0][0].device)
-    kernel[n_blocks, members](*by_member, *map(tuple, kinds), table, *constants, BLOCK=_BLOCK)
+    places, n_blocks = _PLACES[_sizes(kinds[0])]
+    grid = n_blocks, len(kinds[0][0])
+    kernel[grid](*by_member, *map(tuple, kinds), places, *constants, BLOCK=_BLOCK)
 
 
-@cache
-def _table(sizes: tuple[int, ...], device: torch.device) -> tuple[Tensor, int]:
-    """Return the tensors' sizes and their first blocks, on the device, and the number of blocks.
-
-    It is first asked for outside of any graph, in which it could not be copied.
-    """
-    first, firsts = 0, list[int]()
-    for size in sizes:
-        firsts.append(first)
-        first += triton.cdiv(size, _BLOCK)
-    return torch.tensor([*sizes, *firsts], device=device), first
+def _sizes(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    return tuple(t[0].numel() for t in tensors)

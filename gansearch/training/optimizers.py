@@ -143,6 +143,13 @@ def update_average(player: Player, share: Scalar, due: Tensor | None = None) -> 
     _ways(due).update_average(due, share, player.average, player.params)
 
 
+def prepare_updates(player: Player) -> None:
+    """Get ready what updates of several networks take, before any is recorded in a graph."""
+    kernels = triton_module(_KERNELS) if player.params[0].is_cuda else None
+    if kernels is not None:
+        kernels.prepare(player.params)
+
+
 def _ways(due: Tensor) -> Any:
     """Return the module whose functions update several networks on the device of `due`."""
     return (triton_module(_KERNELS) if due.is_cuda else None) or member_updates

@@ -12,6 +12,7 @@ import torch
 
 from gansearch.config import TrialConfig
 from gansearch.grouping.engine import Engine
+from gansearch.grouping.graphs import Lane
 from gansearch.grouping.group import Group
 from gansearch.grouping.structure import structure_of
 from gansearch.measures import Fidelity
@@ -111,6 +112,24 @@ def memory_of_dropped_groups(n):
         del group, training
         found.append(reserved())
     return found
+
+
+def lasting_in_lanes():
+    """Return the bytes of each block in a lane's memory that outlives the recording of chunks."""
+    lane, examples = Lane(), Examples(blobs(), "cuda")
+    for name in ("maxout", "adam", "averaged", "batch normalised"):
+        for config in (configs_of(name, "fp32")[0], configs_of(name, "bf16")[0]):
+            structure = structure_of(config)
+            group = Group(structure, (6,), examples, n_slots=2, n_ticks=2, lane=lane)
+            group.admit(training_of(config, 0, "cuda"), 8)
+            group.advance()
+    return [
+        block["size"]
+        for segment in torch.cuda.memory_snapshot()
+        if segment["segment_pool_id"] == lane.pool.id
+        for block in segment["blocks"]
+        if block["state"] != "inactive"
+    ]
 
 
 def many_groups(n):

@@ -16,6 +16,7 @@ def found(fake_gpu):
         nodes_of_the_paper=[],
         memory_of_recordings=[list(range(1, 9))],
         memory_of_dropped_groups=[5],
+        lasting_in_lanes=[],
         many_groups=[40],
         compiled=[],
         synchronized_capture=[],
@@ -56,6 +57,11 @@ def test_a_group_that_records_eight_patterns_keeps_its_memory(found):
 def test_groups_that_are_dropped_give_their_memory_back(found):
     first, *others = found["memory_of_dropped_groups"]
     assert max(others) <= first + 2
+
+
+def test_nothing_lasts_in_the_memory_that_graphs_write_to_but_scratch_of_cublas(found):
+    assert all(size >= 4 * 2**20 for size in found["lasting_in_lanes"])
+    assert len(found["lasting_in_lanes"]) <= 2
 
 
 def test_forty_groups_at_a_time_are_all_replayed_as_graphs(found):

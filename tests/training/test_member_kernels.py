@@ -38,6 +38,7 @@ def compare():
         due, columns, expected = arguments(name)
         before, found = arguments(name)[2], arguments(name)[2]
         getattr(member_updates, name)(due, columns, *expected)
+        member_kernels.prepare(found[0])
         getattr(member_kernels, name)(due, columns, *found)
         for kinds in zip(before, found, expected, strict=True):
             for old, ours, theirs in zip(*kinds, strict=True):
