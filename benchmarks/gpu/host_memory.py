@@ -27,13 +27,18 @@ _PROGRAMS = {
 }
 
 
-def host_memory(*, on_gpu: bool) -> Iterator[str]:
-    """Yield a row a kind of process: what it holds, and what of that no file backs."""
+def host_memory(*, on_gpu: bool, with_trials: bool = True) -> Iterator[str]:
+    """Yield a row a kind of process: what it holds, and what of that no file backs.
+
+    Trials are those of Ray, which takes some ten seconds to start.
+    """
     heads = "MiB of the host; of it no file's"
     for name, program in _PROGRAMS.items():
         needs_a_gpu = "cuda" in program and not on_gpu
         cost = "needs CUDA" if needs_a_gpu else _of_process(program)
         yield row("", f"{name}: {heads}", cost)
+    if not with_trials:
+        return
     names = "a trial of a search in a group", "a trial of a search alone"
     found = _of_trials() if find_spec("ray") else ["needs Ray"] * 2
     for name, cost in zip(names, found, strict=True):
@@ -62,17 +67,18 @@ def _of_trials() -> Iterator[str]:
     import ray
 
     from gansearch.data.registry import load_dataset
+    from gansearch.scoring.collapse import CollapseTest
     from gansearch.tune.cluster import connected
     from gansearch.tune.settings import Settings
 
     dataset = load_dataset("digits")
     with TemporaryDirectory() as folder, connected(Settings(), dataset):
-        reference = ray.put(dataset)
+        reference = ray.put((dataset, CollapseTest(dataset)))
         for n_slots in (2, 0):
             yield _of_trial(reference, Path(folder), n_slots)
 
 
-def _of_trial(dataset: object, folder: Path, n_slots: int) -> str:
+def _of_trial(data: object, folder: Path, n_slots: int) -> str:
     import ray
     from ray import tune
 
@@ -88,7 +94,7 @@ def _of_trial(dataset: object, folder: Path, n_slots: int) -> str:
     plan = TrialPlan(folder, DEFAULT_FAMILY, budget, slice_seconds=0.5, n_slots=n_slots)
     config = TrialConfig(generator_widths=(64,), discriminator_widths=(16,))
     spec = TrialSpec("0", 0, "search", seed=0, config=config.to_dict())
-    trainable = tune.with_parameters(GanTrial, dataset=[dataset], plan=plan)
+    trainable = tune.with_parameters(GanTrial, data=[data], plan=plan)
     actor = ray.remote(num_cpus=1)(trainable).remote(config=spec.to_tune())
     ray.get(actor.train.remote())
     # A lambda goes there whole; what this module defines by name would be imported there.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from scipy import stats
 
 from benchmarks.gpu import gpu as benchmark
-from benchmarks.gpu import packed, packed_checks, roofline
+from benchmarks.gpu import packed, packed_checks, roofline, stages
 from benchmarks.gpu.host_memory import host_memory
+from benchmarks.speed.careful import mnist_or_noise
 from benchmarks.studies import scores
 from gansearch.config import TrialConfig
 from gansearch.grouping.group import Group
@@ -34,7 +36,7 @@ def one_thread():
 
 def lines_of(stage):
     lines, _ = benchmark.STAGES[stage]
-    return "\n".join(lines(QUICK, benchmark.mnist_or_noise()))
+    return "\n".join(lines(QUICK, mnist_or_noise()))
 
 
 def test_every_check_holds_on_a_cpu_in_a_full_group_of_as_many_slots_as_a_run_has():
@@ -53,7 +55,7 @@ def test_speed_is_told_apart_by_whether_a_run_delivers_it(monkeypatch):
     setting = dataclasses.replace(QUICK, device="cuda", slots=(5, 8, 32))
     monkeypatch.setattr(benchmark, "free", lambda _: None)
     monkeypatch.setattr(benchmark, "Examples", lambda *_: None)
-    told = "\n".join(benchmark.speed(setting, benchmark.mnist_or_noise()))
+    told = "\n".join(benchmark.speed(setting, mnist_or_noise()))
     rest = "fp32 | 1 | 8 | 4.00 [4.00, 4.00] | 2.00 [2.00, 2.00] |"
     assert f"| 16 | 5, as of replicas by default | {rest} 5: missed |" in told
     assert f"| 16 | 8, by `--replicas 8` | {rest} 5: missed |" in told
@@ -100,26 +102,58 @@ def test_a_stage_that_takes_too_long_is_ended_and_costs_the_others_nothing(capsy
     assert told.count("- FAILED: not done within 0.01 s") == 2
 
 
-def test_a_stage_that_fails_says_so_and_ends(monkeypatch, capsys):
+def sent_by(stage):
+    sent = []
+    stages.send_lines(SimpleNamespace(send=sent.append), QUICK, stage)
+    return sent
+
+
+def test_a_stage_that_fails_says_so_and_ends(capsys):
     def broken(*_):
         yield "first"
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setitem(benchmark.STAGES, "speed", (broken, 1))
-    sent = []
-    pipe = SimpleNamespace(send=sent.append)
-    benchmark._send_lines(pipe, QUICK, "speed")
-    assert sent == ["first", "\n- FAILED: RuntimeError: no such kernel", None]
+    assert sent_by(broken) == ["first", "\n- FAILED: RuntimeError: no such kernel", None]
     assert "no such kernel" in capsys.readouterr().err
 
 
-def test_a_whole_run_ends_within_eleven_minutes():
-    assert sum(seconds for _, seconds in benchmark.STAGES.values()) <= 660
+def test_a_stage_whose_package_is_not_installed_says_which():
+    def poor(*_):
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+        yield
+
+    assert sent_by(poor) == ["\n- not run: it needs sklearn, which is not installed here", None]
+
+
+def test_a_feature_that_a_stage_has_gone_without_is_a_failure(monkeypatch):
+    monkeypatch.setattr(stages, "take_notes", lambda: ["Wings fail here (no feathers): it walks"])
+    assert sent_by(lambda *_: iter(())) == [
+        "\n- FAILED: Wings fail here (no feathers): it walks",
+        None,
+    ]
+
+
+def test_a_second_call_is_appended_to_the_first(tmp_path, capsys):
+    for lines in (["# First", "- ok"], ["# Second", "- FAILED"]):
+        is_whole = stages.publish(lines, QUICK, tmp_path)
+        assert is_whole is (lines[1] == "- ok")
+    (kept,) = tmp_path.glob("gpu-cpu-*.md")
+    assert kept.read_text() == "# First\n- ok\n\n# Second\n- FAILED\n"
+    assert capsys.readouterr().out == "# First\n- ok\n# Second\n- FAILED\n"
+
+
+def test_a_call_says_when_it_was_made():
+    title, *_ = stages.heading(QUICK)
+    assert re.fullmatch(r"# Training in groups on CPU \w+, \d{4}-\d\d-\d\d \d\d:\d\d UTC", title)
+
+
+def test_a_whole_run_ends_within_eighteen_minutes():
+    assert sum(seconds for _, seconds in benchmark.STAGES.values()) <= 18 * 60
 
 
 @pytest.mark.slow
 def test_a_group_is_compared_with_processes_that_train_on_their_own():
-    lines = list(benchmark.processes(QUICK, benchmark.mnist_or_noise()))
+    lines = list(benchmark.processes(QUICK, mnist_or_noise()))
     assert [line.split(" | ")[:2] for line in lines[1:]] == [
         ["| 16", "5, as of replicas by default"],
         ["| 16", "8, by `--replicas 8`"],
@@ -148,7 +182,7 @@ def test_what_is_measured_by_itself_is_that_of_the_package():
 
 
 def test_a_check_sees_a_member_that_depends_on_its_company(monkeypatch):
-    dataset = benchmark.mnist_or_noise()
+    dataset = mnist_or_noise()
     place = packed_checks.Place(QUICK, dataset, Examples(dataset, "cpu"), 16, "fp32")
     tick = Group._tick
 
@@ -166,7 +200,7 @@ def test_the_papers_iteration_has_its_3_57_gflop_and_3_7_million_parameters():
     config = packed.config_of(packed.PAPER)
     assert config == TrialConfig()
     assert sum(p.flops for p in roofline.products(config)) == pytest.approx(3.57e9, rel=2e-3)
-    training = AdversarialTraining(config, benchmark.mnist_or_noise(), 0)
+    training = AdversarialTraining(config, mnist_or_noise(), 0)
     params = [*training.generator.parameters(), *training.discriminator.parameters()]
     assert roofline.n_parameters(config) == sum(p.numel() for p in params)
 
@@ -190,7 +224,7 @@ def test_the_least_time_is_bound_by_the_slower_of_operations_and_bytes():
 
 
 def test_the_careful_loop_trains_networks_of_the_same_size():
-    dataset = benchmark.mnist_or_noise()
+    dataset = mnist_or_noise()
     loop = benchmark.CarefulLoop(packed.config_of(16), dataset)
     ours = AdversarialTraining(packed.config_of(16), dataset, 0)
     for theirs, net in ((loop.generator, ours.generator), (loop.discriminator, ours.discriminator)):
