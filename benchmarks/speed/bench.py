@@ -31,7 +31,8 @@ python benchmarks/speed/search.py --scale --trials 60     what one driver can fe
 python benchmarks/speed/training.py --scores 10           what bf16 does to the final score
 python benchmarks/speed/checkpoints.py                    what checkpoints cost: 4 minutes
 python benchmarks/studies/chaos.py                        what kills cost: half an hour
-python benchmarks/gpu/gpu.py --write                      groups, on a GPU
+bash benchmarks/gpu/first_contact.sh FOLDER               groups, on a GPU that is new: 7 minutes
+python benchmarks/gpu/gpu.py --write                      groups, on a GPU: 18 minutes at most
 make bench-collapse                                       detectors of collapse and divergence: 25 s
 python benchmarks/studies/remedies.py --table             remedies; to train them takes hours
 python benchmarks/studies/told.py --table                 a sampler that learns of failed trials"""

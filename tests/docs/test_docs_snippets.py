@@ -69,7 +69,7 @@ SHORTENED = {
 # Images that the tests have no copy of, by the beginning of the data set's name.
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "tfd": (12, 12, 1)}
 # What is no part of gansearch and can't be run here.
-FOREIGN = {"aws", "chmod", "docker", "export", "kubectl", "ssh", "tail"}
+FOREIGN = {"aws", "bash", "chmod", "docker", "export", "kubectl", "ssh", "tail"}
 # How indented blocks begin that show what is printed, a formula or a diagram.
 PRINTED = (
     "digits-20261128-133315: finished",
