@@ -54,9 +54,9 @@ class AdversarialNets(ModelFamily[TrialConfig]):
 
     def group_key(self, config: TrialConfig) -> TrialConfig | None:
         """Return the structure that trainings of a group share; None for one that trains alone."""
-        from gansearch.grouping.structure import structure_of
+        from gansearch.grouping.structure import is_dense, structure_of
 
-        return structure_of(config)
+        return structure_of(config) if is_dense(config) else None
 
     def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
         """Return the engine that trains groups of one structure as one."""

@@ -27,7 +27,7 @@ from gansearch.errors import GansearchError
 from gansearch.family import Metrics
 from gansearch.grouping.graphs import Lane
 from gansearch.grouping.group import Group
-from gansearch.grouping.structure import structure_of
+from gansearch.grouping.structure import is_dense, structure_of
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
@@ -154,12 +154,14 @@ class Engine:
                 self._drop_idle_groups(0)  # for the next attempt
 
     def _place(self, request: _Request) -> None:
-        """Find a slot for a training, unless it can't share a group."""
+        """Find a slot for a training, unless it can't train in a group."""
         training = request.training
         n_left = training.last_iteration(request.updates) - training.iteration
         structure = structure_of(training.config)
         if structure is None or n_left <= 0 or training.config.k > self._n_ticks:
             return
+        if self._device == "cpu" and not is_dense(structure):
+            return  # no graph would be recorded of it
         groups = self._groups.setdefault(structure, [])
         group = next((group for group in groups if group.has_room), None)
         if group is None:
@@ -211,7 +213,7 @@ class Engine:
             structure,
             self._dataset.shape,
             self.examples,
-            n_slots=self._n_slots,
+            n_slots=self._n_slots if is_dense(structure) else 1,
             n_ticks=self._n_ticks,
             lane=self._emptiest_lane(),
         )

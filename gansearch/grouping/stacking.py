@@ -55,7 +55,10 @@ def both(players: Players) -> tuple[Player, Player]:
 def _corner(padded: Tensor, tensor: Tensor, n_pieces: int) -> tuple[Tensor, Tensor]:
     """Return the part of a padded tensor that another one takes, and that one in its shape.
 
-    Units come last, `n_pieces` times one after the other, and each of these is padded.
+    Units come last, `n_pieces` times one after the other, and each of these is padded. Those of
+    convolutions, which don't, are not padded.
     """
+    if padded.shape == tensor.shape:
+        return padded, tensor
     by_piece, small = (torch.unflatten(t, -1, (n_pieces, -1)) for t in (padded, tensor))
     return by_piece[tuple(slice(n) for n in small.shape)], small

@@ -13,6 +13,15 @@ _SHARED = (
     *("discriminator_activation", "discriminator_normalization"),
     *("packing", "maxout_pieces", "leaky_slope"),
 )
+# The same for convolutional networks, whose sizes are all part of the structure.
+_SHARED_BY_MAPS = (
+    *("generator_network", "generator_channels"),
+    *("generator_kernels", "generator_strides", "generator_paddings"),
+    *("discriminator_network", "discriminator_channels", "convolution_pieces"),
+    *("discriminator_kernels", "discriminator_strides", "discriminator_paddings"),
+    *("discriminator_pools", "discriminator_pool_strides"),
+    *("noise_dim", "generator_widths", "discriminator_widths"),
+)
 # What they share of these is whether there is any.
 _SWITCHES = (
     *("dropout_input", "dropout_hidden", "instance_noise_sd"),
@@ -23,30 +32,35 @@ _SWITCHES = (
 def structure_of(config: TrialConfig) -> TrialConfig | None:
     """Return what trainings must have in common to share a group with `config`.
 
-    None where it can't share: convolutions, whose kernels the members would not share anyway, and
-    what reaches over the members' own steps (unrolling, spectral norm, minibatch standard
-    deviation, pretraining).
+    None where it can't train in a group: what reaches over the members' own steps (unrolling,
+    spectral norm, minibatch standard deviation, pretraining).
     """
-    is_dense = (config.generator_network, config.discriminator_network) == ("dense", "dense")
     apart = (
         config.unrolled_steps > 0
         or config.minibatch_sd > 0
         or config.discriminator_normalization == "spectral"
         or config.pretraining != "none"
     )
-    if not is_dense or apart:
+    if apart:
         return None
     values = {name: getattr(config, name) for name in _SHARED}
     for name in _SWITCHES:
         value = getattr(config, name)
         is_on = drops(value) if name.startswith("dropout") else value > 0
         values[name] = 0.5 if is_on else 0.0
+    if not is_dense(config):
+        return TrialConfig(**values, **{name: getattr(config, name) for name in _SHARED_BY_MAPS})
     names = (config.generator_activation, config.discriminator_activation)
     for player, activation in zip(("generator", "discriminator"), names, strict=True):
         # A padded sigmoid unit would not be zero.
         pad = (lambda width: width) if "sigmoid" in activation else bucket
         values[f"{player}_widths"] = tuple(map(pad, getattr(config, f"{player}_widths")))
     return TrialConfig(noise_dim=bucket(config.noise_dim), **values)
+
+
+def is_dense(config: TrialConfig) -> bool:
+    """Return whether both networks are dense: only then members share the kernels of a product."""
+    return (config.generator_network, config.discriminator_network) == ("dense", "dense")
 
 
 def bucket(width: int) -> int:

@@ -24,6 +24,8 @@ from gansearch.system.precision import full_precision
 from gansearch.training import training as training_module
 from gansearch.training.examples import Examples
 from tests.fake_gpu.stand_in import Counters
+from tests.grouping import test_convolutional as convolutional
+from tests.grouping.test_convolutional import CONFIGS as CONVOLUTIONAL
 from tests.grouping.test_group import STRUCTURES, blobs, group_for, training_of
 from tests.training.test_training import small
 
@@ -37,6 +39,21 @@ def captures(precisions, n_ticks=4):
         for precision in precisions
         for name in STRUCTURES
     ]
+
+
+def convolutional_captures():
+    """Return what recording and replaying a chunk of each convolutional structure gave.
+
+    By torch's own kernels: of cuDNN the stand-in has batch normalisation alone.
+    """
+    torch.backends.cudnn.enabled = False
+    counters, found = Counters(), {}
+    for name, config in CONVOLUTIONAL.items():
+        counters.clear()
+        convolutional.trained(config, "cuda", 8, in_group=True)
+        found[name] = [counters["captures"], counters["graph launch"], counters.violations]
+    torch.backends.cudnn.enabled = True
+    return found
 
 
 def configs_of(name, precision):

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.fake_gpu.stand_in import why_not
+from tests.grouping.test_convolutional import CONFIGS
 from tests.grouping.test_group import STRUCTURES
 
 PRECISIONS = ["fp32", "tf32", "bf16"]
@@ -13,6 +14,7 @@ def found(fake_gpu):
     """Return what the probes of groups found, in one process."""
     return fake_gpu.run(
         captures=[PRECISIONS],
+        convolutional_captures=[],
         nodes_of_the_paper=[],
         memory_of_recordings=[list(range(1, 9))],
         memory_of_dropped_groups=[5],
@@ -38,6 +40,14 @@ def test_every_structure_is_captured_by_the_rules_of_cuda_and_replayed(found, pr
         assert each["violations"] == [], name
         assert each["notes"] == [], name
         assert (each["captures"], each["replays"]) == (1, 2), name
+
+
+def test_convolutional_trainings_are_captured_and_replayed_too(found):
+    assert found["convolutional_captures"] == {
+        # An iteration with k = 2 takes half a chunk of four ticks.
+        name: [1, 4 if CONFIGS[name].k == 2 else 2, []]
+        for name in CONFIGS
+    }
 
 
 def test_an_iteration_of_the_papers_structure_takes_no_more_nodes_than_it_did(found):

@@ -256,7 +256,6 @@ def test_what_cannot_share_a_group_is_told_apart():
     assert structure_of(small(unrolled_steps=1)) is None
     assert structure_of(small(discriminator_normalization="spectral")) is None
     assert structure_of(small(minibatch_sd=4)) is None
-    assert structure_of(small(generator_network="convolutional")) is None
     base = structure_of(small())
     others = {"optimizer": "adam"}, {"batch_size": 20}, {"dropout_input": 0}, {"generator_ema": 0.9}
     for values in others:
