@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import first_contact, packed
+from benchmarks.gpu import first_contact, first_stages, packed
+from benchmarks.speed.careful import mnist_or_noise
+from gansearch.training.examples import Examples
 from tests.benchmark_scripts import SCRIPTS
 
 ROOT = SCRIPTS.parent
@@ -170,3 +172,16 @@ def test_a_call_ends_before_the_shell_script_ends_it():
     assert (
         max(seconds for _, seconds in (first_contact.FIRST | first_contact.SECOND).values()) < 400
     )
+
+
+def test_kernels_that_do_nothing_are_told_from_rounding():
+    dataset, config = mnist_or_noise(), QUICK.config(16)
+    examples = Examples(dataset, "cpu")
+    (ours,) = first_stages.trained(QUICK, dataset, examples, [config])
+    theirs, start = (
+        first_stages.training_of(QUICK, dataset, examples, config, 0) for _ in range(2)
+    )
+    for _ in range(ours.iteration):
+        theirs.step()
+    assert 0 < first_stages.difference(ours, theirs, start) < 1e-4
+    assert first_stages.difference(start, theirs, start) == pytest.approx(1)
