@@ -74,7 +74,7 @@ def send_lines(pipe: Connection, setting: Setting, stage: Stage) -> None:
 
 def _end(process: BaseProcess) -> None:
     try:
-        os.killpg(process.pid or 0, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
     except ProcessLookupError:  # it has ended, or has not begun
         process.kill()
     process.join()

@@ -6,7 +6,8 @@
 // stream capture; what breaks them is a violation. Memory is the host's, so copies are real.
 // Kernels do nothing: values, bits and speed mean nothing here.
 //
-// The functions named fg_... are for the tests: see stand_in.py.
+// The functions named fg_... are for the tests: see stand_in.py; fg_log(1) and fg_dump(path) show
+// every call, for debugging. FG_MEM is the size of the memory in bytes, by default that of an H100.
 #include "state.h"
 #include <sys/mman.h>
 #include <cstdio>
@@ -282,14 +283,8 @@ static cudaError_t copy(void* d, const void* s, size_t n, cudaMemcpyKind k, void
     LOCK;
     bool dd = in(dev, d), ds = in(dev, s);
     bool pageable = (!dd && !in(pinned, d)) || (!ds && !in(pinned, s));
-    std::string w = std::string(dd         ? "D"
-                                : pageable ? "H(pageable)"
-                                           : "H") +
-                    "<-" +
-                    (ds         ? "D"
-                     : pageable ? "H(pageable)"
-                                : "H") +
-                    " " + std::to_string(n);
+    auto place = [&](bool on_device) { return on_device ? "D" : pageable ? "H(pageable)" : "H"; };
+    std::string w = std::string(place(dd)) + "<-" + place(ds) + " " + std::to_string(n);
     if (async) {
         Stream& st = stream_of(stream);
         if (st.cap && pageable)
