@@ -46,7 +46,7 @@ FIRST: dict[str, tuple[Stage, int]] = {
     "replay": (first.replay, 60),
     "triton": (first.triton, 60),
     "milliseconds": (first.milliseconds, 60),
-    "streams": (first.streams, 50),
+    "streams": (first.streams, 70),
     "kernels": (first.kernels, 40),
     "checks": (checks, 90),
     "speed": (gpu.speed, 120),

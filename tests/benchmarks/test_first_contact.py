@@ -1,6 +1,7 @@
 """The script for the first call on a lent GPU: it runs anywhere, and goes on whatever fails."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -185,3 +186,34 @@ def test_kernels_that_do_nothing_are_told_from_rounding():
         theirs.step()
     assert 0 < first_stages.difference(ours, theirs, start) < 1e-4
     assert first_stages.difference(start, theirs, start) == pytest.approx(1)
+
+
+def test_the_tests_that_need_a_gpu_are_all_run():
+    texts = {str(f.relative_to(ROOT)): f.read_text() for f in (ROOT / "tests").rglob("test_*.py")}
+    need_a_gpu = [f for f, text in texts.items() if re.search(r"pytest\.mark\.gpu|DEVICES\)", text)]
+    assert len(need_a_gpu) > 5
+    assert [f for f in need_a_gpu if not f.startswith(first_stages.TESTS)] == []
+
+
+def test_the_tests_that_need_a_gpu_need_neither_ray_nor_optuna(bare):
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only"]
+    done = subprocess.run(
+        [*pytest_, "-m", "gpu and not slow", *first_stages.TESTS],
+        cwd=ROOT,
+        env=bare,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_documentation_has_the_limits_of_the_stages():
+    text = (ROOT / "docs" / "groups.md").read_text()
+    for name, (_, seconds) in list(first_contact.FIRST.items())[:6]:
+        assert f"| `{name}` | {seconds} |" in text
+    together = ("checks", "speed", "roofline", "costs")
+    limits = ", ".join(str(first_contact.FIRST[name][1]) for name in together)
+    assert f"| {', '.join(f'`{name}`' for name in together)} | {limits} |" in text
+    for name, (_, seconds) in first_contact.gpu.STAGES.items():
+        assert f"| `{name}` | {seconds} |" in text
