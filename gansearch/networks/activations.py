@@ -127,7 +127,8 @@ def _shares(pieces: Tensor, maxima: Tensor) -> Tensor:
     """Return each piece's share of its unit's gradient, in the shape of `pieces`."""
     shares = torch.eq(pieces, maxima.unsqueeze(-2), out=torch.empty_like(pieces))
     # A GPU would have to wait for the answer, whether any pieces tie.
-    if pieces.device.type != "cpu" or shares.sum() != maxima.numel():
+    n_largest = shares.sum(dtype=torch.float32) if pieces.device.type == "cpu" else None
+    if n_largest is None or n_largest != maxima.numel():
         shares /= shares.sum(-2, keepdim=True)
     return shares
 

@@ -71,12 +71,13 @@ def _derivative(z, slope, NAME: tl.constexpr):  # type: ignore[no-untyped-def]
 @triton.jit  # type: ignore[untyped-decorator]
 def _maximum(z, bias, row, unit, here, units, PIECES: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return the largest piece of each unit, NaN if any is, and how many of them are as large."""
+    # The bias is float32, whatever z is, and so is the sum.
     largest = tl.load(z + row * PIECES * units + unit, here, 0.0)
-    largest += tl.load(bias + unit, unit < units, 0.0)
+    largest = largest + tl.load(bias + unit, unit < units, 0.0)
     n_largest = tl.full(largest.shape, 1.0, tl.float32)
     for p in tl.static_range(1, PIECES):
         piece = tl.load(z + (row * PIECES + p) * units + unit, here, 0.0)
-        piece += tl.load(bias + p * units + unit, unit < units, 0.0)
+        piece = piece + tl.load(bias + p * units + unit, unit < units, 0.0)
         is_new = (piece > largest) | (piece != piece)
         n_largest = tl.where(is_new, 1.0, tl.where(piece == largest, n_largest + 1, n_largest))
         largest = tl.where(is_new, piece, largest)
@@ -99,7 +100,7 @@ def _forward(  # type: ignore[no-untyped-def]
         value, _ = _maximum(z, bias, row, unit, here, units, PIECES)
     else:
         affine = tl.load(z + row * units + unit, here, 0.0)
-        affine += tl.load(bias + unit, unit < units, 0.0)
+        affine = affine + tl.load(bias + unit, unit < units, 0.0)
         value = _activated(affine, slope, NAME)
     i = member * n * units + row * units + unit
     if HAS_MASK:
@@ -126,11 +127,11 @@ def _backward(  # type: ignore[no-untyped-def]
     for start in range(0, n, N_ROWS):
         row = (start + tl.arange(0, N_ROWS))[:, None]
         here = (row < n) & (unit < units)
-        value = tl.load(d + row * units + unit, here, 0.0)
+        value = tl.load(d + row * units + unit, here, 0.0).to(tl.float32)
         if HAS_MASK:
             value *= tl.load(mask + row * units + unit, here, 0.0)
         piece = tl.load(z + (row * PIECES + p) * units + unit, here, 0.0)
-        piece += tl.load(bias + p * units + unit, unit < units, 0.0)
+        piece = piece + tl.load(bias + p * units + unit, unit < units, 0.0)
         if NAME == "maxout":
             largest, n_largest = _maximum(z, bias, row, unit, here, units, PIECES)
             value *= tl.where(piece == largest, 1 / n_largest, 0.0 * largest)  # NaN stays
@@ -143,12 +144,12 @@ def _backward(  # type: ignore[no-untyped-def]
         tl.store(d_bias + at, tl.sum(total, 0)[None, :], unit < units)
 
 
-def forward(layer: Layer, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return f(x W + b) * mask, `[members, n, units]`, and what `backward` takes."""
-    activation, z = layer.activation, torch.bmm(x, layer.weight)
+    activation, z = layer.activation, torch.bmm(x, weight)
     members, n, n_affine = z.shape
     units = n_affine // activation.pieces
-    y = torch.empty(members, n, units, device=z.device)
+    y = torch.empty(members, n, units, device=z.device, dtype=z.dtype)
     grid = (triton.cdiv(units, _N_UNITS), triton.cdiv(n, _N_ROWS), members)
     _forward[grid](
         z, layer.bias, y if mask is None else mask.contiguous(), y, n, units, activation.slope,
@@ -169,7 +170,7 @@ def backward(
     activation = layer.activation
     members, n, n_affine = activated.shape
     units = n_affine // activation.pieces
-    d_affine = torch.empty(members, n, n_affine, device=d.device)
+    d_affine = torch.empty(members, n, n_affine, device=d.device, dtype=d.dtype)
     d_bias = torch.empty_like(layer.bias) if with_bias else None
     # Some rows of all are a view, which begins where they do.
     n_kept = activated.stride(0) // n_affine
@@ -201,5 +202,5 @@ def try_out() -> None:
             activation=Activation(name, pieces), weight=weight.cuda(), bias=bias.cuda()
         )
         mask = torch.ones(1, 2, 4).cuda()
-        y, z = forward(layer, torch.ones(1, 2, 3).cuda(), mask)
+        y, z = forward(layer, layer.weight, torch.ones(1, 2, 3).cuda(), mask)
         backward(layer, y, z, mask)

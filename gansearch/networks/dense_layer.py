@@ -11,20 +11,22 @@ from torch import Tensor
 from gansearch.networks.layers import Layer
 
 
-def forward(layer: Layer, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return f(x W + b) * mask, `[..., n, units]`, and what `backward` takes.
 
     Args:
-        layer: with the weight W, the bias b and the activation f.
-        x: `[..., n, n_in]`.
+        layer: with the bias b and the activation f.
+        weight: W, in the type in which products are taken.
+        x: `[..., n, n_in]`, of the same type; the result is too.
         mask: of the dropout that follows, `[..., n, units]`, or None.
     """
+    bias = layer.bias.to(x.dtype)
     if x.dim() == 2:
-        affine = torch.addmm(layer.bias, x, layer.weight)
+        affine = torch.addmm(bias, x, weight)
     else:
-        affine = torch.baddbmm(layer.bias.unsqueeze(-2), x, layer.weight)
+        affine = torch.baddbmm(bias.unsqueeze(-2), x, weight)
     y, activated = layer.activation.apply(affine)
-    return (y if mask is None else y * mask), activated
+    return (y if mask is None else (y * mask).to(x.dtype)), activated
 
 
 def backward(
@@ -42,4 +44,4 @@ def backward(
     if mask is not None:
         d = d.mul_(mask)
     d_affine = layer.activation.gradient(d, activated)
-    return d_affine, d_affine.sum(-2) if with_bias else None
+    return d_affine, d_affine.sum(-2, dtype=torch.float32) if with_bias else None

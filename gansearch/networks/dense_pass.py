@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gansearch.networks import dense_layer
@@ -40,10 +41,13 @@ class DensePass:
 
     Args:
         layers: dense ones without normalisation, from the lowest to the output.
+        dtype: of the products and activations, as in `system.precision.arithmetic`.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[Layer], dtype: torch.dtype = torch.float32) -> None:
         self._layers = layers
+        self._weights = [layer.weight.to(dtype) for layer in layers]
+        self._dtype = dtype
         self._traces: list[_Trace] = []
         self._mask: Tensor | None = None  # of the input
 
@@ -52,35 +56,36 @@ class DensePass:
         self._mask, *others = [*(masks or [None] * len(self._layers)), None]
         if self._mask is not None:
             x = x * self._mask
-        ways = _ways(x)
-        for layer, mask in zip(self._layers, others, strict=True):
-            y, activated = ways.forward(layer, x, mask)
+        ways, x = _ways(x), x.to(self._dtype)
+        for layer, weight, mask in zip(self._layers, self._weights, others, strict=True):
+            y, activated = ways.forward(layer, weight, x, mask)
             self._traces.append(_Trace(x, mask, activated))
             x = y
         return x
 
     def by_params(self, d: Tensor) -> list[Tensor]:
-        """Return the gradients by the layers' parameters, in their order.
+        """Return the gradients by the layers' parameters, float32, in their order.
 
         Args:
             d: the gradient by the outputs.
         """
-        ways, grads = _ways(d), list[Tensor]()
+        ways, d, grads = _ways(d), d.to(self._dtype), list[Tensor]()
         for i in reversed(range(len(self._layers))):
             layer, trace = self._layers[i], self._traces[i]
             d_affine, d_bias = ways.backward(layer, d, trace.activated, trace.mask)
-            grads = [trace.x.mT @ d_affine, d_bias, *grads]
+            grads = [(trace.x.mT @ d_affine).float(), d_bias, *grads]
             if i > 0:
-                d = d_affine @ layer.weight.mT
+                d = d_affine @ self._weights[i].mT
         return grads
 
     def by_input(self, d: Tensor, rows: slice = slice(None)) -> Tensor:
         """Return the gradient by the input of some rows, given that by their outputs."""
-        ways = _ways(d)
-        for layer, trace in zip(reversed(self._layers), reversed(self._traces), strict=True):
+        ways, d = _ways(d), d.to(self._dtype)
+        for i in reversed(range(len(self._layers))):
+            layer, trace = self._layers[i], self._traces[i]
             activated, mask = trace.activated[..., rows, :], _rows_of(trace.mask, rows)
             d_affine, _ = ways.backward(layer, d, activated, mask, with_bias=False)
-            d = d_affine @ layer.weight.mT
+            d = d_affine @ self._weights[i].mT
         return d if self._mask is None else d.mul_(_rows_of(self._mask, rows))
 
 

@@ -5,6 +5,7 @@ The functions are those of `gradients`, whose results they equal to rounding err
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from gansearch.networks.dense_pass import DensePass
 from gansearch.system.features import triton_module
 from gansearch.training import losses
 from gansearch.training.gradients import Update
-from gansearch.training.objective import with_instance_noise
+from gansearch.training.objective import as_float, with_instance_noise
+from gansearch.training.optimizers import Player
 from gansearch.training.players import Players
 from gansearch.training.random_draws import UpdateDraws
 from gansearch.training.schedules import Coefficients
@@ -30,7 +32,6 @@ def covers(config: TrialConfig) -> bool:
         and config.generator_normalization == config.discriminator_normalization == "none"
         and config.gradient_penalty == "none"
         and config.unrolled_steps == config.minibatch_sd == 0
-        and config.precision != "bf16"
     )
 
 
@@ -39,9 +40,9 @@ def of_discriminator(
     players: Players, real: Tensor, drawn: UpdateDraws, coefficients: Coefficients
 ) -> Update:
     """Return D's loss on examples x `[n, dim]` and on G(z), and its gradients."""
-    d = DensePass(players.discriminator.layers)
-    with players.arithmetic(real):
-        fake = DensePass(players.generator.layers).forward(drawn.noise)
+    d = _pass(players, players.discriminator)
+    with _arithmetic(players, real):
+        fake = _pass(players, players.generator).forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
         return _of_discriminator(d, logits, coefficients)
 
@@ -49,8 +50,8 @@ def of_discriminator(
 @torch.no_grad()
 def of_generator(players: Players, drawn: UpdateDraws, coefficients: Coefficients) -> Update:
     """Return G's loss and its gradients."""
-    g, d = DensePass(players.generator.layers), DensePass(players.discriminator.layers)
-    with players.arithmetic(drawn.noise):
+    g, d = _pass(players, players.generator), _pass(players, players.discriminator)
+    with _arithmetic(players, drawn.noise):
         fake = g.forward(drawn.noise)
         logits = _logits(players, d, fake, drawn, coefficients)
         return _of_generator(players.config, g, d, logits)
@@ -61,9 +62,9 @@ def of_both(
     players: Players, real: Tensor, drawn: UpdateDraws, coefficients: Coefficients
 ) -> tuple[Update, Update]:
     """Return both from one pass, in which G's examples are those that D learns from."""
-    g, d = DensePass(players.generator.layers), DensePass(players.discriminator.layers)
+    g, d = _pass(players, players.generator), _pass(players, players.discriminator)
     m = players.config.batch_size
-    with players.arithmetic(real):
+    with _arithmetic(players, real):
         fake = g.forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
         of_d = _of_discriminator(d, logits, coefficients)
@@ -76,7 +77,18 @@ def _logits(
     """Return D's logits `[..., packs]` of examples `[..., n, dim]`."""
     x = with_instance_noise(x, drawn.instance_noise, coefficients)
     packs = torch.unflatten(x, -2, (-1, players.config.packing)).flatten(-2)
-    return d.forward(packs, drawn.masks).squeeze(-1)
+    return as_float(d.forward(packs, drawn.masks).squeeze(-1))
+
+
+def _pass(players: Players, player: Player) -> DensePass:
+    is_short = players.config.precision == "bf16"
+    return DensePass(player.layers, torch.bfloat16 if is_short else torch.float32)
+
+
+def _arithmetic(players: Players, tensor: Tensor) -> AbstractContextManager[object]:
+    """Return the context of the products; bf16 is a matter of their types here."""
+    is_short = players.config.precision == "bf16"
+    return nullcontext() if is_short else players.arithmetic(tensor)
 
 
 def _of_discriminator(d: DensePass, logits: Tensor, coefficients: Coefficients) -> Update:
