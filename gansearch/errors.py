@@ -55,6 +55,10 @@ class EngineLostError(GansearchError):
     """The process that trains all trials of a GPU together was lost."""
 
 
+class GpuLostError(GansearchError):
+    """A worker can't use its GPU, so that no trial can train there."""
+
+
 class StorageError(GansearchError):
     """A file of a run can't be written; everything written before is intact."""
 

@@ -13,6 +13,7 @@ from gansearch.errors import ShortOfMemoryError
 from gansearch.system.machine import limit_bytes, peak_bytes
 
 OUT_OF_MEMORY = "out of memory: "
+GPU_LOST = "GPU lost: "
 MemoryKind = Literal["GPU", "host"]
 _REMEDIES = {
     "GPU": "Give a trial more of a GPU (--gpus-per-trial), or lower the upper bounds of the "
@@ -30,6 +31,7 @@ _LACK = re.compile(
 _ON_GPU = re.compile(r"CUDA|CUBLAS|cuda")
 _REQUESTED = re.compile(r"(?:tried|[Uu]nable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 _OUR_MESSAGE = re.compile(rf"{OUT_OF_MEMORY}(GPU|host): [^\n]*")
+_OUR_GPU_MESSAGE = re.compile(rf"{GPU_LOST}[^\n]*")
 _KILLED_BY_RAY = re.compile(
     r"low on memory\. Memory on the node \(IP: ([^,\s]+)[^)]*\) was (\S+) used / (\S+) limit"
 )
@@ -47,14 +49,15 @@ class Failure:
     """Why an attempt at a trial failed.
 
     Attributes:
-        kind: "memory": no memory; "engine": the process that trains a group was lost; "worker": the
-            trial's own process was lost; "error": anything else.
+        kind: "memory": no memory; "gpu": a worker can't use its GPU; "engine": the process that
+            trains a group was lost; "worker": the trial's own process was lost; "error": anything
+            else.
         reason: one line of text.
         memory_kind: which memory was short, for the kind "memory" only.
         node: address of the machine that lost the process; empty if none was lost or it is unknown.
     """
 
-    kind: Literal["memory", "engine", "worker", "error"]
+    kind: Literal["memory", "gpu", "engine", "worker", "error"]
     reason: str
     memory_kind: MemoryKind | None = None
     node: str = ""
@@ -100,6 +103,8 @@ def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
     node = next((a or b for a, b in _NODE.findall(text)), "")
     if found := _OUR_MESSAGE.search(text):
         return Failure("memory", found[0], "GPU" if found[1] == "GPU" else "host")
+    if found := _OUR_GPU_MESSAGE.search(text):
+        return Failure("gpu", found[0], node=node)
     if found := _KILLED_BY_RAY.search(text):
         reason = (
             f"{OUT_OF_MEMORY}host: Ray killed the worker, since node {found[1]} had {found[2]} of "

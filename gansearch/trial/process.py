@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from gansearch.data.dataset import Dataset
-from gansearch.errors import ShortOfMemoryError
+from gansearch.errors import GpuLostError, ShortOfMemoryError
 from gansearch.family import Engine, Metrics, ModelFamily, Training, load_family
 from gansearch.rules import Config
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator
-from gansearch.system.failures import lack_of_memory
+from gansearch.system.checks import first_line
+from gansearch.system.failures import GPU_LOST, is_lack_of_memory, lack_of_memory
 from gansearch.trial.plan import TrialPlan
 
 
@@ -53,12 +54,14 @@ class TrialProcess:
 
         `collapse_test` is one of the data set that the driver has prepared, so that this process
         need not. With `is_alone`, trials of this process may use all memory of their GPU.
+
+        Raises:
+            GpuLostError: this process can't use its GPU.
         """
         torch.set_num_threads(1)
         is_cuda = plan.device == "cuda"
         if is_cuda:
-            # Ray's fractions of a GPU are a matter of counting; this makes them hold.
-            torch.cuda.set_per_process_memory_fraction(1.0 if is_alone else plan.memory_fraction)
+            _take_gpu(1.0 if is_alone else plan.memory_fraction)
         family = load_family(plan.family)
         return cls(
             dataset,
@@ -97,6 +100,20 @@ class TrialProcess:
         total = torch.cuda.get_device_properties().total_memory
         limit = total * torch.cuda.get_per_process_memory_fraction()
         return lack_of_memory(error, gpu=(torch.cuda.max_memory_allocated(), limit))
+
+
+def _take_gpu(memory_fraction: float) -> None:
+    """Limit the memory of the GPU for this process, and see that it computes."""
+    try:
+        # Ray's fractions of a GPU are a matter of counting; this makes them hold.
+        torch.cuda.set_per_process_memory_fraction(memory_fraction)
+        torch.ones(1, device="cuda").item()
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built for CPUs
+        if is_lack_of_memory(error):
+            raise
+        raise GpuLostError(
+            f"{GPU_LOST}a worker can't use it: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 @contextmanager

@@ -153,7 +153,7 @@ def end_engines(plan: TrialPlan) -> None:
 def _engine_here(data: Sequence[ObjectRef[TrialData]], plan: TrialPlan) -> Any:
     """Return the engine of this node's GPU, which the first trial there starts."""
     node = ray.get_runtime_context().get_node_id()
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if plan.device == "cuda" else ""
+    gpu = own_gpu() if plan.device == "cuda" else ""
     return (
         ray.remote(EngineProcess)
         .options(
@@ -168,6 +168,19 @@ def _engine_here(data: Sequence[ObjectRef[TrialData]], plan: TrialPlan) -> Any:
         )
         .remote(gpu, data, plan)
     )
+
+
+def own_gpu() -> str:
+    """Return the GPUs that Ray has given this worker, as CUDA_VISIBLE_DEVICES names them.
+
+    Ray sets that variable itself, unless RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES is set.
+    """
+    return ",".join(map(str, ray.get_gpu_ids()))
+
+
+def use_own_gpu() -> None:
+    """Let this process see no other GPU than its own; before it uses one."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = own_gpu()
 
 
 def _prefix(plan: TrialPlan) -> str:

@@ -68,6 +68,7 @@ def run_experiment(
         end_engines(plan)
     session.recorder.flush()
     _drop_checkpoints_of_ended_trials(session)
+    _raise_if_gpu_lost(session)
 
 
 def _fit(session: Session, tuner: Tuner) -> None:
@@ -184,7 +185,7 @@ class _Stopper(tune.Stopper):
             except StorageError as error:
                 session.recorder.faults.append(error)
                 return True
-        return session.stop.reason is not None
+        return session.stop.reason is not None or _gpu_loss(session) is not None
 
     def _check(self, session: Session) -> None:
         """Check the folder and the time budget, and write the time used so far.
@@ -219,6 +220,21 @@ def _search_time_is_up(session: Session) -> bool:
     # All the time of the search counts: starts, evaluations and waiting too.
     reserved: float = elapsed * updates_left / updates_done
     return bool(elapsed > limit - reserved)
+
+
+def _gpu_loss(session: Session) -> str | None:
+    """Return how a worker failed that can't use its GPU; every later one there would fail too."""
+    failures = session.recorder.failures.values()
+    return next((failure.reason for failure in failures if failure.kind == "gpu"), None)
+
+
+def _raise_if_gpu_lost(session: Session) -> None:
+    if (reason := _gpu_loss(session)) is not None:
+        raise RunFailedError(
+            f"{session.folder.path}: {reason}. No trial can train there, so the run ends. "
+            "Everything reported is kept, and its trials keep their state. Once the GPU works "
+            f"again (`gansearch doctor` shows it), go on: {session.resume_command}"
+        )
 
 
 def _raise_if_ray_died(session: Session) -> None:

@@ -179,7 +179,8 @@ class Recorder(Callback):
         spec = TrialSpec.from_tune(trial.config)
         # The worker may fail before the trial has begun.
         self.rows.setdefault(spec.trial_id, new_row(spec, self._folder.table))
-        self.end(spec.trial_id, self.outcomes[trial.trial_id])
+        if (outcome := self.outcomes.get(trial.trial_id)) is not None:
+            self.end(spec.trial_id, outcome)
         self._count_loss(trial, self.failures.get(trial.trial_id))
 
     def _count_loss(self, trial: Trial, failure: Failure | None) -> None:

@@ -100,6 +100,8 @@ class GuardedScheduler(FIFOScheduler):
         """
         failure = self._failure(trial)
         self.failures[trial.trial_id] = failure
+        if failure.kind == "gpu":
+            return  # the run ends, and the trial goes on when it is resumed
         is_alone = TrialSpec.from_tune(trial.config).is_alone
         also = " Alone there, it ran out too." if is_alone else ""
         reason = failure.reason + (also if failure.kind == "memory" else "")

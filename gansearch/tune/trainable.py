@@ -6,7 +6,8 @@ this process imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -14,7 +15,7 @@ from ray import ObjectRef, tune
 
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
-from gansearch.tune.engine_actor import EngineClient, TrialData
+from gansearch.tune.engine_actor import EngineClient, TrialData, use_own_gpu
 
 if TYPE_CHECKING:
     from gansearch.trial.process import TrialProcess
@@ -30,6 +31,8 @@ class GanTrial(tune.Trainable):
     """
 
     _runner: TrialRunner | EngineClient
+    # Around each step: ends this process with its GPU.
+    _guard: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
         self, config: dict[str, Any], data: Sequence[ObjectRef[TrialData]], plan: TrialPlan
@@ -47,7 +50,8 @@ class GanTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for a slice of time; return the progress, or an evaluation when one is due."""
-        return self._runner.step().to_tune()
+        with self._guard():
+            return self._runner.step().to_tune()
 
     def cleanup(self) -> None:
         """Call `TrialRunner.stop`: Tune ends the worker."""
@@ -59,13 +63,17 @@ class GanTrial(tune.Trainable):
             self._client.begin(spec)
             self._runner = self._client
             return
-        from gansearch.trial.process import TrialProcess
+        if self._plan.device == "cuda":
+            use_own_gpu()
+        from gansearch.trial.process import TrialProcess, ending_with_the_gpu
         from gansearch.trial.runner import TrialRunner
 
+        self._guard = ending_with_the_gpu
         if self._process is None:
             dataset, test = ray.get(self._data[0])
             # A worker that has a whole GPU is reused only for trials that need one.
             self._process = TrialProcess.prepare(
                 dataset, self._plan, collapse_test=test, is_alone=spec.is_alone
             )
-        self._runner = TrialRunner(spec, self._process)
+        with self._guard():
+            self._runner = TrialRunner(spec, self._process)

@@ -29,9 +29,10 @@ start_from: [defaults]
 ENDS = "still", "wild", "defaults"
 
 
-def gansearch(*args, folder, **options):
+def gansearch(*args, folder, path=Path(__file__).parent, **options):
     """Run the command line in a process group of its own, as a user of `mean_family.py` would."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    paths = filter(None, [str(path), os.environ.get("PYTHONPATH")])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(
         [sys.executable, "-m", "gansearch", *args],
         cwd=folder,
@@ -109,3 +110,31 @@ def test_the_guard_stops_a_family_that_stands_still_and_one_that_flies_away(fold
     by_lr = trials.groupby("config.lr")["status"].unique().map(list).to_dict()
     assert by_lr == {1e-6: ["collapsed"], 0.01: ["completed"], 3.0: ["diverged"]}
     assert "1 collapsed" in told and "1 diverged" in told
+
+
+def test_a_gpu_lost_in_mid_run_ends_it_in_order_and_a_resume_loses_nothing(folder):
+    modules = folder / "modules"
+    modules.mkdir()
+    for name in ("mean_family.py", "lost_gpu_family.py"):
+        (modules / name).write_text(Path(__file__).with_name(name).read_text())
+    small = SPACE.replace("mean_family:MeanFamily", "lost_gpu_family:LostGpuFamily")
+    (folder / "lost.yaml").write_text(small.replace("trials: 5, max_updates: 3000", "trials: 3"))
+    (modules / "lost").write_text("")
+    how = ["--space=lost.yaml", "--name=run", "--max-concurrent=1", "--max-updates=600", "--top=1"]
+    process = gansearch("run", *how, folder=folder, path=modules)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1, said
+    assert "GPU lost: a worker can't use it: no CUDA-capable device. No trial can" in joined(said)
+    assert f"go on: gansearch resume {folder}/results/run" in joined(said)
+    rows = pd.read_parquet(folder / "results/run/trials.parquet")
+    assert set(rows["status"]) == {"running"}
+    (modules / "lost").unlink()
+    process = gansearch("resume", "run", folder=folder, path=modules)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    rows = pd.read_parquet(folder / "results/run/trials.parquet")
+    assert "failed" not in set(rows["status"]) and len(rows) > 3
+
+
+def joined(said):
+    return " ".join(said.split())

@@ -92,6 +92,13 @@ def test_the_loss_of_an_engine_is_distinguished_from_that_of_a_trials_own_worker
     assert failure_of(text).kind == "engine"
 
 
+def test_a_worker_that_can_not_use_its_gpu_is_told_from_one_that_failed_to_begin():
+    own = "GPU lost: a worker can't use it: RuntimeError: No CUDA GPUs are available"
+    raised = f"{DIED.splitlines()[0]} because of an error raised in its creation task, ray::f()\n"
+    failure = failure_of(f"{raised}gansearch.errors.GpuLostError: {own}\n{DIED}")
+    assert (failure.kind, failure.reason, failure.is_loss) == ("gpu", own, False)
+
+
 def test_a_worker_whose_constructor_failed_is_no_lost_one():
     text = f"{DIED.splitlines()[0]} because of an error raised in its creation task, ray::f()\nOops"
     assert (failure_of(text).kind, failure_of(text).reason) == ("error", "Oops")

@@ -299,3 +299,10 @@ def test_the_display_is_told_from_how_many_samples_a_score_comes(folder, clock, 
     recorder.flush()
     (known,) = known_trials(recorder_of(folder).rows.values())
     assert known == KnownTrial("t00000", "completed", 100, Score(14.0, 10_000))
+
+
+def test_a_trial_that_failed_without_an_outcome_stays_open(folder):
+    quiet = {"budget": Budget(), "n_replicas": 0, "time_budget_seconds": None}
+    recorder = Recorder(folder, Progress(Console(quiet=True), **quiet))
+    recorder.on_trial_error(0, [], PlayedTrial(0))
+    assert [row["status"] for row in recorder.rows.values()] == ["running"]

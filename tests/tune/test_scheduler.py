@@ -219,6 +219,16 @@ def test_a_trial_without_memory_has_one_more_attempt_and_fails_with_the_reason(f
     assert scheduler.outcomes["ray-t"] == Outcome("failed", reason)
 
 
+def test_a_trial_whose_gpu_is_lost_has_no_outcome_so_that_it_goes_on_when_it_is_resumed(failed):
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    lost = failed("t", "x.GpuLostError: GPU lost: a worker can't use it: it fell off the bus")
+    for status in (Trial.ERROR, Trial.RUNNING):  # retried, and given up
+        lost.status = status
+        scheduler.on_trial_error(None, lost)
+        assert scheduler.failures["ray-t"].kind == "gpu"
+        assert "ray-t" not in scheduler.outcomes
+
+
 def test_a_worker_that_the_kernel_killed_for_memory_is_told_from_one_that_was_lost(
     monkeypatch, failed
 ):

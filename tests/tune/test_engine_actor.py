@@ -1,0 +1,48 @@
+"""The engine's actor, without Ray running."""
+
+import os
+
+import pytest
+
+from gansearch.budget import Budget
+from gansearch.family import DEFAULT_FAMILY
+from gansearch.trial.plan import TrialPlan
+from gansearch.tune import engine_actor
+
+
+class Remote:
+    """Stands in for `ray.remote(...)`, and notes how the actor is made."""
+
+    def options(self, **options):
+        self.made = options
+        return self
+
+    def remote(self, *arguments):
+        self.arguments = arguments
+        return self
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+@pytest.mark.parametrize("variable", ["1", None])
+def test_an_engine_gets_the_gpu_that_ray_gave_its_trial_though_no_variable_says_so(
+    tmp_path, monkeypatch, device, variable
+):
+    remote = Remote()
+    monkeypatch.setattr(engine_actor.ray, "remote", lambda _: remote)
+    monkeypatch.setattr(engine_actor.ray, "get_gpu_ids", lambda: [1])
+    context = type("Context", (), {"get_node_id": lambda _: "ab" * 28})
+    monkeypatch.setattr(engine_actor.ray, "get_runtime_context", context)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    plan = TrialPlan(tmp_path, DEFAULT_FAMILY, Budget(), device=device, n_slots=1)
+    assert engine_actor._engine_here([], plan) is remote
+    gpu = "1" if device == "cuda" else ""
+    assert remote.arguments[0] == gpu and remote.made["name"].endswith(f"-{gpu}")
+
+
+def test_a_trial_in_a_process_of_its_own_sees_no_gpu_but_its_own(monkeypatch):
+    monkeypatch.setattr(engine_actor.ray, "get_gpu_ids", lambda: ["GPU-3f2a", "GPU-77b1"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    engine_actor.use_own_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-3f2a,GPU-77b1"
