@@ -133,6 +133,9 @@ def _gpus() -> Iterator[Check]:
             "Install a torch build for a CUDA version that the driver supports, or update the "
             "driver. Until then trials train on CPU cores.",
         )
+    elif torch.backends.mps.is_available():
+        found = f"Apple's, by MPS, whose memory is the machine's; {build}"
+        yield Check("gpu", "ok", f"{found} trains each trial there in a process of its own")
     else:
         yield Check("gpu", "ok", f"none; {build} trains on CPU cores")
 

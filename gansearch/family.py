@@ -256,7 +256,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
             config: the trial's configuration.
             dataset: `dataset.to_float(dataset.train)` are the training examples `[n, dim]`.
             seed: in [0, 2**31). On a CPU the same four arguments must give the same results.
-            device: "cpu" or "cuda".
+            device: "cpu", "cuda" or "mps" (on Apple silicon).
 
         Raises:
             ConfigError: no model has this configuration. Better raised by `check`.

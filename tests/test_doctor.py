@@ -138,6 +138,14 @@ def test_a_cuda_build_without_a_gpu_is_fine(monkeypatch):
     assert check == Check("gpu", "ok", f"none; torch {torch.__version__} trains on CPU cores")
 
 
+def test_the_gpu_of_apple_silicon_is_named(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    check = only(doctor._gpus())
+    assert check.status == "ok" and "by MPS, whose memory is the machine's; torch" in check.found
+
+
 def test_a_gpu_is_listed_with_its_memory_and_driver(monkeypatch, nvidia_smi):
     torch = pytest.importorskip("torch")
     nvidia_smi("NVIDIA H100 80GB HBM3, 81559 MiB, 550.54.15\n")

@@ -16,6 +16,15 @@ def gpu_device() -> str | None:
     return "mps" if torch.backends.mps.is_available() else None
 
 
+def exact_device(device: str) -> str:
+    """Return where to compute in double precision and to draw random bits for a device.
+
+    It is the device itself, but for MPS, which has no float64 and whose generator has no 64 random
+    bits: there it is the CPU.
+    """
+    return "cpu" if device == "mps" else device
+
+
 def why_no_gpu() -> str:
     """Return why torch can use no GPU here, in words."""
     build = f"torch {torch.__version__}"

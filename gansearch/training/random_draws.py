@@ -72,6 +72,12 @@ class Draws:
             return self
         return Draws(**{f.name: _at(getattr(self, f.name), which) for f in fields(self)})
 
+    def to(self, device: str) -> Draws:
+        """Return the draws on a device; the same ones where they lie there already."""
+        if self.rows.device.type == torch.device(device).type:
+            return self
+        return Draws(**{f.name: _to(getattr(self, f.name), device) for f in fields(self)})
+
     def of_discriminator(self, i: int) -> UpdateDraws:
         """Return what update i of D takes, of a single iteration."""
         noise, shares = _at(self.d_noise, i), _at(self.shares, i)
@@ -238,3 +244,9 @@ def _at(value: Any, which: int | slice) -> Any:
     if isinstance(value, list):
         return [_at(entry, which) for entry in value]
     return None if value is None else value[which]
+
+
+def _to(value: Any, device: str) -> Any:
+    if isinstance(value, list):
+        return [_to(entry, device) for entry in value]
+    return None if value is None else value.to(device)

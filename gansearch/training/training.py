@@ -22,6 +22,7 @@ from gansearch.family import Counts, Metrics, Training
 from gansearch.networks.initialisation import initialise_discriminator, initialise_generator
 from gansearch.networks.models import Discriminator, Generator, generate, layers_of
 from gansearch.seeds import trial_seed
+from gansearch.system.devices import exact_device
 from gansearch.training import state as training_state
 from gansearch.training.algorithm1 import iterate
 from gansearch.training.diagnostics import N_PROBED, mean_outputs, norm, raise_if_diverged
@@ -77,15 +78,19 @@ class AdversarialTraining(Training):
         self.iteration = 0
         self.seconds = 0.0
         self.examples = examples or Examples(dataset, device)
-        self._rng = torch.Generator(device).manual_seed(seed)
-        with torch.device(device):
+        self._rng = torch.Generator(exact_device(device)).manual_seed(seed)
+        with torch.device(self._rng.device):
             self.generator = Generator(config, dataset.shape)
             self.discriminator = Discriminator(config, dataset.shape)
             self.average = Generator(config, dataset.shape) if config.generator_ema > 0 else None
-        initialise_generator(self.generator, config, self.examples.mean, self._rng)
+        data_mean = self.examples.mean.to(self._rng.device)
+        initialise_generator(self.generator, config, data_mean, self._rng)
         initialise_discriminator(self.discriminator, config, self._rng)
+        if self._rng.device.type != torch.device(device).type:
+            for net in filter(None, (self.generator, self.discriminator, self.average)):
+                net.to(device)
         # No method of self: a cycle would keep the training's memory until Python collects it.
-        shuffled = ShuffledExamples(seed, self.examples.n, device)
+        shuffled = ShuffledExamples(seed, self.examples.n, self._rng.device.type)
         draw_many = partial(
             _draw,
             config=config,
@@ -94,6 +99,7 @@ class AdversarialTraining(Training):
             n_train=self.examples.n,
             shuffled=shuffled if config.batch_order == "shuffled" else None,
             rng=self._rng,
+            device=device,
         )
         self.stream = DrawStream(draw_many, self._rng, ITERATIONS_DRAWN[device])
         self._train_from(self._first_layer())
@@ -331,6 +337,7 @@ def _draw(
     n_train: int,
     shuffled: ShuffledExamples | None,
     rng: torch.Generator,
+    device: str,
 ) -> Draws:
     """Draw for the iterations from `first`; the noise's dimension is that of the present stage."""
     rows = None
@@ -339,7 +346,7 @@ def _draw(
         rows = shuffled.rows(first * config.k, n_iterations * config.k, n)
         rows = rows.view(n_iterations, config.k, n)
     widths = generator.noise_dim, generator.dim, input_widths
-    return draw(config, n_iterations, *widths, n_train, rng, rows=rows)
+    return draw(config, n_iterations, *widths, n_train, rng, rows=rows).to(device)
 
 
 def first_stage_iterations(config: TrialConfig) -> int:

@@ -29,7 +29,7 @@ class TrialPlan:
         folder: the run's folder, on storage that every node sees.
         family: name of the model family.
         budget: updates, reports and grace of a full training.
-        device: "cpu" or "cuda".
+        device: that trials train on: "cpu", "cuda" or "mps".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
         slice_seconds: after which a trial returns its progress, if no report is due by then.
         n_slots: of the groups in the engine that trains all trials of a device, see `Engine`; 0
@@ -45,6 +45,11 @@ class TrialPlan:
     slice_seconds: float = 2.0
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
+
+    @property
+    def scoring_device(self) -> str:
+        """Where samples are scored, which takes double precision."""
+        return "cpu" if self.device == "mps" else self.device
 
 
 def slice_seconds(n_trials: int) -> float:

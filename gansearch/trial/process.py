@@ -30,7 +30,7 @@ class TrialProcess:
         family: of all of them.
         plan: what all trials of the phase share.
         evaluator: scores their samples.
-        device_name: of the GPU, or "cpu".
+        device_name: of the GPU, or "cpu", or "mps".
         engine: trains them together; None where each trains by itself.
     """
 
@@ -69,11 +69,11 @@ class TrialProcess:
             plan,
             Evaluator(
                 dataset,
-                device=plan.device,
+                device=plan.scoring_device,
                 n_samples=plan.n_evaluation_samples,
                 collapse_test=collapse_test,
             ),
-            torch.cuda.get_device_name() if is_cuda else "cpu",
+            torch.cuda.get_device_name() if is_cuda else plan.device,
             family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,
         )
 

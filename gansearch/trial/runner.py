@@ -173,7 +173,7 @@ class TrialRunner:
         samples = self._training.samples(evaluator.n_samples)
         raw = self._training.raw_samples(evaluator.n_samples)
         try:
-            with full_precision(self._process.plan.device):
+            with full_precision(self._process.plan.scoring_device):
                 evaluation = evaluator.evaluate(samples)
                 if raw is not None:
                     evaluation = evaluator.with_raw(evaluation, raw)
@@ -208,7 +208,7 @@ class TrialRunner:
         if self._spec.phase == "replica":
             return self._with_final_score(result)
         # By the test that its replicas would meet, so that no finalist fails it at once.
-        with full_precision(self._process.plan.device):
+        with full_precision(self._process.plan.scoring_device):
             collapse = self._process.evaluator.judge(samples, evaluation.indicators)
         return _judged_at_its_end(result, collapse)
 
@@ -233,7 +233,7 @@ class TrialRunner:
     def _with_final_score(self, result: StepResult) -> StepResult:
         """Score a sound replica on the test set, unless its last samples have collapsed."""
         process = self._process
-        device = process.plan.device
+        device = process.plan.scoring_device
         samples = self._training.samples(N_FINAL_SAMPLES)
         raw = self._training.raw_samples(N_FINAL_SAMPLES)
         try:

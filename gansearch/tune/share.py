@@ -89,6 +89,11 @@ def share_of_cluster(
             "--group-trials on: this model family trains each trial in a process of its own. "
             "Leave the flag out."
         )
+    if settings.group_trials == "on" and where.device == "mps":
+        raise BadInputError(
+            "--group-trials on: on Apple silicon's GPU each trial trains in a process of its own. "
+            "Leave the flag out, or give --gpus-per-trial 0 to train in groups on CPU cores."
+        )
     available: Mapping[str, float] = resources or cluster_resources()
     gpus = settings.gpus_per_trial
     if gpus is None:

@@ -42,6 +42,12 @@ def test_what_libraries_raise_without_memory_is_recognised(make):
     assert "this process held" in message and "--max-concurrent" in message
 
 
+def test_a_lack_of_memory_on_apple_silicon_is_one_of_the_hosts_memory():
+    error = RuntimeError("MPS backend out of memory (MPS allocated: 17.90 GB, max allowed: 18 GB).")
+    assert is_lack_of_memory(error)
+    assert str(lack_of_memory(error, gpu=None)).startswith("out of memory: host: ")
+
+
 def test_other_errors_are_no_lack_of_memory():
     for error in (RuntimeError("CUDA error: device-side assert"), OSError(28, "No space left")):
         assert not is_lack_of_memory(error)

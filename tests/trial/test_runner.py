@@ -184,3 +184,10 @@ def test_a_divergence_that_nobody_has_heard_of_is_told_again(process, monkeypatc
 
 def diverge(*_, **__):
     raise DivergedError("d_loss not finite by update 120")
+
+
+def test_samples_of_a_training_on_mps_are_scored_where_there_is_double_precision(process):
+    plan = dataclasses.replace(process.plan, device="mps")
+    assert TrialProcess.prepare(process.dataset, plan).evaluator._device == "cpu"
+    assert (plan.scoring_device, process.plan.scoring_device) == ("cpu", "cpu")
+    assert dataclasses.replace(plan, device="cuda").scoring_device == "cuda"

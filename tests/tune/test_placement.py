@@ -125,6 +125,9 @@ def test_on_apple_silicon_trials_train_on_mps_each_in_its_process(machine):
     said = plan("digits")
     assert "4 trials at a time, each on 1 core and 0.25 of a GPU" in said
     assert "groups " not in said
+    with pytest.raises(BadInputError, match=r"^--group-trials on: on Apple silicon's GPU each"):
+        plan("digits", settings=Settings(group_trials="on"))
+    assert "groups " in plan("digits", settings=Settings(group_trials="on", gpus_per_trial=0))
 
 
 def test_a_gpu_that_ray_counts_and_torch_can_not_use_is_refused_if_asked_for(machine, monkeypatch):
