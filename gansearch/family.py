@@ -339,6 +339,10 @@ class ModelFamily(ABC, Generic[ConfigT]):
         """
         return None
 
+    def trains_in_group(self, config: ConfigT) -> bool:
+        """Return whether an engine trains `config` in a group, be it by itself, or else in turn."""
+        return self.group_key(config) is not None
+
     def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
         """Return an engine that trains up to `n_slots` similar trainings in one; once a process."""
         raise NotImplementedError(f"{self.name}: has_engine is {self.has_engine}")

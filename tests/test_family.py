@@ -210,6 +210,8 @@ def test_optional_parts_of_a_family_have_defaults():
     assert family.observer(config, LINE, [1, 2]) is None
     assert training.counts == Counts(0, None, None, training.counts.seconds)
     assert not family.has_engine
+    assert family.group_key(config) is None and not family.trains_in_group(config)
+    assert family.engine_bytes(config, LINE, "cuda", exact=True) is None
     with pytest.raises(NotImplementedError, match="has_engine is False"):
         family.engine(LINE, "cpu", 2)
 

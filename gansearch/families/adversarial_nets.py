@@ -58,6 +58,12 @@ class AdversarialNets(ModelFamily[TrialConfig]):
 
         return structure_of(config) if is_dense(config) else None
 
+    def trains_in_group(self, config: TrialConfig) -> bool:
+        """Return whether it trains in a group; convolutional networks have one of their own."""
+        from gansearch.grouping.structure import structure_of
+
+        return structure_of(config) is not None
+
     def engine(self, dataset: Dataset, device: str, n_slots: int) -> Engine:
         """Return the engine that trains groups of one structure as one."""
         from gansearch.grouping.engine import Engine

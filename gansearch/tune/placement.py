@@ -9,7 +9,7 @@ from gansearch.rules import Config
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_device
 from gansearch.tune.settings import Settings
-from gansearch.tune.slots import drawn_keys
+from gansearch.tune.slots import drawn_configs
 
 _N_DRAWN = 256  # configurations, to see how many share no group
 
@@ -21,7 +21,7 @@ class Placement:
     Attributes:
         device: of trials: "cpu", "cuda" or "mps".
         gpus_per_trial: fraction of a GPU for each; None if it is to be found.
-        alone: which share of the trials shares no group with any other, in [0, 1].
+        alone: which share of the trials can share no group with others, in [0, 1].
         in_engine: whether an engine trains all trials of a GPU.
     """
 
@@ -55,21 +55,15 @@ def placement(
     device = device or "cuda"  # asked for; refused if there is none
     if device != "cuda" or not space.family.has_engine:
         return Placement(device, gpus, 1.0, False)
-    alone = _share_alone(space, configs)
-    return Placement(device, gpus, alone, _uses_engine(settings, gpus, alone))
+    some = configs or drawn_configs(space, _N_DRAWN)
+    alone = sum(space.family.group_key(config) is None for config in some) / len(some)
+    has_groups = any(map(space.family.trains_in_group, some))
+    return Placement(device, gpus, alone, _uses_engine(settings, gpus, has_groups=has_groups))
 
 
-def _share_alone(space: SearchSpace, configs: Sequence[Config]) -> float:
-    keys = (
-        [space.family.group_key(config) for config in configs]
-        if configs
-        else drawn_keys(space, _N_DRAWN)
-    )
-    return sum(key is None for key in keys) / len(keys)
-
-
-def _uses_engine(settings: Settings, gpus: float | None, alone: float) -> bool:
+def _uses_engine(settings: Settings, gpus: float | None, *, has_groups: bool) -> bool:
+    """Return whether an engine trains: not one that could only give each training its turn."""
     if settings.group_trials != "auto":
         return settings.group_trials == "on"
     several = (gpus is None or gpus <= 0.5) and settings.max_concurrent != 1
-    return several and alone < 1
+    return several and has_groups

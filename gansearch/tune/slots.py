@@ -17,6 +17,7 @@ from typing import TypeAlias
 import optuna
 from optuna.samplers import RandomSampler
 
+from gansearch.rules import Config
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.plan import LEAST_FILL, MAX_SLOTS
 
@@ -80,8 +81,13 @@ def replica_grouping(keys: Keys, n_replicas: int, n_at_a_time: int) -> Grouping:
 
 def drawn_keys(space: SearchSpace, n: int, *, seed: int = 0) -> Keys:
     """Return the keys of n random configurations of a space."""
+    return [space.family.group_key(config) for config in drawn_configs(space, n, seed=seed)]
+
+
+def drawn_configs(space: SearchSpace, n: int, *, seed: int = 0) -> list[Config]:
+    """Return n random configurations of a space."""
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
-    return [space.family.group_key(space.suggest(study.ask())) for _ in range(n)]
+    return [space.suggest(study.ask()) for _ in range(n)]
 
 
 def draws_of(keys: Keys, n_at_a_time: int) -> list[Keys]:

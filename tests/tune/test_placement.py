@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,15 +91,16 @@ def test_a_gpu_that_holds_not_even_one_training_is_refused_by_itself(machine):
         plan("cifar10", only=["paper"])
 
 
-def test_spaces_whose_trials_mostly_share_nothing_get_fewer_and_none_but_these_no_engine(machine):
+def test_trials_that_share_nothing_are_fewer_and_without_any_group_there_is_no_engine(machine):
     machine()
     assert placement(load_space("mnist"), [], Settings()).alone == 0
     mixed = placement(load_space("cifar10"), [], Settings())
     assert mixed.in_engine and 0.5 < mixed.alone < 1
-    alone = load_space("digits").preset("dcgan")
-    assert not placement(load_space("digits"), [alone], Settings()).in_engine
-    assert placement(load_space("digits"), [alone], Settings(group_trials="on")).in_engine
-    said = plan("digits", only=["dcgan"])
+    assert "4 trials at a time, each on 0.25 cores and 0.25 of" in plan("digits", only=["dcgan"])
+    in_turn = replace(load_space("digits").baseline, unrolled_steps=2)
+    assert not placement(load_space("digits"), [in_turn], Settings()).in_engine
+    assert placement(load_space("digits"), [in_turn], Settings(group_trials="on")).in_engine
+    said = plan("digits", overrides=["unrolled_steps=2"])
     assert "4 trials at a time, each on 1 core and 0.25 of a GPU" in said
     assert "groups " not in said
 

@@ -11,7 +11,7 @@ from gansearch.tune import share as share_module
 from gansearch.tune.placement import Placement
 from gansearch.tune.room import Room
 from gansearch.tune.settings import Settings
-from gansearch.tune.share import share_of_cluster
+from gansearch.tune.share import Share, share_of_cluster
 
 
 @pytest.fixture
@@ -58,6 +58,12 @@ def test_trials_of_an_engine_take_little_of_a_core_and_an_even_share_of_the_gpu(
     share = share_of_cluster(own, where=IN_ENGINE)
     assert (share.gpus_per_trial, share.cpus_per_trial, share.n_together) == (0.125, 0.5, 8)
     assert share.trials_per_gpu is None
+
+
+def test_fewer_trials_at_a_time_on_each_gpu_are_fewer_in_all():
+    assert Share(1 / 16, 32, n_together=16).at_a_time(15) == 30
+    assert Share(1 / 16, 3, n_together=3).at_a_time(2) == 2
+    assert Share(0.25, 4).at_a_time(0) == 4  # no engine
 
 
 def test_a_cluster_that_grows_is_given_as_much_work_as_the_user_says(ray_has):
