@@ -30,9 +30,9 @@ from gansearch.tune.phases import conclude, finalists, replicate, search_phase
 from gansearch.tune.preflight import (
     check_memory,
     check_request,
+    machine_notes,
     prepared,
     shared_cluster,
-    temporary_notes,
 )
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
@@ -180,7 +180,7 @@ def resume(
         space, settings = plan.space, plan.settings
         configs = [space.table.from_dict(config) for config in description.only or ()]
         with _progress(console, space, configs, settings, description.wall_seconds) as progress:
-            for note in (*plan.notes, *temporary_notes(settings)):
+            for note in (*plan.notes, *machine_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
             dataset, settings = load_resumed_data(space, settings, data_dir)

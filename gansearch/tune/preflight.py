@@ -22,7 +22,7 @@ from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_config, load_space
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.search_space import SearchSpace
-from gansearch.system.devices import gpu_bytes
+from gansearch.system.devices import gpu_bytes, gpu_device, why_no_gpu
 from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
@@ -161,7 +161,7 @@ def prepared(
         ) as share,
     ):
         yield Prepared(
-            **vars(request) | {"notes": [*request.notes, *temporary_notes(settings)]},
+            **vars(request) | {"notes": [*request.notes, *machine_notes(settings)]},
             folder=folder,
             dataset=dataset,
             evaluation=evaluation,
@@ -209,14 +209,21 @@ def shared_cluster(
         yield trial_share(space, configs, dataset, settings, largest, None, memory, former)
 
 
-def temporary_notes(settings: Settings) -> list[str]:
-    """Return what to say of where Ray keeps its temporary files: nothing but in odd surroundings.
+def machine_notes(settings: Settings) -> list[str]:
+    """Return what to say of this machine: where Ray's files are, a GPU that torch can't use.
 
     Raises:
-        BadInputError: no folder can hold them.
+        BadInputError: no folder can hold Ray's temporary files.
     """
-    note = "" if settings.address else temporary_root().note
-    return [note] if note else []
+    if settings.address:
+        return []
+    notes = [note] if (note := temporary_root().note) else []
+    if settings.gpus_per_trial is None and not gpu_device() and resources_here().get("GPU"):
+        notes.append(
+            f"this machine has a GPU that torch can't use: {why_no_gpu()}. Trials train on CPU "
+            "cores; `gansearch doctor` says what would help"
+        )
+    return notes
 
 
 def only_configs(space: SearchSpace, only: Sequence[str]) -> list[tuple[str, Config]]:

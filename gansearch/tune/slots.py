@@ -86,6 +86,7 @@ def drawn_keys(space: SearchSpace, n: int, *, seed: int = 0) -> Keys:
 
 def drawn_configs(space: SearchSpace, n: int, *, seed: int = 0) -> list[Config]:
     """Return n random configurations of a space."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a study says that it has been made
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
     return [space.suggest(study.ask()) for _ in range(n)]
 

@@ -37,7 +37,7 @@ def machine(monkeypatch, tmp_path):
 
     def _machine(cpus=16.0, gpus=1.0, *, gpu_gib=80.0, device="cuda", host_gib=128.0):
         monkeypatch.setattr(preflight, "resources_here", lambda: {"CPU": cpus, "GPU": gpus})
-        for module in (placement_module, share):
+        for module in (placement_module, share, preflight):
             monkeypatch.setattr(module, "gpu_device", lambda: device)
         memory = gpu_gib * GIB if device == "cuda" else None
         for module in (preflight, memory_check):
@@ -135,7 +135,13 @@ def test_on_apple_silicon_trials_train_on_mps_each_in_its_process(machine):
 def test_a_gpu_that_ray_counts_and_torch_can_not_use_is_refused_if_asked_for(machine, monkeypatch):
     machine(device=None)
     why = "torch 2.14.1+cpu is built for CPUs only"
-    monkeypatch.setattr(share, "why_no_gpu", lambda: why)
+    for module in (share, preflight):
+        monkeypatch.setattr(module, "why_no_gpu", lambda: why)
     with pytest.raises(BadInputError, match=f"^--gpus-per-trial 0.25: .*: {re.escape(why)}\\. "):
         plan("digits", settings=Settings(gpus_per_trial=0.25))
-    assert "16 trials at a time, each on 1 core, without a GPU" in plan("digits")
+    said = plan("digits")
+    assert "16 trials at a time, each on 1 core, without a GPU" in said
+    assert (
+        f"note         this machine has a GPU that torch can't use: {why}. Trials train on" in said
+    )
+    assert "note " not in plan("digits", settings=Settings(gpus_per_trial=0))

@@ -111,3 +111,9 @@ def fill_over_time(keys, n_at_a_time, n_slots, rng):
         computed += seconds * n_slots * n_groups([now], n_slots)
         running = [(left - seconds, key) for left, key in running if left != seconds]
     return taken / computed if computed else 1.0
+
+
+def test_drawing_configurations_prints_nothing(capfd):
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    assert len(drawn_keys(load_space("ring"), 2)) == 2
+    assert capfd.readouterr() == ("", "")
