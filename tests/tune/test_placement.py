@@ -11,6 +11,7 @@ import ray
 
 from gansearch.data import registry
 from gansearch.data.dataset import Dataset
+from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.space.load import load_space
 from gansearch.trial import memory_check
@@ -145,3 +146,18 @@ def test_a_gpu_that_ray_counts_and_torch_can_not_use_is_refused_if_asked_for(mac
         f"note         this machine has a GPU that torch can't use: {why}. Trials train on" in said
     )
     assert "note " not in plan("digits", settings=Settings(gpus_per_trial=0))
+
+
+def test_a_resumed_run_keeps_its_number_of_trials_per_gpu_unless_the_machine_holds_fewer(machine):
+    machine()
+    space, digits, settings = load_space("digits"), load_dataset("digits"), Settings()
+    largest = preflight.check_memory(space, [], digits, settings)
+
+    def found(cpus, former):
+        there = {"CPU": cpus, "GPU": 1.0}
+        args = space, [], digits, settings, largest, there, 80.0 * GIB, former
+        return preflight.trial_share(*args).trials_per_gpu
+
+    assert found(16.0, None) == 8  # a third of its trials
+    assert found(16.0, 12) == 12
+    assert found(2.0, 12) == 8

@@ -123,6 +123,8 @@ def test_settings_change_to_suit_another_machine_and_the_rest_stays(tmp_path):
     folder = run_of(tmp_path, settings=vars(stored), state="interrupted")
     found = resumed(folder, address="local", gpus_per_trial=0.0, cpus_per_trial=2.0)
     assert found.settings == replace(stored, address=None, gpus_per_trial=0.0, cpus_per_trial=2.0)
+    found = resumed(folder, gpus_per_trial="auto")
+    assert found.settings == replace(stored, gpus_per_trial=None)
     assert found.notes == []
 
 
