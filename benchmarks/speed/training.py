@@ -1,12 +1,14 @@
 """What a training step costs, beside other ways to take it and beside its bare matrix products.
 
     python benchmarks/speed/training.py              # the tables of docs/speed.md, three minutes
+    python benchmarks/speed/training.py --digits     # the same for the preset `paper` of digits
     python benchmarks/speed/training.py --scores 10  # what precision bf16 does to the final score
 
 All ways take their turns in one process with one thread; a ratio is the median over turns, with the
 range of its middle half. An iteration is one update of D and one of G on minibatches of 100:
 
 - `ours`: `gansearch.training.AdversarialTraining.step`.
+- `autograd`: the same with the gradients by autograd, as for networks that need it.
 - `simultaneous`, `bf16`: ours with that parameter.
 - `careful`: nn.Module and torch.optim, written for speed: the data a tensor,
   one pass of D over real and generated examples, no gradient that isn't needed, fused optimizers.
@@ -30,8 +32,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
+from unittest import mock
 
 import numpy as np
 import torch
@@ -51,6 +55,7 @@ from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import draw_noise
+from gansearch.training import dense_gradients
 from gansearch.training.training import AdversarialTraining
 
 WIDTHS = (64, 256, PAPER)  # of G's hidden layers
@@ -73,16 +78,23 @@ def main() -> None:
     )
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.2, help="seconds of each way in a turn")
+    parser.add_argument(
+        "--digits", action="store_true", help="measure the preset `paper` of the space digits alone"
+    )
     parser.add_argument("--scores", type=int, metavar="SEEDS", help="compare precisions instead")
     arguments = parser.parse_args()
     if arguments.scores:
         compare_scores(arguments.scores)
         return
     torch.set_num_threads(1)
+    if arguments.digits:
+        dataset, config = load_dataset("digits", None), PAPERS["digits"].config
+        print_costs(config, dataset.dim, time_in_turns(ways(config, dataset), arguments))
+        return
     dataset = mnist_or_noise()
     for width in arguments.widths:
         config = config_of(width)
-        print_costs(config, time_in_turns(ways(config, dataset), arguments))
+        print_costs(config, dataset.dim, time_in_turns(ways(config, dataset), arguments))
     for width in sorted({min(arguments.widths), max(arguments.widths)}):
         print_two_trials(config_of(width), dataset, arguments)
 
@@ -93,12 +105,19 @@ def ways(config: TrialConfig, dataset: Dataset) -> dict[str, Step]:
     bf16 = dataclasses.replace(config, precision="bf16")
     return {
         "ours": AdversarialTraining(config, dataset, 0).step,
+        "autograd": partial(step_by_autograd, AdversarialTraining(config, dataset, 0)),
         "careful": CarefulLoop(config, dataset).step,
         "tutorial": tutorial_loop(config, dataset).__next__,
         "products": multiply_all(products(config, math.prod(dataset.shape))),
         "simultaneous": AdversarialTraining(simultaneous, dataset, 0).step,
         "bf16": AdversarialTraining(bf16, dataset, 0).step,
     }
+
+
+def step_by_autograd(training: AdversarialTraining) -> None:
+    """Do an iteration without the explicit products of dense networks."""
+    with mock.patch.object(dense_gradients, "covers", lambda _: False):
+        training.step()
 
 
 # The tutorials' way
@@ -228,17 +247,17 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> str:
     return f"{median:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def print_costs(config: TrialConfig, times: dict[str, list[float]]) -> None:
+def print_costs(config: TrialConfig, dim: int, times: dict[str, list[float]]) -> None:
     ours = times["ours"]
     widths = "-".join(map(str, config.generator_widths))
     units = config.discriminator_widths[0]
-    print(f"\nG {config.noise_dim}-{widths}-784, D maxout {units} x {config.maxout_pieces} twice")
+    print(f"\nG {config.noise_dim}-{widths}-{dim}, D maxout {units} x {config.maxout_pieces} twice")
     for name, seconds in times.items():
         cost = f"{1000 * statistics.median(seconds):8.2f} ms"
         told = "" if name == "ours" else f"   {ratio(seconds, ours)} times ours"
         goal = GOALS.get((name, config.generator_widths[0]))
         print(f"  {name:13}{cost}{told}" + (f" (goal: {goal})" if goal else ""), flush=True)
-    n = n_operations(products(config, 784))
+    n = n_operations(products(config, dim))
     gflops = n / statistics.median(times["products"]) / 1e9
     print(f"  {n / 1e9:.2f} GFLOP of products an iteration, {gflops:.0f} GFLOP/s alone")
 

@@ -112,6 +112,6 @@ def test_the_tables_are_printed_without_any_data(capsys, monkeypatch):
     benchmark.main()
     told = capsys.readouterr().out
     assert "G 100-16-16-784, D maxout 16 x 5 twice" in told
-    for way in ("careful", "tutorial", "products", "simultaneous"):
+    for way in ("autograd", "careful", "tutorial", "products", "simultaneous"):
         assert re.search(rf"{way} +\d+\.\d\d ms +\d+\.\d\d \[.*\] times ours", told), way
     assert re.search(r"two trials on \d+ cores, width 16: \d\.\d\d", told)
