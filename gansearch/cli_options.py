@@ -140,8 +140,8 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
             type=ShareType(0),
             metavar="FLOAT|auto",
             **default("auto"),
-            help="Fraction of a GPU for each trial. auto: so that as many share a GPU as pay, and "
-            "as its memory and the cores hold; 0 if there is no GPU.",
+            help="Fraction of a GPU for each trial. auto: up to 16 trials share a GPU, fewer if "
+            "its memory or the cores don't suffice; 0 if there is no GPU.",
         ),
         click.option(
             "--cpus-per-trial",

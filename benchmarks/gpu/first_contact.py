@@ -1,4 +1,4 @@
-"""Everything of a first call on a card, in seven minutes at most, or less by `--within`.
+"""What to run first on a new GPU, in seven minutes at most, or less by `--within`.
 
     benchmarks/gpu/first_contact.sh FOLDER              # the first call
     benchmarks/gpu/first_contact.sh FOLDER --second     # what is left
@@ -45,6 +45,7 @@ FIRST: dict[str, tuple[Stage, int]] = {
     "eager": (first.eager, 40),
     "replay": (first.replay, 60),
     "triton": (first.triton, 60),
+    "replay-triton": (first.replay_with_triton, 60),
     "milliseconds": (first.milliseconds, 60),
     "streams": (first.streams, 70),
     "kernels": (first.kernels, 40),
@@ -61,7 +62,7 @@ SECOND: dict[str, tuple[Stage, int]] = {
     "scores": (gpu.scores, 90),
 }
 # What a stage tries alone.
-TRIED: dict[str, Feature] = {"replay": GRAPHS, "triton": TRITON}
+TRIED: dict[str, Feature] = {"replay": GRAPHS, "triton": TRITON, "replay-triton": TRITON}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All of a first call on a lent GPU, in 420 s at most; results are appended in FOLDER as they come.
+# What to run first on a new GPU, in 420 s at most; results are appended in FOLDER as they come.
 #   benchmarks/gpu/first_contact.sh [FOLDER] [options of first_contact.py, such as --second]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-folder=${OUT:-benchmarks/gpu/results}
+folder=benchmarks/gpu/results
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
     folder=$1
     shift

@@ -89,23 +89,28 @@ def eager(setting: Setting, dataset: Dataset) -> Iterator[str]:
 
 def replay(setting: Setting, dataset: Dataset) -> Iterator[str]:
     """Yield whether a group that is replayed as a graph is that run eagerly, to the bit."""
+    with without(TRITON):
+        yield from replay_with_triton(setting, dataset)
+
+
+def replay_with_triton(setting: Setting, dataset: Dataset) -> Iterator[str]:
+    """Yield the same with Triton's kernels, as runs use them."""
     if not setting.on_gpu:
         yield _NEEDS_CUDA
         return
     examples = Examples(dataset, setting.device)
-    with without(TRITON):
-        for name, values in KINDS.items():
-            for precision in PRECISIONS:
-                configs = [
-                    setting.config(setting.widths[-1], precision=precision, k=k, **values)
-                    for k in (1, 2, 3)
-                ]
-                replayed = trained(setting, dataset, examples, configs)
-                with without(GRAPHS):
-                    expected = trained(setting, dataset, examples, configs)
-                is_same = [t.save() for t in replayed] == [t.save() for t in expected]
-                told = "ok" if is_same else "FAILED"
-                yield f"- {told}: {name}, {precision}: a graph gives the bits of the eager chunk"
+    for name, values in KINDS.items():
+        for precision in PRECISIONS:
+            configs = [
+                setting.config(setting.widths[-1], precision=precision, k=k, **values)
+                for k in (1, 2, 3)
+            ]
+            replayed = trained(setting, dataset, examples, configs)
+            with without(GRAPHS):
+                expected = trained(setting, dataset, examples, configs)
+            is_same = [t.save() for t in replayed] == [t.save() for t in expected]
+            told = "ok" if is_same else "FAILED"
+            yield f"- {told}: {name}, {precision}: a graph gives the bits of the eager chunk"
 
 
 def triton(setting: Setting, dataset: Dataset) -> Iterator[str]:
@@ -211,30 +216,24 @@ def tests(setting: Setting, _: Dataset) -> Iterator[str]:
         raise ModuleNotFoundError(name="pytest")
     which = "gpu and not slow" if setting.on_gpu else "not slow"
     few = ["-k", "a_diverging_member"] if setting.is_quick else []
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            which,
-            *few,
-            *TESTS,
-        ],
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", which]
+    process = subprocess.Popen(
+        [*command, *few, *TESTS],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
-    lines = done.stdout.splitlines()
-    for line in [line for line in lines if line.startswith(("FAILED", "ERROR"))] + lines[-1:]:
-        yield f"- {line}"
-    if done.returncode:
-        yield f"- FAILED: pytest ended with {done.returncode} {done.stderr[-500:].strip()}"
+    assert process.stdout is not None
+    last = ""
+    for line in map(str.rstrip, process.stdout):  # as they come: the stage may be ended
+        if re.search(r"::.* (PASSED|FAILED|ERROR)", line):
+            yield f"- {line}"
+        last = line or last
+    yield f"- {last.strip('= ')}"
+    if code := process.wait():
+        yield f"- FAILED: pytest ended with {code}"
 
 
 # Common parts

@@ -3,7 +3,7 @@
     python benchmarks/gpu/gpu.py --write                # all of it: eighteen minutes at most
     python benchmarks/gpu/gpu.py --stages checks speed  # parts of it
     python benchmarks/gpu/gpu.py --stages scores --space mnist --seeds 8 --limit 500
-    python benchmarks/gpu/gpu.py --device cpu --quick   # the same code, some three minutes
+    python benchmarks/gpu/gpu.py --device cpu --quick   # the same code, a minute
     python benchmarks/gpu/gpu.py --device cpu --stages speed --slots 4 --widths 64 1200 --limit 600
 
 On a card that nobody has used yet, `first_contact.py` comes first. It needs torch, NumPy, SciPy,

@@ -11,6 +11,7 @@ import math
 import queue
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -75,6 +76,9 @@ class Engine:
         self._active: list[_Request] = []
         self._groups: dict[TrialConfig, list[Group]] = {}
         self._lanes = [Lane() for _ in range(_N_LANES)] if device == "cuda" else []
+        self._closing = threading.Lock()
+        self._is_closed = False
+        self._is_short_of_memory = False
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._thread.start()
 
@@ -97,9 +101,10 @@ class Engine:
             # The engine uses other streams than its callers.
             torch.cuda.current_stream().synchronize()
         request = _Request(training, updates, time.monotonic() + time_limit_seconds)
-        if not self._thread.is_alive():
-            raise GansearchError("engine: it is closed, and trains no more.")
-        self._asked.put(request)
+        with self._closing:
+            if self._is_closed:
+                raise GansearchError("engine: it is closed, and trains no more.")
+            self._asked.put(request)
         return request.answer.result()
 
     def close(self) -> None:
@@ -111,9 +116,20 @@ class Engine:
         torch.set_num_threads(1)
         # Not that of the callers, where their evaluations are queued.
         own = torch.cuda.Stream() if self._device == "cuda" else None  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(own) if own is not None else nullcontext():
-            while self._take_requests():
-                self._work()
+        try:
+            with torch.cuda.stream(own) if own is not None else nullcontext():
+                while self._take_requests():
+                    self._work()
+        finally:
+            self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        """Let nobody wait for ever, at the end of the thread."""
+        with self._closing:
+            self._is_closed = True
+        while not self._asked.empty():
+            if (request := self._asked.get()) is not None:
+                self._active.append(request)
         for request in self._active:
             request.answer.set_exception(GansearchError("engine: it was closed."))
 
@@ -125,13 +141,22 @@ class Engine:
             self._active.remove(alone)
             self._active.append(alone)
             self._attempt(partial(self._take_turn, alone), [alone])
-        for group in {id(r.group): r.group for r in self._active if r.group}.values():
+        for group in self._groups_to_advance(can_wait=alone is None):
             self._attempt(group.advance, [r for r in self._active if r.group is group])
         for request in list(self._active):
             self._attempt(partial(self._settle, request), [request])
 
+    def _groups_to_advance(self, *, can_wait: bool) -> list[Group]:
+        """Return the groups that wait for their next chunk, so that none waits for a slower one."""
+        groups = list({id(r.group): r.group for r in self._active if r.group}.values())
+        ready = [group for group in groups if group.is_ready]
+        return ready or (groups[:1] if can_wait else [])
+
     def _take_requests(self) -> bool:
         """Accept all new requests, waiting if there is nothing else to do; False at the end."""
+        if self._is_short_of_memory:
+            self._is_short_of_memory = False
+            self._drop_idle_groups(0)  # for the next attempt
         while not self._active or not self._asked.empty():
             request = self._asked.get()
             if request is None:
@@ -150,8 +175,11 @@ class Engine:
                 request.answer.set_exception(error)
                 if request.group is not None:
                     self._forget(request.group)
+                    request.group = None
             if is_lack_of_memory(error):
-                self._drop_idle_groups(0)  # for the next attempt
+                # What the failed attempt holds must be gone before its lane is used again.
+                traceback.clear_frames(error.__traceback__)
+                self._is_short_of_memory = True
 
     def _place(self, request: _Request) -> None:
         """Find a slot for a training, unless it can't train in a group."""
@@ -162,10 +190,11 @@ class Engine:
             return
         if self._device == "cpu" and not is_dense(structure):
             return  # no graph would be recorded of it
-        groups = self._groups.setdefault(structure, [])
+        groups = self._groups.pop(structure, [])
+        self._groups[structure] = groups  # the last one used comes last
         group = next((group for group in groups if group.has_room), None)
         if group is None:
-            self._drop_idle_groups(_MAX_IDLE_GROUPS)
+            self._drop_idle_groups(self._n_idle_kept())
             group = self._make_group_at_last(structure)
             groups.append(group)
         group.admit(training, n_left)
@@ -222,8 +251,17 @@ class Engine:
         n_groups = Counter(id(group.lane) for group in chain(*self._groups.values()))
         return min(self._lanes, key=lambda lane: n_groups[id(lane)], default=None)
 
+    def _n_idle_kept(self) -> int:
+        """Return how many idle groups may stay: none on a GPU whose memory is half taken."""
+        if self._device == "cuda":
+            total = torch.cuda.get_device_properties().total_memory
+            limit = total * torch.cuda.get_per_process_memory_fraction()
+            if torch.cuda.memory_allocated() > limit / 2:
+                return 0
+        return _MAX_IDLE_GROUPS
+
     def _drop_idle_groups(self, n_kept: int) -> None:
-        """Release the memory of idle groups, except for the newest few."""
+        """Release the memory of idle groups, except for those used last."""
         idle = [group for group in chain(*self._groups.values()) if not group.trainings]
         for group in idle[: max(0, len(idle) - n_kept)]:
             self._forget(group)

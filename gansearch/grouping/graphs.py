@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gansearch.system.failures import is_lack_of_memory
-from gansearch.system.features import GRAPHS
+from gansearch.system.features import GRAPHS, TRITON
 
 _MAX_GRAPHS = 4  # of a group: each takes some megabytes, and a tenth of a second to record
 
@@ -52,7 +52,7 @@ class RecordedChunks:
         self._lane = lane
         self._due = due
         self._loss_sums = loss_sums
-        self._recorded: dict[tuple[bool, ...], torch.cuda.CUDAGraph] = {}
+        self._recorded: dict[tuple[bool, ...], torch.cuda.CUDAGraph | None] = {}
 
     def run(self, run: RunChunk, with_g: tuple[bool, ...]) -> None:
         """Do a chunk by the graph recorded for such ticks, recording it first.
@@ -60,20 +60,40 @@ class RecordedChunks:
         `run` does the ticks of a chunk, given in which of them an iteration can end. It is not
         kept: a cycle with the group would keep the memory of both until Python looks for one.
         """
-        graph = self._recorded.pop(with_g, None) or self._record_if_possible(run, with_g)
+        if with_g not in self._recorded:
+            self._make_room()
+            self._recorded[with_g] = self._prepare(run, with_g)
+        graph = self._recorded.pop(with_g)
+        self._recorded[with_g] = graph  # the last one used comes last
         if graph is None:
             run(with_g)
-            return
-        self._recorded[with_g] = graph  # the last one used comes last
-        graph.replay()
+        else:
+            graph.replay()
+
+    def _make_room(self) -> None:
+        self._lane.stream.synchronize()  # before a graph is dropped that may still run
+        while len(self._recorded) >= _MAX_GRAPHS:
+            del self._recorded[next(iter(self._recorded))]
+
+    def _prepare(self, run: RunChunk, with_g: tuple[bool, ...]) -> torch.cuda.CUDAGraph | None:
+        """Run a chunk that updates nobody, and record it; return None where graphs are off."""
+        due, sums = self._due.clone(), self._loss_sums.clone()
+        self._due.zero_()
+        try:
+            # In this thread, so that the workspace of the backward pass's products is the lane's.
+            with torch.autograd.set_multithreading_enabled(False):
+                with torch.cuda.use_mem_pool(self._lane.pool):
+                    _warm_up(run, with_g)
+                return self._record_if_possible(run, with_g)
+        finally:
+            self._loss_sums.copy_(sums)
+            self._due.copy_(due)
 
     def _record_if_possible(
         self, run: RunChunk, with_g: tuple[bool, ...]
     ) -> torch.cuda.CUDAGraph | None:
         if not GRAPHS.is_on:
             return None
-        due, sums = self._due.clone(), self._loss_sums.clone()
-        self._due.zero_()  # so that warming up changes no weight
         try:
             return self._record(run, with_g)
         except RuntimeError as error:
@@ -82,25 +102,25 @@ class RecordedChunks:
             torch.cuda.synchronize()  # fails too where the GPU itself has failed
             GRAPHS.turn_off(error)
             return None
-        finally:
-            self._loss_sums.copy_(sums)
-            self._due.copy_(due)
 
     def _record(self, run: RunChunk, with_g: tuple[bool, ...]) -> torch.cuda.CUDAGraph:
-        stream, pool = self._lane.stream, self._lane.pool
-        stream.synchronize()  # before a graph is dropped that may still run
-        while len(self._recorded) >= _MAX_GRAPHS:
-            del self._recorded[next(iter(self._recorded))]
-        # In this thread, so that the workspace of the backward pass's products is the lane's too.
-        with torch.autograd.set_multithreading_enabled(False):
-            with torch.cuda.use_mem_pool(pool):
-                run(with_g)  # warms up all that is recorded: every kernel is built and loaded
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(
-                graph,
-                pool=pool.id,  # type: ignore[arg-type]
-                stream=stream,
-                capture_error_mode="thread_local",  # other threads may use the device meanwhile
-            ):
-                run(with_g)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(
+            graph,
+            pool=self._lane.pool.id,  # type: ignore[arg-type]
+            stream=self._lane.stream,
+            capture_error_mode="thread_local",  # other threads may use the device meanwhile
+        ):
+            run(with_g)
         return graph
+
+
+def _warm_up(run: RunChunk, with_g: tuple[bool, ...]) -> None:
+    """Build and load every kernel of a chunk: those of Triton for shapes that it hasn't seen."""
+    try:
+        run(with_g)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "triton":
+            raise
+        TRITON.turn_off(error)
+        run(with_g)

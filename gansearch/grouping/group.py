@@ -89,6 +89,12 @@ class Group:
         return len(self._members) < self.n_slots
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the next chunk can be prepared without waiting for the GPU."""
+        taken = self._schedules[0].taken
+        return taken is None or bool(taken.query())  # type: ignore[no-untyped-call]
+
+    @property
     def trainings(self) -> list[AdversarialTraining]:
         """The trainings that are in."""
         return [member.training for member in self._members.values()]

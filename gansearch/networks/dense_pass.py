@@ -15,10 +15,9 @@ from torch import Tensor
 
 from gansearch.networks import dense_layer
 from gansearch.networks.layers import Layer
-from gansearch.system.features import triton_module
+from gansearch.system.features import functions_for
 
 Masks = Sequence[Tensor | None]
-_KERNELS = "gansearch.networks.dense_kernels"
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ class DensePass:
         self._mask, *others = [*(masks or [None] * len(self._layers)), None]
         if self._mask is not None:
             x = x * self._mask
-        ways, x = _ways(x), x.to(self._dtype)
+        functions, x = _functions(x), x.to(self._dtype)
         for layer, weight, mask in zip(self._layers, self._weights, others, strict=True):
-            y, activated = ways.forward(layer, weight, x, mask)
+            y, activated = functions.forward(layer, weight, x, mask)
             self._traces.append(_Trace(x, mask, activated))
             x = y
         return x
@@ -69,10 +68,10 @@ class DensePass:
         Args:
             d: the gradient by the outputs.
         """
-        ways, d, grads = _ways(d), d.to(self._dtype), list[Tensor]()
+        functions, d, grads = _functions(d), d.to(self._dtype), list[Tensor]()
         for i in reversed(range(len(self._layers))):
             layer, trace = self._layers[i], self._traces[i]
-            d_affine, d_bias = ways.backward(layer, d, trace.activated, trace.mask)
+            d_affine, d_bias = functions.backward(layer, d, trace.activated, trace.mask)
             grads = [(trace.x.mT @ d_affine).float(), d_bias, *grads]
             if i > 0:
                 d = d_affine @ self._weights[i].mT
@@ -80,11 +79,11 @@ class DensePass:
 
     def by_input(self, d: Tensor, rows: slice = slice(None)) -> Tensor:
         """Return the gradient by the input of some rows, given that by their outputs."""
-        ways, d = _ways(d), d.to(self._dtype)
+        functions, d = _functions(d), d.to(self._dtype)
         for i in reversed(range(len(self._layers))):
             layer, trace = self._layers[i], self._traces[i]
             activated, mask = trace.activated[..., rows, :], _rows_of(trace.mask, rows)
-            d_affine, _ = ways.backward(layer, d, activated, mask, with_bias=False)
+            d_affine, _ = functions.backward(layer, d, activated, mask, with_bias=False)
             d = d_affine @ self._weights[i].mT
         return d if self._mask is None else d.mul_(_rows_of(self._mask, rows))
 
@@ -93,9 +92,6 @@ def _rows_of(mask: Tensor | None, rows: slice) -> Any:
     return None if mask is None else mask[..., rows, :]
 
 
-def _ways(x: Tensor) -> Any:
+def _functions(x: Tensor) -> Any:
     """Return the module whose functions apply a layer to `x`."""
-    is_group_on_gpu = x.is_cuda and x.dim() == 3
-    return (
-        triton_module("gansearch.networks.dense_kernels") if is_group_on_gpu else None
-    ) or dense_layer
+    return functions_for(x, 3, dense_layer, "gansearch.networks.dense_kernels")

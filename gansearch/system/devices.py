@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
+from torch import Tensor
 
 
 def gpu_device() -> str | None:
@@ -46,3 +47,13 @@ def gpu_bytes() -> float | None:
         return None
     n = range(torch.cuda.device_count())
     return float(min(torch.cuda.get_device_properties(i).total_memory for i in n))
+
+
+def use_here(tensor: Tensor) -> Tensor:
+    """Return a tensor that another CUDA stream may have made, to be used on the current one.
+
+    When it is dropped, its memory then waits for what this stream has queued.
+    """
+    if tensor.is_cuda:
+        tensor.record_stream(torch.cuda.current_stream())
+    return tensor

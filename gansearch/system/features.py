@@ -7,8 +7,10 @@ import os
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 @dataclass
@@ -60,6 +62,15 @@ def triton_module(name: str) -> ModuleType | None:
     each kernel once.
     """
     return _tried(name) if TRITON.is_on and torch.cuda.is_available() else None
+
+
+def functions_for(tensor: Tensor, n_dims: int, twin: ModuleType, kernels: str) -> Any:
+    """Return the module whose functions work on a tensor: that of Triton's kernels, or its twin.
+
+    The kernels are for the tensors of a group on a GPU, which have `n_dims` dimensions.
+    """
+    is_group_on_gpu = tensor.is_cuda and tensor.dim() == n_dims
+    return (triton_module(kernels) if is_group_on_gpu else None) or twin
 
 
 @cache

@@ -71,7 +71,7 @@ def update_discriminator(
         step: the size of the step, as `descend` takes it.
         due: mask of the trainings to update, `[members]`; None for a single one.
     """
-    update: Update = _ways(players).of_discriminator(players, real, drawn, coefficients)
+    update: Update = _gradients_of(players).of_discriminator(players, real, drawn, coefficients)
     players.descend_discriminator(update.grads, step, due)
     return update
 
@@ -93,7 +93,7 @@ def update_generator(
     if look_ahead is not None:
         update = gradients.of_generator(players, drawn, coefficients, look_ahead)
     else:
-        update = _ways(players).of_generator(players, drawn, coefficients)
+        update = _gradients_of(players).of_generator(players, drawn, coefficients)
     players.descend_generator(update.grads, step, coefficients.average_share, due)
     return update
 
@@ -111,13 +111,13 @@ def update_both(
     Returns:
         What `update_discriminator` and `update_generator` do.
     """
-    d_update, g_update = _ways(players).of_both(players, real, drawn, coefficients)
+    d_update, g_update = _gradients_of(players).of_both(players, real, drawn, coefficients)
     players.descend_discriminator(d_update.grads, steps[0], dues[0])
     players.descend_generator(g_update.grads, steps[1], coefficients.average_share, dues[1])
     return d_update, g_update
 
 
-def _ways(players: Players) -> Any:
+def _gradients_of(players: Players) -> Any:
     """Return the module that finds the gradients of such players."""
     return dense_gradients if dense_gradients.covers(players.config) else gradients
 

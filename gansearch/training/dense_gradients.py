@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.networks.dense_pass import DensePass
-from gansearch.system.features import triton_module
+from gansearch.system.features import functions_for
 from gansearch.training import losses
 from gansearch.training.gradients import Update
 from gansearch.training.objective import as_float, with_instance_noise
@@ -21,8 +21,6 @@ from gansearch.training.optimizers import Player
 from gansearch.training.players import Players
 from gansearch.training.random_draws import UpdateDraws
 from gansearch.training.schedules import Coefficients
-
-_KERNELS = "gansearch.training.loss_kernels"
 
 
 def covers(config: TrialConfig) -> bool:
@@ -92,7 +90,7 @@ def _arithmetic(players: Players, tensor: Tensor) -> AbstractContextManager[obje
 
 
 def _of_discriminator(d: DensePass, logits: Tensor, coefficients: Coefficients) -> Update:
-    loss, by_logits = _ways(logits).discriminator_loss_with_gradient(
+    loss, by_logits = _functions(logits).discriminator_loss_with_gradient(
         logits, coefficients.label_smoothing, coefficients.loss_scale
     )
     return Update(loss, d.by_params(by_logits.unsqueeze(-1)))
@@ -106,13 +104,12 @@ def _of_generator(
     rows: slice = slice(None),
 ) -> Update:
     """Return G's update, given the logits of its examples, D's packs of which are `rows`."""
-    loss, by_logits = _ways(logits).generator_loss_with_gradient(logits, config.generator_loss)
+    loss, by_logits = _functions(logits).generator_loss_with_gradient(logits, config.generator_loss)
     by_packs = d.by_input(by_logits.unsqueeze(-1), rows)
     by_examples = torch.unflatten(by_packs, -1, (config.packing, -1)).flatten(-3, -2)
     return Update(loss, g.by_params(by_examples))
 
 
-def _ways(logits: Tensor) -> Any:
+def _functions(logits: Tensor) -> Any:
     """Return the module whose functions take the losses of such logits."""
-    is_group_on_gpu = logits.is_cuda and logits.dim() == 2
-    return (triton_module(_KERNELS) if is_group_on_gpu else None) or losses
+    return functions_for(logits, 2, losses, "gansearch.training.loss_kernels")

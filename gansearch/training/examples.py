@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansearch.data.dataset import NO_CONTRAST, Dataset
 from gansearch.seeds import trial_seed
+from gansearch.system.devices import use_here
 
 
 class Examples:
@@ -55,7 +56,7 @@ class ShuffledExamples:
         start, stop = first * batch_size, (first + n_batches) * batch_size
         epochs = range(start // self._n, (stop - 1) // self._n + 1)
         self._orders = {epoch: self._order(epoch) for epoch in epochs}
-        rows = torch.cat(list(self._orders.values()))
+        rows = torch.cat([use_here(order) for order in self._orders.values()])
         offset = epochs.start * self._n
         return rows[start - offset : stop - offset].view(n_batches, batch_size)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gansearch.networks.layers import Layer, bound_norms
-from gansearch.system.features import triton_module
+from gansearch.system.features import functions_for, triton_module
 from gansearch.system.torch_internals import (
     foreach_copy_,
     foreach_lerp_,
@@ -118,8 +118,8 @@ def descend(
         update_one(player, list(grads), step)
     else:
         assert due is not None
-        ways = _ways(due)
-        update_all = ways.update_sgd if is_sgd else ways.update_adam
+        functions = _functions(due)
+        update_all = functions.update_sgd if is_sgd else functions.update_adam
         update_all(due, step, player.params, grads, *player.moments)
     if player.max_norm is not None:
         bound_norms(player.layers, player.max_norm, due)
@@ -140,7 +140,7 @@ def update_average(player: Player, share: Scalar, due: Tensor | None = None) -> 
         foreach_lerp_(player.average, player.params, share)
         return
     assert due is not None
-    _ways(due).update_average(due, share, player.average, player.params)
+    _functions(due).update_average(due, share, player.average, player.params)
 
 
 def prepare_updates(player: Player) -> None:
@@ -150,9 +150,9 @@ def prepare_updates(player: Player) -> None:
         kernels.prepare(player.params)
 
 
-def _ways(due: Tensor) -> Any:
+def _functions(due: Tensor) -> Any:
     """Return the module whose functions update several networks on the device of `due`."""
-    return (triton_module(_KERNELS) if due.is_cuda else None) or member_updates
+    return functions_for(due, 1, member_updates, _KERNELS)
 
 
 def step_columns(

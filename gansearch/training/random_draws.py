@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.networks.models import draw_noise, dropout_rates
+from gansearch.system.devices import use_here
 
 _LEVELS = 1 << 16  # of dropout rates: an input is kept by 16 random bits
 
@@ -77,6 +78,13 @@ class Draws:
         if self.rows.device.type == torch.device(device).type:
             return self
         return Draws(**{f.name: _to(getattr(self, f.name), device) for f in fields(self)})
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that were drawn."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        lists = [value if isinstance(value, list) else [value] for value in values]
+        return [tensor for tensors in lists for tensor in tensors if tensor is not None]
 
     def of_discriminator(self, i: int) -> UpdateDraws:
         """Return what update i of D takes, of a single iteration."""
@@ -161,6 +169,9 @@ class DrawStream:
         start = self._n_used
         self._n_used = min(start + n_iterations, self._n_drawn)
         self._next += self._n_used - start
+        if self._rng.device.type == "cuda":
+            for tensor in self._drawn.tensors:  # drawn where this training was then
+                use_here(tensor)
         return self._drawn[start : self._n_used]
 
     def discard(self) -> None:

@@ -199,12 +199,13 @@ def resume(
                 dataset,
                 settings,
                 largest,
-                former=None if gpus_per_trial == AUTO else description.trials_per_gpu,
+                trials_per_gpu=None if gpus_per_trial == AUTO else description.trials_per_gpu,
                 tell=tell,
             ) as share:
                 description = replace(
                     description,
-                    trials_per_gpu=share.trials_per_gpu,
+                    # A resume on CPU cores leaves it for the next one on a GPU.
+                    trials_per_gpu=share.trials_per_gpu or description.trials_per_gpu,
                     space=space.to_dict(),
                     settings=vars(settings),
                     data_notes=dataset.notes,

@@ -181,13 +181,13 @@ def shared_cluster(
     largest: Largest,
     *,
     start: bool = True,
-    former: int | None = None,
+    trials_per_gpu: int | None = None,
     tell: Callable[[str], Any],
 ) -> Iterator[Share]:
     """Connect to the cluster, check its nodes, and yield each trial's share of it.
 
     Without an address the share is checked before Ray starts here, which it does with `start`.
-    `former` is the number of trials per GPU that the run had before, which it keeps.
+    `trials_per_gpu` is the number that the run had before, which it keeps.
 
     Raises:
         BadInputError: the cluster can't be joined, a node lacks something, or no trial fits.
@@ -195,7 +195,7 @@ def shared_cluster(
     if not settings.address and not ray.is_initialized():
         resources = resources_here()
         share = trial_share(
-            space, configs, dataset, settings, largest, resources, gpu_bytes(), former
+            space, configs, dataset, settings, largest, resources, gpu_bytes(), trials_per_gpu
         )
         if not start:
             yield share
@@ -206,7 +206,7 @@ def shared_cluster(
         if settings.address:
             tell("checking the nodes")
             memory = require_nodes(folder.path)
-        yield trial_share(space, configs, dataset, settings, largest, None, memory, former)
+        yield trial_share(space, configs, dataset, settings, largest, None, memory, trials_per_gpu)
 
 
 def machine_notes(settings: Settings) -> list[str]:
@@ -324,11 +324,12 @@ def trial_share(
     largest: Largest,
     resources: Mapping[str, float] | None = None,
     gpu_memory: float | None = None,
-    former: int | None = None,
+    trials_per_gpu: int | None = None,
 ) -> Share:
     """Return each trial's share of the connected cluster, or of a machine with `resources`.
 
-    `gpu_memory` is that of the smallest GPU, None if unknown; `former` as in `shared_cluster`.
+    `gpu_memory` is that of the smallest GPU, None if unknown; `trials_per_gpu` as in
+    `shared_cluster`.
     """
     available = resources or cluster_resources()
     where = placement(space, configs, settings, has_gpus=available.get("GPU", 0) > 0)
@@ -339,7 +340,7 @@ def trial_share(
                 space.family, largest.config, dataset, where.device, in_engine=where.in_engine
             )
         holds = None if gpu_memory is None else trials_on_gpu(gpu_memory, dataset, needs)
-        room = _room(space, configs, settings, where, available, holds, former)
+        room = _room(space, configs, settings, where, available, holds, trials_per_gpu)
     return share_of_cluster(
         settings,
         fitting_trials(dataset, needs),
@@ -357,7 +358,7 @@ def _room(
     where: Placement,
     available: Mapping[str, float],
     memory_holds: int | None,
-    former: int | None,
+    trials_per_gpu: int | None,
 ) -> Room:
     """Return how many trials at a time a GPU takes of those that are `available`."""
     n_gpus = available["GPU"]
@@ -366,8 +367,8 @@ def _room(
     return Room(
         memory=memory_holds,
         cores=int(available.get("CPU", 0.0) / n_gpus / cpus),
-        pays=former or trials_that_pay(where.alone),
-        budget=former or by_budget,
+        pays=trials_per_gpu or trials_that_pay(where.alone),
+        budget=trials_per_gpu or by_budget,
     )
 
 

@@ -41,10 +41,9 @@ class Room:
 
     def describe(self) -> str:
         """Return the number and its reason as text."""
-        lowest = min(self._bounds, key=lambda name: self._bounds[name] or math.inf)
-        others = ", ".join(
-            f"{name} {n}" for name, n in self._bounds.items() if n is not None and name != lowest
-        )
+        known = {name: n for name, n in self._bounds.items() if n is not None}
+        lowest = min(known, key=known.__getitem__)
+        others = ", ".join(f"{name} {n}" for name, n in known.items() if name != lowest)
         return f"{count_of(self.n_trials, 'trial')} at a time on a GPU, by {lowest} ({others})"
 
     @property

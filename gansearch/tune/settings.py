@@ -26,8 +26,8 @@ class Settings:
     Attributes:
         sampler: name of the Optuna sampler.
         address: of a Ray cluster to join, or None to start Ray on this machine, as "local" does.
-        gpus_per_trial: fraction of a GPU, or a whole number; None or "auto": so that as many trials
-            as pay, and as its memory and the cores hold, share a GPU; 0 if there is none.
+        gpus_per_trial: fraction of a GPU, or a whole number; None or "auto": up to 16 trials share
+            a GPU, fewer if its memory or the cores don't suffice; 0 if there is none.
         cpus_per_trial: cores reserved for a trial; on a CPU it computes with one thread. None or
             "auto": a quarter if an engine of a GPU trains it, else 1.
         group_trials: train the trials of a device together in one process: "on", "off", or "auto":

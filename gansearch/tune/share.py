@@ -154,7 +154,10 @@ def _n_fitting(
             f"{_autoscaler_hint(settings)}"
         )
     fitting = int(cpus / cpus_per_trial + 1e-9)
-    return min(fitting, int(gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
+    if gpus_per_trial >= 1:
+        return min(fitting, int(gpus / gpus_per_trial))
+    # A trial's fraction is of one GPU.
+    return min(fitting, int(gpus) * int(1 / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
 
 
 def _autoscaler_hint(settings: Settings) -> str:

@@ -41,7 +41,7 @@ def test_a_training_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
 def test_a_plan_trained_together_is_evaluated_as_each_alone_is(tmp_path, monkeypatch):
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps(PLAN))
-    common = ("--plan", plan, "--every", 250, "--processes", 1, "--score-epochs", 0)
+    common = ("--plan", plan, "--every", 50, "--processes", 1, "--score-epochs", 0)
     together = run(monkeypatch, tmp_path / "a", *common, "--device", "cpu")
     alone = run(monkeypatch, tmp_path / "b", *common)
     order = ["name", "seed", "updates"]

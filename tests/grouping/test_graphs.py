@@ -1,5 +1,8 @@
 """A chunk is replayed where a GPU can record it, and else it is run."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -17,7 +20,9 @@ class Chunk:
         self.due = torch.tensor([True, False])
         self.sums = torch.tensor([1.0, 2.0])
         self.calls = []
-        self.recorded = RecordedChunks(None, self.due, self.sums)
+        stream = SimpleNamespace(synchronize=lambda: None)
+        lane = SimpleNamespace(stream=stream, pool=None)
+        self.recorded = RecordedChunks(lane, self.due, self.sums)
 
     def run(self, with_g):
         self.calls.append((with_g, self.due.tolist()))
@@ -32,12 +37,13 @@ def feature(monkeypatch):
     feature = Feature("Graphs", "GANSEARCH_GRAPHS", "slower")
     monkeypatch.setattr(graphs, "GRAPHS", feature)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "use_mem_pool", nullcontext)
     return feature
 
 
 def failing_with(error):
     def record(self, run, with_g):
-        run(with_g)  # as far as warming up
+        run(with_g)  # as far as it gets
         raise error
 
     return record
@@ -48,11 +54,23 @@ def test_a_chunk_that_cannot_be_recorded_is_run_from_its_unchanged_state(feature
     chunk = Chunk()
     for _ in range(2):
         chunk.advance()
-    # Warming up updates nobody, and only once is it tried.
-    expected = [(WITH_G, [False, False]), (WITH_G, [True, False]), (WITH_G, [True, False])]
-    assert chunk.calls == expected
+    # Warming up and recording update nobody, and only once is it tried.
+    idle, real = (WITH_G, [False, False]), (WITH_G, [True, False])
+    assert chunk.calls == [idle, idle, real, real]
     assert chunk.sums.tolist() == [3.0, 4.0]
     assert feature.take_notes() == ["Graphs fail here (not permitted): slower"]
+
+
+def test_an_error_of_the_chunk_itself_is_not_taken_for_one_of_graphs(feature):
+    chunk = Chunk()
+
+    def fail(with_g):
+        raise RuntimeError("shapes don't match")
+
+    with pytest.raises(RuntimeError, match="shapes don't match"):
+        chunk.recorded.run(fail, WITH_G)
+    assert chunk.due.tolist() == [True, False]
+    assert feature.is_on
 
 
 def test_lack_of_memory_is_not_taken_for_a_failure_of_graphs(feature, monkeypatch):
@@ -79,5 +97,24 @@ def test_a_gpu_that_has_failed_is_not_taken_for_a_failure_of_graphs(feature, mon
 def test_graphs_are_not_tried_where_the_environment_says_so(feature, monkeypatch):
     monkeypatch.setenv("GANSEARCH_GRAPHS", "0")
     chunk = Chunk()
-    chunk.advance()
-    assert chunk.calls == [(WITH_G, [True, False])]
+    for _ in range(2):
+        chunk.advance()
+    idle, real = (WITH_G, [False, False]), (WITH_G, [True, False])
+    assert chunk.calls == [idle, real, real]
+
+
+def test_a_kernel_of_triton_that_fails_for_a_shape_is_done_without(feature, monkeypatch):
+    kernels = Feature("Kernels", "GANSEARCH_TRITON", "slower")
+    monkeypatch.setattr(graphs, "TRITON", kernels)
+    monkeypatch.setenv("GANSEARCH_GRAPHS", "0")
+    error = type("OutOfResources", (Exception,), {"__module__": "triton.runtime.errors"})
+    chunk = Chunk()
+
+    def run(with_g):
+        if kernels.is_on:
+            raise error("out of resource: shared memory")
+        chunk.run(with_g)
+
+    chunk.recorded.run(run, WITH_G)
+    assert chunk.calls == [(WITH_G, [False, False]), (WITH_G, [True, False])]
+    assert kernels.take_notes() == ["Kernels fail here (out of resource: shared memory): slower"]
