@@ -15,7 +15,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -114,14 +114,18 @@ class Engine:
 
     def _serve(self) -> None:
         torch.set_num_threads(1)
-        # Not that of the callers, where their evaluations are queued.
-        own = torch.cuda.Stream() if self._device == "cuda" else None  # type: ignore[no-untyped-call]
         try:
-            with torch.cuda.stream(own) if own is not None else nullcontext():
+            with self._on_own_stream():
                 while self._take_requests():
                     self._work()
         finally:
             self._refuse_all()
+
+    def _on_own_stream(self) -> AbstractContextManager[object]:
+        """Return a context that queues work on another stream than the callers' evaluations."""
+        if self._device != "cuda":
+            return nullcontext()
+        return torch.cuda.stream(torch.cuda.Stream())  # type: ignore[no-untyped-call]
 
     def _refuse_all(self) -> None:
         """Let nobody wait for ever, at the end of the thread."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,27 +28,41 @@ from gansearch.system.torch_internals import (
 )
 from gansearch.training.training import ITERATIONS_DRAWN, AdversarialTraining
 
-N_GENERATED = 1000  # at a time, when samples are made
+_N_GENERATED = 1000  # at a time, when samples are made
 
 
-def peak_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
+def peak_bytes(
+    config: TrialConfig,
+    dataset: Dataset,
+    device: str,
+    *,
+    beside: Callable[[AdversarialTraining], object] = lambda _: None,
+) -> float:
     """Return the peak memory, in bytes, of an iteration or of sampling on a device.
 
     No such device is needed. The examples themselves don't count.
+
+    Args:
+        config: what is trained.
+        dataset: that it learns.
+        device: on which.
+        beside: returns what is held beside the training, and may train it first.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
     """
     few = dataclasses.replace(dataset, train=dataset.train[:2], labels=None)
-    peak = PeakCounter()
+    peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
         training = AdversarialTraining(config, few, 0, max_updates=1)
+        held = beside(training)
         training.stream.draw_ahead(ITERATIONS_DRAWN[device])
         training.step(measure=True)
         with torch.no_grad():
             rng = torch.Generator().manual_seed(0)
-            noise = draw_noise(config, (N_GENERATED, training.generator.noise_dim), rng)
+            noise = draw_noise(config, (_N_GENERATED, training.generator.noise_dim), rng)
             training.scored_generator(noise)
+        del held
     return float(peak.n_bytes)
 
 
@@ -74,7 +88,7 @@ def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     )
 
 
-class PeakCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that are alive, and keeps the highest count.
 
     Attributes:

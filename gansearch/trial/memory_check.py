@@ -18,6 +18,7 @@ from gansearch.system.devices import gpu_bytes
 from gansearch.system.failures import MemoryKind
 from gansearch.system.machine import limit_bytes, usable_bytes
 from gansearch.trial.footprint import PROCESS_BYTES, Footprint, footprint, gib
+from gansearch.trial.plan import gpu_fraction
 
 # The rough estimate is trusted where this many times as much memory is available.
 _MARGIN = 4.0
@@ -202,8 +203,8 @@ def _too_large(
     if n_bytes <= slice_.all_bytes:
         n = int(slice_.all_bytes / n_bytes)
         advice.append(
-            f"give a trial more of a GPU: --gpus-per-trial {math.floor(10_000 / n) / 10_000:g}, of "
-            f"which {n} fit, or auto"
+            f"give a trial more of a GPU: --gpus-per-trial {gpu_fraction(n):g}, of which {n} fit, "
+            "or auto"
             if kind == "GPU"
             else f"run fewer trials at a time: --max-concurrent {n}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gansearch.budget import Budget
@@ -62,3 +63,12 @@ def slice_seconds(n_trials: int) -> float:
     [2.0, 4.0, 10.0]
     """
     return min(max(2.0, n_trials / 32), 10.0)
+
+
+def gpu_fraction(n_trials: int) -> float:
+    """Return the fraction of a GPU for each of `n_trials`, in the ten-thousandths that Ray counts.
+
+    >>> gpu_fraction(3)
+    0.3333
+    """
+    return math.floor(10_000 / n_trials) / 10_000

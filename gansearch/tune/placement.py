@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gansearch.rules import Config
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_device
+from gansearch.trial.plan import CPUS_IN_ENGINE
 from gansearch.tune.settings import Settings
 from gansearch.tune.slots import drawn_configs
 
@@ -29,6 +30,10 @@ class Placement:
     gpus_per_trial: float | None
     alone: float
     in_engine: bool
+
+    def cpus_per_trial(self, settings: Settings) -> float:
+        """Return the cores to reserve for a trial, as given or else as many as it takes."""
+        return settings.cpus_per_trial or (CPUS_IN_ENGINE if self.in_engine else 1.0)
 
 
 def placement(

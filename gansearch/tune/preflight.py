@@ -36,7 +36,6 @@ from gansearch.trial.memory_check import (
     slices_here,
     trials_on_gpu,
 )
-from gansearch.trial.plan import CPUS_IN_ENGINE
 from gansearch.tune.cluster import connected
 from gansearch.tune.effects import check_effects, top_notes
 from gansearch.tune.new_run import default_name
@@ -300,7 +299,7 @@ def check_memory(
     where = placement(space, configs, settings, has_gpus=has_gpus)
     n = settings.max_concurrent
     if n is not None:
-        cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)
+        cpus = where.cpus_per_trial(settings)
         n = min(n, max(1, int(usable_cores() / cpus)))
     # A share that is to be found is one that suffices, if all of a GPU does.
     gpus = 1.0 if where.gpus_per_trial is None else where.gpus_per_trial
@@ -362,7 +361,7 @@ def _room(
 ) -> Room:
     """Return how many trials at a time a GPU takes of those that are `available`."""
     n_gpus = available["GPU"]
-    cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)
+    cpus = where.cpus_per_trial(settings)
     by_budget = trials_by_budget(space.budget, len(configs), settings.max_concurrent, n_gpus)
     return Room(
         memory=memory_holds,

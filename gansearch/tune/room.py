@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gansearch.budget import Budget
 from gansearch.rules import count_of
-from gansearch.trial.plan import OTHERS_PER_GPU, SHARING_PER_GPU
+from gansearch.trial.plan import OTHERS_PER_GPU, SHARING_PER_GPU, gpu_fraction
 
 # A sampler learns little from trials that all begin at once.
 _LARGEST_SHARE_OF_TRIALS = 1 / 3
@@ -36,8 +36,8 @@ class Room:
 
     @property
     def gpus_per_trial(self) -> float:
-        """Fraction of a GPU for each, in the ten-thousandths that Ray counts."""
-        return math.floor(10_000 / self.n_trials) / 10_000
+        """Fraction of a GPU for each."""
+        return gpu_fraction(self.n_trials)
 
     def describe(self) -> str:
         """Return the number and its reason as text."""

@@ -11,7 +11,6 @@ import ray
 from gansearch.errors import BadInputError
 from gansearch.system.devices import gpu_device, why_no_gpu
 from gansearch.system.failures import MemoryKind
-from gansearch.trial.plan import CPUS_IN_ENGINE
 from gansearch.tune.placement import Placement
 from gansearch.tune.ray_internals import has_autoscaler
 from gansearch.tune.room import Room
@@ -98,7 +97,7 @@ def share_of_cluster(
     gpus = settings.gpus_per_trial
     if gpus is None:
         gpus = room.gpus_per_trial if room is not None else 0.0
-    cpus = settings.cpus_per_trial or (CPUS_IN_ENGINE if where.in_engine else 1.0)
+    cpus = where.cpus_per_trial(settings)
     if settings.max_concurrent and settings.address and has_autoscaler():
         at_a_time = settings.max_concurrent
     else:
