@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gansearch.networks.layers import Layer
+from gansearch.networks.layers import Layer, affine
 
 
 def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -20,12 +20,7 @@ def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Tensor | None) -> tup
         x: `[..., n, n_in]`, of the same type; the result is too.
         mask: of the dropout that follows, `[..., n, units]`, or None.
     """
-    bias = layer.bias.to(x.dtype)
-    if x.dim() == 2:
-        affine = torch.addmm(bias, x, weight)
-    else:
-        affine = torch.baddbmm(bias.unsqueeze(-2), x, weight)
-    y, activated = layer.activation.apply(affine)
+    y, activated = layer.activation.apply(affine(x, weight, layer.bias.to(x.dtype)))
     return (y if mask is None else (y * mask).to(x.dtype)), activated
 
 

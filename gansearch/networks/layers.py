@@ -114,6 +114,13 @@ class Layer(nn.Module):
         raise NotImplementedError
 
 
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return x W + b, `[..., n, units]`, of one network or of several."""
+    if weight.dim() == 2:
+        return torch.addmm(bias, x, weight)
+    return torch.baddbmm(bias.unsqueeze(-2), x, weight)
+
+
 class Dense(Layer):
     """A layer whose units all see the whole row; weight `[n_in, pieces * units]`."""
 
@@ -136,11 +143,7 @@ class Dense(Layer):
 
     def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
         weight = self.used_weight()
-        if bias is None:
-            return x @ weight
-        if weight.dim() == 2:
-            return torch.addmm(bias, x, weight)
-        return torch.baddbmm(bias.unsqueeze(-2), x, weight)
+        return x @ weight if bias is None else affine(x, weight, bias)
 
 
 class Convolution(Layer):

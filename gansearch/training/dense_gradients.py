@@ -5,7 +5,7 @@ The functions are those of `gradients`, whose results they equal to rounding err
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from gansearch.config import TrialConfig
 from gansearch.networks.dense_pass import DensePass
 from gansearch.system.features import functions_for
+from gansearch.system.precision import arithmetic
 from gansearch.training import losses
 from gansearch.training.gradients import Update
 from gansearch.training.objective import as_float, with_instance_noise
@@ -84,9 +85,8 @@ def _pass(players: Players, player: Player) -> DensePass:
 
 
 def _arithmetic(players: Players, tensor: Tensor) -> AbstractContextManager[object]:
-    """Return the context of the products; bf16 is a matter of their types here."""
-    is_short = players.config.precision == "bf16"
-    return nullcontext() if is_short else players.arithmetic(tensor)
+    """Return the context of the products: that of a backward pass, since a pass has its types."""
+    return arithmetic(players.config.precision, tensor.device.type, backward=True)
 
 
 def _of_discriminator(d: DensePass, logits: Tensor, coefficients: Coefficients) -> Update:

@@ -3,6 +3,8 @@
 It takes the place of CUDA's libraries by LD_PRELOAD, so before torch is loaded: each run has a
 process of its own. What it says of graphs, streams, memory and counts of kernels holds; values,
 bits and speed mean nothing.
+
+    python -m tests.fake_gpu.stand_in nodes_of_the_paper   # prints what a probe returns
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -133,3 +136,13 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(os.environ["FAKE_GPU_LIB"])
     library.fg_count.restype = ctypes.c_long
     return library
+
+
+if __name__ == "__main__":
+    if reason := why_not():
+        sys.exit(reason)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, result in (
+            build(Path(folder)).run(**{probe: [] for probe in sys.argv[1:]}).items()
+        ):
+            print(name, *filter(None, result))

@@ -51,9 +51,11 @@ def test_convolutional_trainings_are_captured_and_replayed_too(found):
 
 
 def test_an_iteration_of_the_papers_structure_takes_no_more_nodes_than_it_did(found):
-    with_triton, without = found["nodes_of_the_paper"]
+    nodes = found["nodes_of_the_paper"]
+    with_triton, without = nodes["triton"], nodes["no triton"]
     assert 30 < with_triton <= 60
     assert with_triton < without <= 197
+    assert with_triton < nodes["triton, bf16"] <= 87
 
 
 def test_a_group_that_records_eight_patterns_keeps_its_memory(found):

@@ -1,8 +1,5 @@
 """The kernels of Triton, run by its interpreter, do what the operations of torch do."""
 
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +7,7 @@ import torch
 
 from gansearch.networks import dense_layer
 from gansearch.networks.activations import Activation
+from tests.interpreted import interpreted
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -101,18 +99,5 @@ def compare_ties():
     assert dense_kernels.backward(layer, d, kept, None)[0].isnan().all()
 
 
-def interpreted(*functions):
-    calls = "; ".join(f"t.{function}()" for function in functions)
-    done = subprocess.run(
-        [sys.executable, "-c", f"from tests.networks import test_dense_kernels as t; {calls}"],
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_each_kernel_does_what_its_twin_does_for_each_activation():
-    interpreted("compare", "compare_bf16", "compare_ties")
+    interpreted("tests.networks.test_dense_kernels", compare, compare_bf16, compare_ties)

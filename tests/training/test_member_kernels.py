@@ -1,13 +1,10 @@
 """The kernels of Triton, run by its interpreter, do what the elementary operations do."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from gansearch.training import member_updates
+from tests.interpreted import interpreted
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -48,12 +45,4 @@ def compare():
 
 
 def test_each_kernel_updates_the_members_that_are_due_as_its_twin_does():
-    done = subprocess.run(
-        [sys.executable, "-c", "from tests.training import test_member_kernels as t; t.compare()"],
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    interpreted("tests.training.test_member_kernels", compare)
