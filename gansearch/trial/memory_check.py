@@ -18,7 +18,7 @@ from gansearch.system.devices import gpu_bytes
 from gansearch.system.failures import MemoryKind
 from gansearch.system.machine import limit_bytes, usable_bytes
 from gansearch.trial.footprint import PROCESS_BYTES, Footprint, footprint, gib
-from gansearch.trial.plan import gpu_fraction
+from gansearch.trial.plan import gpu_fraction, trials_per_gpu
 
 # The rough estimate is trusted where this many times as much memory is available.
 _MARGIN = 4.0
@@ -32,20 +32,31 @@ _WORTH_NAMING = 0.05  # of the memory that a parameter's least value saves
 
 
 @dataclass(frozen=True)
-class Slice:
-    """The memory that one trial may use, of a GPU or of the host.
+class Memory:
+    """The memory that trials share, of a GPU or of the host.
 
     Attributes:
-        memory_kind: "GPU" or "host".
-        n_bytes: for one trial, of as few at a time as the user allows.
-        all_bytes: for a trial that has the GPU or the host to itself.
+        kind: "GPU" or "host".
+        n_bytes: for all trials together.
         explanation: where the number comes from, in words.
+        n_trials: at a time, as few as the user allows.
+        apart: bytes that each takes beside what its `Footprint` counts.
     """
 
-    memory_kind: MemoryKind
+    kind: MemoryKind
     n_bytes: float
-    all_bytes: float
     explanation: str
+    n_trials: int = 1
+    apart: float = 0.0
+
+    @property
+    def of_each(self) -> float:
+        """Bytes for each of the trials."""
+        return max(0.0, self.n_bytes / self.n_trials - self.apart)
+
+    def holds(self, needs: Footprint) -> int:
+        """Return how many trials at a time would fit."""
+        return int(self.n_bytes / (needs.on(self.kind) + self.apart))
 
 
 @dataclass(frozen=True)
@@ -56,72 +67,69 @@ class Largest:
     needs: Footprint
 
 
-def slices_here(
+def memory_here(
     dataset: Dataset,
     *,
     gpus_per_trial: float,
     max_concurrent: int | None,
     in_engine: bool = False,
-) -> list[Slice]:
-    """Return the memory that a trial may use here: of a GPU, if it trains on one, and of the host.
+) -> list[Memory]:
+    """Return the memory that trials share here: of a GPU, if they train on one, and of the host.
 
     A trial may use all memory of the host, unless `max_concurrent` trials run at a time.
     """
-    slices = []
+    found = []
     if gpus_per_trial and (total := gpu_bytes()) is not None:
-        share = min(gpus_per_trial, 1.0)
-        if in_engine and max_concurrent:  # no more share the GPU, whatever the fraction
-            share = max(share, 1 / max_concurrent)
-        usable = usable_gpu_bytes(total, dataset) if in_engine else total
-        which = f"{share:.4g} of a GPU of {gib(total)}"
-        less = ", less what all its trials share" if in_engine else ""
-        slices.append(Slice("GPU", share * usable, usable, which + less))
-    usable, n = usable_host_bytes(dataset, in_engine=in_engine), max_concurrent or 1
-    explanation = f"{gib(usable)} are free here" + (f", for {n} trials at a time" if n > 1 else "")
-    return [*slices, Slice("host", usable / n, usable, explanation)]
-
-
-def usable_gpu_bytes(total: float, dataset: Dataset) -> float:
-    """Return what an engine leaves its trials of a GPU's memory."""
-    return max(0.0, (1 - _RESERVED_OF_GPU) * total - _CONTEXT_BYTES - dataset.train.nbytes)
+        n = trials_per_gpu(gpus_per_trial)
+        if in_engine:  # no more share the GPU, whatever the fraction
+            n = min(n, max_concurrent or n)
+        found.append(_memory_of_gpu(total, dataset, n, in_engine=in_engine))
+    return [*found, _memory_of_host(dataset, max_concurrent or 1, in_engine=in_engine)]
 
 
 def trials_on_gpu(total: float, dataset: Dataset, needs: Footprint) -> int:
     """Return how many trials at a time a GPU's memory holds, of an engine or in processes."""
-    if needs.in_engine:
-        return int(usable_gpu_bytes(total, dataset) / needs.on("GPU"))
-    return int((1 - _RESERVED_OF_GPU) * total / (needs.on("GPU") + _CONTEXT_BYTES))
-
-
-def usable_host_bytes(dataset: Dataset, *, in_engine: bool = False) -> float:
-    """Return the memory of this machine, or container, that all trials together may take."""
-    others = _RAY_BYTES + 2 * dataset.n_bytes + (PROCESS_BYTES if in_engine else 0.0)
-    return max(0.0, usable_bytes() - _RESERVED * limit_bytes() - others)
+    return _memory_of_gpu(total, dataset, in_engine=needs.in_engine).holds(needs)
 
 
 def fitting_trials(dataset: Dataset, needs: Footprint) -> int:
     """Return how many trials at a time this machine's memory holds, one at least."""
-    usable = usable_host_bytes(dataset, in_engine=needs.in_engine)
-    return max(1, int(usable / needs.on("host")))
+    return max(1, _memory_of_host(dataset, in_engine=needs.in_engine).holds(needs))
+
+
+def _memory_of_gpu(total: float, dataset: Dataset, n_trials: int = 1, *, in_engine: bool) -> Memory:
+    usable, which = (1 - _RESERVED_OF_GPU) * total, f"{1 / n_trials:.4g} of a GPU of {gib(total)}"
+    if not in_engine:
+        which += f", less {gib(_CONTEXT_BYTES)} for its process"
+        return Memory("GPU", usable, which, n_trials, _CONTEXT_BYTES)
+    usable = max(0.0, usable - _CONTEXT_BYTES - dataset.train.nbytes)
+    return Memory("GPU", usable, f"{which}, less what all its trials share", n_trials)
+
+
+def _memory_of_host(dataset: Dataset, n_trials: int = 1, *, in_engine: bool) -> Memory:
+    others = _RAY_BYTES + 2 * dataset.n_bytes + (PROCESS_BYTES if in_engine else 0.0)
+    usable = max(0.0, usable_bytes() - _RESERVED * limit_bytes() - others)
+    many = f", for {n_trials} trials at a time" if n_trials > 1 else ""
+    return Memory("host", usable, f"{gib(usable)} are free here{many}", n_trials)
 
 
 def require_memory(
     space: SearchSpace,
     configs: Sequence[Config],
     dataset: Dataset,
-    slices: Sequence[Slice],
+    memory: Sequence[Memory],
     *,
     device: str,
     in_engine: bool = False,
     has_begun: bool = False,
 ) -> Largest:
-    """Return the largest training of a search, once it is sure that it fits into each slice.
+    """Return the largest training of a search, once it is sure that it fits.
 
     Args:
         space: what is searched, with the presets that are tried.
         configs: those that are trained instead of a search, if any.
         dataset: that they learn.
-        slices: what a trial may take.
+        memory: that trials share.
         device: that trials train on, "cpu", "cuda" or "mps".
         in_engine: whether an engine of a GPU trains them. Then the needs are never rough ones.
         has_begun: whether the run is resumed, so that its configurations can't change any more.
@@ -138,12 +146,12 @@ def require_memory(
 
     config = _largest_config(space, configs, rough_size)
     needs = sizes(config, exact=in_engine)
-    if any(_MARGIN * needs.on(s.memory_kind) > s.n_bytes for s in slices) and not in_engine:
+    if any(_MARGIN * needs.on(m.kind) > m.of_each for m in memory) and not in_engine:
         needs = sizes(config, exact=True)
-    for slice_ in slices:
-        if needs.on(slice_.memory_kind) > slice_.n_bytes:
+    for shared in memory:
+        if needs.on(shared.kind) > shared.of_each:
             savings = {} if configs else _savings(space, config, rough_size)
-            raise _too_large(space, config, needs, slice_, savings, has_begun=has_begun)
+            raise _too_large(space, config, needs, shared, savings, has_begun=has_begun)
     return Largest(config, needs)
 
 
@@ -186,12 +194,11 @@ def _too_large(
     space: SearchSpace,
     config: Config,
     needs: Footprint,
-    slice_: Slice,
+    memory: Memory,
     savings: Mapping[str, float],
     *,
     has_begun: bool,
 ) -> ConfigError:
-    kind, n_bytes = slice_.memory_kind, needs.on(slice_.memory_kind)
     names = dict.fromkeys([*savings, *space.family.size_parameters])
     values = ", ".join(f"{name}={short(getattr(config, name))}" for name in names)
     largest = f" It is {values}." if values else ""
@@ -200,18 +207,17 @@ def _too_large(
         advice = ["resume the run on a machine with more memory"]
     elif savings:
         advice = [f"lower the upper bound of {next(iter(savings))}, or drop its largest values"]
-    if n_bytes <= slice_.all_bytes:
-        n = int(slice_.all_bytes / n_bytes)
+    if n := memory.holds(needs):
         advice.append(
             f"give a trial more of a GPU: --gpus-per-trial {gpu_fraction(n):g}, of which {n} fit, "
             "or auto"
-            if kind == "GPU"
+            if memory.kind == "GPU"
             else f"run fewer trials at a time: --max-concurrent {n}"
         )
-    where = "of a GPU" if kind == "GPU" else "of this machine's memory"
+    where = "of a GPU" if memory.kind == "GPU" else "of this machine's memory"
     remedies = "; or ".join(advice)
     return ConfigError(
-        f"{space.name}: the largest configuration needs {gib(n_bytes)} {where} "
-        f"({needs.describe(kind)}), where a trial has {gib(slice_.n_bytes)}: "
-        f"{slice_.explanation}.{largest} {remedies[0].upper()}{remedies[1:]}."
+        f"{space.name}: the largest configuration needs {gib(needs.on(memory.kind))} {where} "
+        f"({needs.describe(memory.kind)}), where a trial has {gib(memory.of_each)}: "
+        f"{memory.explanation}.{largest} {remedies[0].upper()}{remedies[1:]}."
     )

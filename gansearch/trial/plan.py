@@ -65,6 +65,15 @@ def slice_seconds(n_trials: int) -> float:
     return min(max(2.0, n_trials / 32), 10.0)
 
 
+def trials_per_gpu(fraction: float) -> int:
+    """Return how many trials share a GPU, given the fraction for each: one where it is above 1.
+
+    >>> [trials_per_gpu(fraction) for fraction in (0.3333, 0.4, 2)]
+    [3, 2, 1]
+    """
+    return max(1, int(1 / fraction + 1e-9))
+
+
 def gpu_fraction(n_trials: int) -> float:
     """Return the fraction of a GPU for each of `n_trials`, in the ten-thousandths that Ray counts.
 

@@ -32,8 +32,8 @@ from gansearch.trial.footprint import footprint
 from gansearch.trial.memory_check import (
     Largest,
     fitting_trials,
+    memory_here,
     require_memory,
-    slices_here,
     trials_on_gpu,
 )
 from gansearch.tune.cluster import connected
@@ -303,12 +303,12 @@ def check_memory(
         n = min(n, max(1, int(usable_cores() / cpus)))
     # A share that is to be found is one that suffices, if all of a GPU does.
     gpus = 1.0 if where.gpus_per_trial is None else where.gpus_per_trial
-    slices = slices_here(dataset, gpus_per_trial=gpus, max_concurrent=n, in_engine=where.in_engine)
+    memory = memory_here(dataset, gpus_per_trial=gpus, max_concurrent=n, in_engine=where.in_engine)
     return require_memory(
         space,
         configs,
         dataset,
-        [] if settings.address else slices,
+        [] if settings.address else memory,
         device=where.device,
         in_engine=where.in_engine,
         has_begun=has_begun,

@@ -11,6 +11,7 @@ import ray
 from gansearch.errors import BadInputError
 from gansearch.system.devices import gpu_device, why_no_gpu
 from gansearch.system.failures import MemoryKind
+from gansearch.trial.plan import trials_per_gpu
 from gansearch.tune.placement import Placement
 from gansearch.tune.ray_internals import has_autoscaler
 from gansearch.tune.room import Room
@@ -108,7 +109,7 @@ def share_of_cluster(
     _require_torch_on_gpu(settings, gpus)
     n_together = 0
     if where.in_engine and gpus:
-        n_together = min(int(1 / gpus + 1e-9), at_a_time) or 1
+        n_together = min(trials_per_gpu(gpus), at_a_time)
     elif settings.group_trials == "on" and not gpus:
         n_together = at_a_time
     return Share(gpus, at_a_time, n_together, cpus, where.device if gpus else "cpu", room)
@@ -156,7 +157,7 @@ def _n_fitting(
     if gpus_per_trial >= 1:
         return min(fitting, int(gpus / gpus_per_trial))
     # A trial's fraction is of one GPU.
-    return min(fitting, int(gpus) * int(1 / gpus_per_trial + 1e-9)) if gpus_per_trial else fitting
+    return min(fitting, int(gpus) * trials_per_gpu(gpus_per_trial)) if gpus_per_trial else fitting
 
 
 def _autoscaler_hint(settings: Settings) -> str:

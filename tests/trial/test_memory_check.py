@@ -6,8 +6,15 @@ from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
 from gansearch.space.load import load_space
 from gansearch.trial import memory_check
-from gansearch.trial.footprint import footprint
-from gansearch.trial.memory_check import Slice, fitting_trials, require_memory, slices_here
+from gansearch.trial.footprint import Footprint, footprint
+from gansearch.trial.memory_check import (
+    Memory,
+    fitting_trials,
+    memory_here,
+    require_memory,
+    trials_on_gpu,
+)
+from gansearch.trial.plan import gpu_fraction
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import plan
 from gansearch.tune.settings import Settings
@@ -19,7 +26,7 @@ WIDE = ["batch_size={choice: [20, 100, 20000]}", "discriminator_widths=[4000]"]
 
 
 def host(n_bytes, n=1):
-    return Slice("host", n_bytes / n, n_bytes, f"{n_bytes / GIB:g} GiB are free here")
+    return Memory("host", n_bytes, f"{n_bytes / GIB:g} GiB are free here", n)
 
 
 def rough_footprint(space, config):
@@ -69,9 +76,9 @@ def test_no_other_configurations_are_advised_to_a_run_that_has_begun():
 
 def test_more_of_a_gpu_is_advised_where_that_is_enough():
     config = load_space("digits").preset("paper")
-    quarter = Slice("GPU", 0.01 * GIB, 0.5 * GIB, ".02 of a GPU")
+    shared = Memory("GPU", 0.5 * GIB, ".02 of a GPU", n_trials=50)
     with pytest.raises(ConfigError, match=r"; or give a trial more of a GPU: --gpus-per-trial 0\."):
-        require_memory(load_space("digits"), [config], DIGITS, [quarter], device="cuda")
+        require_memory(load_space("digits"), [config], DIGITS, [shared], device="cuda")
 
 
 def test_a_search_that_can_not_fit_is_refused_before_anything_starts(tmp_path, monkeypatch):
@@ -94,5 +101,18 @@ def test_the_memory_bounds_how_many_trials_run_at_a_time_by_default(monkeypatch)
     assert share_of_cluster(Settings(), n).max_concurrent == n
     assert share_of_cluster(Settings(max_concurrent=12), n).max_concurrent == 12
     assert share_of_cluster(Settings(address="there:6379"), n).max_concurrent == 16
-    (slice_,) = slices_here(DIGITS, gpus_per_trial=0, max_concurrent=2)
-    assert slice_.n_bytes == slice_.all_bytes / 2
+    (shared,) = memory_here(DIGITS, gpus_per_trial=0, max_concurrent=2)
+    assert shared.of_each == shared.n_bytes / 2 and shared.holds(needs) == n
+
+
+@pytest.mark.parametrize("in_engine", [True, False])
+def test_the_fraction_for_as_many_trials_as_a_gpu_holds_is_large_enough(monkeypatch, in_engine):
+    needs = Footprint("cuda", 0.3 * GIB, 0.1 * GIB, 0.2 * GIB, in_engine)
+    for total in (11 * GIB, 24 * GIB, 80 * GIB):
+        monkeypatch.setattr(memory_check, "gpu_bytes", lambda total=total: total)
+        n = trials_on_gpu(total, DIGITS, needs)
+        for fraction, fits in ((gpu_fraction(n), True), (gpu_fraction(n + 1), False)):
+            shared, _ = memory_here(
+                DIGITS, gpus_per_trial=fraction, max_concurrent=None, in_engine=in_engine
+            )
+            assert (shared.of_each >= needs.on("GPU")) == fits

@@ -73,7 +73,7 @@ def test_a_small_gpu_takes_as_many_trials_as_its_memory_holds(machine):
 def test_the_papers_networks_for_cifar10_are_counted_with_their_slots(machine):
     machine(gpu_gib=80.0)
     papers = {"only": ["paper"]}
-    # A training and its slot take 3.2 GiB, and its samples .2.
+    # A training and its slot take 3.1 GiB, and its samples .3.
     assert re.search(
         r"gpu +5 trials .* by the budget \(.*its memory 2\d, ", plan("cifar10", **papers)
     )
