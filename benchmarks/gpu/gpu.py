@@ -49,7 +49,7 @@ from benchmarks.gpu.packed import (
     Setting,
     calls_a_second,
     free,
-    is_delivered,
+    is_of_replicas,
     milliseconds,
     quick,
     rates_in_turns,
@@ -146,12 +146,12 @@ def speed(setting: Setting, dataset: Dataset) -> Iterator[str]:
     for width in setting.widths:
         runs = [(n, "fp32", (1,)) for n in setting.slots]
         kinds = [("tf32", (1,)), ("bf16", (1,)), ("fp32", _MIXED_KS)]
-        most = max(filter(is_delivered, setting.slots), default=setting.slots[-1])
+        most = max(filter(is_of_replicas, setting.slots), default=setting.slots[-1])
         runs += [(most, *kind) for kind in kinds]
         for n_slots, precision, ks in runs:
             rates = _speeds(setting, dataset, examples, width, n_slots, precision, ks)
             goal = ""
-            if is_delivered(n_slots) and len(ks) == 1 and width in GOALS:
+            if is_of_replicas(n_slots) and len(ks) == 1 and width in GOALS:
                 median = ratios(rates["packed"], rates["ours"])[1]
                 goal = verdict(setting, f"{GOALS[width]}", is_met=median >= GOALS[width])
             told = "1" if len(ks) == 1 else "1 to 5, mixed"
@@ -204,7 +204,7 @@ def processes(setting: Setting, dataset: Dataset) -> Iterator[str]:
             eager, ours = _beside_processes(setting, packed, pipes)
             middle = [f"{statistics.median(rates):,.0f}" for rates in (eager, ours)]
             goal = ""
-            if is_delivered(n_slots):
+            if is_of_replicas(n_slots):
                 is_met = ratios(ours, eager)[1] >= _PROCESS_GOAL
                 goal = verdict(setting, f"{_PROCESS_GOAL}", is_met=is_met)
             cells = f"{width}", told_slots(n_slots), *middle, told_ratio(ours, eager), goal
@@ -281,7 +281,7 @@ def roofline(setting: Setting, dataset: Dataset) -> Iterator[str]:
                 took = _seconds_an_iteration(setting, dataset, examples, config, n_slots)
                 least = least_seconds(config, flops[precision], bandwidth)
                 share, goal = least / took, ""
-                if width == PAPER and is_delivered(n_slots):
+                if width == PAPER and is_of_replicas(n_slots):
                     goal = verdict(setting, f"{_ROOFLINE_GOAL:.0%}", is_met=share >= _ROOFLINE_GOAL)
                 work = sum(p.flops for p in products(config)) / 1e9
                 yield row(

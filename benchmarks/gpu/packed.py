@@ -112,8 +112,8 @@ class Packed:
         return sum((ticks // t.config.k) * (t.config.k + 1) for t in self.trainings)
 
 
-def is_delivered(n_slots: int) -> bool:
-    """Return whether `gansearch run` makes groups of that number of slots."""
+def is_of_replicas(n_slots: int) -> bool:
+    """Return whether replicas can have groups of that number of slots in `gansearch run`."""
     return 2 <= n_slots <= MAX_SLOTS
 
 
@@ -123,7 +123,7 @@ def told_slots(n_slots: int) -> str:
         return "1, as in most searches"
     if n_slots == DEFAULT_SLOTS:
         return f"{n_slots}, as of replicas by default"
-    if is_delivered(n_slots):
+    if is_of_replicas(n_slots):
         return f"{n_slots}, by `--replicas {n_slots}`"
     return f"{n_slots}, not of `gansearch run`"
 

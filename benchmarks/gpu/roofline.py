@@ -9,6 +9,7 @@ from itertools import pairwise
 from gansearch.config import TrialConfig
 
 _WORD = 4  # bytes of a number in single precision
+_DROPOUT_WORD = 2
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ def other_bytes(config: TrialConfig) -> int:
     """Return the bytes an iteration moves beside its products, at least.
 
     An update by momentum reads parameter, moment and gradient and writes the first two: five words
-    a parameter. A dropout mask of D's three layers is written when it is drawn, copied to where
-    the group reads it, and read: four words an input, of 2m rows in D's update and m in G's.
-    Activations are counted with the products alone, as if all else were fused into them.
+    a parameter. The random number of dropout for each input of D's layers, of 2m rows in D's update
+    and m in G's, is written when it is drawn, copied to where the group reads it, and read forward
+    and backward. Activations are counted with the products alone, as if all else were fused into
+    them.
     """
-    inputs = 784 + sum(config.discriminator_widths)
-    masks = 4 * 3 * config.batch_size * inputs
-    return _WORD * (5 * n_parameters(config) + masks)
+    n_inputs = 3 * config.batch_size * (784 + sum(config.discriminator_widths))
+    return 5 * _WORD * n_parameters(config) + 5 * _DROPOUT_WORD * n_inputs
 
 
 def least_seconds(config: TrialConfig, flops: float, bandwidth: float) -> float:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansearch.config import TrialConfig
+from gansearch.networks.dropout import Mask, Masks
 from gansearch.networks.models import dropout_rates
 from gansearch.training.optimizers import step_columns
 from gansearch.training.players import Players
-from gansearch.training.random_draws import Draws, Masks, UpdateDraws
+from gansearch.training.random_draws import Draws, UpdateDraws
 from gansearch.training.schedules import Coefficients, coefficients_at, rates_at
 from gansearch.training.training import AdversarialTraining
 
@@ -58,9 +60,15 @@ def make_buffers(players: Players, n_slots: int, n_ticks: int, device: str) -> B
     def zeros(*sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.zeros(n_ticks, n_slots, *sizes, dtype=dtype, device=device)
 
+    thresholds = [torch.zeros(n_slots, dtype=torch.int16, device=device) for _ in widths]
+    scales = [torch.zeros(n_slots, device=device) for _ in widths]
+
     def masks(n_rows: int) -> Masks:
-        pairs = zip(dropout_rates(config), widths, strict=True)
-        return [zeros(n_rows, width) if rate > 0 else None for rate, width in pairs]
+        members = zip(dropout_rates(config), widths, thresholds, scales, strict=True)
+        return [
+            Mask(zeros(n_rows, width, dtype=torch.int16), threshold, scale) if rate > 0 else None
+            for rate, width, threshold, scale in members
+        ]
 
     is_noisy = config.instance_noise_sd > 0
     n_numbers = 2 * N_STEP_COLUMNS[config.optimizer] + len(fields(Coefficients)) + 2
@@ -122,6 +130,14 @@ def write_schedule(
     due[ticks, 0], due[g_ticks, 1] = True, True
 
 
+def write_rates(buffers: Buffers, slot: int, config: TrialConfig) -> None:
+    """Write down the dropout rates of a slot's member."""
+    # The masks of G's pass have those of D's.
+    for mask, rate in zip(buffers.d_masks, dropout_rates(config), strict=True):
+        if mask is not None:
+            mask.set_rate(slot, rate)
+
+
 def write_draws(buffers: Buffers, slot: int, training: AdversarialTraining, n: int) -> None:
     """Copy a member's random numbers for its next n iterations to where the ticks read them."""
     k, b = training.config.k, buffers
@@ -133,7 +149,7 @@ def write_draws(buffers: Buffers, slot: int, training: AdversarialTraining, n: i
         b.d_noise[d_ticks, slot, :, :z] = draws.noise[:, :k].flatten(0, 1)
         for mine, theirs in zip(b.d_masks, draws.d_masks, strict=True):
             if mine is not None and theirs is not None:
-                mine[d_ticks, slot, :, : theirs.shape[-1]] = theirs.flatten(0, 1)
+                mine.bits[d_ticks, slot, :, : theirs.bits.shape[-1]] = theirs.bits.flatten(0, 1)
         if b.d_instance is not None and draws.d_noise is not None:
             b.d_instance[d_ticks, slot] = draws.d_noise.flatten(0, 1)
         if b.shares is not None and draws.shares is not None:
@@ -143,7 +159,7 @@ def write_draws(buffers: Buffers, slot: int, training: AdversarialTraining, n: i
         b.g_noise[g_ticks, slot, :, :z] = draws.noise[:, k]
         for mine, theirs in zip(b.g_masks, draws.g_masks, strict=True):
             if mine is not None and theirs is not None:
-                mine[g_ticks, slot, :, : theirs.shape[-1]] = theirs
+                mine.bits[g_ticks, slot, :, : theirs.bits.shape[-1]] = theirs.bits
         if b.g_instance is not None and draws.g_noise is not None:
             b.g_instance[g_ticks, slot] = draws.g_noise
 

@@ -23,6 +23,7 @@ from gansearch.grouping.buffers import (
     make_buffers,
     make_schedule,
     write_draws,
+    write_rates,
     write_schedule,
 )
 from gansearch.grouping.graphs import Lane, RecordedChunks
@@ -112,6 +113,7 @@ class Group:
                 noise[:, slot].zero_()
             for padded, tensor in self._pairs(training, slot):
                 padded.copy_(tensor)
+            write_rates(self._buffers, slot, training.config)
             for mine, theirs in zip(both(self._players), both(training.players), strict=True):
                 if isinstance(mine.max_norm, Tensor) and theirs.max_norm is not None:
                     mine.max_norm[slot] = theirs.max_norm

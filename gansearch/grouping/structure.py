@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gansearch.config import TrialConfig
-from gansearch.training.random_draws import drops
+from gansearch.networks.dropout import drops
 
 # What members of a group share, beside the widths; all else is their own or no longer matters once
 # the weights are drawn.

@@ -15,9 +15,11 @@ import triton.language as tl
 from torch import Tensor
 
 from gansearch.networks.activations import Activation
+from gansearch.networks.dropout import Mask
 from gansearch.networks.layers import Layer
 
 _N_ROWS, _N_UNITS = 32, 64  # of the block that a program works on
+_N_VALUES = 1024  # the same of `dropped`
 _NAMES = ("linear", "relu", "leaky_relu", "elu", "tanh", "sigmoid", "maxout")
 
 
@@ -84,9 +86,29 @@ def _maximum(z, bias, row, unit, here, units, PIECES: tl.constexpr):  # type: ig
     return largest, n_largest
 
 
+@triton.jit
+def _factor(bits, threshold, scale, here):  # type: ignore[no-untyped-def]
+    """Return by what dropout multiplies values, given where their random numbers are."""
+    return tl.where(tl.load(bits, here, 0) >= threshold, scale, 0.0)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _dropped(  # type: ignore[no-untyped-def]
+    x, bits, thresholds, scales, y, n_values, n_kept, N_VALUES: tl.constexpr
+):
+    # A member's values are some of the n_kept values that its mask has.
+    member = tl.program_id(1).to(tl.int64)
+    i = tl.program_id(0) * N_VALUES + tl.arange(0, N_VALUES)
+    here = i < n_values
+    threshold, scale = tl.load(thresholds + member), tl.load(scales + member)
+    factor = _factor(bits + member * n_kept + i, threshold, scale, here)
+    i += member * n_values
+    tl.store(y + i, tl.load(x + i, here, 0.0) * factor, here)
+
+
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
-    z, bias, mask, y, n, units, slope,
+    z, bias, bits, thresholds, scales, y, n, units, slope,
     NAME: tl.constexpr, PIECES: tl.constexpr, HAS_MASK: tl.constexpr,
     N_ROWS: tl.constexpr, N_UNITS: tl.constexpr,
 ):  # fmt: skip
@@ -104,13 +126,14 @@ def _forward(  # type: ignore[no-untyped-def]
         value = _activated(affine, slope, NAME)
     i = member * n * units + row * units + unit
     if HAS_MASK:
-        value *= tl.load(mask + i, here, 0.0)
+        threshold, scale = tl.load(thresholds + member), tl.load(scales + member)
+        value *= _factor(bits + i, threshold, scale, here)
     tl.store(y + i, value, here)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _backward(  # type: ignore[no-untyped-def]
-    d, z, bias, mask, d_affine, d_bias, n, n_kept, units, slope,
+    d, z, bias, bits, thresholds, scales, d_affine, d_bias, n, n_kept, units, slope,
     NAME: tl.constexpr, PIECES: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
     N_ROWS: tl.constexpr, N_UNITS: tl.constexpr,
 ):  # fmt: skip
@@ -118,18 +141,20 @@ def _backward(  # type: ignore[no-untyped-def]
     member, p = tl.program_id(2).to(tl.int64), tl.program_id(1)
     d += member * n * units
     z += member * n_kept * PIECES * units
-    mask += member * n_kept * units
+    bits += member * n_kept * units
     d_affine += member * n * PIECES * units
     bias += member * PIECES * units
     unit = (tl.program_id(0) * N_UNITS + tl.arange(0, N_UNITS))[None, :]
     total = tl.zeros((N_ROWS, N_UNITS), tl.float32)
+    if HAS_MASK:
+        threshold, scale = tl.load(thresholds + member), tl.load(scales + member)
     # All rows in one program, so that they are always added in the same order.
     for start in range(0, n, N_ROWS):
         row = (start + tl.arange(0, N_ROWS))[:, None]
         here = (row < n) & (unit < units)
         value = tl.load(d + row * units + unit, here, 0.0).to(tl.float32)
         if HAS_MASK:
-            value *= tl.load(mask + row * units + unit, here, 0.0)
+            value *= _factor(bits + row * units + unit, threshold, scale, here)
         piece = tl.load(z + (row * PIECES + p) * units + unit, here, 0.0)
         piece = piece + tl.load(bias + p * units + unit, unit < units, 0.0)
         if NAME == "maxout":
@@ -144,16 +169,26 @@ def _backward(  # type: ignore[no-untyped-def]
         tl.store(d_bias + at, tl.sum(total, 0)[None, :], unit < units)
 
 
-def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return f(x W + b) * mask, `[members, n, units]`, and what `backward` takes."""
+def dropped(x: Tensor, mask: Mask, dtype: torch.dtype) -> Tensor:
+    """Return inputs `[members, n, n_in]` after dropout, of a type."""
+    y = torch.empty(x.shape, device=x.device, dtype=dtype)
+    n_values = y[0].numel()
+    # Some rows of all are a view, which begins where they do.
+    _dropped[triton.cdiv(n_values, _N_VALUES), len(y)](
+        x.contiguous(), *_of(mask, y), y, n_values, mask.bits.stride(0), N_VALUES=_N_VALUES
+    )
+    return y
+
+
+def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Mask | None) -> tuple[Tensor, Tensor]:
+    """Return f(x W + b) after dropout, `[members, n, units]`, and what `backward` takes."""
     activation, z = layer.activation, torch.bmm(x, weight)
     members, n, n_affine = z.shape
     units = n_affine // activation.pieces
     y = torch.empty(members, n, units, device=z.device, dtype=z.dtype)
     grid = (triton.cdiv(units, _N_UNITS), triton.cdiv(n, _N_ROWS), members)
     _forward[grid](
-        z, layer.bias, y if mask is None else mask.contiguous(), y, n, units, activation.slope,
-        **_how(activation, mask),
+        z, layer.bias, *_of(mask, y), y, n, units, activation.slope, **_how(activation, mask),
     )  # fmt: skip
     return y, z
 
@@ -162,7 +197,7 @@ def backward(
     layer: Layer,
     d: Tensor,
     activated: Tensor,
-    mask: Tensor | None,
+    mask: Mask | None,
     *,
     with_bias: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
@@ -175,7 +210,7 @@ def backward(
     # Some rows of all are a view, which begins where they do.
     n_kept = activated.stride(0) // n_affine
     _backward[triton.cdiv(units, _N_UNITS), activation.pieces, members](
-        d.contiguous(), activated, layer.bias, activated if mask is None else mask,
+        d.contiguous(), activated, layer.bias, *_of(mask, d),
         d_affine, d_affine if d_bias is None else d_bias,
         n, n_kept, units, activation.slope,
         HAS_BIAS=with_bias, **_how(activation, mask),
@@ -183,7 +218,12 @@ def backward(
     return d_affine, d_bias
 
 
-def _how(activation: Activation, mask: Tensor | None) -> dict[str, Any]:
+def _of(mask: Mask | None, other: Tensor) -> tuple[Any, ...]:
+    """Return the tensors of a mask; if there is none, others that the kernels don't read."""
+    return (other,) * 3 if mask is None else (mask.bits, mask.threshold, mask.scale)
+
+
+def _how(activation: Activation, mask: Mask | None) -> dict[str, Any]:
     return {
         "NAME": activation.name,
         "PIECES": activation.pieces,
@@ -201,6 +241,7 @@ def try_out() -> None:
         layer: Any = SimpleNamespace(
             activation=Activation(name, pieces), weight=weight.cuda(), bias=bias.cuda()
         )
-        mask = torch.ones(1, 2, 4).cuda()
+        bits, threshold, scale = torch.zeros(1, 2, 4), torch.zeros(1), torch.ones(1)
+        mask = Mask(bits.short().cuda(), threshold.short().cuda(), scale.cuda())
         y, z = forward(layer, layer.weight, torch.ones(1, 2, 3).cuda(), mask)
-        backward(layer, y, z, mask)
+        backward(layer, dropped(y, mask, y.dtype), z, mask)

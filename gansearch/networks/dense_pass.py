@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from gansearch.networks import dense_layer
+from gansearch.networks.dropout import Mask, Masks, rows_of
 from gansearch.networks.layers import Layer
 from gansearch.system.features import functions_for
-
-Masks = Sequence[Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class _Trace:
     """
 
     x: Tensor
-    mask: Tensor | None
+    mask: Mask | None
     activated: Tensor
 
 
@@ -48,14 +47,16 @@ class DensePass:
         self._weights = [layer.weight.to(dtype) for layer in layers]
         self._dtype = dtype
         self._traces: list[_Trace] = []
-        self._mask: Tensor | None = None  # of the input
+        self._mask: Mask | None = None  # of the input
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """Return the outputs; `masks` as `Discriminator.forward` takes them."""
         self._mask, *others = [*(masks or [None] * len(self._layers)), None]
-        if self._mask is not None:
-            x = x * self._mask
-        functions, x = _functions(x), x.to(self._dtype)
+        functions = _functions(x)
+        if self._mask is None:
+            x = x.to(self._dtype)
+        else:
+            x = functions.dropped(x, self._mask, self._dtype)
         for layer, weight, mask in zip(self._layers, self._weights, others, strict=True):
             y, activated = functions.forward(layer, weight, x, mask)
             self._traces.append(_Trace(x, mask, activated))
@@ -82,14 +83,10 @@ class DensePass:
         functions, d = _functions(d), d.to(self._dtype)
         for i in reversed(range(len(self._layers))):
             layer, trace = self._layers[i], self._traces[i]
-            activated, mask = trace.activated[..., rows, :], _rows_of(trace.mask, rows)
+            activated, (mask,) = trace.activated[..., rows, :], rows_of([trace.mask], rows)
             d_affine, _ = functions.backward(layer, d, activated, mask, with_bias=False)
             d = d_affine @ self._weights[i].mT
-        return d if self._mask is None else d.mul_(_rows_of(self._mask, rows))
-
-
-def _rows_of(mask: Tensor | None, rows: slice) -> Any:
-    return None if mask is None else mask[..., rows, :]
+        return d if self._mask is None else functions.dropped(d, self._mask.rows(rows), d.dtype)
 
 
 def _functions(x: Tensor) -> Any:

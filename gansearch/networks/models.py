@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
 from gansearch.networks.activations import LINEAR, Activation
+from gansearch.networks.dropout import Masks
 from gansearch.networks.layers import (
     Convolution,
     Deconvolution,
@@ -113,16 +114,13 @@ class Discriminator(nn.Module):
         for layer in layers_of(self):
             layer.is_composed = config.unrolled_steps > 0 and config.gradient_penalty != "none"
 
-    def forward(
-        self, x: Tensor, masks: Sequence[Tensor | None] | None = None, n_batches: int = 1
-    ) -> Tensor:
+    def forward(self, x: Tensor, masks: Masks | None = None, n_batches: int = 1) -> Tensor:
         """Return logits `[n / packing]`.
 
         Args:
             x: examples `[n, dim]`; n is a multiple of `packing`.
-            masks: has one entry a layer, `[n / packing, inputs of the layer]` or None, that the
-                layer's input is multiplied by: 0 where dropped, 1 / (share kept) elsewhere. None
-                for no dropout.
+            masks: of each layer's inputs, `[n / packing, inputs of the layer]`; None for no
+                dropout.
             n_batches: minibatches of equal size that x is made of, one after the other, such as a
                 real and a generated one; batch normalisation and `minibatch_sd` treat them apart.
         """
@@ -133,7 +131,7 @@ class Discriminator(nn.Module):
             if self._adds_sd(i):
                 h = with_group_sd(h, self._group, n_batches)
             mask = masks[i] if masks is not None else None
-            h = layer(h if mask is None else h * mask, n_batches)
+            h = layer(h if mask is None else h * mask.factors, n_batches)
         return h.squeeze(-1)
 
     def _adds_sd(self, i: int) -> bool:

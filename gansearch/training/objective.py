@@ -9,6 +9,7 @@ import torch.func
 from torch import Tensor
 
 from gansearch.config import TrialConfig
+from gansearch.networks.dropout import Masks, rows_of
 from gansearch.networks.layers import per_member
 from gansearch.networks.models import DiscriminatorCall
 from gansearch.training.losses import discriminator_loss
@@ -37,9 +38,9 @@ def discriminator_objective(
     m = config.batch_size
     both = with_instance_noise(torch.cat((real, fake), -2), drawn.instance_noise, coefficients)
     real, fake = torch.split(both, m * config.packing, -2)
-    real_masks = [None if mask is None else mask[..., :m, :] for mask in drawn.masks]
+    real_masks = rows_of(drawn.masks, slice(m))
     if apart:
-        fake_masks = [None if mask is None else mask[..., m:, :] for mask in drawn.masks]
+        fake_masks = rows_of(drawn.masks, slice(m, None))
         real_logits = discriminator(real, real_masks)
         fake_logits = discriminator(fake, fake_masks)
     else:
@@ -76,7 +77,7 @@ def unrolled_discriminator(
     def with_params(params: Sequence[Tensor]) -> DiscriminatorCall:
         weights = dict(zip(names, params, strict=True))
 
-        def call(x: Tensor, masks: Sequence[Tensor | None], n_batches: int = 1) -> Tensor:
+        def call(x: Tensor, masks: Masks, n_batches: int = 1) -> Tensor:
             logits: Tensor = torch.func.functional_call(net, weights, (x, masks, n_batches))
             return logits
 

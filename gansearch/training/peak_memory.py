@@ -77,7 +77,7 @@ def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     weights = [sum(p.numel() for p in net.parameters()) for net in nets]
     n_copies = 4 if config.optimizer == "adam" else 3  # with the gradients and the moments
     values = sum(layer.n_in + layer.n_out for net in nets for layer in layers_of(net))
-    drawn = dataset.dim + nets[0].noise_dim + sum(nets[1].input_widths())
+    drawn = dataset.dim + nets[0].noise_dim + sum(nets[1].input_widths()) / 2  # of 16 bits
     rows = config.batch_size * config.packing
     return 4.0 * (
         n_copies * sum(weights)

@@ -9,19 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gansearch.config import TrialConfig
+from gansearch.networks.dropout import Mask, Masks, drops, mask_at
 from gansearch.networks.models import draw_noise, dropout_rates
 from gansearch.system.devices import use_here
-
-_LEVELS = 1 << 16  # of dropout rates: an input is kept by 16 random bits
-
-Masks = list[Tensor | None]  # one entry a layer of D, None where nothing is dropped
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,8 @@ class Draws:
         """All that were drawn."""
         values = [getattr(self, f.name) for f in fields(self)]
         lists = [value if isinstance(value, list) else [value] for value in values]
-        return [tensor for tensors in lists for tensor in tensors if tensor is not None]
+        drawn = (value for values in lists for value in values if value is not None)
+        return [value.bits if isinstance(value, Mask) else value for value in drawn]
 
     def of_discriminator(self, i: int) -> UpdateDraws:
         """Return what update i of D takes, of a single iteration."""
@@ -197,43 +194,22 @@ class DrawStream:
             self.take(n_used)
 
 
-def drops(rate: float) -> bool:
-    """Return whether a dropout rate is large enough to drop anything."""
-    return round(rate * _LEVELS) > 0
-
-
 def _draw_masks(
     config: TrialConfig, n_iterations: int, input_widths: Sequence[int], rng: torch.Generator
 ) -> tuple[Masks, Masks]:
     """Return the masks of D's updates and of G's, cut from one draw of random bits."""
     k, m = config.k, config.batch_size
-    own = config.update == "alternating"
-    thresholds = [round(rate * _LEVELS) for rate in dropout_rates(config)]
-    shapes: list[tuple[int, tuple[int, ...]] | None] = []
-    passes: list[tuple[tuple[int, ...], bool]]
-    passes = [((n_iterations, k, 2 * m), True), ((n_iterations, m), own)]
-    for rows, is_drawn in passes:
-        for threshold, width in zip(thresholds, input_widths, strict=True):
-            has_mask = is_drawn and threshold > 0
-            shapes.append((threshold, (*rows, width)) if has_mask else None)
-    drawn = iter(_masks([entry for entry in shapes if entry], rng))
-    masks: Masks = [None if entry is None else next(drawn) for entry in shapes]
-    return masks[: len(thresholds)], masks[len(thresholds) :]
-
-
-def _masks(shapes: Sequence[tuple[int, tuple[int, ...]]], rng: torch.Generator) -> list[Tensor]:
-    """Return a mask for each threshold and shape."""
-    bits = _random_bits(sum(math.prod(shape) for _, shape in shapes), rng)
-    masks: list[Tensor] = []
-    at = 0
-    # Neighbours of one threshold are made at once: on a GPU every operation costs a launch.
-    for threshold, alike in groupby(shapes, key=lambda entry: entry[0]):
-        run = [shape for _, shape in alike]
-        sizes = list(map(math.prod, run))
-        made = torch.split(_mask(bits[at : at + sum(sizes)], threshold), sizes)
-        masks += [mask.view(shape) for mask, shape in zip(made, run, strict=True)]
-        at += sum(sizes)
-    return masks
+    layers = list(zip(dropout_rates(config), input_widths, strict=True))
+    passes: list[tuple[int, ...]] = [(n_iterations, k, 2 * m), (n_iterations, m)]
+    if config.update == "simultaneous":
+        del passes[1]
+    sizes = [math.prod(rows) * width for rows in passes for rate, width in layers if drops(rate)]
+    drawn = iter(torch.split(_random_bits(sum(sizes), rng), sizes))
+    masks: list[Masks] = [
+        [mask_at(rate, next(drawn).view(*rows, n)) if drops(rate) else None for rate, n in layers]
+        for rows in passes
+    ]
+    return masks[0], masks[1] if len(passes) == 2 else [None] * len(layers)
 
 
 def _random_bits(n: int, rng: torch.Generator) -> Tensor:
@@ -241,14 +217,6 @@ def _random_bits(n: int, rng: torch.Generator) -> Tensor:
     # Four from each draw of 64 bits: on a CPU a float for each would take four times as long.
     words = torch.empty((n + 3) // 4, dtype=torch.int64, device=rng.device)
     return words.random_(-(2**63), None, generator=rng).view(torch.int16)[:n]
-
-
-def _mask(bits: Tensor, threshold: int) -> Tensor:
-    """Return a mask: 0 for `threshold` of 65,536 equally likely entries, 1 / (share kept) else."""
-    kept = torch.empty(bits.shape, device=bits.device)
-    # Written as floats: booleans would take several times as long to convert.
-    torch.ge(bits, threshold - _LEVELS // 2, out=kept)
-    return kept.mul_(_LEVELS / (_LEVELS - threshold))
 
 
 def _at(value: Any, which: int | slice) -> Any:

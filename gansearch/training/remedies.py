@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gansearch.config import TrialConfig
+from gansearch.networks.dropout import Masks
 from gansearch.networks.models import DiscriminatorCall
 
 ADAM_EPSILON = 1e-8
@@ -36,7 +37,7 @@ def gradient_penalty(
     discriminator: DiscriminatorCall,
     real: Tensor,
     fake: Tensor,
-    masks: Sequence[Tensor | None],
+    masks: Masks,
     shares: Tensor | None,
     weight: float | Tensor,
 ) -> Tensor:

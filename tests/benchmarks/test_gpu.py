@@ -216,7 +216,7 @@ def test_the_least_time_is_bound_by_the_slower_of_operations_and_bytes():
     operations = 2 * (of_d + of_g)
     assert roofline.least_seconds(TINY, 1.0, math.inf) == operations
     n_parameters = g + 7 + 784 + d + 8 + 1
-    beside = 4 * (5 * n_parameters + 4 * 30 * (784 + 4))
+    beside = 4 * 5 * n_parameters + 2 * 5 * 30 * (784 + 4)
     assert roofline.other_bytes(TINY) == beside
     of_products = sum(p.n * p.inner + p.inner * p.units + p.n * p.units
                       for p in roofline.products(TINY))  # fmt: skip

@@ -7,6 +7,7 @@ import torch
 
 from gansearch.networks import dense_layer
 from gansearch.networks.activations import Activation
+from gansearch.networks.dropout import Mask, rows_of
 from tests.interpreted import interpreted
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -27,6 +28,16 @@ def layer_of(activation, n_in, units, rng):
     return SimpleNamespace(activation=activation, weight=weight, bias=bias)
 
 
+def mask_of(n, units, rng):
+    """Return a mask with a rate of its own for each member."""
+    shape = (N_MEMBERS, n, units)
+    bits = torch.randint(-(2**15), 2**15, shape, generator=rng, dtype=torch.int16)
+    mask = Mask(bits, torch.zeros(N_MEMBERS, dtype=torch.int16), torch.zeros(N_MEMBERS))
+    for member, rate in enumerate((0.2, 0.5, 0.9)):
+        mask.set_rate(member, rate)
+    return mask
+
+
 def close(ours, theirs):
     return torch.allclose(ours, theirs, rtol=1e-5, atol=2e-6, equal_nan=True)
 
@@ -42,7 +53,7 @@ def compare():
             x = torch.randn(N_MEMBERS, n, n_in, generator=rng)
             x[0, 0] = 0
             x[2, -1] = torch.nan
-            for mask in (None, 2.0 * (torch.rand(N_MEMBERS, n, units, generator=rng) < 0.5)):
+            for mask in (None, mask_of(n, units, rng)):
                 (y, kept), (y2, kept2) = (
                     way.forward(layer, layer.weight, x, mask)
                     for way in (dense_kernels, dense_layer)
@@ -55,7 +66,7 @@ def compare():
                     assert a.shape == b.shape
                     assert close(a[:2], b[:2]), activation
                 some = slice(n // 2, None)
-                rows = None if mask is None else mask[:, some]
+                (rows,) = rows_of([mask], some)
                 by_some = dense_kernels.backward(
                     layer, d[:, some], kept[:, some], rows, with_bias=False
                 )
@@ -72,7 +83,7 @@ def compare_bf16():
         layer = layer_of(activation, 5, 7, rng)
         weight = layer.weight.bfloat16()
         x, d = (torch.randn(N_MEMBERS, 13, n, generator=rng).bfloat16() for n in (5, 7))
-        mask = 1.25 * (torch.rand(N_MEMBERS, 13, 7, generator=rng) < 0.8)
+        mask = mask_of(13, 7, rng)
         y, kept = dense_kernels.forward(layer, weight, x, mask)
         d_affine, d_bias = dense_kernels.backward(layer, d.clone(), kept, mask)
         assert (y.dtype, d_affine.dtype, d_bias.dtype) == (*[torch.bfloat16] * 2, torch.float32)
@@ -81,6 +92,24 @@ def compare_bf16():
         for ours, theirs in ((y, exact), (d_affine, by_affine), (d_bias, by_bias)):
             error = torch.linalg.vector_norm(ours.float() - theirs)
             assert error < 0.02 * torch.linalg.vector_norm(theirs), activation
+
+
+def compare_dropped():
+    """Inputs alone, and some rows of them."""
+    from gansearch.networks import dense_kernels
+
+    rng = torch.Generator().manual_seed(0)
+    for n, n_in in ((1, 1), (40, 65)):
+        x, mask = torch.randn(N_MEMBERS, n, n_in, generator=rng), mask_of(n, n_in, rng)
+        some = slice(n // 2, None)
+        for dtype, rtol in ((torch.float32, 0), (torch.bfloat16, 0.01)):  # how it rounds
+            for given, its_mask in ((x, mask), (x[:, some], mask.rows(some))):
+                ours, theirs = (
+                    way.dropped(given.to(dtype), its_mask, dtype)
+                    for way in (dense_kernels, dense_layer)
+                )
+                assert ours.dtype == theirs.dtype == dtype
+                assert torch.allclose(ours, theirs, rtol=rtol, atol=0)
 
 
 def compare_ties():
@@ -100,4 +129,6 @@ def compare_ties():
 
 
 def test_each_kernel_does_what_its_twin_does_for_each_activation():
-    interpreted("tests.networks.test_dense_kernels", compare, compare_bf16, compare_ties)
+    interpreted(
+        "tests.networks.test_dense_kernels", compare, compare_bf16, compare_dropped, compare_ties
+    )

@@ -10,6 +10,7 @@ from torch import nn
 from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
 from gansearch.network_parameters import ACTIVATIONS
+from gansearch.networks.dropout import Mask
 from gansearch.networks.initialisation import initialise_discriminator, initialise_generator
 from gansearch.networks.layers import Dense
 from gansearch.networks.models import (
@@ -33,6 +34,11 @@ def make(config, dim=7, data_mean=None, seed=0, shape=None):
     initialise_generator(generator, config, mean, rng)
     initialise_discriminator(discriminator, config, rng)
     return generator, discriminator
+
+
+def keeping(inputs):
+    """Return the mask that keeps the inputs that are not 0, as they are."""
+    return Mask((inputs != 0).short(), 1, 1.0)
 
 
 def test_the_default_networks_have_the_papers_sizes():
@@ -103,7 +109,7 @@ def test_noise_has_zero_mean_and_unit_variance(noise):
 def test_dropout_multiplies_each_layers_input_by_its_mask():
     _, discriminator = make(SMALL)
     x = torch.randn(3, 7)
-    masks = [torch.zeros(3, 7), None, None]
+    masks = [keeping(torch.zeros(3, 7)), None, None]
     assert torch.allclose(discriminator(x, masks), discriminator(torch.zeros(3, 7)))
     assert not torch.allclose(discriminator(x, [None, None, None]), discriminator(x * 0))
 
@@ -286,11 +292,11 @@ def test_a_mask_on_a_map_drops_single_values_of_it():
     assert discriminator.input_widths() == [64, 64, 32, 16]
     x = torch.randn(3, 64)
     nothing = [None] * 3
-    first = torch.zeros(3, 64)
+    first = keeping(torch.zeros(3, 64))
     assert torch.equal(discriminator(x, [first, *nothing]), discriminator(x * 0))
     one = torch.ones(3, 64)
     one[0, 5] = 0  # of one example
-    changed = discriminator(x, [None, one, None, None]) != discriminator(x)
+    changed = discriminator(x, [None, keeping(one), None, None]) != discriminator(x)
     assert changed.tolist() == [True, False, False]
 
 

@@ -77,4 +77,4 @@ def test_random_numbers_come_from_the_cpu_where_a_gpu_has_no_64_bits():
         training = AdversarialTraining(TrialConfig(), DIGITS, 0, device="meta")
         draws = training.stream.take(1)
     assert training._rng.device.type == "cpu"
-    assert {t.device.type for t in (draws.rows, draws.noise, *draws.d_masks)} == {"meta"}
+    assert {tensor.device.type for tensor in draws.tensors} == {"meta"}

@@ -22,7 +22,7 @@ def drawn(n_iterations, seed=0, **values):
 
 @pytest.mark.parametrize("rate", [0.003, 0.2, 0.5, 0.9])
 def test_a_mask_drops_its_share_and_scales_up_what_it_keeps(rate):
-    mask = drawn(20, dropout_input=rate, k=2).d_masks[0]
+    mask = drawn(20, dropout_input=rate, k=2).d_masks[0].factors
     assert mask.shape == (20, 2, 20, 784)
     dropped = int((mask == 0).sum())
     assert stats.binomtest(dropped, mask.numel(), rate).pvalue > 1e-4
@@ -31,7 +31,7 @@ def test_a_mask_drops_its_share_and_scales_up_what_it_keeps(rate):
 
 
 def test_the_inputs_of_a_mask_are_dropped_independently():
-    mask = (drawn(50, dropout_input=0.5).d_masks[0] > 0).float()
+    mask = (drawn(50, dropout_input=0.5).d_masks[0].factors > 0).float()
     flat = mask.flatten()
     for lag in (1, 2, 3, 4, 784):  # four of them come from one draw of 64 bits
         both = (flat[lag:] * flat[:-lag]).mean().item()
@@ -44,19 +44,19 @@ def test_no_mask_is_drawn_where_nothing_is_dropped_or_g_has_no_pass_of_its_own()
     draws = drawn(1, update="simultaneous", k=2)
     assert draws.g_masks == [None] * 3
     assert draws.noise.shape == (1, 2, 10, 4)
-    assert draws.d_masks[1].shape == (1, 2, 20, 48)
+    assert draws.d_masks[1].bits.shape == (1, 2, 20, 48)
 
 
 def test_an_iterations_share_is_a_view_of_what_was_drawn_for_several():
     draws = drawn(5, k=3, instance_noise_sd=0.1, gradient_penalty="one_centered")
     update = draws[4].of_discriminator(2)
     assert torch.equal(update.noise, draws.noise[4, 2])
-    assert torch.equal(update.masks[1], draws.d_masks[1][4, 2])
+    assert torch.equal(update.masks[1].bits, draws.d_masks[1].bits[4, 2])
     assert torch.equal(update.instance_noise, draws.d_noise[4, 2])
     assert torch.equal(update.shares, draws.shares[4, 2])
     own = draws[1:3][0].of_generator()
     assert torch.equal(own.noise, draws.noise[1, -1]) and own.shares is None
-    assert torch.equal(own.masks[0], draws.g_masks[0][1])
+    assert torch.equal(own.masks[0].factors, draws.g_masks[0].factors[1])
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(60, 20), (60, 7), (5, 8), (3, 20)])

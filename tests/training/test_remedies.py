@@ -164,7 +164,7 @@ def test_a_packed_step_has_as_many_logits_and_packing_times_the_examples():
     assert draws.rows.shape == (7, 2, 40)
     assert draws.noise.shape == (7, 3, 40, 4)
     d_masks = draws[0].of_discriminator(0).masks
-    assert [tuple(mask.shape) for mask in d_masks] == [(20, 24), (20, 6), (20, 5)]
+    assert [tuple(mask.bits.shape) for mask in d_masks] == [(20, 24), (20, 6), (20, 5)]
     assert draws.d_noise is draws.g_noise is draws.shares is None
     training = AdversarialTraining(config, blobs(n=3), 0)  # fewer examples than a pack
     metrics = training.advance(6)
@@ -378,7 +378,7 @@ def test_the_penalty_is_added_to_what_d_minimises_under_the_passes_own_masks():
     plain = AdversarialTraining(dataclasses.replace(config, gradient_penalty="none"), blobs(), 0)
     draws = draw(config, 1, 4, 6, [6], 200, torch.Generator().manual_seed(0))[0]
     w = layer.weight.detach().clone()
-    mask = draws.d_masks[0][0][:10]
+    mask = draws.d_masks[0][0].factors[:10]
     found, expected = (iteration(t, draws)[0][-1].grads[0] for t in (training, plain))
     # The gradient of D(x) = (x * mask).w by x is mask * w.
     penalty = 3.0 * (mask.square()[:, :, None] * w).mean(0)
@@ -543,7 +543,8 @@ def test_a_remedy_that_is_off_draws_no_random_numbers():
     )
     # Those that there were come first, so that they are the same.
     assert torch.equal(off.rows, with_more.rows) and torch.equal(off.noise, with_more.noise)
-    assert all(map(torch.equal, off.g_masks, with_more.g_masks))
+    for a, b in zip(off.g_masks, with_more.g_masks, strict=True):
+        assert torch.equal(a.bits, b.bits)
     assert not torch.equal(rngs[0].get_state(), rngs[1].get_state())
 
 
