@@ -17,6 +17,7 @@ from gansearch.system.failures import MemoryKind
 
 # A worker with torch and Ray imported, and the smallest training.
 PROCESS_BYTES = 0.75 * 2**30
+CONTEXT_BYTES = 1.0 * 2**30  # that a process takes of a GPU, with the workspaces of libraries
 # A trial's own process where an engine trains it, without torch (docs/groups.md has measurements).
 THIN_PROCESS_BYTES = 0.25 * 2**30
 
@@ -41,19 +42,25 @@ class Footprint:
     in_engine: bool = False
 
     def on(self, kind: MemoryKind) -> float:
-        """Return the bytes on the GPU, or of the trial's process on the host."""
+        """Return the bytes of the trial's process, on the GPU or on the host.
+
+        Of a process that an engine trains with others, the trial's part.
+        """
         if kind == "host" and self.in_engine:
             return THIN_PROCESS_BYTES + self.scoring
         trained = self.training + self.scoring + (0.0 if self.in_engine else self.data)
         if kind == "GPU":
-            return trained
+            return trained + (0.0 if self.in_engine else CONTEXT_BYTES)
         return PROCESS_BYTES + (self.scoring if self.device == "cuda" else trained)
 
     def describe(self, kind: MemoryKind) -> str:
         """Return the parts of the bytes there in words."""
         scoring = f"{gib(self.scoring)} for scoring its samples"
-        size = THIN_PROCESS_BYTES if self.in_engine else PROCESS_BYTES
-        process = f", {gib(size)} for its process" if kind == "host" else ""
+        if kind == "GPU":
+            process = "" if self.in_engine else f", {gib(CONTEXT_BYTES)} for its process"
+        else:
+            size = THIN_PROCESS_BYTES if self.in_engine else PROCESS_BYTES
+            process = f", {gib(size)} for its process"
         if kind == "host" and self.device == "cuda":
             return scoring + process
         data = "" if self.in_engine else f", {gib(self.data)} of data"

@@ -17,7 +17,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_bytes
 from gansearch.system.failures import MemoryKind
 from gansearch.system.machine import limit_bytes, usable_bytes
-from gansearch.trial.footprint import PROCESS_BYTES, Footprint, footprint, gib
+from gansearch.trial.footprint import CONTEXT_BYTES, PROCESS_BYTES, Footprint, footprint, gib
 from gansearch.trial.plan import gpu_fraction, trials_per_gpu
 
 # The rough estimate is trusted where this many times as much memory is available.
@@ -25,9 +25,7 @@ _MARGIN = 4.0
 # Ray's memory monitor begins to kill at 95 % of what there is.
 _RESERVED = 0.05
 _RAY_BYTES = 0.5 * 2**30  # for its own processes
-# Of a GPU, for the context of a process, the workspaces of libraries, and gaps between tensors.
-_RESERVED_OF_GPU = 0.05
-_CONTEXT_BYTES = 1.0 * 2**30
+_RESERVED_OF_GPU = 0.05  # for gaps between tensors
 _WORTH_NAMING = 0.05  # of the memory that a parameter's least value saves
 
 
@@ -40,23 +38,23 @@ class Memory:
         n_bytes: for all trials together.
         explanation: where the number comes from, in words.
         n_trials: at a time, as few as the user allows.
-        apart: bytes that each takes beside what its `Footprint` counts.
+        limit: bytes that no trial may exceed.
     """
 
     kind: MemoryKind
     n_bytes: float
     explanation: str
     n_trials: int = 1
-    apart: float = 0.0
+    limit: float = math.inf
 
     @property
-    def of_each(self) -> float:
+    def bytes_per_trial(self) -> float:
         """Bytes for each of the trials."""
-        return max(0.0, self.n_bytes / self.n_trials - self.apart)
+        return min(self.n_bytes / self.n_trials, self.limit)
 
     def holds(self, needs: Footprint) -> int:
         """Return how many trials at a time would fit."""
-        return int(self.n_bytes / (needs.on(self.kind) + self.apart))
+        return int(self.n_bytes / needs.on(self.kind))
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,15 @@ def memory_here(
 
     A trial may use all memory of the host, unless `max_concurrent` trials run at a time.
     """
-    found = []
+    memory = []
     if gpus_per_trial and (total := gpu_bytes()) is not None:
         n = trials_per_gpu(gpus_per_trial)
         if in_engine:  # no more share the GPU, whatever the fraction
             n = min(n, max_concurrent or n)
-        found.append(_memory_of_gpu(total, dataset, n, in_engine=in_engine))
-    return [*found, _memory_of_host(dataset, max_concurrent or 1, in_engine=in_engine)]
+        # A process has no more of the GPU than its fraction.
+        limit = math.inf if in_engine else min(gpus_per_trial, 1.0) * total
+        memory.append(_memory_of_gpu(total, dataset, n, limit, in_engine=in_engine))
+    return [*memory, _memory_of_host(dataset, max_concurrent or 1, in_engine=in_engine)]
 
 
 def trials_on_gpu(total: float, dataset: Dataset, needs: Footprint) -> int:
@@ -97,13 +97,19 @@ def fitting_trials(dataset: Dataset, needs: Footprint) -> int:
     return max(1, _memory_of_host(dataset, in_engine=needs.in_engine).holds(needs))
 
 
-def _memory_of_gpu(total: float, dataset: Dataset, n_trials: int = 1, *, in_engine: bool) -> Memory:
-    usable, which = (1 - _RESERVED_OF_GPU) * total, f"{1 / n_trials:.4g} of a GPU of {gib(total)}"
-    if not in_engine:
-        which += f", less {gib(_CONTEXT_BYTES)} for its process"
-        return Memory("GPU", usable, which, n_trials, _CONTEXT_BYTES)
-    usable = max(0.0, usable - _CONTEXT_BYTES - dataset.train.nbytes)
-    return Memory("GPU", usable, f"{which}, less what all its trials share", n_trials)
+def _memory_of_gpu(
+    total: float,
+    dataset: Dataset,
+    n_trials: int = 1,
+    limit: float = math.inf,
+    *,
+    in_engine: bool,
+) -> Memory:
+    together = CONTEXT_BYTES + dataset.train.nbytes if in_engine else 0.0
+    usable = max(0.0, (1 - _RESERVED_OF_GPU) * total - together)
+    share = min(1 / n_trials, limit / usable) if usable else 1.0
+    which = f"{share:.4g} of the {gib(usable)} that a GPU of {gib(total)} has for trials"
+    return Memory("GPU", usable, which, n_trials, limit)
 
 
 def _memory_of_host(dataset: Dataset, n_trials: int = 1, *, in_engine: bool) -> Memory:
@@ -146,10 +152,10 @@ def require_memory(
 
     config = _largest_config(space, configs, rough_size)
     needs = sizes(config, exact=in_engine)
-    if any(_MARGIN * needs.on(m.kind) > m.of_each for m in memory) and not in_engine:
+    if any(_MARGIN * needs.on(m.kind) > m.bytes_per_trial for m in memory) and not in_engine:
         needs = sizes(config, exact=True)
     for shared in memory:
-        if needs.on(shared.kind) > shared.of_each:
+        if needs.on(shared.kind) > shared.bytes_per_trial:
             savings = {} if configs else _savings(space, config, rough_size)
             raise _too_large(space, config, needs, shared, savings, has_begun=has_begun)
     return Largest(config, needs)
@@ -218,6 +224,6 @@ def _too_large(
     remedies = "; or ".join(advice)
     return ConfigError(
         f"{space.name}: the largest configuration needs {gib(needs.on(memory.kind))} {where} "
-        f"({needs.describe(memory.kind)}), where a trial has {gib(memory.of_each)}: "
+        f"({needs.describe(memory.kind)}), where a trial has {gib(memory.bytes_per_trial)}: "
         f"{memory.explanation}.{largest} {remedies[0].upper()}{remedies[1:]}."
     )

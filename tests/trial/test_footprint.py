@@ -9,7 +9,7 @@ import pytest
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.family import DEFAULT_FAMILY, load_family
-from gansearch.trial.footprint import PROCESS_BYTES, Footprint, footprint, gib
+from gansearch.trial.footprint import CONTEXT_BYTES, PROCESS_BYTES, Footprint, footprint, gib
 
 GIB = 2**30
 MIB = 2**20
@@ -97,8 +97,10 @@ def test_the_hosts_memory_holds_a_trial_on_a_cpu_whole_and_of_one_on_a_gpu_its_s
     parts = {"training": 3.0 * GIB, "data": 1.0 * GIB, "scoring": 0.5 * GIB}
     cpu, cuda = Footprint("cpu", **parts), Footprint("cuda", **parts)
     assert cpu.on("host") == 4.5 * GIB + PROCESS_BYTES
-    assert (cuda.on("host"), cuda.on("GPU")) == (0.5 * GIB + PROCESS_BYTES, 4.5 * GIB)
+    assert cuda.on("host") == 0.5 * GIB + PROCESS_BYTES
+    assert cuda.on("GPU") == 4.5 * GIB + CONTEXT_BYTES
     assert cuda.describe("GPU") == (
-        "3.0 GiB to train, 1.0 GiB of data, 0.5 GiB for scoring its samples"
+        "3.0 GiB to train, 1.0 GiB of data, 0.5 GiB for scoring its samples, "
+        "1.0 GiB for its process"
     )
     assert gib(3 * MIB) == "3.0 MiB"

@@ -18,7 +18,7 @@ from gansearch.trial.plan import gpu_fraction
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import plan
 from gansearch.tune.settings import Settings
-from gansearch.tune.share import share_of_cluster
+from gansearch.tune.share import Share, share_of_cluster
 
 GIB = 2**30
 DIGITS = load_dataset("digits")
@@ -76,7 +76,7 @@ def test_no_other_configurations_are_advised_to_a_run_that_has_begun():
 
 def test_more_of_a_gpu_is_advised_where_that_is_enough():
     config = load_space("digits").preset("paper")
-    shared = Memory("GPU", 0.5 * GIB, ".02 of a GPU", n_trials=50)
+    shared = Memory("GPU", 8 * GIB, ".02 of a GPU", n_trials=50)
     with pytest.raises(ConfigError, match=r"; or give a trial more of a GPU: --gpus-per-trial 0\."):
         require_memory(load_space("digits"), [config], DIGITS, [shared], device="cuda")
 
@@ -102,7 +102,7 @@ def test_the_memory_bounds_how_many_trials_run_at_a_time_by_default(monkeypatch)
     assert share_of_cluster(Settings(max_concurrent=12), n).max_concurrent == 12
     assert share_of_cluster(Settings(address="there:6379"), n).max_concurrent == 16
     (shared,) = memory_here(DIGITS, gpus_per_trial=0, max_concurrent=2)
-    assert shared.of_each == shared.n_bytes / 2 and shared.holds(needs) == n
+    assert shared.bytes_per_trial == shared.n_bytes / 2 and shared.holds(needs) == n
 
 
 @pytest.mark.parametrize("in_engine", [True, False])
@@ -115,4 +115,12 @@ def test_the_fraction_for_as_many_trials_as_a_gpu_holds_is_large_enough(monkeypa
             shared, _ = memory_here(
                 DIGITS, gpus_per_trial=fraction, max_concurrent=None, in_engine=in_engine
             )
-            assert (shared.of_each >= needs.on("GPU")) == fits
+            assert (shared.bytes_per_trial >= needs.on("GPU")) == fits
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.3, 0.4, 0.6, 1.0, 2.0])
+def test_no_process_is_promised_more_of_a_gpu_than_it_may_take(monkeypatch, fraction):
+    monkeypatch.setattr(memory_check, "gpu_bytes", lambda: 80 * GIB)
+    shared, _ = memory_here(DIGITS, gpus_per_trial=fraction, max_concurrent=None)
+    limit = Share(fraction, 1).memory_fraction * 80 * GIB
+    assert 0.9 * limit <= shared.bytes_per_trial <= limit
