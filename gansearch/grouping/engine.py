@@ -116,10 +116,20 @@ class Engine:
         torch.set_num_threads(1)
         try:
             with self._on_own_stream():
-                while self._take_requests():
-                    self._work()
+                while self._serve_once():
+                    pass
         finally:
             self._refuse_all()
+
+    def _serve_once(self) -> bool:
+        """Accept requests and work for all once; False at the end."""
+        try:
+            if not self._take_requests():
+                return False
+            self._work()
+        except Exception as error:  # of no group alone, such as the loss of the GPU
+            self._fail(list(self._active), error)
+        return True
 
     def _on_own_stream(self) -> AbstractContextManager[object]:
         """Return a context that queues work on another stream than the callers' evaluations."""
@@ -173,17 +183,21 @@ class Engine:
         """Work for some requests; an error is raised in their callers alone."""
         try:
             work()
-        except Exception as error:  # raised again where the caller waits
-            for request in requests:
-                self._active.remove(request)
-                request.answer.set_exception(error)
-                if request.group is not None:
-                    self._forget(request.group)
-                    request.group = None
-            if is_lack_of_memory(error):
-                # What the failed attempt holds must be gone before its lane is used again.
-                traceback.clear_frames(error.__traceback__)
-                self._is_short_of_memory = True
+        except Exception as error:
+            self._fail(requests, error)
+
+    def _fail(self, requests: list[_Request], error: Exception) -> None:
+        """Raise an error where the callers of some requests wait."""
+        for request in requests:
+            self._active.remove(request)
+            request.answer.set_exception(error)
+            if request.group is not None:
+                self._forget(request.group)
+                request.group = None
+        if is_lack_of_memory(error):
+            # What the failed attempt holds must be gone before its lane is used again.
+            traceback.clear_frames(error.__traceback__)
+            self._is_short_of_memory = True
 
     def _place(self, request: _Request) -> None:
         """Find a slot for a training, unless it can't train in a group."""
@@ -215,11 +229,11 @@ class Engine:
         """Answer a request that is done, or whose time limit has passed."""
         training, group = request.training, request.group
         is_late = time.monotonic() >= request.until
+        is_done = group is not None and group.left(training) == 0
         if group is None:
             if is_late:
                 self._answer(request, None)
-        elif is_late or group.left(training) == 0:
-            is_done = group.left(training) == 0
+        elif is_late or is_done:
             group.release(training)
             training.seconds += time.monotonic() - request.started
             request.group = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from subprocess import CalledProcessError
 
 import torch
 from torch import Tensor
@@ -120,7 +121,15 @@ def _warm_up(run: RunChunk, with_g: tuple[bool, ...]) -> None:
     try:
         run(with_g)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] != "triton":
+        if not _is_of_triton(error) or is_lack_of_memory(error):
             raise
+        torch.cuda.synchronize()  # fails too where the GPU itself has failed
         TRITON.turn_off(error)
         run(with_g)
+
+
+def _is_of_triton(error: Exception) -> bool:
+    """Return whether Triton can't build or load a kernel; it calls a C compiler and the driver."""
+    is_its_own = type(error).__module__.partition(".")[0] == "triton"
+    is_of_others = isinstance(error, (OSError, CalledProcessError))
+    return is_its_own or is_of_others or str(error).startswith("Triton Error")

@@ -27,7 +27,7 @@ _GIB = 2**30
 _LACK = re.compile(
     r"OutOfMemoryError|\bMemoryError\b|_ArrayMemoryError|can't allocate memory"
     r"|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
-    r"|MPS backend out of memory"
+    r"|MPS backend out of memory|Triton Error \[CUDA\]: out of memory"
 )
 _ON_GPU = re.compile(r"CUDA|CUBLAS|cuda")
 _REQUESTED = re.compile(r"(?:tried|[Uu]nable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)

@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.torch_internals import do_without_triton
+
 
 @dataclass
 class Feature:
@@ -61,7 +64,12 @@ def triton_module(name: str) -> ModuleType | None:
     Not to be called for the first time while a CUDA graph is recorded: its function `try_out` runs
     each kernel once.
     """
-    return _tried(name) if TRITON.is_on and torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    module = _tried(name) if TRITON.is_on else None
+    if module is None:
+        do_without_triton()
+    return module
 
 
 def functions_for(tensor: Tensor, n_dims: int, twin: ModuleType, kernels: str) -> Any:
@@ -80,6 +88,8 @@ def _tried(name: str) -> ModuleType | None:
         module.try_out()
         torch.cuda.synchronize()
     except Exception as error:  # of Triton, of the C compiler that it calls, of the driver
+        if is_lack_of_memory(error):
+            raise  # and this is tried again
         torch.cuda.synchronize()  # fails too where the GPU itself has failed
         TRITON.turn_off(error)
         return None

@@ -5,6 +5,9 @@ A release of torch may move or change them; `tests/system/test_torch_internals.p
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "FakeTensorMode",
     "TorchDispatchMode",
+    "do_without_triton",
     "elu_backward",
     "foreach_copy_",
     "foreach_lerp_",
@@ -43,6 +47,17 @@ leaky_relu_backward = torch.ops.aten.leaky_relu_backward.default
 elu_backward = torch.ops.aten.elu_backward.default
 tanh_backward = torch.ops.aten.tanh_backward.default
 sigmoid_backward = torch.ops.aten.sigmoid_backward.default
+
+
+@cache
+def do_without_triton() -> None:
+    """Let torch's own operators use no kernels of Triton, as some do from release 2.14 on.
+
+    They need a C compiler, like all of Triton, and fail without one.
+    """
+    with suppress(ImportError):  # an earlier release
+        utils = importlib.import_module("torch._native.triton_utils")
+        utils.deregister_op_overrides()
 
 
 def storage_key(storage: torch.UntypedStorage) -> int:

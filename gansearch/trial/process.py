@@ -121,5 +121,17 @@ def ending_with_the_gpu() -> Iterator[None]:
     """End this process when its GPU has failed: only a new process can use it again."""
     try:
         yield
-    except torch.AcceleratorError:  # lack of memory is none
-        os._exit(1)
+    except RuntimeError:
+        if _gpu_has_failed():
+            os._exit(1)
+        raise
+
+
+def _gpu_has_failed() -> bool:
+    """Return whether nothing works on the GPU any more, whichever library was the first to see."""
+    try:
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.synchronize()
+    except torch.AcceleratorError:
+        return True
+    return False

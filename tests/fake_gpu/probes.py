@@ -135,7 +135,10 @@ def memory_of_dropped_groups(n):
 
 
 def lasting_in_lanes():
-    """Return the bytes of each block in a lane's memory that outlives the recording of chunks."""
+    """Return the bytes of each block that outlives the recording of chunks on a lane.
+
+    Those in the lane's own memory, and those of at least 1 MiB that are elsewhere on its stream.
+    """
     lane, examples = Lane(), Examples(blobs(), "cuda")
     for name in ("maxout", "adam", "averaged", "batch normalised"):
         for config in (configs_of(name, "fp32")[0], configs_of(name, "bf16")[0]):
@@ -143,13 +146,17 @@ def lasting_in_lanes():
             group = Group(structure, (6,), examples, n_slots=2, n_ticks=2, lane=lane)
             group.admit(training_of(config, 0, "cuda"), 8)
             group.advance()
-    return [
-        block["size"]
+    blocks = [
+        (segment["segment_pool_id"] == lane.pool.id, block["size"])
         for segment in torch.cuda.memory_snapshot()
-        if segment["segment_pool_id"] == lane.pool.id
+        if segment["stream"] == lane.stream.cuda_stream
         for block in segment["blocks"]
         if block["state"] != "inactive"
     ]
+    return {
+        "own": [size for is_own, size in blocks if is_own],
+        "elsewhere": [size for is_own, size in blocks if not is_own and size >= 2**20],
+    }
 
 
 def many_groups(n):
@@ -280,6 +287,11 @@ def failed_capture():
     counters.clear()
     group.advance()
     return {"notes": notes, "launches": counters["graph launch"], "products": counters["gemm"]}
+
+
+def without_and_with_autograd():
+    """Return what `recorded` finds of a group that needs no autograd, and of one that does."""
+    return [recorded(configs_of(name, "fp32"), 2) for name in ("maxout", "batch normalised")]
 
 
 def ignore_values():

@@ -86,11 +86,14 @@ class StandIn:
             "OMP_NUM_THREADS": "1",
         }
 
-    def run(self, timeout: float = 250, **probes: list[Any]) -> Found:
+    def run(
+        self, timeout: float = 250, *, without_compiler: bool = False, **probes: list[Any]
+    ) -> Found:
         """Call functions of `probes`, each with its arguments, in one process."""
+        no_compiler = {"CC": "/bin/false", "TRITON_CACHE_DIR": str(self.folder / "empty")}
         done = subprocess.run(
             [sys.executable, "-m", "tests.fake_gpu.probes", json.dumps(probes)],
-            env=self.environment,
+            env=self.environment | (no_compiler if without_compiler else {}),
             cwd=ROOT,
             capture_output=True,
             text=True,

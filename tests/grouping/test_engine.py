@@ -10,6 +10,7 @@ import torch
 
 from gansearch.errors import DivergedError, GansearchError
 from gansearch.grouping.engine import Engine
+from gansearch.grouping.group import Group
 from gansearch.training.training import AdversarialTraining
 from tests.grouping.test_group import DEVICES, same, state_of
 from tests.training.test_training import CONVOLUTIONAL, blobs, small
@@ -121,6 +122,27 @@ def test_what_goes_wrong_in_a_group_is_told_to_those_in_it(engine, monkeypatch):
         patched.setattr("gansearch.grouping.group.Group.advance", fail)
         with pytest.raises(torch.OutOfMemoryError, match="no memory for this"):
             engine.advance(training, 100)
+    assert engine.advance(training_for(engine, small(), 1), 100).updates == 100
+
+
+def test_what_goes_wrong_between_the_groups_is_told_to_all_and_the_engine_goes_on(
+    engine, monkeypatch
+):
+    is_ready = Group.is_ready
+    lost = torch.AcceleratorError("CUDA error: device lost")
+
+    def fail(_):
+        raise lost
+
+    trainings = [training_for(engine, small(generator_widths=(n,)), 0) for n in (8, 24)]
+    trainings.append(training_for(engine, small(unrolled_steps=1), 0))
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(engine.advance, training, 10**9) for training in trainings]
+        while not all(training.iteration for training in trainings):
+            time.sleep(0.01)
+        monkeypatch.setattr(Group, "is_ready", property(fail))
+        assert [future.exception() for future in waiting] == [lost] * 3
+    monkeypatch.setattr(Group, "is_ready", is_ready)
     assert engine.advance(training_for(engine, small(), 1), 100).updates == 100
 
 

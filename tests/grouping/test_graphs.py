@@ -1,6 +1,8 @@
 """A chunk is replayed where a GPU can record it, and else it is run."""
 
+import re
 from contextlib import nullcontext
+from subprocess import CalledProcessError
 from types import SimpleNamespace
 
 import pytest
@@ -103,18 +105,49 @@ def test_graphs_are_not_tried_where_the_environment_says_so(feature, monkeypatch
     assert chunk.calls == [idle, real, real]
 
 
-def test_a_kernel_of_triton_that_fails_for_a_shape_is_done_without(feature, monkeypatch):
+OutOfResources = type("OutOfResources", (Exception,), {"__module__": "triton.runtime.errors"})
+
+
+@pytest.fixture
+def kernels(feature, monkeypatch):
+    """Return the feature of kernels, and a function that runs a chunk in which they fail."""
     kernels = Feature("Kernels", "GANSEARCH_TRITON", "slower")
     monkeypatch.setattr(graphs, "TRITON", kernels)
     monkeypatch.setenv("GANSEARCH_GRAPHS", "0")
-    error = type("OutOfResources", (Exception,), {"__module__": "triton.runtime.errors"})
     chunk = Chunk()
 
-    def run(with_g):
-        if kernels.is_on:
-            raise error("out of resource: shared memory")
-        chunk.run(with_g)
+    def run_chunk(error):
+        def run(with_g):
+            if kernels.is_on:
+                raise error
+            chunk.run(with_g)
 
-    chunk.recorded.run(run, WITH_G)
-    assert chunk.calls == [(WITH_G, [False, False]), (WITH_G, [True, False])]
-    assert kernels.take_notes() == ["Kernels fail here (out of resource: shared memory): slower"]
+        chunk.recorded.run(run, WITH_G)
+        return chunk.calls
+
+    return kernels, run_chunk
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfResources("out of resource: shared memory"),
+        RuntimeError("Triton Error [CUDA]: device kernel image is invalid"),
+        CalledProcessError(1, "gcc"),
+        PermissionError(13, "Permission denied"),
+    ],
+)
+def test_a_kernel_of_triton_that_fails_for_a_shape_is_done_without(kernels, error):
+    feature, run_chunk = kernels
+    assert run_chunk(error) == [(WITH_G, [False, False]), (WITH_G, [True, False])]
+    assert feature.take_notes() == [f"Kernels fail here ({error}): slower"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Triton Error [CUDA]: out of memory"), ValueError("not of Triton")]
+)
+def test_other_errors_are_not_taken_for_a_failure_of_kernels(kernels, error):
+    feature, run_chunk = kernels
+    with pytest.raises(type(error), match=re.escape(str(error))):
+        run_chunk(error)
+    assert feature.is_on

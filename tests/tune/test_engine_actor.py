@@ -41,6 +41,21 @@ def test_an_engine_gets_the_gpu_that_ray_gave_its_trial_though_no_variable_says_
     assert remote.arguments[0] == gpu and remote.made["name"].endswith(f"-{gpu}")
 
 
+def test_an_engine_sees_no_gpu_but_its_trials(tmp_path, monkeypatch):
+    seen = []
+
+    def prepare(*_, **__):
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+
+    monkeypatch.setattr(engine_actor.ray, "get", lambda _: (None, None))
+    monkeypatch.setattr(engine_actor.EngineProcess, "_end_when_idle", lambda _: None)
+    monkeypatch.setattr("gansearch.trial.process.TrialProcess.prepare", prepare)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    plan = TrialPlan(tmp_path, DEFAULT_FAMILY, Budget(), device="cuda", n_slots=1)
+    engine_actor.EngineProcess("GPU-3f2a", [None], plan)
+    assert seen == ["GPU-3f2a"]
+
+
 def test_a_trial_in_a_process_of_its_own_sees_no_gpu_but_its_own(monkeypatch):
     monkeypatch.setattr(engine_actor.ray, "get_gpu_ids", lambda: ["GPU-3f2a", "GPU-77b1"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
