@@ -24,6 +24,7 @@ from ray.exceptions import AuthenticationError, NodeDiedError, TaskUnschedulable
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gansearch.errors import BadInputError, RunFailedError
+from gansearch.rules import count_of
 from gansearch.system.checks import Check, first_line
 from gansearch.system.object_store import AnyPath
 from gansearch.tune import ray_settings
@@ -209,7 +210,7 @@ def _check_node(
     name = f"node {node['NodeManagerAddress']}"
     has = node["Resources"]
     host = f"{has.get('memory', 0) / _GIB:.0f} GiB"
-    found = f"{has.get('CPU', 0):g} cores, {has.get('GPU', 0):g} GPUs, {host}"
+    found = f"{count_of(has.get('CPU', 0), 'core')}, {count_of(has.get('GPU', 0), 'GPU')}, {host}"
     if there is None:
         return NodeCheck(
             name, "warning", f"{found}; it has left the cluster", "Start it again if it is needed."
@@ -228,7 +229,7 @@ def _check_node(
             return NodeCheck(name, "problem", f"{found}; {versions}", _SAME_VERSIONS)
         found += f"; {versions}"
     if len(there["gpus"]) < int(has.get("GPU", 0)):
-        seen = f"{found}; torch there sees {len(there['gpus'])} GPUs"
+        seen = f"{found}; torch there sees {count_of(len(there['gpus']), 'GPU')}"
         return NodeCheck(name, "problem", seen, _FIX_GPUS)
     if marker is not None and there["word"] != marker.word:
         unseen = f"{found}; it does not see {marker.path.parent}"

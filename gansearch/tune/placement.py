@@ -10,9 +10,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_device
 from gansearch.trial.plan import CPUS_IN_ENGINE
 from gansearch.tune.settings import Settings
-from gansearch.tune.slots import drawn_configs
-
-_N_DRAWN = 256  # configurations, to see how many share no group
+from gansearch.tune.slots import N_CONFIGS, drawn_configs
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def placement(
     device = device or "cuda"  # asked for; refused if there is none
     if device != "cuda" or not space.family.has_engine:
         return Placement(device, gpus, 1.0, False)
-    some = configs or drawn_configs(space, _N_DRAWN)
+    some = configs or drawn_configs(space, N_CONFIGS)
     alone = sum(space.family.group_key(config) is None for config in some) / len(some)
     has_groups = any(map(space.family.trains_in_group, some))
     return Placement(device, gpus, alone, _uses_engine(settings, gpus, has_groups=has_groups))

@@ -44,7 +44,9 @@ class Room:
         known = {name: n for name, n in self._bounds.items() if n is not None}
         lowest = min(known, key=known.__getitem__)
         others = ", ".join(f"{name} {n}" for name, n in known.items() if name != lowest)
-        return f"{count_of(self.n_trials, 'trial')} at a time on a GPU, by {lowest} ({others})"
+        return (
+            f"{count_of(self.n_trials, 'trial')} at a time on a GPU, limited by {lowest} ({others})"
+        )
 
     @property
     def _bounds(self) -> dict[str, int | None]:

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from gansearch.errors import BadInputError
+from gansearch.rules import count_of
 from gansearch.system.devices import gpu_device, why_no_gpu
 from gansearch.system.failures import MemoryKind
 from gansearch.trial.plan import trials_per_gpu
@@ -142,14 +143,14 @@ def _n_fitting(
     where = "the cluster" if settings.address else "this machine"
     if cpus_per_trial > cpus:
         raise BadInputError(
-            f"--cpus-per-trial {cpus_per_trial:g}: {where} has {cpus:g} cores. "
+            f"--cpus-per-trial {cpus_per_trial:g}: {where} has {count_of(cpus, 'core')}. "
             f"A trial must fit into it. Give --cpus-per-trial {max(cpus, 1):g} or less."
             f"{_autoscaler_hint(settings)}"
         )
     if gpus_per_trial > gpus:
         fewer = f"--gpus-per-trial {gpus:g} or less, or " if gpus else ""
         raise BadInputError(
-            f"--gpus-per-trial {gpus_per_trial:g}: {where} has {gpus:g} GPUs. A trial must "
+            f"--gpus-per-trial {gpus_per_trial:g}: {where} has {count_of(gpus, 'GPU')}. A trial must "
             f"fit into it. Give {fewer}--gpus-per-trial 0 to train on CPU cores."
             f"{_autoscaler_hint(settings)}"
         )

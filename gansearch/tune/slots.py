@@ -22,7 +22,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.trial.plan import LEAST_FILL, MAX_SLOTS
 
 _N_DRAWS = 200  # of the trials that a search runs at a time
-_N_CONFIGS = 256  # that they are drawn from, or more: a configuration takes Optuna about a ms
+N_CONFIGS = 256  # that they are drawn from, or more: a configuration takes Optuna about a ms
 _MARGIN = 0.05  # of the share of taken slots, since replicas don't end at the same moment
 
 # By `ModelFamily.group_key`, what each of some trials must have in common with others to share a
@@ -53,7 +53,7 @@ def search_grouping(space: SearchSpace, n_at_a_time: int) -> Grouping:
     """
     if not n_at_a_time:
         return NO_GROUPS
-    keys = drawn_keys(space, max(_N_CONFIGS, 4 * n_at_a_time))
+    keys = drawn_keys(space, max(N_CONFIGS, 4 * n_at_a_time))
     draws = draws_of(keys, n_at_a_time)
     sizes = range(1, MAX_SLOTS + 1)
     full = [n for n in sizes if fill(draws, n) >= LEAST_FILL]

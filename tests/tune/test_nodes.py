@@ -14,7 +14,7 @@ from gansearch.tune import driver, nodes, preflight, ray_settings
 from gansearch.tune.settings import Settings
 
 NODE = {"NodeManagerAddress": "10.0.0.7", "Resources": {"CPU": 8, "GPU": 1, "memory": 60 * 2**30}}
-HAS = "8 cores, 1 GPUs, 60 GiB"
+HAS = "8 cores, 1 GPU, 60 GiB"
 VERSIONS = {"python": "3.11.9", "gansearch": "0.1.0", "ray": "2.60.0", "torch": "2.15.0"}
 HERE = {"versions": VERSIONS, "gpus": [], "word": None}
 THERE = {"versions": VERSIONS, "gpus": [("NVIDIA T4", 15 * 2**30)], "word": "open sesame"}

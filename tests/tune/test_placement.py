@@ -59,14 +59,18 @@ def test_sixteen_trials_of_mnist_share_a_gpu_of_80_gib_whatever_cores_there_are(
     machine(cpus)
     said = plan("mnist")
     assert "16 trials at a time, each on 0.25 cores and 0.0625 of a GPU\n" in said
-    assert re.search(r"gpu          16 trials at a time on a GPU, by what pays \(its memory ", said)
+    assert re.search(
+        r"gpu          16 trials at a time on a GPU, limited by what pays \(its memory ", said
+    )
     assert "one process trains 16 trials; search: 16 trials at a time, each by itself" in said
 
 
 def test_a_small_gpu_takes_as_many_trials_as_its_memory_holds(machine):
     machine(gpu_gib=6.0)
     said = plan("mnist")
-    n = int(re.search(r"gpu          (\d+) trials at a time on a GPU, by its memory", said)[1])
+    n = int(
+        re.search(r"gpu          (\d+) trials at a time on a GPU, limited by its memory", said)[1]
+    )
     assert 4 <= n < 16
 
 
