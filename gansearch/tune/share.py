@@ -150,8 +150,8 @@ def _n_fitting(
     if gpus_per_trial > gpus:
         fewer = f"--gpus-per-trial {gpus:g} or less, or " if gpus else ""
         raise BadInputError(
-            f"--gpus-per-trial {gpus_per_trial:g}: {where} has {count_of(gpus, 'GPU')}. A trial must "
-            f"fit into it. Give {fewer}--gpus-per-trial 0 to train on CPU cores."
+            f"--gpus-per-trial {gpus_per_trial:g}: {where} has {count_of(gpus, 'GPU')}. A trial "
+            f"must fit into it. Give {fewer}--gpus-per-trial 0 to train on CPU cores."
             f"{_autoscaler_hint(settings)}"
         )
     fitting = int(cpus / cpus_per_trial + 1e-9)

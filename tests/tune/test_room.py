@@ -12,7 +12,8 @@ def test_the_lowest_bound_decides_and_is_named():
     room = Room(memory=300, cores=32, pays=16, budget=20)
     assert (room.n_trials, room.gpus_per_trial) == (16, 0.0625)
     assert room.describe() == (
-        "16 trials at a time on a GPU, limited by what pays (its memory 300, the cores 32, the budget 20)"
+        "16 trials at a time on a GPU, "
+        "limited by what pays (its memory 300, the cores 32, the budget 20)"
     )
     assert (
         Room(memory=3, cores=32, pays=16, budget=20)
