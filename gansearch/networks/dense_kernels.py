@@ -94,14 +94,14 @@ def _factor(bits, threshold, scale, here):  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _dropped(  # type: ignore[no-untyped-def]
-    x, bits, thresholds, scales, y, n_values, n_kept, N_VALUES: tl.constexpr
+    x, bits, thresholds, scales, y, n_values, stride, N_VALUES: tl.constexpr
 ):
-    # A member's values are some of the n_kept values that its mask has.
+    # `stride`: from one member's values to the next; the mask may have more rows than x.
     member = tl.program_id(1).to(tl.int64)
     i = tl.program_id(0) * N_VALUES + tl.arange(0, N_VALUES)
     here = i < n_values
     threshold, scale = tl.load(thresholds + member), tl.load(scales + member)
-    factor = _factor(bits + member * n_kept + i, threshold, scale, here)
+    factor = _factor(bits + member * stride + i, threshold, scale, here)
     i += member * n_values
     tl.store(y + i, tl.load(x + i, here, 0.0) * factor, here)
 
@@ -133,15 +133,15 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _backward(  # type: ignore[no-untyped-def]
-    d, z, bias, bits, thresholds, scales, d_affine, d_bias, n, n_kept, units, slope,
+    d, z, bias, bits, thresholds, scales, d_affine, d_bias, n, n_all, units, slope,
     NAME: tl.constexpr, PIECES: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
     N_ROWS: tl.constexpr, N_UNITS: tl.constexpr,
 ):  # fmt: skip
-    # These n rows are some of the n_kept rows that z and the mask have of each member.
+    # These n rows are some of the n_all rows that z and the mask have of each member.
     member, p = tl.program_id(2).to(tl.int64), tl.program_id(1)
     d += member * n * units
-    z += member * n_kept * PIECES * units
-    bits += member * n_kept * units
+    z += member * n_all * PIECES * units
+    bits += member * n_all * units
     d_affine += member * n * PIECES * units
     bias += member * PIECES * units
     unit = (tl.program_id(0) * N_UNITS + tl.arange(0, N_UNITS))[None, :]
@@ -170,13 +170,14 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def dropped(x: Tensor, mask: Mask, dtype: torch.dtype) -> Tensor:
-    """Return inputs `[members, n, n_in]` after dropout, of a type."""
+    """Return inputs `[members, n, n_in]` after dropout, as `dtype`."""
     y = torch.empty(x.shape, device=x.device, dtype=dtype)
     n_values = y[0].numel()
-    # Some rows of all are a view, which begins where they do.
+    # A slice of rows keeps the stride between members.
     _dropped[triton.cdiv(n_values, _N_VALUES), len(y)](
-        x.contiguous(), *_of(mask, y), y, n_values, mask.bits.stride(0), N_VALUES=_N_VALUES
-    )
+        x.contiguous(), mask.bits, mask.threshold, mask.scale, y, n_values, mask.bits.stride(0),
+        N_VALUES=_N_VALUES,
+    )  # fmt: skip
     return y
 
 
@@ -188,7 +189,8 @@ def forward(layer: Layer, weight: Tensor, x: Tensor, mask: Mask | None) -> tuple
     y = torch.empty(members, n, units, device=z.device, dtype=z.dtype)
     grid = (triton.cdiv(units, _N_UNITS), triton.cdiv(n, _N_ROWS), members)
     _forward[grid](
-        z, layer.bias, *_of(mask, y), y, n, units, activation.slope, **_how(activation, mask),
+        z, layer.bias, *_mask_tensors(mask, y), y, n, units, activation.slope,
+        **_constants(activation, mask),
     )  # fmt: skip
     return y, z
 
@@ -207,23 +209,23 @@ def backward(
     units = n_affine // activation.pieces
     d_affine = torch.empty(members, n, n_affine, device=d.device, dtype=d.dtype)
     d_bias = torch.empty_like(layer.bias) if with_bias else None
-    # Some rows of all are a view, which begins where they do.
-    n_kept = activated.stride(0) // n_affine
+    # A slice of rows keeps the stride between members.
+    n_all = activated.stride(0) // n_affine
     _backward[triton.cdiv(units, _N_UNITS), activation.pieces, members](
-        d.contiguous(), activated, layer.bias, *_of(mask, d),
+        d.contiguous(), activated, layer.bias, *_mask_tensors(mask, d),
         d_affine, d_affine if d_bias is None else d_bias,
-        n, n_kept, units, activation.slope,
-        HAS_BIAS=with_bias, **_how(activation, mask),
+        n, n_all, units, activation.slope,
+        HAS_BIAS=with_bias, **_constants(activation, mask),
     )  # fmt: skip
     return d_affine, d_bias
 
 
-def _of(mask: Mask | None, other: Tensor) -> tuple[Any, ...]:
+def _mask_tensors(mask: Mask | None, other: Tensor) -> tuple[Any, ...]:
     """Return the tensors of a mask; if there is none, others that the kernels don't read."""
     return (other,) * 3 if mask is None else (mask.bits, mask.threshold, mask.scale)
 
 
-def _how(activation: Activation, mask: Mask | None) -> dict[str, Any]:
+def _constants(activation: Activation, mask: Mask | None) -> dict[str, Any]:
     return {
         "NAME": activation.name,
         "PIECES": activation.pieces,

@@ -13,7 +13,7 @@ from gansearch.networks.layers import Layer, affine
 
 
 def dropped(x: Tensor, mask: Mask, dtype: torch.dtype) -> Tensor:
-    """Return inputs `[..., n, n_in]` after dropout, of a type."""
+    """Return inputs `[..., n, n_in]` after dropout, as `dtype`."""
     return (x * mask.factors).to(dtype)
 
 
