@@ -148,8 +148,10 @@ def _backward(  # type: ignore[no-untyped-def]
     total = tl.zeros((N_ROWS, N_UNITS), tl.float32)
     if HAS_MASK:
         threshold, scale = tl.load(thresholds + member), tl.load(scales + member)
-    # All rows in one program, so that they are always added in the same order.
-    for start in range(0, n, N_ROWS):
+    # All rows in one program, so that they are always added in the same order. In no `range`, which
+    # the interpreter of Triton 3.6 can't count under NumPy 2.5.
+    start = 0
+    while start < n:
         row = (start + tl.arange(0, N_ROWS))[:, None]
         here = (row < n) & (unit < units)
         value = tl.load(d + row * units + unit, here, 0.0).to(tl.float32)
@@ -164,6 +166,7 @@ def _backward(  # type: ignore[no-untyped-def]
             value *= _derivative(piece, slope, NAME)
         tl.store(d_affine + (row * PIECES + p) * units + unit, value, here)
         total += tl.where(here, value, 0.0)
+        start += N_ROWS
     if HAS_BIAS:
         at = (member * PIECES + p) * units + unit
         tl.store(d_bias + at, tl.sum(total, 0)[None, :], unit < units)
