@@ -14,13 +14,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gansearch.network_parameters import ACTIVATIONS
 from gansearch.networks.activations import Activation
 from gansearch.networks.dropout import Mask
 from gansearch.networks.layers import Layer
 
 _N_ROWS, _N_UNITS = 32, 64  # of the block that a program works on
 _N_VALUES = 1024  # the same of `dropped`
-_NAMES = ("linear", "relu", "leaky_relu", "elu", "tanh", "sigmoid", "maxout")
 
 
 @triton.jit
@@ -240,13 +240,12 @@ def _constants(activation: Activation, mask: Mask | None) -> dict[str, Any]:
 
 def try_out() -> None:
     """Run the kernels once for each activation."""
-    for name in _NAMES:
-        pieces = 2 if name == "maxout" else 1
-        weight, bias = torch.ones(1, 3, 4 * pieces), torch.ones(1, 4 * pieces)
-        layer: Any = SimpleNamespace(
-            activation=Activation(name, pieces), weight=weight.cuda(), bias=bias.cuda()
-        )
-        bits, threshold, scale = torch.zeros(1, 2, 4), torch.zeros(1), torch.ones(1)
-        mask = Mask(bits.short().cuda(), threshold.short().cuda(), scale.cuda())
-        y, z = forward(layer, layer.weight, torch.ones(1, 2, 3).cuda(), mask)
-        backward(layer, dropped(y, mask, y.dtype), z, mask)
+    with torch.device("cuda"):
+        threshold, scale = torch.zeros(1, dtype=torch.int16), torch.ones(1)
+        mask = Mask(torch.zeros(1, 2, 4, dtype=torch.int16), threshold, scale)
+        for name in ("linear", *ACTIVATIONS):
+            pieces = 2 if name == "maxout" else 1
+            weight, bias = torch.ones(1, 3, 4 * pieces), torch.ones(1, 4 * pieces)
+            layer: Any = SimpleNamespace(activation=Activation(name, pieces), bias=bias)
+            y, z = forward(layer, weight, torch.ones(1, 2, 3), mask)
+            backward(layer, dropped(y, mask, y.dtype), z, mask)
