@@ -5,7 +5,7 @@ Every value is read and written once, and those of members that are not due not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,13 +18,9 @@ from gansearch.training.remedies import ADAM_EPSILON
 _BLOCK = 1024  # values that a program updates
 # By the sizes of a member's tensors: these, the first block of each, and the number of blocks.
 _PLACES: dict[tuple[int, ...], tuple[Tensor, int]] = {}
-_ANYWHERE = ["due", "lr", "decay", "rate", "beta1", "beta2", "correction", "share"]
-
-
-def _kernel(function: Callable[..., Any]) -> Any:
-    # Where the numbers of a tick lie must not make another kernel of it.
-    names = [name for name in _ANYWHERE if name in function.__code__.co_varnames]
-    return triton.jit(function, do_not_specialize_on_alignment=names)
+# Where these lie must not make another kernel.
+_NUMBERS = ["due", "lr", "decay", "rate", "beta1", "beta2", "correction", "share"]
+_kernel = triton.jit(do_not_specialize_on_alignment=_NUMBERS)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -38,7 +34,7 @@ def _place(places, j, n_tensors, member, BLOCK: tl.constexpr):  # type: ignore[n
 # An argument of a kernel can't be called `params`: Triton's own code has one of that name.
 
 
-@_kernel
+@_kernel  # type: ignore[untyped-decorator]
 def _sgd(due, lr, decay, weights, grads, sums, places, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
@@ -51,7 +47,7 @@ def _sgd(due, lr, decay, weights, grads, sums, places, BLOCK: tl.constexpr):  # 
             tl.store(weights[j] + i, stepped, here)
 
 
-@_kernel
+@_kernel  # type: ignore[untyped-decorator]
 def _adam(  # type: ignore[no-untyped-def]
     due, rate, beta1, beta2, correction, weights, grads, firsts, seconds, places, epsilon,
     BLOCK: tl.constexpr,
@@ -70,7 +66,7 @@ def _adam(  # type: ignore[no-untyped-def]
             tl.store(weights[j] + i, stepped, here)
 
 
-@_kernel
+@_kernel  # type: ignore[untyped-decorator]
 def _average(due, share, averages, weights, places, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     member = tl.program_id(1).to(tl.int64)
     if tl.load(due + member):
