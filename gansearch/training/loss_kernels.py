@@ -86,4 +86,4 @@ def try_out() -> None:
 
 
 def _results(logits: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(logits[:, 0]), torch.empty(logits.shape, device=logits.device)
+    return logits.new_empty(len(logits)), logits.new_empty(logits.shape)
