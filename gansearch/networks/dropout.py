@@ -41,11 +41,13 @@ class Mask:
         return kept.mul_(per_member(self.scale, kept))
 
     def set_rate(self, member: int, rate: float) -> None:
-        """Give one of several networks its own dropout rate."""
+        """Give one of several networks its own dropout rate.
+
+        Before the mask's `factors` are read, which are kept.
+        """
+        assert isinstance(self.threshold, Tensor) and isinstance(self.scale, Tensor)
         own = mask_at(rate, self.bits)
-        for mine, value in ((self.threshold, own.threshold), (self.scale, own.scale)):
-            assert isinstance(mine, Tensor)
-            mine[member] = value
+        self.threshold[member], self.scale[member] = own.threshold, own.scale
 
     def rows(self, rows: slice) -> Mask:
         """Return the mask of some rows of the inputs."""
