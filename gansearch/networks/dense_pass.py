@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gansearch.networks import dense_layer
-from gansearch.networks.dropout import Mask, Masks, rows_of
+from gansearch.networks.dropout import Mask, Masks
 from gansearch.networks.layers import Layer
 from gansearch.system.features import functions_for
 
@@ -83,7 +83,8 @@ class DensePass:
         functions, d = _functions(d), d.to(self._dtype)
         for i in reversed(range(len(self._layers))):
             layer, trace = self._layers[i], self._traces[i]
-            activated, (mask,) = trace.activated[..., rows, :], rows_of([trace.mask], rows)
+            activated = trace.activated[..., rows, :]
+            mask = None if trace.mask is None else trace.mask.rows(rows)
             d_affine, _ = functions.backward(layer, d, activated, mask, with_bias=False)
             d = d_affine @ self._weights[i].mT
         return d if self._mask is None else functions.dropped(d, self._mask.rows(rows), d.dtype)
