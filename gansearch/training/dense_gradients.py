@@ -1,11 +1,11 @@
 """The gradients of an update by explicit products: for dense networks without normalisation.
 
-The functions are those of `gradients`, whose results they equal to rounding error.
+The functions are those of `gradients`, whose results they equal to rounding error. All products
+have the arithmetic of a backward pass, since a `DensePass` chooses its types itself.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from gansearch.config import TrialConfig
 from gansearch.networks.dense_pass import DensePass
 from gansearch.system.features import functions_for
-from gansearch.system.precision import arithmetic
 from gansearch.training import losses
 from gansearch.training.gradients import Update
 from gansearch.training.objective import as_float, with_instance_noise
@@ -40,7 +39,7 @@ def of_discriminator(
 ) -> Update:
     """Return D's loss on examples x `[n, dim]` and on G(z), and its gradients."""
     d = _pass(players, players.discriminator)
-    with _arithmetic(players, real):
+    with players.arithmetic(real, backward=True):
         fake = _pass(players, players.generator).forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
         return _of_discriminator(d, logits, coefficients)
@@ -50,7 +49,7 @@ def of_discriminator(
 def of_generator(players: Players, drawn: UpdateDraws, coefficients: Coefficients) -> Update:
     """Return G's loss and its gradients."""
     g, d = _pass(players, players.generator), _pass(players, players.discriminator)
-    with _arithmetic(players, drawn.noise):
+    with players.arithmetic(drawn.noise, backward=True):
         fake = g.forward(drawn.noise)
         logits = _logits(players, d, fake, drawn, coefficients)
         return _of_generator(players.config, g, d, logits)
@@ -63,7 +62,7 @@ def of_both(
     """Return both from one pass, in which G's examples are those that D learns from."""
     g, d = _pass(players, players.generator), _pass(players, players.discriminator)
     m = players.config.batch_size
-    with _arithmetic(players, real):
+    with players.arithmetic(real, backward=True):
         fake = g.forward(drawn.noise)
         logits = _logits(players, d, torch.cat((real, fake), -2), drawn, coefficients)
         of_d = _of_discriminator(d, logits, coefficients)
@@ -82,11 +81,6 @@ def _logits(
 def _pass(players: Players, player: Player) -> DensePass:
     is_short = players.config.precision == "bf16"
     return DensePass(player.layers, torch.bfloat16 if is_short else torch.float32)
-
-
-def _arithmetic(players: Players, tensor: Tensor) -> AbstractContextManager[object]:
-    """Return the context of the products: that of a backward pass, since a pass has its types."""
-    return arithmetic(players.config.precision, tensor.device.type, backward=True)
 
 
 def _of_discriminator(d: DensePass, logits: Tensor, coefficients: Coefficients) -> Update:

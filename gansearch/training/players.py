@@ -31,13 +31,15 @@ class Players:
     generator: Player
     discriminator: Player
 
-    def arithmetic(self, tensor: Tensor) -> AbstractContextManager[object]:
-        """Return the context in which the networks are applied to `tensor`."""
-        return arithmetic(self.config.precision, tensor.device.type)
+    def arithmetic(
+        self, tensor: Tensor, *, backward: bool = False
+    ) -> AbstractContextManager[object]:
+        """Return the context in which the networks are applied to `tensor`, or differentiated."""
+        return arithmetic(self.config.precision, tensor.device.type, backward=backward)
 
     def gradients(self, objective: Tensor, player: Player, *, is_last: bool = True) -> list[Tensor]:
         """Return the gradients of a sum with respect to a player's parameters."""
-        with arithmetic(self.config.precision, objective.device.type, backward=True):
+        with self.arithmetic(objective, backward=True):
             return list(torch.autograd.grad(objective, player.params, retain_graph=not is_last))
 
     def descend_generator(
