@@ -36,14 +36,22 @@ def iterate(
         D's k updates, and G's.
     """
     config, coefficients = players.config, schedule.coefficients
-    if config.update == "simultaneous":
-        return _iterate_simultaneously(players, batches, draws, schedule)
+    is_simultaneous = config.update == "simultaneous"
     d_updates = []
-    for i in range(config.k):
+    for i in range(config.k - is_simultaneous):
         d_update = update_discriminator(
             players, batches[i], draws.of_discriminator(i), coefficients, schedule.d_steps[i]
         )
         d_updates.append(d_update)
+    if is_simultaneous:
+        d_update, g_update = update_both(
+            players,
+            batches[-1],
+            draws.of_discriminator(-1),
+            coefficients,
+            (schedule.d_steps[-1], schedule.g_step),
+        )
+        return [*d_updates, d_update], g_update
     look_ahead = None
     if config.unrolled_steps > 0:
         look_ahead = _look_ahead(players, batches[-1], draws.of_discriminator(-1), schedule)
@@ -120,24 +128,6 @@ def update_both(
 def _gradients_of(players: Players) -> Any:
     """Return the module that finds the gradients of such players."""
     return dense_gradients if dense_gradients.covers(players.config) else gradients
-
-
-def _iterate_simultaneously(
-    players: Players, batches: Tensor, draws: Draws, schedule: Schedule
-) -> tuple[list[Update], Update]:
-    """Update D k - 1 times, then D and G from one pass."""
-    coefficients, last = schedule.coefficients, players.config.k - 1
-    d_updates = [
-        update_discriminator(
-            players, batches[i], draws.of_discriminator(i), coefficients, schedule.d_steps[i]
-        )
-        for i in range(last)
-    ]
-    steps = schedule.d_steps[last], schedule.g_step
-    d_update, g_update = update_both(
-        players, batches[last], draws.of_discriminator(last), coefficients, steps
-    )
-    return [*d_updates, d_update], g_update
 
 
 def _look_ahead(
