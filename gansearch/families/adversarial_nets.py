@@ -54,7 +54,8 @@ class AdversarialNets(ModelFamily[TrialConfig]):
 
     def group_key(self, config: TrialConfig) -> TrialConfig | None:
         """Return the structure that trainings of a group share; None for one that trains alone."""
-        from gansearch.grouping.structure import is_dense, structure_of
+        from gansearch.grouping.structure import structure_of
+        from gansearch.networks.models import is_dense
 
         return structure_of(config) if is_dense(config) else None
 

@@ -28,7 +28,8 @@ from gansearch.errors import GansearchError
 from gansearch.family import Metrics
 from gansearch.grouping.graphs import Lane
 from gansearch.grouping.group import Group
-from gansearch.grouping.structure import is_dense, structure_of
+from gansearch.grouping.structure import structure_of
+from gansearch.networks.models import is_dense
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gansearch.config import TrialConfig
 from gansearch.networks.dropout import drops
+from gansearch.networks.models import is_dense
 
 # What members of a group share, beside the widths; all else is their own or no longer matters once
 # the weights are drawn.
@@ -56,11 +57,6 @@ def structure_of(config: TrialConfig) -> TrialConfig | None:
         pad = (lambda width: width) if "sigmoid" in activation else bucket
         values[f"{player}_widths"] = tuple(map(pad, getattr(config, f"{player}_widths")))
     return TrialConfig(noise_dim=bucket(config.noise_dim), **values)
-
-
-def is_dense(config: TrialConfig) -> bool:
-    """Return whether both networks are dense: only then members share the kernels of a product."""
-    return (config.generator_network, config.discriminator_network) == ("dense", "dense")
 
 
 def bucket(width: int) -> int:

@@ -157,6 +157,11 @@ def dropout_rates(config: TrialConfig) -> list[float]:
     return [config.dropout_input] + [config.dropout_hidden] * n_hidden
 
 
+def is_dense(config: TrialConfig) -> bool:
+    """Return whether both networks are dense: only then members share the kernels of a product."""
+    return (config.generator_network, config.discriminator_network) == ("dense", "dense")
+
+
 def channels_first(rows: Tensor, shape: Shape) -> Tensor:
     """Return rows of images `[..., dim]` in the order channel, height, width."""
     return torch.unflatten(rows, -1, shape).movedim(-1, -3).flatten(-3)

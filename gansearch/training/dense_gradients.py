@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.networks.dense_pass import DensePass
+from gansearch.networks.models import is_dense
 from gansearch.system.features import functions_for
 from gansearch.training import losses
 from gansearch.training.gradients import Update
@@ -26,7 +27,7 @@ from gansearch.training.schedules import Coefficients
 def covers(config: TrialConfig) -> bool:
     """Return whether the gradients of a configuration can be had without autograd."""
     return (
-        (config.generator_network, config.discriminator_network) == ("dense", "dense")
+        is_dense(config)
         and config.generator_normalization == config.discriminator_normalization == "none"
         and config.gradient_penalty == "none"
         and config.unrolled_steps == config.minibatch_sd == 0

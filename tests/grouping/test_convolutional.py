@@ -6,7 +6,8 @@ import torch
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.grouping.group import Group
-from gansearch.grouping.structure import is_dense, structure_of
+from gansearch.grouping.structure import structure_of
+from gansearch.networks.models import is_dense
 from gansearch.training.examples import Examples
 from gansearch.training.training import AdversarialTraining
 from tests.grouping.test_group import DEVICES, same, state_of
