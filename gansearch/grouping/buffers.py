@@ -14,7 +14,7 @@ from gansearch.networks.dropout import Mask, Masks
 from gansearch.networks.models import dropout_rates
 from gansearch.training.optimizers import step_columns
 from gansearch.training.players import Players
-from gansearch.training.random_draws import Draws, UpdateDraws
+from gansearch.training.random_draws import Draws, UpdateDraws, part_of
 from gansearch.training.schedules import Coefficients, coefficients_at, rates_at
 from gansearch.training.training import AdversarialTraining
 
@@ -147,9 +147,7 @@ def write_draws(buffers: Buffers, slot: int, training: AdversarialTraining, n: i
         b.rows[d_ticks, slot] = draws.rows.flatten(0, 1)
         z = draws.noise.shape[-1]
         b.d_noise[d_ticks, slot, :, :z] = draws.noise[:, :k].flatten(0, 1)
-        for mine, theirs in zip(b.d_masks, draws.d_masks, strict=True):
-            if mine is not None and theirs is not None:
-                mine.bits[d_ticks, slot, :, : theirs.bits.shape[-1]] = theirs.bits.flatten(0, 1)
+        _write_masks(b.d_masks, d_ticks, slot, draws.d_masks)
         if b.d_instance is not None and draws.d_noise is not None:
             b.d_instance[d_ticks, slot] = draws.d_noise.flatten(0, 1)
         if b.shares is not None and draws.shares is not None:
@@ -157,9 +155,7 @@ def write_draws(buffers: Buffers, slot: int, training: AdversarialTraining, n: i
         if training.config.update == "simultaneous":
             continue
         b.g_noise[g_ticks, slot, :, :z] = draws.noise[:, k]
-        for mine, theirs in zip(b.g_masks, draws.g_masks, strict=True):
-            if mine is not None and theirs is not None:
-                mine.bits[g_ticks, slot, :, : theirs.bits.shape[-1]] = theirs.bits
+        _write_masks(b.g_masks, g_ticks, slot, draws.g_masks)
         if b.g_instance is not None and draws.g_noise is not None:
             b.g_instance[g_ticks, slot] = draws.g_noise
 
@@ -168,12 +164,7 @@ def draws_at(
     tick: int, noise: Tensor, masks: Masks, instance: Tensor | None, shares: Tensor | None
 ) -> UpdateDraws:
     """Return the random numbers of one tick's update."""
-    return UpdateDraws(
-        noise[tick],
-        [None if mask is None else mask[tick] for mask in masks],
-        None if instance is None else instance[tick],
-        None if shares is None else shares[tick],
-    )
+    return UpdateDraws(*(part_of(value, tick) for value in (noise, masks, instance, shares)))
 
 
 def _pieces(training: AdversarialTraining, n: int) -> Iterator[tuple[int, Draws]]:
@@ -183,3 +174,11 @@ def _pieces(training: AdversarialTraining, n: int) -> Iterator[tuple[int, Draws]
         draws = training.stream.take(n - start)
         yield start, draws
         start += len(draws.rows)
+
+
+def _write_masks(buffers: Masks, ticks: slice, slot: int, masks: Masks) -> None:
+    """Copy a member's masks to its slot in some ticks; layers may be padded there."""
+    for mine, theirs in zip(buffers, masks, strict=True):
+        if mine is not None and theirs is not None:
+            bits = theirs.bits.flatten(0, -3)  # [ticks, packs, inputs of the layer]
+            mine.bits[ticks, slot, :, : bits.shape[-1]] = bits

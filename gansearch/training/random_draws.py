@@ -67,7 +67,7 @@ class Draws:
         """Return one of the iterations, without their axis, or some of them, with it."""
         if which == slice(0, len(self.rows)):
             return self
-        return Draws(**{f.name: _at(getattr(self, f.name), which) for f in fields(self)})
+        return Draws(**{f.name: part_of(getattr(self, f.name), which) for f in fields(self)})
 
     def to(self, device: str) -> Draws:
         """Return the draws on a device; the same ones where they lie there already."""
@@ -85,8 +85,8 @@ class Draws:
 
     def of_discriminator(self, i: int) -> UpdateDraws:
         """Return what update i of D takes, of a single iteration."""
-        noise, shares = _at(self.d_noise, i), _at(self.shares, i)
-        return UpdateDraws(self.noise[i], _at(self.d_masks, i), noise, shares)
+        drawn = self.noise, self.d_masks, self.d_noise, self.shares
+        return UpdateDraws(*(part_of(value, i) for value in drawn))
 
     def of_generator(self) -> UpdateDraws:
         """Return what G's own update takes, of a single iteration."""
@@ -131,6 +131,17 @@ def draw(
         g_noise=torch.randn(n_iterations, n, dim, **how) if is_noisy and own else None,
         shares=torch.rand(n_iterations, k, m, 1, **how) if is_between else None,
     )
+
+
+def part_of(value: Any, which: int | slice) -> Any:
+    """Return a part, by the first axis, of a tensor, of a mask or of each in a list; None of None.
+
+    >>> part_of([torch.arange(6).view(3, 2), None], 1)
+    [tensor([2, 3]), None]
+    """
+    if isinstance(value, list):
+        return [part_of(entry, which) for entry in value]
+    return None if value is None else value[which]
 
 
 class DrawStream:
@@ -217,12 +228,6 @@ def _random_bits(n: int, rng: torch.Generator) -> Tensor:
     # Four from each draw of 64 bits: on a CPU a float for each would take four times as long.
     words = torch.empty((n + 3) // 4, dtype=torch.int64, device=rng.device)
     return words.random_(-(2**63), None, generator=rng).view(torch.int16)[:n]
-
-
-def _at(value: Any, which: int | slice) -> Any:
-    if isinstance(value, list):
-        return [_at(entry, which) for entry in value]
-    return None if value is None else value[which]
 
 
 def _to(value: Any, device: str) -> Any:
