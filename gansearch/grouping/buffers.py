@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from gansearch.config import TrialConfig
-from gansearch.networks.dropout import Mask, Masks
+from gansearch.networks.dropout import Mask, Masks, drops
 from gansearch.networks.models import dropout_rates
-from gansearch.training.optimizers import step_columns
+from gansearch.training.optimizers import N_STEP_COLUMNS, step_columns
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, UpdateDraws, part_of
 from gansearch.training.schedules import Coefficients, coefficients_at, rates_at
 from gansearch.training.training import AdversarialTraining
-
-N_STEP_COLUMNS = {"sgd": 2, "adam": 4}  # of `step_columns`
 
 
 @dataclass
@@ -26,7 +24,8 @@ class Buffers:
     """What the ticks of a chunk read, filled before it starts; all begin `[ticks, slots]`.
 
     A tick is an update of D in every member that is due, then one of G in every member whose
-    iteration ends.
+    iteration ends. The thresholds and scales of masks are `[slots]`, the same in all ticks, so that
+    `factors` is only for the mask of one tick.
     """
 
     rows: Tensor
@@ -64,10 +63,10 @@ def make_buffers(players: Players, n_slots: int, n_ticks: int, device: str) -> B
     scales = [torch.zeros(n_slots, device=device) for _ in widths]
 
     def masks(n_rows: int) -> Masks:
-        members = zip(dropout_rates(config), widths, thresholds, scales, strict=True)
+        layers = zip(dropout_rates(config), widths, thresholds, scales, strict=True)
         return [
-            Mask(zeros(n_rows, width, dtype=torch.int16), threshold, scale) if rate > 0 else None
-            for rate, width, threshold, scale in members
+            Mask(zeros(n_rows, width, dtype=torch.int16), threshold, scale) if drops(rate) else None
+            for rate, width, threshold, scale in layers
         ]
 
     is_noisy = config.instance_noise_sd > 0

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from gansearch.config import TrialConfig
 from gansearch.grouping.buffers import (
-    N_STEP_COLUMNS,
     draws_at,
     make_buffers,
     make_schedule,
@@ -30,6 +29,7 @@ from gansearch.grouping.graphs import Lane, RecordedChunks
 from gansearch.grouping.stacking import both, pairs, stacked_players
 from gansearch.training.algorithm1 import update_both, update_discriminator, update_generator
 from gansearch.training.examples import Examples
+from gansearch.training.optimizers import N_STEP_COLUMNS
 from gansearch.training.schedules import Coefficients
 from gansearch.training.training import AdversarialTraining
 

@@ -25,6 +25,7 @@ from gansearch.system.torch_internals import (
 from gansearch.training import member_updates
 from gansearch.training.remedies import ADAM_EPSILON
 
+N_STEP_COLUMNS = {"sgd": 2, "adam": 4}  # of `step_columns`, by optimizer
 _KERNELS = "gansearch.training.member_kernels"
 
 Scalar = float | Tensor  # of one training, or of each of several, `[members]`
