@@ -56,7 +56,7 @@ def peak_bytes(
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
         training = AdversarialTraining(config, few, 0, max_updates=1)
         held = beside(training)
-        training.stream.draw_ahead(ITERATIONS_DRAWN[device])
+        training.stream.draw_by(ITERATIONS_DRAWN[device])
         training.step(measure=True)
         with torch.no_grad():
             rng = torch.Generator().manual_seed(0)

@@ -40,7 +40,7 @@ class UpdateDraws:
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of some iterations in a row, which all tensors count by their first axis.
+    """The random numbers of consecutive iterations, which are the first axis of every tensor.
 
     A minibatch is m packs of `packing` examples, so n = m packing of these.
 
@@ -148,7 +148,8 @@ class DrawStream:
     """The random numbers of one training, drawn for several iterations at once.
 
     Args:
-        draw_many: draws, from `rng`, from the iteration of a number on for so many.
+        draw_many: takes the first iteration and the number of iterations, and draws for them from
+            `rng`.
         rng: the training's own stream.
         n_at_once: iterations to draw for at a time.
     """
@@ -159,11 +160,11 @@ class DrawStream:
         self._draw_many = draw_many
         self._rng = rng
         self._next = 0  # iteration to be taken next
-        self.draw_ahead(n_at_once)
+        self.draw_by(n_at_once)
 
-    def draw_ahead(self, n_iterations: int) -> None:
-        """Draw for so many iterations at once from the next draw on."""
-        self._n_drawn = self._n_used = n_iterations
+    def draw_by(self, n_at_once: int) -> None:
+        """Drop the remaining draws, and let each further draw be for `n_at_once` iterations."""
+        self._n_drawn = self._n_used = n_at_once
 
     def take(self, n_iterations: int) -> Draws:
         """Return the draws of the next iteration, or of up to `n_iterations`.
@@ -184,7 +185,7 @@ class DrawStream:
 
     def discard(self) -> None:
         """Drop the remaining draws."""
-        self._n_used = self._n_drawn
+        self.draw_by(self._n_drawn)
 
     @property
     def n_used(self) -> int:
@@ -209,18 +210,16 @@ def _draw_masks(
     config: TrialConfig, n_iterations: int, input_widths: Sequence[int], rng: torch.Generator
 ) -> tuple[Masks, Masks]:
     """Return the masks of D's updates and of G's, cut from one draw of random bits."""
-    k, m = config.k, config.batch_size
+    k, m, own = config.k, config.batch_size, config.update == "alternating"
     layers = list(zip(dropout_rates(config), input_widths, strict=True))
-    passes: list[tuple[int, ...]] = [(n_iterations, k, 2 * m), (n_iterations, m)]
-    if config.update == "simultaneous":
-        del passes[1]
+    passes = [(n_iterations, k, 2 * m), (n_iterations, m)][: 1 + own]
     sizes = [math.prod(rows) * width for rows in passes for rate, width in layers if drops(rate)]
     drawn = iter(torch.split(_random_bits(sum(sizes), rng), sizes))
     masks: list[Masks] = [
         [mask_at(rate, next(drawn).view(*rows, n)) if drops(rate) else None for rate, n in layers]
         for rows in passes
     ]
-    return masks[0], masks[1] if len(passes) == 2 else [None] * len(layers)
+    return masks[0], masks[1] if own else [None] * len(layers)
 
 
 def _random_bits(n: int, rng: torch.Generator) -> Tensor:

@@ -80,7 +80,7 @@ def test_shuffled_minibatches_are_the_same_however_many_are_taken_at_once():
 def test_a_shuffled_training_sees_every_example_once_an_epoch(config):
     config = dataclasses.replace(config, batch_order="shuffled")
     training = AdversarialTraining(config, blobs(), 1)  # 200 examples
-    training.stream.draw_ahead(3)
+    training.stream.draw_by(3)
     n = 200 // (config.batch_size * config.packing * config.k) + 1
     seen = torch.cat([training.stream.take(1)[0].rows.flatten() for _ in range(n)])
     assert torch.equal(seen[:200].sort().values, torch.arange(200))
