@@ -148,7 +148,7 @@ def replays_alone(at: Place) -> bool:
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._chunks.run(group._run, group._ticks_with_g({1}))
+        group._chunks.run(group.run_ticks, group._ticks_with_g({1}))
     except RuntimeError:
         return False
     finally:

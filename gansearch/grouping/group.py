@@ -142,13 +142,18 @@ class Group:
             done = self._fill()
             with_g = self._ticks_with_g(self._members[slot].training.config.k for slot in done)
             if self._chunks is not None:
-                self._chunks.run(self._run, with_g)
+                self._chunks.run(self.run_ticks, with_g)
             else:
-                self._run(with_g)
+                self.run_ticks(with_g)
         for slot, n in done.items():
             member = self._members[slot]
             member.training.count(n)
             member.left -= n
+
+    def run_ticks(self, with_g: Sequence[bool]) -> None:
+        """Do all ticks of a chunk, and G's part in those in which an iteration can end."""
+        for tick, has_g in enumerate(with_g):
+            self._tick(tick, with_g=has_g)
 
     def _fill(self) -> dict[int, int]:
         """Prepare a chunk; return how many iterations each slot's member does in it."""
@@ -177,11 +182,6 @@ class Group:
         """Return in which ticks an iteration can end, among members with such k's."""
         ks = set(ks)
         return tuple(any((tick + 1) % k == 0 for k in ks) for tick in range(self.n_ticks))
-
-    def _run(self, with_g: Sequence[bool]) -> None:
-        """Do all ticks of a chunk, and G's part in those in which an iteration can end."""
-        for tick, has_g in enumerate(with_g):
-            self._tick(tick, with_g=has_g)
 
     def _tick(self, tick: int, *, with_g: bool) -> None:
         b, n_columns = self._buffers, self._n_step_columns

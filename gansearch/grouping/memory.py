@@ -28,7 +28,7 @@ def member_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
         examples, n_ticks = training.examples, TICKS[device]
         group = Group(structure, dataset.shape, examples, n_slots=1, n_ticks=n_ticks)
         group.admit(training, 1)
-        group._run((True,))
+        group.run_ticks((True,))
         return group
 
     return peak_bytes(config, dataset, device, beside=slot)

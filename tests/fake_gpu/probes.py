@@ -274,14 +274,14 @@ def failed_capture():
     """Return what remains of a group whose first capture fails: no later one is tried here."""
     group = group_for(small(), "cuda", n_ticks=2)
     group.admit(training_of(small(), 0, "cuda"), 100)
-    run = group._run
+    run = group.run_ticks
 
     def waiting(with_g):
         run(with_g)
         if torch.cuda.is_current_stream_capturing():
             torch.cuda.current_stream().synchronize()
 
-    group._run = waiting
+    group.run_ticks = waiting
     group.advance()
     notes, counters = take_notes(), Counters()
     counters.clear()

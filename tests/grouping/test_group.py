@@ -237,10 +237,10 @@ def test_a_chunk_does_whole_iterations_of_each_member():
 
 def test_the_reported_losses_are_the_means_since_the_last_report():
     for config in two_of("simultaneous"):
-        packed, alone = training_of(config, 3), training_of(config, 3)
-        run(group_for(config), packed, 7)
+        grouped, alone = training_of(config, 3), training_of(config, 3)
+        run(group_for(config), grouped, 7)
         updates = 8 * (config.k + 1)
-        ours, theirs = packed.advance(updates), alone.advance(updates)
+        ours, theirs = grouped.advance(updates), alone.advance(updates)
         for name, value in dataclasses.asdict(theirs).items():
             if name != "seconds":
                 assert getattr(ours, name) == pytest.approx(value, rel=1e-4), name
@@ -336,7 +336,7 @@ def test_a_tick_reads_nothing_back_to_the_host(name, monkeypatch):
     # On a CPU maxout looks whether any pieces tie.
     monkeypatch.setattr("gansearch.networks.activations._shares", lambda pieces, _: pieces * 1)
     with Operations() as operations:
-        group._run(group._ticks_with_g({config.k, other.k}))
+        group.run_ticks(group._ticks_with_g({config.k, other.k}))
     assert "aten::addmm" not in operations.names  # all products are batched
     assert operations.names.isdisjoint(
         {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::_to_copy.cuda"}
@@ -355,7 +355,7 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        group._chunks.run(group._run, with_g)
+        group._chunks.run(group.run_ticks, with_g)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
@@ -363,16 +363,16 @@ def test_a_replayed_chunk_neither_waits_nor_allocates():
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_scores_of_packed_and_single_trainings_have_one_distribution(device):
+def test_scores_of_grouped_and_single_trainings_have_one_distribution(device):
     """Twenty full trainings each way, on digits; Kolmogorov and Smirnov find no difference."""
     scores = script("studies.scores")
     torch.set_num_threads(1)
     dataset, full = load_dataset("digits"), scores.PAPERS["digits"]
     single = [scores.score_alone(full, dataset, seed, device) for seed in range(20)]
-    packed = scores.scores_together(full, dataset, range(1000, 1020), device)
-    p = stats.ks_2samp(single, packed).pvalue
-    for name, found in (("single", single), ("packed", packed)):
+    grouped = scores.scores_together(full, dataset, range(1000, 1020), device)
+    p = stats.ks_2samp(single, grouped).pvalue
+    for name, found in (("single", single), ("grouped", grouped)):
         print(f"{name}: mean {np.mean(found):.2f}, sd {np.std(found, ddof=1):.2f} nats")
     print(f"p = {p:.2f}")
-    assert np.isfinite([*single, *packed]).all()
+    assert np.isfinite([*single, *grouped]).all()
     assert p > 0.01

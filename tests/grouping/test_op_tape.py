@@ -62,12 +62,12 @@ class TapedGroup(Group):
         super().__init__(*args, **kwargs)
         self.tapes = {}
 
-    def _run(self, with_g):
+    def run_ticks(self, with_g):
         if with_g not in self.tapes:
             due, sums = self._buffers.due.clone(), self._loss_sums.clone()
             self._buffers.due.zero_()
             with Tape() as tape:
-                super()._run(with_g)
+                super().run_ticks(with_g)
             self.tapes[with_g] = tape
             self._loss_sums.copy_(sums)
             self._buffers.due.copy_(due)
