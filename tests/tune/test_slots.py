@@ -6,12 +6,12 @@ import random
 
 import optuna
 import pytest
-from optuna.samplers import RandomSampler
 
 from gansearch.space.load import load_space
 from gansearch.tune.slots import (
     NO_GROUPS,
     Grouping,
+    drawn_configs,
     drawn_keys,
     draws_of,
     fill,
@@ -59,11 +59,9 @@ def test_at_most_one_slot_in_five_computes_nothing_in_a_search(name):
 @pytest.mark.parametrize("name", SPACES)
 def test_at_most_one_slot_in_five_computes_nothing_among_replicas(name, n_at_a_time):
     space = load_space(name)
-    best = [drawn_config(space, seed) for seed in range(space.budget.top)]
-    keys, n_replicas = (
-        [*map(space.family.group_key, [*best, space.baseline])],
-        space.budget.replicas,
-    )
+    best = drawn_configs(space, space.budget.top)
+    keys = [*map(space.family.group_key, [*best, space.baseline])]
+    n_replicas = space.budget.replicas
     grouping = replica_grouping(keys, n_replicas, n_at_a_time)
     replicas = [key for key in keys for _ in range(n_replicas)]
     taken = fill_over_time(replicas, grouping.n_at_a_time, grouping.n_slots, random.Random(0))
@@ -89,10 +87,6 @@ def test_as_many_replicas_train_at_a_time_as_fill_whole_groups(n_replicas, n_at_
 
 def test_replicas_that_train_alone_wait_for_no_group():
     assert replica_grouping([None, None], 5, 8) == Grouping(1, 8)
-
-
-def drawn_config(space, seed):
-    return space.suggest(optuna.create_study(sampler=RandomSampler(seed=seed)).ask())
 
 
 def fill_over_time(keys, n_at_a_time, n_slots, rng):
