@@ -66,6 +66,9 @@ KINDS: dict[str, Mapping[str, object]] = {
     },
 }
 TESTS = (
+    "tests/networks/test_dense_kernels.py",
+    "tests/training/test_loss_kernels.py",
+    "tests/training/test_member_kernels.py",
     "tests/grouping",
     "tests/training/test_training.py",
     "tests/scoring/test_indicators.py",
