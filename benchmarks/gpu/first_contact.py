@@ -53,7 +53,7 @@ FIRST: dict[str, tuple[Stage, int]] = {
     "speed": (gpu.speed, 120),
     "roofline": (gpu.roofline, 100),
     "costs": (gpu.costs, 60),
-    "tests": (first.tests, 90),
+    "tests": (first.tests, 120),
 }
 SECOND: dict[str, tuple[Stage, int]] = {
     "parzen": (gpu.parzen, 40),

@@ -18,7 +18,7 @@ from gansearch.grouping.memory import member_bytes, rough_member_bytes
 from gansearch.grouping.stacking import both
 from gansearch.grouping.structure import structure_of
 from gansearch.training.examples import Examples
-from gansearch.training.peak_memory import peak_bytes
+from gansearch.training.peak_memory import peak_bytes, rough_bytes
 
 MIB = 2**20
 DIGITS = load_dataset("digits")
@@ -51,7 +51,9 @@ def test_a_slot_holds_what_a_group_of_many_holds_for_each(how):
     each = sum(t.nbytes for t in held if isinstance(t, Tensor)) / 8
     counted = member_bytes(config, DIGITS, "cuda")
     assert counted > peak_bytes(config, DIGITS, "cuda") + 0.9 * each
-    assert counted / 2 < rough_member_bytes(config, DIGITS, "cuda") < 2 * counted
+    roughly = rough_member_bytes(config, DIGITS, "cuda")
+    assert counted / 2 < roughly < 2 * counted
+    assert each / 2 < roughly - rough_bytes(config, DIGITS, "cuda") < 2 * each
 
 
 def test_a_training_that_shares_no_group_has_no_slot():
