@@ -393,7 +393,7 @@ def test_the_nodes_of_a_cluster_are_asked(tmp_path):
     assert [check.name.split()[0] for check in checks] == ["cluster", "node", "node"]
     assert checks[0] == Check("cluster", "ok", f"{address}: 2 nodes")
     one, two = sorted(checks[1:], key=lambda check: check.found)
-    assert (one.found.split(",")[0], one.status) == ("1 cores", "ok")
+    assert (one.found.split(",")[0], one.status) == ("1 core", "ok")
     assert (two.found.split(",")[0], two.status) == ("2 cores", "problem")
     assert "; torch there sees " in two.found
     assert list(tmp_path.iterdir()) == []
