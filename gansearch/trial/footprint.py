@@ -46,25 +46,30 @@ class Footprint:
 
         Of a process that an engine trains with others, the trial's part.
         """
-        if kind == "host" and self.in_engine:
-            return THIN_PROCESS_BYTES + self.scoring
-        trained = self.training + self.scoring + (0.0 if self.in_engine else self.data)
-        if kind == "GPU":
-            return trained + (0.0 if self.in_engine else CONTEXT_BYTES)
-        return PROCESS_BYTES + (self.scoring if self.device == "cuda" else trained)
+        if self._only_scores_on(kind):
+            return self._process_bytes(kind) + self.scoring
+        data = 0.0 if self.in_engine else self.data
+        return self._process_bytes(kind) + self.training + self.scoring + data
 
     def describe(self, kind: MemoryKind) -> str:
         """Return the parts of the bytes there in words."""
         scoring = f"{gib(self.scoring)} for scoring its samples"
-        if kind == "GPU":
-            process = "" if self.in_engine else f", {gib(CONTEXT_BYTES)} for its process"
-        else:
-            size = THIN_PROCESS_BYTES if self.in_engine else PROCESS_BYTES
-            process = f", {gib(size)} for its process"
-        if kind == "host" and self.device == "cuda":
+        n_bytes = self._process_bytes(kind)
+        process = f", {gib(n_bytes)} for its process" if n_bytes else ""
+        if self._only_scores_on(kind):
             return scoring + process
         data = "" if self.in_engine else f", {gib(self.data)} of data"
         return f"{gib(self.training)} to train{data}, {scoring}{process}"
+
+    def _only_scores_on(self, kind: MemoryKind) -> bool:
+        """Return whether the training itself is elsewhere."""
+        return kind == "host" and self.device == "cuda"
+
+    def _process_bytes(self, kind: MemoryKind) -> float:
+        """Return what the process takes there before it trains or scores."""
+        if kind == "GPU":
+            return 0.0 if self.in_engine else CONTEXT_BYTES
+        return THIN_PROCESS_BYTES if self.in_engine else PROCESS_BYTES
 
 
 def footprint(

@@ -50,7 +50,9 @@ class TrialPlan:
     @property
     def scoring_device(self) -> str:
         """Where samples are scored, which takes double precision."""
-        return "cpu" if self.device == "mps" else self.device
+        from gansearch.system.devices import exact_device  # imports torch
+
+        return exact_device(self.device)
 
 
 def slice_seconds(n_trials: int) -> float:
