@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -19,13 +19,17 @@ import numpy as np
 
 from gansearch.errors import ConfigError, did_you_mean
 
+# What a value must be, of kinds without a range.
+_PLAIN_KINDS = {"bool": "true or false", "str": "text"}
+
 
 @dataclass(frozen=True)
 class Rule:
     """The values that a parameter may have, when it applies, and what it means.
 
     Attributes:
-        kind: int, float, str (one of `choices`), or widths: a list of ints, one for each layer.
+        kind: int, float, bool, str (one of `choices`, or any text where there are none), or widths:
+            a list of ints, one for each layer.
         doc: the meaning, as the documentation has it.
         low, high: the range of a number, or of each entry of widths, both ends included.
         low_is_open: whether `low` itself is excluded.
@@ -52,8 +56,13 @@ class Rule:
         low, high = f"{self.low:.15g}", f"{self.high:.15g}"
         if self.kind == "widths":
             none = "; [] for none" if self.may_be_empty else ""
-            return f"a list of whole numbers in [{low}, {high}], one for each layer{none}"
+            within = f" in [{low}, {high}], one for each layer" if math.isfinite(self.low) else ""
+            return f"a list of whole numbers{within}{none}"
+        if self.kind in _PLAIN_KINDS:
+            return _PLAIN_KINDS[self.kind]
         noun = "a whole number" if self.kind == "int" else "a number"
+        if self.low == -math.inf and self.high == math.inf:
+            return noun
         if self.high == math.inf:
             return f"{noun} {'>' if self.low_is_open else '>='} {low}"
         return f"{noun} in {'(' if self.low_is_open else '['}{low}, {high}]"
@@ -70,6 +79,10 @@ class Rule:
             return tuple(self._number(width, whole=True) for width in value)
         if self.choices:
             if isinstance(value, bool) or value not in self.choices:
+                raise ValueError(f"{value!r}")
+            return value
+        if self.kind in _PLAIN_KINDS:
+            if not isinstance(value, bool if self.kind == "bool" else str):
                 raise ValueError(f"{value!r}")
             return value
         return self._number(value, whole=self.kind == "int")
@@ -138,6 +151,7 @@ class Validated:
         return cls(**{name: value for name, value in values.items() if value is not None})
 
 
+@dataclass(frozen=True)
 class Config(Validated):
     """Base of configurations: a subclass is the parameter table of a model family.
 
@@ -189,6 +203,66 @@ class Config(Validated):
         }
         canonical = json.dumps(differs, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def kind_of(values: Iterable[Any]) -> str:
+    """Return the kind of a `Rule` that all these plain values obey.
+
+    >>> kind_of([1, 0.5]), kind_of([[64, 64], [128]])
+    ('float', 'widths')
+
+    Raises:
+        ValueError: they are of several kinds, or of none; the message is the offending value.
+    """
+    kinds: set[str] = set()
+    for value in values:
+        for kind in ("bool", "str", "int", "float", "widths"):
+            try:
+                Rule(kind, "", may_be_empty=True).parse(value)
+            except ValueError:
+                continue
+            kinds.add(kind)
+            break
+        else:
+            raise ValueError(f"{value!r}")
+        if len(kinds - {"int", "float"}) + bool(kinds & {"int", "float"}) > 1:
+            raise ValueError(f"{value!r}")
+    return "float" if "float" in kinds else kinds.pop()
+
+
+def extended(base: type[Config], added: Mapping[str, tuple[Any, Rule]]) -> type[Config]:
+    """Return a class of configurations with the parameters of `base` and further ones.
+
+    The names of the latter may have dots, such as `generator.width`; `getattr` reads them. The
+    class is no dataclass, since a field can't have such a name.
+
+    Args:
+        base: `Config` itself, or a table.
+        added: the default and the rule of each further parameter, by name.
+    """
+    rules = MappingProxyType({**base.rules(), **{name: rule for name, (_, rule) in added.items()}})
+    defaults = {name: default for name, (default, _) in added.items()}
+
+    def __init__(self: Config, **values: Any) -> None:  # noqa: N807
+        for name, default in defaults.items():
+            object.__setattr__(self, name, values.pop(name, default))
+        base.__init__(self, **values)
+
+    def __eq__(self: Config, other: object) -> bool:  # noqa: N807
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self: Config) -> int:  # noqa: N807
+        return hash(tuple(getattr(self, name) for name in rules))
+
+    def __repr__(self: Config) -> str:  # noqa: N807
+        return f"Config({', '.join(f'{name}={getattr(self, name)!r}' for name in rules)})"
+
+    methods = (__init__, __eq__, __hash__, __repr__)
+    return type(
+        "ExtendedConfig",
+        (base,),
+        {"_rules": rules, **{method.__name__: method for method in methods}},
+    )
 
 
 def count_of(n: float, noun: str) -> str:

@@ -1,0 +1,136 @@
+"""The user's own code is found by `file.py:name`, here and where the file doesn't lie."""
+
+import sys
+
+import pytest
+
+from gansearch.errors import BadInputError
+from gansearch.system import user_code
+
+NETS = "from layers import WIDTH\n\nclass Net:\n    width = WIDTH\n\ndef late():\n    import late_layers\n    return late_layers.X\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "my_nets.py").write_text(NETS)
+    (tmp_path / "layers.py").write_text("WIDTH = 7\n")
+    (tmp_path / "late_layers.py").write_text("from parts.deep import X\n")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").write_text("")
+    (tmp_path / "parts" / "deep.py").write_text("X = 3\n")
+    (tmp_path / "unrelated.py").write_text("raise SystemExit\n")
+    return tmp_path
+
+
+def error_of(reference):
+    with pytest.raises(BadInputError) as caught:
+        user_code.load(reference)
+    return str(caught.value)
+
+
+def test_a_file_is_loaded_with_the_files_beside_it(folder):
+    assert user_code.load(f"{folder}/my_nets.py:Net").width == 7
+    assert user_code.load(f"{folder}/my_nets.py:late")() == 3
+    assert user_code.load(f"{folder}/my_nets.py:Net") is user_code.load(f"{folder}/my_nets.py:Net")
+    assert not list(folder.rglob("*.pyc"))
+
+
+def test_files_of_the_same_names_in_two_folders_do_not_mix(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "my_nets.py").write_text(NETS)
+    (other / "layers.py").write_text("WIDTH = 8\n")
+    first = user_code.load(f"{folder}/my_nets.py:Net")
+    assert user_code.load(f"{other}/my_nets.py:Net").width == 8
+    assert first.width == 7
+
+
+def test_a_file_that_was_changed_is_read_again(folder):
+    assert user_code.load(f"{folder}/layers.py:WIDTH") == 7
+    (folder / "layers.py").write_text("WIDTH = 70\n")
+    assert user_code.load(f"{folder}/layers.py:WIDTH") == 70
+
+
+def test_a_file_beside_the_users_hides_no_installed_package(folder):
+    (folder / "json.py").write_text("raise SystemExit(7)\n")
+    (folder / "layers.py").write_text("import json\nWIDTH = json.loads('7')\n")
+    assert user_code.load(f"{folder}/my_nets.py:Net").width == 7
+
+
+def test_the_texts_of_a_file_and_of_all_that_it_imports_serve_where_it_does_not_lie(folder):
+    reference = f"{folder}/my_nets.py:Net"
+    texts = user_code.sources_of([reference, "math:pi", "given:f"])
+    names = {path.removeprefix(f"{folder}/") for path in texts}
+    assert names == {
+        "my_nets.py",
+        "layers.py",
+        "late_layers.py",
+        "parts/__init__.py",
+        "parts/deep.py",
+    }
+    for path in folder.rglob("*.py"):
+        path.unlink()
+    with user_code.provided(texts):
+        assert user_code.load(reference).width == 7
+        assert user_code.load(f"{folder}/my_nets.py:late")() == 3
+    assert "there is no file" in error_of(reference)
+
+
+def test_what_was_provided_counts_more_than_a_file_that_was_changed_since(folder):
+    reference = f"{folder}/my_nets.py:Net"
+    texts = user_code.sources_of([reference])
+    (folder / "layers.py").write_text("WIDTH = 8\n")
+    with user_code.provided(texts):
+        assert user_code.load(reference).width == 7
+
+
+def test_an_error_in_the_file_is_told_with_its_line(folder):
+    (folder / "layers.py").write_text("import math\nWIDTH = math.sqrt(-1)\n")
+    assert error_of(f"{folder}/my_nets.py:Net") == (
+        "my_nets.py:Net: can't be imported (ValueError: math domain error, at layers.py:2: "
+        "WIDTH = math.sqrt(-1)). It must be FILE.py:NAME, or MODULE:NAME of a module that Python "
+        "can import on every node."
+    )
+
+
+def test_an_error_of_syntax_is_told_with_its_line(folder):
+    (folder / "layers.py").write_text("WIDTH = (\n")
+    assert "at layers.py:1: WIDTH = (" in error_of(f"{folder}/my_nets.py:Net")
+
+
+def test_a_file_that_ends_python_is_an_error_like_any_other(folder):
+    assert "(SystemExit, at unrelated.py:1: raise SystemExit)" in error_of(
+        f"{folder}/unrelated.py:x"
+    )
+
+
+def test_a_wrong_name_is_answered_by_the_nearest(folder):
+    assert error_of(f"{folder}/my_nets.py:Nett").endswith("has no Nett. Did you mean Net?")
+
+
+def test_a_function_of_a_file_has_a_reference_that_another_process_can_load(folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
+    import layers  # noqa: F401
+    import my_nets
+
+    reference = user_code.reference_of(my_nets.Net)
+    assert reference == f"{folder}/my_nets.py:Net"
+    assert user_code.load(reference) is my_nets.Net
+    for name in ("my_nets", "layers"):
+        sys.modules.pop(name)
+
+
+def test_a_function_that_lies_in_no_file_is_given():
+    def local():
+        return 5
+
+    reference = user_code.reference_of(local)
+    assert reference == "given:local" and user_code.is_given(reference)
+    assert user_code.given([reference, "math:pi"]) == {reference: local}
+    assert user_code.load(reference)() == 5
+    assert "Give it again" in error_of("given:unknown")
+
+
+def test_references_are_told_from_names(folder):
+    assert user_code.resolved("my_nets.py:Net", folder) == f"{folder}/my_nets.py:Net"
+    assert user_code.resolved("math:pi", folder) == "math:pi"
+    assert user_code.is_reference("package.nets:make.g") and not user_code.is_reference("C:/x y")
