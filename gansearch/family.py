@@ -50,17 +50,17 @@ of your own needs the three classes of this example, in a module `my_module.py`:
         def build(self, config, dataset, seed, device):
             return MeanTraining(config, dataset, seed)
 
-A space file then has the line `family: my_module:MeanFamily`, and searches `lr`. A module in the
-working directory is found with `PYTHONPATH=. gansearch run ...`.
+A space file then has the line `family: my_module.py:MeanFamily`, and searches `lr`. For networks or
+a training loop of your own you need no family: see `docs/your-own-gan.md`.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -71,12 +71,27 @@ from gansearch.artifacts import GeneratorExport, Observer, SavedGenerator
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.rules import Config
+from gansearch.system import user_code
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 DEFAULT_FAMILY = "adversarial_nets"
 # Name to module and class; imported only when a run uses the family, since networks load torch.
 _FAMILIES = {DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets"}
+# Families whose code a space names, by the section that does.
+_OF_SECTIONS = {
+    "trainable": "gansearch.families.own_loop:OwnLoop",
+    "generator": "gansearch.families.own_networks:OwnNetworks",
+}
+# The sections of a space that say what is trained.
+FAMILY_SECTIONS = (
+    "family",
+    "generator",
+    "discriminator",
+    "output_range",
+    "trainable",
+    "parameters",
+)
 
 
 @dataclass(frozen=True)
@@ -187,6 +202,9 @@ class Training(ABC):
     def save(self) -> bytes:
         """Return the complete state: after `load`, training must continue as if uninterrupted."""
 
+    def close(self) -> None:  # noqa: B027  # most trainings have nothing to end
+        """End what goes on beside the calls, such as a thread; called when the trial leaves it."""
+
     @abstractmethod
     def load(self, state: bytes) -> None:
         """Restore a state that `save` returned, with the same configuration, data and seed.
@@ -247,6 +265,16 @@ class ModelFamily(ABC, Generic[ConfigT]):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """The sections of a space by which `family_of` finds this family, as plain JSON values."""
+        return {} if self.name == DEFAULT_FAMILY else {"family": self.name}
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """What of the user's own code it needs, as `user_code.load` takes it."""
+        return (self.name,) if user_code.is_reference(self.name) else ()
 
     @abstractmethod
     def build(self, config: ConfigT, dataset: Dataset, seed: int, device: str) -> Training:
@@ -381,24 +409,21 @@ class _SavedTraining:
 
 @cache
 def load_family(name: str) -> ModelFamily[Any]:
-    """Return the family of a built-in name, or of a class `module:CLASS`; one instance each.
+    """Return the family of a built-in name, or of a class of the user's own; one instance each.
 
     Raises:
         BadInputError: no such family, or the class can't be imported or is no `ModelFamily`.
     """
-    module, colon, attribute = _FAMILIES.get(name, name).partition(":")
-    if not colon:
+    reference = _FAMILIES.get(name, name)
+    if ":" not in reference:
         raise BadInputError(
             f"family {name}: no such family. {did_you_mean(name, _FAMILIES)} "
-            "A family of your own is written module:CLASS."
+            "A family of your own is written FILE.py:CLASS."
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise BadInputError(
-            f"family {name}: can't be imported ({error}). It must be module:CLASS, of a module "
-            "that Python can import where the command runs and on every node."
-        ) from error
+        found = user_code.load(reference)
+    except BadInputError as error:
+        raise BadInputError(f"family {error}") from error
     is_family = isinstance(found, type) and issubclass(found, ModelFamily)
     if not is_family or inspect.isabstract(found) or not hasattr(found, "config_type"):
         raise BadInputError(
@@ -406,4 +431,25 @@ def load_family(name: str) -> ModelFamily[Any]:
             "config_type and a build."
         )
     family: ModelFamily[Any] = found(name)
+    return family
+
+
+def family_of(space: Mapping[str, Any]) -> ModelFamily[Any]:
+    """Return the family that the sections of a space name; those that describe none may be there.
+
+    No code of the user's is imported for networks or a loop of their own.
+
+    Raises:
+        BadInputError: as `load_family`.
+    """
+    for section in _OF_SECTIONS:
+        if section in space:
+            sections = {name: space[name] for name in FAMILY_SECTIONS if name in space}
+            return _family_of_sections(section, json.dumps(sections, sort_keys=True))
+    return load_family(space.get("family", DEFAULT_FAMILY))
+
+
+@cache
+def _family_of_sections(section: str, sections: str) -> ModelFamily[Any]:
+    family: ModelFamily[Any] = user_code.load(_OF_SECTIONS[section])(json.loads(sections))
     return family

@@ -5,7 +5,7 @@ import pytest
 from gansearch.config import TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.families.trained_generator import export_generator
-from gansearch.family import DEFAULT_FAMILY
+from gansearch.family import DEFAULT_FAMILY, load_family
 from gansearch.networks.models import Generator
 from gansearch.runs.generators import save_generator
 from gansearch.system.object_store import AnyPath
@@ -19,7 +19,7 @@ def save(
         model_dir,
         export_generator(generator, seed),
         config,
-        family=DEFAULT_FAMILY,
+        family=load_family(DEFAULT_FAMILY),
         dataset=dataset,
         shape=generator.shape,
     )

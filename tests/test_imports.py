@@ -17,6 +17,7 @@ ORDER = (
         "system",
         "data",
         "artifacts",
+        "loop",
         "family",
         "space",
         "networks",

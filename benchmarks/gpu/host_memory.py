@@ -84,14 +84,13 @@ def _of_trial(data: object, folder: Path, n_slots: int) -> str:
 
     from gansearch.budget import Budget
     from gansearch.config import TrialConfig
-    from gansearch.family import DEFAULT_FAMILY
     from gansearch.trial.messages import TrialSpec
     from gansearch.trial.plan import TrialPlan
     from gansearch.tune.engine_actor import end_engines
     from gansearch.tune.trainable import GanTrial
 
     budget = Budget(max_updates=10**6)
-    plan = TrialPlan(folder, DEFAULT_FAMILY, budget, slice_seconds=0.5, n_slots=n_slots)
+    plan = TrialPlan(folder, {}, budget, slice_seconds=0.5, n_slots=n_slots)
     config = TrialConfig(generator_widths=(64,), discriminator_widths=(16,))
     spec = TrialSpec("0", 0, "search", seed=0, config=config.to_dict())
     trainable = tune.with_parameters(GanTrial, data=[data], plan=plan)

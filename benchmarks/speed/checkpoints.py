@@ -18,7 +18,6 @@ import numpy as np
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.runs.folder import RunFolder
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
@@ -62,7 +61,7 @@ def row(name: str, config: TrialConfig, folder: Path, seconds: float) -> str:
     """Train for `seconds`; return a line of the table."""
     run = RunFolder.create(folder, "run")
     # Far more updates than are done here, and no evaluation between that would stop a trial.
-    plan = TrialPlan(run.path, DEFAULT_FAMILY, Budget(max_updates=10**7, reports=2))
+    plan = TrialPlan(run.path, {}, Budget(max_updates=10**7, reports=2))
     process = TrialProcess.prepare(load_dataset(name), plan)
     spec = TrialSpec("t00000", 0, "search", seed=0, config=config.to_dict())
     runner = TimedRunner(spec, process)

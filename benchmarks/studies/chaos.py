@@ -452,7 +452,7 @@ def train_again(
     from gansearch.tune.rows import spec_of_row
 
     with tempfile.TemporaryDirectory() as scratch:
-        plan = TrialPlan(Path(scratch), DEFAULT_FAMILY, budget, n_slots=n_slots)
+        plan = TrialPlan(Path(scratch), {}, budget, n_slots=n_slots)
         process = TrialProcess.prepare(load_dataset("digits"), plan)
         runner = TrialRunner(spec_of_row(row, load_family(DEFAULT_FAMILY).config_type), process)
         told: list[tuple[int, float]] = []

@@ -162,7 +162,7 @@ def search(
     scheduler = GuardedScheduler(space.budget, halving=not unpruned)
     searcher = Searcher(told, space, study, scheduler, seed)
     with tempfile.TemporaryDirectory() as folder:
-        plan = TrialPlan(Path(folder), space.family.name, space.budget)
+        plan = TrialPlan(Path(folder), space.family.sections, space.budget)
         trials = trials_of(searcher, _dataset(dataset), plan)
         return [
             dict(zip(KEY, (unpruned, dataset, arm, seed), strict=True))

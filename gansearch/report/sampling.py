@@ -22,6 +22,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.provenance import require_same_data
 from gansearch.scoring.neighbours import nearest_training
+from gansearch.system.user_code import provided
 
 _N_SAMPLES = 64
 _N_ROWS = 8
@@ -112,7 +113,8 @@ def write_samples(
         family_needs_data.append(name)
         return _same_data(folder, name, data_dir)
 
-    saved = load_generator(folder.model_dir(trial_id), load)
+    with provided(folder.read_code()):
+        saved = load_generator(folder.model_dir(trial_id), load)
     if data_dir and not (as_picture or family_needs_data):
         raise BadInputError(
             f"--data-dir {data_dir}: the array {out} is generated without the data. Leave the flag "

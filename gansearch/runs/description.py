@@ -15,7 +15,7 @@ from typing import Any
 from gansearch.budget import Budget
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError
-from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
+from gansearch.family import DEFAULT_FAMILY, ModelFamily, family_of, load_family
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.rules import Config
 from gansearch.runs.tables import unreadable
@@ -46,6 +46,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "n_configurations": int | None,
     "n_evaluation_samples": int,
     "trials_per_gpu": int | None,
+    "code": dict,
 }
 _UNFINISHED = ("searching", "replicating")
 
@@ -75,6 +76,7 @@ class RunDescription:
         n_configurations: how many the space has; None if there is no end of them, and in runs of
             older versions.
         n_evaluation_samples: how many samples each evaluation of a trial uses.
+        code: where in the run's folder the texts of the user's own files lie, by their paths.
         trials_per_gpu: how many share a GPU, if that was found and not given; else None.
         facts: the machine, the versions and the command, and keys of other versions.
     """
@@ -97,12 +99,13 @@ class RunDescription:
     n_configurations: int | None = None
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     trials_per_gpu: int | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def family(self) -> ModelFamily[Any]:
         """The model family of the run's space."""
-        return load_family(self.space.get("family", DEFAULT_FAMILY))
+        return family_of(self.space)
 
     @property
     def budget(self) -> Budget:
@@ -137,7 +140,7 @@ class RunDescription:
         """Return plain JSON values; what a run of an older version did not record is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
-        for name in ("training_report", "data", "environments"):
+        for name in ("training_report", "data", "environments", "code"):
             if not values[name]:
                 del values[name]
         values["data_notes"] = list(values["data_notes"])
@@ -192,15 +195,15 @@ def read_description(path: AnyPath) -> RunDescription:
     return description
 
 
-def family_of(paths: Iterable[AnyPath]) -> str:
+def described_family(paths: Iterable[AnyPath]) -> ModelFamily[Any]:
     """Return the family that the first readable of a run's descriptions names, or the default.
 
     So a run's tables open even if its description is damaged or lacks other keys.
     """
     for path in paths:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads(path.read_bytes())["space"]["family"])
-    return DEFAULT_FAMILY
+            return family_of(json.loads(path.read_bytes())["space"])
+    return load_family(DEFAULT_FAMILY)
 
 
 def _fault(values: Mapping[str, Any]) -> str | None:
@@ -265,10 +268,10 @@ def _fault_of_space(space: Mapping[str, Any]) -> str | None:
             return f"space: {section}: found {str(space.get(section))[:40]!r}"
     if not isinstance(space.get("data", {}), dict):
         return f"space: data: found {str(space['data'])[:40]!r}"
-    name = space.get("family", DEFAULT_FAMILY)
-    if not isinstance(name, str):
-        return f"space: family: found {str(name)[:40]!r}"
-    known = load_family(name).config_type.rules()
+    for section in ("family", "generator", "discriminator", "trainable"):
+        if not isinstance(space.get(section, ""), str):
+            return f"space: {section}: found {str(space[section])[:40]!r}"
+    known = family_of(space).config_type.rules()
     for name, entry in space["search"].items():
         if name not in known or not isinstance(entry, dict) or not _is_range(entry, known):
             return f"space: search: found {name}: {str(entry)[:40]}"

@@ -7,6 +7,7 @@ a folder that opens, and a report can read it while the run is in progress.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,14 +21,13 @@ import pandas as pd
 import pyarrow as pa
 
 from gansearch.errors import ResultsError
-from gansearch.family import load_family
 from gansearch.rules import Config
 from gansearch.runs import schemas
 from gansearch.runs.commands import command
 from gansearch.runs.description import (
     DESCRIPTION_FILES,
     RunDescription,
-    family_of,
+    described_family,
     read_description,
 )
 from gansearch.runs.history import HISTORY_COLUMNS, History
@@ -56,6 +56,7 @@ from gansearch.runs.tables import (
 )
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.object_store import AnyPath
+from gansearch.system.user_code import UserCode
 
 # No log-likelihood of an example is further from 0 than this (nats), however small sigma is.
 _LARGEST_LL = 1e15
@@ -92,7 +93,7 @@ class RunFolder:
     @cached_property
     def table(self) -> type[Config]:
         """The parameter table of the run's family, by which its configurations are read."""
-        return load_family(family_of(self.path / name for name in DESCRIPTION_FILES)).config_type
+        return described_family(self.path / name for name in DESCRIPTION_FILES).config_type
 
     @classmethod
     def create(cls, results: AnyPath, name: str) -> RunFolder:
@@ -191,6 +192,37 @@ class RunFolder:
         how = f"damaged; set aside as {set_aside(path).name}" if path.exists() else "absent"
         self.write_run(description)
         return [*repairs, f"{path}: {how}. It was read from its copy"]
+
+    def write_code(self, code: UserCode) -> dict[str, str]:
+        """Store the texts of the user's own files below `code/`; return where, by their paths."""
+        if not code.texts:
+            return {}
+        paths = [Path(path) for path in code.texts]
+        top = Path(os.path.commonpath([path.parent for path in paths]))
+        places = {str(path): f"code/{path.relative_to(top).as_posix()}" for path in paths}
+        for path, place in places.items():
+            write_atomically(self._code_path(place), code.texts[path])
+        return places
+
+    def read_code(self) -> UserCode:
+        """Return the user's own files as they were when the run began.
+
+        Raises:
+            ResultsError: one is absent.
+        """
+        texts = {}
+        for path, place in self.read_run().code.items():
+            try:
+                texts[path] = self._code_path(place).read_bytes()
+            except OSError as error:
+                raise unreadable(self.path / place, error) from error
+        return UserCode(texts)
+
+    def _code_path(self, place: str) -> AnyPath:
+        parts = place.split("/")
+        if parts[0] != "code" or ".." in parts:
+            raise unreadable(self.path / "run.json", f"code: found {place!r}")
+        return self.path / place
 
     def append_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add evaluations as one new file of `history/`; only the holder of the lock may."""

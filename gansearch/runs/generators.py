@@ -6,6 +6,7 @@ import json
 import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -14,14 +15,14 @@ from safetensors.numpy import save as save_arrays
 from gansearch.artifacts import GeneratorExport, SavedGenerator
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError, ConfigError, ResultsError
-from gansearch.family import DEFAULT_FAMILY, load_family
+from gansearch.family import FAMILY_SECTIONS, ModelFamily, family_of
 from gansearch.rules import Config
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, write_atomically
 from gansearch.system.object_store import AnyPath, parse_path
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
-_KNOWN = ("family", "dataset", "seed", "config", "seal")
+_KNOWN = (*FAMILY_SECTIONS, "dataset", "seed", "config", "seal")
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,14 @@ def save_generator(
     export: GeneratorExport,
     config: Config,
     *,
-    family: str,
+    family: ModelFamily[Any],
     dataset: str,
     shape: Sequence[int],
 ) -> None:
     """Write a generator of examples of `shape` into `model_dir`."""
     description = {
-        "family": family,
+        "family": family.name,
+        **family.sections,
         "dataset": dataset,
         "shape": list(shape),
         **export.details,
@@ -97,7 +99,7 @@ def load_generator(
     try:
         description = json.loads(_read(model_dir / CONFIG_FILE))
         arrays = load_arrays(_read(model_dir / WEIGHTS_FILE))
-        family = load_family(description.get("family", DEFAULT_FAMILY))
+        family = family_of(description)
         dataset: str = description["dataset"]
         details = {key: value for key, value in description.items() if key not in _KNOWN}
         generator = family.generator(

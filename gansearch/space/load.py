@@ -52,7 +52,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
             )
         item = read_yaml(path)
     # A name goes into files and reports, which bytes that aren't UTF-8 can't.
-    space = build_space(os.fsencode(path.stem).decode(errors="replace"), item)
+    space = build_space(os.fsencode(path.stem).decode(errors="replace"), item, path.parent)
     return apply_overrides(space, overrides) if overrides else space
 
 

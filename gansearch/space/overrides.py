@@ -9,6 +9,7 @@ from typing import Any
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.errors import SpaceError, did_you_mean
+from gansearch.family import FAMILY_SECTIONS
 from gansearch.space.conditions import check_conditions, drop_impossible, sort_by_dependency
 from gansearch.space.parse import (
     SECTIONS,
@@ -92,8 +93,8 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
         return replace(
             space, start_from=parse_start_from(item, space.preset_names, space.family.baseline)
         )
-    if key in ("dataset", "family"):
-        noun = "data set" if key == "dataset" else "family"
+    if key == "dataset" or key in FAMILY_SECTIONS:
+        noun = "data set" if key == "dataset" else "networks"
         raise item.error(
             key, f"a space belongs to its {noun}. Use another --space, or copy and edit its file."
         )

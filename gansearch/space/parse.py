@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import DATASETS, check_takes_options
 from gansearch.errors import BadInputError, DataError, SpaceError, did_you_mean
-from gansearch.family import DEFAULT_FAMILY, ModelFamily, load_family
+from gansearch.family import DEFAULT_FAMILY, FAMILY_SECTIONS, ModelFamily, family_of, load_family
+from gansearch.loop import options_of
 from gansearch.rules import Rule
+from gansearch.space.own_parameters import (
+    Arguments,
+    Parameters,
+    arguments_of,
+    find_parameters,
+    parse_parameters,
+    to_dict,
+)
 from gansearch.space.ranges import Range, Table, parse_by_rule, parse_range, parse_value
 from gansearch.space.yaml_source import SourceValue, shorten
+from gansearch.system.user_code import is_reference, load, reference_of, resolved, shown
 
-SECTIONS = ("family", "dataset", "data", "budget", "search", "fixed", "presets", "start_from")
+# Sections that name code.
+_OF_CODE = ("generator", "discriminator", "trainable")
+SECTIONS = (
+    *FAMILY_SECTIONS,
+    "dataset",
+    "data",
+    "budget",
+    "search",
+    "fixed",
+    "presets",
+    "start_from",
+)
 
 
 def split_sections(item: SourceValue) -> dict[str, SourceValue]:
@@ -47,20 +69,114 @@ def check_sections(sections: Mapping[str, SourceValue], table: Table) -> None:
             )
 
 
-def parse_family(item: SourceValue) -> ModelFamily[Any]:
+def parse_family(sections: Mapping[str, SourceValue], folder: Path) -> ModelFamily[Any]:
     """Return the model family; `DEFAULT_FAMILY` where none is named.
 
+    Args:
+        sections: of the space.
+        folder: that files of the user's own code are named from.
+
     Raises:
-        SpaceError: not a name, or no such family.
+        SpaceError: not a name, no such family, or code that can't be used.
     """
-    if item.value is None:
+    given = [name for name in FAMILY_SECTIONS if sections[name].value is not None]
+    if not given:
         return load_family(DEFAULT_FAMILY)
-    if not isinstance(item.value, str):
-        raise item.error("family", f"found {item.show()}. It must be the name of a family.")
+    _check_family_sections(given, sections)
+    item = sections[given[0]]
     try:
-        return load_family(item.value)
+        if "family" in given:
+            return load_family(parse_reference("family", item, folder))
+        names = [name for name in given if name in _OF_CODE]
+        references = {name: parse_reference(name, sections[name], folder) for name in names}
+        own: dict[str, Any] = {**references}
+        if "output_range" in given:
+            own["output_range"] = _parse_output_range(sections["output_range"])
+        own["parameters"] = to_dict(_own_parameters(references, sections))
+        return family_of(own)
+    except SpaceError:
+        raise
     except BadInputError as error:
         raise SpaceError(f"{item.where}: {error}") from error
+
+
+def parse_reference(key: str, item: SourceValue, folder: Path) -> str:
+    """Return a reference to the user's own code, its file made absolute, or the name as it is.
+
+    Raises:
+        SpaceError: it is neither text nor a function or class.
+    """
+    if callable(item.value):
+        return reference_of(item.value)
+    if not isinstance(item.value, str):
+        raise item.error(
+            key, f"found {item.show()}. It must be the name of code, such as my_nets.py:Generator."
+        )
+    if key != "family" and not is_reference(item.value):
+        raise item.error(
+            key, f"found {item.show()}. It must be FILE.py:NAME, such as my_nets.py:Generator."
+        )
+    return resolved(item.value, folder) if is_reference(item.value) else item.value
+
+
+def _check_family_sections(given: Sequence[str], sections: Mapping[str, SourceValue]) -> None:
+    """Check that the sections that say what is trained go together."""
+    goes_with = {
+        "family": (),
+        "trainable": ("parameters",),
+        "generator": ("discriminator", "output_range", "parameters"),
+    }
+    first = next((name for name in goes_with if name in given), None)
+    if first is None:
+        lacks = "discriminator" if "discriminator" in given else given[0]
+        raise sections[lacks].error(
+            lacks, "there is no generator. Name both: generator: my_nets.py:Generator."
+        )
+    for name in given:
+        if name not in (first, *goes_with[first]):
+            raise sections[name].error(
+                name,
+                f"it does not go with {first}. A space has either a family, or a generator and a "
+                "discriminator, or a trainable.",
+            )
+    if first == "generator" and "discriminator" not in given:
+        raise sections[first].error(
+            first, "there is no discriminator. Name both: discriminator: my_nets.py:Discriminator."
+        )
+
+
+def _own_parameters(
+    references: Mapping[str, str], sections: Mapping[str, SourceValue]
+) -> Parameters:
+    """Return the parameters of the user's own code, as the space lists them or from the code."""
+    if sections["parameters"].value is not None:
+        return parse_parameters(sections["parameters"])
+    own = [
+        _arguments_of_loop(reference) if name == "trainable" else arguments_of(reference, name)
+        for name, reference in references.items()
+    ]
+    return find_parameters(own, sections)
+
+
+def _arguments_of_loop(reference: str) -> Arguments:
+    function = load(reference)
+    if not callable(function):
+        raise BadInputError(
+            f"{shown(reference)}: a {type(function).__name__}, which can't be called. trainable "
+            "must be a function (config, data, trial)."
+        )
+    defaults = options_of(function).defaults
+    return Arguments(reference, "", defaults, is_open=not defaults)
+
+
+def _parse_output_range(item: SourceValue) -> list[float]:
+    ends = item.plain()
+    is_pair = isinstance(ends, list) and len(ends) == 2
+    if not is_pair or not all(type(end) in (int, float) for end in ends) or ends[0] >= ends[1]:
+        raise item.error(
+            "output_range", f"found {item.show()}. It must be two numbers, such as [-1, 1]."
+        )
+    return [float(end) for end in ends]
 
 
 def parse_dataset(item: SourceValue) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,7 +19,7 @@ import yaml
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.errors import SpaceError, did_you_mean
-from gansearch.family import DEFAULT_FAMILY, ModelFamily
+from gansearch.family import ModelFamily
 from gansearch.rules import Config, plain
 from gansearch.space.conditions import (
     check_conditions,
@@ -42,6 +43,7 @@ from gansearch.space.parse import (
 )
 from gansearch.space.ranges import Range, Table
 from gansearch.space.yaml_source import SourceValue, attach_source, shorten
+from gansearch.system.user_code import is_reference
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class SearchSpace:
         """Return plain JSON values: the sections of a space file, and `name`."""
         return {
             "name": self.name,
-            **({} if self.family.name == DEFAULT_FAMILY else {"family": self.family.name}),
+            **self.family.sections,
             "dataset": self.dataset,
             **({"data": options} if (options := self.data.to_dict()) else {}),
             "budget": self.budget.to_dict(),
@@ -103,6 +105,12 @@ class SearchSpace:
     def table(self) -> Table:
         """The parameter table of the family."""
         return self.family.config_type
+
+    @property
+    def references(self) -> list[str]:
+        """What of the user's own code the space names, as `user_code.load` takes it."""
+        own = [self.dataset] if is_reference(self.dataset) else []
+        return [*self.family.references, *own]
 
     @property
     def baseline(self) -> Config:
@@ -245,14 +253,17 @@ class SearchSpace:
         return mismatches
 
 
-def build_space(name: str, item: SourceValue) -> SearchSpace:
+def build_space(name: str, item: SourceValue, folder: Path | None = None) -> SearchSpace:
     """Build the space `name` from the content of its file; checks in the order of the sections.
+
+    Files that it names are named from `folder`; None for the working directory.
 
     Raises:
         SpaceError: a section breaks a rule of the format.
     """
     sections = split_sections(item)
-    family = parse_family(sections["family"])
+    folder = Path() if folder is None else folder
+    family = parse_family(sections, folder)
     table = family.config_type
     check_sections(sections, table)
     dataset = parse_dataset(sections["dataset"])

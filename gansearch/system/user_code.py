@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
@@ -99,11 +100,6 @@ def is_given(reference: str) -> bool:
     return reference.startswith(f"{_GIVEN}:")
 
 
-def given(references: Iterable[str]) -> dict[str, Any]:
-    """Return those of the objects that lie in no file, for `provide` in another process."""
-    return {name: _objects[name] for name in references if is_given(name)}
-
-
 def load(reference: str) -> Any:
     """Return the object that a reference names.
 
@@ -128,10 +124,33 @@ def load(reference: str) -> Any:
     )
     found = _attribute(module, name)
     if found is None:
-        public = [each for each in vars(module) if not each.startswith("_")]
+        public = [
+            each
+            for each, value in vars(module).items()
+            if not each.startswith("_") and getattr(value, "__module__", "") == module.__name__
+        ]
         hint = did_you_mean(name, public) if public else "It defines nothing."
         raise BadInputError(f"{shown(reference)}: {where} has no {name}. {hint}")
     return found
+
+
+@dataclass(frozen=True)
+class UserCode:
+    """The code that references name, for `provide` in another process.
+
+    Attributes:
+        texts: of files, by path.
+        objects: those that lie in no file, by reference.
+    """
+
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    objects: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, references: Sequence[str]) -> UserCode:
+        """Return the code of these references."""
+        objects = {name: _objects[name] for name in references if is_given(name)}
+        return cls(sources_of(references), objects)
 
 
 def sources_of(references: Iterable[str]) -> dict[str, bytes]:
@@ -148,17 +167,17 @@ def sources_of(references: Iterable[str]) -> dict[str, bytes]:
     return {str(path): text for path, text in texts.items()}
 
 
-def provide(texts: Mapping[str, bytes], objects: Mapping[str, Any] | None = None) -> None:
-    """Let `load` and imports read these files, by path, instead of those on the disk."""
-    _texts.update({Path(path): text for path, text in texts.items()})
-    _objects.update(objects or {})
+def provide(code: UserCode) -> None:
+    """Let `load` and imports read these files instead of those on the disk."""
+    _texts.update({Path(path): text for path, text in code.texts.items()})
+    _objects.update(code.objects)
 
 
 @contextmanager
-def provided(texts: Mapping[str, bytes]) -> Iterator[None]:
+def provided(code: UserCode) -> Iterator[None]:
     """Let `load` and imports read these files within the context alone."""
     before = dict(_texts)
-    provide(texts)
+    provide(code)
     try:
         yield
     finally:

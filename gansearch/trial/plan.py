@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.system.object_store import AnyPath
+from gansearch.system.user_code import UserCode
 
 # Trials that a GPU takes at a time where the user doesn't say: more that share kernels or replay
 # graphs gain little (16 do 20 times the updates of one, 32 do 23 times: docs/groups.md), and those
@@ -28,7 +31,8 @@ class TrialPlan:
 
     Attributes:
         folder: the run's folder, on storage that every node sees.
-        family: name of the model family.
+        family: the sections of the space that say what is trained, see `family_of`.
+        code: what of the user's own code trials need.
         budget: updates, reports and grace of a full training.
         device: that trials train on: "cpu", "cuda" or "mps".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
@@ -39,8 +43,9 @@ class TrialPlan:
     """
 
     folder: AnyPath
-    family: str
+    family: Mapping[str, Any]
     budget: Budget
+    code: UserCode = field(default_factory=UserCode)
     device: str = "cpu"
     memory_fraction: float = 1.0
     slice_seconds: float = 2.0

@@ -12,12 +12,13 @@ import torch
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import GpuLostError, ShortOfMemoryError
-from gansearch.family import Engine, Metrics, ModelFamily, Training, load_family
+from gansearch.family import Engine, Metrics, ModelFamily, Training, family_of
 from gansearch.rules import Config
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.system.checks import first_line
 from gansearch.system.failures import GPU_LOST, is_lack_of_memory, lack_of_memory
+from gansearch.system.user_code import provide
 from gansearch.trial.plan import TrialPlan
 
 
@@ -62,7 +63,8 @@ class TrialProcess:
         is_cuda = plan.device == "cuda"
         if is_cuda:
             _take_gpu(1.0 if is_alone else plan.memory_fraction)
-        family = load_family(plan.family)
+        provide(plan.code)
+        family = family_of(plan.family)
         return cls(
             dataset,
             family,

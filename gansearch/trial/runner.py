@@ -102,6 +102,11 @@ class TrialRunner:
         if self._has_state:
             self._save()
 
+    def close(self) -> None:
+        """End what the training has begun: another trial takes its place."""
+        if self._has_state:
+            self._training.close()
+
     def _step(self) -> StepResult:
         if self._to_resend:
             return self._to_resend.pop(0)
@@ -221,7 +226,7 @@ class TrialRunner:
             model_dir,
             export,
             self._config,
-            family=process.family.name,
+            family=process.family,
             dataset=process.dataset.name,
             shape=process.dataset.shape,
         )

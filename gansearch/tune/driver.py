@@ -8,6 +8,7 @@ ranked. All that a later `resume` needs is in the run's folder, and none of it i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.signals import raised
 from gansearch.system.streams import occupy_closed_descriptors
+from gansearch.system.user_code import UserCode
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
@@ -36,7 +38,7 @@ from gansearch.tune.preflight import (
 )
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
-from gansearch.tune.resumption import load_resumed_data, resumption
+from gansearch.tune.resumption import load_resumed_data, own_code, resumption
 from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import AUTO, Settings
 from gansearch.tune.share import Share
@@ -98,7 +100,11 @@ def search(
             run.dataset,
             run.evaluation.n_samples,
         )
-        description = replace(description, trials_per_gpu=run.share.trials_per_gpu)
+        description = replace(
+            description,
+            trials_per_gpu=run.share.trials_per_gpu,
+            code=run.folder.write_code(UserCode.of(run.space.references)),
+        )
         run.folder.write_run(description)
         _execute(
             run.folder,
@@ -170,17 +176,18 @@ def resume(
     }
     folder = RunFolder.open(run, parse_path(results))
     require_utf8(folder.path)
-    with explaining_stops(folder), folder.lock():
+    with explaining_stops(folder), folder.lock(), ExitStack() as stack:
         for found in repair_run(folder):
             if console is not None:
                 with expendable(console):
                     console.print(found, markup=False, highlight=False)
         description = folder.read_run()
+        code = stack.enter_context(own_code(folder))
         plan = resumption(folder, description, given)
         space, settings = plan.space, plan.settings
         configs = [space.table.from_dict(config) for config in description.only or ()]
         with _progress(console, space, configs, settings, description.wall_seconds) as progress:
-            for note in (*plan.notes, *machine_notes(settings)):
+            for note in (*plan.notes, *code, *machine_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
             dataset, settings = load_resumed_data(space, settings, data_dir)

@@ -26,6 +26,7 @@ from gansearch.runs.provenance import (
     software_warning,
 )
 from gansearch.scoring.references import evaluate_training_examples
+from gansearch.system.user_code import sources_of
 
 # What is also stored beside `environments`, of the first session.
 FACTS = ("versions", "git_commit", "machine")
@@ -83,7 +84,9 @@ def _versions() -> dict[str, str]:
 
 
 def _family_sha256(family: ModelFamily[Any]) -> str | None:
-    """Return the hash of the file that defines a user's family; None for gansearch's own."""
+    """Return the hash of the files that define a user's family; None for gansearch's own."""
+    if texts := sources_of(family.references):
+        return hashlib.sha256(b"\0".join(texts[path] for path in sorted(texts))).hexdigest()
     if ":" not in family.name:
         return None
     try:

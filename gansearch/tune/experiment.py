@@ -14,6 +14,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from gansearch.errors import RunFailedError, StorageError
 from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
+from gansearch.system.user_code import UserCode
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
@@ -128,7 +129,8 @@ def _run_config(session: Session, phase: str) -> RunConfig:
 def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
     return TrialPlan(
         folder=session.folder.path.resolve(),
-        family=session.space.family.name,
+        family=session.space.family.sections,
+        code=UserCode.of(session.space.family.references),
         budget=session.budget,
         device=session.share.device,
         memory_fraction=session.share.memory_fraction,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.user_code import provided
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings, flag_of
 from gansearch.tune.study import make_sampler
@@ -86,6 +88,23 @@ def load_resumed_data(
     former, given = (Path(path) if path else None for path in (settings.data_dir, data_dir))
     dataset, folder = load_again(space.dataset, former, given, space.data)
     return dataset, replace(settings, data_dir=None if folder is None else str(folder.absolute()))
+
+
+@contextmanager
+def own_code(folder: RunFolder) -> Iterator[list[str]]:
+    """Let the user's own code be that which the run began with; yield sentences on what differs."""
+    code = folder.read_code()
+    changed = [
+        path
+        for path, text in code.texts.items()
+        if not Path(path).is_file() or Path(path).read_bytes() != text
+    ]
+    with provided(code):
+        yield [
+            f"{path} has changed since the run began. The run continues with the code that it "
+            f"began with, {folder.path / 'code'}; for the new code, start a new run"
+            for path in changed
+        ]
 
 
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ class GanTrial(tune.Trainable):
         self._data, self._plan = data, plan
         self._process: TrialProcess | None = None
         self._client: EngineClient | None = None
+        self._own_runner: TrialRunner | None = None
         self._begin(TrialSpec.from_tune(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -76,4 +77,6 @@ class GanTrial(tune.Trainable):
                 dataset, self._plan, collapse_test=test, is_alone=spec.is_alone
             )
         with self._guard():
-            self._runner = TrialRunner(spec, self._process)
+            if self._own_runner is not None:
+                self._own_runner.close()
+            self._runner = self._own_runner = TrialRunner(spec, self._process)

@@ -10,7 +10,6 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import GansearchError
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
 from gansearch.trial.plan import TrialPlan
@@ -69,7 +68,7 @@ def test_no_file_of_a_run_that_is_a_pickle_is_unpickled_by_report_or_sample(
 
 def test_no_checkpoint_or_journal_that_is_a_pickle_is_unpickled_by_a_resume(tmp_path, trap, sprung):
     folder = RunFolder.create(tmp_path, "run")
-    plan = TrialPlan(folder.path, DEFAULT_FAMILY, Budget())
+    plan = TrialPlan(folder.path, {}, Budget())
     process = TrialProcess.prepare(load_dataset("ring"), plan)
     trial = spec(0, TrialConfig())
     checkpoint, journal = folder.checkpoint_path("t00000"), folder.path / "optuna.journal"

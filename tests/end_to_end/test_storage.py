@@ -16,7 +16,6 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import StorageError
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.runs.folder import RunFolder
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed, set_aside
 from gansearch.trial.plan import TrialPlan
@@ -67,7 +66,7 @@ def dataset():
 @pytest.fixture
 def process(dataset, tmp_path):
     budget = Budget(max_updates=400, reports=4)
-    plan = TrialPlan(tmp_path / "run", DEFAULT_FAMILY, budget, slice_seconds=60)
+    plan = TrialPlan(tmp_path / "run", {}, budget, slice_seconds=60)
     return TrialProcess.prepare(dataset, plan)
 
 

@@ -13,7 +13,6 @@ from gansearch.config import TrialConfig
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.data.registry import load_again, load_dataset
 from gansearch.errors import BadInputError, DataError, ResultsError, SamplesError
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.grouping.group import Group
 from gansearch.report.sampling import picture_of_samples, write_samples
 from gansearch.runs.folder import RunFolder
@@ -242,7 +241,7 @@ def test_a_familys_generator_is_not_built_on_other_data_than_the_runs(
 
 def worker(folder, dataset, trial):
     """A trial's worker, without Ray."""
-    plan = TrialPlan(folder, DEFAULT_FAMILY, Budget(max_updates=200, reports=4))
+    plan = TrialPlan(folder, {}, Budget(max_updates=200, reports=4))
     return TrialRunner(trial, TrialProcess.prepare(dataset, plan))
 
 
@@ -280,7 +279,7 @@ def test_a_failure_in_the_middle_leaves_the_last_checkpoint_as_the_state(tmp_pat
     """A failing chunk has counted iterations whose weights are lost."""
     budget = Budget(max_updates=2000, reports=2)
     # However slow the machine, a step goes on to its report.
-    plan = TrialPlan(tmp_path, DEFAULT_FAMILY, budget, slice_seconds=300.0, n_slots=2)
+    plan = TrialPlan(tmp_path, {}, budget, slice_seconds=300.0, n_slots=2)
     process = TrialProcess.prepare(load_dataset("gaussian"), plan)
     advance, calls = Group.advance, []
 

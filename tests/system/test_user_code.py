@@ -7,7 +7,16 @@ import pytest
 from gansearch.errors import BadInputError
 from gansearch.system import user_code
 
-NETS = "from layers import WIDTH\n\nclass Net:\n    width = WIDTH\n\ndef late():\n    import late_layers\n    return late_layers.X\n"
+NETS = """
+from layers import WIDTH
+
+class Net:
+    width = WIDTH
+
+def late():
+    import late_layers
+    return late_layers.X
+"""
 
 
 @pytest.fixture
@@ -69,7 +78,7 @@ def test_the_texts_of_a_file_and_of_all_that_it_imports_serve_where_it_does_not_
     }
     for path in folder.rglob("*.py"):
         path.unlink()
-    with user_code.provided(texts):
+    with user_code.provided(user_code.UserCode(texts)):
         assert user_code.load(reference).width == 7
         assert user_code.load(f"{folder}/my_nets.py:late")() == 3
     assert "there is no file" in error_of(reference)
@@ -79,7 +88,7 @@ def test_what_was_provided_counts_more_than_a_file_that_was_changed_since(folder
     reference = f"{folder}/my_nets.py:Net"
     texts = user_code.sources_of([reference])
     (folder / "layers.py").write_text("WIDTH = 8\n")
-    with user_code.provided(texts):
+    with user_code.provided(user_code.UserCode(texts)):
         assert user_code.load(reference).width == 7
 
 
@@ -125,7 +134,8 @@ def test_a_function_that_lies_in_no_file_is_given():
 
     reference = user_code.reference_of(local)
     assert reference == "given:local" and user_code.is_given(reference)
-    assert user_code.given([reference, "math:pi"]) == {reference: local}
+    code = user_code.UserCode.of([reference, "math:pi"])
+    assert code == user_code.UserCode({}, {reference: local})
     assert user_code.load(reference)() == 5
     assert "Give it again" in error_of("given:unknown")
 

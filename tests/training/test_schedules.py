@@ -7,7 +7,6 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.training.schedules import Horizon, rates_at
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.plan import TrialPlan
@@ -41,7 +40,7 @@ def test_a_training_without_a_budget_names_the_share_that_needs_one(name):
 @pytest.mark.parametrize(("k", "n_iterations"), [(1, 201), (4, 81)])
 def test_a_trial_gives_its_training_the_budget_alone_and_in_a_group(tmp_path, k, n_iterations):
     for n_slots in (0, 2):
-        plan = TrialPlan(tmp_path, DEFAULT_FAMILY, Budget(max_updates=401), n_slots=n_slots)
+        plan = TrialPlan(tmp_path, {}, Budget(max_updates=401), n_slots=n_slots)
         process = TrialProcess.prepare(load_dataset("gaussian"), plan)
         training = process.build(small(k=k, final_lr_share=0.5), 0)
         assert training.horizon.n_iterations == n_iterations

@@ -9,7 +9,6 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, ShortOfMemoryError
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.training.training import AdversarialTraining
@@ -29,9 +28,7 @@ REPLICA = dataclasses.replace(TRIAL, phase="replica")
 def process(tmp_path):
     folder = RunFolder.create(tmp_path, "run")
     budget = Budget(max_updates=400, reports=4, grace=0.25)
-    return TrialProcess.prepare(
-        load_dataset("ring"), TrialPlan(folder.path, DEFAULT_FAMILY, budget)
-    )
+    return TrialProcess.prepare(load_dataset("ring"), TrialPlan(folder.path, {}, budget))
 
 
 def reports(runner, n):
@@ -74,7 +71,7 @@ def test_a_process_of_trials_uses_the_classifier_that_the_driver_has_fitted(tmp_
     test.prepare(100)
     sent, its_test = ray.cloudpickle.loads(ray.cloudpickle.dumps((small, test)))
     monkeypatch.setattr("gansearch.scoring.classifier._fitted", None)
-    plan = TrialPlan(RunFolder.create(tmp_path, "run").path, DEFAULT_FAMILY, Budget())
+    plan = TrialPlan(RunFolder.create(tmp_path, "run").path, {}, Budget())
     evaluator = TrialProcess.prepare(sent, plan, collapse_test=its_test).evaluator
     some = small.to_float(digits.valid)[:200]
     found = evaluator.collapse_test.n_classes_effective(some)

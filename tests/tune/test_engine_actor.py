@@ -5,7 +5,6 @@ import os
 import pytest
 
 from gansearch.budget import Budget
-from gansearch.family import DEFAULT_FAMILY
 from gansearch.trial.plan import TrialPlan
 from gansearch.tune import engine_actor
 
@@ -35,7 +34,7 @@ def test_an_engine_gets_the_gpu_that_ray_gave_its_trial_though_no_variable_says_
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if variable is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    plan = TrialPlan(tmp_path, DEFAULT_FAMILY, Budget(), device=device, n_slots=1)
+    plan = TrialPlan(tmp_path, {}, Budget(), device=device, n_slots=1)
     assert engine_actor._engine_here([], plan) is remote
     gpu = "1" if device == "cuda" else ""
     assert remote.arguments[0] == gpu and remote.made["name"].endswith(f"-{gpu}")
@@ -51,7 +50,7 @@ def test_an_engine_sees_no_gpu_but_its_trials(tmp_path, monkeypatch):
     monkeypatch.setattr(engine_actor.EngineProcess, "_end_when_idle", lambda _: None)
     monkeypatch.setattr("gansearch.trial.process.TrialProcess.prepare", prepare)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    plan = TrialPlan(tmp_path, DEFAULT_FAMILY, Budget(), device="cuda", n_slots=1)
+    plan = TrialPlan(tmp_path, {}, Budget(), device="cuda", n_slots=1)
     engine_actor.EngineProcess("GPU-3f2a", [None], plan)
     assert seen == ["GPU-3f2a"]
 
