@@ -20,12 +20,13 @@ from gansearch.lazy import attributes
 from gansearch.tune import ray_settings
 
 if TYPE_CHECKING:
+    from gansearch.loop import trainable
     from gansearch.runs.folder import RunFolder
     from gansearch.tune.driver import resume, search
     from gansearch.tune.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Settings", "evaluate", "load", "resume", "search"]
+__all__ = ["Settings", "evaluate", "load", "resume", "search", "trainable"]
 
 ray_settings.apply()
 
@@ -96,5 +97,6 @@ def evaluate(
 
 # Ray takes seconds to import; loading results should not wait for it.
 __getattr__, __dir__ = attributes(
-    __name__, {"Settings": "tune.settings", "resume": "api", "search": "api"}
+    __name__,
+    {"Settings": "tune.settings", "resume": "api", "search": "api", "trainable": "loop"},
 )

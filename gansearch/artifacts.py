@@ -30,6 +30,11 @@ class GeneratorExport:
 class SavedGenerator(Protocol):
     """A trained generator that was read from the folder of a run."""
 
+    @property
+    def n_kept(self) -> int | None:
+        """How many samples it has; None where it makes any number."""
+        ...
+
     def samples(self, n_samples: int) -> np.ndarray:
         """Return examples `[n_samples, dim]`, float32; the first are those that were scored."""
         ...

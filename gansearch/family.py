@@ -393,6 +393,8 @@ class Engine(Protocol):
 class _SavedTraining:
     """The generator of a family whose export is the complete training."""
 
+    n_kept = None
+
     def __init__(self, training: Training, family: str) -> None:
         self._training = training
         self._family = family

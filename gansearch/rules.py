@@ -218,6 +218,8 @@ def kind_of(values: Iterable[Any]) -> str:
     for value in values:
         for kind in ("bool", "str", "int", "float", "widths"):
             try:
+                if kind == "int" and isinstance(value, float | np.floating):
+                    continue
                 Rule(kind, "", may_be_empty=True).parse(value)
             except ValueError:
                 continue

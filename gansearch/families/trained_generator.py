@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ WEIGHTS_FORMAT = 2
 class TrainedGenerator:
     """A generator, its configuration and the seed of its noise."""
 
+    n_kept: ClassVar[None] = None
     network: Generator
     config: TrialConfig
     seed: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gansearch.errors import BadInputError, SpaceError, did_you_mean
@@ -190,10 +190,16 @@ def _given(sections: Mapping[str, SourceValue]) -> Iterator[tuple[str, SourceVal
     for name, entry in _entries(sections["search"]):
         for kind, values in _entries(entry):
             if kind in _OF_SEARCH and isinstance(values.value, list):
-                yield from ((name, value) for value in values.value)
+                yield from ((name, _of_kind(kind, value)) for value in values.value)
     yield from _entries(sections["fixed"])
     for _, preset in _entries(sections["presets"]):
         yield from _entries(preset)
+
+
+def _of_kind(kind: str, item: SourceValue) -> SourceValue:
+    """Return an end of a range; whole numbers are ends of ranges of floats too."""
+    is_whole = kind == "float" and type(item.value) is int
+    return replace(item, value=float(item.value)) if is_whole else item
 
 
 def _entries(item: SourceValue) -> list[tuple[str, SourceValue]]:

@@ -331,7 +331,8 @@ def _score_winner_by_count(
     session: Session, winner: StoredGenerator, references: References
 ) -> None:
     """Write how the scores of the winner's samples and of real data grow with their number."""
+    n = min(N_FINAL_SAMPLES, winner.generator.n_kept or N_FINAL_SAMPLES)
     curve = curve_with_references(
-        session.dataset, winner.generator.samples(N_FINAL_SAMPLES), references, name="winner"
+        session.dataset, winner.generator.samples(n), references, name="winner"
     )
     session.folder.write_curve(curve)

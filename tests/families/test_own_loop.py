@@ -1,0 +1,361 @@
+"""A training loop of the user's own trains as it does alone, and is stopped, saved and resumed."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gansearch
+from gansearch.data.registry import load_dataset
+from gansearch.errors import ConfigError, DivergedError, ResultsError
+from gansearch.family import family_of
+from gansearch.space.search_space import SearchSpace
+from gansearch.system.user_code import reference_of
+
+DIGITS, RING = load_dataset("digits"), load_dataset("ring")
+
+
+def networks(config):
+    torch.manual_seed(0)
+    g = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 2))
+    d = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 1))
+    return g, d, *(torch.optim.Adam(net.parameters(), config["lr"]) for net in (g, d))
+
+
+def step_of(g, d, g_opt, d_opt, real):
+    fake = g(torch.randn(len(real), 8))
+    d_loss = nn.functional.softplus(-d(real)).mean() + nn.functional.softplus(d(fake)).mean()
+    d_opt.zero_grad()
+    d_loss.backward()
+    d_opt.step()
+    g_loss = nn.functional.softplus(-d(g(torch.randn(len(real), 8)))).mean()
+    g_opt.zero_grad()
+    g_loss.backward()
+    g_opt.step()
+    return d_loss, g_loss
+
+
+def alone(n_steps):
+    """Return G after the plain loop, which knows nothing of gansearch."""
+    nets = networks({"lr": 0.01})
+    data = torch.from_numpy(RING.train)
+    for _ in range(n_steps):
+        step_of(*nets, data[torch.randint(len(data), (32,))])
+    return nets[0]
+
+
+@gansearch.trainable(lr=0.01)
+def train(config, data, trial):
+    nets = networks(config)
+    state = dict(zip(("g", "d", "g_opt", "d_opt"), nets, strict=True))
+    for step in range(trial.restore(state), trial.max_updates):
+        losses = step_of(*nets, data.train[torch.randint(len(data), (32,))])
+        trial.report(
+            step,
+            sample=lambda n: nets[0](torch.randn(n, 8)),
+            state=state,
+            d_loss=losses[0],
+            g_loss=losses[1],
+        )
+
+
+def built(function, *, dataset=RING, max_updates=60, **config):
+    """Return the training of a function, as a trial has it."""
+    space = SearchSpace.from_dict(
+        {
+            "trainable": function,
+            "dataset": dataset.name,
+            "search": {"lr": {"float": [0.001, 0.1]}},
+        }
+    )
+    table = space.family.config_type
+    training = space.family.build(table(**config), dataset, 3, "cpu")
+    training.max_updates = max_updates
+    return training
+
+
+@pytest.fixture
+def closing():
+    trainings = []
+    yield lambda training: (trainings.append(training), training)[1]
+    for training in trainings:
+        training.close()
+    assert not [t for t in threading.enumerate() if t.name == "gansearch-loop"]
+
+
+def weights(training):
+    return {key: value.clone() for key, value in training.state["g"].state_dict().items()}
+
+
+def equal(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_loop_ends_with_the_weights_that_it_has_alone(closing):
+    training = closing(built(train))
+    for updates in (7, 20, 33, 60):
+        metrics = training.advance(updates)
+        assert metrics.updates == training.counts.updates == updates
+        training.samples(150)
+        training.save()
+        torch.rand(5)  # what an evaluation may draw
+    assert equal(weights(training), alone(60).state_dict())
+    assert 0 < metrics.d_loss < 3 and metrics.d_real is None
+
+
+def test_a_loop_goes_on_from_any_report_to_the_same_weights(closing):
+    whole = closing(built(train))
+    whole.advance(40)
+    for first in (1, 13, 39):
+        before = closing(built(train))
+        before.advance(first)
+        after = closing(built(train))
+        after.load(before.save())
+        assert after.updates == first
+        assert after.advance(40).updates == 40
+        assert equal(weights(after), weights(whole))
+
+
+def test_a_loop_without_a_state_trains_again_up_to_where_it_was(closing):
+    def forgetful(config, data, trial):
+        g, *others = networks(config)
+        for step in range(trial.max_updates):
+            step_of(g, *others, data.train[torch.randint(len(data), (32,))])
+            trial.report(step, lambda n: g.eval()(torch.randn(n, 8)))
+
+    before = closing(built(forgetful))
+    before.advance(20)
+    after = closing(built(forgetful))
+    after.load(before.save())
+    assert after.updates == 20
+    before.advance(30), after.advance(30)
+    np.testing.assert_array_equal(after.samples(40), before.samples(40))
+
+
+def test_a_loop_that_yields_reports_what_it_yields(closing):
+    def yields(config, data, trial):
+        nets = networks(config)
+        for step in range(trial.max_updates):
+            step_of(*nets, data.train[torch.randint(len(data), (32,))])
+            yield {"step": step, "sample": lambda n: torch.ones(n, 2)}
+
+    training = closing(built(yields))
+    assert training.advance(5).updates == 5
+    assert (training.samples(3) == 1).all()
+
+
+def test_the_first_samples_are_the_same_for_any_number(closing):
+    training = closing(built(train))
+    training.advance(10)
+    many = training.samples(1500)
+    np.testing.assert_array_equal(training.samples(100), many[:100])
+    assert many.dtype == np.float32 and not (many[0] == many[1000]).all()
+
+
+def test_modules_of_the_state_are_sampled_in_eval_mode_and_left_as_they_were(closing):
+    training = closing(built(train))
+    training.advance(10)
+    before = weights(training)
+    training.samples(100)
+    assert equal(before, weights(training)) and training.state["g"].training
+
+
+def test_a_time_limit_returns_between_two_reports(closing):
+    training = closing(built(train))
+    assert training.advance(50, time_limit_seconds=0) is None
+    assert training.updates == 1
+    assert training.advance(50).updates == 50
+
+
+def test_images_are_seen_channels_first_in_the_declared_range(closing):
+    seen = {}
+
+    @gansearch.trainable(output_range=(-1, 1), lr=0.01)
+    def looks(config, data, trial):
+        seen.update(shape=tuple(data.train.shape), low=data.train.min(), high=data.train.max())
+        seen["label"] = data[3][1]
+        for step in range(trial.max_updates):
+            trial.report(step, lambda n: data.train[:n])
+
+    training = closing(built(looks, dataset=DIGITS))
+    training.advance(1)
+    assert seen["shape"] == (1197, 1, 8, 8) and (seen["low"], seen["high"]) == (-1, 1)
+    assert seen["label"] == DIGITS.labels.train[3]
+    np.testing.assert_allclose(training.samples(50), DIGITS.to_float(DIGITS.train[:50]), atol=1e-6)
+
+
+def test_batches_are_the_same_from_any_step_on(closing):
+    found = {}
+
+    def looks(config, data, trial):
+        found["all"] = [batch for batch, _ in zip(data.batches(4), range(6), strict=False)]
+        found["late"] = next(data.batches(4, first=5))
+        trial.report(0, lambda n: data.train[:n])
+
+    closing(built(looks)).advance(1)
+    assert torch.equal(found["all"][5], found["late"])
+    assert not torch.equal(found["all"][0], found["all"][1])
+
+
+def test_a_generator_is_stored_as_its_samples_and_weights(closing):
+    training = closing(built(train))
+    training.advance(10)
+    family = family_of({"trainable": reference_of(train), "parameters": {"lr": {"float": 0.01}}})
+    export = family.export(training, 3)
+    assert {"g.0.weight", "d.3.bias", "samples"} <= set(export.arrays)
+    generator = family.generator(export, family.config_type(), lambda: RING)
+    np.testing.assert_array_equal(generator.samples(20), training.samples(2000)[:20])
+    with pytest.raises(ResultsError, match=r"--n 20000: 10,000 samples of this trial were kept"):
+        generator.samples(20000)
+
+
+# What is wrong is said in one sentence
+
+
+def message_of(function, updates=5, **options):
+    training = built(function, **options)
+    training.patience_seconds = 1.0
+    try:
+        with pytest.raises(ConfigError) as caught:
+            while training.advance(updates) is None:
+                pass
+            training.samples(4)
+            training.save()
+    finally:
+        training.close()
+    assert "\n" not in str(caught.value)
+    return str(caught.value).partition(": ")[2]
+
+
+def test_a_loop_that_never_reports_is_told_to(closing):
+    assert message_of(lambda config, data, trial: None) == (
+        "it returned without a report. Call trial.report(step, sample) after every step."
+    )
+
+
+def test_a_loop_that_computes_without_a_report_is_ended(closing):
+    def endless(config, data, trial):
+        while True:
+            pass
+
+    assert message_of(endless).startswith("no report for 1 seconds. A trial can be evaluated")
+
+
+def test_a_loop_that_ends_early_is_told_how_far_it_came(closing):
+    def short(config, data, trial):
+        for step in range(2):
+            trial.report(step, lambda n: torch.ones(n, 2))
+
+    assert message_of(short).startswith("it ended after 2 steps, of 60. Go on until")
+
+
+def test_reports_that_go_backwards_are_refused(closing):
+    def backwards(config, data, trial):
+        for step in (0, 1, 1):
+            trial.report(step, lambda n: torch.ones(n, 2))
+
+    assert message_of(backwards).startswith("report: step 1 after step 1. Steps must increase")
+
+
+def test_a_step_that_is_no_number_is_refused(closing):
+    def named(config, data, trial):
+        trial.report("first", lambda n: torch.ones(n, 2))
+
+    assert message_of(named).startswith("report: step: found 'first'. It must be a whole number")
+
+
+def test_an_unknown_measurement_is_answered_by_the_nearest(closing):
+    def measured(config, data, trial):
+        trial.report(0, lambda n: torch.ones(n, 2), d_los=1.0)
+
+    assert message_of(measured) == ("report: d_los: no such measurement. Did you mean d_loss?")
+
+
+def test_samples_of_a_wrong_shape_are_told_with_the_right_one(closing):
+    def misshapen(config, data, trial):
+        trial.report(0, lambda n: torch.ones(n, 8, 8))
+
+    assert message_of(misshapen, updates=1, dataset=DIGITS) == (
+        "sample: sample(4) returned shape [4, 8, 8]. It must be [4, 1, 8, 8], channels first."
+    )
+
+
+def test_an_error_is_told_with_the_users_own_line(closing):
+    def broken(config, data, trial):
+        torch.zeros(2, 3) @ torch.zeros(4, 5)
+
+    message = message_of(broken)
+    assert message.startswith("it failed: RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+    assert message.endswith("torch.zeros(2, 3) @ torch.zeros(4, 5)")
+    assert "test_own_loop.py:" in message
+
+
+def test_an_unknown_parameter_of_the_configuration_is_answered_by_the_nearest(closing):
+    def asks(config, data, trial):
+        return config.lrr
+
+    assert "config has no parameter lrr. Did you mean lr?" in message_of(asks)
+
+
+def test_a_state_that_can_not_be_saved_is_named(closing):
+    def stateful(config, data, trial):
+        state = {"opt": {"gen": (x for x in range(3))}}
+        trial.report(0, lambda n: torch.ones(n, 2), state=state)
+
+    assert message_of(stateful, updates=1).startswith(
+        "state['opt']['gen']: a generator, which can't be saved. State is made of modules"
+    )
+
+
+def test_a_restore_of_another_state_is_refused(closing):
+    before = closing(built(train))
+    before.advance(3)
+
+    def other(config, data, trial):
+        trial.restore({"g": nn.Linear(8, 2)})
+
+    after = closing(built(other))
+    after.load(before.save())
+    with pytest.raises(ConfigError, match="restore: found g, where the last report's state has d,"):
+        after.advance(5)
+
+
+def test_a_loss_that_is_not_finite_has_diverged(closing):
+    def diverges(config, data, trial):
+        for step in range(trial.max_updates):
+            trial.report(step, lambda n: torch.ones(n, 2), g_loss=torch.tensor(float("nan")))
+
+    training = closing(built(diverges))
+    with pytest.raises(DivergedError, match="g_loss is nan by update 5"):
+        training.advance(5)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (lambda n: torch.full((n, 1, 8, 8), float("nan")), "sample returned NaN"),
+        (
+            lambda n: torch.linspace(-1, 1, 64 * n).view(n, 1, 8, 8),
+            "sample returned values from -1 to 1, outside [0, 1]. Declare the range of G's output",
+        ),
+    ],
+)
+def test_a_dry_call_finds_samples_that_can_not_be_right(closing, sample, message):
+    def makes(config, data, trial):
+        trial.report(0, sample)
+
+    space = SearchSpace.from_dict(
+        {"trainable": makes, "dataset": "digits", "search": {"lr": {"float": [0.001, 0.1]}}}
+    )
+    with pytest.raises(ConfigError) as caught:
+        space.family.check(space.table(), DIGITS)
+    assert message in str(caught.value)
+
+
+def test_a_dry_call_of_a_sound_loop_says_nothing_and_ends_it(closing):
+    space = SearchSpace.from_dict(
+        {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
+    )
+    space.family.check(space.table(), RING)
