@@ -447,7 +447,7 @@ def family_of(space: Mapping[str, Any]) -> ModelFamily[Any]:
     for section in _OF_SECTIONS:
         if section in space:
             sections = {name: space[name] for name in FAMILY_SECTIONS if name in space}
-            return _family_of_sections(section, json.dumps(sections, sort_keys=True))
+            return _family_of_sections(section, json.dumps(sections))
     return load_family(space.get("family", DEFAULT_FAMILY))
 
 
