@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from gansearch.budget import Budget
 from gansearch.network_parameters import NetworkParameters
+from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.training_parameters import TrainingParameters
 
-__all__ = ["Budget", "TrialConfig"]
+__all__ = ["AdversarialConfig", "Budget", "TrialConfig"]
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,7 @@ class TrialConfig(NetworkParameters, TrainingParameters):
     `TrialConfig.rules()` has the meaning and the range of every parameter. Space files are checked
     against these rules, and `docs/parameters.md` lists them.
     """
+
+
+# What Algorithm 1 trains by: the paper's networks, or the user's own.
+AdversarialConfig = TrialConfig | OwnNetworkParameters

@@ -14,8 +14,8 @@ _SIGMOID_G = (("generator_activation", "sigmoid"), ("generator_activation", "rel
 
 
 @dataclass(frozen=True)
-class NetworkParameters(Config):
-    """The two networks; the defaults are the paper's for MNIST."""
+class NoiseParameters(Config):
+    """What G starts from; the defaults are the paper's for MNIST."""
 
     noise: str = parameter(
         "uniform",
@@ -26,6 +26,12 @@ class NetworkParameters(Config):
     noise_dim: int = parameter(
         100, "int", "dimension of z, the input of G's lowest layer", low=1, high=65536
     )
+
+
+@dataclass(frozen=True)
+class NetworkParameters(NoiseParameters):
+    """The two networks; the defaults are the paper's for MNIST."""
+
     generator_network: str = parameter(
         "dense",
         "str",

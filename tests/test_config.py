@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ConfigError
+from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.seeds import run_seed, trial_seed
 
 PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
@@ -361,3 +362,24 @@ def test_the_page_of_parameters_agrees_with_the_code(kind):
     table = _table(kind)
     if table not in PAGE.read_text():
         pytest.fail(f"docs/parameters.md should have this table:\n\n{table}")
+
+
+def test_the_page_has_the_defaults_of_own_networks_that_differ_and_their_last_parameter():
+    own, paper = OwnNetworkParameters(), TrialConfig()
+    names = list(OwnNetworkParameters.rules())
+    table = "| parameter | default |\n| --- | --- |\n" + "".join(
+        f"| `{name}` | {getattr(own, name)} |\n"
+        for name in names
+        if getattr(own, name) != getattr(paper, name)
+    )
+    if table not in PAGE.read_text():
+        pytest.fail(f"docs/parameters.md should have this table:\n\n{table}")
+    assert names == list(TrialConfig.rules())[: len(names)]
+    assert (names[0], names[-1]) == ("k", "noise_dim")
+
+
+def test_own_networks_share_the_rules_of_training_and_noise_but_have_no_layers_to_set():
+    for name, rule in OwnNetworkParameters.rules().items():
+        assert rule is TrialConfig.rules()[name]
+    with pytest.raises(ConfigError, match="unknown parameter dropout_hidden"):
+        OwnNetworkParameters.from_dict({"dropout_hidden": 0.5})

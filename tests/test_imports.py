@@ -13,6 +13,7 @@ ORDER = (
     *(
         "network_parameters",
         "training_parameters",
+        "own_network_parameters",
         "config",
         "system",
         "data",
@@ -49,6 +50,7 @@ OF_GANS = (
     "families",
     "network_parameters",
     "training_parameters",
+    "own_network_parameters",
 )
 
 
