@@ -118,8 +118,11 @@ class AdversarialNets(ModelFamily[TrialConfig]):
     def export(self, training: AdversarialTraining, seed: int) -> GeneratorExport:  # noqa: ARG002
         """Return the generator's weights in the layout of torch's own layers."""
         from gansearch.families.trained_generator import export_generator
+        from gansearch.networks.models import Generator
 
-        return export_generator(training.scored_generator, training.sample_seed)
+        generator = training.scored_generator
+        assert isinstance(generator, Generator)
+        return export_generator(generator, training.sample_seed)
 
     def generator(
         self,

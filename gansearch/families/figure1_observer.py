@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.figures.figure1 import (
     Snapshot,
@@ -29,7 +29,7 @@ class Figure1Observer:
     """Keeps snapshots of one training that reports at `report_updates`."""
 
     def __init__(
-        self, config: TrialConfig, dataset: Dataset, report_updates: Sequence[int]
+        self, config: AdversarialConfig, dataset: Dataset, report_updates: Sequence[int]
     ) -> None:
         self._config = config
         self._dataset = dataset

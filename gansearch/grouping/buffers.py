@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.networks.dropout import Mask, Masks, drops
 from gansearch.networks.models import dropout_rates
 from gansearch.training.optimizers import N_STEP_COLUMNS, step_columns
@@ -129,7 +129,7 @@ def write_schedule(
     due[ticks, 0], due[g_ticks, 1] = True, True
 
 
-def write_rates(buffers: Buffers, slot: int, config: TrialConfig) -> None:
+def write_rates(buffers: Buffers, slot: int, config: AdversarialConfig) -> None:
     """Write down the dropout rates of a slot's member."""
     # The masks of G's pass have those of D's.
     for mask, rate in zip(buffers.d_masks, dropout_rates(config), strict=True):

@@ -21,11 +21,12 @@ def stacked_players(
     g, d = Generator(structure, shape), Discriminator(structure, shape)
     players = []
     bounded = structure.generator_max_norm > 0, structure.discriminator_max_norm > 0
-    for layers, is_bounded in zip((layers_of(g), layers_of(d)), bounded, strict=True):
-        for layer in layers:
+    nets: tuple[Generator | Discriminator, ...] = (g, d)
+    for net, is_bounded in zip(nets, bounded, strict=True):
+        for layer in layers_of(net):
             _stack(layer, n_slots, device)
         bounds = torch.full((n_slots,), torch.inf, device=device) if is_bounded else None
-        players.append(make_player(layers, structure.optimizer, bounds))
+        players.append(make_player(net, structure.optimizer, bounds))
         prepare_updates(players[-1])
     if structure.generator_ema > 0:
         players[0].average = [torch.zeros_like(p) for p in players[0].params]

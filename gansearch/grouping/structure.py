@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.networks.dropout import drops
 from gansearch.networks.models import is_dense
 
@@ -30,12 +30,14 @@ _SWITCHES = (
 )
 
 
-def structure_of(config: TrialConfig) -> TrialConfig | None:
+def structure_of(config: AdversarialConfig) -> TrialConfig | None:
     """Return what trainings must have in common to share a group with `config`.
 
-    None where it can't train in a group: what reaches over the members' own steps (unrolling,
-    spectral norm, minibatch standard deviation, pretraining).
+    None where it can't train in a group: networks of the user's own, and what reaches over the
+    members' own steps (unrolling, spectral norm, minibatch standard deviation, pretraining).
     """
+    if not isinstance(config, TrialConfig):
+        return None
     apart = (
         config.unrolled_steps > 0
         or config.minibatch_sd > 0

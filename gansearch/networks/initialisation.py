@@ -8,11 +8,30 @@ import torch
 from torch import Tensor
 
 from gansearch.config import TrialConfig
+from gansearch.networks.interface import Networks, Shape
 from gansearch.networks.layers import Deconvolution, Layer
 from gansearch.networks.models import Discriminator, Generator, channels_first
 
 # Pixels that are always 0 or always 1 would have an infinite logit.
 _MARGIN = 1e-7
+
+
+def make_networks(
+    config: TrialConfig, shape: Shape, data_mean: Tensor, rng: torch.Generator, device: str
+) -> Networks:
+    """Return the paper's networks with their initial weights, as a `NetworkMaker` does.
+
+    Raises:
+        ConfigError: points would get a convolutional network.
+    """
+    with torch.device(rng.device):
+        generator, discriminator = Generator(config, shape), Discriminator(config, shape)
+    initialise_generator(generator, config, data_mean.to(rng.device), rng)
+    initialise_discriminator(discriminator, config, rng)
+    if rng.device.type != torch.device(device).type:
+        generator.to(device)
+        discriminator.to(device)
+    return Networks(generator, discriminator)
 
 
 @torch.no_grad()

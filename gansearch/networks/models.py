@@ -8,17 +8,18 @@ serves several networks at once, on inputs `[members, n, ...]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.errors import ConfigError
 from gansearch.networks.activations import LINEAR, Activation
 from gansearch.networks.dropout import Masks
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator, Shape
 from gansearch.networks.layers import (
     Convolution,
     Deconvolution,
@@ -30,27 +31,18 @@ from gansearch.networks.layers import (
 )
 from gansearch.system.precision import full_precision
 
-Shape = tuple[int, ...]  # (height, width, channels) of an image, (d,) of a point
-# D as a function: examples, dropout masks, n_batches; it returns logits.
-DiscriminatorCall = Callable[..., Tensor]
 
-
-class Generator(nn.Module):
+class Generator(AnyGenerator):
     """G(z): noise `[n, noise_dim]`, at the lowest layer only, to examples `[n, dim]`.
 
     Batch normalisation takes its statistics from the rows at hand, here and in D, in training as in
     sampling: a sample depends on its company, and `generate` keeps that company fixed.
-
-    Attributes:
-        shape: of an example, as `Dataset.shape`.
-        first_layer: the layer that the noise enters; above 0 while only the layers from it on are
-            trained and sampled (`pretraining`).
     """
 
     def __init__(self, config: TrialConfig, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.first_layer = 0
+        self.depends_on_batch = config.generator_normalization == "batch"
         output = Activation("sigmoid") if config.generator_output == "sigmoid" else LINEAR
         if config.generator_network == "dense":
             activations = _generator_activations(config, len(config.generator_widths))
@@ -63,14 +55,13 @@ class Generator(nn.Module):
         self._gives_maps = config.generator_network == "convolutional"
 
     @property
-    def dim(self) -> int:
-        """Values in an example."""
-        return math.prod(self.shape)
-
-    @property
     def noise_dim(self) -> int:
         """Dimension of the noise that the forward pass takes."""
         return layers_of(self)[0].n_in
+
+    def trained_layers(self) -> list[Layer]:
+        """Return the layers from the one that the noise enters."""
+        return layers_of(self)
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return generated examples `[n, dim]`."""
@@ -80,7 +71,7 @@ class Generator(nn.Module):
         return channels_last(h, self.shape) if self._gives_maps else h
 
 
-class Discriminator(nn.Module):
+class Discriminator(AnyDiscriminator):
     """D(x) before its sigmoid: packs of examples to logits, with dropout by given masks.
 
     A pack (Lin et al. 2018, "PacGAN") is `packing` consecutive rows side by side, of images the
@@ -92,6 +83,8 @@ class Discriminator(nn.Module):
         super().__init__()
         self.shape = shape
         self.packing = config.packing
+        is_batch = config.discriminator_normalization == "batch"
+        self.depends_on_batch = is_batch or config.minibatch_sd > 0
         self._group = config.minibatch_sd
         spectral = config.discriminator_normalization == "spectral"
         layers: list[Layer] = []
@@ -100,7 +93,6 @@ class Discriminator(nn.Module):
             layers += _convolutional_layers(config, _map_of(shape, "discriminator"))
             n_in = layers[-1].n_out
         activation = _activation(config, config.discriminator_activation, config.maxout_pieces)
-        is_batch = config.discriminator_normalization == "batch"
         n_hidden = len(layers) + len(config.discriminator_widths)
         self._sees_sd = max(len(layers), n_hidden - 1)
         for units in config.discriminator_widths:
@@ -138,6 +130,10 @@ class Discriminator(nn.Module):
         """Return whether the standard deviation is one more input of layer i."""
         return self._group > 0 and i == self._sees_sd
 
+    def trained_layers(self) -> list[Layer]:
+        """Return all layers."""
+        return layers_of(self)
+
     def input_widths(self) -> list[int]:
         """Return the number of inputs of each layer, which is the width of its dropout mask."""
         return [layer.n_in for layer in layers_of(self)]
@@ -149,8 +145,13 @@ def layers_of(net: Generator | Discriminator) -> list[Layer]:
     return [cast("Layer", layer) for layer in list(net.layers)[first:]]
 
 
-def dropout_rates(config: TrialConfig) -> list[float]:
-    """Return the share of inputs dropped at each layer of D, the output layer included."""
+def dropout_rates(config: AdversarialConfig) -> list[float]:
+    """Return the share of inputs dropped at each layer of D, the output layer included.
+
+    None of the user's own networks, which have dropout of their own.
+    """
+    if not isinstance(config, TrialConfig):
+        return []
     n_hidden = len(config.discriminator_widths)
     if config.discriminator_network == "convolutional":
         n_hidden += len(config.discriminator_channels)
@@ -173,7 +174,7 @@ def channels_last(rows: Tensor, shape: Shape) -> Tensor:
     return torch.unflatten(rows, -1, (channels, height, width)).movedim(-3, -1).flatten(-3)
 
 
-def draw_noise(config: TrialConfig, shape: Sequence[int], rng: torch.Generator) -> Tensor:
+def draw_noise(config: AdversarialConfig, shape: Sequence[int], rng: torch.Generator) -> Tensor:
     """Return unit-variance noise of `shape`, on `rng`'s device."""
     if config.noise == "normal":
         return torch.randn(*shape, generator=rng, device=rng.device)
@@ -182,8 +183,8 @@ def draw_noise(config: TrialConfig, shape: Sequence[int], rng: torch.Generator) 
 
 
 def generate(
-    generator: Generator,
-    config: TrialConfig,
+    generator: AnyGenerator,
+    config: AdversarialConfig,
     n_samples: int,
     seed: int,
     *,
@@ -198,7 +199,7 @@ def generate(
     # The same noise on every device: a GPU's own stream differs from a CPU's.
     rng = torch.Generator().manual_seed(seed)
     blocks = []
-    with torch.no_grad(), full_precision(device.type):
+    with torch.no_grad(), full_precision(device.type), generator.evaluation(seed):
         for _ in range(0, n_samples, block):
             noise = draw_noise(config, (block, generator.noise_dim), rng)
             blocks.append(generator(noise.to(device)).cpu().numpy())

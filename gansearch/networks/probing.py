@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.data.dataset import Dataset
-from gansearch.networks.models import Discriminator, Generator, draw_noise, generate
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator
+from gansearch.networks.models import draw_noise, generate
 
 BLOCK = 1000  # rows of a batch, as in `generate`
 _FEW = 10  # chosen points among these that hardly move the batch's statistics
@@ -24,7 +25,7 @@ _N_ARROWS = 25
 
 
 def interpolate(
-    generator: Generator, config: TrialConfig, seed: int, n_rows: int, n_steps: int
+    generator: AnyGenerator, config: AdversarialConfig, seed: int, n_rows: int, n_steps: int
 ) -> np.ndarray:
     """Return G along straight lines in noise space, `[n_rows, n_steps, dim]`, float32.
 
@@ -42,15 +43,18 @@ def interpolate(
     return np.concatenate([ends[:, :1], inner, ends[:, 1:]], axis=1)
 
 
-def generate_at(generator: Generator, config: TrialConfig, seed: int, noise: Tensor) -> np.ndarray:
+def generate_at(
+    generator: AnyGenerator, config: AdversarialConfig, seed: int, noise: Tensor
+) -> np.ndarray:
     """Return G(z) `[n, dim]`, float32, at noise `[n, noise_dim]`, among the noise of `seed`."""
     usual = usual_noise(generator, config, seed, BLOCK)
-    few = _FEW if config.generator_normalization == "batch" else BLOCK
-    return _among(generator, noise, usual, few, next(generator.parameters()).device)
+    few = _FEW if generator.depends_on_batch else BLOCK
+    with generator.evaluation(seed):
+        return _among(generator, noise, usual, few, next(generator.parameters()).device)
 
 
 def discriminate_at(
-    discriminator: Discriminator, config: TrialConfig, dataset: Dataset, points: np.ndarray
+    discriminator: AnyDiscriminator, config: AdversarialConfig, dataset: Dataset, points: np.ndarray
 ) -> np.ndarray:
     """Return D(x) in [0, 1] without dropout, `[n]`, at float32 `[n, d]`, among real examples.
 
@@ -60,19 +64,19 @@ def discriminate_at(
     rows = np.arange(min(BLOCK, len(dataset.train)) * packing) % len(dataset.train)
     real = torch.from_numpy(dataset.to_float(dataset.train[rows]))
     device = next(discriminator.parameters()).device
-    depends = config.discriminator_normalization == "batch" or config.minibatch_sd > 0
     dim = real.shape[1]
-    logits = _among(
-        lambda packs: discriminator(packs.reshape(-1, dim)),
-        torch.from_numpy(points).repeat(1, packing),
-        real.reshape(-1, packing * dim),
-        _FEW if depends else BLOCK,
-        device,
-    )
+    with discriminator.evaluation():
+        logits = _among(
+            lambda packs: discriminator(packs.reshape(-1, dim)),
+            torch.from_numpy(points).repeat(1, packing),
+            real.reshape(-1, packing * dim),
+            _FEW if discriminator.depends_on_batch else BLOCK,
+            device,
+        )
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
 
 
-def spread_noise(config: TrialConfig) -> Tensor:
+def spread_noise(config: AdversarialConfig) -> Tensor:
     """Return noise `[n, 1]`, ascending, evenly spread in probability; none of several dimensions.
 
     So lines from it lie dense where noise is, and lead dense to where samples are.
@@ -86,7 +90,7 @@ def spread_noise(config: TrialConfig) -> Tensor:
     return even[:, None]
 
 
-def usual_noise(generator: Generator, config: TrialConfig, seed: int, n: int) -> Tensor:
+def usual_noise(generator: AnyGenerator, config: AdversarialConfig, seed: int, n: int) -> Tensor:
     """Return the first n rows of the noise that `generate` uses, `[n, noise_dim]`."""
     rng = torch.Generator().manual_seed(seed)
     n_blocks = -(-n // BLOCK)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gansearch.networks.models import DiscriminatorCall
+from gansearch.networks.interface import DiscriminatorCall
 from gansearch.training import dense_gradients, gradients
 from gansearch.training.gradients import Update
 from gansearch.training.objective import unrolled_discriminator

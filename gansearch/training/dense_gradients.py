@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.networks.dense_pass import DensePass
 from gansearch.networks.models import is_dense
 from gansearch.system.features import functions_for
@@ -24,10 +24,11 @@ from gansearch.training.random_draws import UpdateDraws
 from gansearch.training.schedules import Coefficients
 
 
-def covers(config: TrialConfig) -> bool:
+def covers(config: AdversarialConfig) -> bool:
     """Return whether the gradients of a configuration can be had without autograd."""
     return (
-        is_dense(config)
+        isinstance(config, TrialConfig)
+        and is_dense(config)
         and config.generator_normalization == config.discriminator_normalization == "none"
         and config.gradient_penalty == "none"
         and config.unrolled_steps == config.minibatch_sd == 0
@@ -92,7 +93,7 @@ def _of_discriminator(d: DensePass, logits: Tensor, coefficients: Coefficients) 
 
 
 def _of_generator(
-    config: TrialConfig,
+    config: AdversarialConfig,
     g: DensePass,
     d: DensePass,
     logits: Tensor,

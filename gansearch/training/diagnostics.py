@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gansearch.errors import DivergedError
-from gansearch.networks.models import Discriminator
+from gansearch.networks.interface import AnyDiscriminator
 from gansearch.system.torch_internals import foreach_norm
 from gansearch.training.examples import Examples
 
@@ -31,7 +31,7 @@ def raise_if_diverged(watched: Mapping[str, Tensor], updates: int) -> None:
 
 
 def mean_outputs(
-    discriminator: Discriminator,
+    discriminator: AnyDiscriminator,
     examples: Examples,
     fake: Tensor,
     *,
@@ -58,7 +58,7 @@ def mean_outputs(
     for block in torch.arange(n_packs).tensor_split(n_blocks):  # on the host: no wait for a GPU
         start, stop = int(block[0]) * packing, (int(block[-1]) + 1) * packing
         both = torch.cat((examples.at(rows[start:stop]), fake[start:stop]))
-        with torch.no_grad():
+        with torch.no_grad(), discriminator.evaluation():
             outputs = torch.sigmoid(discriminator(both, n_batches=2))
         sums += outputs.view(2, -1).sum(dim=1)
     d_real, d_fake = (sums / n_packs).tolist()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansearch.networks.models import DiscriminatorCall
+from gansearch.networks.interface import DiscriminatorCall
 from gansearch.training.losses import GENERATOR_LOSSES
 from gansearch.training.objective import (
     as_float,

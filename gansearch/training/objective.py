@@ -8,10 +8,10 @@ import torch
 import torch.func
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.networks.dropout import Masks, rows_of
+from gansearch.networks.interface import DiscriminatorCall
 from gansearch.networks.layers import per_member
-from gansearch.networks.models import DiscriminatorCall
 from gansearch.training.losses import discriminator_loss
 from gansearch.training.optimizers import Step
 from gansearch.training.players import Players
@@ -21,7 +21,7 @@ from gansearch.training.schedules import Coefficients
 
 
 def discriminator_objective(
-    config: TrialConfig,
+    config: AdversarialConfig,
     discriminator: DiscriminatorCall,
     real: Tensor,
     fake: Tensor,
@@ -72,7 +72,7 @@ def unrolled_discriminator(
     (2017) unroll on fresh batches or on the same ones; the same ones need no further draws.
     """
     config, net, d = players.config, players.discriminator_net, players.discriminator
-    names = [name for name, _ in net.named_parameters()]
+    names = [name for name, p in net.named_parameters() if p.requires_grad]
 
     def with_params(params: Sequence[Tensor]) -> DiscriminatorCall:
         weights = dict(zip(names, params, strict=True))

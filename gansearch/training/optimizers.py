@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gansearch.networks.interface import Network
 from gansearch.networks.layers import Layer, bound_norms
 from gansearch.system.features import functions_for, triton_module
 from gansearch.system.torch_internals import (
@@ -36,8 +37,8 @@ class Player:
     """The trained parameters of one of the two networks, updated in place.
 
     Attributes:
-        layers: the layers that are trained.
-        params: their parameters.
+        layers: the layers that are trained; none of a network of others.
+        params: the parameters that are trained.
         moments: under sgd b, the decaying sum of gradients; under adam the first and the second
             moment; each a list of tensors shaped like the parameters.
         max_norm: bound of the norm of each unit's incoming weights, infinite for none; None where
@@ -59,21 +60,16 @@ class Player:
 
 
 def make_player(
-    layers: list[Layer],
+    net: Network,
     optimizer: str,
-    max_norm: Scalar | None,
+    max_norm: Scalar | None = None,
     average: list[Tensor] | None = None,
 ) -> Player:
-    """Return the player that trains `layers`, with moments of zero."""
-    params = parameters_of(layers)
+    """Return the player that trains a network, with moments of zero."""
+    params = net.trained_parameters()
     n_moments = 1 if optimizer == "sgd" else 2
     moments = [[torch.zeros_like(p) for p in params] for _ in range(n_moments)]
-    return Player(layers, params, moments, max_norm, average)
-
-
-def parameters_of(layers: Sequence[Layer]) -> list[Tensor]:
-    """Return the parameters of layers, in the order in which a player has them."""
-    return [p for layer in layers for p in layer.parameters()]
+    return Player(net.trained_layers(), params, moments, max_norm, average)
 
 
 @dataclass(frozen=True)

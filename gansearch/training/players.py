@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
-from gansearch.networks.models import Discriminator, Generator
+from gansearch.config import AdversarialConfig, TrialConfig
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator
 from gansearch.system.precision import arithmetic
 from gansearch.training.optimizers import Player, Scalar, Step, descend, update_average
 
@@ -25,9 +25,9 @@ class Players:
         generator, discriminator: their trained parameters, with the optimizer's moments.
     """
 
-    config: TrialConfig
-    generator_net: Generator
-    discriminator_net: Discriminator
+    config: AdversarialConfig
+    generator_net: AnyGenerator
+    discriminator_net: AnyDiscriminator
     generator: Player
     discriminator: Player
 
@@ -40,7 +40,15 @@ class Players:
     def gradients(self, objective: Tensor, player: Player, *, is_last: bool = True) -> list[Tensor]:
         """Return the gradients of a sum with respect to a player's parameters."""
         with self.arithmetic(objective, backward=True):
-            return list(torch.autograd.grad(objective, player.params, retain_graph=not is_last))
+            return list(
+                torch.autograd.grad(
+                    objective,
+                    player.params,
+                    retain_graph=not is_last,
+                    # A network of the user's own may leave out a layer at random.
+                    materialize_grads=not player.layers,
+                )
+            )
 
     def descend_generator(
         self,
@@ -58,6 +66,7 @@ class Players:
     ) -> None:
         """Update D in place, and its spectral norms if it has them."""
         descend(self.discriminator, grads, step, due)
-        if self.config.discriminator_normalization == "spectral":
+        config = self.config
+        if isinstance(config, TrialConfig) and config.discriminator_normalization == "spectral":
             for layer in self.discriminator.layers:
                 layer.power_iterate()

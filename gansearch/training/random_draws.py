@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.networks.dropout import Mask, Masks, drops, mask_at
 from gansearch.networks.models import draw_noise, dropout_rates
 from gansearch.system.devices import use_here
@@ -94,7 +94,7 @@ class Draws:
 
 
 def draw(
-    config: TrialConfig,
+    config: AdversarialConfig,
     n_iterations: int,
     noise_dim: int,
     dim: int,
@@ -207,7 +207,7 @@ class DrawStream:
 
 
 def _draw_masks(
-    config: TrialConfig, n_iterations: int, input_widths: Sequence[int], rng: torch.Generator
+    config: AdversarialConfig, n_iterations: int, input_widths: Sequence[int], rng: torch.Generator
 ) -> tuple[Masks, Masks]:
     """Return the masks of D's updates and of G's, cut from one draw of random bits."""
     k, m, own = config.k, config.batch_size, config.update == "alternating"

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.networks.dropout import Masks
-from gansearch.networks.models import DiscriminatorCall
+from gansearch.networks.interface import DiscriminatorCall
 
 ADAM_EPSILON = 1e-8
 _NORM_EPSILON = 1e-12
 
 
-def instance_noise_sd(config: TrialConfig, updates: int | np.ndarray) -> Any:
+def instance_noise_sd(config: AdversarialConfig, updates: int | np.ndarray) -> Any:
     """Return the sd of the noise on D's inputs after `updates` parameter updates of a stage.
 
     It falls linearly to 0 over `instance_noise_updates`, and stays where that is 0 (Sonderby et al.
@@ -33,7 +33,7 @@ def instance_noise_sd(config: TrialConfig, updates: int | np.ndarray) -> Any:
 
 
 def gradient_penalty(
-    config: TrialConfig,
+    config: AdversarialConfig,
     discriminator: DiscriminatorCall,
     real: Tensor,
     fake: Tensor,
@@ -74,7 +74,7 @@ def gradient_penalty(
 
 
 def unrolled(
-    config: TrialConfig,
+    config: AdversarialConfig,
     params: Sequence[Tensor],
     moments: Sequence[Sequence[Tensor]],
     objective: Callable[[list[Tensor]], Tensor],
@@ -91,7 +91,9 @@ def unrolled(
     ahead = [p.detach().requires_grad_() for p in params]
     averages = [list(moment) for moment in moments]
     for i in range(config.unrolled_steps):
-        grads = torch.autograd.grad(objective(ahead), ahead, create_graph=True)
+        grads = torch.autograd.grad(
+            objective(ahead), ahead, create_graph=True, materialize_grads=True
+        )
         if config.optimizer == "sgd":
             # See `optimizers.descend`; the learning rate is the last update's.
             (sums,) = averages
@@ -103,7 +105,7 @@ def unrolled(
 
 
 def _adam(
-    config: TrialConfig,
+    config: AdversarialConfig,
     params: Sequence[Tensor],
     moments: Sequence[Sequence[Tensor]],
     grads: Sequence[Tensor],

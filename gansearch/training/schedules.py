@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig
 from gansearch.errors import ConfigError
 from gansearch.training.optimizers import Scalar, Step
 from gansearch.training.remedies import instance_noise_sd
@@ -84,14 +84,14 @@ class Horizon:
         return np.minimum(iteration / max(self.n_iterations, 1), 1.0)
 
 
-def schedule_at(config: TrialConfig, iteration: int, horizon: Horizon) -> Schedule:
+def schedule_at(config: AdversarialConfig, iteration: int, horizon: Horizon) -> Schedule:
     """Return the schedule of an iteration (from 0 in its stage)."""
     d_steps, g_step = steps_at(config, iteration, horizon)
     momentum = rates_at(config, iteration, horizon).momentum
     return Schedule(coefficients_at(config, iteration), d_steps, g_step, momentum)
 
 
-def rates_at(config: TrialConfig, iteration: int | np.ndarray, horizon: Horizon) -> Rates:
+def rates_at(config: AdversarialConfig, iteration: int | np.ndarray, horizon: Horizon) -> Rates:
     """Return the rates of `iteration` (from 0), one or many.
 
     As in the authors' configuration, learning rates are divided by `lr_decay` each iteration down
@@ -116,7 +116,7 @@ def rates_at(config: TrialConfig, iteration: int | np.ndarray, horizon: Horizon)
     )
 
 
-def _momentum_at(config: TrialConfig, iteration: int | np.ndarray, horizon: Horizon) -> Any:
+def _momentum_at(config: AdversarialConfig, iteration: int | np.ndarray, horizon: Horizon) -> Any:
     if config.momentum_share > 0:
         spent = horizon.progress(iteration, "momentum_share")
         progress = np.minimum(spent / config.momentum_share, 1.0)
@@ -126,7 +126,9 @@ def _momentum_at(config: TrialConfig, iteration: int | np.ndarray, horizon: Hori
     return config.momentum + progress * (config.final_momentum - config.momentum)
 
 
-def steps_at(config: TrialConfig, iteration: int, horizon: Horizon) -> tuple[list[Step], Step]:
+def steps_at(
+    config: AdversarialConfig, iteration: int, horizon: Horizon
+) -> tuple[list[Step], Step]:
     """Return the k steps of D in an iteration (from 0 in its stage), and that of G."""
     now, last = (rates_at(config, max(i, 0), horizon) for i in (iteration, iteration - 1))
 
@@ -144,7 +146,7 @@ def steps_at(config: TrialConfig, iteration: int, horizon: Horizon) -> tuple[lis
     )
 
 
-def coefficients_at(config: TrialConfig, iteration: int | np.ndarray) -> Coefficients:
+def coefficients_at(config: AdversarialConfig, iteration: int | np.ndarray) -> Coefficients:
     """Return the coefficients in `iteration` (from 0 in its stage), one or many."""
     return Coefficients(
         config.discriminator_loss_scale,
@@ -155,7 +157,7 @@ def coefficients_at(config: TrialConfig, iteration: int | np.ndarray) -> Coeffic
     )
 
 
-def average_share(config: TrialConfig, iteration: int | np.ndarray) -> Any:
+def average_share(config: AdversarialConfig, iteration: int | np.ndarray) -> Any:
     """Return 1 - decay of the average of G's parameters in `iteration` (from 0 in its stage).
 
     The decay is min(generator_ema, (1 + t) / (10 + t)), as with `num_updates` in TensorFlow's

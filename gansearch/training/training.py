@@ -6,28 +6,31 @@ updates. `algorithm1` has what an iteration does.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError
 from gansearch.family import Counts, Metrics, Training
-from gansearch.networks.initialisation import initialise_discriminator, initialise_generator
-from gansearch.networks.models import Discriminator, Generator, generate, layers_of
+from gansearch.networks.initialisation import initialise_discriminator, make_networks
+from gansearch.networks.interface import AnyGenerator, NetworkMaker
+from gansearch.networks.models import Discriminator, Generator, generate
 from gansearch.seeds import trial_seed
 from gansearch.system.devices import exact_device
 from gansearch.training import state as training_state
 from gansearch.training.algorithm1 import iterate
 from gansearch.training.diagnostics import N_PROBED, mean_outputs, norm, raise_if_diverged
 from gansearch.training.examples import Examples, ShuffledExamples
-from gansearch.training.optimizers import make_player, parameters_of
+from gansearch.training.optimizers import make_player
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, DrawStream, draw
 from gansearch.training.schedules import Horizon, schedule_at
@@ -44,7 +47,8 @@ class AdversarialTraining(Training):
     bit-identical weights in any process, and however often the state is saved and loaded.
 
     Trainings on the same device may share `examples`. Schedules that are shares of the budget need
-    `max_updates`, given here or set before the first update.
+    `max_updates`, given here or set before the first update. `make` makes the networks: those of
+    the paper by default, or the user's own (`networks.own`).
 
     Attributes:
         config, seed, device: as given.
@@ -56,6 +60,8 @@ class AdversarialTraining(Training):
             None where none is kept.
         players: these with their optimizers.
         stream: the random numbers.
+        global_random: torch's global random numbers as this training has them; None where its
+            networks draw nothing by themselves.
         loss_sums: sums of D's and of G's losses since the last report, `[2]`.
     """
 
@@ -63,13 +69,14 @@ class AdversarialTraining(Training):
 
     def __init__(
         self,
-        config: TrialConfig,
+        config: AdversarialConfig,
         dataset: Dataset,
         seed: int,
         *,
         device: str = "cpu",
         examples: Examples | None = None,
         max_updates: int | None = None,
+        make: NetworkMaker = make_networks,
     ) -> None:
         self.config = config
         self.seed = seed
@@ -79,16 +86,10 @@ class AdversarialTraining(Training):
         self.seconds = 0.0
         self.examples = examples or Examples(dataset, device)
         self._rng = torch.Generator(exact_device(device)).manual_seed(seed)
-        with torch.device(self._rng.device):
-            self.generator = Generator(config, dataset.shape)
-            self.discriminator = Discriminator(config, dataset.shape)
-            self.average = Generator(config, dataset.shape) if config.generator_ema > 0 else None
-        data_mean = self.examples.mean.to(self._rng.device)
-        initialise_generator(self.generator, config, data_mean, self._rng)
-        initialise_discriminator(self.discriminator, config, self._rng)
-        if self._rng.device.type != torch.device(device).type:
-            for net in filter(None, (self.generator, self.discriminator, self.average)):
-                net.to(device)
+        networks = make(config, dataset.shape, self.examples.mean, self._rng, device)
+        self.generator, self.discriminator = networks.generator, networks.discriminator
+        self.global_random = networks.random
+        self.average = copy.deepcopy(self.generator) if config.generator_ema > 0 else None
         # No method of self: a cycle would keep the training's memory until Python collects it.
         shuffled = ShuffledExamples(seed, self.examples.n, self._rng.device.type)
         draw_many = partial(
@@ -148,7 +149,8 @@ class AdversarialTraining(Training):
         draws = self.stream.take(1)[0]
         schedule = schedule_at(self.config, self.stage_iteration, self.horizon)
         batches = self.examples.at(draws.rows)
-        d_updates, g_update = iterate(self.players, batches, draws, schedule)
+        with self.global_random.in_use() if self.global_random else nullcontext():
+            d_updates, g_update = iterate(self.players, batches, draws, schedule)
         d_losses = torch.stack([update.loss for update in d_updates])
         self.loss_sums += torch.stack((d_losses.mean(), g_update.loss))
         self.count(1)
@@ -184,9 +186,15 @@ class AdversarialTraining(Training):
         return self._report() if self.iteration > last else None
 
     @property
-    def scored_generator(self) -> Generator:
+    def scored_generator(self) -> AnyGenerator:
         """The generator that is sampled, scored and stored: the average where there is one."""
-        return self.generator if self.average is None else self.average
+        if self.average is None:
+            return self.generator
+        # What is no parameter, such as the statistics of batch normalisation, is G's own.
+        own = dict(self.generator.named_buffers())
+        for name, buffer in self.average.named_buffers():
+            buffer.copy_(own[name])
+        return self.average
 
     @property
     def sample_seed(self) -> int:
@@ -226,7 +234,7 @@ class AdversarialTraining(Training):
         """
         header, tensors = training_state.decode(state)
         # Parsed, since an older version knew fewer parameters.
-        saved = TrialConfig.from_dict(header["config"])
+        saved = type(self.config).from_dict(header["config"])
         if saved.config_id != self.config.config_id or header["seed"] != self.seed:
             raise GansearchError(
                 "checkpoint: it belongs to another configuration or seed than this trial's. "
@@ -236,15 +244,20 @@ class AdversarialTraining(Training):
         self._train_from(self._first_layer())
         training_state.copy_into(self._tensors(), tensors)
         self.stream.restore(tensors["rng"], header["iterations_used"], self.iteration)
+        if self.global_random is not None:
+            self.global_random.load(tensors)
         self.seconds = header["seconds"]
         self._iterations_summed = header["iterations_summed"]
 
     def _tensors(self) -> dict[str, Tensor]:
         own = {"rng": self.stream.rng_state, "loss_sums": self.loss_sums}
-        return own | training_state.tensors_of(self.players)
+        drawn = self.global_random.tensors() if self.global_random else {}
+        return own | drawn | training_state.tensors_of(self.players)
 
     def _begin_second_stage(self) -> None:
         """Let G's lower layers join, against a new D, with all moments at zero."""
+        assert isinstance(self.config, TrialConfig)
+        assert isinstance(self.discriminator, Discriminator)
         initialise_discriminator(self.discriminator, self.config, self._rng)
         self._train_from(0)
         self.stream.discard()  # the noise has another dimension
@@ -255,35 +268,32 @@ class AdversarialTraining(Training):
         n_first = self._n_first_stage
         if n_first == 0 or self.iteration > n_first:
             return 0
+        assert isinstance(self.config, TrialConfig) and isinstance(self.generator, Generator)
         n_hidden = len(self.generator.layers) - 1
         return max(0, n_hidden - self.config.pretrained_layers)
 
     def _train_from(self, first_layer: int) -> None:
         """Train all of D, and G's layers from `first_layer` on, with moments of zero."""
         config = self.config
+        g_bound, d_bound = _bounds_of(config)
         self.generator.first_layer = first_layer
-        g_layers, d_layers = layers_of(self.generator), layers_of(self.discriminator)
+        average = self._average_from(first_layer)
         self.players = Players(
             config,
             self.generator,
             self.discriminator,
-            make_player(
-                g_layers,
-                config.optimizer,
-                config.generator_max_norm or None,
-                self._average_from(first_layer),
-            ),
-            make_player(d_layers, config.optimizer, config.discriminator_max_norm or None),
+            make_player(self.generator, config.optimizer, g_bound, average),
+            make_player(self.discriminator, config.optimizer, d_bound),
         )
 
     @torch.no_grad()
     def _average_from(self, first_layer: int) -> list[Tensor] | None:
-        """Begin the average of G's layers from `first_layer` on, if one is kept."""
+        """Begin the average of G's parameters from `first_layer` on, if one is kept."""
         if self.average is None:
             return None
         self.average.load_state_dict(self.generator.state_dict())
         self.average.first_layer = first_layer
-        return [p.detach() for p in parameters_of(layers_of(self.average))]
+        return [p.detach() for p in self.average.trained_parameters()]
 
     def _report(self) -> Metrics:
         watched = {
@@ -331,8 +341,8 @@ def _draw(
     first: int,
     n_iterations: int,
     *,
-    config: TrialConfig,
-    generator: Generator,
+    config: AdversarialConfig,
+    generator: AnyGenerator,
     input_widths: list[int],
     n_train: int,
     shuffled: ShuffledExamples | None,
@@ -349,9 +359,16 @@ def _draw(
     return draw(config, n_iterations, *widths, n_train, rng, rows=rows).to(device)
 
 
-def first_stage_iterations(config: TrialConfig) -> int:
+def _bounds_of(config: AdversarialConfig) -> tuple[float | None, float | None]:
+    """Return the bounds on the norms of G's and of D's units; None for no bound."""
+    if not isinstance(config, TrialConfig):
+        return None, None
+    return config.generator_max_norm or None, config.discriminator_max_norm or None
+
+
+def first_stage_iterations(config: AdversarialConfig) -> int:
     """Return how many iterations the pretraining of G's upper layers takes; 0 without one."""
-    if config.pretraining == "none":
+    if not isinstance(config, TrialConfig) or config.pretraining == "none":
         return 0
     return math.ceil(config.pretraining_updates / (config.k + 1))
 
