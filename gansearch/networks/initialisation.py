@@ -26,12 +26,13 @@ def make_networks(
     """
     with torch.device(rng.device):
         generator, discriminator = Generator(config, shape), Discriminator(config, shape)
+        average = Generator(config, shape) if config.generator_ema > 0 else None
     initialise_generator(generator, config, data_mean.to(rng.device), rng)
     initialise_discriminator(discriminator, config, rng)
     if rng.device.type != torch.device(device).type:
-        generator.to(device)
-        discriminator.to(device)
-    return Networks(generator, discriminator)
+        for net in filter(None, (generator, discriminator, average)):
+            net.to(device)
+    return Networks(generator, discriminator, average)
 
 
 @torch.no_grad()

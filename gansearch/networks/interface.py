@@ -85,11 +85,14 @@ class Networks:
 
     Attributes:
         generator, discriminator: the networks.
+        average: a second G, for the average of the first one's parameters; None where none is kept
+            (`generator_ema`).
         random: torch's global random numbers, if the networks draw from these.
     """
 
     generator: AnyGenerator
     discriminator: AnyDiscriminator
+    average: AnyGenerator | None = None
     random: GlobalRandom | None = None
 
 

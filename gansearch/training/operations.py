@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.data.dataset import Dataset
 from gansearch.family import Operations
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator
 from gansearch.networks.models import Discriminator, Generator
 from gansearch.networks.probing import BLOCK
 
@@ -21,10 +22,18 @@ def rough_operations(config: TrialConfig, dataset: Dataset) -> Operations:
     Raises:
         ConfigError: the configuration has no networks on such examples.
     """
-    rows = 2 * config.packing
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         generator = Generator(config, dataset.shape)
         discriminator = Discriminator(config, dataset.shape)
+    return operations_of(config, generator, discriminator)
+
+
+def operations_of(
+    config: AdversarialConfig, generator: AnyGenerator, discriminator: AnyDiscriminator
+) -> Operations:
+    """Return the same as `rough_operations` of networks whose tensors are on `meta`."""
+    rows = 2 * config.packing
+    with torch.device("meta"), torch.no_grad():
         with FlopCounterMode(display=False) as of_generator:
             fakes = generator(torch.empty(rows, generator.noise_dim))
         with FlopCounterMode(display=False) as of_discriminator:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.data.dataset import Dataset
+from gansearch.networks.initialisation import make_networks
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator, NetworkMaker
 from gansearch.networks.models import Discriminator, Generator, draw_noise, layers_of
 from gansearch.system.torch_internals import (
     FakeTensorMode,
@@ -32,11 +34,12 @@ _N_GENERATED = 1000  # at a time, when samples are made
 
 
 def peak_bytes(
-    config: TrialConfig,
+    config: AdversarialConfig,
     dataset: Dataset,
     device: str,
     *,
     beside: Callable[[AdversarialTraining], object] = lambda _: None,
+    make: NetworkMaker = make_networks,
 ) -> float:
     """Return the peak memory, in bytes, of an iteration or of sampling on a device.
 
@@ -47,6 +50,7 @@ def peak_bytes(
         dataset: that it learns.
         device: on which.
         beside: returns what is held beside the training, and may train it first.
+        make: makes the networks.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
@@ -54,7 +58,7 @@ def peak_bytes(
     few = dataclasses.replace(dataset, train=dataset.train[:2], labels=None)
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
-        training = AdversarialTraining(config, few, 0, max_updates=1)
+        training = AdversarialTraining(config, few, 0, max_updates=1, make=make)
         held = beside(training)
         training.stream.draw_by(ITERATIONS_DRAWN[device])
         training.step(measure=True)
@@ -86,6 +90,45 @@ def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
         + rows * values * (2 + 3 * config.unrolled_steps)
         + rows * drawn * (2 * config.k + 1) * ITERATIONS_DRAWN[device]
     )
+
+
+def rough_bytes_of(
+    config: AdversarialConfig, generator: AnyGenerator, discriminator: AnyDiscriminator, device: str
+) -> float:
+    """Return an estimate of `peak_bytes` for networks of others, whose tensors are on `meta`.
+
+    Activations are what autograd keeps of a forward pass.
+    """
+    weights = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]
+    kept = _Kept()
+    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(kept.note, lambda x: x):
+        discriminator(generator(torch.empty(2, generator.noise_dim)))
+    n_copies = 4 if config.optimizer == "adam" else 3  # with the gradients and the moments
+    k = config.k
+    drawn = (k + 1) * generator.noise_dim + 2 * k  # rows are of 64 bits
+    drawn += (config.instance_noise_sd > 0) * (2 * k + 1) * generator.dim
+    return 4.0 * (
+        n_copies * sum(weights)
+        + (config.generator_ema > 0) * weights[0]
+        + 3 * config.unrolled_steps * weights[1]
+        + config.batch_size * (k * generator.dim + drawn * ITERATIONS_DRAWN[device])
+    ) + config.batch_size * kept.n_bytes / 2 * (2 + 3 * config.unrolled_steps)
+
+
+class _Kept:
+    """Counts the bytes of the tensors that a forward pass keeps for its backward pass."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+        self._known: set[int] = set()
+
+    def note(self, tensor: Tensor) -> Tensor:
+        """Count a tensor, unless it is a parameter or was counted."""
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, nn.Parameter) and storage_key(storage) not in self._known:
+            self._known.add(storage_key(storage))
+            self.n_bytes += tensor.numel() * tensor.element_size()
+        return tensor
 
 
 class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -6,7 +6,6 @@ updates. `algorithm1` has what an iteration does.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -89,7 +88,7 @@ class AdversarialTraining(Training):
         networks = make(config, dataset.shape, self.examples.mean, self._rng, device)
         self.generator, self.discriminator = networks.generator, networks.discriminator
         self.global_random = networks.random
-        self.average = copy.deepcopy(self.generator) if config.generator_ema > 0 else None
+        self.average = networks.average
         # No method of self: a cycle would keep the training's memory until Python collects it.
         shuffled = ShuffledExamples(seed, self.examples.n, self._rng.device.type)
         draw_many = partial(
