@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from gansearch.artifacts import GeneratorExport
-from gansearch.config import TrialConfig
+from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.errors import ResultsError
+from gansearch.networks.interface import AnyGenerator
 from gansearch.networks.layers import Dense
 from gansearch.networks.models import Generator, generate
+from gansearch.networks.own import OwnGenerator, OwnNetworkMaker
 from gansearch.networks.probing import interpolate
 
 # 1, or none: dense weights as `Dense` has them, [in, pieces * units]. 2: as torch.nn.Linear has
@@ -26,8 +28,8 @@ class TrainedGenerator:
     """A generator, its configuration and the seed of its noise."""
 
     n_kept: ClassVar[None] = None
-    network: Generator
-    config: TrialConfig
+    network: AnyGenerator
+    config: AdversarialConfig
     seed: int
 
     @classmethod
@@ -76,6 +78,29 @@ def export_generator(network: Generator, seed: int) -> GeneratorExport:
     arrays = {name: weight.numpy() for name, weight in _transposed(network, weights).items()}
     details = {"first_layer": network.first_layer, "weights_format": WEIGHTS_FORMAT}
     return GeneratorExport(arrays, seed, details)
+
+
+def export_own_generator(network: OwnGenerator, seed: int) -> GeneratorExport:
+    """Return what is stored of a user's own G: all of its `state_dict`, buffers too."""
+    state = {name: value.detach().cpu() for name, value in network.net.state_dict().items()}
+    # NumPy has no bfloat16.
+    short = {name for name, value in state.items() if value.dtype == torch.bfloat16}
+    arrays = {name: (t.float() if name in short else t).numpy() for name, t in state.items()}
+    return GeneratorExport(arrays, seed, {"value_range": network.value_range})
+
+
+def own_generator(
+    export: GeneratorExport, config: AdversarialConfig, maker: OwnNetworkMaker
+) -> TrainedGenerator:
+    """Return a user's own G from its state.
+
+    Raises:
+        ConfigError, ValueError, KeyError, TypeError, RuntimeError: it doesn't fit the network that
+            the maker makes now.
+    """
+    network, _ = maker.on_cpu(config, tuple(export.details["shape"]), seed=0)
+    network.net.load_state_dict({name: torch.tensor(a) for name, a in export.arrays.items()})
+    return TrainedGenerator(network, config, export.seed)
 
 
 def _transposed(network: Generator, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
