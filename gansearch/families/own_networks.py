@@ -6,7 +6,7 @@ parameters, starts fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from gansearch.artifacts import GeneratorExport
@@ -14,6 +14,9 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
 from gansearch.family import Balance, ModelFamily, Operations
 from gansearch.own_network_parameters import OwnNetworkParameters
+from gansearch.rules import extended
+from gansearch.space.own_parameters import from_dict
+from gansearch.system import user_code
 
 if TYPE_CHECKING:
     from gansearch.families.figure1_observer import Figure1Observer
@@ -25,37 +28,43 @@ if TYPE_CHECKING:
 class OwnNetworks(ModelFamily[OwnNetworkParameters]):
     """G and D made by the user's functions or classes (`networks.own` says how they are called).
 
+    None of the user's code is imported before a network is made.
+
     Args:
-        name: what space files and `run.json` call the family.
-        generator, discriminator: the makers of G and D.
-        config_type: the table of its parameters: those of `OwnNetworkParameters`, and the arguments
-            of the makers by names such as `generator.width`.
-        output_range: the lowest and the highest value of a pixel as the networks have it; None for
-            [0, 1], or for data that is unbounded.
+        sections: of the space: `generator` and `discriminator`, references to the makers of G and
+            of D; `parameters`, their arguments by names such as `generator.width`; and perhaps
+            `output_range`, the lowest and the highest value of a pixel as the networks have it,
+            which is [0, 1] by default.
+
+    Raises:
+        ConfigError: `output_range` doesn't go up.
     """
 
     balance = Balance("k", "discriminator_lr", "generator_lr")
     size_parameters = ("batch_size",)
     interpolates = True
 
-    def __init__(
-        self,
-        name: str,
-        generator: Callable[..., Any],
-        discriminator: Callable[..., Any],
-        config_type: type[OwnNetworkParameters] = OwnNetworkParameters,
-        output_range: tuple[float, float] | None = None,
-    ) -> None:
-        super().__init__(name)
-        self._generator = generator
-        self._discriminator = discriminator
-        self.config_type = config_type
-        self._output_range = output_range
-        if output_range is not None and not output_range[0] < output_range[1]:
+    def __init__(self, sections: Mapping[str, Any]) -> None:
+        super().__init__("own_networks")
+        self._sections = dict(sections)
+        added = from_dict(sections.get("parameters", {}))
+        self.config_type = cast("type[OwnNetworkParameters]", extended(OwnNetworkParameters, added))
+        low, high = sections.get("output_range", (0, 1))
+        if low >= high:
             raise ConfigError(
-                f"output_range: found {list(output_range)}. It must be the lowest and the highest "
-                "value of a pixel, such as [-1, 1]."
+                f"output_range: found [{low}, {high}]. It must be the lowest and the highest value "
+                "of a pixel, such as [-1, 1]."
             )
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """The sections of a space by which `family_of` finds this family."""
+        return dict(self._sections)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Where G and D are made."""
+        return self._sections["generator"], self._sections["discriminator"]
 
     def build(
         self, config: OwnNetworkParameters, dataset: Dataset, seed: int, device: str
@@ -70,11 +79,11 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
         """Raise ConfigError if the networks can't be made, or trained on such examples."""
         from gansearch.families.own_network_check import check_networks
 
-        if self._output_range is not None and not dataset.is_bounded:
+        if "output_range" in self._sections and not dataset.is_bounded:
             what = "contrast-normalised images" if dataset.is_image else "points"
             raise ConfigError(
-                f"output_range: {list(self._output_range)}, on the {what} of {dataset.name}. Only "
-                "pixels have a range. Leave output_range out."
+                f"output_range: {self._sections['output_range']}, on the {what} of {dataset.name}. "
+                "Only pixels have a range. Leave output_range out."
             )
         check_networks(self._maker_for(dataset), config, dataset)
 
@@ -139,10 +148,12 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
 
     def _maker_for(self, dataset: Dataset) -> OwnNetworkMaker:
         """Return the maker of networks for a data set."""
-        is_other = dataset.is_bounded and self._output_range != (0, 1)
-        return self._maker(self._output_range if is_other else None)
+        low, high = self._sections.get("output_range", (0, 1))
+        is_other = dataset.is_bounded and (low, high) != (0, 1)
+        return self._maker((low, high) if is_other else None)
 
     def _maker(self, value_range: tuple[float, float] | None) -> OwnNetworkMaker:
         from gansearch.networks.own import OwnNetworkMaker
 
-        return OwnNetworkMaker(self._generator, self._discriminator, value_range)
+        generator, discriminator = map(user_code.load, self.references)
+        return OwnNetworkMaker(generator, discriminator, value_range)

@@ -1,9 +1,9 @@
 """The user's own G and D: made by the user's functions or classes, with our interface around them.
 
-A maker is called with those of the following that its signature takes: `config`, the trial's
-configuration; `shape` of an example as a network sees it, `(channels, height, width)` of an image
-or `(d,)` of a point; `noise_dim`; and each argument that the space sets, such as `width` for
-`generator.width`.
+A maker is called with those of the following that its signature takes: each argument that the
+space sets, such as `width` for `generator.width`; `shape` of an example as a network sees it,
+`(channels, height, width)` of an image or `(d,)` of a point; `noise_dim`; and `config`, an object
+with all parameters of the trial as attributes, on which `generator.width` is `width` for G.
 
 Images are `[n, channels, height, width]` in the range of values that the user declares, points `[n,
 d]` as they are. D returns logits. While they are not trained, networks are in evaluation mode.
@@ -15,6 +15,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -37,7 +38,6 @@ ValueRange = tuple[float, float]
 
 _GIVEN = ("config", "shape", "noise_dim")  # arguments that no space sets
 _KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_PLAIN = (bool, int, float, str)
 _NO_DEFAULT = inspect.Parameter.empty
 
 
@@ -241,8 +241,9 @@ def arguments_for(
             needs.
     """
     where, parameters = name_of(maker, player), _parameters(maker)
+    own = _own_values(config, player)
     available = {
-        "config": config,
+        "config": SimpleNamespace(**{n: getattr(config, n) for n in config.rules()} | own),
         "shape": network_shape(shape),
         "noise_dim": config.noise_dim,  # type: ignore[attr-defined]
     }
@@ -250,16 +251,14 @@ def arguments_for(
     takes = {p.name: p.default for p in parameters if p.kind in _KEYWORDS}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
     keywords = {name: value for name, value in available.items() if name in takes}
-    for full_name in config.rules():
-        prefix, dot, name = full_name.partition(".")
-        if not dot or prefix != player or not config.applies(full_name):
-            continue
-        if name in _GIVEN or (name not in takes and not takes_all):
+    for name, value in own.items():
+        if name in takes or takes_all:
+            keywords[name] = _as_argument(value, takes.get(name))
+        elif "config" not in takes and not args:
             raise ConfigError(
-                f"{full_name}: {where.partition(': ')[2]} has no such argument. "
-                + did_you_mean(name, set(takes) - set(_GIVEN))
+                f"{player}.{name}: {where.partition(': ')[2]} has no such argument. "
+                + did_you_mean(name, takes)
             )
-        keywords[name] = _as_argument(getattr(config, full_name), takes.get(name))
     missing = [name for name, default in takes.items() if default is _NO_DEFAULT]
     missing = [name for name in missing if name not in keywords]
     if missing or _NO_DEFAULT in args:
@@ -270,19 +269,6 @@ def arguments_for(
             "default."
         )
     return args, keywords
-
-
-def parameters_of(maker: Maker, player: str) -> dict[str, Any]:
-    """Return the arguments of a maker that a space can set, with their defaults.
-
-    By full name, such as `generator.width`; `inspect.Parameter.empty` for no default. Defaults that
-    are no plain values (numbers, text, true or false, lists of whole numbers) are left out.
-    """
-    return {
-        f"{player}.{p.name}": p.default
-        for p in _parameters(maker)
-        if p.kind in _KEYWORDS and p.name not in _GIVEN and _is_plain(p.default)
-    }
 
 
 def network_shape(shape: Shape) -> Shape:
@@ -327,10 +313,14 @@ def _parameters(maker: Maker) -> list[inspect.Parameter]:
         return []
 
 
-def _is_plain(default: Any) -> bool:
-    if isinstance(default, list | tuple):
-        return all(type(value) is int for value in default)
-    return default is _NO_DEFAULT or isinstance(default, _PLAIN)
+def _own_values(config: Config, player: str) -> dict[str, Any]:
+    """Return the arguments that a configuration sets for a player's maker."""
+    names = (name for name in config.rules() if name.startswith(f"{player}."))
+    return {
+        name.removeprefix(f"{player}."): getattr(config, name)
+        for name in names
+        if config.applies(name)
+    }
 
 
 def _as_argument(value: Any, default: Any) -> Any:

@@ -1,5 +1,6 @@
 """The user's networks as a family: what is refused before a run, what is stored and read again."""
 
+import itertools
 import re
 
 import numpy as np
@@ -10,18 +11,33 @@ from torch import nn
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
-from gansearch.families.own_networks import OwnNetworks
+from gansearch.family import family_of
 from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.runs.generators import load_generator, save_generator
+from gansearch.system import user_code
 from gansearch.training.peak_memory import peak_bytes
-from tests.own_nets import ConvD, ConvG, SearchedConfig, mlp_d, mlp_g, searched
+from tests.own_nets import ConvD, ConvG, mlp_d, mlp_g, searched
 
 DIGITS = load_dataset("digits")
 RING = load_dataset("ring")
 
 
-def family(generator=ConvG, discriminator=ConvD, table=SearchedConfig, output_range=None):
-    return OwnNetworks("own", generator, discriminator, table, output_range)
+COUNT = itertools.count()
+PARAMETERS = {"generator.width": {"int": 8}, "discriminator.width": {"int": 8}}
+
+
+def reference_to(maker):
+    if "<" not in maker.__qualname__:
+        return user_code.reference_of(maker)
+    maker.__name__ = f"own_{next(COUNT)}"  # by which it is given
+    return user_code.give(maker)
+
+
+def family(generator=ConvG, discriminator=ConvD, parameters=None, **sections):
+    """Return the family of a space with these sections."""
+    code = {"generator": generator, "discriminator": discriminator}
+    sections |= {player: reference_to(maker) for player, maker in code.items()}
+    return family_of({**sections, "parameters": PARAMETERS if parameters is None else parameters})
 
 
 def colours():
@@ -45,11 +61,11 @@ def linear_g(noise_dim, width):
         (family(), searched(k=5, unrolled_steps=9, batch_size=500), colours()),
         (family(), searched(gradient_penalty="one_centered", generator_ema=0.9), DIGITS),
         (family(), searched(precision="bf16"), DIGITS),
-        (family(mlp_g, mlp_d, OwnNetworkParameters), OwnNetworkParameters(), RING),
+        (family(mlp_g, mlp_d, {}), OwnNetworkParameters(), RING),
         (family(linear_g), searched(), normalised()),
         (
             family(lambda shape, noise_dim, width: ConvG(noise_dim, shape, width, "tanh"),
-                   output_range=(-1, 1)),
+                   output_range=[-1, 1]),
             searched(), DIGITS,
         ),
     ],
@@ -78,7 +94,7 @@ def small_g(last=None, n_out=64, view=None):
             made = self.last(self.first(z))
             return made if view is None else made.view(len(z), *view)
 
-    SmallG.__qualname__ = "SmallG"
+    SmallG.__qualname__ = "<SmallG>"
     return SmallG
 
 
@@ -95,7 +111,7 @@ def small_d(forward=lambda self, x: self.first(x.flatten(1)), n_out=1, **more):
         def forward(self, x):
             return forward(self, x)
 
-    SmallD.__qualname__ = "SmallD"
+    SmallD.__qualname__ = "<SmallD>"
     return SmallD
 
 
@@ -136,7 +152,7 @@ G_FAULTS = {
     ),
     "no shape of the data": (
         small_g(n_out=100, view=(1, 10, 10)),
-        r"generator: SmallG: of 4 rows of noise it makes a tensor of shape \[4, 1, 10, 10\]. On "
+        r"generator: <SmallG>: of 4 rows of noise it makes a tensor of shape \[4, 1, 10, 10\]. On "
         r"digits it must be images \[n, 1, 8, 8\] \(channels, height, width\), that is "
         r"\[4, 1, 8, 8\]. Change its last layers.",
     ),
@@ -151,7 +167,7 @@ G_FAULTS = {
     ),
     "NaN": (
         small_g(Function(lambda x: x / 0 * 0)),
-        r"generator: SmallG: its output has values that are NaN or infinite before any training.",
+        r"generator: <SmallG>: its output has values that are NaN or infinite before any training.",
     ),
     "whole numbers": (
         small_g(Function(lambda x: (255 * x).byte())),
@@ -182,12 +198,12 @@ G_FAULTS = {
 D_FAULTS = {
     "several logits": (
         small_d(n_out=10),
-        r"discriminator: SmallD: of 4 examples it makes a tensor of shape \[4, 10\]. It must "
+        r"discriminator: <SmallD>: of 4 examples it makes a tensor of shape \[4, 10\]. It must "
         r"return one logit of each, \[n\] or \[n, 1\].",
     ),
     "a sigmoid": (
         small_d(lambda self, x: torch.sigmoid(self.first(x.flatten(1))).view(-1)),
-        r"discriminator: SmallD: it ends with a sigmoid, and so returns probabilities. It must "
+        r"discriminator: <SmallD>: it ends with a sigmoid, and so returns probabilities. It must "
         r"return logits, the values before the sigmoid. Leave the sigmoid out.",
     ),
     "a sigmoid layer": (
@@ -204,13 +220,13 @@ D_FAULTS = {
     ),
     "unused": (
         small_d(spare=lambda: nn.Linear(2, 2), other=lambda: nn.Conv2d(1, 1, 3)),
-        r"discriminator: SmallD: nothing uses its parameters other.bias, other.weight, spare.bias, "
+        r"<SmallD>: nothing uses its parameters other.bias, other.weight, spare.bias, "
         r"spare.weight: its loss does not depend on them. .* or freeze them by "
         r"requires_grad_\(False\).",
     ),
     "another input": (
         small_d(lambda self, x: self.first(x)),
-        r"discriminator: SmallD: it fails on examples of shape \[4, 1, 8, 8\] \(RuntimeError: .*, "
+        r"<SmallD>: it fails on examples of shape \[4, 1, 8, 8\] \(RuntimeError: .*, "
         r"at test_own_networks.py:\d+: .* It must take images \[n, 1, 8, 8\]",
     ),
     "an infinite gradient": (
@@ -249,27 +265,26 @@ def test_operations_without_a_second_derivative_are_refused_where_one_is_needed(
 
 def test_a_range_is_for_pixels_and_goes_up():
     with pytest.raises(ConfigError, match=r"\[-1, 1\], on the points of ring. Only pixels have"):
-        family(mlp_g, mlp_d, output_range=(-1, 1)).check(searched(), RING)
+        family(mlp_g, mlp_d, output_range=[-1, 1]).check(searched(), RING)
     with pytest.raises(ConfigError, match="on the contrast-normalised images of normalised"):
-        family(output_range=(0, 1)).check(searched(), normalised())
+        family(output_range=[0, 1]).check(searched(), normalised())
     with pytest.raises(ConfigError, match=r"output_range: found \[1, -1\]. It must be the lowest"):
-        family(output_range=(1, -1))
+        family(output_range=[1, -1])
 
 
 @pytest.mark.parametrize("generator_ema", [0.0, 0.9])
-@pytest.mark.parametrize("output_range", [None, (-1, 1)])
+@pytest.mark.parametrize("sections", [{}, {"output_range": [-1.0, 1.0]}])
 def test_a_generator_is_stored_and_gives_the_samples_that_were_scored(
-    generator_ema, output_range, tmp_path, monkeypatch
+    generator_ema, sections, tmp_path
 ):
-    own = family(output_range=output_range)
+    own = family(**sections)
     config = searched(generator_ema=generator_ema)
     training = own.build(config, DIGITS, 3, "cpu")
     training.advance(20)
     export = own.export(training, 3)
     assert set(export.arrays) == set(training.generator.net.state_dict())
-    how = {"family": "own", "dataset": "digits", "shape": DIGITS.shape}
+    how = {"family": own, "dataset": "digits", "shape": DIGITS.shape}
     save_generator(tmp_path, export, config, **how)
-    monkeypatch.setattr("gansearch.runs.generators.load_family", {"own": own}.__getitem__)
     stored = load_generator(tmp_path, lambda name: pytest.fail(f"{name} was asked for")).generator
     np.testing.assert_array_equal(stored.samples(20), training.samples(20))
     lines = stored.interpolate(3, 5)
@@ -319,9 +334,7 @@ def test_one_dimensional_data_has_its_picture_of_figure_1():
     def make(n_in, n_out):
         return nn.Sequential(nn.Linear(n_in, 8), nn.ReLU(), nn.Linear(8, n_out))
 
-    own = family(
-        lambda noise_dim: make(noise_dim, 1), lambda shape: make(1, 1), OwnNetworkParameters
-    )
+    own = family(lambda noise_dim: make(noise_dim, 1), lambda shape: make(1, 1), {})
     config = OwnNetworkParameters(noise_dim=1)
     own.check(config, gaussian)
     observer = own.observer(config, gaussian, [2, 4])

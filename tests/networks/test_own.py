@@ -1,7 +1,6 @@
 """The user's networks behind our interface: how makers are called, layouts, ranges, modes."""
 
 import functools
-import inspect
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from gansearch.networks.own import (
     arguments_for,
     make_module,
     name_of,
-    parameters_of,
 )
 from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.rules import Rule, extended
@@ -161,8 +159,8 @@ def test_a_maker_is_called_with_what_it_takes(maker, args, names):
 
 
 def test_a_maker_may_have_positional_arguments():
-    config = OwnNetworkParameters()
-    assert arguments_for(positional, "generator", config, (2,)) == ([config, (2,)], {})
+    (config, shape), names = arguments_for(positional, "generator", OwnNetworkParameters(k=3), (2,))
+    assert (config.k, shape, names) == (3, (2,), {})
 
 
 def test_arguments_of_the_space_reach_the_maker_that_they_are_for():
@@ -186,23 +184,15 @@ def test_widths_come_as_the_maker_has_them():
     assert arguments_for(maker, "generator", table(), SHAPE)[1] == {"a": [1, 2], "b": (1, 2)}
 
 
-def test_the_arguments_that_a_space_can_set_are_those_with_plain_defaults_or_none():
-    def maker(
-        config, shape, depth, *, width=64, act="relu", rate=0.5, wide=True, sides=(4, 2),
-        layer=nn.ReLU, named=None, **rest,
-    ):  # fmt: skip
-        raise AssertionError("it was called")
+def test_a_maker_that_takes_the_configuration_finds_its_own_arguments_on_it_by_their_names():
+    def maker(config, shape):
+        return config
 
-    assert parameters_of(maker, "discriminator") == {
-        "discriminator.depth": inspect.Parameter.empty,
-        "discriminator.width": 64,
-        "discriminator.act": "relu",
-        "discriminator.rate": 0.5,
-        "discriminator.wide": True,
-        "discriminator.sides": (4, 2),
-    }
-    assert parameters_of(ConvG, "generator") == {"generator.width": 8, "generator.last": "sigmoid"}
-    assert parameters_of(functools.partial(ConvG, width=4), "generator")["generator.width"] == 4
+    config = searched(generator_width=5, discriminator_width=3, k=4)
+    for player, width in (("generator", 5), ("discriminator", 3)):
+        seen = arguments_for(maker, player, config, SHAPE)[1]["config"]
+        assert (seen.width, seen.k, seen.noise_dim, seen.batch_size) == (width, 4, 6, 8)
+        assert getattr(seen, "generator.width") == 5
 
 
 def no_width(shape, widht=3):
