@@ -535,8 +535,9 @@ MISFIT = "Widen the search, give presets.{0} another value, or leave {0} out of 
 FILE_FAULTS = {
     "": "my.yaml: the file is empty. A space needs a dataset and a search.",
     "# nothing\n": "my.yaml: the file is empty. A space needs a dataset and a search.",
-    "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, dataset, data, "
-    "budget, search, fixed, presets, start_from.",
+    "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, generator, "
+    "discriminator, output_range, trainable, parameters, dataset, data, budget, search, fixed, "
+    "presets, start_from.",
     "dataset: [\n": "my.yaml:2:1: not YAML: expected the node content, but found '<stream end>'. "
     "Check the brackets and quotes, and the space after each colon.",
     "dataset: a: b\n": "my.yaml:1:11: not YAML: mapping values are not allowed here. Check the "
@@ -551,9 +552,10 @@ FILE_FAULTS = {
     "UTF-8 text.",
     "dataset: digits\ndataset: ring\n": "my.yaml:2: dataset: given twice, first at my.yaml:1. "
     "Remove one.",
-    GOOD + "family: [a]\n": "my.yaml:3: family: found ['a']. It must be the name of a family.",
+    GOOD + "family: [a]\n": "my.yaml:3: family: found ['a']. It must be the name of code, "
+    "such as my_nets.py:Generator.",
     GOOD + "family: adversarial\n": "my.yaml:3: family adversarial: no such family. Did you mean "
-    "adversarial_nets? A family of your own is written module:CLASS.",
+    "adversarial_nets? A family of your own is written FILE.py:CLASS.",
     "search: {k: {int: [1, 3]}}\n": "my.yaml:1: dataset: missing. Name the data set: digits, "
     "mnist, cifar10, tfd, folder, ring, grid, gaussian, tfd-2, tfd-3, tfd-4, tfd-5.",
     "dataset: digit\n": "my.yaml:1: dataset: no data set is called 'digit'. Did you mean digits?",
@@ -801,7 +803,7 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         ),
         (
             ["family=my:Own"],
-            "--set family=my:Own: family: a space belongs to its family. Use another --space, or "
+            "--set family=my:Own: family: a space belongs to its networks. Use another --space, or "
             "copy and edit its file.",
         ),
         (
