@@ -1,6 +1,7 @@
 """`Dataset`: the training, validation and test examples of one data set, as stored arrays.
 
-Images remain uint8 until they are used, so that a data set is small in the shared memory of a node.
+Images remain uint8 until they are used, so that a data set is small in the shared memory of a node;
+images of finer values are float32.
 The training set trains, the validation set selects, and the test set is scored once, at the end.
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gansearch.data.units import Units
 from gansearch.errors import DataError
 
 _BLOCK = 1000  # images converted to float at a time
@@ -47,8 +49,8 @@ class Dataset:
 
     Attributes:
         name: the name in `DATASETS`.
-        train, valid, test: `[n, d]` each, C-contiguous, in no particular order; uint8 images or
-            float32 points.
+        train, valid, test: `[n, d]` each, C-contiguous, in no particular order; images of uint8 or
+            float32, or float32 points, standardised where there are `units`.
         shape: `(height, width, channels)` of an image, `(d,)` of a point.
         scale: divisor that brings stored values into [0, 1]; 1 for points.
         contrast: norm of the images after global contrast normalization: after division by `scale`
@@ -60,6 +62,7 @@ class Dataset:
         notes: sentences on the data that a reader of its scores must know, such as on images that
             two splits share.
         labels: the classes of the examples; None where they have none, or a single one.
+        units: the data's own units of points that are stored standardised; None for any others.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Dataset:
     mode_sd: float | None = None
     notes: tuple[str, ...] = ()
     labels: Labels | None = None
+    units: Units | None = None
 
     @property
     def dim(self) -> int:
@@ -119,10 +123,19 @@ class Dataset:
         pixels = images * float(np.median(norms) / self.contrast) + float(np.median(means))
         return pixels.astype(np.float32).clip(0, 1)
 
+    def in_own_units(self, points: np.ndarray) -> np.ndarray:
+        """Return points `[..., d]` as trained on or generated in the units that the data came in.
+
+        Images, and points that aren't standardised, are returned as they are.
+        """
+        return points if self.units is None else self.units.restored(points)
+
     def mean(self) -> np.ndarray:
         """Return the mean of the training examples as they are trained on, `[d]`, float32."""
         if self.contrast is None:
-            return np.asarray(self.train.mean(axis=0) / self.scale, np.float32)
+            # The sum of many float32 values, image by image, would lose digits.
+            exact = np.float64 if self.is_image or self.units else None
+            return np.asarray(self.train.mean(axis=0, dtype=exact) / self.scale, np.float32)
         blocks = np.array_split(self.train, -(-len(self.train) // _BLOCK))
         total = sum(self.to_float(block).sum(axis=0, dtype=np.float64) for block in blocks)
         return np.asarray(total / len(self.train), np.float32)

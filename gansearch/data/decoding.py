@@ -17,7 +17,7 @@ ENDINGS = (
     *(".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".sgi", ".tga", ".tif", ".tiff"),
     ".webp",
 )
-_GREY_MODES = ("1", "L", "LA", "La")
+GREY_MODES = ("1", "L", "LA", "La")
 # Formats whose further frames are images of their own. A .jpg of a camera has a preview.
 _WITH_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -107,8 +107,8 @@ def _decode(source: Path | io.BytesIO, *, lost_metadata: bool) -> DecodedImage:
         if (mode := _deep_mode(image)) is not None:
             raise DeepImageError(mode)
         has_more = image.format in _WITH_FRAMES and bool(getattr(image, "is_animated", False))
-        is_grey = image.mode in _GREY_MODES
-        pixels = np.asarray(_on_white(image, "L" if is_grey else "RGB"))
+        is_grey = image.mode in GREY_MODES
+        pixels = np.asarray(on_white(image, "L" if is_grey else "RGB"))
         turn, is_broken = _turn(image)
     upright = pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
     upright = upright.reshape(*upright.shape[:2], -1)
@@ -132,7 +132,8 @@ def _deep_mode(image: Image.Image) -> str | None:
     return "LA;16B" if tiles and tiles[0][3] == "LA;16B" else None
 
 
-def _on_white(image: Image.Image, mode: str) -> Image.Image:
+def on_white(image: Image.Image, mode: str) -> Image.Image:
+    """Return an image in another colour mode; transparent areas become white."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -1,4 +1,4 @@
-"""Identical examples: they count once, and none may lie on both sides of a split."""
+"""Splits and identical examples: these count once, and none may lie on both sides of a split."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 PURPOSES = {"train": "train on", "valid": "validate on", "test": "test on"}
+MIN_EXAMPLES = {"train": 100, "valid": 20, "test": 20}
+# Of the examples of a split that may be examples of another. Published data sets have a few.
+MAX_SHARED = 0.01
+_HELD_OUT_SHARE = 0.1  # for validation, and for test, if the data has no split
+_MAX_HELD_OUT = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,11 @@ class Overlap:
     other_rows: np.ndarray
     n: int
 
-    def describe(self) -> str:
-        """Return the number of these examples in words."""
-        n = f"{len(self.rows):,} of {self.n:,} images to {PURPOSES[self.split]}"
-        verb = "is also an image" if len(self.rows) == 1 else "are also images"
+    def describe(self, noun: str = "image") -> str:
+        """Return the number of these examples in words; `noun` is what an example is."""
+        n = f"{len(self.rows):,} of {self.n:,} {noun}s to {PURPOSES[self.split]}"
+        article = "an" if noun == "image" else "a"
+        verb = f"is also {article} {noun}" if len(self.rows) == 1 else f"are also {noun}s"
         return f"{n} {verb} to {PURPOSES[self.other]}"
 
 
@@ -59,6 +65,30 @@ def hold_out(rows: np.ndarray, ids: np.ndarray, n: int) -> tuple[np.ndarray, np.
             n -= counts[i]
     is_held_out = np.isin(ids[rows], chosen)
     return rows[is_held_out], rows[~is_held_out]
+
+
+def with_held_out(rows: Mapping[str, np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the rows of all three splits, with those that are absent held out from `train`.
+
+    A tenth of it each, at most 10,000; the first ones, so that `train` must be in a random order.
+    Identical examples stay together: on both sides of a split they would be no test.
+    """
+    if "valid" in rows:
+        return dict(rows)
+    train, test = rows["train"], rows.get("test")
+    n = min(_MAX_HELD_OUT, round(_HELD_OUT_SHARE * len(train)))
+    if test is None:
+        test, train = hold_out(train, ids, n)
+    valid, train = hold_out(train, ids, n)
+    return {"train": train, "valid": valid, "test": test}
+
+
+def take(examples: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the examples of some rows, without a copy if the rows are consecutive."""
+    if len(rows) == rows[-1] + 1 - rows[0] and (np.diff(rows) == 1).all():
+        return examples[rows[0] : rows[-1] + 1]
+    taken: np.ndarray = examples[rows]
+    return taken
 
 
 def n_distinct(rows: np.ndarray, ids: np.ndarray) -> int:
@@ -90,14 +120,16 @@ def note_shared(overlap: str) -> str:
     return f"{overlap}. Scores slightly reward generators that copy them."
 
 
-def note_copies(splits: Mapping[str, np.ndarray], ids: np.ndarray) -> list[str]:
+def note_copies(
+    splits: Mapping[str, np.ndarray], ids: np.ndarray, noun: str = "image"
+) -> list[str]:
     """Return a sentence on the images of each split that are copies of others in it, if any are."""
     copies = {split: len(rows) - n_distinct(rows, ids) for split, rows in splits.items()}
     listed = [
-        f"{n:,} of {len(splits[split]):,} images to {PURPOSES[split]}"
+        f"{n:,} of {len(splits[split]):,} {noun}s to {PURPOSES[split]}"
         for split, n in copies.items()
         if n
     ]
     if not listed:
         return []
-    return [f"{', '.join(listed)} are copies of others there. Each counts like any other image."]
+    return [f"{', '.join(listed)} are copies of others there. Each counts like any other {noun}."]

@@ -17,14 +17,17 @@ import numpy as np
 from gansearch.data.dataset import SPLITS, Dataset, Labels, check_variety
 from gansearch.data.decoding import DeepImageError, UnreadableImageError, decode
 from gansearch.data.duplicates import (
+    MAX_SHARED,
+    MIN_EXAMPLES,
     PURPOSES,
     Overlap,
-    hold_out,
     identities,
     n_distinct,
     note_copies,
     note_shared,
     overlaps,
+    take,
+    with_held_out,
 )
 from gansearch.data.file_names import format_path
 from gansearch.data.image_faults import ImageFile, check_files, fault_of_deep
@@ -34,11 +37,6 @@ from gansearch.errors import DataError
 from gansearch.rules import count_of
 from gansearch.system.machine import limit_bytes
 
-_HELD_OUT_SHARE = 0.1  # for validation, and for test, if the folder has no split
-_MAX_HELD_OUT = 10_000
-_MIN_IMAGES = {"train": 100, "valid": 20, "test": 20}
-# Of the images of a split that may be images of another. Published data sets have a few.
-_MAX_SHARED = 0.01
 _N_PAIRS = 3  # shown of identical images
 _N_FIRST = 20  # images that say what size to expect
 _BLOCK = 100  # images that a thread decodes at a time
@@ -81,11 +79,14 @@ def load_folder(folder: Path, options: ImageOptions | None = None) -> Dataset:
     splits = np.repeat(list(found.paths), [len(split) for split in found.paths.values()])
     images = _read_all(folder, paths, splits, options or ImageOptions())
     ids = identities(images.pixels)
-    rows = {split: np.flatnonzero(images.splits == split) for split in found.paths}
+    rows = {
+        "train" if split == ALL else split: np.flatnonzero(images.splits == split)
+        for split in found.paths
+    }
     notes = _check_shared(folder, overlaps(rows, ids), images.paths)
-    rows = _with_held_out(rows, ids)
+    rows = with_held_out(rows, ids)
     _check_numbers(folder, rows, ids)
-    parts = {split: _take(images.pixels, rows[split]) for split in SPLITS}
+    parts = {split: take(images.pixels, rows[split]) for split in SPLITS}
     for split, part in parts.items():
         why = "There is nothing to learn from them" if split == "train" else "No score can use them"
         where = f"{format_path(folder)}: images to {PURPOSES[split]}"
@@ -123,25 +124,9 @@ def _labels(folder: Path, images: _Images, rows: Mapping[str, np.ndarray]) -> La
     return Labels.of(shown, **{split: classes[rows[split]] for split in SPLITS})
 
 
-def _with_held_out(rows: dict[str, np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the rows of all three splits, with those that have no folder held out from the rest.
-
-    Identical images stay together: on both sides of a split they would be no test.
-    """
-    if "valid" in rows:
-        return rows
-    pool = rows[ALL] if ALL in rows else rows["train"]
-    n = min(_MAX_HELD_OUT, round(_HELD_OUT_SHARE * len(pool)))
-    test = rows.get("test")
-    if test is None:
-        test, pool = hold_out(pool, ids, n)
-    valid, train = hold_out(pool, ids, n)
-    return {"train": train, "valid": valid, "test": test}
-
-
 def _check_numbers(folder: Path, rows: Mapping[str, np.ndarray], ids: np.ndarray) -> None:
     n_all, n_different = len(ids), len(np.unique(ids))
-    for split, minimum in _MIN_IMAGES.items():
+    for split, minimum in MIN_EXAMPLES.items():
         n = n_distinct(rows[split], ids)
         if n >= minimum:
             continue
@@ -166,21 +151,13 @@ def _check_shared(folder: Path, shared: Sequence[Overlap], paths: Sequence[Path]
         ]
         more = ", ..." if len(overlap.rows) > _N_PAIRS else ""
         lines.append(f"{overlap.describe()} ({', '.join(pairs)}{more})")
-    if any(len(overlap.rows) > _MAX_SHARED * overlap.n for overlap in shared):
+    if any(len(overlap.rows) > MAX_SHARED * overlap.n for overlap in shared):
         raise DataError(
             f"{format_path(folder)}: {'; '.join(lines)}. Scores would reward generators that copy. "
-            f"At most {_MAX_SHARED:.0%} of a split may be in another. Remove them from one of the "
+            f"At most {MAX_SHARED:.0%} of a split may be in another. Remove them from one of the "
             "two, or put all images into one folder, which is then split at random."
         )
     return [note_shared(line) for line in lines]
-
-
-def _take(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the images of some rows, without a copy if the rows are consecutive."""
-    if len(rows) == rows[-1] + 1 - rows[0]:
-        return images[rows[0] : rows[-1] + 1]
-    taken: np.ndarray = images[rows]
-    return taken
 
 
 def _read_all(

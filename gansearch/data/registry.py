@@ -1,4 +1,4 @@
-"""The registry of data sets: from a name to a `Dataset`."""
+"""The registry of data sets: from a name, or what names the user's own data, to a `Dataset`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,18 @@ from gansearch.data.image_folder import load_folder
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.mixtures import load_gaussian, load_grid, load_ring
 from gansearch.data.mnist import load_mnist
+from gansearch.data.own import GIVEN, as_dataset
+from gansearch.data.own_files import (
+    DATA_FILE,
+    is_own,
+    load_own,
+    load_saved,
+    short_name,
+    takes_data_dir,
+)
 from gansearch.data.tfd import N_FOLDS, load_tfd
 from gansearch.errors import DataError, did_you_mean
+from gansearch.system.object_store import AnyPath
 from gansearch.system.paths import local_path
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
@@ -29,24 +40,26 @@ def load_dataset(
     download: bool = True,
     options: ImageOptions | None = None,
 ) -> Dataset:
-    """Load a data set of `DATASETS`.
+    """Load a data set of `DATASETS`, or the user's own.
 
     Args:
-        name: one of `DATASETS`.
+        name: one of `DATASETS`, a .npz or .npy file, or a function: `my_data.py:load`.
         data_dir: the folder with downloaded data; None means the environment variable
             GANSEARCH_DATA or, if that is unset, `~/.cache/gansearch`. For the data set `folder` it
-            is the folder of images; embedded and synthetic data sets ignore it.
+            is the folder of images; embedded and synthetic data sets, and files, ignore it.
         download: whether to download missing files.
         options: how images that differ are made alike, for the data set `folder`.
 
     Raises:
         DataError: the name is unknown, the data is missing or unreadable, or the data set takes no
             options.
+        BadInputError: a function can't be imported.
     """
-    if name not in _LOADERS:
-        raise DataError(f"data set {name!r}: unknown. {did_you_mean(name, DATASETS)}")
+    check_known(name)
     check_takes_options(name, options)
     path = data_folder(name, data_dir)
+    if is_own(name):
+        return load_own(name, path)
     if name != FOLDER:
         return _LOADERS[name](path or Path(), download)
     if path is None:
@@ -54,6 +67,38 @@ def load_dataset(
             "data set folder: no folder is given. Name the folder of images by --data-dir."
         )
     return load_folder(path, options)
+
+
+def open_dataset(
+    data: Any, data_dir: Path | None = None, *, options: ImageOptions | None = None
+) -> Dataset:
+    """Return a data set from its name, as `load_dataset`, or from the examples themselves.
+
+    Raises:
+        DataError, BadInputError: as `load_dataset` and `as_dataset`.
+    """
+    if isinstance(data, str | os.PathLike):
+        return load_dataset(os.fsdecode(data), data_dir, options=options)
+    if data_dir is not None:
+        raise DataError(
+            f"data_dir {data_dir}: the data itself is given, and none is read there. Leave it out."
+        )
+    check_takes_options(GIVEN, options)
+    return as_dataset(data)
+
+
+def check_known(name: str) -> None:
+    """Raise DataError if no data set has this name."""
+    if name == GIVEN:
+        raise DataError(
+            f"data set {GIVEN}: the name of data that a run was given from Python. Give it again, "
+            "gansearch.search(dataset=...), or name a file: dataset: rows.npz."
+        )
+    if name not in _LOADERS and not is_own(name):
+        hint = did_you_mean(name, DATASETS)
+        if hint.startswith("Known"):
+            hint += " Data of your own is a file, rows.npz, or a function, my_data.py:load."
+        raise DataError(f"data set {name!r}: unknown. {hint}")
 
 
 def check_takes_options(name: str, options: ImageOptions | None) -> None:
@@ -71,10 +116,10 @@ def data_folder(name: str, data_dir: Path | None = None) -> Path | None:
     A data set without files has none; images of one's own have none unless it is named.
 
     Args:
-        name: one of `DATASETS`.
+        name: as for `load_dataset`.
         data_dir: as for `load_dataset`.
     """
-    if name in WITHOUT_FILES:
+    if not _reads_files(name):
         return None
     given = data_dir or os.environ.get("GANSEARCH_DATA")
     if not given and name == FOLDER:
@@ -86,9 +131,18 @@ def check_data_dir(name: str, data_dir: Path | None, *, of_run: bool = False) ->
     """Raise DataError if a folder is named for a data set that has no files to read there.
 
     GANSEARCH_DATA may be set for other data sets, and is never refused.
+
+    Raises:
+        BadInputError: a function can't be imported.
     """
-    if data_dir is None or name not in WITHOUT_FILES:
+    if data_dir is None or _reads_files(name):
         return
+    if name == GIVEN or is_own(name):
+        what = "takes no argument data_dir" if name != GIVEN else "was given from Python"
+        raise DataError(
+            f"--data-dir {data_dir}: the data set is {short_name(name)}, which {what}, and none "
+            "is read there. Leave --data-dir out."
+        )
     remedy = (
         "The data set of a run can't be changed: leave --data-dir out."
         if of_run
@@ -101,25 +155,38 @@ def check_data_dir(name: str, data_dir: Path | None, *, of_run: bool = False) ->
     )
 
 
+def _reads_files(name: str) -> bool:
+    """Whether a data set is read from a folder that the user may name."""
+    return takes_data_dir(name) if is_own(name) else name not in (*WITHOUT_FILES, GIVEN)
+
+
 def load_again(
     name: str,
     former: Path | None,
     data_dir: Path | None = None,
     options: ImageOptions | None = None,
+    *,
+    run: AnyPath | None = None,
 ) -> tuple[Dataset, Path | None]:
     """Load the data set of a run again; return it and the folder that it was read from.
 
     Args:
-        name: one of `DATASETS`.
+        name: of the data set in the run's space.
         former: the folder that the run has read; it may have been moved since.
         data_dir: the folder that the user names now, which counts more than `former`. The variable
             GANSEARCH_DATA and the default count less: they are for all data sets.
         options: as for `load_dataset`.
+        run: the run's folder, where data that was given from Python lies.
 
     Raises:
         DataError: the data is missing or unreadable.
+        BadInputError: a function can't be imported.
     """
     check_data_dir(name, data_dir, of_run=True)
+    if name == GIVEN and run is not None:
+        return load_saved(run / DATA_FILE), None
+    if is_own(name):
+        return load_dataset(name, data_dir or former), data_folder(name, data_dir or former)
     if data_dir is None and former is not None and name not in WITHOUT_FILES:
         # An error in a folder of images that is there must be seen, not avoided.
         if name == FOLDER and local_path(former).is_dir():

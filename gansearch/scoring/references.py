@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,8 @@ def _cache_path(dataset: Dataset) -> Path | None:
     cache = cache_folder()
     if cache is None:
         return None
-    return cache / "references" / f"{dataset.name}-{_digest(dataset)}.json"
+    name = re.sub(r"[^\w.-]", "-", dataset.name)  # of the user's own data it may be anything
+    return cache / "references" / f"{name}-{_digest(dataset)}.json"
 
 
 def _digest(dataset: Dataset) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
+from gansearch.data.own import GIVEN
+from gansearch.data.own_files import is_own
 from gansearch.data.registry import DATASETS, check_takes_options
 from gansearch.errors import BadInputError, DataError, SpaceError, did_you_mean
 from gansearch.family import DEFAULT_FAMILY, FAMILY_SECTIONS, ModelFamily, family_of, load_family
@@ -180,13 +182,15 @@ def _parse_output_range(item: SourceValue) -> list[float]:
 
 
 def parse_dataset(item: SourceValue) -> str:
-    """Return the name of the data set.
+    """Return the name of the data set, or what names the user's own: a file, or a function.
 
     Raises:
         SpaceError: missing or unknown.
     """
     if item.value is None:
         raise item.error("dataset", f"missing. Name the data set: {', '.join(DATASETS)}.")
+    if item.name is not None and (item.name == GIVEN or is_own(item.name)):
+        return item.name
     return _parse_name(DATASETS, "dataset", "data set", item)
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
+from gansearch.data.own_files import located
 from gansearch.errors import SpaceError, did_you_mean
 from gansearch.family import ModelFamily
 from gansearch.rules import Config, plain
@@ -266,7 +267,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
     family = parse_family(sections, folder)
     table = family.config_type
     check_sections(sections, table)
-    dataset = parse_dataset(sections["dataset"])
+    dataset = located(parse_dataset(sections["dataset"]), folder)
     space = SearchSpace(
         name=name,
         family=family,
