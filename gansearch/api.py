@@ -19,7 +19,11 @@ from gansearch.arguments import (
     text_argument,
 )
 from gansearch.budget import Budget
+from gansearch.data.dataset import Dataset
+from gansearch.data.own import GIVEN, as_dataset
+from gansearch.errors import BadInputError
 from gansearch.runs.folder import RunFolder
+from gansearch.space.load import builtin_spaces
 from gansearch.space.search_space import SearchSpace
 from gansearch.tune import driver
 from gansearch.tune.settings import Settings
@@ -63,6 +67,10 @@ def _console(value: Any) -> Console | None:
     raise refused("console", value, "It must be a rich.console.Console(), or None to show nothing.")
 
 
+def _dataset(value: Any) -> str | Dataset:
+    return os.fsdecode(value) if isinstance(value, str | os.PathLike) else as_dataset(value)
+
+
 def _run(value: Any) -> Any:
     return value.path if isinstance(value, RunFolder) else path_argument("run", value)
 
@@ -96,10 +104,33 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_UNNAMED: Any = object()  # where no space is named: then the data decides
+
+
 @functools.wraps(driver.search)
-def search(space: Any = "digits", **options: Any) -> RunFolder:
+def search(space: Any = _UNNAMED, **options: Any) -> RunFolder:
     """Search as the driver does, whose documentation and signature `wraps` shows."""
+    if options.get("dataset") is None:
+        return _call("search", space="digits" if space is _UNNAMED else space, **options)
+    with in_python_terms():
+        options["dataset"] = data = _dataset(options["dataset"])
+        if space is _UNNAMED:
+            space = _space_for(data)
+        elif isinstance(space, Mapping) and "dataset" not in space:
+            space = {**space, "dataset": data if isinstance(data, str) else GIVEN}
     return _call("search", space=space, **options)
+
+
+def _space_for(data: str | Dataset) -> str:
+    """Return the built-in space that suits data for which none is named."""
+    if isinstance(data, str):
+        if data in builtin_spaces():
+            return data
+        raise BadInputError(
+            f"dataset {data}: no space is named, which says what is searched. Give one too: "
+            "gansearch.search('folder', dataset=...)."
+        )
+    return "folder" if data.is_image else "ring"
 
 
 @functools.wraps(driver.resume)

@@ -42,9 +42,15 @@ class AdversarialNets(ModelFamily[TrialConfig]):
         return AdversarialTraining(config, dataset, seed, device=device)
 
     def check(self, config: TrialConfig, dataset: Dataset) -> None:
-        """Raise ConfigError if points would get a convolutional network."""
+        """Raise ConfigError if points would get a convolutional network, or a bounded output."""
         if dataset.is_image:
             return
+        if dataset.units is not None and config.generator_output == "sigmoid":
+            raise ConfigError(
+                f"generator_output: sigmoid, on the vectors of {dataset.name}. They are "
+                "standardised, so that about half of their values are negative, which a sigmoid "
+                "never reaches. Use linear: fixed: {generator_output: linear}, or the space ring."
+            )
         for name in ("generator_network", "discriminator_network"):
             if getattr(config, name) == "convolutional":
                 raise ConfigError(

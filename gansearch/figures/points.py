@@ -69,9 +69,14 @@ def point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
     drawn = _first_two(samples)
     n_outside = int((~((drawn >= low) & (drawn <= high)).all(axis=1)).sum())
     outside = f", {n_outside:,} of them outside the frame" if n_outside else ""
-    axes.set_title(f"{len(samples):,} unpicked samples{outside}", fontsize=10, loc="left")
+    kind = _kind(dataset)
+    axes.set_title(f"{len(samples):,} unpicked {kind}samples{outside}", fontsize=10, loc="left")
     axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
     return Image.open(io.BytesIO(figure_png(figure))).convert("RGB")
+
+
+def _kind(dataset: Dataset) -> str:
+    return "standardised " if dataset.units is not None else ""
 
 
 def _thinned_training(dataset: Dataset) -> np.ndarray:
@@ -90,7 +95,7 @@ def path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
         _draw_paths(axes, paths, _thinned_training(dataset), dataset.modes)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axes.set_title(
-        f"{len(paths)} straight lines in noise space between unpicked samples",
+        f"{len(paths)} straight lines in noise space between unpicked {_kind(dataset)}samples",
         fontsize=10,
         loc="left",
     )

@@ -79,7 +79,7 @@ def write_samples(
     """Write unpicked samples of a trial and return a description of what was written.
 
     A `.npy` file holds an array of float32, `[n, dim]` or, for interpolations,
-    `[n, n_steps, dim]`; a `.png` file a picture.
+    `[n, n_steps, dim]`, of the user's own vectors in their own units; a `.png` file a picture.
 
     Args:
         folder: the run.
@@ -111,7 +111,7 @@ def write_samples(
 
     def load(name: str) -> Dataset:
         family_needs_data.append(name)
-        return _same_data(folder, name, data_dir)
+        return _same_data(folder, data_dir)
 
     with provided(folder.read_code()):
         saved = load_generator(folder.model_dir(trial_id), load)
@@ -136,6 +136,8 @@ def write_samples(
             if n_steps is None
             else saved.generator.interpolate(n, n_steps)
         )
+        if saved.units is not None:
+            array = saved.units.restored(array)
         write_output("--out", out, lambda file: _save(array, file))
     else:
         picture = (
@@ -186,16 +188,17 @@ def _data_dir_of(folder: RunFolder) -> Path | None:
     return Path(found) if found else None
 
 
-def _load(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
-    """Load a data set from `data_dir`, or from where the run has read it, with its options."""
-    options = ImageOptions.from_dict(folder.read_run().space.get("data", {}))
-    dataset, _ = load_again(name, _data_dir_of(folder), data_dir, options)
-    return dataset
+def _load(folder: RunFolder, data_dir: Path | None) -> Dataset:
+    """Load the run's data from `data_dir`, or from where the run has read it, with its options."""
+    space = folder.read_run().space
+    options = ImageOptions.from_dict(space.get("data", {}))
+    former = _data_dir_of(folder)
+    return load_again(space["dataset"], former, data_dir, options, run=folder.path)[0]
 
 
-def _same_data(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
+def _same_data(folder: RunFolder, data_dir: Path | None) -> Dataset:
     """Return the data set of the run; raise DataError if it is absent or has changed since."""
-    dataset = _load(folder, name, data_dir)
+    dataset = _load(folder, data_dir)
     require_same_data(folder, folder.read_run(), dataset, asked="sample")
     return dataset
 
@@ -207,7 +210,7 @@ def _dataset_to_draw(
 
     Samples that are pixels need nothing of it but the shape, so it may have changed since the run.
     """
-    dataset = _load(folder, saved.dataset, data_dir)
+    dataset = _load(folder, data_dir)
     if dataset.is_bounded and len(saved.shape) == 3 and not nearest:
         return replace(dataset, shape=saved.shape)
     require_same_data(folder, folder.read_run(), dataset, asked="sample")

@@ -14,6 +14,7 @@ from safetensors.numpy import save as save_arrays
 
 from gansearch.artifacts import GeneratorExport, SavedGenerator
 from gansearch.data.dataset import Dataset
+from gansearch.data.units import Units
 from gansearch.errors import BadInputError, ConfigError, ResultsError
 from gansearch.family import FAMILY_SECTIONS, ModelFamily, family_of
 from gansearch.rules import Config
@@ -22,7 +23,7 @@ from gansearch.system.object_store import AnyPath, parse_path
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
-_KNOWN = (*FAMILY_SECTIONS, "dataset", "seed", "config", "seal")
+_KNOWN = (*FAMILY_SECTIONS, "dataset", "units", "seed", "config", "seal")
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ class StoredGenerator:
         generator: makes samples.
         dataset: name of the data set that it was trained on.
         shape: of an example.
+        units: those of the data, where its vectors are standardised, as the samples are.
     """
 
     generator: SavedGenerator
     dataset: str
     shape: tuple[int, ...]
+    units: Units | None = None
 
 
 def save_generator(
@@ -48,6 +51,7 @@ def save_generator(
     family: ModelFamily[Any],
     dataset: str,
     shape: Sequence[int],
+    units: Units | None = None,
 ) -> None:
     """Write a generator of examples of `shape` into `model_dir`."""
     description = {
@@ -55,6 +59,7 @@ def save_generator(
         **family.sections,
         "dataset": dataset,
         "shape": list(shape),
+        **({} if units is None else {"units": units.to_dict()}),
         **export.details,
         "seed": export.seed,
         "config": config.to_dict(),
@@ -109,7 +114,8 @@ def load_generator(
         )
         # Older files have only the number of values, which is enough for dense networks.
         shape = details["shape"] if "shape" in details else [details["dim"]]
-        return StoredGenerator(generator, dataset, tuple(shape))
+        units = Units.from_dict(description["units"]) if "units" in description else None
+        return StoredGenerator(generator, dataset, tuple(shape), units)
     except FileNotFoundError as error:
         if error in failures:
             raise

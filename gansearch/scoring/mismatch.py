@@ -109,6 +109,9 @@ def _other_units(dataset: Dataset, samples: np.ndarray) -> Iterator[str]:
     now = np.median(distances_to_training(dataset, drawn))
     then = np.median(distances_to_training(dataset, (drawn * factor + shift).astype(np.float32)))
     if then < _NEARER_POINTS * now:
+        if dataset.units is not None:  # the samples came in these
+            offset, unit = dataset.units.offset, dataset.units.unit
+            shift = unit * shift + offset * (1 - factor)
         shown = ", ".join(f"{value:.3g}" for value in shift)
         yield (
             f"The samples lie {now:.2g} from the nearest training points (median), and only "

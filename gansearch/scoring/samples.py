@@ -32,7 +32,8 @@ def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
     The array is `[n, d]`, `[n, *shape]` or, of grey images, `[n, height, width]`. Whole numbers are
     divided by the data set's scale; floating-point images must lie in [0, 1] already, up to .001
     for rounding. Where the data set is contrast normalised, so are the samples, unless negative
-    values and means near 0 show that they have been.
+    values and means near 0 show that they have been. Vectors of the user's own are in their own
+    units, and are standardised.
 
     Raises:
         SamplesError: there is no such file, or its array has a wrong type, shape or range.
@@ -63,6 +64,8 @@ def check_samples(samples: Any, dataset: Dataset, *, where: str = "samples") -> 
             )
     if dataset.is_image:
         return image_values(where, flat, dataset)
+    if dataset.units is not None:
+        return dataset.units.standardised(flat)
     with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite, and is refused
         return flat.astype(np.float32)
 

@@ -229,6 +229,7 @@ class TrialRunner:
             family=process.family,
             dataset=process.dataset.name,
             shape=process.dataset.shape,
+            units=process.dataset.units,
         )
         write_atomically(model_dir / "strip.png", png(strip(self._strip, process.dataset)))
         if self._observer is not None:

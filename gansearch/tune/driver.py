@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from gansearch.data.dataset import Dataset
+from gansearch.data.own_files import DATA_FILE, save_dataset
 from gansearch.report.display import expendable
 from gansearch.report.progress import Progress
 from gansearch.rules import Config
@@ -55,6 +57,7 @@ def search(
     results: AnyPath | str = "results",
     settings: Settings | None = None,
     console: Console | None = None,
+    dataset: Any = None,
 ) -> RunFolder:
     """Search a space, train the best and the baseline again, rank, and report.
 
@@ -73,6 +76,10 @@ def search(
         results: folder of all runs.
         settings: how to use the machine.
         console: where progress is shown; None for nowhere.
+        dataset: data to learn instead of the space's: an array, a tensor, a pandas frame, a data
+            set of torch or Hugging Face, or (train, valid, test) of such (`docs/data.md`); or a
+            name, as a space has it. Without a space it is searched on `folder` if it has images,
+            on `ring` if it has vectors. Data that is given so is stored in the run's folder.
 
     Raises:
         BadInputError: the arguments can't be used; nothing was started.
@@ -81,7 +88,9 @@ def search(
             has begun.
     """
     occupy_closed_descriptors()
-    request = check_request(space, overrides=overrides, only=only, seed=seed, settings=settings)
+    request = check_request(
+        space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
+    )
     with (
         explaining_stops() as folders,
         _progress(console, request.space, request.configs, request.settings) as progress,
@@ -105,6 +114,8 @@ def search(
             trials_per_gpu=run.share.trials_per_gpu,
             code=run.folder.write_code(UserCode.of(run.space.references)),
         )
+        if run.given is not None:
+            save_dataset(run.folder.path / DATA_FILE, run.given)
         run.folder.write_run(description)
         _execute(
             run.folder,
@@ -190,7 +201,7 @@ def resume(
             for note in (*plan.notes, *code, *machine_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
-            dataset, settings = load_resumed_data(space, settings, data_dir)
+            dataset, settings = load_resumed_data(folder, space, settings, data_dir)
             for note in dataset.notes:
                 progress.note(note)
             description, notes = continued(folder, description, dataset)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from gansearch.data.dataset import Dataset
+from gansearch.data.image_options import ImageOptions
+from gansearch.data.own import GIVEN, as_dataset
+from gansearch.data.own_files import located
 from gansearch.data.registry import check_data_dir, data_folder, load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
@@ -58,6 +61,7 @@ class Request:
         notes: what the user should know of them.
         seed: of the run.
         settings: of the run, with the folder of the data resolved.
+        given: the data, where it was given from Python.
     """
 
     space: SearchSpace
@@ -65,6 +69,7 @@ class Request:
     notes: list[str]
     seed: int
     settings: Settings
+    given: Dataset | None = None
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,12 @@ class Prepared(Request):
         share: the resources of each trial.
     """
 
-    folder: RunFolder
-    dataset: Dataset
-    evaluation: EvaluationSize
-    training_report: Mapping[str, Any]
-    largest: Largest
-    share: Share
+    folder: RunFolder = field(kw_only=True)
+    dataset: Dataset = field(kw_only=True)
+    evaluation: EvaluationSize = field(kw_only=True)
+    training_report: Mapping[str, Any] = field(kw_only=True)
+    largest: Largest = field(kw_only=True)
+    share: Share = field(kw_only=True)
 
 
 def check_request(
@@ -95,6 +100,7 @@ def check_request(
     only: Sequence[str],
     seed: int | None,
     settings: Settings | None,
+    dataset: Any = None,
 ) -> Request:
     """Return what a run is to do, after all checks that need neither its data nor a cluster.
 
@@ -108,6 +114,7 @@ def check_request(
         space = load_space(space, overrides)
     elif overrides:
         space = apply_overrides(space, overrides)
+    space, given = _with_dataset(space, dataset)
     named = only_configs(space, only)
     configs = distinct(config for _, config in named)
     if only:
@@ -115,7 +122,24 @@ def check_request(
     check_data_dir(space.dataset, optional_path(settings.data_dir))
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     notes += top_notes(space.budget, overrides)
-    return Request(space, configs, notes, seed, _with_absolute_data_dir(settings, space.dataset))
+    settings = _with_absolute_data_dir(settings, space.dataset)
+    return Request(space, configs, notes, seed, settings, given)
+
+
+def _with_dataset(space: SearchSpace, dataset: Any) -> tuple[SearchSpace, Dataset | None]:
+    """Return the space on other data, if any is given, and that data if it is no name.
+
+    Raises:
+        DataError: the data can't be used.
+    """
+    if dataset is None:
+        return replace(space, dataset=located(space.dataset, Path())), None
+    if isinstance(dataset, str):
+        name = located(dataset, Path())
+        same = name == space.dataset
+        return replace(space, dataset=name, data=space.data if same else ImageOptions()), None
+    given = as_dataset(dataset)
+    return replace(space, dataset=GIVEN, data=ImageOptions()), given
 
 
 @contextmanager
@@ -146,7 +170,9 @@ def prepared(
     """
     space, configs, settings = request.space, request.configs, request.settings
     tell(f"loading the data set {space.dataset}")
-    dataset = load_dataset(space.dataset, optional_path(settings.data_dir), options=space.data)
+    dataset = request.given or load_dataset(
+        space.dataset, optional_path(settings.data_dir), options=space.data
+    )
     tell("checking the configurations and the memory")
     check_configs(space, configs, dataset)
     largest = check_memory(space, configs, dataset, settings)

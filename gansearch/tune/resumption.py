@@ -73,11 +73,12 @@ def resumption(
 
 
 def load_resumed_data(
-    space: SearchSpace, settings: Settings, data_dir: str | Path | None
+    folder: RunFolder, space: SearchSpace, settings: Settings, data_dir: str | Path | None
 ) -> tuple[Dataset, Settings]:
     """Load a run's data set again; return it, and the settings with the folder that has it.
 
     Args:
+        folder: of the run.
         space: of the run.
         settings: of the run, with the folder that it has read.
         data_dir: the folder that the user names, if any.
@@ -86,8 +87,8 @@ def load_resumed_data(
         DataError: as `load_again`.
     """
     former, given = (Path(path) if path else None for path in (settings.data_dir, data_dir))
-    dataset, folder = load_again(space.dataset, former, given, space.data)
-    return dataset, replace(settings, data_dir=None if folder is None else str(folder.absolute()))
+    dataset, read = load_again(space.dataset, former, given, space.data, run=folder.path)
+    return dataset, replace(settings, data_dir=None if read is None else str(read.absolute()))
 
 
 @contextmanager
