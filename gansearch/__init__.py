@@ -4,6 +4,7 @@ run = gansearch.search("digits")          # as `gansearch run --space digits`
 run = gansearch.load("results/digits-1")  # a run's folder; its tables as pandas frames
 run.ranking(), run.trials(), run.history()
 gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
+gansearch.Guard("mnist").check(samples)   # are they collapsed? for a training loop of your own
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from gansearch.lazy import attributes
 from gansearch.tune import ray_settings
 
 if TYPE_CHECKING:
+    from gansearch.guard import Guard
     from gansearch.loop import trainable
     from gansearch.runs.folder import RunFolder
     from gansearch.tune.driver import resume, search
     from gansearch.tune.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Settings", "evaluate", "load", "resume", "search", "trainable"]
+__all__ = ["Guard", "Settings", "evaluate", "load", "resume", "search", "trainable"]
 
 ray_settings.apply()
 
@@ -98,5 +100,11 @@ def evaluate(
 # Ray takes seconds to import; loading results should not wait for it.
 __getattr__, __dir__ = attributes(
     __name__,
-    {"Settings": "tune.settings", "resume": "api", "search": "api", "trainable": "loop"},
+    {
+        "Guard": "guard",
+        "Settings": "tune.settings",
+        "resume": "api",
+        "search": "api",
+        "trainable": "loop",
+    },
 )

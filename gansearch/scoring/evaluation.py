@@ -34,7 +34,7 @@ from gansearch.scoring.parzen import (
 )
 from gansearch.scoring.samples import MIN_SAMPLES, Array, as_samples, check_count
 
-_N_EVALUATION_REFERENCE = 500
+N_EVALUATION_REFERENCE = 500
 _N_FINAL_REFERENCE = 1000
 
 
@@ -64,7 +64,7 @@ class Evaluator:
             DataError: there are fewer than 40 training examples, or the labels don't fit them.
         """
         self.n_samples = n_samples
-        n_reference = min(n_samples, _N_EVALUATION_REFERENCE)
+        n_reference = min(n_samples, N_EVALUATION_REFERENCE)
         self.reference = health_reference(dataset, n_reference, device)
         self.collapse_test = collapse_test or CollapseTest(dataset)
         n_valid = min(n_samples, dataset.n_valid_for_sigma)

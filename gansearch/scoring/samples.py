@@ -70,6 +70,17 @@ def check_samples(samples: Any, dataset: Dataset, *, where: str = "samples") -> 
         return flat.astype(np.float32)
 
 
+def channels_last(array: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return images `[n, c, h, w]` as `[n, h, w, c]`; any other array as it is.
+
+    Where both orders fit the data, as for images of 3x3 pixels, the channels are last.
+    """
+    if not dataset.is_image or array.ndim != 4 or array.shape[1:] == dataset.shape:
+        return array
+    height, width, channels = dataset.shape
+    return np.moveaxis(array, 1, 3) if array.shape[1:] == (channels, height, width) else array
+
+
 def check_count(where: str, n_samples: int) -> None:
     """Check that there are enough samples for a score; `where` names them in messages.
 
