@@ -13,6 +13,7 @@ from gansearch.system import import_path
 
 import_path.leave_working_directory_out()
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def load(run: str | Path, results: str | Path = "results") -> RunFolder:
 
 def evaluate(
     samples: Any,
-    dataset: str,
+    dataset: Any,
     *,
     data_dir: str | Path | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
@@ -59,8 +60,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score samples `[n, d]` by the paper's protocol.
 
-    They are an array of NumPy, torch (on any device) or pandas, nested lists, or the path of a .npy
-    file; images also `[n, height, width, channels]`. `docs/scores.md` gives the range of values.
+    They are an array of NumPy, torch (on any device) or pandas, nested lists, or the path of a
+    .npy, .npz, .pt or .safetensors file or of a folder of images; images also
+    `[n, height, width, channels]` or `[n, channels, height, width]`. `docs/scores.md` gives the
+    range of values. `dataset` is a name, or examples as `search(dataset=...)` takes them.
 
     Returns the object that `gansearch evaluate --json` prints; log-likelihoods are in nats. It
     has only those reference lines that a run or a command has computed before. `overrides` are
@@ -75,9 +78,9 @@ def evaluate(
         in_python_terms,
         override_arguments,
         path_argument,
-        text_argument,
     )
-    from gansearch.data.registry import load_dataset
+    from gansearch.data.own import GIVEN
+    from gansearch.data.registry import open_dataset
     from gansearch.scoring.arrays import is_path
     from gansearch.scoring.comparison import evaluate_with_references
     from gansearch.scoring.parzen import check_grid
@@ -88,10 +91,9 @@ def evaluate(
     with in_python_terms():
         folder = Path(path_argument("data_dir", data_dir)) if data_dir else None
         check_grid(grid)
-        options = data_options(
-            text_argument("dataset", dataset, "mnist"), override_arguments(overrides)
-        )
-        data = load_dataset(dataset, folder, options=options)
+        name = os.fsdecode(dataset) if isinstance(dataset, str | os.PathLike) else GIVEN
+        options = data_options(name, override_arguments(overrides))
+        data = open_dataset(dataset, folder, options=options)
         checked = (load_samples if is_path(samples) else check_samples)(samples, data)
         references = reference_scores(data, compute=False)
         return evaluate_with_references(data, checked, references, grid=grid)

@@ -221,7 +221,11 @@ def report(
 
 @cli.command()
 @click.argument("samples", type=LocalPathType())
-@click.option("--dataset", required=True, help="Data set that the samples imitate.")
+@click.option(
+    "--dataset",
+    required=True,
+    help="Data set that the samples imitate: a name, or your own: rows.npz, my_data.py:load.",
+)
 @data_dir_option
 @data_set_option
 @click.option(
@@ -250,7 +254,8 @@ def evaluate(
 ) -> None:
     """Score samples of any model: Parzen log-likelihood and health.
 
-    SAMPLES is a .npy array, [n, d] or images.
+    SAMPLES is a .npy or .npz array or a .pt or .safetensors tensor, [n, d] or images, or a folder
+    of images.
 
     The scores of the data itself are shown for comparison. They are computed once per data set,
     in minutes for MNIST, and cached; --json does not wait for them unless --curve needs them.

@@ -123,8 +123,8 @@ def test_an_argument_that_a_search_cannot_use_is_named_as_python_names_it(
         (lambda: gansearch.resume("x", trials=0), "trials: found 0."),
         (lambda: gansearch.resume("x", time_budget_seconds="1h"), "time_budget_seconds: found"),
         (lambda: gansearch.resume("x", address=5), "address: found 5. It must be text"),
-        (lambda: gansearch.evaluate(SAMPLES, 5), "dataset: found 5. It must be text"),
-        (lambda: gansearch.evaluate("digits", SAMPLES), "dataset: found array("),
+        (lambda: gansearch.evaluate(SAMPLES, 5), "dataset: found 5. It must be an array"),
+        (lambda: gansearch.evaluate("digits", SAMPLES), "dataset: all 30 rows are identical."),
         (lambda: gansearch.evaluate(SAMPLES, "digit"), "data set 'digit': unknown."),
         (lambda: gansearch.evaluate(SAMPLES, "digits", grid=5), "grid 5: unknown."),
         (lambda: gansearch.evaluate(SAMPLES, "mnist", data_dir=5), "data_dir: found 5."),
@@ -143,6 +143,14 @@ def test_wrong_arguments_of_the_other_functions_are_named_too(call, message, tmp
 def test_a_run_is_resumed_by_its_folder_too(monkeypatch, tmp_path):
     monkeypatch.setattr(driver, "resume", lambda run: run)
     assert gansearch.resume(RunFolder.create(tmp_path, "mine")) == tmp_path / "mine"
+
+
+def test_samples_are_scored_on_data_that_is_given():
+    rows = np.random.default_rng(0).normal(size=(400, 2)) * [1, 100]
+    found = gansearch.evaluate(rows[:100], (rows[100:], rows[:100]))
+    assert found["dataset"] == "given" and found["n_samples"] == 100
+    assert found["health"]["coverage"] > 0.8
+    assert any("add -4" in warning for warning in found["warnings"])  # less log 100
 
 
 def test_samples_are_scored_from_a_path_and_from_a_tensor_alike(tmp_path):

@@ -247,6 +247,12 @@ def _rows(
         start += len(part.values)
     notes = _check_shared(rows, ids, where, noun)
     distinct = len(np.unique(ids))
+    if distinct == 1:
+        raise DataError(
+            f"{where}: all {len(ids):,} {noun}s are identical. There is nothing to learn from "
+            f"them. Use other {noun}s."
+        )
+    kind = "distinct " if distinct < len(ids) else ""
     if noun == "row" and distinct < _FEW_DISTINCT * len(ids):
         rows = with_held_out(rows, np.arange(len(ids)))
         notes.append(
@@ -254,14 +260,13 @@ def _rows(
             "sides of the split, and the likelihood of values that repeat has no upper bound: "
             "compare coverage and recall."
         )
-        counts = {split: len(rows[split]) for split in SPLITS}
+        counts, kind = {split: len(rows[split]) for split in SPLITS}, ""
     else:
         rows = with_held_out(rows, ids)
         notes += note_copies(rows, ids, noun)
         counts = {split: n_distinct(rows[split], ids) for split in SPLITS}
     for split, minimum in MIN_EXAMPLES.items():
         if counts[split] < minimum:
-            kind = "distinct " if distinct < len(ids) else ""
             raise DataError(
                 f"{where}: found {count_of(counts[split], f'{kind}{noun}')} to {PURPOSES[split]}, "
                 f"of {len(ids):,} in all. There must be at least {minimum}. Add {noun}s."

@@ -18,7 +18,7 @@ _ZIP_MAGIC = b"PK"
 _REMEDY = "Save an array with numpy.save: float32 in [0, 1] or uint8 for images."
 _RULE = (
     "Samples are an array of numbers [n, d]: of NumPy, torch or pandas, nested lists, or the path "
-    "of a .npy file."
+    "of a file or folder."
 )
 
 
@@ -40,7 +40,10 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         if magic != _NPY_MAGIC:
             if not magic:
                 raise SamplesError(f"{path}: an empty file. {_REMEDY}")
-            archive = "It is a zip archive, such as .npz or .pt. " * magic.startswith(_ZIP_MAGIC)
+            archive = (
+                "It is a zip archive: an array of numpy.savez must end in .npz, a tensor of "
+                "torch.save in .pt. "
+            ) * magic.startswith(_ZIP_MAGIC)
             raise SamplesError(f"{path}: not a .npy file. {archive}{_REMEDY}")
         # A memory map, so that a header can't ask for more memory than the file has bytes.
         array: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)

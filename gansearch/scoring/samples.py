@@ -16,8 +16,9 @@ import torch
 from gansearch.data.dataset import Dataset
 from gansearch.errors import SamplesError
 from gansearch.rules import count_of
-from gansearch.scoring.arrays import as_array, read_npy
+from gansearch.scoring.arrays import as_array
 from gansearch.scoring.pixels import image_values
+from gansearch.scoring.sample_files import read_samples
 from gansearch.system.paths import local_path
 
 Array = np.ndarray | torch.Tensor
@@ -27,9 +28,11 @@ _MAX_ABS = 1e15  # beyond it a squared distance might overflow in float32
 
 
 def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
-    """Read samples of `dataset` from a `.npy` file, as float32 `[n, d]`, images in [0, 1].
+    """Read samples of `dataset` from a file or folder, as float32 `[n, d]`, images in [0, 1].
 
-    The array is `[n, d]`, `[n, *shape]` or, of grey images, `[n, height, width]`. Whole numbers are
+    A `.npy` or `.npz` array or a tensor of `.pt` or `.safetensors` is `[n, d]`, `[n, *shape]`,
+    `[n, channels, height, width]` or, of grey images, `[n, height, width]`; a folder holds
+    images of the data set's size. Whole numbers are
     divided by the data set's scale; floating-point images must lie in [0, 1] already, up to .001
     for rounding. Where the data set is contrast normalised, so are the samples, unless negative
     values and means near 0 show that they have been. Vectors of the user's own are in their own
@@ -39,21 +42,22 @@ def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
         SamplesError: there is no such file, or its array has a wrong type, shape or range.
     """
     path = local_path(os.fsdecode(path))
-    return check_samples(read_npy(path), dataset, where=str(path))
+    return check_samples(read_samples(path, dataset), dataset, where=str(path))
 
 
 def check_samples(samples: Any, dataset: Dataset, *, where: str = "samples") -> np.ndarray:
     """Bring an array of samples to the form that `load_samples` describes.
 
     Args:
-        samples: an array of NumPy, torch (on any device) or pandas, or nested lists.
+        samples: an array of NumPy, torch (on any device) or pandas, or nested lists; images with
+            their channels last or, as torch has them, first.
         dataset: the data set that they imitate.
         where: names the array in messages.
 
     Raises:
         SamplesError: as `load_samples`.
     """
-    flat = _flattened(where, as_array(samples, where), dataset)
+    flat = _flattened(where, channels_last(as_array(samples, where), dataset), dataset)
     check_count(where, len(flat))
     if flat.dtype.kind == "f":
         finite = np.isfinite(flat).all(axis=1)

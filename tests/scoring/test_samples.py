@@ -78,7 +78,7 @@ def wrong_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "empty": (folder / "empty.npy", ": an empty file. Save an array"),
         "cut within its header": (header, ": cut off within its header, after 60 bytes. Save"),
         "absent": (folder / "absent.npy", ": No such file or directory. It must be a .npy file."),
-        "a folder": (folder, ": Is a directory. It must be a .npy file."),
+        "a folder": (folder, ": of 1 image 1 can't be read: image.png ("),
         "text": (text, ": not a .npy file. Save an array with numpy.save"),
         "a picture": (png, ": not a .npy file."),
         "an archive": (folder / "archive.npy", ": not a .npy file. It is a zip archive"),
@@ -237,7 +237,6 @@ def centred(images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("shape", "remedy"),
     [
-        ((40, 3, 8, 9), "Transpose it: numpy.transpose(x, (0, 2, 3, 1))."),
         ((8, 9, 3, 40), "Transpose it: numpy.transpose(x, (3, 0, 1, 2))."),
         ((3, 8, 9, 40), "Transpose it: numpy.transpose(x, (3, 1, 2, 0))."),
         ((40, 9, 8, 3), "Transpose it: numpy.transpose(x, (0, 2, 1, 3))."),
@@ -256,6 +255,15 @@ def test_an_array_in_another_order_is_answered_with_the_line_that_mends_it(
     with pytest.raises(SamplesError) as caught:
         check_samples(np.zeros(shape), wide)
     assert remedy in str(caught.value)
+
+
+def test_images_of_torch_have_their_channels_first(digits: Dataset) -> None:
+    colour = np.tile(digits.train, (1, 4))[:, :216]
+    wide = replace(digits, train=colour, valid=colour, test=colour, shape=(8, 9, 3))
+    images = np.random.default_rng(0).random((40, 8, 9, 3), np.float32)
+    expected = images.reshape(40, -1)
+    np.testing.assert_array_equal(check_samples(images, wide), expected)
+    np.testing.assert_array_equal(check_samples(np.moveaxis(images, 3, 1), wide), expected)
 
 
 def test_points_on_the_line_need_no_second_axis() -> None:
