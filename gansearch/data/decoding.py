@@ -42,7 +42,7 @@ class UnreadableImageError(Exception):
 
 
 class DeepImageError(Exception):
-    """A grey image has more than eight bits a pixel; the message is its mode."""
+    """A grey image has more than sixteen bits a pixel; the message is its mode."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,21 @@ class DecodedImage:
         kind: whether it is grey, and how that is stored.
         has_more_frames: whether it is the first of several frames or pages.
         lost_metadata: whether it has metadata that can't be read, so that it may lie on its side.
+        is_deep: whether it is grey with sixteen bits a pixel, of which eight are left.
     """
 
     pixels: np.ndarray
     kind: Kind
     has_more_frames: bool
     lost_metadata: bool
+    is_deep: bool = False
 
 
 def decode(path: Path) -> DecodedImage:
     """Read an image file.
 
     Raises:
-        DeepImageError: it is grey, with more than eight bits a pixel.
+        DeepImageError: it is grey, with more than sixteen bits a pixel.
         UnreadableImageError: it can't be read.
     """
     try:
@@ -104,11 +106,13 @@ def is_image_by_content(path: Path) -> bool:
 
 def _decode(source: Path | io.BytesIO, *, lost_metadata: bool) -> DecodedImage:
     with Image.open(source) as image:
-        if (mode := _deep_mode(image)) is not None:
-            raise DeepImageError(mode)
         has_more = image.format in _WITH_FRAMES and bool(getattr(image, "is_animated", False))
-        is_grey = image.mode in GREY_MODES
-        pixels = np.asarray(on_white(image, "L" if is_grey else "RGB"))
+        is_deep = _is_deep(image)
+        is_grey = is_deep or image.mode in GREY_MODES
+        if is_deep and image.mode.startswith("I"):
+            pixels = _reduced(image)
+        else:
+            pixels = np.asarray(on_white(image, "L" if is_grey else "RGB"))
         turn, is_broken = _turn(image)
     upright = pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
     upright = upright.reshape(*upright.shape[:2], -1)
@@ -117,19 +121,31 @@ def _decode(source: Path | io.BytesIO, *, lost_metadata: bool) -> DecodedImage:
         kind = "grey"
     elif (upright == upright[:, :, :1]).all():
         kind = "grey as colour"
-    return DecodedImage(upright, kind, has_more, lost_metadata or is_broken)
+    return DecodedImage(upright, kind, has_more, lost_metadata or is_broken, is_deep)
 
 
-def _deep_mode(image: Image.Image) -> str | None:
-    """Return the mode of a grey image with more than eight bits a pixel, None for any other.
+def _is_deep(image: Image.Image) -> bool:
+    """Return whether an image is grey with sixteen bits a pixel.
 
-    The others become grey or RGB without visible loss.
+    Raises:
+        DeepImageError: it has more, so that nobody knows what white is.
     """
+    # Pillow gives 16 bits of a PGM as 32, on the scale of 16.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return True
     if image.mode == "F" or image.mode.startswith("I"):
-        return image.mode
+        raise DeepImageError(image.mode)
     # Pillow gives grey with alpha of 16 bits as eight bits of red, green, blue and alpha.
     tiles = getattr(image, "tile", None)
-    return "LA;16B" if tiles and tiles[0][3] == "LA;16B" else None
+    return bool(tiles and tiles[0][3] == "LA;16B")
+
+
+def _reduced(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an image of sixteen bits as eight, of which 65,535 is 255."""
+    deep = np.asarray(image).astype(np.int64)
+    pixels = ((deep + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    return np.where(deep == transparent, 255, pixels) if isinstance(transparent, int) else pixels
 
 
 def on_white(image: Image.Image, mode: str) -> Image.Image:

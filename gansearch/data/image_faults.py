@@ -13,7 +13,7 @@ from gansearch.data.image_options import ImageOptions
 from gansearch.errors import DataError
 
 _N_SIZES = 5
-_DEEP = "more than 8 bits a pixel"
+_DEEP = "more than 16 bits a pixel"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ImageFile:
         fault: why it can't be read, None if it can.
         size: width and height.
         kind: whether it is grey, and how that is stored.
-        has_more_frames, lost_metadata: as of `DecodedImage`.
+        has_more_frames, lost_metadata, is_deep: as of `DecodedImage`.
     """
 
     path: Path
@@ -34,13 +34,20 @@ class ImageFile:
     kind: Kind = "colour"
     has_more_frames: bool = False
     lost_metadata: bool = False
+    is_deep: bool = False
 
     @classmethod
     def of(cls, path: Path, image: DecodedImage) -> ImageFile:
         """Return what is known of a decoded image."""
         height, width, _ = image.pixels.shape
         return cls(
-            path, None, (width, height), image.kind, image.has_more_frames, image.lost_metadata
+            path,
+            None,
+            (width, height),
+            image.kind,
+            image.has_more_frames,
+            image.lost_metadata,
+            image.is_deep,
         )
 
 
@@ -103,7 +110,8 @@ def _different_sizes(
     yield _Fault(
         f"sizes: {', '.join(shown)}{more}",
         f"All must have one size: choose --set data.image_size={side}, which resizes the shorter "
-        f"side to {side} pixels and crops the centre to a square, or resize them yourself.",
+        f"side to {side} pixels and crops the centre to a square (with --set data.fit=pad it adds "
+        "white instead), or resize them yourself.",
     )
 
 
@@ -125,7 +133,7 @@ def _different_colours(
 
 
 def fault_of_deep(mode: str) -> str:
-    """Return the fault of a grey image with more than eight bits a pixel."""
+    """Return the fault of a grey image with more than sixteen bits a pixel."""
     return f"{_DEEP}, mode {mode}"
 
 
@@ -136,6 +144,7 @@ def _with_faults(folder: Path, files: Sequence[ImageFile]) -> str:
 
 def _notes(folder: Path, files: Sequence[ImageFile], options: ImageOptions) -> list[str]:
     """Return sentences on images that are left out, changed, or may not be what they seem."""
+    side_of = max if options.fit == "pad" else min
     small = f"smaller than {options.image_size} pixels, and"
     kinds: list[tuple[Callable[[ImageFile], bool], str, str]] = [
         (
@@ -149,7 +158,12 @@ def _notes(folder: Path, files: Sequence[ImageFile], options: ImageOptions) -> l
             "have damaged metadata, and may lie on their side",
         ),
         (
-            lambda file: min(file.size) < options.image_size,
+            lambda file: file.is_deep,
+            "has 16 bits a pixel, which are reduced to 8: 65,535 is white",
+            "have 16 bits a pixel, which are reduced to 8: 65,535 is white",
+        ),
+        (
+            lambda file: side_of(file.size) < options.image_size,
             f"is {small} is enlarged",
             f"are {small} are enlarged",
         ),

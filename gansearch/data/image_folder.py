@@ -74,6 +74,11 @@ def load_folder(folder: Path, options: ImageOptions | None = None) -> Dataset:
         DataError: too few images, some that can't be read, different sizes or colour modes, or
             images that are in two splits.
     """
+    if options and options.fit == "pad" and not options.image_size:
+        raise DataError(
+            "data.fit: pad has no effect without a size. Give data.image_size too, such as 64, or "
+            "leave data.fit out."
+        )
     found = find_images(folder)
     paths = [path for split in found.paths.values() for path in split]
     splits = np.repeat(list(found.paths), [len(split) for split in found.paths.values()])

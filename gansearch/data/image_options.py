@@ -29,6 +29,13 @@ class ImageOptions(Validated):
         low=0,
         high=4096,
     )
+    fit: str = parameter(
+        "crop",
+        "str",
+        "how an image becomes a square of image_size; pad: the longer side is resized, and white "
+        "is added at both ends of the other",
+        choices=("crop", "pad"),
+    )
     channels: int = parameter(
         0, "int", "1 makes all images grey, 3 makes all RGB; 0 for neither", choices=(0, 1, 3)
     )
@@ -49,6 +56,12 @@ class ImageOptions(Validated):
         if self.channels:
             image = image.convert("L" if self.channels == 1 else "RGB")
         if self.image_size:
-            image = ImageOps.fit(image, (self.image_size, self.image_size))
+            size = (self.image_size, self.image_size)
+            # White as transparent areas are.
+            image = (
+                ImageOps.pad(image, size, Image.Resampling.BICUBIC, color="white")
+                if self.fit == "pad"
+                else ImageOps.fit(image, size)
+            )
         array = np.asarray(image)
         return array.reshape(*array.shape[:2], -1)

@@ -371,24 +371,61 @@ def test_names_of_any_bytes_are_shown_and_many_faults_stay_short(tmp_path: Path)
     assert "\\udcff\\n" in message
 
 
-@pytest.mark.parametrize(
-    ("dtype", "mode"), [(np.uint16, "I;16"), (np.float32, "F"), (np.int32, "I")]
-)
-def test_sixteen_bits_are_refused_with_the_way_to_eight(
+@pytest.mark.parametrize(("dtype", "mode"), [(np.float32, "F"), (np.int32, "I")])
+def test_more_than_sixteen_bits_are_refused_with_the_way_to_eight(
     tmp_path: Path, dtype: type, mode: str
 ) -> None:
     save(draw(300), tmp_path)
     Image.fromarray(np.zeros((4, 6), dtype)).save(tmp_path / "deep.tif")
     message = refused(tmp_path)
-    assert f"  1 can't be read: deep.tif (more than 8 bits a pixel, mode {mode})\n" in message
+    assert f"  1 can't be read: deep.tif (more than 16 bits a pixel, mode {mode})\n" in message
     assert message.endswith("mogrify -depth 8 FILES.")
 
 
-def test_grey_with_alpha_of_sixteen_bits_is_deep_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+def test_sixteen_bits_become_eight_by_their_full_range(tmp_path: Path, ending: str) -> None:
+    deep = np.uint16([[0, 128, 129], [257, 32896, 65535]])
+    Image.fromarray(deep).save(tmp_path / f"x.{ending}")
+    image = decoding.decode(tmp_path / f"x.{ending}")
+    assert image.kind == "grey" and image.is_deep
+    assert image.pixels[..., 0].tolist() == [[0, 0, 1], [1, 128, 255]]
+
+
+def test_a_folder_of_sixteen_bits_is_read_and_that_is_said(tmp_path: Path) -> None:
+    save(draw(299, channels=1), tmp_path)
+    Image.fromarray(np.full((4, 6), 40000, np.uint16)).save(tmp_path / "deep.png")
+    dataset = load_dataset("folder", tmp_path)
+    assert dataset.shape == (4, 6, 1)
+    assert (
+        "1 of 300 images has 16 bits a pixel, which are reduced to 8: 65,535 is white: deep.png."
+    ) in dataset.notes
+
+
+def test_transparent_pixels_of_sixteen_bits_are_white(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.uint16([[0, 500, 65535]]))
+    deep.save(tmp_path / "x.png", transparency=500)
+    assert decoding.decode(tmp_path / "x.png").pixels.ravel().tolist() == [0, 255, 255]
+
+
+def test_grey_with_alpha_of_sixteen_bits_is_read_as_grey_too(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0), (bytes(9),)))
-    with pytest.raises(decoding.DeepImageError, match="LA;16B"):
-        decoding.decode(path)
+    image = decoding.decode(path)
+    assert image.kind == "grey" and image.is_deep
+    assert image.pixels.ravel().tolist() == [255, 255]  # transparent
+
+
+def test_images_may_be_padded_with_white_to_a_square(tmp_path: Path) -> None:
+    dark = np.zeros((300, 4, 8, 3), np.uint8)
+    dark[:, 0, 0, 0] = np.arange(300) % 256
+    dark[:, 1, 1, 0] = np.arange(300) // 256
+    save(dark, tmp_path)
+    dataset = load_dataset("folder", tmp_path, options=ImageOptions(image_size=8, fit="pad"))
+    images = dataset.train.reshape(-1, 8, 8, 3)
+    assert (images[:, :2] == 255).all() and (images[:, 6:] == 255).all()
+    assert (images[:, 4:6] == 0).all()
+    with pytest.raises(DataError, match=r"^data\.fit: pad has no effect without a size\."):
+        load_dataset("folder", tmp_path, options=ImageOptions(fit="pad"))
 
 
 def png(kind: bytes, header: bytes, rows: tuple[bytes, ...], *extra: bytes) -> bytes:
