@@ -1,5 +1,8 @@
 """What the tests of whole searches share."""
 
+import subprocess
+import sys
+
 import pytest
 import ray
 
@@ -23,3 +26,28 @@ def _ray():
             patch.setenv(name, SECRET)
         with connected(Settings(), load_dataset("digits")):
             yield
+
+
+CLUSTER = """
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+cluster.add_node(num_cpus=1)
+print("address", cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """The address of a cluster of two nodes that asks for no token.
+
+    In another process, as whether a token is asked for is decided once in each.
+    """
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    lines = (line.split() for line in process.stdout)
+    yield next(words[1] for words in lines if words[:1] == ["address"])
+    process.communicate("\n", timeout=60)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import optuna
@@ -257,31 +255,6 @@ def test_what_the_machine_can_not_give_is_refused_and_the_name_stays_free(tmp_pa
     with pytest.raises(BadInputError, match="--cpus-per-trial 1000: this machine has"):
         command("run", "--results", str(tmp_path), "--name", "big", "--cpus-per-trial", "1000")
     assert not (tmp_path / "big").exists()
-
-
-CLUSTER = """
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-cluster.add_node(num_cpus=1)
-print("address", cluster.address, flush=True)
-input()
-cluster.shutdown()
-"""
-
-
-@pytest.fixture
-def cluster(monkeypatch):
-    """The address of a cluster of two nodes that asks for no token.
-
-    In another process, as whether a token is asked for is decided once in each.
-    """
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    lines = (line.split() for line in process.stdout)
-    yield next(words[1] for words in lines if words[:1] == ["address"])
-    process.communicate("\n", timeout=60)
 
 
 def test_an_address_joins_a_running_cluster(tmp_path, cluster):
