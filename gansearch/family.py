@@ -294,7 +294,8 @@ class ModelFamily(ABC, Generic[ConfigT]):
         """Raise ConfigError if `config` can't be trained on `dataset`.
 
         Called before a run starts, for the baseline, the presets of `start_from`, and each end or
-        choice of each range with everything else at its default.
+        choice of each range with everything else at its default; of these as many as half a minute
+        allows.
         """
 
     def training_bytes(

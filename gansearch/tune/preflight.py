@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,10 @@ from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, cluster_resources, share_of_cluster
 from gansearch.tune.study import make_sampler
+
+# A run is not kept waiting for longer by checks, unless the first ones take it.
+_CHECK_SECONDS = 30.0
+_N_CHECKED = 2
 
 
 @dataclass(frozen=True)
@@ -299,9 +304,15 @@ def distinct(configs: Iterable[Config]) -> list[Config]:
 
 
 def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Dataset) -> None:
-    """Raise ConfigError if `configs`, or without any the space, don't suit the data."""
+    """Raise ConfigError if `configs`, or without any the space, don't suit the data.
+
+    Checks that train a little, of the user's own code, may not reach all variants of a space.
+    """
+    end = time.monotonic() + _CHECK_SECONDS
     try:
-        for config in configs or space.variants():
+        for i, config in enumerate(configs or space.variants()):
+            if i >= _N_CHECKED and time.monotonic() > end:
+                break
             space.family.check(config, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
