@@ -6,7 +6,8 @@ Each fault is answered with one sentence on what was found, the rule, and the re
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,8 +44,19 @@ T = TypeVar("T")
 
 def check_networks(maker: OwnNetworkMaker, config: AdversarialConfig, dataset: Dataset) -> None:
     """Raise ConfigError if the networks of a configuration can't be trained on a data set."""
-    with seeded(0, "cpu"):
+    with seeded(0, "cpu"), _one_thread():
         _Check(maker, config, dataset).run()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one core: for so few examples others only make it wait, a second on a busy CPU."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Check:

@@ -1,11 +1,13 @@
 """docs/networks.md, held to the built-in spaces and to the networks that they build."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from gansearch.config import TrialConfig
+from gansearch.data.registry import load_dataset
 from gansearch.networks.layers import side_below
 from gansearch.networks.models import Discriminator, Generator
 from gansearch.space.load import load_space
@@ -84,3 +86,22 @@ def test_the_page_has_the_sizes_of_dcgan_for_each_space_of_images():
         cells = [f"`{space}`", ", ".join(map(str, sides)), str(list(config.generator_channels))]
         row = f"| {' | '.join(cells + counts)} |"
         assert row in PAGE.read_text(), row
+
+
+def test_the_networks_of_ones_own_on_the_page_can_be_trained(tmp_path):
+    (fence,) = re.findall(r"```python\n(from torch import nn\n.*?)```", PAGE.read_text(), re.DOTALL)
+    (space,) = re.findall(
+        r"```yaml\n(dataset: digits\ngenerator:.*?)```", PAGE.read_text(), re.DOTALL
+    )
+    (tmp_path / "my_nets.py").write_text(fence)
+    (tmp_path / "mine.yaml").write_text(space)
+    found = load_space(str(tmp_path / "mine.yaml"))
+    dataset = load_dataset("digits")
+    found.family.check(found.baseline, dataset)
+    training = found.family.build(found.baseline, dataset, 0, "cpu")
+    training.advance(4)
+    weights = found.family.export(training, 0).arrays
+    own = {}
+    exec(fence, own)
+    state = {name: torch.from_numpy(array) for name, array in weights.items()}
+    own["Generator"](noise_dim=100, shape=(1, 8, 8), width=32).load_state_dict(state)
