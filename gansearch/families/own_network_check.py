@@ -29,6 +29,7 @@ from gansearch.networks.own import (
 )
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.user_code import describe_error
+from gansearch.training import state
 from gansearch.training.losses import GENERATOR_LOSSES, discriminator_loss
 from gansearch.training.training import AdversarialTraining
 
@@ -44,8 +45,23 @@ T = TypeVar("T")
 
 def check_networks(maker: OwnNetworkMaker, config: AdversarialConfig, dataset: Dataset) -> None:
     """Raise ConfigError if the networks of a configuration can't be trained on a data set."""
-    with seeded(0, "cpu"), _one_thread():
-        _Check(maker, config, dataset).run()
+    try:
+        with seeded(0, "cpu"), _one_thread():
+            _Check(maker, config, dataset).run()
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_arguments_in(config, str(error))}") from error.__cause__
+
+
+def _arguments_in(config: AdversarialConfig, message: str) -> str:
+    """Return a sentence on the networks' arguments that differ from their defaults, if any do."""
+    differ = {
+        name: getattr(config, name)
+        for name, default in config.defaults().items()
+        if "." in name and getattr(config, name) != default
+    }
+    words = [f"{name}={value!r}" for name, value in differ.items()]
+    left = [word for word in words if word.partition(".")[2] not in message]
+    return f" Found with {', '.join(left)}." if left else ""
 
 
 @contextmanager
@@ -70,12 +86,11 @@ class _Check:
         self._d_name = name_of(maker.discriminator, "discriminator")
 
     def run(self) -> None:
-        training: AdversarialTraining = _tried(
-            f"{self._g_name}, {self._d_name}: they fail on their first input",
-            "Networks must take noise and examples as docs/networks.md describes them",
-            lambda: AdversarialTraining(
-                self._config, self._dataset, 0, max_updates=2, make=self._maker
-            ),
+        training = self._built()
+        before: bytes = _tried(
+            f"{self._g_name}, {self._d_name}: their parameters and buffers can't be saved",
+            "Each must be a tensor of its own, no part of another",
+            training.save,
         )
         generator, discriminator = training.generator, training.discriminator
         assert isinstance(generator, OwnGenerator) and isinstance(discriminator, OwnDiscriminator)
@@ -87,7 +102,17 @@ class _Check:
         for name, *unused in zip((self._g_name, self._d_name), *tries, strict=True):
             _refuse_unused(name, set.intersection(*unused))
         self._check_sampling(generator)
+        training.load(before)
         self._check_iteration(training)
+
+    def _built(self) -> AdversarialTraining:
+        return _tried(
+            f"{self._g_name}, {self._d_name}: they fail on their first input",
+            "Networks must take noise and examples as docs/networks.md describes them",
+            lambda: AdversarialTraining(
+                self._config, self._dataset, 0, max_updates=2, make=self._maker
+            ),
+        )
 
     def _unused(
         self, generator: OwnGenerator, discriminator: OwnDiscriminator
@@ -107,11 +132,18 @@ class _Check:
     def _fake(self, generator: OwnGenerator) -> Tensor:
         """Return G's examples as rows."""
         shape = network_shape(self._dataset.shape)
-        noise = self._noise()
+        noise, dim = self._noise(), self._config.noise_dim
+
+        def remedy() -> str:
+            if _succeeds(lambda: generator.net(noise[..., None, None])):
+                return f"Let it begin with nn.Unflatten(1, ({dim}, 1, 1))"
+            return "Mend its code"
+
         made = _tried(
             f"{self._g_name}: it fails on noise of shape {list(noise.shape)}",
-            f"It must take noise [n, {noise.shape[1]}] and return {_among(shape)}",
+            f"It must take noise [n, {dim}] and return {_among(shape)}",
             lambda: generator.net(noise),
+            remedy,
         )
         self._check_fake(made, shape)
         return generator.rows(made)
@@ -197,7 +229,17 @@ class _Check:
         if config.precision == "bf16":
             rule += "; precision: bf16 gives their operations shorter numbers"
         what = f"{self._g_name}, {self._d_name}: the first iteration of the training fails"
-        _tried(what, rule, training.step, remedy)
+        _tried(what, rule, training.step, lambda: remedy)
+        again = self._built()
+        again.step()
+        tensors = state.tensors_of(again.players)
+        for name, tensor in state.tensors_of(training.players).items():
+            if not torch.equal(tensor.nan_to_num(), tensors[name].nan_to_num()):
+                raise ConfigError(
+                    f"{self._g_name}, {self._d_name}: two trainings of the same seed differ after "
+                    f"an iteration, in {name.replace('.net.', '.')}. A seed must decide all of a "
+                    "training. Draw random numbers from torch alone, also for initial weights."
+                )
 
     def _noise(self) -> Tensor:
         rng = torch.Generator().manual_seed(0)
@@ -210,7 +252,12 @@ def _shortened(config: AdversarialConfig) -> AdversarialConfig:
     return type(config).from_dict(config.to_dict() | few)
 
 
-def _tried(what: str, rule: str, function: Callable[[], T], remedy: str = "Mend its code") -> T:
+def _tried(
+    what: str,
+    rule: str,
+    function: Callable[[], T],
+    remedy: Callable[[], str] = lambda: "Mend its code",
+) -> T:
     """Return what a function of the user's returns; raise ConfigError where it fails."""
     try:
         return function()
@@ -220,7 +267,16 @@ def _tried(what: str, rule: str, function: Callable[[], T], remedy: str = "Mend 
         if is_lack_of_memory(error):
             raise
         found = describe_error(error).removesuffix(".")
-        raise ConfigError(f"{what} ({found}). {rule}. {remedy}.") from error
+        raise ConfigError(f"{what} ({found}). {rule}. {remedy()}.") from error
+
+
+def _succeeds(function: Callable[[], object]) -> bool:
+    """Return whether a function of the user's works."""
+    try:
+        function()
+    except Exception:  # whatever it is
+        return False
+    return True
 
 
 def _check_parameters(name: str, net: Network) -> None:

@@ -52,8 +52,8 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
         low, high = sections.get("output_range", (0, 1))
         if low >= high:
             raise ConfigError(
-                f"output_range: found [{low}, {high}]. It must be the lowest and the highest value "
-                "of a pixel, such as [-1, 1]."
+                f"output_range: found [{low:g}, {high:g}]. It must be the lowest and the highest "
+                "value of a pixel, such as [-1, 1]."
             )
 
     @property
@@ -80,10 +80,11 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
         from gansearch.families.own_network_check import check_networks
 
         if "output_range" in self._sections and not dataset.is_bounded:
+            low, high = self._sections["output_range"]
             what = "contrast-normalised images" if dataset.is_image else "points"
             raise ConfigError(
-                f"output_range: {self._sections['output_range']}, on the {what} of {dataset.name}. "
-                "Only pixels have a range. Leave output_range out."
+                f"output_range: [{low:g}, {high:g}], on the {what} of {dataset.name}. Only pixels "
+                "have a range. Leave output_range out."
             )
         check_networks(self._maker_for(dataset), config, dataset)
 

@@ -145,6 +145,20 @@ def drawn_by_numpy(z):
     return torch.sigmoid(z + torch.from_numpy(np.random.normal(size=z.shape)).float())  # noqa: NPY002
 
 
+def drawn_g(noise_dim, width):
+    net = nn.Sequential(nn.Linear(noise_dim, 64), nn.Sigmoid())
+    net[0].bias.data = torch.from_numpy(np.random.normal(size=64)).float()  # noqa: NPY002
+    return net
+
+
+def sharing_g(noise_dim, width):
+    net = nn.Sequential(nn.Linear(noise_dim, 64), nn.Sigmoid())
+    scale = torch.ones(8)
+    net.register_buffer("scale", scale)
+    net.register_buffer("part", scale[:4])
+    return net
+
+
 G_FAULTS = {
     "a maker that fails": (
         lambda shape, width: nn.Linear(width, "wide"),
@@ -185,6 +199,23 @@ G_FAULTS = {
         lambda shape, width: nn.Linear(99, 64),
         r"generator: <lambda>: it fails on noise of shape \[4, 6\] \(RuntimeError: mat1 and mat2 .*"
         r"It must take noise \[n, 6\] and return images",
+    ),
+    "noise as a map": (
+        lambda noise_dim, width: nn.Sequential(
+            nn.ConvTranspose2d(noise_dim, 1, 8), nn.BatchNorm2d(1), nn.Sigmoid()
+        ),
+        r"it fails on noise of shape \[4, 6\] \(RuntimeError: Expected 3D .*\). It must take noise "
+        r"\[n, 6\] and return images .*. Let it begin with nn.Unflatten\(1, \(6, 1, 1\)\).",
+    ),
+    "weights from elsewhere": (
+        drawn_g,
+        r"generator: drawn_g, discriminator: ConvD: two trainings of the same seed differ after an "
+        r"iteration, in generator.0.weight. .* Draw random numbers from torch alone, also for "
+        r"initial weights.",
+    ),
+    "a part of another tensor": (
+        sharing_g,
+        r"their parameters and buffers can't be saved \(RuntimeError: .*share",
     ),
     "numbers from elsewhere": (
         small_g(Function(drawn_by_numpy)),
@@ -248,6 +279,21 @@ def test_a_discriminator_is_refused_with_what_is_wrong(fault):
     maker, message = D_FAULTS[fault]
     with pytest.raises(ConfigError, match=message):
         family(discriminator=maker).check(searched(), DIGITS)
+
+
+def test_a_fault_of_some_values_is_answered_with_them():
+    class OddG(ConvG):
+        def forward(self, z):
+            return super().forward(z)[:, :, : self.width]
+
+    own = family(generator=OddG)
+    own.check(searched(), DIGITS)
+    with pytest.raises(ConfigError, match=r"\[4, 1, 5, 8\].* Found with generator.width=5.$"):
+        own.check(searched(generator_width=5), DIGITS)
+    with pytest.raises(ConfigError, match=r"it fails with width=0 \((?!.*Found with)"):
+        family(discriminator=lambda width: nn.Linear(64, 1 // width)).check(
+            searched(discriminator_width=0), DIGITS
+        )
 
 
 def test_operations_without_a_second_derivative_are_refused_where_one_is_needed():
