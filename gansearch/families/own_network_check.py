@@ -102,7 +102,11 @@ class _Check:
         for name, *unused in zip((self._g_name, self._d_name), *tries, strict=True):
             _refuse_unused(name, set.intersection(*unused))
         self._check_sampling(generator)
-        training.load(before)
+        _tried(
+            f"{self._g_name}, {self._d_name}: their saved state can't be loaded again",
+            "Parameters and buffers must keep their names and shapes",
+            lambda: training.load(before),
+        )
         self._check_iteration(training)
 
     def _built(self) -> AdversarialTraining:
@@ -238,7 +242,8 @@ class _Check:
                 raise ConfigError(
                     f"{self._g_name}, {self._d_name}: two trainings of the same seed differ after "
                     f"an iteration, in {name.replace('.net.', '.')}. A seed must decide all of a "
-                    "training. Draw random numbers from torch alone, also for initial weights."
+                    "training. Draw random numbers from torch alone, also for initial weights, and "
+                    "keep in buffers what a network remembers."
                 )
 
     def _noise(self) -> Tensor:

@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from gansearch.config import TrialConfig
+from gansearch.data.registry import load_dataset
 from gansearch.grouping.engine import Engine
 from gansearch.grouping.graphs import Lane
 from gansearch.grouping.group import Group
 from gansearch.grouping.structure import structure_of
 from gansearch.measures import Fidelity
+from gansearch.networks.own import OwnNetworkMaker
 from gansearch.scoring import evaluation, indicators, parzen
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.samples import as_tensor
@@ -23,10 +25,12 @@ from gansearch.system.features import take_notes
 from gansearch.system.precision import full_precision
 from gansearch.training import training as training_module
 from gansearch.training.examples import Examples
+from gansearch.training.training import AdversarialTraining
 from tests.fake_gpu.stand_in import Counters
 from tests.grouping import test_convolutional as convolutional
 from tests.grouping.test_convolutional import CONFIGS as CONVOLUTIONAL
 from tests.grouping.test_group import STRUCTURES, blobs, group_for, training_of
+from tests.own_nets import ConvD, ConvG, searched
 from tests.training.test_training import small
 
 MIB = 2**20
@@ -257,6 +261,43 @@ def streams():
     groups = [group.lane.stream.cuda_stream for (group,) in engine._groups.values()]
     engine.close()
     return {"groups": groups, "callers": torch.cuda.current_stream().cuda_stream}
+
+
+def own_networks():
+    """Return what becomes of the GPU's random numbers as networks with dropout train there."""
+    ignore_values()
+    torch.backends.cudnn.enabled = False
+    config, make = searched(generator_ema=0.9), OwnNetworkMaker(ConvG, ConvD)
+    digits = load_dataset("digits")
+    first, second = (
+        AdversarialTraining(config, digits, 5, device="cuda", make=make) for _ in range(2)
+    )
+
+    def state():
+        return first.global_random.tensors()["global_rng.cuda"].tolist()
+
+    before = torch.cuda.get_rng_state()
+    states = [state()]
+    first.advance(6)
+    states.append(state())
+    first.samples(10)
+    first.raw_samples(10)
+    states.append(state())
+    second.load(first.save())
+    for training in (first, second):
+        training.advance(12)
+    torch.backends.cudnn.enabled = True
+    resumed = second.global_random.tensors()
+    return {
+        "advances": states[0] != states[1],
+        "is left alone by samples": states[1] == states[2],
+        "goes on after a resume": all(
+            torch.equal(resumed[name], tensor)
+            for name, tensor in first.global_random.tensors().items()
+        ),
+        "leaves the others": torch.equal(before, torch.cuda.get_rng_state()),
+        "violations": Counters().violations,
+    }
 
 
 def synchronized_capture():

@@ -29,7 +29,7 @@ def found(fake_gpu):
 @pytest.fixture(scope="module")
 def found_of_engines(fake_gpu):
     """Return what the probes of the engine found."""
-    return fake_gpu.run(second_attempt=[], ten_threads=[], streams=[])
+    return fake_gpu.run(second_attempt=[], ten_threads=[], streams=[], own_networks=[])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -140,3 +140,9 @@ def test_where_it_cannot_be_built_the_reason_is_given(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("sys.platform", "linux")
     assert why_not() == "the stand-in for CUDA needs g++ and gcc"
+
+
+def test_own_networks_have_the_gpus_random_numbers_of_their_training(found_of_engines):
+    found = found_of_engines["own_networks"]
+    assert found.pop("violations") == []
+    assert all(found.values()), found

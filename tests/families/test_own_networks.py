@@ -159,6 +159,25 @@ def sharing_g(noise_dim, width):
     return net
 
 
+class GrowingG(nn.Module):
+    def __init__(self, noise_dim, width):
+        super().__init__()
+        self.layer = nn.Linear(noise_dim, 64)
+        self.register_buffer("seen", torch.zeros(0))
+
+    def forward(self, z):
+        self.seen = torch.cat((self.seen, z.detach().mean()[None]))
+        return torch.sigmoid(self.layer(z))
+
+
+class CountingG(GrowingG):
+    n_passes = 0
+
+    def forward(self, z):
+        self.n_passes += self.training
+        return torch.sigmoid(self.layer(z) * 0.9**self.n_passes)
+
+
 G_FAULTS = {
     "a maker that fails": (
         lambda shape, width: nn.Linear(width, "wide"),
@@ -216,6 +235,16 @@ G_FAULTS = {
     "a part of another tensor": (
         sharing_g,
         r"their parameters and buffers can't be saved \(RuntimeError: .*share",
+    ),
+    "a buffer that grows": (
+        GrowingG,
+        r"their saved state can't be loaded again \(GansearchError: .*\). Parameters and buffers "
+        r"must keep their names and shapes.",
+    ),
+    "a counter": (
+        CountingG,
+        r"two trainings of the same seed differ after an iteration, .* and keep in buffers what a "
+        r"network remembers.",
     ),
     "numbers from elsewhere": (
         small_g(Function(drawn_by_numpy)),
