@@ -11,14 +11,8 @@ from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
 from gansearch.networks.global_random import GlobalRandom, seeded
 from gansearch.networks.models import channels_first
-from gansearch.networks.own import (
-    OwnDiscriminator,
-    OwnGenerator,
-    OwnNetworkMaker,
-    arguments_for,
-    make_module,
-    name_of,
-)
+from gansearch.networks.own import OwnDiscriminator, OwnGenerator, OwnNetworkMaker
+from gansearch.networks.own_makers import arguments_for, make_module, name_of
 from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.rules import Rule, extended
 from tests.own_nets import ConvD, ConvG, mlp_d, mlp_g, searched
@@ -203,6 +197,10 @@ def needs_depth(shape, depth, width=8):
     return nn.Linear(1, 1)
 
 
+def needs_positional(depth, /):
+    return nn.Linear(depth, 1)
+
+
 def fails(shape, width):
     raise ValueError(f"{width} is odd")
 
@@ -235,6 +233,15 @@ def nothing(shape, width):
             no_module,
             "generator: no_module: it returns a tensor of shape [2, 3]. It must return a "
             "torch.nn.Module, or be a class of these.",
+        ),
+        (
+            nn.Linear(1, 1),
+            "generator: Linear: it is a module that has been made. Each training needs one of its "
+            "own. Name its class, or a function that returns it.",
+        ),
+        (
+            needs_positional,
+            "generator: needs_positional: it needs depth, which the space doesn't set.",
         ),
         (nothing, "generator: nothing: it returns None. It must return a torch.nn.Module"),
     ],
