@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.health import HealthMonitor, TrialEvaluation
 
 RNG = np.random.default_rng(0)
+EXAMPLE = Path(__file__).parents[1] / "examples" / "guard_in_a_loop.py"
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +190,10 @@ def test_checks_that_cannot_be_made_are_answered(digits, guard, real):
         with pytest.raises(BadInputError) as caught:
             call()
         assert str(caught.value).startswith(message)
+
+
+def test_the_example_stops_the_loop_whose_generator_collapses(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["guard_in_a_loop.py", "6000", "0.1"])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith(" 4,000  collapsed  the samples look collapsed: coverage 0.00")

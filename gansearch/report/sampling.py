@@ -12,7 +12,7 @@ from PIL import Image
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_options import ImageOptions
-from gansearch.data.registry import load_again
+from gansearch.data.registry import DATASETS, load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import interpolation_picture, sample_grid
 from gansearch.report.output import check_output, write_output
@@ -111,7 +111,7 @@ def write_samples(
 
     def load(name: str) -> Dataset:
         family_needs_data.append(name)
-        return _same_data(folder, data_dir)
+        return _same_data(folder, name, data_dir)
 
     with provided(folder.read_code()):
         saved = load_generator(folder.model_dir(trial_id), load)
@@ -188,17 +188,22 @@ def _data_dir_of(folder: RunFolder) -> Path | None:
     return Path(found) if found else None
 
 
-def _load(folder: RunFolder, data_dir: Path | None) -> Dataset:
-    """Load the run's data from `data_dir`, or from where the run has read it, with its options."""
+def _load(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
+    """Load a data set from `data_dir`, or from where the run has read it, with its options.
+
+    `name` is that of a generator's data; of the user's own, the run's space says where it lies.
+    """
     space = folder.read_run().space
     options = ImageOptions.from_dict(space.get("data", {}))
-    former = _data_dir_of(folder)
-    return load_again(space["dataset"], former, data_dir, options, run=folder.path)[0]
+    if name not in DATASETS:
+        name = space["dataset"]
+    with provided(folder.read_code()):
+        return load_again(name, _data_dir_of(folder), data_dir, options, run=folder.path)[0]
 
 
-def _same_data(folder: RunFolder, data_dir: Path | None) -> Dataset:
+def _same_data(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
     """Return the data set of the run; raise DataError if it is absent or has changed since."""
-    dataset = _load(folder, data_dir)
+    dataset = _load(folder, name, data_dir)
     require_same_data(folder, folder.read_run(), dataset, asked="sample")
     return dataset
 
@@ -210,7 +215,7 @@ def _dataset_to_draw(
 
     Samples that are pixels need nothing of it but the shape, so it may have changed since the run.
     """
-    dataset = _load(folder, data_dir)
+    dataset = _load(folder, saved.dataset, data_dir)
     if dataset.is_bounded and len(saved.shape) == 3 and not nearest:
         return replace(dataset, shape=saved.shape)
     require_same_data(folder, folder.read_run(), dataset, asked="sample")

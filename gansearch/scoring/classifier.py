@@ -103,7 +103,7 @@ class Classifier:
             return torch.cat([self.net(block) for block in torch.split(images, _BLOCK)])
 
     def _prepared(self, values: Tensor) -> Tensor:
-        return (as_images(values, self.shape) - self.centre) / self.spread
+        return (_as_seen(values, self.shape) - self.centre) / self.spread
 
 
 def class_shares(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -178,6 +178,11 @@ def as_images(values: Tensor, shape: tuple[int, ...]) -> Tensor:
     return nn.functional.avg_pool2d(images, (min(factor, height), min(factor, width)))
 
 
+def _as_seen(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return examples as the network takes them: images, or vectors `[n, d]` as they are."""
+    return as_images(values, shape) if len(shape) == 3 else values
+
+
 def _usable(labels: Labels) -> np.ndarray | None:
     """Return the classes with enough examples; None if they are too few, too many or too small."""
     n = len(labels.names)
@@ -200,6 +205,14 @@ def _scale(dataset: Dataset) -> tuple[float, float]:
 
 
 def _network(shape: tuple[int, ...], n_classes: int) -> nn.Sequential:
+    if len(shape) == 1:
+        return nn.Sequential(
+            nn.Linear(shape[0], 128),
+            nn.ReLU(),
+            nn.Linear(128, 128),
+            nn.ReLU(),
+            nn.Linear(128, n_classes),
+        )
     images = as_images(torch.zeros(1, int(np.prod(shape))), shape)
     side = max(images.shape[2:])
     stride = 2 if side > 16 else 1
@@ -224,7 +237,7 @@ def _fitted(dataset: Dataset, labels: Labels, classes: np.ndarray) -> nn.Module:
     n_steps = n_epochs * -(-len(values) // _BATCH)
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = (as_images(values, dataset.shape) - centre) / spread
+        images = (_as_seen(values, dataset.shape) - centre) / spread
         net = _network(dataset.shape, len(classes))
         optimizer = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=n_steps)
@@ -239,7 +252,13 @@ def _fitted(dataset: Dataset, labels: Labels, classes: np.ndarray) -> nn.Module:
 
 
 def _varied(images: Tensor) -> Tensor:
-    """Return a batch shifted by a pixel, partly blurred and noisy, as generated images may be."""
+    """Return a batch shifted by a pixel, partly blurred and noisy, as generated images may be.
+
+    Vectors are made noisy alone.
+    """
+    if images.ndim == 2:
+        noise = _NOISE * torch.rand(len(images), 1).square()
+        return images + noise * torch.randn_like(images)
     side = max(images.shape[2:])
     if side > 16:
         shift = torch.randint(-1, 2, (2,)).tolist()

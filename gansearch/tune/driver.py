@@ -201,7 +201,7 @@ def resume(
             for note in (*plan.notes, *code, *machine_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
-            dataset, settings = load_resumed_data(folder, space, settings, data_dir)
+            dataset, settings = load_resumed_data(space, settings, data_dir, run=folder.path)
             for note in dataset.notes:
                 progress.note(note)
             description, notes = continued(folder, description, dataset)

@@ -138,7 +138,7 @@ def _with_dataset(space: SearchSpace, dataset: Any) -> tuple[SearchSpace, Datase
         DataError: the data can't be used.
     """
     if dataset is None:
-        return replace(space, dataset=located(space.dataset, Path())), None
+        return space, None
     if isinstance(dataset, str):
         name = located(dataset, Path())
         same = name == space.dataset

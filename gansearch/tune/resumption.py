@@ -19,6 +19,7 @@ from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import provided
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings, flag_of
@@ -73,21 +74,25 @@ def resumption(
 
 
 def load_resumed_data(
-    folder: RunFolder, space: SearchSpace, settings: Settings, data_dir: str | Path | None
+    space: SearchSpace,
+    settings: Settings,
+    data_dir: str | Path | None,
+    *,
+    run: AnyPath | None = None,
 ) -> tuple[Dataset, Settings]:
     """Load a run's data set again; return it, and the settings with the folder that has it.
 
     Args:
-        folder: of the run.
         space: of the run.
         settings: of the run, with the folder that it has read.
         data_dir: the folder that the user names, if any.
+        run: the run's folder, where data that was given from Python lies.
 
     Raises:
         DataError: as `load_again`.
     """
     former, given = (Path(path) if path else None for path in (settings.data_dir, data_dir))
-    dataset, read = load_again(space.dataset, former, given, space.data, run=folder.path)
+    dataset, read = load_again(space.dataset, former, given, space.data, run=run)
     return dataset, replace(settings, data_dir=None if read is None else str(read.absolute()))
 
 

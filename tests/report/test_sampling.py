@@ -179,7 +179,7 @@ def test_what_was_there_stays_where_nothing_can_be_written(digits_run, tmp_path)
 def test_the_data_lies_where_the_run_found_it(digits_run, tmp_path, monkeypatch):
     asked = []
 
-    def loaded(name, former, data_dir, options):
+    def loaded(name, former, data_dir, options, run):
         asked.append((former, data_dir))
         return load_dataset(name), data_dir or former
 
@@ -209,7 +209,7 @@ def changed_digits(digits_run, monkeypatch):
     }
     flat = {split: images.reshape(-1, 100) for split, images in larger.items()}
     changed = dataclasses.replace(digits, shape=(10, 10, 1), **flat)
-    monkeypatch.setattr("gansearch.report.sampling.load_again", lambda *_: (changed, None))
+    monkeypatch.setattr("gansearch.report.sampling.load_again", lambda *_, **__: (changed, None))
     return digits_run
 
 

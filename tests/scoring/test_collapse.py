@@ -9,10 +9,13 @@ import pytest
 
 from benchmarks.studies.samples_bench import Bench, cases
 from gansearch.data.dataset import Dataset
+from gansearch.data.own import as_dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DataError
 from gansearch.scoring.classifier import class_shares, classifier_of
+from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator, evaluate_samples
+from gansearch.scoring.indicators import HealthReference
 from gansearch.scoring.variety import homogeneity_p, same_memberships_p
 
 
@@ -172,3 +175,24 @@ def test_bins_without_any_example_change_no_p_value() -> None:
     p = homogeneity_p(counts, of_real)
     assert 0 <= p < 1e-9
     assert p == homogeneity_p(counts[:2], of_real[:2])
+
+
+def test_the_classes_of_vectors_are_counted_too():
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 4, 4000)
+    rows = 6 * np.eye(5)[classes] + rng.normal(size=(4000, 5))
+    dataset = as_dataset((rows, classes))
+    test = CollapseTest(dataset)
+    reference = HealthReference(dataset.to_float(dataset.train), 500)
+
+    def judged(samples):
+        return test.judge(samples, reference.indicators(samples), reference.null)
+
+    real, labels = dataset.to_float(dataset.test), dataset.labels.test
+    whole = np.concatenate([real, dataset.to_float(dataset.valid)])
+    assert judged(whole).n_classes_effective > 3.8
+    few = dataset.train[dataset.labels.train < 2][:1000]
+    found = judged(few)
+    assert found.verdict.status == "collapsed"
+    assert found.missing_classes == ("2", "3")
+    assert len(labels) == len(real)
