@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -40,6 +41,7 @@ def plan(
     name: str | None = None,
     results: AnyPath | str = "results",
     settings: Settings | None = None,
+    dataset: Any = None,
 ) -> str:
     """Make all checks of `search`, start and leave nothing, and return what it would do, as text.
 
@@ -50,7 +52,9 @@ def plan(
     """
     occupy_closed_descriptors()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    request = check_request(space, overrides=overrides, only=only, seed=seed, settings=settings)
+    request = check_request(
+        space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
+    )
     with prepared(request, name=name, results=results, start=False, tell=lambda _: None) as run:
         return "\n".join(_plan_lines(run))
 

@@ -88,6 +88,12 @@ PRINTED = (
 OTHER_LANGUAGES = {"yaml", "text", "sql"}
 
 
+# The reader's own data.
+OWN_DATA = (
+    "import numpy as np\n\ndef load():\n    return np.random.default_rng(0).random((300, 4))\n"
+)
+
+
 # What is found in the documents
 
 
@@ -140,6 +146,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("my.yaml", "my_space.yaml"):
         (folder / name).write_text(space)
     (folder / "mine.yaml").write_text("k: 2\ngenerator_lr: 0.03\n")
+    (folder / "my_data.py").write_text(OWN_DATA)
+    (folder / "own_space.yaml").write_text(
+        "dataset: my_data.py:load\nfixed: {generator_output: linear}\nstart_from: [paper]\n"
+    )
     write_generator(folder / "models" / "t00000", "digits")
     return folder
 
