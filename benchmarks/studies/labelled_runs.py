@@ -15,6 +15,7 @@ runs, of the configuration and the seed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +116,7 @@ def _long_run(dataset: str, number: str, reports: pd.DataFrame) -> Run:
         dataset=dataset,
         number=number,
         is_test=_is_test(f"{dataset} {number}"),
-        label=_label(last, N_MODES[dataset]),
+        label=label_of(last, N_MODES[dataset]),
         is_better_half=False,
         null=Indicators(*(first[f"null_{name}"] for name in ("coverage", "recall", "nn_ratio"))),
         reports=reports,
@@ -134,7 +135,7 @@ def _run(dataset: str, row: dict[str, Any], reports: pd.DataFrame) -> Run:
         dataset=dataset,
         number=row["run"],
         is_test=_is_test(row["config_id"]),
-        label="diverged" if row["diverged"] else _label(reports.iloc[-1], N_MODES[dataset]),
+        label="diverged" if row["diverged"] else label_of(reports.iloc[-1], N_MODES[dataset]),
         is_better_half=False,
         null=Indicators(row["null_coverage"], row["null_recall"], row["null_nn_ratio"]),
         reports=reports.reset_index(drop=True),
@@ -144,7 +145,7 @@ def _run(dataset: str, row: dict[str, Any], reports: pd.DataFrame) -> Run:
     )
 
 
-def _label(last: pd.Series, n_modes: int) -> str:
+def label_of(last: Mapping[str, Any], n_modes: int) -> str:
     effective = n_modes ** last["truth_entropy"]
     if effective < n_modes / 2 or last["truth_modes"] == 0:
         return "collapsed"

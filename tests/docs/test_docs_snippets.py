@@ -146,6 +146,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("my.yaml", "my_space.yaml"):
         (folder / name).write_text(space)
     (folder / "mine.yaml").write_text("k: 2\ngenerator_lr: 0.03\n")
+    (folder / "examples").symlink_to(TOP / "examples")
     (folder / "my_data.py").write_text(OWN_DATA)
     (folder / "own_space.yaml").write_text(
         "dataset: my_data.py:load\nfixed: {generator_output: linear}\nstart_from: [paper]\n"
