@@ -18,7 +18,7 @@ from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.system.checks import first_line
 from gansearch.system.failures import GPU_LOST, is_lack_of_memory, lack_of_memory
-from gansearch.system.user_code import provide
+from gansearch.system.user_code import add_line, provide
 from gansearch.trial.plan import TrialPlan
 
 
@@ -93,7 +93,11 @@ class TrialProcess:
         limit = self.plan.slice_seconds
         if self.engine is not None:
             return self.engine.advance(training, updates, time_limit_seconds=limit)
-        return training.advance(updates, time_limit_seconds=limit)
+        try:
+            return training.advance(updates, time_limit_seconds=limit)
+        except Exception as error:
+            add_line(error)
+            raise
 
     def lack_of_memory(self, error: BaseException) -> ShortOfMemoryError:
         """Return the out-of-memory error of this process, in one line with the numbers."""

@@ -5,8 +5,12 @@ import os
 import pytest
 import torch
 
+from gansearch.budget import Budget
+from gansearch.data.registry import load_dataset
 from gansearch.errors import GpuLostError
+from gansearch.runs.folder import RunFolder
 from gansearch.trial import process
+from gansearch.trial.plan import TrialPlan
 
 
 def raise_(error):
@@ -52,3 +56,16 @@ def test_a_process_goes_on_when_only_a_trial_fails(monkeypatch):
         for error in (RuntimeError("shapes don't match"), torch.OutOfMemoryError("no room")):
             with pytest.raises(type(error)), process.ending_with_the_gpu():
                 raise error
+
+
+class FailingTraining:
+    def advance(self, updates, *, time_limit_seconds):
+        raise ValueError(f"no update {updates}")
+
+
+def test_an_error_of_the_users_own_training_names_its_line(tmp_path):
+    budget = Budget(max_updates=4, reports=1)
+    plan = TrialPlan(RunFolder(tmp_path).path, {}, budget)
+    own = process.TrialProcess.prepare(load_dataset("gaussian"), plan)
+    with pytest.raises(ValueError, match=r"^no update 4, at test_process.py:\d+: raise ValueError"):
+        own.advance(FailingTraining(), 4)
