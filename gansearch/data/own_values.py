@@ -55,7 +55,7 @@ def read_part(value: Any, where: str) -> Part:
     """
     if _is_labelled_pair(value):
         return Part(_array(value[0], where), read_labels(value[1], f"{where}: labels"))
-    if hasattr(value, "features") and hasattr(value, "column_names"):
+    if all(hasattr(value, name) for name in ("features", "column_names", "__len__")):
         return _of_columns(value, where)
     if hasattr(value, "dtypes") and hasattr(value, "columns"):
         return Part(_of_frame(value, where))

@@ -195,7 +195,7 @@ def _load(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
     """
     space = folder.read_run().space
     options = ImageOptions.from_dict(space.get("data", {}))
-    if name not in DATASETS:
+    if space["dataset"] not in DATASETS:
         name = space["dataset"]
     with provided(folder.read_code()):
         return load_again(name, _data_dir_of(folder), data_dir, options, run=folder.path)[0]

@@ -372,6 +372,15 @@ class Endless(IterableDataset):
         yield torch.zeros(3)
 
 
+class EndlessColumns:
+    """As `datasets.IterableDataset`: columns, but no length."""
+
+    features, column_names = {"a": Value()}, ["a"]
+
+    def __iter__(self):
+        yield {"a": 1}
+
+
 class Broken(Items):
     """Raises at an item."""
 
@@ -414,6 +423,7 @@ WITH_NAN = np.where(np.arange(900).reshape(300, 3) == 31, np.nan, ROWS)
         ({"train": ROWS, "test_labels": [1]}, "found labels of test, but no test."),
         (pd.DataFrame({"a": ROWS[:, 0], "city": "x"}), "the columns city hold no numbers."),
         (Endless(), "found a Endless, which can only be iterated over."),
+        (EndlessColumns(), "found a EndlessColumns, which can only be iterated over."),
         ((x for x in ROWS), "found a generator, which can only be iterated over."),
         (Broken(PIXELS, CLASSES), "item 7 raised OSError: truncated"),
         ([{"photo": 1}] * 300, "item 0: found a dict with the keys photo."),

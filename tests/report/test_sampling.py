@@ -393,3 +393,20 @@ def test_a_trial_on_images_has_no_game(tmp_path):
     ended(worker(tmp_path, load_dataset("digits"), trial))
     assert (tmp_path / "models" / "t00000" / "strip.png").exists()
     assert not (tmp_path / "models" / "t00000" / "game.png").exists()
+
+
+def test_data_of_ones_own_is_read_where_the_run_has_it_whatever_it_is_called(
+    digits_run, tmp_path, monkeypatch
+):
+    """A `Dataset` that was given may have the name of a built-in one."""
+    asked = []
+
+    def loaded(name, *_, run):
+        asked.append((name, run))
+        return load_dataset("digits"), None
+
+    monkeypatch.setattr("gansearch.report.sampling.load_again", loaded)
+    space = described().space | {"dataset": "given"}
+    digits_run.write_run(described(name="some", space=space))
+    write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2)
+    assert asked == [("given", digits_run.path)]
