@@ -33,6 +33,7 @@ GIVEN = "given"  # the name of a data set that was given from Python
 _FEW_DISTINCT = 0.5
 _IN_ONE = ("train", "data", "x", "images", "samples")  # the key of examples without a split
 _N_COLUMNS = 5
+_MAX_DEVIATIONS = 1e15  # beyond it a squared distance might overflow in float32
 
 
 def as_dataset(value: Any, *, name: str = GIVEN, where: str = "dataset") -> Dataset:
@@ -224,6 +225,13 @@ def _of_vectors(parts: Mapping[str, Part], name: str, where: str) -> Dataset:
             )
     units = Units.of(train, where)
     splits = {split: units.standardised(together[rows[split]]) for split in SPLITS}
+    for split, part in splits.items():
+        if np.abs(part).max() > _MAX_DEVIATIONS:
+            raise DataError(
+                f"{where}: a row to {PURPOSES[split]} lies more than {_MAX_DEVIATIONS:g} standard "
+                "deviations from the mean of the training set. Distances would overflow. Remove "
+                "such rows, or take logarithms."
+            )
     return Dataset(
         name,
         splits["train"],

@@ -77,8 +77,10 @@ def read_labels(value: Any, where: str) -> np.ndarray:
     labels = _array(value, where, rule="Labels are whole numbers or text, one for each example.")
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
         labels = labels.astype(str)
-    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels % 1 == 0).all():
-        labels = labels.astype(np.int64)
+    # Beyond 2**53 floating-point numbers skip whole ones. NaN is in no range.
+    if labels.dtype.kind == "f":
+        exact = np.where(np.abs(labels.astype(np.float64)) <= 2**53, labels, 0.5)
+        labels = exact.astype(np.int64) if (exact % 1 == 0).all() else labels
     if labels.dtype.kind == "b":
         labels = labels.astype(np.int64)
     if labels.ndim == 2 and labels.shape[1] == 1:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gansearch.data.own_files import short_name
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.collapse_section import collapse_sections
 from gansearch.report.formatting import (
@@ -65,7 +66,7 @@ def _summary(report: Report) -> Section:
     started = datetime.fromisoformat(run.started_at)
     took = f", ran {duration(run.wall_seconds)}" if run.wall_seconds else ""
     lines = [
-        f"space {space['name']}, data set {space['dataset']}, seed {run.seed}; "
+        f"space {space['name']}, data set {short_name(space['dataset'])}, seed {run.seed}; "
         f"started {started:%Y-%m-%d %H:%M} UTC{took}"
     ]
     if run.only:

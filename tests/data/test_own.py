@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, Subset, TensorDataset
@@ -429,6 +432,10 @@ WITH_NAN = np.where(np.arange(900).reshape(300, 3) == 31, np.nan, ROWS)
         ([{"photo": 1}] * 300, "item 0: found a dict with the keys photo."),
         (np.full((300, 2), 1e308) * np.array([[1, -1]]) * RNG.random((300, 1)), "too large to be"),
         (np.zeros((0, 3)), "no examples."),
+        (
+            (ROWS, ROWS + np.array([0, 0, 1e300])),
+            "a row to test on lies more than 1e+15 standard deviations from the mean of the",
+        ),
     ],
 )
 def test_data_that_cannot_be_used_is_answered_by_one_sentence(value, message):
@@ -444,6 +451,54 @@ def test_a_data_set_that_the_user_made_is_taken_as_it_is_but_checked():
     assert "train of the Dataset has the type float64. It must be uint8" in refused(wrong)
     flat = Dataset("mine", PIXELS, PIXELS, PIXELS, shape=(6, 5, 3), scale=255.0)
     assert "It must be an array [n, 90]" in refused(flat)
+
+
+KINDS = st.sampled_from(
+    ["?", "u1", "i2", "i8", "u4", "f2", "f4", "f8", "c8", "O", "U3", "M8[s]"]
+).map(np.dtype)
+
+
+@st.composite
+def arrays(draw):
+    """Arrays of any type, of the few shapes that matter and of others, tiled to many examples."""
+    dtype, n = draw(KINDS), draw(st.sampled_from([0, 1, 30, 150]))
+    shape = tuple(draw(st.lists(st.sampled_from([0, 1, 2, 3, 4, 5]), max_size=4)))
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    low, high = draw(st.sampled_from([(0, 1), (0, 2), (-1, 1), (0, 255), (-1e300, 1e300)]))
+    values = rng.uniform(low, high, (n, *shape))
+    if draw(st.booleans()):
+        values = values.round()
+    if values.size and draw(st.integers(0, 4)) == 0:
+        values.flat[0] = draw(st.sampled_from([np.nan, np.inf, 1e38, -0.0]))
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return values.astype(dtype)
+
+
+@settings(max_examples=300, deadline=None)
+@given(arrays(), arrays(), st.sampled_from(["one", "pair", "three", "dict", "list", "labels"]))
+def test_any_arrays_become_a_sound_data_set_or_a_clear_error(a, b, form):
+    value = {
+        "one": a,
+        "pair": (a, b),
+        "three": (a, b, a),
+        "dict": {"train": a, "test": b, "labels": b},
+        "list": list(a),
+        "labels": {"train": a, "labels": b},
+    }[form]
+    try:
+        dataset = as_dataset(value)
+    except DataError as error:
+        assert str(error).startswith("dataset: ") and "\n" not in str(error)
+        return
+    for split in (dataset.train, dataset.valid, dataset.test):
+        assert split.shape == (len(split), dataset.dim) and split.flags.c_contiguous
+        values = dataset.to_float(split)
+        assert values.dtype == np.float32 and np.isfinite(values).all()
+    if dataset.is_image:
+        assert (
+            0 <= dataset.to_float(dataset.train).min() <= dataset.to_float(dataset.train).max() <= 1
+        )
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "gaussian"])
