@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gansearch.rules import Validated, parameter
+
+# Durations of a training that other tools count in epochs.
+EPOCH_WORDS = ("epochs", "n_epochs", "num_epochs", "max_epochs", "epoch", "n_epoch", "nepochs")
+_IN_EPOCHS = (
+    "A budget counts parameter updates, not epochs: max_updates. An epoch is the updates of an "
+    "iteration, k + 1, times the training examples, divided by batch_size."
+)
+_IN_ITERATIONS = (
+    "A budget counts parameter updates, not iterations: max_updates. An iteration is k + 1 updates."
+)
+_OTHER_WORDS: dict[str, tuple[str, ...] | str] = {
+    **dict.fromkeys(EPOCH_WORDS, _IN_EPOCHS),
+    **dict.fromkeys(("iterations", "n_iters", "num_iterations", "max_iters"), _IN_ITERATIONS),
+    **dict.fromkeys(("iters", "niter", "n_iter", "max_steps", "n_steps", "steps"), _IN_ITERATIONS),
+    **dict.fromkeys(("num_steps", "train_steps", "n_iterations", "max_iter"), _IN_ITERATIONS),
+    **dict.fromkeys(("updates", "n_updates", "max_t", "max_resource"), ("max_updates",)),
+    **dict.fromkeys(("n_trials", "num_trials", "num_samples", "max_trials"), ("trials",)),
+    **dict.fromkeys(("budget", "max_evals", "evals", "n_evals"), ("trials", "max_updates")),
+    **dict.fromkeys(("n_reports", "evaluations", "eval_every", "eval_freq"), ("reports",)),
+    **dict.fromkeys(("grace_period", "min_resource", "min_t", "warmup_steps"), ("grace",)),
+    **dict.fromkeys(("eta", "rf", "reduction"), ("reduction_factor",)),
+    **dict.fromkeys(("n_top", "top_k", "topk", "n_best"), ("top",)),
+    **dict.fromkeys(("n_replicas", "n_seeds", "seeds", "repeats", "n_repeats"), ("replicas",)),
+}
 
 
 @dataclass(frozen=True)
@@ -14,6 +39,7 @@ class Budget(Validated):
     """What a search may spend, counted in parameter updates: k of D and one of G an iteration."""
 
     _what: ClassVar[str] = "budget"
+    other_words: ClassVar[Mapping[str, tuple[str, ...] | str]] = _OTHER_WORDS
 
     trials: int = parameter(60, "int", "configurations that the search tries", low=1, high=10**7)
     max_updates: int = parameter(

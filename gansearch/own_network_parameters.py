@@ -7,10 +7,12 @@ networks of one's own have arguments of their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gansearch.network_parameters import NoiseParameters
+from gansearch.parameter_words import PARAMETER_WORDS, Answer
 from gansearch.training_parameters import TrainingParameters
 
 
@@ -27,6 +29,10 @@ class OwnNetworkParameters(NoiseParameters, TrainingParameters):
     networks; the paper's sgd suits its own.
     """
 
+    # Without the answers that name parameters of the paper's networks.
+    other_words: ClassVar[Mapping[str, Answer]] = {
+        word: answer for word, answer in PARAMETER_WORDS.items() if "max_norm" not in answer
+    }
     # D sees single examples.
     packing: ClassVar[int] = 1
 

@@ -116,6 +116,9 @@ class Validated:
 
     _what: ClassVar[str]
     _rules: ClassVar[Mapping[str, Rule]]
+    # What other tools call the parameters, in lower case with underscores: their names here, or
+    # sentences where none does the same. A parameter of the table itself always counts first.
+    other_words: ClassVar[Mapping[str, tuple[str, ...] | str]] = {}
 
     def __post_init__(self) -> None:
         for name, rule in self.rules().items():
@@ -136,6 +139,28 @@ class Validated:
         return cls._rules
 
     @classmethod
+    def answer_to(cls, name: str) -> str | None:
+        """Return the answer to a word of other tools, without its last full stop; None if unknown.
+
+        >>> class Table(Config):
+        ...     other_words = {"nz": ("noise_dim",), "wd": "Weight decay is not there."}
+        ...     _rules = {"noise_dim": Rule("int", "dimension of z")}
+        >>> Table.answer_to("nZ"), Table.answer_to("wd"), Table.answer_to("lr")
+        ('Here it is noise_dim', 'Weight decay is not there', None)
+        """
+        answer = cls.other_words.get(name.strip().lower().replace("-", "_"))
+        if isinstance(answer, tuple):
+            known = [other for other in answer if other in cls.rules()]
+            answer = f"Here it is {' and '.join(known)}" if known else None
+        return answer and answer.removesuffix(".")
+
+    @classmethod
+    def suggest(cls, name: str) -> str:
+        """Return the end of a message about an unknown parameter, as `did_you_mean` does."""
+        answer = cls.answer_to(name)
+        return f"{answer}." if answer else did_you_mean(name, cls.rules())
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from plain values; missing and None entries have the default.
 
@@ -145,9 +170,7 @@ class Validated:
         rules = cls.rules()
         for name in values:
             if name not in rules:
-                raise ConfigError(
-                    f"{cls._what}: unknown parameter {name}. {did_you_mean(name, rules)}"
-                )
+                raise ConfigError(f"{cls._what}: unknown parameter {name}. {cls.suggest(name)}")
         return cls(**{name: value for name, value in values.items() if value is not None})
 
 

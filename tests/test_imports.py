@@ -13,6 +13,7 @@ ORDER = (
     *(
         "network_parameters",
         "training_parameters",
+        "parameter_words",
         "own_network_parameters",
         "config",
         "system",
@@ -50,6 +51,7 @@ OF_GANS = (
     "families",
     "network_parameters",
     "training_parameters",
+    "parameter_words",
     "own_network_parameters",
 )
 

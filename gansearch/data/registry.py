@@ -232,3 +232,10 @@ _LOADERS: dict[str, Callable[[Path, bool], Dataset]] = {
     **{name: _tfd(fold) for fold, name in enumerate(OTHER_FOLDS, start=2)},
 }
 DATASETS = tuple(_LOADERS)
+# The numbers of training examples, where they are known before any file is read.
+N_TRAIN = {
+    "digits": 1197,
+    "mnist": 50_000,
+    "cifar10": 40_000,
+    **dict.fromkeys(("ring", "grid", "gaussian"), 100_000),
+}

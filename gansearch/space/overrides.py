@@ -8,18 +8,20 @@ from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
-from gansearch.errors import SpaceError, did_you_mean
+from gansearch.errors import SpaceError
 from gansearch.family import FAMILY_SECTIONS
 from gansearch.space.conditions import check_conditions, drop_impossible, sort_by_dependency
 from gansearch.space.parse import (
     SECTIONS,
     checked_options,
     format_key,
+    parse_budget_entry,
     parse_entry,
     parse_start_from,
 )
 from gansearch.space.ranges import Range, parse_range, parse_value
 from gansearch.space.search_space import SearchSpace, check_start
+from gansearch.space.words import Words
 from gansearch.space.yaml_source import SourceValue, parse_yaml
 
 
@@ -81,11 +83,10 @@ def _split_overrides(overrides: Sequence[str]) -> dict[str, SourceValue]:
 
 def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpace:
     """Return the space with one change, not yet checked against the rest of the space."""
+    words = Words(space.table, space.dataset, space.unsearched)
     budget_key = key.removeprefix("budget.")
     if budget_key != key or key in Budget.rules():
-        return space.with_budget(
-            **{budget_key: parse_entry("budget", Budget.rules(), budget_key, item)}
-        )
+        return space.with_budget(**{budget_key: parse_budget_entry(budget_key, item, words)})
     data_key = key.removeprefix("data.")
     if data_key != key:
         return replace(space, data=_change_data(space.data, space.dataset, data_key, item))
@@ -103,7 +104,8 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
     if key not in space.table.rules():
         known = {*space.table.rules(), *Budget.rules(), "start_from"}
         known |= {f"data.{name}" for name in ImageOptions.rules()}
-        raise item.error(format_key(key), f"unknown parameter. {did_you_mean(key, known)}")
+        answer = words.of_parameter(key, known, item.value)
+        raise item.error(format_key(key), f"unknown parameter. {answer}")
     if isinstance(item.value, dict):
         return _search_over(space, key, parse_range(space.table, key, item))
     return _fix_value(space, key, parse_value(space.table, key, key, item))

@@ -24,6 +24,7 @@ from gansearch.space.own_parameters import (
     to_dict,
 )
 from gansearch.space.ranges import Range, Table, parse_by_rule, parse_range, parse_value
+from gansearch.space.words import Words
 from gansearch.space.yaml_source import SourceValue, shorten
 from gansearch.system.user_code import is_reference, load, reference_of, resolved, shown
 
@@ -217,17 +218,29 @@ def checked_options(dataset: str, options: ImageOptions, item: SourceValue) -> I
     return options
 
 
-def parse_budget(item: SourceValue) -> Budget:
+def parse_budget(item: SourceValue, words: Words) -> Budget:
     """Return the budget; entries that are left out have their defaults.
+
+    `words` answers names that the budget doesn't have.
 
     Raises:
         SpaceError: an unknown name, or a value against its rule.
     """
     given = parse_mapping("budget", item)
-    rules = Budget.rules()
-    return Budget(
-        **{name: parse_entry("budget", rules, name, value) for name, value in given.items()}
-    )
+    return Budget(**{name: parse_budget_entry(name, value, words) for name, value in given.items()})
+
+
+def parse_budget_entry(name: str, item: SourceValue, words: Words) -> Any:
+    """Return the value of one entry of the budget.
+
+    Raises:
+        SpaceError: an unknown name, or a value against its rule.
+    """
+    if name not in Budget.rules():
+        raise item.error(
+            f"budget.{format_key(name)}", f"unknown. {words.of_budget(name, item.value)}"
+        )
+    return parse_entry("budget", Budget.rules(), name, item)
 
 
 def parse_entry(section: str, rules: Mapping[str, Rule], name: str, item: SourceValue) -> Any:
@@ -338,7 +351,7 @@ def _parse_name(known: Collection[str], key: str, noun: str, item: SourceValue) 
 
 def _check_parameter(table: Table, key: str, name: str, item: SourceValue) -> None:
     if name not in table.rules():
-        raise item.error(key, f"unknown parameter. {did_you_mean(name, table.rules())}")
+        raise item.error(key, f"unknown parameter. {Words(table).of_parameter(name)}")
 
 
 def _suggest_section(key: str, table: Table) -> str:
@@ -349,4 +362,4 @@ def _suggest_section(key: str, table: Table) -> str:
         return "It belongs under budget."
     if key in ImageOptions.rules():
         return "It belongs under data."
-    return did_you_mean(key, SECTIONS)
+    return Words(table).of_section(key) or did_you_mean(key, SECTIONS)

@@ -283,7 +283,7 @@ def _parse_condition(table: Table, name: str, item: SourceValue) -> Condition:
     condition = []
     for other, wanted in item.value.items():
         if other not in rules:
-            raise wanted.error(key, f"unknown parameter {other}. {did_you_mean(other, rules)}")
+            raise wanted.error(key, f"unknown parameter {other}. {table.suggest(other)}")
         condition.append((other, _parse_wanted(table, f"{key}: {other}", other, wanted)))
     return tuple(condition)
 

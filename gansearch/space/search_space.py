@@ -43,6 +43,7 @@ from gansearch.space.parse import (
     split_sections,
 )
 from gansearch.space.ranges import Range, Table
+from gansearch.space.words import Words
 from gansearch.space.yaml_source import SourceValue, attach_source, shorten
 from gansearch.system.user_code import is_reference
 
@@ -273,7 +274,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         family=family,
         dataset=dataset,
         data=parse_data(dataset, sections["data"]),
-        budget=parse_budget(sections["budget"]),
+        budget=parse_budget(sections["budget"], Words(table, dataset)),
         search=parse_search(table, sections["search"]),
         fixed=parse_values(table, "fixed", sections["fixed"]),
         presets=parse_presets(table, sections["presets"]),
