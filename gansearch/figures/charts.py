@@ -144,10 +144,7 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
         place = axes.get_xaxis_transform()
         label = axes.text(test_ll, 0.02, name, transform=place, rotation=90, color=GREY)
         label.set(fontsize=6, ha="right", va="bottom")
-    labels = [
-        f"{row['config_id']}{' (paper)' if row['is_paper'] else ''}"
-        for row in rows.to_dict("records")
-    ]
+    labels = [_label(row) for row in rows.to_dict("records")]
     axes.set_yticks(places, labels, family="monospace", fontsize=9, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("test log-likelihood, nats, with 95 % intervals")
@@ -155,6 +152,13 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
         # Names are long where they say from how many samples a score comes.
         figure.legend(loc="outside upper center", fontsize=8, ncols=2)
     return figure_png(figure)
+
+
+def _label(row: Mapping[Any, Any]) -> str:
+    """Return the name of a configuration, or else its id; without a name the paper's is marked."""
+    if isinstance(name := row.get("name"), str):
+        return name
+    return f"{row['config_id']}{' (paper)' if row['is_paper'] else ''}"
 
 
 def score_curves(curve: pd.DataFrame, references: pd.DataFrame) -> bytes:

@@ -68,6 +68,7 @@ def rank(
     test_lls: Mapping[str, np.ndarray],
     *,
     paper_config_id: str | None,
+    names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Rank the replicated configurations by all their replicas; a row each, the best first.
 
@@ -76,6 +77,7 @@ def rank(
         test_lls: each completed replica's log-likelihoods (nats) of the test examples, `[n]`, by
             trial id.
         paper_config_id: the configuration that `is_paper` marks.
+        names: of configurations that have one, by their ids.
 
     Returns:
         The columns of `ranking.parquet`. The order is by whether more than half of the replicas
@@ -106,7 +108,13 @@ def rank(
     ]
     ranking = pd.DataFrame(rows, columns=_columns(replicas))
     ranking["is_paper"] = (ranking["config_id"] == paper_config_id).astype(bool)
-    return ranking
+    return with_names(ranking, names or {})
+
+
+def with_names(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return rows with the column `name`: that of the configuration, None where it has none."""
+    found = [names.get(config_id) for config_id in rows["config_id"]]
+    return rows.assign(name=pd.Series(found, rows.index, dtype=object))
 
 
 def compare(
@@ -296,4 +304,4 @@ def _columns(replicas: pd.DataFrame) -> list[str]:
         *("p_works", "p_works_low", "p_works_high", "updates_per_success"),
         *("test_ll_worst", "test_ll_seeds"),
     ]
-    return [*known, *(name for name in columns("ranking") if name not in known)]
+    return [*known, *(name for name in columns("ranking") if name not in known), "name"]

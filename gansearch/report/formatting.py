@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # From here on numbers have an exponent: scores of diverged trainings may have any magnitude.
 _HUGE = 1e6
+
+
+def label_of(row: Mapping[str, Any]) -> str:
+    """Return what tables call the configuration of a row of a ranking: its name, or else its id."""
+    name = row.get("name")
+    return name if isinstance(name, str) else str(row["config_id"])
 
 
 def format_interval(mean: float, low: float, high: float, decimals: int, unit: str = "") -> str:

@@ -13,7 +13,7 @@ from gansearch.budget import Budget
 from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.ranking.intervals import Difference
-from gansearch.ranking.ranking import compare
+from gansearch.ranking.ranking import compare, with_names
 from gansearch.ranking.stability import Stability, stability
 from gansearch.report.recovery import (
     read_or_leave_out,
@@ -51,11 +51,12 @@ class Report:
         counts: trials by phase ("search", "replica"), then by status.
         n_tried: distinct configurations of the search; an older run may have tried some again.
         updates: parameter updates of D and G of all trials.
-        ranking: the first rows of `ranking.parquet`; none before the replicas are done.
+        ranking: the first rows of `ranking.parquet`, with the names that presets have; none before
+            the replicas are done.
         ranks: the rank of every ranked configuration, by its id.
         trials: rows of `trials.parquet`.
         leaderboard: the best trials of the search by `valid_ll`, in the columns of
-            `trials.parquet`; never a collapsed, diverged or failed one.
+            `trials.parquet` and their `name`; never a collapsed, diverged or failed one.
         references: scores of real data, and published figures: rows of `references.parquet`.
         training: `name`, `n_samples` and `valid_ll` of training examples, scored as a trial's
             evaluations are; None if an older run has not recorded it.
@@ -94,6 +95,10 @@ class Report:
         """Id of the baseline, as the run knows it."""
         return self.run.paper_config_id
 
+    def label(self, config_id: str) -> str:
+        """Return what tables and figures call a configuration: its name, or else its id."""
+        return self.run.names.get(config_id, config_id)
+
     @property
     def has_tried_all(self) -> bool:
         """Whether the space has no other configuration; an older run has not recorded it."""
@@ -120,6 +125,9 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     trials = read_trials(folder, run)
     test_lls, test_ll_warnings = read_with_warnings(folder.test_lls)
     ranking, ranking_faults = read_or_rank(folder, run, trials, lambda: test_lls)
+    names = run.names
+    ranking = with_names(ranking, names)  # which older runs lack
+    labelled = _labelled(ranking, names)
     lines = folder.path / "references.parquet" if run.state == "finished" else None
     references, reference_faults = read_or_leave_out(folder.references, REFERENCES, lines)
     curve, curve_faults = read_or_leave_out(folder.curve, CURVE, None)
@@ -142,7 +150,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         ranking=ranking.head(top) if top else ranking,
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
         trials=trials,
-        leaderboard=_leaderboard(trials, top or _N_LEADERS),
+        leaderboard=_leaderboard(trials, top or _N_LEADERS, names),
         references=references,
         training=_training(run, curve),
         curve=curve,
@@ -164,10 +172,10 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
                 n_completed=searched.query("status == 'completed'")["config_id"].nunique(),
                 has_tried_all=run.has_tried_all(n_tried),
             ),
-            *ranking_warnings(ranking, references, curve),
+            *ranking_warnings(labelled, references, curve),
             *edge_warnings(rows_of(references)),
-            *copy_warnings(ranking),
-            *replica_warnings(trials, ranking),
+            *copy_warnings(labelled),
+            *replica_warnings(_labelled(trials, names), labelled),
             *test_ll_warnings,
             *history_warnings,
         ],
@@ -193,10 +201,16 @@ def _counts(trials: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def _leaderboard(trials: pd.DataFrame, n: int) -> pd.DataFrame:
+def _labelled(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return rows with the names of configurations, where they have one, in place of their ids."""
+    return rows.assign(config_id=[names.get(each, each) for each in rows["config_id"]])
+
+
+def _leaderboard(trials: pd.DataFrame, n: int, names: Mapping[str, str]) -> pd.DataFrame:
     is_sound = (trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)
     scored: pd.DataFrame = trials[is_sound & np.isfinite(trials["valid_ll"])]
-    return scored.sort_values("valid_ll", ascending=False, kind="stable").head(n)
+    best = scored.sort_values("valid_ll", ascending=False, kind="stable").head(n)
+    return with_names(best, names)
 
 
 def _winner_minus_paper(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from gansearch.report.formatting import (
     format_interval,
     format_number,
     format_ranks,
+    label_of,
     score_decimals,
 )
 from gansearch.report.report import Report
@@ -135,7 +136,7 @@ def _ranking_section(report: Report) -> Section:
         rows,
         [
             *_legend(report),
-            *_raw_note(report.ranking, "config_id", "test_ll_raw", decimals),
+            *_raw_note(report.ranking, label_of, "test_ll_raw", decimals),
             *lead(report, decimals),
         ],
     )
@@ -179,7 +180,7 @@ def more_sections(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[S
     """Yield the measures that the tables of scores have no room for; none if there are none."""
     computed = references[references["source"].isna()]
     titled = [
-        *((str(row["config_id"]), row) for row in rows_of(ranking)),
+        *((label_of(row), row) for row in rows_of(ranking)),
         *((line_title(row), row) for row in rows_of(computed)),
     ]
     # A run or a cache of an older version lacks them; images have no KL divergence.
@@ -222,7 +223,7 @@ def _configurations(report: Report, listed: pd.DataFrame) -> Section:
         f"Differences from {report.run.family.baseline_title}",
         (),
         make_columns("config", "parameters"),
-        [[_marked_config(report, config_id), text] for config_id, text in configs.items()],
+        [[_named_config(report, config_id), text] for config_id, text in configs.items()],
     )
 
 
@@ -250,18 +251,25 @@ def _leaderboard_section(report: Report) -> Section:
         [
             "This order comes from one training per configuration, some of them stopped early, so "
             "the first is partly the luckiest. The ranking comes from replicas.",
-            *_raw_note(report.leaderboard, "trial_id", "valid_ll_raw", decimals),
+            *_raw_note(
+                report.leaderboard, lambda row: str(row["trial_id"]), "valid_ll_raw", decimals
+            ),
             *_training_note(report.training, decimals),
         ],
     )
 
 
-def _raw_note(table: pd.DataFrame, key: str, column: str, decimals: int) -> list[str]:
+def _raw_note(
+    table: pd.DataFrame,
+    title: Callable[[Mapping[str, Any]], str],
+    column: str,
+    decimals: int,
+) -> list[str]:
     """Return the scores by the weights of the last iteration, where others made the samples."""
     if column not in table:
         return []
     scores = [
-        f"{row[key]} {format_number(row[column], decimals)} "
+        f"{title(row)} {format_number(row[column], decimals)} "
         f"(coverage {format_number(row['coverage_raw'], 2)})"
         for row in rows_of(table[table[column].notna()])
     ]
@@ -310,7 +318,14 @@ def _differences(report: Report, row: Mapping[str, Any]) -> str:
 
 
 def _marked_config(report: Report, config_id: str) -> str:
-    return f"{config_id}*" if config_id == report.paper_config_id else config_id
+    label = report.label(config_id)
+    return f"{label}*" if config_id == report.paper_config_id else label
+
+
+def _named_config(report: Report, config_id: str) -> str:
+    """Return a configuration as tables call it, with its id, by which files and flags call it."""
+    marked = _marked_config(report, config_id)
+    return f"{marked} ({config_id})" if config_id in report.run.names else marked
 
 
 def _counts_in_words(report: Report, phase: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.data.fingerprint import Fingerprint
-from gansearch.errors import BadInputError
+from gansearch.errors import BadInputError, ConfigError, escape_unprintable
 from gansearch.family import DEFAULT_FAMILY, ModelFamily, family_of, load_family
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.rules import Config
@@ -49,6 +49,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "code": dict,
 }
 _UNFINISHED = ("searching", "replicating")
+_LONGEST_NAME = 40  # of a preset, in tables and figures
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,21 @@ class RunDescription:
         own = self.space["presets"].get(self.family.baseline, {})
         config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
         return config
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the space's presets, and of the baseline, by the id of the configuration.
+
+        Of several names for one configuration, the baseline's or else the first counts.
+        """
+        names: dict[str, str] = {}
+        table = self.family.config_type
+        baseline, presets = self.family.baseline, self.space["presets"]
+        for name, own in {baseline: presets.get(baseline, {}), **presets}.items():
+            with suppress(ConfigError, TypeError):  # what can't be read needs no name
+                config = table.from_dict({**self.space["fixed"], **own})
+                names.setdefault(config.config_id, escape_unprintable(name)[:_LONGEST_NAME])
+        return names
 
     def has_tried_all(self, n_tried: int) -> bool:
         """Whether the space has no configuration beside `n_tried` distinct ones."""

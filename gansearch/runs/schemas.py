@@ -102,6 +102,9 @@ def ranking_schema(table: type[Config]) -> pa.Schema:
         ("updates_per_success", FLOAT),
         ("test_ll_worst", FLOAT),
         ("test_ll_seeds", pa.list_(FLOAT)),
+        *_measures("test_ll_raw", "coverage_raw", "valid_ll_all", "n_classes_effective"),
+        *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
+        ("name", STRING),
     ]
     return _completed(fields, "ranking")
 

@@ -166,7 +166,8 @@ def conclude(session: Session) -> None:
         paper = session.space.baseline.config_id
         replicas = folder.trials().query("phase == 'replica'")
         _restore_test_lls(session)
-        folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper))
+        names = session.description.names
+        folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper, names=names))
         _show_winner(session, references)
     session.describe(state="finished")
     session.progress.activity("writing the report")

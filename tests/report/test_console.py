@@ -20,11 +20,11 @@ Warnings
 the same way.
 
 Ranking by how many work, then by validation log-likelihood (nats)
-rank  config     work  valid LL  test LL            ties  coverage  recall  NN ratio  to train
-──────────────────────────────────────────────────────────────────────────────────────────────
-   1  3b632cbb   3/4        5.0  24.5 [21.3, 25.9]  2         0.70    0.60      0.90      0.80
-   2  dbd52f8c   4/4        5.0  24.3 [22.6, 25.2]  1         0.70    0.60      0.90      0.80
-   3  4f610017*  4/4        5.0  18.9 [17.2, 19.8]            0.70    0.60      0.90      0.80
+rank  config    work  valid LL  test LL            ties  coverage  recall  NN ratio  to train
+─────────────────────────────────────────────────────────────────────────────────────────────
+   1  3b632cbb  3/4        5.0  24.5 [21.3, 25.9]  2         0.70    0.60      0.90      0.80
+   2  dbd52f8c  4/4        5.0  24.3 [22.6, 25.2]  1         0.70    0.60      0.90      0.80
+   3  paper*    4/4        5.0  18.9 [17.2, 19.8]            0.70    0.60      0.90      0.80
 to train: distance to the nearest training example, relative to that of new real ones; near 0 for
 copies.
 work: replicas with a score, of all. The rank is by whether more than half work, then by the mean
@@ -36,11 +36,11 @@ The winner beats the paper's configuration by 5.6 nats [2.3, 7.2]. Of the winner
 [28 %, 97 %] work, of those of the paper's configuration 4 of 4 [56 %, 100 %].
 
 Every seed: which replicas work, and what they scored
-config     work                  updates/success  worst  test LL of every seed
-──────────────────────────────────────────────────────────────────────────────
-3b632cbb   3 of 4 [28 %, 97 %]            10,667   24.0  24.9 24.6 24.0 -
-dbd52f8c   4 of 4 [56 %, 100 %]            8,000   23.9  24.8 24.5 24.2 23.9
-4f610017*  4 of 4 [56 %, 100 %]            8,000   18.5  19.4 19.1 18.8 18.5
+config    work                  updates/success  worst  test LL of every seed
+─────────────────────────────────────────────────────────────────────────────
+3b632cbb  3 of 4 [28 %, 97 %]            10,667   24.0  24.9 24.6 24.0 -
+dbd52f8c  4 of 4 [56 %, 100 %]            8,000   23.9  24.8 24.5 24.2 23.9
+paper*    4 of 4 [56 %, 100 %]            8,000   18.5  19.4 19.1 18.8 18.5
 work: replicas that have a score, with the 95 % interval of their share. A dash: a replica without a
 score. updates/success: updates of all replicas, for each that works.
 Few seeds cannot show rare outcomes: what one training in 4 does is absent from 4 seeds in 32 % of
@@ -61,23 +61,24 @@ samples          precision  clipped density  clipped coverage    FLD  copy p
 ────────────────────────────────────────────────────────────────────────────
 3b632cbb              0.70             0.65              0.60   12.3   1.000
 dbd52f8c              0.70             0.65              0.60   12.3   1.000
-4f610017              0.70             0.65              0.60   12.3   1.000
+paper                 0.70             0.65              0.60   12.3   1.000
 training images       0.96             0.98              0.97  900.0   0.000
 
 Differences from the paper's configuration
-config     parameters
-─────────────────────────────────────────────────────────────────────────────────────────────
-3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
-dbd52f8c   generator_lr=0.31 noise_dim=32
-4f610017*  nothing
+config             parameters
+───────────────────────────────────────────────────────────────────────────────────────────────────
+3b632cbb           k=2 generator_lr=0.05 generator_widths=256-256
+                   discriminator_activation=leaky_relu
+dbd52f8c           generator_lr=0.31 noise_dim=32
+paper* (4f610017)  nothing
 
 The search's best by validation log-likelihood (nats)
-trial   config     status     updates  valid LL  coverage  recall  NN ratio
-───────────────────────────────────────────────────────────────────────────
-t00001  3b632cbb   completed    8,000      9.20      0.70    0.60      0.90
-t00002  dbd52f8c   completed    8,000      8.80      0.70    0.60      0.90
-t00000  4f610017*  completed    8,000      3.10      0.70    0.60      0.90
-t00003  712b1d35   pruned       2,000      1.50      0.70    0.60      0.90
+trial   config    status     updates  valid LL  coverage  recall  NN ratio
+──────────────────────────────────────────────────────────────────────────
+t00001  3b632cbb  completed    8,000      9.20      0.70    0.60      0.90
+t00002  dbd52f8c  completed    8,000      8.80      0.70    0.60      0.90
+t00000  paper*    completed    8,000      3.10      0.70    0.60      0.90
+t00003  712b1d35  pruned       2,000      1.50      0.70    0.60      0.90
 This order comes from one training per configuration, some of them stopped early, so the first is
 partly the luckiest. The ranking comes from replicas.
 
@@ -109,18 +110,19 @@ Replicas: 0 trainings on fresh seeds.
 Budget: 8,000 parameter updates, of D and G together, for a full training; 12,000 spent in all.
 
 The search's best by validation log-likelihood (nats)
-trial   config     status     updates  valid LL  coverage  recall  NN ratio
-───────────────────────────────────────────────────────────────────────────
-t00001  3b632cbb   running      4,000      9.20      0.70    0.60      0.90
-t00000  4f610017*  completed    8,000      3.10      0.70    0.60      0.90
+trial   config    status     updates  valid LL  coverage  recall  NN ratio
+──────────────────────────────────────────────────────────────────────────
+t00001  3b632cbb  running      4,000      9.20      0.70    0.60      0.90
+t00000  paper*    completed    8,000      3.10      0.70    0.60      0.90
 This order comes from one training per configuration, some of them stopped early, so the first is
 partly the luckiest. The ranking comes from replicas.
 
 Differences from the paper's configuration
-config     parameters
-─────────────────────────────────────────────────────────────────────────────────────────────
-3b632cbb   k=2 generator_lr=0.05 generator_widths=256-256 discriminator_activation=leaky_relu
-4f610017*  nothing
+config             parameters
+───────────────────────────────────────────────────────────────────────────────────────────────────
+3b632cbb           k=2 generator_lr=0.05 generator_widths=256-256
+                   discriminator_activation=leaky_relu
+paper* (4f610017)  nothing
 
 Where trainings collapse or diverge
 No trial of the search collapsed or diverged; 1 survived.
@@ -156,7 +158,7 @@ def test_scores_of_hundreds_of_nats_fit_into_80_columns(tmp_path):
         row["valid_ll"] = means[row["config_id"]]
     text = printed(write_run(tmp_path, searched(), replicated, means, reference_ll=241.2), 80)
     assert max(map(len, text.splitlines())) <= 80
-    row = "   1 3b632cbb  4/4  240.0 240.4 [238.7, 241.3] 2        0.70   0.60  0.90  0.80"
+    row = "   1 3b632cbb 4/4  240.0 240.4 [238.7, 241.3] 2        0.70   0.60  0.90   0.80"
     assert row in text.splitlines()
 
 
@@ -228,5 +230,5 @@ def test_scores_of_thousands_of_nats_have_no_decimals(tmp_path):
     means = {config: ll * 100 for config, ll in MEANS.items()}
     replicated = [row for config in (WINNER, SECOND, PAPER) for row in replicas(config)]
     lines = printed(write_run(tmp_path, searched(), replicated, means), 80).splitlines()
-    row = "   1 3b632cbb  4/4     5.0 2400 [2399, 2401]          0.70   0.60   0.90   0.80"
+    row = "   1 3b632cbb 4/4     5.0 2400 [2399, 2401]          0.70   0.60   0.90    0.80"
     assert row in lines

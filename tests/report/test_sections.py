@@ -83,7 +83,7 @@ def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):
         *("3b632cbb", "0", "of", "3", "0", "of", "3", "8.5", "0.25  4 (2 of 3), 9 (1 of 3)"),
     ]
     assert variety[4].split() == [
-        *("4f610017*", "1", "of", "3", "1", "of", "3", "8.5", "<1e-15", "-"),
+        *("paper*", "1", "of", "3", "1", "of", "3", "8.5", "<1e-15", "-"),
     ]
     trials = section_of(text, "Trials that are collapsed, and trials that were given up")
     rows = [re.split(r"  +", line)[:5] for line in trials[3:6]]
@@ -131,13 +131,13 @@ def test_the_paper_as_winner_is_not_compared_with_itself(tmp_path):
     replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
     folder = write_run(tmp_path, searched(), replicated, means, reference_ll=29.1)
     assert build_report(folder).winner_minus_paper is None
-    assert "1  4f610017*  4/4        5.0  27." in printed(folder)
+    assert "1  paper*    4/4        5.0  27." in printed(folder)
 
 
 def test_one_seed_has_no_interval(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
     folder = write_run(tmp_path, searched(), rows, MEANS, reference_ll=29.1)
-    assert "   1  3b632cbb   1/1        5.0  24.0     2         0.70" in printed(folder)
+    assert "   1  3b632cbb  1/1        5.0  24.0     2         0.70" in printed(folder)
 
 
 def test_a_configuration_whose_replicas_all_failed_comes_last_without_a_score(tmp_path):
@@ -153,7 +153,7 @@ def test_no_trial_of_an_interrupted_run_is_called_running(searching):
     searching.write_run(described(state="interrupted"))
     text = printed(searching)
     assert "Search: 3 of 6 configurations tried: 2 interrupted, 1 completed." in text
-    assert "t00001  3b632cbb   interrupted    4,000" in text
+    assert "t00001  3b632cbb  interrupted    4,000" in text
 
 
 def repeated(n=6):

@@ -99,7 +99,7 @@ def test_a_coverage_below_half_of_the_real_datas_is_warned_of(tmp_path):
 def test_one_seed_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
-        f"{WINS}, {PAPERS}: one seed only, so there are no intervals and no difference can be "
+        f"{WINS}, paper: one seed only, so there are no intervals and no difference can be "
         "distinguished from chance. Increase --replicas."
     ]
 
