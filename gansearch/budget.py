@@ -74,7 +74,8 @@ class Budget(Validated):
     replicas: int = parameter(
         5,
         "int",
-        "fresh seeds for each of these and for the baseline, such as the paper's configuration",
+        "fresh seeds for each of these and for the baseline of the space, if it has one, such as "
+        "the paper's configuration",
         low=0,
         high=10000,
     )

@@ -99,7 +99,7 @@ budget_options = _joined(
     click.option(
         "--replicas",
         type=BudgetNumberType(),
-        help="Number of fresh seeds for each of these and for the paper's configuration.",
+        help="Number of fresh seeds for each of these and for the space's baseline, if it has one.",
     ),
 )
 extension_options = _joined(

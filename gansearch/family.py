@@ -76,6 +76,7 @@ from gansearch.system import user_code
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 DEFAULT_FAMILY = "adversarial_nets"
+NO_BASELINE = "none"  # in place of the baseline's name, in a space that has none
 # Name to module and class; imported only when a run uses the family, since networks load torch.
 _FAMILIES = {DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets"}
 # Families whose code a space names, by the section that does.
@@ -249,6 +250,8 @@ class ModelFamily(ABC, Generic[ConfigT]):
         config_type: the table of its parameters, a frozen dataclass derived from `Config`.
         baseline: name of the preset with all defaults, apart from what a space sets.
         baseline_title: what reports call that configuration.
+        has_paper: whether the defaults are somebody's published configuration, which a run on a
+            well-known data set trains again beside the best, for comparison.
         balance: the axes of the report's map of collapsed trainings; None for no map.
         size_parameters: parameters that decide the memory of a training, named in error messages.
         interpolates: whether `SavedGenerator.interpolate` works.
@@ -258,6 +261,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
     config_type: type[ConfigT]
     baseline: ClassVar[str] = "defaults"
     baseline_title: ClassVar[str] = "the default configuration"
+    has_paper: ClassVar[bool] = False
     balance: ClassVar[Balance | None] = None
     size_parameters: ClassVar[tuple[str, ...]] = ()
     interpolates: ClassVar[bool] = False

@@ -183,7 +183,11 @@ def test_a_space_of_a_users_family_searches_its_table():
     }
     space = SearchSpace.from_dict(sections)
     assert (space.family, space.table) == (load_family(SHIFT), ShiftConfig)
-    assert (space.baseline, space.preset("wide")) == (ShiftConfig(), ShiftConfig(step=0.25))
+    assert (space.preset("defaults"), space.preset("wide")) == (
+        ShiftConfig(),
+        ShiftConfig(step=0.25),
+    )
+    assert space.baseline is None
     assert space.preset_names == {"defaults", "wide"}
     assert space.suggest(FixedTrial({"step": 0.1})) == ShiftConfig(step=0.1)
     assert SearchSpace.from_dict(space.to_dict()) == space
@@ -270,7 +274,9 @@ def test_the_example_of_the_docstring_keeps_all_that_the_interface_asks_for(exam
     sections = {"family": example, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
     space = SearchSpace.from_dict(sections)
     ring = load_dataset(space.dataset)
-    training, other = (space.family.build(space.baseline, ring, 3, "cpu") for _ in range(2))
+    training, other = (
+        space.family.build(space.preset("defaults"), ring, 3, "cpu") for _ in range(2)
+    )
     assert training.advance(10, time_limit_seconds=0) is None
     assert training.advance(500).updates == training.counts.updates == 500
     samples = training.samples(30)

@@ -232,6 +232,8 @@ _LOADERS: dict[str, Callable[[Path, bool], Dataset]] = {
     **{name: _tfd(fold) for fold, name in enumerate(OTHER_FOLDS, start=2)},
 }
 DATASETS = tuple(_LOADERS)
+# Those that everybody has alike, for which there are figures and configurations of others.
+COMMON = tuple(name for name in DATASETS if name != FOLDER)
 # The numbers of training examples, where they are known before any file is read.
 N_TRAIN = {
     "digits": 1197,

@@ -28,6 +28,7 @@ class AdversarialNets(ModelFamily[TrialConfig]):
     config_type = TrialConfig
     baseline = "paper"
     baseline_title = "the paper's configuration"
+    has_paper = True
     balance = Balance("k", "discriminator_lr", "generator_lr")
     size_parameters = ("generator_widths", "discriminator_widths", "batch_size")
     interpolates = True

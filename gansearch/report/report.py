@@ -47,7 +47,8 @@ class Report:
         folder: the run's folder.
         run: the contents of `run.json`.
         budget: of the run.
-        baseline: the paper's configuration, or another family's defaults, in the run's space.
+        baseline: the preset that the best are compared with, such as the paper's configuration;
+            None for none.
         counts: trials by phase ("search", "replica"), then by status.
         n_tried: distinct configurations of the search; an older run may have tried some again.
         updates: parameter updates of D and G of all trials.
@@ -73,7 +74,7 @@ class Report:
     folder: RunFolder
     run: RunDescription
     budget: Budget
-    baseline: Config
+    baseline: Config | None
     counts: Mapping[str, Mapping[str, int]]
     n_tried: int
     updates: int
@@ -91,8 +92,8 @@ class Report:
     warnings: Sequence[str]
 
     @property
-    def paper_config_id(self) -> str:
-        """Id of the baseline, as the run knows it."""
+    def paper_config_id(self) -> str | None:
+        """Id of the baseline, as the run knows it; None without one."""
         return self.run.paper_config_id
 
     def label(self, config_id: str) -> str:
@@ -171,6 +172,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
                 counts["search"],
                 n_completed=searched.query("status == 'completed'")["config_id"].nunique(),
                 has_tried_all=run.has_tried_all(n_tried),
+                n_finalists=budget.top + (baseline is not None),
             ),
             *ranking_warnings(labelled, references, curve),
             *edge_warnings(rows_of(references)),
@@ -214,12 +216,15 @@ def _leaderboard(trials: pd.DataFrame, n: int, names: Mapping[str, str]) -> pd.D
 
 
 def _winner_minus_paper(
-    test_lls: Mapping[str, np.ndarray], trials: pd.DataFrame, ranking: pd.DataFrame, paper_id: str
+    test_lls: Mapping[str, np.ndarray],
+    trials: pd.DataFrame,
+    ranking: pd.DataFrame,
+    paper_id: str | None,
 ) -> Difference | None:
     """Return the winner's lead over the baseline; None if it can't be computed."""
     ranked = ranking.dropna(subset=["rank"]).set_index("config_id")
     scored = ranked.index.tolist()
-    if paper_id not in scored or scored[0] == paper_id:
+    if paper_id is None or paper_id not in scored or scored[0] == paper_id:
         return None
     done = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
     sides = [

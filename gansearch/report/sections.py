@@ -211,16 +211,18 @@ def _legend(report: Report) -> list[str]:
         "5 %).",
     ]
     if report.paper_config_id in set(report.ranking["config_id"]):
-        lines.append(f"* {report.run.family.baseline_title}")
+        lines.append(f"* {report.run.baseline_title}")
     return lines
 
 
 def _configurations(report: Report, listed: pd.DataFrame) -> Section:
     """Return the configurations of some rows of the ranking or of the leaderboard."""
-    configs = {row["config_id"]: _differences(report, row) for row in rows_of(listed)}
+    has_baseline = report.baseline is not None
+    describe = _differences if has_baseline else _parameters
+    configs = {row["config_id"]: describe(report, row) for row in rows_of(listed)}
     return Section(
         "configurations",
-        f"Differences from {report.run.family.baseline_title}",
+        f"Differences from {report.run.baseline_title}" if has_baseline else "Configurations",
         (),
         make_columns("config", "parameters"),
         [[_named_config(report, config_id), text] for config_id, text in configs.items()],
@@ -315,6 +317,20 @@ def _differences(report: Report, row: Mapping[str, Any]) -> str:
         if config.applies(name) and getattr(config, name) != getattr(report.baseline, name)
     ]
     return " ".join(differences) or "nothing"
+
+
+def _parameters(report: Report, row: Mapping[str, Any]) -> str:
+    """Return the parameters that apply and are searched, or differ from the defaults."""
+    table, space = report.run.family.config_type, report.run.space
+    config = table.from_dict(config_values(row, table))
+    default = table.from_dict(space["fixed"])
+    shown = [
+        f"{name}={short(getattr(config, name))}"
+        for name in table.rules()
+        if config.applies(name)
+        and (name in space["search"] or getattr(config, name) != getattr(default, name))
+    ]
+    return " ".join(shown) or "the defaults"
 
 
 def _marked_config(report: Report, config_id: str) -> str:

@@ -74,7 +74,7 @@ def lead(report: Report, decimals: int) -> list[str]:
     found = report.winner_minus_paper
     if found is None:
         return []
-    title = report.run.family.baseline_title
+    title = report.run.baseline_title
     winner = rows_of(report.ranking.iloc[:1])[0]
     size = format_interval(found.mean, found.low, found.high, decimals, " nats")
     if report.paper_config_id in list(winner["tied_with"]):

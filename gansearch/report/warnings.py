@@ -94,7 +94,12 @@ def failure_remedy(
 
 
 def search_warnings(
-    budget: Budget, counts: Mapping[str, int], *, n_completed: int, has_tried_all: bool
+    budget: Budget,
+    counts: Mapping[str, int],
+    *,
+    n_completed: int,
+    has_tried_all: bool,
+    n_finalists: int,
 ) -> Iterator[str]:
     """Warn of a search with too few completed trials, too many bad ones, or no replicas.
 
@@ -103,6 +108,7 @@ def search_warnings(
         counts: its trials by status.
         n_completed: distinct configurations that were completed.
         has_tried_all: whether the space has no other configuration.
+        n_finalists: how many configurations are to be trained again.
     """
     n_ended = sum(counts.values()) - counts["running"]
     n_unsound = sum(counts[status] for status in UNSOUND)
@@ -123,10 +129,10 @@ def search_warnings(
             f"{n_unsound} of {n_ended} trials of the search were unsuccessful: {by_status}. "
             f"{_search_remedy(counts, has_tried_all=has_tried_all)}"
         )
-    if over and budget.replicas == 0:
+    if over and not (budget.replicas and n_finalists):
         yield (
             "No configuration was trained on fresh seeds: the best of many single trainings is "
-            "partly the luckiest. Use --replicas."
+            f"partly the luckiest. Use {'--top' if budget.replicas else '--replicas'}."
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from gansearch.budget import Budget
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError, ConfigError, escape_unprintable
-from gansearch.family import DEFAULT_FAMILY, ModelFamily, family_of, load_family
+from gansearch.family import DEFAULT_FAMILY, NO_BASELINE, ModelFamily, family_of, load_family
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.rules import Config
 from gansearch.runs.tables import unreadable
@@ -30,7 +30,7 @@ _KINDS: dict[str, type | UnionType] = {
     "space": dict,
     "seed": int,
     "only": list | None,
-    "paper_config_id": str,
+    "paper_config_id": str | None,
     "started_at": str,
     "state": str,
     "wall_seconds": int | float,
@@ -61,7 +61,7 @@ class RunDescription:
         space: the search space, as `SearchSpace.to_dict` returns it.
         seed: of the run.
         only: the configurations that are compared without a search; None for a search.
-        paper_config_id: id of the family's baseline, the paper's configuration.
+        paper_config_id: id of the baseline, such as the paper's configuration; None without one.
         started_at: date and time in UTC, in ISO 8601.
         state: "searching", "replicating", "finished", "interrupted" or "failed".
         wall_seconds: time that the run has taken so far, over all its sessions.
@@ -86,7 +86,7 @@ class RunDescription:
     space: Mapping[str, Any]
     seed: int
     only: list[dict[str, Any]] | None
-    paper_config_id: str
+    paper_config_id: str | None
     started_at: str
     state: str
     wall_seconds: float
@@ -118,14 +118,37 @@ class RunDescription:
         return Budget.from_dict(self.space["budget"])
 
     @property
-    def baseline(self) -> Config:
-        """The family's defaults, with the values that the space fixes.
+    def baseline_name(self) -> str | None:
+        """The preset that is trained again beside the best; None for none.
+
+        Older versions trained the family's own in every run.
+        """
+        name = self.space.get("baseline", self.family.baseline)
+        return None if name == NO_BASELINE else name
+
+    @property
+    def baseline_title(self) -> str:
+        """What reports call the baseline."""
+        name = self.baseline_name
+        return self.family.baseline_title if name == self.family.baseline else f"the preset {name}"
+
+    @property
+    def baseline(self) -> Config | None:
+        """The configuration that the best are compared with; None for none.
 
         Raises:
             ConfigError: a value breaks its rule.
         """
-        own = self.space["presets"].get(self.family.baseline, {})
-        config: Config = self.family.config_type.from_dict({**self.space["fixed"], **own})
+        return None if self.baseline_name is None else self._preset(self.baseline_name)
+
+    @property
+    def full_space(self) -> dict[str, Any]:
+        """The sections of the space with those that older versions took for granted."""
+        return {"baseline": self.baseline_name or NO_BASELINE, **self.space}
+
+    def _preset(self, name: str) -> Config:
+        values = {**self.space["fixed"], **self.space["presets"].get(name, {})}
+        config: Config = self.family.config_type.from_dict(values)
         return config
 
     @property
@@ -135,12 +158,11 @@ class RunDescription:
         Of several names for one configuration, the baseline's or else the first counts.
         """
         names: dict[str, str] = {}
-        table = self.family.config_type
-        baseline, presets = self.family.baseline, self.space["presets"]
-        for name, own in {baseline: presets.get(baseline, {}), **presets}.items():
+        first = (self.baseline_name, self.family.baseline)
+        for name in filter(None, dict.fromkeys((*first, *self.space["presets"]))):
             with suppress(ConfigError, TypeError):  # what can't be read needs no name
-                config = table.from_dict({**self.space["fixed"], **own})
-                names.setdefault(config.config_id, escape_unprintable(name)[:_LONGEST_NAME])
+                shown = escape_unprintable(name)[:_LONGEST_NAME]
+                names.setdefault(self._preset(name).config_id, shown)
         return names
 
     def has_tried_all(self, n_tried: int) -> bool:
@@ -282,6 +304,8 @@ def _fault_of_space(space: Mapping[str, Any]) -> str | None:
     for section in ("budget", "search", "fixed", "presets"):
         if not isinstance(space.get(section), dict):
             return f"space: {section}: found {str(space.get(section))[:40]!r}"
+    if not isinstance(space.get("baseline", ""), str):
+        return f"space: baseline: found {str(space['baseline'])[:40]!r}"
     if not isinstance(space.get("data", {}), dict):
         return f"space: data: found {str(space['data'])[:40]!r}"
     for section in ("family", "generator", "discriminator", "trainable"):

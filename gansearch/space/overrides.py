@@ -15,6 +15,7 @@ from gansearch.space.parse import (
     SECTIONS,
     checked_options,
     format_key,
+    parse_baseline,
     parse_budget_entry,
     parse_entry,
     parse_start_from,
@@ -94,6 +95,9 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
         return replace(
             space, start_from=parse_start_from(item, space.preset_names, space.family.baseline)
         )
+    if key == "baseline":
+        names, family = space.preset_names, space.family
+        return replace(space, baseline_name=parse_baseline(item, names, family, space.dataset))
     if key == "dataset" or key in FAMILY_SECTIONS:
         noun = "data set" if key == "dataset" else "networks"
         raise item.error(
@@ -102,7 +106,7 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
     if key in SECTIONS:
         raise item.error(key, "a whole section can't be set. Name a parameter, such as --set k=3.")
     if key not in space.table.rules():
-        known = {*space.table.rules(), *Budget.rules(), "start_from"}
+        known = {*space.table.rules(), *Budget.rules(), "start_from", "baseline"}
         known |= {f"data.{name}" for name in ImageOptions.rules()}
         answer = words.of_parameter(key, known, item.value)
         raise item.error(format_key(key), f"unknown parameter. {answer}")

@@ -10,9 +10,16 @@ from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.own import GIVEN
 from gansearch.data.own_files import is_own
-from gansearch.data.registry import DATASETS, check_takes_options
+from gansearch.data.registry import COMMON, DATASETS, check_takes_options
 from gansearch.errors import BadInputError, DataError, SpaceError, did_you_mean
-from gansearch.family import DEFAULT_FAMILY, FAMILY_SECTIONS, ModelFamily, family_of, load_family
+from gansearch.family import (
+    DEFAULT_FAMILY,
+    FAMILY_SECTIONS,
+    NO_BASELINE,
+    ModelFamily,
+    family_of,
+    load_family,
+)
 from gansearch.loop import options_of
 from gansearch.rules import Rule
 from gansearch.space.own_parameters import (
@@ -39,6 +46,7 @@ SECTIONS = (
     "fixed",
     "presets",
     "start_from",
+    "baseline",
 )
 
 
@@ -320,6 +328,23 @@ def parse_start_from(item: SourceValue, presets: Collection[str], baseline: str)
             raise entry.error("start_from", f"{name} is listed twice. Remove one.")
         names.append(name)
     return tuple(names)
+
+
+def parse_baseline(
+    item: SourceValue, presets: Collection[str], family: ModelFamily[Any], dataset: str
+) -> str | None:
+    """Return the name of the preset that is trained again beside the best; None for none.
+
+    Where the section is absent, it is the family's own, on data for which that was published.
+
+    Raises:
+        SpaceError: an unknown name.
+    """
+    if item.value is None:
+        return family.baseline if family.has_paper and dataset in COMMON else None
+    if item.name == NO_BASELINE:
+        return None
+    return _parse_name({*presets, NO_BASELINE}, "baseline", "preset", item)
 
 
 def parse_mapping(section: str, item: SourceValue) -> dict[str, SourceValue]:

@@ -20,7 +20,7 @@ from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_files import located
 from gansearch.errors import SpaceError, did_you_mean
-from gansearch.family import ModelFamily
+from gansearch.family import NO_BASELINE, ModelFamily
 from gansearch.rules import Config, plain
 from gansearch.space.conditions import (
     check_conditions,
@@ -32,6 +32,7 @@ from gansearch.space.conditions import (
 from gansearch.space.parse import (
     check_sections,
     format_key,
+    parse_baseline,
     parse_budget,
     parse_data,
     parse_dataset,
@@ -64,6 +65,8 @@ class SearchSpace:
             and from `fixed`.
         start_from: the presets that a search tries first.
         data: how images that differ are made alike, for the data set `folder`.
+        baseline_name: the preset that is trained again beside the best, for comparison; None for
+            none.
     """
 
     name: str
@@ -75,6 +78,7 @@ class SearchSpace:
     presets: dict[str, dict[str, Any]]
     start_from: tuple[str, ...]
     data: ImageOptions = field(default_factory=ImageOptions)
+    baseline_name: str | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSpace:
@@ -101,6 +105,7 @@ class SearchSpace:
             "fixed": _plain(self.fixed),
             "presets": {name: _plain(preset) for name, preset in self.presets.items()},
             "start_from": list(self.start_from),
+            "baseline": self.baseline_name or NO_BASELINE,
         }
 
     @property
@@ -115,13 +120,23 @@ class SearchSpace:
         return [*self.family.references, *own]
 
     @property
-    def baseline(self) -> Config:
-        """The preset that reports compare with: the defaults, apart from what the space sets."""
-        return self.preset(self.family.baseline)
+    def baseline(self) -> Config | None:
+        """The preset that reports compare with; None for none."""
+        return None if self.baseline_name is None else self.preset(self.baseline_name)
+
+    @property
+    def baselines(self) -> list[Config]:
+        """The baseline as a list, empty where there is none."""
+        return [] if self.baseline is None else [self.baseline]
+
+    @property
+    def n_finalists(self) -> int:
+        """How many configurations a search trains again, at most."""
+        return self.budget.top + len(self.baselines)
 
     @property
     def preset_names(self) -> set[str]:
-        """The names of the presets: those of the space, and the baseline, which always exists."""
+        """The names of the presets: those of the space, and the family's, which always exists."""
         return {self.family.baseline, *self.presets}
 
     @property
@@ -193,7 +208,7 @@ class SearchSpace:
     def variants(self) -> Iterator[Config]:
         """Yield the defaults, the presets to start from, then each end or choice of each range."""
         start = self.table.from_dict(self.fixed)
-        yield from (start, self.baseline, *map(self.preset, self.start_from))
+        yield from (start, *self.baselines, *map(self.preset, self.start_from))
         values = {name: getattr(start, name) for name in self.search}
         for name, entry in self.search.items():
             for end in entry.ends():
@@ -292,6 +307,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         space,
         search=sort_by_dependency(table, space.search, sources),
         start_from=parse_start_from(start, space.preset_names, family.baseline),
+        baseline_name=parse_baseline(sections["baseline"], space.preset_names, family, dataset),
     )
     check_start(space, dict.fromkeys(table.rules(), start.where))
     if not space.search and not space.start_from:

@@ -25,7 +25,7 @@ def choose_evaluation_size(
     """
 
     def operations() -> Iterator[Operations | None]:
-        yield from map(known, configs or [space.largest(slowness), space.baseline])
+        yield from map(known, configs or [space.largest(slowness), *space.baselines])
 
     def known(config: Config) -> Operations | None:
         try:

@@ -172,7 +172,7 @@ def _largest_config(
 
     if configs:
         return max(configs, key=size)
-    presets = [space.baseline, *map(space.preset, space.start_from)]
+    presets = [*space.baselines, *map(space.preset, space.start_from)]
     return max([space.largest(size), *presets], key=size)
 
 

@@ -1,8 +1,9 @@
 """The driver: runs and resumes a search.
 
 A run has two phases, each one Tune experiment. The search proposes, trains and stops. The replicas
-train the best configurations and the baseline again on fresh seeds. Then the test scores are
-ranked. All that a later `resume` needs is in the run's folder, and none of it is a pickle.
+train the best configurations, and the baseline if the space has one, on fresh seeds. Then the test
+scores are ranked. All that a later `resume` needs is in the run's folder, and none of it is a
+pickle.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def search(
     console: Console | None = None,
     dataset: Any = None,
 ) -> RunFolder:
-    """Search a space, train the best and the baseline again, rank, and report.
+    """Search a space, train the best (and a baseline) again, rank, and report.
 
     Args:
         space: name of a built-in space, path of a space file, its content as a dict, or a
@@ -254,7 +255,7 @@ def _progress(
     return Progress(
         console or Console(quiet=True),
         budget=space.budget,
-        n_replicas=(len(configs) or space.budget.top + 1) * space.budget.replicas,
+        n_replicas=(len(configs) or space.n_finalists) * space.budget.replicas,
         time_budget_seconds=settings.time_budget_seconds,
         earlier_seconds=earlier_seconds,
         quiet=console is None,

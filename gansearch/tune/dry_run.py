@@ -122,11 +122,19 @@ def _evaluation_line(size: EvaluationSize) -> str:
 
 def _replicas_line(space: SearchSpace, configs: Sequence[Config]) -> str:
     top, replicas = space.budget.top, space.budget.replicas
-    if not replicas:
+    if not replicas or not (configs or space.n_finalists):
         return "replicas     none, and so no ranking"
-    best = f"the best {top} and {space.family.baseline_title}"
+    best = " and ".join([f"the best {top}"] * (top > 0) + [*_baseline(space)])
     which = f"{len(configs)} given" if configs else best
     return f"replicas     {which}, each on {count_of(replicas, 'fresh seed')}"
+
+
+def _baseline(space: SearchSpace) -> list[str]:
+    """Return what the baseline is called; empty where there is none."""
+    name, family = space.baseline_name, space.family
+    if name is None:
+        return []
+    return [family.baseline_title if name == family.baseline else f"the preset {name}"]
 
 
 def _time_line(seconds: float) -> str:
@@ -151,9 +159,9 @@ def _groups_line(run: Prepared) -> str:
     parts = []
     if not run.configs:
         parts.append(("search", search_grouping(space, n)))
-    if space.budget.replicas:
+    if space.budget.replicas and (run.configs or space.n_finalists):
         # Nobody knows yet which configurations are the best; they rarely share a structure.
-        keys = [*map(space.family.group_key, run.configs)] or [*range(space.budget.top + 1)]
+        keys = [*map(space.family.group_key, run.configs)] or [*range(space.n_finalists)]
         parts.append(("replicas", replica_grouping(keys, space.budget.replicas, n)))
     described = (
         f"{phase}: {grouping.n_at_a_time} trials at a time, "

@@ -218,7 +218,7 @@ def _search_time_is_up(session: Session) -> bool:
         # The start of the workers would count as slow training, and there is no finalist yet.
         return elapsed > limit
     updates_done = sum(row["updates"] for row in rows)
-    updates_left = (session.budget.top + 1) * session.budget.replicas * session.budget.max_updates
+    updates_left = session.space.n_finalists * session.budget.replicas * session.budget.max_updates
     # All the time of the search counts: starts, evaluations and waiting too.
     reserved: float = elapsed * updates_left / updates_done
     return bool(elapsed > limit - reserved)

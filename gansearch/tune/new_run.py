@@ -41,7 +41,7 @@ def describe_run(
         space=space.to_dict(),
         seed=seed,
         only=[config.to_dict() for config in configs] or None,
-        paper_config_id=space.baseline.config_id,
+        paper_config_id=None if space.baseline is None else space.baseline.config_id,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         state="searching",
         wall_seconds=0.0,

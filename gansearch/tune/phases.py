@@ -144,7 +144,7 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         grouping = replica_grouping(keys, session.budget.replicas, session.share.n_together)
         run_experiment(session, "replicas", scheduler, 1, grouping=grouping, specs=specs)
         session.raise_if_interrupted()
-    if session.budget.replicas:
+    if session.budget.replicas and configs:
         _raise_if_none_completed(session, "replica")
 
 
@@ -161,9 +161,9 @@ def conclude(session: Session) -> None:
     session.progress.activity("reference lines of the data")
     references = reference_scores(session.dataset, tell=session.progress.activity)
     folder.write_references(references.lines)
-    if session.budget.replicas:
+    if session.rows("replica"):
         session.progress.activity("ranking the replicas")
-        paper = session.space.baseline.config_id
+        paper = session.description.paper_config_id
         replicas = folder.trials().query("phase == 'replica'")
         _restore_test_lls(session)
         names = session.description.names
@@ -216,12 +216,12 @@ def _generator(session: Session, trial_id: str) -> StoredGenerator:
 
 
 def finalists(session: Session) -> list[Config]:
-    """Return the best completed configurations of the search by valid_ll, then the baseline."""
+    """Return the best completed configurations by valid_ll, then the baseline if there is one."""
     completed = _sound_at_their_end(session)
     completed.sort(key=lambda row: row["valid_ll"], reverse=True)
     table = session.space.table
     best = distinct(table.from_dict(config_values(row, table)) for row in completed)
-    return distinct([*best[: session.budget.top], session.space.baseline])
+    return distinct([*best[: session.budget.top], *session.space.baselines])
 
 
 def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:

@@ -227,7 +227,7 @@ def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
     """Rebuild `trials.parquet` from Optuna's journal and the history."""
     path, journal = folder.path / "trials.parquet", folder.journal()
     run = folder.read_run()
-    rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run.space), run.seed))
+    rows = list(_rows_of_search(folder, journal, SearchSpace.from_dict(run.full_space), run.seed))
     if not rows and not run.only:
         raise ResultsError(
             f"{path}: {why} It can't be rebuilt: {journal.name} has no trial. "

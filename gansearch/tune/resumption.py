@@ -63,7 +63,7 @@ def resumption(
     if description.only:
         _check_needs_no_search(changes)
     _check_counts(changes, trials)
-    space = SearchSpace.from_dict(description.space)
+    space = SearchSpace.from_dict(description.full_space)
     _check_time(changes, description, trials)
     more = not changes.keys().isdisjoint({"trials", "time_budget_seconds"})
     search_on = not description.only and (more or not description.search_is_over)

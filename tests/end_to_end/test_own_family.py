@@ -24,6 +24,7 @@ presets:
   still: {lr: 0.000001}
   wild: {lr: 3}
 start_from: [defaults]
+baseline: defaults
 """
 # Presets that lie outside what is searched are compared without a search.
 ENDS = "still", "wild", "defaults"

@@ -39,7 +39,7 @@ def test_the_more_often_a_trial_is_evaluated_the_fewer_samples_it_takes():
         evaluation_size(
             LARGE,
             Budget(max_updates=10_000, reports=reports),
-            [rough_operations(space.baseline, LARGE)],
+            [rough_operations(space.preset("paper"), LARGE)],
         )
         for reports in (10, 100, 200, 400, 2000)
     ]
@@ -63,7 +63,7 @@ def test_scoring_the_weights_beside_their_average_counts_twice():
     once, twice = Operations(1e9, 1e9), Operations(1e9, 1e9, n_scored=2)
     numbers = [evaluation_size(LARGE, budget, [each]).n_samples for each in (once, twice)]
     assert numbers[1] < numbers[0] < 1000
-    averaged = dataclasses.replace(load_space("folder").baseline, generator_ema=0.999)
+    averaged = dataclasses.replace(load_space("folder").preset("paper"), generator_ema=0.999)
     assert rough_operations(averaged, LARGE).n_scored == 2
 
 
@@ -76,7 +76,9 @@ def test_a_family_whose_cost_is_unknown_and_cheap_data_keep_a_thousand_samples()
 def test_making_the_samples_counts_however_few_examples_there_are():
     few = images(SHAPES["folder"], 60)
     budget = Budget(max_updates=60, reports=20)
-    size = evaluation_size(few, budget, [rough_operations(load_space("folder").baseline, few)])
+    size = evaluation_size(
+        few, budget, [rough_operations(load_space("folder").preset("paper"), few)]
+    )
     assert (size.n_samples, size.share > MAX_SHARE) == (100, True)
 
 
@@ -91,7 +93,7 @@ def test_an_evaluation_of_fewer_samples_uses_as_many_examples():
 
 def test_convolutions_and_packs_are_counted():
     space = load_space("folder")
-    dense = rough_operations(space.baseline, LARGE)
+    dense = rough_operations(space.preset("paper"), LARGE)
     weights = 1200 * (1200 + 12288)  # of G, beside the noise's
     assert dense.samples == pytest.approx(1000 * 2 * weights, rel=0.1)
     packed = rough_operations(space.table(packing=2), LARGE)

@@ -20,8 +20,8 @@ def row(number, valid_ll, indicators=SOUND, phase="search", updates=5000):
     return new_row(spec, TrialConfig) | ended | indicators
 
 
-def finalists_of(*rows, top=2):
-    space = load_space("ring", [f"budget.top={top}"])
+def finalists_of(*rows, top=2, baseline="paper"):
+    space = load_space("ring", [f"budget.top={top}", f"baseline={baseline}"])
     session = SimpleNamespace(
         space=space,
         budget=space.budget,
@@ -29,13 +29,19 @@ def finalists_of(*rows, top=2):
         description=SimpleNamespace(n_evaluation_samples=1000),
         rows=lambda phase: [row for row in rows if row["phase"] == phase],
     )
-    *best, baseline = finalists(session)
-    assert baseline == space.baseline
+    found = finalists(session)
+    best = found[: len(found) - len(space.baselines)]
+    assert found[len(best) :] == space.baselines
     return [config.k - 1 for config in best]
 
 
 def test_the_best_completed_configurations_become_finalists():
     assert finalists_of(row(0, 1.0), row(1, 3.0), row(2, 2.0)) == [1, 2]
+
+
+def test_a_space_without_a_baseline_has_the_best_alone_as_finalists():
+    assert finalists_of(row(0, 1.0), row(1, 3.0), row(2, 2.0), baseline="none") == [1, 2]
+    assert finalists_of(row(0, 1.0), top=0, baseline="none") == []
 
 
 def test_a_trial_that_an_older_version_completed_with_collapsed_samples_is_no_finalist():

@@ -60,7 +60,7 @@ def test_at_most_one_slot_in_five_computes_nothing_in_a_search(name):
 def test_at_most_one_slot_in_five_computes_nothing_among_replicas(name, n_at_a_time):
     space = load_space(name)
     best = drawn_configs(space, space.budget.top)
-    keys = [*map(space.family.group_key, [*best, space.baseline])]
+    keys = [*map(space.family.group_key, [*best, space.preset("paper")])]
     n_replicas = space.budget.replicas
     grouping = replica_grouping(keys, n_replicas, n_at_a_time)
     replicas = [key for key in keys for _ in range(n_replicas)]
