@@ -1,10 +1,11 @@
 """gansearch: distributed hyperparameter search for generative adversarial nets.
 
-run = gansearch.search("digits")          # as `gansearch run --space digits`
-run = gansearch.load("results/digits-1")  # a run's folder; its tables as pandas frames
-run.ranking(), run.trials(), run.history()
-gansearch.evaluate(samples, "mnist")      # as `gansearch evaluate`
-gansearch.Guard("mnist").check(samples)   # are they collapsed? for a training loop of your own
+run = gansearch.search("digits", trials=10)  # as `gansearch run --space digits --trials 10`
+run = gansearch.load("results/digits-1")     # a run of before
+run.ranking(), run.trials(), run.history()   # its tables, as pandas frames
+run.best, run.report(), run.sample(64)       # its winner; run.generator() is a torch module
+gansearch.evaluate(samples, "mnist")         # as `gansearch evaluate`
+gansearch.Guard("mnist").check(samples)      # are they collapsed? for a loop of your own
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from gansearch.lazy import attributes
 from gansearch.tune import ray_settings
 
 if TYPE_CHECKING:
+    from gansearch.api import resume, search
     from gansearch.guard import Guard
     from gansearch.loop import trainable
-    from gansearch.runs.folder import RunFolder
-    from gansearch.tune.driver import resume, search
+    from gansearch.report.run import Run
     from gansearch.tune.settings import Settings
 
 __version__ = "0.1.0"
@@ -34,20 +35,23 @@ __all__ = ["Guard", "Settings", "evaluate", "load", "resume", "search", "trainab
 ray_settings.apply()
 
 
-def load(run: str | Path, results: str | Path = "results") -> RunFolder:
+def load(run: str | Path, results: str | Path = "results") -> Run:
     """Open a run by the path of its folder, or by its name in `results`.
+
+    >>> run = load("results/digits-1")  # doctest: +SKIP
+    >>> run.best.config, run.sample(64), print(run.report())  # doctest: +SKIP
 
     Raises:
         ResultsError: there is no such run.
     """
     from gansearch.arguments import in_python_terms, path_argument
+    from gansearch.report.run import Run
     from gansearch.runs.folder import RunFolder
     from gansearch.system.object_store import parse_path
 
     with in_python_terms():
-        return RunFolder.open(
-            path_argument("run", run), parse_path(path_argument("results", results))
-        )
+        below = parse_path(path_argument("results", results))
+        return Run(RunFolder.open(path_argument("run", run), below).path)
 
 
 def evaluate(

@@ -8,8 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from rich.console import Console
-
+from gansearch.api_keywords import (
+    SEARCH_KEYWORDS,
+    console_of,
+    documentation,
+    driver_options,
+    seconds_of,
+    with_keywords,
+)
 from gansearch.arguments import (
     in_python_terms,
     number_argument,
@@ -22,6 +28,7 @@ from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
 from gansearch.data.own import GIVEN, as_dataset
 from gansearch.errors import BadInputError
+from gansearch.report.run import Run, open_run
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import builtin_spaces
 from gansearch.space.search_space import SearchSpace
@@ -61,12 +68,6 @@ def _settings(value: Any) -> Settings | None:
     raise refused("settings", value, "It must be gansearch.Settings(max_concurrent=1), say.")
 
 
-def _console(value: Any) -> Console | None:
-    if value is None or isinstance(value, Console):
-        return value
-    raise refused("console", value, "It must be a rich.console.Console(), or None to show nothing.")
-
-
 def _dataset(value: Any) -> str | Dataset:
     return os.fsdecode(value) if isinstance(value, str | os.PathLike) else as_dataset(value)
 
@@ -91,7 +92,6 @@ def _setting(name: str) -> Callable[[Any], Any]:
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     **{field.name: _setting(field.name) for field in fields(Settings) if field.name != "address"},
     "address": lambda value: None if value is None else text_argument("address", value, "auto"),
-    "console": _console,
     "name": lambda value: None if value is None else text_argument("name", value, "digits-2"),
     "only": _only,
     "overrides": override_arguments,
@@ -108,17 +108,18 @@ _UNNAMED: Any = object()  # where no space is named: then the data decides
 
 
 @functools.wraps(driver.search)
-def search(space: Any = _UNNAMED, **options: Any) -> RunFolder:
+def search(space: Any = _UNNAMED, **options: Any) -> Run:
     """Search as the driver does, whose documentation and signature `wraps` shows."""
-    if options.get("dataset") is None:
-        return _call("search", space="digits" if space is _UNNAMED else space, **options)
     with in_python_terms():
+        options = driver_options(options)
+        if options.get("dataset") is None:
+            return _call("search", space="digits" if space is _UNNAMED else space, **options)
         options["dataset"] = data = _dataset(options["dataset"])
         if space is _UNNAMED:
             space = _space_for(data)
         elif isinstance(space, Mapping) and "dataset" not in space:
             space = {**space, "dataset": data if isinstance(data, str) else GIVEN}
-    return _call("search", space=space, **options)
+        return _call("search", space=space, **options)
 
 
 def _space_for(data: str | Dataset) -> str:
@@ -134,17 +135,24 @@ def _space_for(data: str | Dataset) -> str:
 
 
 @functools.wraps(driver.resume)
-def resume(run: Any, **options: Any) -> RunFolder:
+def resume(run: Any, **options: Any) -> Run:
     """Resume as the driver does."""
-    return _call("resume", run=run, **options)
-
-
-def _call(function: str, **arguments: Any) -> RunFolder:
-    """Call a function of the driver with arguments that have been checked."""
     with in_python_terms():
-        checked = {name: _CHECKS.get(name, _as_it_is)(arguments[name]) for name in arguments}
-        folder: RunFolder = getattr(driver, function)(**checked)
-        return folder
+        if (limit := options.pop("time_budget", None)) is not None:
+            options["time_budget_seconds"] = seconds_of(limit)
+        return _call("resume", run=run, **options)
+
+
+search.__doc__ = documentation(driver.search)
+search.__signature__ = with_keywords(driver.search, SEARCH_KEYWORDS)  # type: ignore[attr-defined]
+resume.__signature__ = with_keywords(driver.resume, ("time_budget",))  # type: ignore[attr-defined]
+
+
+def _call(function: str, **arguments: Any) -> Run:
+    """Call a function of the driver with arguments that have been checked."""
+    checked = {name: _CHECKS.get(name, _as_it_is)(arguments[name]) for name in arguments}
+    console = console_of(checked.pop("console", None))
+    return open_run(getattr(driver, function)(**checked, console=console))
 
 
 def _as_it_is(value: Any) -> Any:

@@ -6,10 +6,12 @@ A model family that does without these gets defaults from `ModelFamily`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+
+from gansearch.errors import BadInputError
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,58 @@ class GeneratorExport:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class GeneratorModule:
+    """A trained generator as a module of torch, for use outside gansearch.
+
+    Attributes:
+        network: a `torch.nn.Module` in evaluation mode on the CPU, from noise `[n, noise_dim]` to
+            images `[n, channels, height, width]` or points `[n, d]`.
+        definition: Python that assigns a module of the same structure, untrained, to `generator`,
+            where `torch` and `torch.nn` as `nn` are imported; it may import from `files`. None if
+            only the user's own code makes one.
+        noise: a Python expression of noise `[n, noise_dim]` from `n` and a `torch.Generator` `rng`.
+        noise_dim: dimension of the noise.
+        seed: of the noise of the samples that were scored.
+        block: how many samples are generated together, one block after the other.
+        depends_on_company: whether a sample depends on the others of its block.
+        files: that `definition` imports, by name.
+    """
+
+    network: Any
+    definition: str | None
+    noise: str
+    noise_dim: int
+    seed: int
+    block: int
+    depends_on_company: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def module_of(generator: SavedGenerator) -> GeneratorModule:
+    """Return a trained generator as a module of torch.
+
+    A family offers it by a method `module()` of its saved generators, without arguments.
+
+    Raises:
+        BadInputError: those of its family are none.
+    """
+    method = getattr(generator, "module", None)
+    if method is None:
+        raise BadInputError(
+            "the generators of this model family are no modules of torch, so they can't be "
+            "exported. `gansearch sample` gives their samples. A family that offers modules gives "
+            "its saved generators a method module() (gansearch/artifacts.py)."
+        )
+    found: GeneratorModule = method()
+    return found
+
+
 class SavedGenerator(Protocol):
-    """A trained generator that was read from the folder of a run."""
+    """A trained generator that was read from the folder of a run.
+
+    It may have a method `module()`, which returns a `GeneratorModule`: see `module_of`.
+    """
 
     @property
     def n_kept(self) -> int | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from typing import Any
 
 import click
 
+from gansearch.report.formatting import parse_duration
+
 _EMPTY = "found nothing. Give a value, or leave the flag out."
-_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic at runtime in 8.1
@@ -24,21 +24,10 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic at
         """Return the duration in seconds."""
         if isinstance(value, int | float):
             return float(value)
-        text = str(value).strip().lower()
-        if re.fullmatch(r"\d*[1-9]\d*(\.\d+)?|0*\.\d*[1-9]\d*", text):
-            self.fail(f"{value!r} has no unit. Write {text}s, {text}m or {text}h.", param, ctx)
-        elif re.fullmatch(r"[0.]+", text):
-            seconds = 0.0
-        elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
-            parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
-            seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-        else:
-            self.fail(f"{value!r} is not a time. Write 2h, 90m, 1h30m or 45s.", param, ctx)
-        if not seconds > 0:
-            self.fail(f"{value!r}: a time budget must be positive.", param, ctx)
-        if math.isinf(seconds):
-            self.fail(f"{value!r}: leave the flag out for a run without a limit.", param, ctx)
-        return seconds
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class BudgetNumberType(click.ParamType):  # type: ignore[type-arg]  # as DurationType

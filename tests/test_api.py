@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import gansearch
+from gansearch import api  # noqa: F401  # before its driver is replaced: it copies its signature
 from gansearch.errors import BadInputError
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
@@ -28,6 +32,7 @@ def asked(monkeypatch):
         calls.append({"space": space, **options})
         known = {"overrides": (), "only": (), "seed": 0, "settings": None}
         preflight.check_request(space, **{k: options.get(k, v) for k, v in known.items()})
+        return RunFolder(Path("results/none"))
 
     monkeypatch.setattr(driver, "search", search)
     return calls
@@ -73,6 +78,62 @@ def test_only_may_be_one_preset_and_paths_may_be_paths(asked, tmp_path):
     assert [call["only"] for call in asked] == [["paper"], ["paper", str(mine)]]
 
 
+def test_what_flags_are_may_be_given_by_keywords(asked):
+    gansearch.search(
+        *("digits",),
+        trials=3,
+        max_updates=100,
+        replicas=2,
+        top=1,
+        time_budget="2h",
+        data_dir=None,
+        max_concurrent=1,
+        sampler="random",
+        gpus_per_trial=0,
+        cpus_per_trial=1,
+        group_trials="off",
+        overrides={"k": 2},
+    )
+    gansearch.search(time_budget=90, settings=Settings(sampler="random"))
+    assert asked[0]["overrides"] == [
+        *("k=2", "budget.trials=3", "budget.max_updates=100", "budget.top=1", "budget.replicas=2")
+    ]
+    assert asked[0]["settings"] == Settings(
+        *("random", None, 0, 1, "off", 1), time_budget_seconds=7200
+    )
+    assert asked[1]["settings"] == Settings(sampler="random", time_budget_seconds=90)
+
+
+def test_the_keywords_are_in_the_signature_and_the_documentation():
+    parameters = inspect.signature(gansearch.search).parameters
+    for name in ("trials", "max_updates", "time_budget", "data_dir", "settings", "overrides"):
+        assert name in parameters
+        assert name in gansearch.search.__doc__
+    assert "time_budget" in inspect.signature(gansearch.resume).parameters
+
+
+def test_progress_is_shown_where_somebody_sees_it(asked, monkeypatch):
+    class Shell:
+        kernel = object()
+
+    gansearch.search()
+    gansearch.search(console=False)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=Shell))
+    gansearch.search()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    gansearch.search()
+    gansearch.search(console=False)
+    consoles = [call["console"] for call in asked]
+    assert consoles[:2] == [None, None] and consoles[4] is None
+    assert not consoles[2].is_jupyter and consoles[3].is_terminal
+
+
+def test_the_package_lists_what_it_is_for():
+    assert {"search", "resume", "load", "evaluate", "Settings"} <= set(dir(gansearch))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -99,6 +160,21 @@ def test_only_may_be_one_preset_and_paths_may_be_paths(asked, tmp_path):
         ({"seed": "1"}, "seed: found '1'."),
         ({"seed": -1}, "seed: found -1."),
         ({"console": True}, "console: found True. It must be a rich.console.Console()"),
+        ({"trials": 0}, "trials: found 0. It must be a whole number in"),
+        ({"max_updates": "many"}, "max_updates: found 'many'. It must be a whole number"),
+        ({"time_budget": "2"}, "time_budget: '2' has no unit. Write 2s, 2m or 2h."),
+        ({"time_budget": []}, "time_budget: found []. It must be a time such as '2h', or seconds."),
+        ({"time_budget": -1}, "time_budget_seconds=-1: it must be a positive number"),
+        ({"max_concurrent": 0}, "max_concurrent=0: it must be 1 at least."),
+        ({"trials": 3, "overrides": {"trials": 3}}, "trials: found 3, and trials among overrides"),
+        (
+            {"max_concurrent": 2, "settings": Settings(max_concurrent=1)},
+            "max_concurrent: found 2, and max_concurrent=1 in settings. One value counts",
+        ),
+        (
+            {"time_budget": "1h", "settings": Settings(time_budget_seconds=5)},
+            "time_budget: found 3600.0, and time_budget_seconds=5.0 in settings.",
+        ),
         ({"results": None}, "results: found None. It must be a path"),
         ({"name": 5}, "name: found 5. It must be text"),
     ],
@@ -141,8 +217,8 @@ def test_wrong_arguments_of_the_other_functions_are_named_too(call, message, tmp
 
 
 def test_a_run_is_resumed_by_its_folder_too(monkeypatch, tmp_path):
-    monkeypatch.setattr(driver, "resume", lambda run: run)
-    assert gansearch.resume(RunFolder.create(tmp_path, "mine")) == tmp_path / "mine"
+    monkeypatch.setattr(driver, "resume", lambda run, **_: RunFolder(run))
+    assert gansearch.resume(RunFolder.create(tmp_path, "mine")).path == tmp_path / "mine"
 
 
 def test_samples_are_scored_on_data_that_is_given():

@@ -25,7 +25,8 @@ ORDER = (
         "networks",
     ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
-    *("report", "trial", "tune", "api", "guard", "lightning", "doctor", "cli_types", "cli_options"),
+    *("report", "trial", "tune"),
+    *("api_keywords", "api", "guard", "lightning", "doctor", "cli_types", "cli_options"),
     *("cli_output", "cli_errors", "cli", "__init__", "__main__"),
 )
 # Who may import the slow packages, wherever in its text: folders, or single modules of one.

@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from gansearch.artifacts import GeneratorExport
+from gansearch.artifacts import GeneratorExport, GeneratorModule
 from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.errors import ResultsError
+from gansearch.families.plain_generator import own_generator_module, plain_generator
 from gansearch.networks.interface import AnyGenerator
 from gansearch.networks.layers import Dense
 from gansearch.networks.models import Generator, generate
@@ -63,6 +64,16 @@ class TrainedGenerator:
     def samples(self, n_samples: int) -> np.ndarray:
         """Return examples `[n_samples, dim]`, float32; the first are those that were scored."""
         return generate(self.network, self.config, n_samples, self.seed)
+
+    def module(self) -> GeneratorModule:
+        """Return the generator as a module of torch, for use outside gansearch.
+
+        The paper's is made of torch's own layers; the user's own is as the user's code made it.
+        """
+        if isinstance(self.network, Generator):
+            return plain_generator(self.network, self.config.noise, self.seed)
+        assert isinstance(self.network, OwnGenerator)
+        return own_generator_module(self.network, self.config.noise, self.seed)
 
     def interpolate(self, n_rows: int, n_steps: int) -> np.ndarray:
         """Return G on straight lines between samples, `[n_rows, n_steps, dim]`, float32."""

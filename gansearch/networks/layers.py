@@ -243,7 +243,7 @@ class Deconvolution(Layer):
         self.stride, self.padding, self.untied_bias = stride, padding, untied_bias
         full = [(side - 1) * stride - 2 * padding + kernel for side in map_in[1:]]
         excess = [has - wanted for has, wanted in zip(full, map_out[1:], strict=True)]
-        self._top, self._left = ((n + 1) // 2 for n in excess)
+        self.top, self.left = ((n + 1) // 2 for n in excess)
 
     def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
         maps = torch.unflatten(x, -1, self.map_in)
@@ -251,7 +251,7 @@ class Deconvolution(Layer):
         how = {"stride": self.stride, "padding": self.padding}
         z = _convolved(F.conv_transpose2d, maps, self.weight, tied, **how)
         _, height, width = self.map_out
-        z = z[..., self._top : self._top + height, self._left : self._left + width]
+        z = z[..., self.top : self.top + height, self.left : self.left + width]
         if self.untied_bias and bias is not None:
             z = z + bias.unsqueeze(-4)
         return z.flatten(-3)

@@ -74,6 +74,32 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def parse_duration(given: str) -> float:
+    """Return a time such as 2h, 90m, 1h30m or 45s in seconds.
+
+    Raises:
+        ValueError: it is none, has no unit, or is no positive number of seconds.
+    """
+    text = given.strip().lower()
+    if re.fullmatch(r"\d*[1-9]\d*(\.\d+)?|0*\.\d*[1-9]\d*", text):
+        raise ValueError(f"{given!r} has no unit. Write {text}s, {text}m or {text}h.")
+    if re.fullmatch(r"[0.]+", text):
+        seconds = 0.0
+    elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
+        parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    else:
+        raise ValueError(f"{given!r} is not a time. Write 2h, 90m, 1h30m or 45s.")
+    if not seconds > 0:
+        raise ValueError(f"{given!r}: a time budget must be positive.")
+    if math.isinf(seconds):
+        raise ValueError(f"{given!r}: leave the flag out for a run without a limit.")
+    return seconds
+
+
 def printable(text: str) -> str:
     """Return a text on one line, without what a terminal would take for commands."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)

@@ -150,6 +150,36 @@ def write_samples(
     return f"{content} of {trial_id}"
 
 
+def stored_generator(
+    folder: RunFolder, trial_id: str | None = None, data_dir: Path | None = None
+) -> tuple[str, StoredGenerator]:
+    """Return a trial's id and its generator; None for a replica of the winner.
+
+    Raises:
+        ResultsError: the trial is unknown or has no generator on disk.
+        DataError: the family needs the data, which is absent or has changed since the run.
+    """
+    trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
+    model = folder.model_dir(trial_id)
+    with provided(folder.read_code()):
+        return trial_id, load_generator(model, lambda _: _same_data(folder, data_dir))
+
+
+def samples_of(
+    folder: RunFolder, n: int, trial_id: str | None = None, data_dir: Path | None = None
+) -> np.ndarray:
+    """Return the first n unpicked samples of a trial, `[n, dim]`, float32.
+
+    Raises:
+        BadInputError: too many to hold in memory.
+        ResultsError, DataError: as `stored_generator`.
+    """
+    _, saved = stored_generator(folder, trial_id, data_dir)
+    _check_count(n, None, saved, None)
+    array = saved.generator.samples(n)
+    return array if saved.units is None else saved.units.restored(array)
+
+
 def picture_of_samples(
     saved: StoredGenerator, dataset: Dataset, n: int, *, nearest: bool
 ) -> Image.Image:

@@ -76,7 +76,8 @@ def search(
         name: of the run's folder below `results`; by default the space's and the time.
         results: folder of all runs.
         settings: how to use the machine.
-        console: where progress is shown; None for nowhere.
+        console: where progress is shown. None: `gansearch.search` shows it on a terminal and in a
+            notebook, the driver nowhere. False: nowhere.
         dataset: data to learn instead of the space's: an array, a tensor, a pandas frame, a data
             set of torch or Hugging Face, or (train, valid, test) of such (`docs/data.md`); or a
             name, as a space has it. Without a space it is searched on `folder` if it has images,

@@ -204,6 +204,7 @@ def write_run(name: str) -> RunFolder:
 
 def planned(space: str = "digits", **options: Any) -> RunFolder:
     """Plan a search, and return another run."""
+    options.pop("console", None)
     dry_run.plan(space, **options)
     return write_run("digits-1")
 

@@ -1,0 +1,139 @@
+"""Arguments of `gansearch.search` and `resume` that are what the flags of the commands are."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from rich.console import Console
+
+from gansearch.arguments import number_argument, override_arguments, refused
+from gansearch.budget import Budget
+from gansearch.errors import BadInputError
+from gansearch.report.formatting import parse_duration
+from gansearch.tune.settings import Settings
+
+_BUDGET = ("trials", "max_updates", "top", "replicas")
+_SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "time_budget_seconds")
+SEARCH_KEYWORDS = (*_BUDGET, "time_budget", *_SETTINGS)
+_DOCUMENTATION = """\
+    trials, max_updates, top, replicas: of the budget, in place of the space's.
+        time_budget: time after which the search ends: "2h", or seconds.
+        sampler, address, gpus_per_trial, cpus_per_trial, group_trials, max_concurrent, data_dir:
+            as in `Settings`, without writing `settings=Settings(...)`.
+
+    """
+
+
+def driver_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the driver's `search` for those of `gansearch.search`.
+
+    Raises:
+        BadInputError: a value can't be used, or one thing is given twice.
+    """
+    rest = {name: value for name, value in options.items() if name not in SEARCH_KEYWORDS}
+    given = {name: value for name, value in options.items() if name not in rest}
+    given = {name: value for name, value in given.items() if value is not None}
+    budget = {name: given[name] for name in _BUDGET if name in given}
+    if budget:
+        rest["overrides"] = _with_budget(override_arguments(rest.get("overrides", ())), budget)
+    settings = {name: given[name] for name in _SETTINGS if name in given}
+    if "time_budget" in given:
+        settings["time_budget_seconds"] = seconds_of(given["time_budget"])
+    if settings:
+        rest["settings"] = _with_settings(rest.get("settings"), settings)
+    return rest
+
+
+def seconds_of(value: Any) -> float:
+    """Return a time such as "2h", or a number of seconds, in seconds.
+
+    Raises:
+        BadInputError: it is none.
+    """
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise BadInputError(f"time_budget: {error}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refused("time_budget", value, "It must be a time such as '2h', or seconds.")
+    return value
+
+
+def console_of(value: Any) -> Console | None:
+    """Return the console of a run: None asks for one where somebody sees it, False for none.
+
+    Raises:
+        BadInputError: it is neither, nor a console.
+    """
+    if value is False or isinstance(value, Console):
+        return value or None
+    if value is not None:
+        raise refused(
+            "console",
+            value,
+            "It must be a rich.console.Console(), False to show nothing, or None to show progress "
+            "on a terminal and in a notebook.",
+        )
+    if _in_notebook():
+        return Console(force_jupyter=False)  # lines below the cell, as in a log
+    console = Console()
+    return console if console.is_terminal else None
+
+
+def with_keywords(function: Callable[..., Any], names: tuple[str, ...]) -> inspect.Signature:
+    """Return the signature of a driver's function, with further keywords that may be left out."""
+    signature = inspect.signature(function)
+    parameters = {p.name: p for p in signature.parameters.values()}
+    for name in names:
+        keyword = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        parameters.setdefault(name, keyword)
+    ordered = sorted(parameters.values(), key=lambda p: p.kind)
+    return signature.replace(parameters=ordered, return_annotation="Run")
+
+
+def documentation(function: Callable[..., Any]) -> str:
+    """Return the docstring of the driver's `search`, with that of the keywords."""
+    before, raises, after = (function.__doc__ or "").partition("Raises:")
+    return f"{before.rstrip()}\n    {_DOCUMENTATION}{raises}{after}"
+
+
+def _with_budget(overrides: list[str], budget: Mapping[str, Any]) -> list[str]:
+    """Return the changes to a space, with those that keywords make of its budget."""
+    keys = {change.partition("=")[0].strip().removeprefix("budget.") for change in overrides}
+    for name, value in budget.items():
+        if name in keys:
+            raise BadInputError(
+                f"{name}: found {value!r}, and {name} among overrides too. One value counts: leave "
+                "one of them out."
+            )
+    rules = Budget.rules()
+    checked = {name: number_argument(name, value, rules[name]) for name, value in budget.items()}
+    return [*overrides, *(f"budget.{name}={value}" for name, value in checked.items())]
+
+
+def _with_settings(settings: Any, given: Mapping[str, Any]) -> Any:
+    """Return settings with those that keywords give; another type is left to the next check."""
+    if settings is None:
+        return Settings(**given)
+    if not isinstance(settings, Settings):
+        return settings
+    for name, value in given.items():
+        if getattr(settings, name) != getattr(Settings(), name):
+            shown = "time_budget" if name == "time_budget_seconds" else name
+            raise BadInputError(
+                f"{shown}: found {value!r}, and {name}={getattr(settings, name)!r} in settings. "
+                "One value counts: leave one of them out."
+            )
+    return replace(settings, **given)
+
+
+def _in_notebook() -> bool:
+    """Return whether the process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
