@@ -345,6 +345,51 @@ def sample(
 
 
 @cli.command()
+@click.argument("run", metavar="RUN")
+@results_option
+@data_dir_option
+@click.option("--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]")
+@click.option(
+    "--to",
+    type=click.Choice(["safetensors", "torchscript", "onnx"]),
+    default="safetensors",
+    show_default=True,
+    help="Format of the weights; onnx needs the extra gansearch[onnx].",
+)
+@click.option(
+    "--out",
+    type=LocalPathType(),
+    help="The folder, empty or new.  [default: RUN-TRIAL in the working folder]",
+)
+def export(
+    run: str,
+    results: AnyPath,
+    data_dir: Path | None,
+    trial: str | None,
+    to: str,
+    out: Path | None,
+) -> None:
+    """Write a trained generator into a folder that needs no gansearch.
+
+    The folder has the weights in the layout of torch's layers, the configuration, a model card with
+    the scores, and load_generator.py, which loads the generator with torch alone.
+
+    \b
+    gansearch export digits-1 --out winner
+    gansearch export digits-1 --trial t00003 --to torchscript
+    """
+    from gansearch.export.export import export as write_export
+    from gansearch.report.display import activities
+    from gansearch.runs.folder import RunFolder
+
+    folder = RunFolder.open(run_below(results, run), results)
+    with activities(Console(stderr=True)) as begin:
+        begin("exporting the generator")
+        written, trial = write_export(folder, trial_id=trial, to=to, out=out, data_dir=data_dir)
+    click.echo(f"{written}: the generator of {trial}, and load_generator.py")
+
+
+@cli.command()
 @click.argument("space", required=False, metavar="[NAME_OR_PATH]")
 def spaces(space: str | None) -> None:
     """List the built-in spaces, or validate and show one."""

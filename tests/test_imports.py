@@ -25,7 +25,7 @@ ORDER = (
         "networks",
     ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
-    *("report", "trial", "tune"),
+    *("report", "export", "trial", "tune"),
     *("api_keywords", "api", "guard", "lightning", "doctor", "cli_types", "cli_options"),
     *("cli_output", "cli_errors", "cli", "__init__", "__main__"),
 )
@@ -35,14 +35,14 @@ MAY_IMPORT = {
     "optuna": ("space", "tune"),
     "triton": ("networks/dense_kernels", "training/loss_kernels", "training/member_kernels"),
     "torch": (
-        *("networks", "training", "grouping", "scoring", "families", "trial", "doctor"),
+        *("networks", "training", "grouping", "scoring", "families", "export", "trial", "doctor"),
         *("system/features", "system/precision", "system/torch_internals", "system/devices"),
         *("tune/nodes",),
     ),
 }
 # What works with any family of models imports nothing of the paper's networks and their training.
 KNOWS_NO_GAN = (
-    *("scoring", "runs", "ranking", "figures", "report", "trial", "tune", "doctor"),
+    *("scoring", "runs", "ranking", "figures", "report", "export", "trial", "tune", "doctor"),
     *("cli_types", "cli_options", "cli_output", "cli_errors", "cli"),
 )
 OF_GANS = (

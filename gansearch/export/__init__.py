@@ -1,0 +1,1 @@
+"""A trained generator in a folder of its own, for use without gansearch."""
