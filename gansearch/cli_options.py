@@ -74,6 +74,12 @@ address_option = click.option(
     type=TextType(),
     help="Address of a Ray cluster to join, or auto; local is this machine alone.",
 )
+keep_discriminator_option = click.option(
+    "--keep-discriminator",
+    is_flag=True,
+    help="Store the discriminator's weights too, beside each generator's: "
+    "models/TRIAL/discriminator.safetensors.",
+)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 time_budget_option = click.option(
     "--time-budget",
@@ -162,6 +168,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         ),
         address_option,
         data_dir_option,
+        *([keep_discriminator_option] if new else []),
     )
 
 

@@ -256,6 +256,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
         size_parameters: parameters that decide the memory of a training, named in error messages.
         interpolates: whether `SavedGenerator.interpolate` works.
         has_engine: whether `engine` works, which trains several trials together.
+        has_discriminator: whether `discriminator` works.
     """
 
     config_type: type[ConfigT]
@@ -266,6 +267,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
     size_parameters: ClassVar[tuple[str, ...]] = ()
     interpolates: ClassVar[bool] = False
     has_engine: ClassVar[bool] = False
+    has_discriminator: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -355,6 +357,10 @@ class ModelFamily(ABC, Generic[ConfigT]):
         training = self.build(config, load_dataset(), export.seed, "cpu")
         training.load(export.arrays["training"].tobytes())
         return _SavedTraining(training, self.name)
+
+    def discriminator(self, training: Any) -> Mapping[str, np.ndarray]:
+        """Return what is stored of a discriminator: its weights by name; `--keep-discriminator`."""
+        raise NotImplementedError(f"{self.name}: has_discriminator is {self.has_discriminator}")
 
     def observer(
         self,

@@ -17,12 +17,12 @@ from gansearch.report.output import write_output
 from gansearch.report.report import Report, build_report
 from gansearch.report.sampling import stored_generator
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import DISCRIMINATOR_FILE
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of
 
 _SCORES = ("test_ll", "valid_ll", "coverage", "recall", "nn_ratio", "train_nn_ratio")
 _INTERVALS = ("test_ll", "test_ll_se", "test_ll_low", "test_ll_high", "n_seeds", "n_failed")
-DISCRIMINATOR_FILE = "discriminator.safetensors"
 
 
 def export(

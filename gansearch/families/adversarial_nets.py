@@ -6,7 +6,7 @@ parameters, starts fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gansearch.artifacts import GeneratorExport
@@ -16,6 +16,8 @@ from gansearch.errors import ConfigError
 from gansearch.family import Balance, ModelFamily, Operations
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gansearch.families.figure1_observer import Figure1Observer
     from gansearch.families.trained_generator import TrainedGenerator
     from gansearch.grouping.engine import Engine
@@ -33,6 +35,7 @@ class AdversarialNets(ModelFamily[TrialConfig]):
     size_parameters = ("generator_widths", "discriminator_widths", "batch_size")
     interpolates = True
     has_engine = True
+    has_discriminator = True
 
     def build(
         self, config: TrialConfig, dataset: Dataset, seed: int, device: str
@@ -130,6 +133,12 @@ class AdversarialNets(ModelFamily[TrialConfig]):
         generator = training.scored_generator
         assert isinstance(generator, Generator)
         return export_generator(generator, training.sample_seed)
+
+    def discriminator(self, training: AdversarialTraining) -> Mapping[str, np.ndarray]:
+        """Return the discriminator's weights in the layout of torch's own layers."""
+        from gansearch.families.trained_generator import export_discriminator
+
+        return export_discriminator(training.discriminator)
 
     def generator(
         self,

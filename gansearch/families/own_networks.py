@@ -19,6 +19,8 @@ from gansearch.space.own_parameters import from_dict
 from gansearch.system import user_code
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gansearch.families.figure1_observer import Figure1Observer
     from gansearch.families.trained_generator import TrainedGenerator
     from gansearch.networks.own import OwnNetworkMaker
@@ -43,6 +45,7 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
     balance = Balance("k", "discriminator_lr", "generator_lr")
     size_parameters = ("batch_size",)
     interpolates = True
+    has_discriminator = True
 
     def __init__(self, sections: Mapping[str, Any]) -> None:
         super().__init__("own_networks")
@@ -129,6 +132,12 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
 
         generator = cast("OwnGenerator", training.scored_generator)
         return export_own_generator(generator, training.sample_seed)
+
+    def discriminator(self, training: AdversarialTraining) -> Mapping[str, np.ndarray]:
+        """Return the state of the user's D by the names of its `state_dict`."""
+        from gansearch.families.trained_generator import export_discriminator
+
+        return export_discriminator(training.discriminator)
 
     def generator(
         self,

@@ -13,10 +13,10 @@ from gansearch.artifacts import GeneratorExport, GeneratorModule
 from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.errors import ResultsError
 from gansearch.families.plain_generator import own_generator_module, plain_generator
-from gansearch.networks.interface import AnyGenerator
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator
 from gansearch.networks.layers import Dense
-from gansearch.networks.models import Generator, generate
-from gansearch.networks.own import OwnGenerator, OwnNetworkMaker
+from gansearch.networks.models import Discriminator, Generator, generate
+from gansearch.networks.own import OwnDiscriminator, OwnGenerator, OwnNetworkMaker
 from gansearch.networks.probing import interpolate
 
 # 1, or none: dense weights as `Dense` has them, [in, pieces * units]. 2: as torch.nn.Linear has
@@ -93,11 +93,14 @@ def export_generator(network: Generator, seed: int) -> GeneratorExport:
 
 def export_own_generator(network: OwnGenerator, seed: int) -> GeneratorExport:
     """Return what is stored of a user's own G: all of its `state_dict`, buffers too."""
+    return GeneratorExport(_own_state(network), seed, {"value_range": network.value_range})
+
+
+def _own_state(network: OwnGenerator | OwnDiscriminator) -> dict[str, np.ndarray]:
     state = {name: value.detach().cpu() for name, value in network.net.state_dict().items()}
     # NumPy has no bfloat16.
     short = {name for name, value in state.items() if value.dtype == torch.bfloat16}
-    arrays = {name: (t.float() if name in short else t).numpy() for name, t in state.items()}
-    return GeneratorExport(arrays, seed, {"value_range": network.value_range})
+    return {name: (t.float() if name in short else t).numpy() for name, t in state.items()}
 
 
 def own_generator(
@@ -114,7 +117,21 @@ def own_generator(
     return TrainedGenerator(network, config, export.seed)
 
 
-def _transposed(network: Generator, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def export_discriminator(network: AnyDiscriminator) -> dict[str, np.ndarray]:
+    """Return a discriminator's weights, with the u and v of spectral normalisation.
+
+    Of a user's own D it is all of its `state_dict`.
+    """
+    if isinstance(network, OwnDiscriminator):
+        return _own_state(network)
+    assert isinstance(network, Discriminator)
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return {name: value.numpy() for name, value in _transposed(network, state).items()}
+
+
+def _transposed(
+    network: Generator | Discriminator, weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """Return the weights with those of dense layers from one layout to the other."""
     dense = {
         f"layers.{i}.weight" for i, layer in enumerate(network.layers) if isinstance(layer, Dense)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -23,6 +24,7 @@ from gansearch.system.object_store import AnyPath, parse_path
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
 _KNOWN = (*FAMILY_SECTIONS, "dataset", "units", "seed", "config", "seal")
 
 
@@ -70,6 +72,12 @@ def save_generator(
     content = save_arrays(dict(export.arrays), {**details, "seal": BLANK_SEAL})
     write_atomically(model_dir / WEIGHTS_FILE, sealed(content))
     write_atomically(model_dir / CONFIG_FILE, sealed(json.dumps(description, indent=2).encode()))
+
+
+def save_discriminator(model_dir: AnyPath, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the discriminator's weights beside its generator's."""
+    content = save_arrays(dict(arrays), {"seal": BLANK_SEAL})
+    write_atomically(model_dir / DISCRIMINATOR_FILE, sealed(content))
 
 
 def load_generator(

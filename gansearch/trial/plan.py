@@ -40,6 +40,7 @@ class TrialPlan:
         n_slots: of the groups in the engine that trains all trials of a device, see `Engine`; 0
             for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
+        keep_discriminator: whether discriminators are stored beside the generators.
     """
 
     folder: AnyPath
@@ -51,6 +52,7 @@ class TrialPlan:
     slice_seconds: float = 2.0
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
+    keep_discriminator: bool = False
 
     @property
     def scoring_device(self) -> str:

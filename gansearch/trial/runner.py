@@ -24,7 +24,7 @@ from gansearch.family import Metrics
 from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.generators import save_generator
+from gansearch.runs.generators import save_discriminator, save_generator
 from gansearch.scoring.collapse import Collapse
 from gansearch.scoring.evaluation import final_score, valid_ll_of_all
 from gansearch.scoring.health import HealthMonitor, TrialEvaluation
@@ -231,6 +231,8 @@ class TrialRunner:
             shape=process.dataset.shape,
             units=process.dataset.units,
         )
+        if process.plan.keep_discriminator:
+            save_discriminator(model_dir, process.family.discriminator(self._training))
         write_atomically(model_dir / "strip.png", png(strip(self._strip, process.dataset)))
         if self._observer is not None:
             for name, content in self._observer.files().items():

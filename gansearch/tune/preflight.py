@@ -125,6 +125,11 @@ def check_request(
     if only:
         check_effects(space, configs, overrides, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
+    if settings.keep_discriminator and not space.family.has_discriminator:
+        raise BadInputError(
+            f"--keep-discriminator: the model family {space.family.name} offers no discriminator. "
+            "Leave the flag out."
+        )
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     notes += top_notes(space.budget, overrides)
     settings = _with_absolute_data_dir(settings, space.dataset)

@@ -36,6 +36,7 @@ class Settings:
         data_dir: folder of the data sets.
         time_budget_seconds: time after which the search ends, in seconds since the run began, or
             None. It ends earlier by the estimated time of the replicas, which are never cut short.
+        keep_discriminator: store the discriminator beside each generator that is stored.
 
     Raises:
         BadInputError: a value has a wrong type or is out of its range.
@@ -49,6 +50,7 @@ class Settings:
     max_concurrent: int | None = None
     data_dir: str | None = None
     time_budget_seconds: float | None = None
+    keep_discriminator: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
@@ -88,7 +90,7 @@ class Settings:
                 raise ValueError(f"{name} is no setting")
             # JSON may have made a whole number of a float.
             kind = types[name] | int if types[name] in (float, float | None) else types[name]
-            if not isinstance(value, kind) or isinstance(value, bool):
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise ValueError(f"found {value!r} for {name}")
         try:
             return cls(**values)
@@ -110,7 +112,7 @@ def _out_of_range(name: str, value: float, rule: str) -> BadInputError:
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:
-    """Return a value as a plain str, int or float, as JSON stores it.
+    """Return a value as a plain bool, str, int or float, as JSON stores it.
 
     Raises:
         BadInputError: it is of another type.
@@ -119,7 +121,11 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if (value is None and isinstance(None, kind)) or (is_found and value == AUTO):
         return None
     is_number = not isinstance(value, bool)
-    if isinstance("", kind):
+    if kind is bool:
+        rule = "true or false"
+        if isinstance(value, bool):
+            return value
+    elif isinstance("", kind):
         rule = "text"
         if isinstance(value, str | os.PathLike):
             return os.fsdecode(value)

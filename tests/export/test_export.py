@@ -20,6 +20,7 @@ from gansearch.export import formats
 from gansearch.export.export import export
 from gansearch.networks.models import Generator
 from gansearch.report.run import Run
+from gansearch.runs.generators import save_discriminator
 from tests.saved_generators import save
 from tests.written_runs import WINNER, finished_run
 
@@ -146,3 +147,10 @@ def test_a_family_without_modules_says_so(run, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(export_module, "stored_generator", lambda *_: (TRIAL, Stored()))
     with pytest.raises(BadInputError, match="are no modules of torch"):
         export(run, out=tmp_path / "out")
+
+
+def test_the_discriminator_is_copied_if_the_run_has_kept_it(run, tmp_path) -> None:
+    save_discriminator(run.model_dir(TRIAL), {"layers.0.bias": np.zeros(3, np.float32)})
+    out, _ = export(run, out=tmp_path / "out")
+    assert load_file(out / "discriminator.safetensors")["layers.0.bias"].shape == (3,)
+    assert "`discriminator.safetensors`: the discriminator" in (out / "README.md").read_text()

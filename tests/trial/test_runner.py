@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 import ray
+import torch
+from safetensors.torch import load_file
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
@@ -49,6 +51,23 @@ def test_a_trial_that_goes_on_tells_again_all_that_it_has_reported(process):
     (last,) = reports(again, 1)
     assert last.done
     assert last.updates == 400
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_discriminator_is_stored_beside_the_generator_where_that_is_asked_for(process, keep):
+    process = dataclasses.replace(
+        process, plan=dataclasses.replace(process.plan, keep_discriminator=keep)
+    )
+    runner = TrialRunner(TRIAL, process)
+    reports(runner, 4)
+    path = RunFolder(process.plan.folder).model_dir("t00000") / "discriminator.safetensors"
+    assert path.exists() == keep
+    if keep:
+        trained = runner._training.discriminator
+        weights = load_file(path)
+        # In the layout of torch's own layers.
+        torch.testing.assert_close(weights["layers.0.weight"], trained.layers[0].weight.T)
+        assert set(weights) == set(trained.state_dict())
 
 
 def test_a_report_is_told_again_after_every_resume(process):

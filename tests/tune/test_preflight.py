@@ -32,6 +32,27 @@ def test_a_configuration_with_convolutions_is_refused_for_points(tmp_path):
         plan("ring", only=[str(path)])
 
 
+def test_the_discriminator_of_a_family_without_one_is_refused(monkeypatch):
+    settings = Settings(keep_discriminator=True)
+    assert "data set     digits" in plan("digits", settings=settings)
+    monkeypatch.setattr(type(load_space("digits").family), "has_discriminator", False)
+    with pytest.raises(BadInputError, match="^--keep-discriminator: the model family adv"):
+        plan("digits", settings=settings)
+
+
+def test_a_plan_names_the_baseline_only_where_there_is_one(small_space):
+    def replicas(*overrides):
+        lines = plan(small_space, overrides=overrides).splitlines()
+        return next(line for line in lines if line.startswith("replicas"))
+
+    ending = ", each on 5 fresh seeds"
+    best = "replicas     the best 3"
+    assert replicas() == f"{best} and the paper's configuration{ending}"
+    assert replicas("baseline=none") == best + ending
+    assert replicas("baseline=other") == f"{best} and the preset other{ending}"
+    assert replicas("baseline=none", "top=0") == "replicas     none, and so no ranking"
+
+
 @pytest.fixture
 def small_space(tmp_path):
     path = tmp_path / "small.yaml"

@@ -66,6 +66,7 @@ def test_an_unknown_choice_is_answered_with_the_nearest():
         ("time_budget_seconds", "2h", "a number, or None"),
         ("sampler", 5, "text"),
         ("data_dir", 5, "text, or None"),
+        ("keep_discriminator", 1, "true or false"),
     ],
 )
 def test_a_value_of_another_type_is_refused_when_settings_are_made(name, value, rule):
@@ -80,3 +81,10 @@ def test_numbers_of_numpy_and_paths_are_stored_as_json_has_them():
     )
     assert json.dumps(vars(settings))
     assert (settings.max_concurrent, settings.cpus_per_trial, settings.data_dir) == (2, 2.0, "x")
+
+
+def test_whether_discriminators_are_kept_is_stored():
+    settings = Settings(keep_discriminator=True)
+    assert Settings.from_dict(json.loads(json.dumps(vars(settings)))) == settings
+    with pytest.raises(ValueError, match="keep_discriminator"):
+        Settings.from_dict({"keep_discriminator": 1})
