@@ -9,11 +9,14 @@ from dataclasses import fields
 from typing import Any
 
 from gansearch.api_keywords import (
+    CODE,
     SEARCH_KEYWORDS,
     console_of,
     documentation,
     driver_options,
+    give_again,
     seconds_of,
+    with_code,
     with_keywords,
 )
 from gansearch.arguments import (
@@ -32,6 +35,7 @@ from gansearch.report.run import Run, open_run
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import builtin_spaces
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.object_store import parse_path
 from gansearch.tune import driver
 from gansearch.tune.settings import Settings
 
@@ -111,6 +115,8 @@ _UNNAMED: Any = object()  # where no space is named: then the data decides
 def search(space: Any = _UNNAMED, **options: Any) -> Run:
     """Search as the driver does, whose documentation and signature `wraps` shows."""
     with in_python_terms():
+        if space is not _UNNAMED or options.get("dataset") is None:
+            space = with_code(None if space is _UNNAMED else space, options) or _UNNAMED
         options = driver_options(options)
         if options.get("dataset") is None:
             return _call("search", space="digits" if space is _UNNAMED else space, **options)
@@ -140,12 +146,15 @@ def resume(run: Any, **options: Any) -> Run:
     with in_python_terms():
         if (limit := options.pop("time_budget", None)) is not None:
             options["time_budget_seconds"] = seconds_of(limit)
+        if any(options.get(name) is not None for name in CODE):
+            folder = RunFolder.open(_run(run), parse_path(options.get("results", "results")))
+            give_again(folder.read_run().space, options)
         return _call("resume", run=run, **options)
 
 
 search.__doc__ = documentation(driver.search)
 search.__signature__ = with_keywords(driver.search, SEARCH_KEYWORDS)  # type: ignore[attr-defined]
-resume.__signature__ = with_keywords(driver.resume, ("time_budget",))  # type: ignore[attr-defined]
+resume.__signature__ = with_keywords(driver.resume, ("time_budget", *CODE))  # type: ignore[attr-defined]
 
 
 def _call(function: str, **arguments: Any) -> Run:

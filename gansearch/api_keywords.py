@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -14,13 +15,21 @@ from gansearch.arguments import number_argument, override_arguments, refused
 from gansearch.budget import Budget
 from gansearch.errors import BadInputError
 from gansearch.report.formatting import parse_duration
+from gansearch.space.load import load_space
+from gansearch.system.user_code import UserCode, is_given, provide
 from gansearch.tune.settings import Settings
 
 _BUDGET = ("trials", "max_updates", "top", "replicas")
 _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "time_budget_seconds")
-SEARCH_KEYWORDS = (*_BUDGET, "time_budget", *_SETTINGS)
+# Sections of a space that a keyword gives, of which these may be given again to a resume.
+_SECTIONS = ("generator", "discriminator", "output_range", "trainable")
+CODE = ("generator", "discriminator", "trainable")
+SEARCH_KEYWORDS = (*_SECTIONS, *_BUDGET, "time_budget", *_SETTINGS)
 _DOCUMENTATION = """\
-    trials, max_updates, top, replicas: of the budget, in place of the space's.
+    generator, discriminator: networks of your own: classes or functions, or `FILE.py:NAME`
+            (`docs/your-own-gan.md`); output_range: the range of their pixels, such as (-1, 1).
+        trainable: a training loop of your own, likewise.
+        trials, max_updates, top, replicas: of the budget, in place of the space's.
         time_budget: time after which the search ends: "2h", or seconds.
         sampler, address, gpus_per_trial, cpus_per_trial, group_trials, max_concurrent, data_dir:
             as in `Settings`, without writing `settings=Settings(...)`.
@@ -46,6 +55,46 @@ def driver_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if settings:
         rest["settings"] = _with_settings(rest.get("settings"), settings)
     return rest
+
+
+def with_code(space: Any, options: dict[str, Any]) -> Any:
+    """Return a space with the networks or the loop among `options`, which are taken out of them.
+
+    Raises:
+        BadInputError: there is no space that could take them.
+    """
+    given = {name: options.pop(name) for name in _SECTIONS if options.get(name) is not None}
+    if not given:
+        return space
+    if isinstance(space, Mapping):
+        return {**space, **given}
+    if isinstance(space, str | os.PathLike):
+        return load_space(os.fsdecode(space), sections=given)
+    first = next(iter(given))
+    raise BadInputError(
+        f"{first}: no space says what is searched. Give one: gansearch.search({{'search': "
+        f"{{'lr': {{'float': [1e-4, 1e-2]}}}}}}, {first}=...)."
+    )
+
+
+def give_again(space: Mapping[str, Any], options: dict[str, Any]) -> None:
+    """Let functions and classes among `options` be those that a run was given from Python.
+
+    They are taken out of `options`; `space` is that of `run.json`.
+
+    Raises:
+        BadInputError: the run has none there, or has its own copy.
+    """
+    for name in CODE:
+        if (value := options.pop(name, None)) is None:
+            continue
+        reference = space.get(name)
+        if reference is None or not is_given(reference):
+            raise BadInputError(
+                f"{name}: the run goes on with the code that it began with, and needs none again. "
+                "Leave it out."
+            )
+        provide(UserCode(objects={reference: value}))
 
 
 def seconds_of(value: Any) -> float:

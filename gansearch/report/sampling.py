@@ -162,7 +162,7 @@ def stored_generator(
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
     model = folder.model_dir(trial_id)
     with provided(folder.read_code()):
-        return trial_id, load_generator(model, lambda _: _same_data(folder, data_dir))
+        return trial_id, load_generator(model, lambda name: _same_data(folder, name, data_dir))
 
 
 def samples_of(

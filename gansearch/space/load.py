@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gansearch.errors import ConfigError, SpaceError, did_you_mean
 from gansearch.rules import Config
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.parse import parse_mapping, parse_values
 from gansearch.space.search_space import SearchSpace, build_space
-from gansearch.space.yaml_source import SourceValue, read_yaml
+from gansearch.space.yaml_source import SourceValue, attach_source, read_yaml
 from gansearch.system.paths import local_path
 
 
@@ -24,7 +26,12 @@ def builtin_spaces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
+def load_space(
+    name_or_path: str,
+    overrides: Sequence[str] = (),
+    *,
+    sections: Mapping[str, Any] | None = None,
+) -> SearchSpace:
     """Load a built-in space by its name, or a space file by its path, and apply `overrides`.
 
     Args:
@@ -34,6 +41,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
             the budget; `start_from=[paper]` the presets that are tried first. Parameters that
             the changes leave without effect, such as `maxout_pieces` where there is no maxout, are
             no longer searched.
+        sections: take the place of those of the file.
 
     Raises:
         SpaceError: no such space, or an error in its file (with line) or in an override.
@@ -51,6 +59,9 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> SearchSpace:
                 "A path must have a slash or end in .yaml."
             )
         item = read_yaml(path)
+    if sections and isinstance(item.value, dict):
+        given = {name: attach_source(value, name) for name, value in sections.items()}
+        item = replace(item, value=item.value | given)
     # A name goes into files and reports, which bytes that aren't UTF-8 can't.
     space = build_space(os.fsencode(path.stem).decode(errors="replace"), item, path.parent)
     return apply_overrides(space, overrides) if overrides else space

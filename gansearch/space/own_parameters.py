@@ -50,6 +50,11 @@ def arguments_of(reference: str, section: str) -> Arguments:
         BadInputError: there is no such class or function, or it can't be called.
     """
     found = user_code.load(reference)
+    if not inspect.isclass(found) and hasattr(found, "state_dict"):
+        raise BadInputError(
+            f"{user_code.shown(reference)}: a network that is made already. Every trial makes its "
+            f"own: {section} must be its class, or a function that returns a new one."
+        )
     try:
         taken = inspect.signature(found).parameters
     except (TypeError, ValueError) as error:

@@ -90,7 +90,10 @@ def reference_of(value: Any) -> str:
 def give(value: Any) -> str:
     """Return a reference to an object that lies in no file; it is good in this process alone."""
     name = re.sub(r"\W", "_", getattr(value, "__name__", type(value).__name__)) or "_"
-    reference = f"{_GIVEN}:{name}"
+    reference, n = f"{_GIVEN}:{name}", 1
+    while _objects.get(reference, value) is not value:  # of another object of the same name
+        n += 1
+        reference = f"{_GIVEN}:{name}_{n}"
     _objects[reference] = value
     return reference
 
@@ -115,7 +118,8 @@ def load(reference: str) -> Any:
     if is_given(reference):
         raise BadInputError(
             f"{reference}: the run was started from Python with this object, which lies in no "
-            f"file. Give it again, from Python: gansearch.resume(..., {name}=...)."
+            f"file. Give {name} again, from Python: gansearch.resume(run, trainable=...), or "
+            "generator=... and discriminator=..., with what it was started with."
         )
     module = (
         _file_module(absolute(Path(where)), reference)

@@ -137,6 +137,8 @@ def test_a_function_that_lies_in_no_file_is_given():
     code = user_code.UserCode.of([reference, "math:pi"])
     assert code == user_code.UserCode({}, {reference: local})
     assert user_code.load(reference)() == 5
+    others = [user_code.give(lambda i=i: i) for i in range(2)]
+    assert [user_code.load(other)() for other in others] == [0, 1]
     assert "Give it again" in error_of("given:unknown")
 
 

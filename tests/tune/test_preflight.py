@@ -36,7 +36,7 @@ def test_the_discriminator_of_a_family_without_one_is_refused(monkeypatch):
     settings = Settings(keep_discriminator=True)
     assert "data set     digits" in plan("digits", settings=settings)
     monkeypatch.setattr(type(load_space("digits").family), "has_discriminator", False)
-    with pytest.raises(BadInputError, match="^--keep-discriminator: the model family adv"):
+    with pytest.raises(BadInputError, match=r"^--keep-discriminator: the model family adv"):
         plan("digits", settings=settings)
 
 
