@@ -5,17 +5,24 @@ import re
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from torch import nn
 
+from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
 from gansearch.family import family_of
 from gansearch.own_network_parameters import OwnNetworkParameters
+from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import load_generator, save_generator
 from gansearch.system import user_code
 from gansearch.training.peak_memory import peak_bytes
+from gansearch.trial.messages import TrialSpec
+from gansearch.trial.plan import TrialPlan
+from gansearch.trial.process import TrialProcess
+from gansearch.trial.runner import TrialRunner
 from tests.own_nets import ConvD, ConvG, mlp_d, mlp_g, searched
 
 DIGITS = load_dataset("digits")
@@ -419,3 +426,28 @@ def test_one_dimensional_data_has_its_picture_of_figure_1():
     observer.observe(training)
     assert re.match(rb"\x89PNG", observer.files()["game.png"])
     assert own.observer(searched(), DIGITS, [2]) is None
+
+
+def test_a_trial_stopped_in_the_middle_of_a_slice_ends_with_the_same_bits(tmp_path):
+    own = family()
+    config = searched(generator_ema=0.9, k=2)
+    values = {"number": 0, "phase": "search", "seed": 5, "config": config.to_dict()}
+    budget = Budget(max_updates=300, reports=3)
+    trained = {}
+    for name, slice_seconds in (("whole", 60.0), ("cut", 0.02)):
+        plan = TrialPlan(
+            RunFolder(tmp_path).path, own.sections, budget, slice_seconds=slice_seconds
+        )
+        process = TrialProcess.prepare(DIGITS, plan)
+        runner, results = TrialRunner(TrialSpec(name, **values), process), []
+        while not results or not results[-1].done:
+            results.append(runner.step())
+            if name == "cut" and len(results) % 5 == 0 and not results[-1].done:
+                runner.stop()
+                torch.rand(3)
+                runner = TrialRunner(TrialSpec(name, **values), process)
+        files = sorted((tmp_path / "models" / name).glob("generator.*"))
+        trained[name] = safetensors.numpy.load_file(files[0])
+    assert len(results) > 10
+    for name, array in trained["whole"].items():
+        np.testing.assert_array_equal(trained["cut"][name], array)
