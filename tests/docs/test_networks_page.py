@@ -97,8 +97,9 @@ def test_the_networks_of_ones_own_on_the_page_can_be_trained(tmp_path):
     (tmp_path / "mine.yaml").write_text(space)
     found = load_space(str(tmp_path / "mine.yaml"))
     dataset = load_dataset("digits")
-    found.family.check(found.baseline, dataset)
-    training = found.family.build(found.baseline, dataset, 0, "cpu")
+    config = found.family.config_type()
+    found.family.check(config, dataset)
+    training = found.family.build(config, dataset, 0, "cpu")
     training.advance(4)
     weights = found.family.export(training, 0).arrays
     own = {}
