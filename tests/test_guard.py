@@ -192,6 +192,17 @@ def test_checks_that_cannot_be_made_are_answered(digits, guard, real):
         assert str(caught.value).startswith(message)
 
 
+def test_a_guard_leaves_the_random_numbers_of_the_loop_as_they_were(digits, real):
+    def drawn(*, guarded):
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002  # what a loop may use
+        if guarded:
+            gansearch.Guard(digits, max_updates=2000).check(real, step=500)
+        return torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002
+
+    assert drawn(guarded=True) == drawn(guarded=False)
+
+
 def test_the_example_stops_the_loop_whose_generator_collapses(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["guard_in_a_loop.py", "6000", "0.1"])
     runpy.run_path(str(EXAMPLE), run_name="__main__")

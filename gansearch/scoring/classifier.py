@@ -364,6 +364,7 @@ def _read(path: Path, dataset: Dataset, n_classes: int) -> nn.Module | None:
         return None
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         return None
-    net = _network(dataset.shape, n_classes)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn only to be replaced
+        net = _network(dataset.shape, n_classes)
     net.load_state_dict(safetensors.torch.load(content[32:]))
     return net.eval().requires_grad_(False)
