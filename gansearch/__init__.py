@@ -83,7 +83,7 @@ def evaluate(
         override_arguments,
         path_argument,
     )
-    from gansearch.data.own import GIVEN
+    from gansearch.data.own_names import GIVEN
     from gansearch.data.registry import open_dataset
     from gansearch.scoring.arrays import is_path
     from gansearch.scoring.comparison import evaluate_with_references

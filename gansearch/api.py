@@ -29,7 +29,8 @@ from gansearch.arguments import (
 )
 from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset
-from gansearch.data.own import GIVEN, as_dataset
+from gansearch.data.own import as_dataset
+from gansearch.data.own_names import GIVEN
 from gansearch.errors import BadInputError
 from gansearch.report.run import Run, open_run
 from gansearch.runs.folder import RunFolder

@@ -22,13 +22,13 @@ from gansearch.data.duplicates import (
     with_held_out,
 )
 from gansearch.data.own_images import read_images
+from gansearch.data.own_names import GIVEN
 from gansearch.data.own_values import RULE, Part, class_indices, read_labels, read_part
 from gansearch.data.split_names import similar_split
 from gansearch.data.units import Units
 from gansearch.errors import DataError, did_you_mean
 from gansearch.rules import count_of
 
-GIVEN = "given"  # the name of a data set that was given from Python
 # Rows of so few different values repeat by their nature, and copies can't be kept on one side.
 _FEW_DISTINCT = 0.5
 _IN_ONE = ("train", "data", "x", "images", "samples")  # the key of examples without a split

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from gansearch.data.dataset import SPLITS, Dataset, Labels
-from gansearch.data.own import GIVEN, as_dataset
+from gansearch.data.own import as_dataset
+from gansearch.data.own_names import GIVEN, located, short_name
 from gansearch.data.units import Units
 from gansearch.errors import DataError
 from gansearch.system import user_code
@@ -26,7 +27,6 @@ from gansearch.system.files import write_atomically
 from gansearch.system.object_store import AnyPath
 from gansearch.system.paths import local_path
 
-ENDINGS = (".npz", ".npy")
 DATA_FILE = "data.npz"  # in a run's folder
 _DESCRIPTION = "gansearch"  # the entry of an archive that `save_dataset` wrote
 _FIELDS = ("shape", "scale", "contrast", "n_valid_for_sigma", "mode_sd", "notes")
@@ -34,25 +34,6 @@ _SPLIT_RULE = (
     "An archive has the array train and, if you have them, valid, test and labels (train_labels, "
     "valid_labels, test_labels)."
 )
-
-
-def is_own(name: str) -> bool:
-    """Whether a name stands for the user's own data: a file, or a function in one or a module."""
-    return name.endswith(ENDINGS) or user_code.is_reference(name)
-
-
-def located(name: str, folder: Path) -> str:
-    """Return the name of a data set; the path of a file, relative to `folder`, made absolute."""
-    if user_code.is_reference(name):
-        return user_code.resolved(name, folder)
-    if name.endswith(ENDINGS):
-        return str(user_code.absolute(folder / local_path(name)))
-    return name
-
-
-def short_name(name: str) -> str:
-    """Return a name of data as messages and files show it, without the folders of its file."""
-    return user_code.shown(name) if user_code.is_reference(name) else Path(name).name
 
 
 def takes_data_dir(name: str) -> bool:

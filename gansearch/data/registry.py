@@ -16,15 +16,9 @@ from gansearch.data.image_folder import load_folder
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.mixtures import load_gaussian, load_grid, load_ring
 from gansearch.data.mnist import load_mnist
-from gansearch.data.own import GIVEN, as_dataset
-from gansearch.data.own_files import (
-    DATA_FILE,
-    is_own,
-    load_own,
-    load_saved,
-    short_name,
-    takes_data_dir,
-)
+from gansearch.data.own import as_dataset
+from gansearch.data.own_files import DATA_FILE, load_own, load_saved, takes_data_dir
+from gansearch.data.own_names import GIVEN, is_own, short_name
 from gansearch.data.tfd import N_FOLDS, load_tfd
 from gansearch.errors import DataError, did_you_mean
 from gansearch.system.object_store import AnyPath

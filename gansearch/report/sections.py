@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gansearch.data.own_files import short_name
+from gansearch.data.own_names import short_name
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.collapse_section import collapse_sections
 from gansearch.report.formatting import (

@@ -8,8 +8,7 @@ from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
-from gansearch.data.own import GIVEN
-from gansearch.data.own_files import is_own
+from gansearch.data.own_names import GIVEN, is_own
 from gansearch.data.registry import COMMON, DATASETS, check_takes_options
 from gansearch.errors import BadInputError, DataError, SpaceError, did_you_mean
 from gansearch.family import (

@@ -18,7 +18,7 @@ import yaml
 
 from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
-from gansearch.data.own_files import located
+from gansearch.data.own_names import located
 from gansearch.errors import SpaceError, did_you_mean
 from gansearch.family import NO_BASELINE, ModelFamily
 from gansearch.rules import Config, plain

@@ -13,8 +13,8 @@ import ray
 
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_options import ImageOptions
-from gansearch.data.own import GIVEN, as_dataset
-from gansearch.data.own_files import located
+from gansearch.data.own import as_dataset
+from gansearch.data.own_names import GIVEN, located
 from gansearch.data.registry import check_data_dir, data_folder, load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config

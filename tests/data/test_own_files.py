@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from gansearch.data.fingerprint import Fingerprint
-from gansearch.data.own import GIVEN, as_dataset
-from gansearch.data.own_files import (
-    DATA_FILE,
-    is_own,
-    load_saved,
-    located,
-    save_dataset,
-    short_name,
-)
+from gansearch.data.own import as_dataset
+from gansearch.data.own_files import DATA_FILE, load_saved, save_dataset
+from gansearch.data.own_names import GIVEN, is_own, located, short_name
 from gansearch.data.registry import (
     check_data_dir,
     data_folder,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import gansearch
-from gansearch.data.own import GIVEN
+from gansearch.data.own_names import GIVEN
 from gansearch.errors import ConfigError, DataError
 
 from .searches import ONE_AT_A_TIME, command, in_process
