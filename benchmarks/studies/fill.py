@@ -56,7 +56,10 @@ def _of_replicas(space: SearchSpace, keys: Keys, n: int) -> tuple[str, str]:
     rng, n_replicas = random.Random(0), space.budget.replicas
     before, now, slots = [], [], set()
     for _ in range(_N_FINALS):
-        finals = [*rng.sample(keys, space.budget.top), space.family.group_key(space.baseline)]
+        finals = [
+            *rng.sample(keys, space.budget.top),
+            *map(space.family.group_key, space.baselines),
+        ]
         grouping = replica_grouping(finals, n_replicas, n)
         before.append(fill(waves_of(finals, n_replicas, n), MAX_SLOTS))
         now.append(fill(waves_of(finals, n_replicas, grouping.n_at_a_time), grouping.n_slots))

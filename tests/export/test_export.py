@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,14 +13,20 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from torch import nn
 
 from gansearch.cli import cli
+from gansearch.data.units import Units
 from gansearch.errors import BadInputError, ResultsError
 from gansearch.export import export as export_module
 from gansearch.export import formats
 from gansearch.export.export import export
+from gansearch.families.trained_generator import TrainedGenerator
 from gansearch.networks.models import Generator
+from gansearch.networks.own import OwnGenerator
+from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.report.run import Run
+from gansearch.report.sampling import stored_generator
 from gansearch.runs.generators import save_discriminator
 from tests.saved_generators import save
 from tests.written_runs import WINNER, finished_run
@@ -138,6 +145,32 @@ def test_onnx_without_its_package_names_the_extra(run, tmp_path, monkeypatch) ->
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(BadInputError, match=r"pip install 'gansearch\[onnx\]'"):
         export(run, to="onnx", out=tmp_path / "out")
+
+
+def test_vectors_come_out_in_the_units_of_their_data(run, tmp_path, monkeypatch) -> None:
+    units = Units(np.linspace(-1, 1, 64), np.linspace(1, 2, 64))
+    trial, stored = stored_generator(run)
+    network = Generator(WINNER, (64,))
+    network.load_state_dict(stored.generator.network.state_dict())
+    points = TrainedGenerator(network, WINNER, stored.generator.seed)
+    given = dataclasses.replace(stored, generator=points, shape=(64,), units=units)
+    monkeypatch.setattr(export_module, "stored_generator", lambda *_: (trial, given))
+    out, _ = export(run, out=tmp_path / "out")
+    found = loaded(out, tmp_path / "samples.npy")
+    np.testing.assert_allclose(found, units.restored(run.sample(1200)), atol=1e-5, rtol=1e-5)
+
+
+def test_layers_of_the_users_own_code_go_out_as_torchscript(run, tmp_path, monkeypatch) -> None:
+    trial, stored = stored_generator(run)
+    network = OwnGenerator(nn.Sequential(nn.Linear(6, 64), nn.Sigmoid()), (8, 8, 1), 6, None)
+    own = TrainedGenerator(network, OwnNetworkParameters(noise_dim=6), 3)
+    given = dataclasses.replace(stored, generator=own)
+    monkeypatch.setattr(export_module, "stored_generator", lambda *_: (trial, given))
+    with pytest.raises(BadInputError, match="--to torchscript stores them with the weights"):
+        export(run, out=tmp_path / "out")
+    out, _ = export(run, to="torchscript", out=tmp_path / "out")
+    found = loaded(out, tmp_path / "samples.npy")
+    np.testing.assert_allclose(found, own.samples(1200), atol=2e-6, rtol=1e-5)
 
 
 def test_a_family_without_modules_says_so(run, tmp_path, monkeypatch) -> None:

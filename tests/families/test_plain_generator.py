@@ -13,6 +13,9 @@ from gansearch.config import TrialConfig
 from gansearch.families.plain_generator import Shift
 from gansearch.families.trained_generator import TrainedGenerator
 from gansearch.networks.models import Generator
+from gansearch.networks.own import OwnGenerator
+from gansearch.own_network_parameters import OwnNetworkParameters
+from tests.own_nets import ConvG
 
 CONVOLUTIONAL = {
     "generator_network": "convolutional",
@@ -94,3 +97,28 @@ def test_a_generator_whose_upper_layers_alone_were_trained_takes_its_noise_there
 def test_batch_normalised_samples_depend_on_their_company() -> None:
     assert trained({"generator_normalization": "batch"}, (2,)).module().depends_on_company
     assert not trained({}, (2,)).module().depends_on_company
+
+
+class Rows(nn.Module):
+    """A G whose images are rows, by height, width and channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 60)
+
+    def forward(self, z):
+        return self.layer(z).tanh()
+
+
+@pytest.mark.parametrize("make", [lambda: ConvG(6, (3, 4, 8), last="tanh"), Rows])
+def test_a_users_own_generator_gives_images_in_0_to_1(make) -> None:
+    shape = (4, 8, 3) if make is not Rows else (4, 5, 3)
+    network = OwnGenerator(make(), shape, 6, (-1.0, 1.0))
+    generator = TrainedGenerator(network, OwnNetworkParameters(noise_dim=6), seed=7)
+    found = generator.module()
+    assert found.definition is None
+    scope = {"torch": torch, "rng": torch.Generator().manual_seed(7), "n": found.block}
+    images = found.network(eval(found.noise, scope))
+    assert images.shape == (1000, 3, *shape[:2])
+    np.testing.assert_allclose(rows(images)[:9], generator.samples(9), atol=2e-6, rtol=1e-5)
+    assert 0 <= images.min() <= images.max() <= 1
