@@ -129,7 +129,8 @@ def console_of(value: Any) -> Console | None:
             "on a terminal and in a notebook.",
         )
     if _in_notebook():
-        return Console(force_jupyter=False)  # lines below the cell, as in a log
+        # Lines below the cell, as in a log; a kernel's output claims to be a terminal.
+        return Console(force_jupyter=False, force_terminal=False)
     console = Console()
     return console if console.is_terminal else None
 

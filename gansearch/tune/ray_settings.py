@@ -7,6 +7,7 @@ search can't run.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 _SETTINGS = {
@@ -49,6 +50,8 @@ _OF_OTHER_PROGRAMS = (
 def apply() -> None:
     """Prepare the environment; must be called before Ray is imported."""
     override()
+    # tqdm, which Ray imports, asks in a notebook for a package that nothing here draws with.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     # As `ray start --head` does; otherwise joining a cluster would need the setting.
     if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
