@@ -117,7 +117,8 @@ def search(space: Any = _UNNAMED, **options: Any) -> Run:
     """Search as the driver does, whose documentation and signature `wraps` shows."""
     with in_python_terms():
         if space is not _UNNAMED or options.get("dataset") is None:
-            space = with_code(None if space is _UNNAMED else space, options) or _UNNAMED
+            found = with_code(None if space is _UNNAMED else space, options)
+            space = space if found is None else found  # None and {} are refused below
         options = driver_options(options)
         if options.get("dataset") is None:
             return _call("search", space="digits" if space is _UNNAMED else space, **options)
