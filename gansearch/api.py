@@ -116,14 +116,13 @@ _UNNAMED: Any = object()  # where no space is named: then the data decides
 def search(space: Any = _UNNAMED, **options: Any) -> Run:
     """Search as the driver does, whose documentation and signature `wraps` shows."""
     with in_python_terms():
-        if space is not _UNNAMED or options.get("dataset") is None:
-            found = with_code(None if space is _UNNAMED else space, options)
-            space = space if found is None else found  # None and {} are refused below
+        is_named = space is not _UNNAMED
+        space = with_code(space if is_named else None, options)
         options = driver_options(options)
         if options.get("dataset") is None:
-            return _call("search", space="digits" if space is _UNNAMED else space, **options)
+            return _call("search", space=space if is_named else "digits", **options)
         options["dataset"] = data = _dataset(options["dataset"])
-        if space is _UNNAMED:
+        if not is_named:
             space = _space_for(data)
         elif isinstance(space, Mapping) and "dataset" not in space:
             space = {**space, "dataset": data if isinstance(data, str) else GIVEN}

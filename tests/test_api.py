@@ -236,3 +236,10 @@ def test_samples_are_scored_from_a_path_and_from_a_tensor_alike(tmp_path):
     expected = gansearch.evaluate(images, "digits")
     for samples in (tmp_path / "x.npy", torch.from_numpy(images).requires_grad_()):
         assert gansearch.evaluate(samples, "digits") == expected
+
+
+def test_networks_beside_data_need_a_space_that_says_what_is_searched():
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    with pytest.raises(BadInputError) as caught:
+        gansearch.search(dataset=rows, generator=lambda config: None)
+    assert str(caught.value).startswith("generator: no space says what is searched. Give one:")
