@@ -14,6 +14,8 @@ import gansearch  # noqa: F401  # before Ray, whichever test imports that: it se
 
 # One thread a process, in the tests as in the trials: the same bits, and cores left for Ray's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# On some processors MKL's last bits depend on where in memory a matrix begins (docs/groups.md).
+os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 
 # Tests send it; under `nohup`, which ignores it, they and their processes would ignore it too.

@@ -61,7 +61,9 @@ def test_the_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     expected = whole.null, whole.indicators(fake)
     monkeypatch.setattr(indicators, "_BLOCK_BYTES", 7 * 8 * 300)
     in_blocks = HealthReference(digits(), 300)
-    assert (in_blocks.null, in_blocks.indicators(fake)) == expected
+    for found, wanted in zip((in_blocks.null, in_blocks.indicators(fake)), expected, strict=True):
+        # A product of fewer rows may differ in its last bit.
+        assert vars(found) == pytest.approx(vars(wanted), rel=1e-12)
 
 
 def test_other_real_data_has_nearly_full_coverage_and_recall() -> None:
