@@ -26,11 +26,23 @@ if TYPE_CHECKING:
     from gansearch.api import resume, search
     from gansearch.guard import Guard
     from gansearch.loop import trainable
+    from gansearch.own_measures import measure
     from gansearch.report.run import Run
+    from gansearch.scoring.frechet import frechet_distance
     from gansearch.tune.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Guard", "Settings", "evaluate", "load", "resume", "search", "trainable"]
+__all__ = [
+    "Guard",
+    "Settings",
+    "evaluate",
+    "frechet_distance",
+    "load",
+    "measure",
+    "resume",
+    "search",
+    "trainable",
+]
 
 ray_settings.apply()
 
@@ -109,6 +121,8 @@ __getattr__, __dir__ = attributes(
     {
         "Guard": "guard",
         "Settings": "tune.settings",
+        "frechet_distance": "scoring.frechet",
+        "measure": "own_measures",
         "resume": "api",
         "search": "api",
         "trainable": "loop",

@@ -9,7 +9,8 @@ tables of the report follow from the row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 # Samples of a final score (Goodfellow et al. 2014, section 5), and of a trial's evaluation.
@@ -159,7 +160,8 @@ class Evaluation:
     `..._raw` are those of `Training.raw_samples`, where there are some.
     `n_classes_effective` is None where as many real examples don't show classes, `collapsed_p`
     before the last one.
-    What older versions didn't compute is None.
+    What older versions didn't compute is None. `own` are the measures of the user's own, by column,
+    None where one failed.
     """
 
     valid_ll: float
@@ -175,6 +177,7 @@ class Evaluation:
     precision: float | None = None
     clipped_density: float | None = None
     clipped_coverage: float | None = None
+    own: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def indicators(self) -> Indicators:

@@ -20,6 +20,7 @@ ORDER = (
         "data",
         "artifacts",
         "loop",
+        "own_measures",
         "family",
         "space",
         "networks",

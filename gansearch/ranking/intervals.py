@@ -108,6 +108,14 @@ def score_interval(scored: Scored) -> tuple[float, float]:
     return worse.mean - below, scored.mean + above
 
 
+def seeds_interval(scores: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of seeds' scores `[R]` alone, NaN with one seed.
+
+    For measures that have no value for each test example; more must be better.
+    """
+    return score_interval(Scored(scores, np.zeros(2)))
+
+
 def difference(a: Scored, b: Scored, example_variance: float) -> Difference:
     """Return by how much `a` is better than `b`.
 

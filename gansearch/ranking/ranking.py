@@ -21,12 +21,14 @@ import pandas as pd
 
 from gansearch.errors import ResultsError
 from gansearch.measures import MEASURES, Measure, columns
+from gansearch.own_measures import OwnMeasure
 from gansearch.ranking.intervals import (
     LEVEL,
     Difference,
     Scored,
     difference,
     score_interval,
+    seeds_interval,
     variance_of_mean,
 )
 from gansearch.ranking.shares import jeffreys, p_value_of_shares
@@ -69,6 +71,7 @@ def rank(
     *,
     paper_config_id: str | None,
     names: Mapping[str, str] | None = None,
+    measures: Sequence[OwnMeasure] = (),
 ) -> pd.DataFrame:
     """Rank the replicated configurations by all their replicas; a row each, the best first.
 
@@ -78,6 +81,7 @@ def rank(
             trial id.
         paper_config_id: the configuration that `is_paper` marks.
         names: of configurations that have one, by their ids.
+        measures: of the user's own: their means over the replicas that have them, with intervals.
 
     Returns:
         The columns of `ranking.parquet`. The order is by whether more than half of the replicas
@@ -99,14 +103,15 @@ def rank(
     unranked = sorted(groups.keys() - {candidate.config_id for candidate in candidates})
     rows = []
     for place, candidate in enumerate(candidates, start=1):
-        row = _of_replicas(groups[candidate.config_id], usable)
+        row = _of_replicas(groups[candidate.config_id], usable, measures)
         row |= _score(candidate.scored) | {"rank": place, "tied_with": ties[candidate.config_id]}
         rows.append(row)
     rows += [
         _of_replicas(groups[name], usable) | {"rank": math.nan, "tied_with": []}
         for name in unranked
     ]
-    ranking = pd.DataFrame(rows, columns=_columns(replicas))
+    own = [name for measure in measures for name in measure.ranking_columns]
+    ranking = pd.DataFrame(rows, columns=[*_columns(replicas), *own])
     ranking["is_paper"] = (ranking["config_id"] == paper_config_id).astype(bool)
     return with_names(ranking, names or {})
 
@@ -210,7 +215,11 @@ def _n_failed(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> int:
     return int(((group["status"] != "running") & ~group["trial_id"].isin(list(usable))).sum())
 
 
-def _of_replicas(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _of_replicas(
+    group: pd.DataFrame,
+    usable: Mapping[str, np.ndarray],
+    measures: Sequence[OwnMeasure] = (),
+) -> dict[str, Any]:
     """Return what a configuration's row says of its replicas, except the score and the rank."""
     scored = group[group["trial_id"].isin(list(usable))]
     n_worked, n_failed = len(scored), _n_failed(group, usable)
@@ -232,8 +241,24 @@ def _of_replicas(group: pd.DataFrame, usable: Mapping[str, np.ndarray]) -> dict[
             for measure in MEASURES
             if "ranking" in measure.stages and measure.column in scored
         },
+        **_own_over_replicas(scored, measures),
         **{name: group[name].iloc[0] for name in _config_columns(group)},
     }
+
+
+def _own_over_replicas(scored: pd.DataFrame, measures: Sequence[OwnMeasure]) -> dict[str, float]:
+    """Return the mean of each of the user's own measures, and its interval over seeds."""
+    found: dict[str, float] = {}
+    for measure in measures:
+        for column in filter(scored.columns.__contains__, measure.final_columns):
+            values = scored[column].dropna().to_numpy(float)
+            if not len(values):
+                continue
+            # The end at which the configuration looks worst allows for a bad seed.
+            ends = [measure.as_score(end) for end in seeds_interval(measure.as_score(values))]
+            low, high = min(ends), max(ends)
+            found |= {column: values.mean(), f"{column}_low": low, f"{column}_high": high}
+    return found
 
 
 def _over_replicas(values: pd.Series, measure: Measure) -> float:

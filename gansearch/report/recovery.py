@@ -90,7 +90,13 @@ def read_or_rank(
     except ResultsError as error:
         why = str(error)
     ranking, messages = read_with_warnings(
-        lambda: rank(trials, read_test_lls(), paper_config_id=run.paper_config_id, names=run.names)
+        lambda: rank(
+            trials,
+            read_test_lls(),
+            paper_config_id=run.paper_config_id,
+            names=run.names,
+            measures=run.measures,
+        )
     )
     return ranking, [f"The ranking was computed from the other files: {why}", *messages]
 

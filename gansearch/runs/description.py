@@ -17,6 +17,7 @@ from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError, ConfigError, escape_unprintable
 from gansearch.family import DEFAULT_FAMILY, NO_BASELINE, ModelFamily, family_of, load_family
 from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.own_measures import OwnMeasure, stored_measures
 from gansearch.rules import Config
 from gansearch.runs.tables import unreadable
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed
@@ -107,6 +108,11 @@ class RunDescription:
     def family(self) -> ModelFamily[Any]:
         """The model family of the run's space."""
         return family_of(self.space)
+
+    @property
+    def measures(self) -> tuple[OwnMeasure, ...]:
+        """The measures of the user's own."""
+        return stored_measures(self.space)
 
     @property
     def budget(self) -> Budget:
@@ -244,6 +250,14 @@ def described_family(paths: Iterable[AnyPath]) -> ModelFamily[Any]:
     return load_family(DEFAULT_FAMILY)
 
 
+def described_measures(paths: Iterable[AnyPath]) -> tuple[OwnMeasure, ...]:
+    """Return the measures of the user's own that the first readable of a run's descriptions has."""
+    for path in paths:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            return stored_measures(json.loads(path.read_bytes())["space"])
+    return ()
+
+
 def _fault(values: Mapping[str, Any]) -> str | None:
     """Return what is absent from a run's description, or of the wrong type; None if nothing is."""
     if absent := [key for key in _KINDS if key not in values]:
@@ -311,6 +325,10 @@ def _fault_of_space(space: Mapping[str, Any]) -> str | None:
     for section in ("family", "generator", "discriminator", "trainable"):
         if not isinstance(space.get(section, ""), str):
             return f"space: {section}: found {str(space[section])[:40]!r}"
+    try:
+        stored_measures(space)
+    except (TypeError, AttributeError):
+        return f"space: measures: found {str(space['measures'])[:40]!r}"
     known = family_of(space).config_type.rules()
     for name, entry in space["search"].items():
         if name not in known or not isinstance(entry, dict) or not _is_range(entry, known):

@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gansearch.errors import ResultsError
+from gansearch.own_measures import OwnMeasure
 from gansearch.rules import Config
 from gansearch.runs import schemas
 from gansearch.runs.commands import command
@@ -28,9 +29,10 @@ from gansearch.runs.description import (
     DESCRIPTION_FILES,
     RunDescription,
     described_family,
+    described_measures,
     read_description,
 )
-from gansearch.runs.history import HISTORY_COLUMNS, History
+from gansearch.runs.history import History
 from gansearch.runs.journal import Journal
 from gansearch.runs.lease import Lease
 from gansearch.runs.location import (
@@ -80,15 +82,24 @@ class RunFolder:
 
     @cached_property
     def _history(self) -> History:
-        return History(self.path / "history")
+        return History(self.path / "history", schemas.history_schema(self.measures))
 
     @cached_property
     def _trials_schema(self) -> pa.Schema:
-        return schemas.trials_schema(self.table)
+        return schemas.trials_schema(self.table, self.measures)
 
     @cached_property
     def _ranking_schema(self) -> pa.Schema:
-        return schemas.ranking_schema(self.table)
+        return schemas.ranking_schema(self.table, self.measures)
+
+    @cached_property
+    def _references_schema(self) -> pa.Schema:
+        return schemas.references_schema(self.measures)
+
+    @cached_property
+    def measures(self) -> tuple[OwnMeasure, ...]:
+        """The measures of the user's own, which have columns in the run's tables."""
+        return described_measures(self.path / name for name in DESCRIPTION_FILES)
 
     @cached_property
     def table(self) -> type[Config]:
@@ -228,7 +239,7 @@ class RunFolder:
         """Add evaluations as one new file of `history/`; only the holder of the lock may."""
         self._history.append(rows)
 
-    def history(self, columns: Sequence[str] = HISTORY_COLUMNS) -> pd.DataFrame:
+    def history(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return all evaluations in their order, a row each; see `History.read`."""
         return self._history.read(columns)
 
@@ -266,12 +277,13 @@ class RunFolder:
 
     def write_references(self, references: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
         """Write `references.parquet`: the scores of the reference lines."""
-        table = make_table(rows_of(pd.DataFrame(references)), schemas.REFERENCES, nan_is_null=True)
+        rows = rows_of(pd.DataFrame(references))
+        table = make_table(rows, self._references_schema, nan_is_null=True)
         write_table(self.path / "references.parquet", table)
 
     def references(self) -> pd.DataFrame:
         """Return `references.parquet` as pandas reads it; no rows while there is no such file."""
-        return read_frame(self.path / "references.parquet", schemas.REFERENCES)
+        return read_frame(self.path / "references.parquet", self._references_schema)
 
     def write_curve(self, curve: Sequence[Mapping[str, Any]]) -> None:
         """Write `curve.parquet`: scores by number of samples."""

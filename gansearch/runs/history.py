@@ -29,24 +29,25 @@ _PART = re.compile(r"part-(\d+)\.parquet")
 class History:
     """The parts of a run's history; one process writes them, any process may read them."""
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: AnyPath, schema: pa.Schema = HISTORY) -> None:
         self._path = path
+        self._schema = schema
         # Stored, because listing a folder of many parts costs more than writing one.
         self._next_part: int | None = None
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add evaluations as one new file `part-<number>.parquet`, whole or not at all."""
         if rows:
-            self._add_part(make_table(rows, HISTORY))
+            self._add_part(make_table(rows, self._schema))
 
-    def read(self, columns: Sequence[str] = HISTORY_COLUMNS) -> pd.DataFrame:
+    def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return all evaluations in the order in which they were made, a row each.
 
         Duplicates, as after a trial's restart, are dropped: the first row of each
         (trial_id, updates) counts. A part that can't be read is left out with a `ResultsWarning`.
 
         Args:
-            columns: to read; `trial_id` and `updates` must be among them.
+            columns: to read, None for all; `trial_id` and `updates` must be among them.
         """
         table, _, damaged = self._read_parts(columns)
         for path, error in damaged:
@@ -94,13 +95,16 @@ class History:
         write_table(path, table)
 
     def _read_parts(
-        self, columns: Sequence[str] = HISTORY_COLUMNS, *, n_newest: int | None = None
+        self, columns: Sequence[str] | None = None, *, n_newest: int | None = None
     ) -> tuple[pa.Table, list[AnyPath], list[tuple[AnyPath, Exception]]]:
         """Return parts as one table, the paths that were read, and those that can't be read."""
+        schema = self._schema
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
         while True:
             parts = self._parts()
             try:
-                return _read_all(list(parts.values())[-(n_newest or 0) :], columns)
+                return _read_all(list(parts.values())[-(n_newest or 0) :], schema)
             except FileNotFoundError:
                 # Merged since the listing; a new listing has the part that replaces it.
                 if parts == self._parts():
@@ -108,13 +112,12 @@ class History:
 
 
 def _read_all(
-    parts: Iterable[AnyPath], columns: Sequence[str]
+    parts: Iterable[AnyPath], schema: pa.Schema
 ) -> tuple[pa.Table, list[AnyPath], list[tuple[AnyPath, Exception]]]:
-    schema = pa.schema([HISTORY.field(name) for name in columns])
     tables, read, damaged = [schema.empty_table()], [], []
     for path in parts:
         try:
-            tables.append(conform(read_table(path, columns), schema).select(schema.names))
+            tables.append(conform(read_table(path, schema.names), schema).select(schema.names))
             read.append(path)
         except FileNotFoundError:
             raise

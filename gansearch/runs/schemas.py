@@ -1,12 +1,13 @@
 """The columns of a run's Parquet files: `docs/files.md` describes each.
 
 Columns of configurations come from the parameter table of the run's model family, those of measures
-from `MEASURES`. A new version adds columns at the end: none is renamed or moved.
+from `MEASURES`, and those of the user's own from the space, at the end. A new version adds columns
+after its others: none is renamed or moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gansearch.measures import MEASURES, Stage, columns
+from gansearch.own_measures import OwnMeasure, own_columns
 from gansearch.rules import Config
 
 # The scores of trials that ended like this do not count.
@@ -58,8 +60,18 @@ def _completed(fields: Fields, *stages: Stage) -> pa.Schema:
     return pa.schema([*fields, *added])
 
 
-def trials_schema(table: type[Config]) -> pa.Schema:
-    """Return the columns of `trials.parquet`, with the configuration columns of `table`."""
+def with_own(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
+    """Return a schema with columns of the user's own measures at its end."""
+    return pa.schema([*schema, *(pa.field(name, FLOAT) for name in names)])
+
+
+def trials_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> pa.Schema:
+    """Return the columns of `trials.parquet`.
+
+    Args:
+        table: the parameters of its configurations.
+        measures: of the user's own.
+    """
     fields = [
         ("trial_id", STRING),
         ("number", INT),
@@ -78,11 +90,12 @@ def trials_schema(table: type[Config]) -> pa.Schema:
         ("p_recovers", FLOAT),
         ("missing_classes", pa.list_(STRING)),
     ]
-    return _completed(fields, "evaluation", "final")
+    own = (name for each in measures for name in each.final_columns)
+    return with_own(_completed(fields, "evaluation", "final"), own)
 
 
-def ranking_schema(table: type[Config]) -> pa.Schema:
-    """Return the columns of `ranking.parquet`, with the configuration columns of `table`."""
+def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> pa.Schema:
+    """Return the columns of `ranking.parquet`; the arguments are those of `trials_schema`."""
     fields = [
         ("rank", INT),
         ("tied_with", pa.list_(STRING)),
@@ -106,7 +119,18 @@ def ranking_schema(table: type[Config]) -> pa.Schema:
         *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
         ("name", STRING),
     ]
-    return _completed(fields, "ranking")
+    own = (name for each in measures for name in each.ranking_columns)
+    return with_own(_completed(fields, "ranking"), own)
+
+
+def history_schema(measures: Sequence[OwnMeasure]) -> pa.Schema:
+    """Return the columns of `history/`, given the measures of the user's own."""
+    return with_own(HISTORY, own_columns(measures))
+
+
+def references_schema(measures: Sequence[OwnMeasure]) -> pa.Schema:
+    """Return the columns of `references.parquet`, given the measures of the user's own."""
+    return with_own(REFERENCES, (name for each in measures for name in each.final_columns))
 
 
 HISTORY = _completed(

@@ -46,6 +46,7 @@ SECTIONS = (
     "presets",
     "start_from",
     "baseline",
+    "measures",
 )
 
 

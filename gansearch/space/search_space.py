@@ -21,6 +21,7 @@ from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_names import located
 from gansearch.errors import SpaceError, did_you_mean
 from gansearch.family import NO_BASELINE, ModelFamily
+from gansearch.own_measures import OwnMeasure, references_of
 from gansearch.rules import Config, plain
 from gansearch.space.conditions import (
     check_conditions,
@@ -29,6 +30,7 @@ from gansearch.space.conditions import (
     parameter_error,
     sort_by_dependency,
 )
+from gansearch.space.measures_section import parse_measures
 from gansearch.space.parse import (
     check_sections,
     format_key,
@@ -67,6 +69,7 @@ class SearchSpace:
         data: how images that differ are made alike, for the data set `folder`.
         baseline_name: the preset that is trained again beside the best, for comparison; None for
             none.
+        measures: of the user's own, beside those that are always measured.
     """
 
     name: str
@@ -79,6 +82,7 @@ class SearchSpace:
     start_from: tuple[str, ...]
     data: ImageOptions = field(default_factory=ImageOptions)
     baseline_name: str | None = None
+    measures: tuple[OwnMeasure, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSpace:
@@ -106,6 +110,7 @@ class SearchSpace:
             "presets": {name: _plain(preset) for name, preset in self.presets.items()},
             "start_from": list(self.start_from),
             "baseline": self.baseline_name or NO_BASELINE,
+            **({"measures": own} if (own := [each.to_dict() for each in self.measures]) else {}),
         }
 
     @property
@@ -117,7 +122,12 @@ class SearchSpace:
     def references(self) -> list[str]:
         """What of the user's own code the space names, as `user_code.load` takes it."""
         own = [self.dataset] if is_reference(self.dataset) else []
-        return [*self.family.references, *own]
+        return [*self.code_of_trials, *own]
+
+    @property
+    def code_of_trials(self) -> list[str]:
+        """Those of them that trials need, which get the data itself."""
+        return [*self.family.references, *references_of(self.measures, is_reference)]
 
     @property
     def baseline(self) -> Config | None:
@@ -294,6 +304,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         fixed=parse_values(table, "fixed", sections["fixed"]),
         presets=parse_presets(table, sections["presets"]),
         start_from=(),
+        measures=parse_measures(sections["measures"], folder),
     )
     sources = {name: entry.where for name, entry in (sections["search"].value or {}).items()}
     for key in space.search:

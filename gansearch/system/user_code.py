@@ -152,8 +152,12 @@ class UserCode:
 
     @classmethod
     def of(cls, references: Sequence[str]) -> UserCode:
-        """Return the code of these references."""
-        objects = {name: _objects[name] for name in references if is_given(name)}
+        """Return the code of these references.
+
+        Raises:
+            BadInputError: an object that lies in no file was given to another process.
+        """
+        objects = {name: load(name) for name in references if is_given(name)}
         return cls(sources_of(references), objects)
 
 

@@ -100,6 +100,7 @@ class StepResult:
         found = {**vars(self.counts), "device": self.device}
         for part in (self.metrics, self.evaluation):
             found |= vars(part) if part is not None else {}
+        found |= found.pop("own", {})
         if self.is_evaluation:
             found["p_recovers"] = self.verdict.p_recovers if self.verdict else None
         return found

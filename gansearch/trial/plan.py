@@ -9,6 +9,7 @@ from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.own_measures import OwnMeasure
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import UserCode
 
@@ -41,6 +42,7 @@ class TrialPlan:
             for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
         keep_discriminator: whether discriminators are stored beside the generators.
+        measures: of the user's own.
     """
 
     folder: AnyPath
@@ -53,6 +55,7 @@ class TrialPlan:
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     keep_discriminator: bool = False
+    measures: tuple[OwnMeasure, ...] = ()
 
     @property
     def scoring_device(self) -> str:

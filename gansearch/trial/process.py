@@ -16,6 +16,7 @@ from gansearch.family import Engine, Metrics, ModelFamily, Training, family_of
 from gansearch.rules import Config
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator
+from gansearch.scoring.own import OwnEvaluator
 from gansearch.system.checks import first_line
 from gansearch.system.failures import GPU_LOST, is_lack_of_memory, lack_of_memory
 from gansearch.system.user_code import add_line, provide
@@ -31,6 +32,7 @@ class TrialProcess:
         family: of all of them.
         plan: what all trials of the phase share.
         evaluator: scores their samples.
+        own: computes the measures of the user's own.
         device_name: of the GPU, or "cpu", or "mps".
         engine: trains them together; None where each trains by itself.
     """
@@ -39,6 +41,7 @@ class TrialProcess:
     family: ModelFamily[Any]
     plan: TrialPlan
     evaluator: Evaluator
+    own: OwnEvaluator
     device_name: str
     engine: Engine | None
 
@@ -75,6 +78,7 @@ class TrialProcess:
                 n_samples=plan.n_evaluation_samples,
                 collapse_test=collapse_test,
             ),
+            OwnEvaluator(plan.measures, dataset, device=plan.device),
             torch.cuda.get_device_name() if is_cuda else plan.device,
             family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,
         )

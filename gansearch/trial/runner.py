@@ -175,15 +175,19 @@ class TrialRunner:
 
     def _evaluate(self, metrics: Metrics) -> StepResult:
         evaluator = self._process.evaluator
-        samples = self._training.samples(evaluator.n_samples)
+        drawn = self._training.samples(max(evaluator.n_samples, self._process.own.n_samples))
+        samples = drawn[: evaluator.n_samples]
         raw = self._training.raw_samples(evaluator.n_samples)
         try:
             with full_precision(self._process.plan.scoring_device):
                 evaluation = evaluator.evaluate(samples)
                 if raw is not None:
                     evaluation = evaluator.with_raw(evaluation, raw)
+                own, notes = self._process.own.evaluate(drawn, evaluator.n_samples)
         except SamplesError as error:
             raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
+        evaluation = dataclasses.replace(evaluation, own=own)
+        self._notes += notes
         # With a large k an iteration may pass several of these at once; it is one evaluation.
         self._n_evaluations = sum(n <= metrics.updates for n in self._evaluation_updates)
         self._strip.append(samples[:_STRIP_SAMPLES])
@@ -263,6 +267,10 @@ class TrialRunner:
         )
         final = {name: measured[name] for name in columns("final")}
         final["missing_classes"] = list(score.collapse.missing_classes)
+        with full_precision(device):
+            own, notes = process.own.final(samples)
+        self._notes += notes
+        final |= own
         return dataclasses.replace(result, final=final)
 
     def _observe(self) -> None:

@@ -130,7 +130,7 @@ def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
     return TrialPlan(
         folder=session.folder.path.resolve(),
         family=session.space.family.sections,
-        code=UserCode.of(session.space.family.references),
+        code=UserCode.of(session.space.code_of_trials),
         budget=session.budget,
         device=session.share.device,
         memory_fraction=session.share.memory_fraction,
@@ -138,6 +138,7 @@ def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
         n_slots=grouping.n_slots,
         n_evaluation_samples=session.description.n_evaluation_samples,
         keep_discriminator=session.settings.keep_discriminator,
+        measures=session.space.measures,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from gansearch.errors import ResultsError, RunFailedError, SamplesError
+from gansearch.errors import BadInputError, ResultsError, RunFailedError, SamplesError
 from gansearch.figures.samples import png
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
@@ -26,6 +27,7 @@ from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.schemas import UNSOUND, config_values
 from gansearch.scoring.comparison import curve_with_references
 from gansearch.scoring.evaluation import Evaluator, final_score
+from gansearch.scoring.own import N_TRIED, OwnEvaluator
 from gansearch.scoring.references import References, reference_scores
 from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
@@ -40,6 +42,8 @@ from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 
+# The longest that the user's own measures of training examples are expected to take.
+_OWN_SECONDS = 120.0
 _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
 # Between the scores of the same samples on a GPU and on a CPU, as a share.
 _LARGEST_ROUNDING = 1e-2
@@ -160,18 +164,49 @@ def conclude(session: Session) -> None:
     folder.compact_history()
     session.progress.activity("reference lines of the data")
     references = reference_scores(session.dataset, tell=session.progress.activity)
-    folder.write_references(references.lines)
+    folder.write_references(_with_own_measures(session, references.lines))
     if session.rows("replica"):
         session.progress.activity("ranking the replicas")
         paper = session.description.paper_config_id
         replicas = folder.trials().query("phase == 'replica'")
         _restore_test_lls(session)
-        names = session.description.names
-        folder.write_ranking(rank(replicas, folder.test_lls(), paper_config_id=paper, names=names))
+        ranking = rank(
+            replicas,
+            folder.test_lls(),
+            paper_config_id=paper,
+            names=session.description.names,
+            measures=session.space.measures,
+        )
+        folder.write_ranking(ranking)
         _show_winner(session, references)
     session.describe(state="finished")
     session.progress.activity("writing the report")
     _write_report(folder)
+
+
+def _with_own_measures(session: Session, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the reference lines, the first with the user's own measures of training examples.
+
+    Left out where an extractor would take long on this machine's CPU.
+    """
+    own = OwnEvaluator(session.space.measures, session.dataset)
+    start = time.monotonic()
+    try:
+        own.check()
+    except BadInputError:  # as after a resume without a function that lies in no file
+        return lines
+    n_examples = 2 * N_FINAL_SAMPLES + len(session.dataset.valid) + len(session.dataset.test)
+    if (
+        not session.space.measures
+        or (time.monotonic() - start) * n_examples / N_TRIED > _OWN_SECONDS
+    ):
+        return lines
+    session.progress.activity("your own measures of training examples")
+    training = session.dataset.to_float(session.dataset.train[:N_FINAL_SAMPLES])
+    values, notes = own.final(training)
+    for note in notes:
+        session.progress.note(note)
+    return [{**lines[0], **values}, *lines[1:]]
 
 
 def _show_winner(session: Session, references: References) -> None:

@@ -21,6 +21,7 @@ from gansearch.rules import Config
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.new_folder import new_folder
 from gansearch.scoring.cost import EvaluationSize
+from gansearch.scoring.own import OwnEvaluator
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.seeds import run_seed, trial_seed
 from gansearch.space.load import load_config, load_space
@@ -185,6 +186,7 @@ def prepared(
     )
     tell("checking the configurations and the memory")
     check_configs(space, configs, dataset)
+    OwnEvaluator(space.measures, dataset).check()
     largest = check_memory(space, configs, dataset, settings)
     tell("scoring training examples")
     evaluation = choose_evaluation_size(space, configs, dataset)

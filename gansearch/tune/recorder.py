@@ -26,12 +26,12 @@ from gansearch.system.files import unwritable
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.node_losses import NodeLosses
 from gansearch.tune.rows import (
-    RESULT_COLUMNS,
     Outcome,
     TrialsTable,
     history_row,
     is_over,
     new_row,
+    results,
     score_of_row,
     summary,
 )
@@ -142,7 +142,7 @@ class Recorder(Callback):
             self._progress.note(step.note)
         if step.unwritable is not None:
             self.faults.append(StorageError(step.unwritable))
-        row.update({name: value for name, value in step.measured.items() if name in RESULT_COLUMNS})
+        row.update(results(step))
         recorded = self._recorded_updates.setdefault(row["trial_id"], set())
         if step.is_evaluation and step.updates not in recorded:
             recorded.add(step.updates)

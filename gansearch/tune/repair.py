@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from gansearch.errors import GansearchError, ResultsError, StorageError
+from gansearch.own_measures import own_columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import EVALUATION_COLUMNS
 from gansearch.runs.tables import TEST_LL_FOLDER, is_damage
@@ -262,7 +263,8 @@ def _rows_of_search(
         row = new_row(spec, space.table) | ended
         if has_reported:
             reported = last[spec.trial_id]
-            row |= {column: _value(reported[column]) for column in EVALUATION_COLUMNS}
+            measured = (*EVALUATION_COLUMNS, *own_columns(space.measures))
+            row |= {column: _value(reported[column]) for column in measured}
         yield row
 
 

@@ -101,15 +101,23 @@ def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
     return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
 
 
+def results(step: StepResult) -> dict[str, Any]:
+    """Return what a step fills of its trial's row."""
+    own = step.evaluation.own if step.evaluation is not None else {}
+    names = (*RESULT_COLUMNS, *own)
+    return {name: value for name, value in step.measured.items() if name in names}
+
+
 def history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
     """Return the row of `history/` of a report, given its trial's row."""
+    assert step.evaluation is not None
     assert step.verdict is not None  # a report has one
     judged = {
         "verdict": step.verdict.status,
         "reported_at": datetime.now(UTC),
     }
     merged = {**step.measured, **row, **judged}
-    return {name: merged[name] for name in HISTORY_COLUMNS}
+    return {name: merged[name] for name in (*HISTORY_COLUMNS, *step.evaluation.own)}
 
 
 class TrialsTable:

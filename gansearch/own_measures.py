@@ -1,0 +1,147 @@
+"""Measures of the user's own: functions `f(samples, real)` that a space lists under `measures`.
+
+    import gansearch
+
+    @gansearch.measure(direction="minimize")
+    def distance_of_means(samples, real):
+        return abs(samples.mean() - real.mean())
+
+`scoring/own.py` computes them. What is said here of each is stored in `run.json`, so that a report
+needs none of the user's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, TypeVar, overload
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+Direction = Literal["minimize", "maximize"]
+
+DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
+PIXELS = "pixels"  # in place of an extractor: the examples themselves
+_PREFIX = "measure."
+
+
+@dataclass(frozen=True)
+class OwnMeasure:
+    """A measure of the user's own.
+
+    Attributes:
+        name: unique in its space.
+        function: a reference to it, as `user_code.load` takes it.
+        direction: which way is better.
+        unit: of its values; empty for none.
+        features: what it compares: "pixels" for the examples themselves, or an extractor: a
+            reference to a function, or the path of a TorchScript file.
+        n_samples: how many samples it gets at an evaluation; None for as many as other measures.
+    """
+
+    name: str
+    function: str
+    direction: Direction = "minimize"
+    unit: str = ""
+    features: str = PIXELS
+    n_samples: int | None = None
+
+    @property
+    def column(self) -> str:
+        """Its column in every Parquet file: against validation examples."""
+        return f"{_PREFIX}{self.name}"
+
+    @property
+    def test_column(self) -> str:
+        """Its column of a replica's final samples against the test set."""
+        return f"{self.column}_test"
+
+    @property
+    def final_columns(self) -> tuple[str, str]:
+        """Its columns in a replica's final score."""
+        return self.column, self.test_column
+
+    @property
+    def ranking_columns(self) -> tuple[str, ...]:
+        """Its columns in a ranking: each mean over seeds with the ends of its interval."""
+        return tuple(f"{each}{end}" for each in self.final_columns for end in ("", "_low", "_high"))
+
+    def as_score(self, value: Any) -> Any:
+        """Return a value, or an array of them, so that more is better; the same call undoes it."""
+        return value if self.direction == "maximize" else -value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` gave.
+
+        Raises:
+            TypeError: it lacks something, or has too much.
+        """
+        return cls(**values)
+
+
+def stored_measures(space: Mapping[str, Any]) -> tuple[OwnMeasure, ...]:
+    """Return the measures of a space that `SearchSpace.to_dict` gave; none of older versions.
+
+    Raises:
+        TypeError: as `OwnMeasure.from_dict`.
+    """
+    return tuple(OwnMeasure.from_dict(values) for values in space.get("measures", ()))
+
+
+def own_columns(measures: Iterable[OwnMeasure]) -> list[str]:
+    """Return the columns of an evaluation."""
+    return [measure.column for measure in measures]
+
+
+def references_of(measures: Sequence[OwnMeasure], is_reference: Callable[[str], bool]) -> list[str]:
+    """Return what of the user's own code the measures need."""
+    named = [text for each in measures for text in (each.function, each.features)]
+    return [text for text in dict.fromkeys(named) if is_reference(text)]
+
+
+@overload
+def measure(function: FunctionT, /) -> FunctionT: ...
+@overload
+def measure(
+    *,
+    direction: Direction = "minimize",
+    unit: str = "",
+    features: Any = None,
+    n_samples: int | None = None,
+) -> Callable[[FunctionT], FunctionT]: ...
+def measure(
+    function: Any = None,
+    /,
+    *,
+    direction: Direction = "minimize",
+    unit: str = "",
+    features: Any = None,
+    n_samples: int | None = None,
+) -> Any:
+    """Say of a function `(samples, real) -> float` how gansearch measures with it.
+
+    The function itself is unchanged. It gets float32 arrays: images `[n, channels, height, width]`
+    in [0, 1], or points `[n, d]` in the data's own units.
+
+    Args:
+        function: the measure.
+        direction: which way is better, "minimize" or "maximize".
+        unit: of its values, for tables.
+        features: an extractor, whose features `[n, k]` it then gets instead: a function of one such
+            array, `file.py:extract`, or the path of a TorchScript file, from the folder of the
+            function's file.
+        n_samples: how many samples it gets at an evaluation, from 20 to 10,000; None for as many
+            as other measures.
+    """
+
+    def mark(marked: Any) -> Any:
+        said = {"direction": direction, "unit": unit, "features": features, "n_samples": n_samples}
+        for name, value in said.items():
+            setattr(marked, name, value)
+        return marked
+
+    return mark if function is None else mark(function)

@@ -1,0 +1,258 @@
+"""Computes measures of the user's own: on samples and real examples, or on features of both.
+
+A function sees examples as the user knows them: images `[n, channels, height, width]` in [0, 1],
+points `[n, d]` in the data's own units. It is called without gradients and with random numbers of
+its own, so that a training loop beside it goes on as if it had not been. Each process computes the
+features of real examples once.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gansearch.data.dataset import Dataset
+from gansearch.errors import BadInputError
+from gansearch.own_measures import PIXELS, OwnMeasure
+from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.user_code import describe_error, is_reference, load, shown
+
+N_TRIED = 20  # real examples of the call before a search
+_BLOCK = 500  # examples that an extractor gets at a time
+# Trials of an engine are threads of one process, and the random numbers are global.
+_LOCK = threading.RLock()
+
+Extractor = Callable[[np.ndarray], np.ndarray]
+
+
+class OwnEvaluator:
+    """Computes measures of the user's own, of samples against one data set.
+
+    Args:
+        measures: of the space.
+        dataset: with the real examples.
+        device: where extractors compute.
+    """
+
+    def __init__(
+        self, measures: Sequence[OwnMeasure], dataset: Dataset, *, device: str = "cpu"
+    ) -> None:
+        self._measures = measures
+        self._dataset = dataset
+        self._device = device
+        self._extractors: dict[str, Extractor] = {}
+        self._real: dict[tuple[str, str, int], np.ndarray] = {}
+        self._noted: set[str] = set()
+
+    @property
+    def n_samples(self) -> int:
+        """The most samples that a measure asks for at an evaluation; 0 if none does."""
+        return max((measure.n_samples or 0 for measure in self._measures), default=0)
+
+    def evaluate(self, samples: np.ndarray, n: int) -> tuple[dict[str, float | None], list[str]]:
+        """Measure samples `[n_samples, d]` of an evaluation against validation examples.
+
+        As many real examples are used as samples, or all if there are fewer.
+
+        Args:
+            samples: as a training gives them, as many as some measure asks for.
+            n: how many of them a measure gets that doesn't say.
+
+        Returns:
+            Values by column, None for those that failed, and sentences on why, each once.
+        """
+        seen: dict[tuple[str, int], np.ndarray] = {}
+        values: dict[str, float | None] = {}
+        notes: list[str] = []
+        for measure in self._measures:
+            count = measure.n_samples or n
+            values[measure.column] = self._or_none(
+                measure, notes, samples[:count], ("valid", count), seen
+            )
+        return values, notes
+
+    def final(self, samples: np.ndarray) -> tuple[dict[str, float | None], list[str]]:
+        """Measure all samples `[n, d]` against the validation set, and against the test set.
+
+        Returns as `evaluate`.
+        """
+        seen: dict[tuple[str, int], np.ndarray] = {}
+        values: dict[str, float | None] = {}
+        notes: list[str] = []
+        for measure in self._measures:
+            for column, split in zip(measure.final_columns, ("valid", "test"), strict=True):
+                real = split, len(getattr(self._dataset, split))
+                values[column] = self._or_none(measure, notes, samples, real, seen)
+        return values, notes
+
+    def check(self) -> None:
+        """Call each measure on 20 real examples, before a search starts.
+
+        Raises:
+            BadInputError: one fails, or gives no finite number.
+        """
+        n = min(N_TRIED, len(self._dataset.train), len(self._dataset.valid))
+        samples = self._dataset.to_float(self._dataset.train[:n])
+        for measure in self._measures:
+            try:
+                self._value(measure, samples, ("valid", n), {})
+            except BadInputError as error:
+                raise BadInputError(
+                    f"measures: {error} This was a call on {n} real examples as samples, beside "
+                    f"{n} others."
+                ) from error
+
+    def _or_none(
+        self,
+        measure: OwnMeasure,
+        notes: list[str],
+        samples: np.ndarray,
+        real: tuple[str, int],
+        seen: dict[tuple[str, int], np.ndarray],
+    ) -> float | None:
+        try:
+            return self._value(measure, samples, real, seen)
+        except BadInputError as error:
+            if measure.name not in self._noted:
+                self._noted.add(measure.name)
+                notes.append(f"measure {error} It is null there; trials go on")
+            return None
+
+    def _value(
+        self,
+        measure: OwnMeasure,
+        samples: np.ndarray,
+        real: tuple[str, int],
+        seen: dict[tuple[str, int], np.ndarray],
+    ) -> float:
+        """Return a measure's value; `seen` has the features of these samples so far."""
+        with _LOCK, torch.no_grad(), _own_random_numbers(self._device):
+            key = measure.features, len(samples)
+            if key not in seen:
+                seen[key] = self._features(measure.features, samples)
+            of_real = self._real_features(measure.features, *real)
+            function = load(measure.function)
+            try:
+                # Copies, since a function may write into what it gets.
+                found = function(seen[key].copy(), of_real.copy())
+            except Exception as error:
+                raise _failed(measure.function, error) from error
+        return _number(measure, found)
+
+    def _real_features(self, features: str, split: str, n: int) -> np.ndarray:
+        """Return the features of the first n real examples of a split."""
+        stored = getattr(self._dataset, split)[:n]
+        key = features, split, len(stored)
+        if key not in self._real:
+            self._real[key] = self._features(features, self._dataset.to_float(stored))
+        return self._real[key]
+
+    def _features(self, features: str, examples: np.ndarray) -> np.ndarray:
+        """Return what a measure sees of examples `[n, d]` as they are trained on."""
+        seen = as_seen(self._dataset, examples)
+        if features == PIXELS:
+            return seen
+        if features not in self._extractors:
+            self._extractors[features] = _extractor(features, self._device)
+        extract = self._extractors[features]
+        blocks = [extract(seen[start : start + _BLOCK]) for start in range(0, len(seen), _BLOCK)]
+        return np.concatenate(blocks)
+
+
+def as_seen(dataset: Dataset, examples: np.ndarray) -> np.ndarray:
+    """Return examples `[n, d]` as they are trained on in the form in which a user knows them.
+
+    Images are `[n, channels, height, width]` in [0, 1], float32; points `[n, d]` in their own
+    units.
+    """
+    if not dataset.is_image:
+        return dataset.in_own_units(examples)
+    images = dataset.to_pixels(examples).reshape(-1, *dataset.shape).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(images, np.float32)
+
+
+def _number(measure: OwnMeasure, found: Any) -> float:
+    """Return a measure's value as a number, be it one of NumPy or torch."""
+    try:
+        value = float(found)
+    except (TypeError, ValueError, RuntimeError):
+        what = f"a {type(found).__name__}"
+    else:
+        if math.isfinite(value):
+            return value
+        what = f"{value}"
+    raise BadInputError(
+        f"{shown(measure.function)}: it returned {what}. It must return a finite number."
+    )
+
+
+def _extractor(features: str, device: str) -> Extractor:
+    call = _function(features) if is_reference(features) else _torchscript(Path(features), device)
+    name = shown(features) if is_reference(features) else Path(features).name
+
+    def extract(examples: np.ndarray) -> np.ndarray:
+        try:
+            found = call(examples)
+            found = found.detach().cpu() if isinstance(found, torch.Tensor) else found
+            array = np.asarray(found, np.float32)
+        except Exception as error:
+            raise _failed(name, error) from error
+        if array.ndim != 2 or len(array) != len(examples):
+            raise BadInputError(
+                f"{name}: features {list(array.shape)} of {len(examples)} examples. An extractor "
+                "must return an array [n, k], a row for each example."
+            )
+        return array
+
+    return extract
+
+
+def _function(reference: str) -> Callable[[np.ndarray], Any]:
+    function: Callable[[np.ndarray], Any] = load(reference)
+    return lambda examples: function(examples.copy())
+
+
+def _torchscript(path: Path, device: str) -> Callable[[np.ndarray], Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is old, and widespread
+            module = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError, ValueError) as error:
+        found = "there is no such file" if not path.is_file() else describe_error(error)
+        raise BadInputError(
+            f"{path}: {found}. Features come from a TorchScript file, as torch.jit.save writes it, "
+            "that every node can read."
+        ) from error
+    return lambda examples: module(torch.from_numpy(examples).to(device))
+
+
+def _failed(name: str, error: Exception) -> Exception:
+    """Return the error to raise for one of the user's code; a lack of memory is as it is."""
+    if is_lack_of_memory(error):
+        return error
+    return BadInputError(f"{shown(name)}: {describe_error(error).removesuffix('.')}.")
+
+
+@contextmanager
+def _own_random_numbers(device: str) -> Iterator[None]:
+    """Seed the global random numbers, and give the training beside them back its own."""
+    devices = [torch.cuda.current_device()] if device == "cuda" else []
+    before, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(before)
+            np.random.set_state(of_numpy)  # noqa: NPY002

@@ -1,0 +1,173 @@
+"""Parses the section `measures` of a space: names of built-in measures, and the user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from gansearch.errors import BadInputError, SpaceError, did_you_mean
+from gansearch.measures import MEASURES, N_FINAL_SAMPLES
+from gansearch.own_measures import DIRECTIONS, PIXELS, OwnMeasure
+from gansearch.rules import Rule
+from gansearch.space.yaml_source import SourceValue
+from gansearch.system.user_code import (
+    absolute,
+    is_reference,
+    load,
+    reference_of,
+    resolved,
+    shown,
+)
+
+_FORM = "Such as [coverage, my_metrics.py:fid]."
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
+_ENDINGS = ("_test", "_low", "_high")  # of columns that belong to another measure
+_N_SAMPLES = Rule("int", "samples of an evaluation", low=20, high=N_FINAL_SAMPLES)
+_KEYS = tuple(field.name for field in fields(OwnMeasure))
+_BUILT_IN = {measure.column for measure in MEASURES}
+
+
+def parse_measures(item: SourceValue, folder: Path) -> tuple[OwnMeasure, ...]:
+    """Return the measures of the user's own; built-in ones may be listed, and are always measured.
+
+    No code is imported where an entry says all of a measure, as in `run.json`.
+
+    Args:
+        item: the section.
+        folder: that files are named from.
+
+    Raises:
+        SpaceError: not a list, an unknown or repeated name, or code that can't be used.
+    """
+    if item.value is None:
+        return ()
+    if not isinstance(item.value, list):
+        raise item.error("measures", f"found {item.show()}. It must be a list. {_FORM}")
+    found: dict[str, OwnMeasure] = {}
+    for entry in item.value:
+        if (own := _parse_entry(entry, folder)) is None:
+            continue
+        if own.name in found:
+            raise entry.error(
+                "measures",
+                f"two are called {own.name}. Give one another name: "
+                f"{{function: {shown(own.function)}, name: {own.name}_2}}.",
+            )
+        found[own.name] = own
+    return tuple(found.values())
+
+
+def _parse_entry(item: SourceValue, folder: Path) -> OwnMeasure | None:
+    """Return one measure; None for a built-in one."""
+    if isinstance(item.value, str) and not is_reference(item.value):
+        if item.value in _BUILT_IN:
+            return None
+        raise item.error(
+            "measures",
+            f"no measure is called {item.value}. {did_you_mean(item.value, _BUILT_IN)} One of your "
+            "own is written FILE.py:NAME.",
+        )
+    entries = item.value if isinstance(item.value, dict) else {"function": item}
+    for key, value in entries.items():
+        if key not in _KEYS:
+            raise value.error(f"measures: {key}", f"unknown. {did_you_mean(key, _KEYS)}")
+    if "function" not in entries:
+        raise item.error("measures", "function: missing. Name it: {function: my_metrics.py:fid}.")
+    function = _reference(entries["function"], folder)
+    said: dict[str, Any] = {key: value.plain() for key, value in entries.items()}
+    if not said.keys() >= {*_KEYS}:
+        said = _said_by(function, item, folder) | said
+    if "features" in entries:
+        said["features"] = _features(said["features"], item, folder)
+    return _checked(said | {"function": function}, item)
+
+
+def _reference(item: SourceValue, folder: Path) -> str:
+    if callable(item.value):
+        return reference_of(item.value)
+    if not is_reference(item.value):
+        raise item.error(
+            "measures",
+            f"found {item.show()}. It must be the name of a measure or of a function. {_FORM}",
+        )
+    return resolved(item.value, folder)
+
+
+def _said_by(function: str, item: SourceValue, folder: Path) -> dict[str, Any]:
+    """Return what a function's name and attributes say of the measure."""
+    try:
+        found = load(function)
+    except BadInputError as error:
+        raise SpaceError(f"{item.where}: measures: {error}") from error
+    if not callable(found):
+        raise item.error(
+            "measures",
+            f"{shown(function)}: a {type(found).__name__}, which can't be called. It must be a "
+            "function (samples, real) that returns a number.",
+        )
+    where, _, name = function.rpartition(":")
+    beside = Path(where).parent if where.endswith(".py") else folder
+    return {
+        "name": name.rpartition(".")[2],
+        "direction": getattr(found, "direction", "minimize"),
+        "unit": getattr(found, "unit", ""),
+        "features": _features(getattr(found, "features", None), item, beside),
+        "n_samples": getattr(found, "n_samples", None),
+    }
+
+
+def _features(value: Any, item: SourceValue, folder: Path) -> str:
+    """Return features as they are stored: "pixels", a reference, or the path of a file."""
+    if value is None or value == PIXELS:
+        return PIXELS
+    if callable(value):
+        return reference_of(value)
+    if is_reference(value):
+        return resolved(value, folder)
+    if isinstance(value, str | Path) and str(value).endswith(_TORCHSCRIPT):
+        return str(absolute(folder / Path(value).expanduser()))
+    raise item.error(
+        "measures",
+        f"features: found {value!r}. It must be {PIXELS}, the path of a TorchScript file, such as "
+        "extractor.pt, or a function, FILE.py:NAME.",
+    )
+
+
+def _checked(said: Mapping[str, Any], item: SourceValue) -> OwnMeasure:
+    name, direction, unit = said["name"], said["direction"], said["unit"]
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(_ENDINGS):
+        raise item.error(
+            "measures",
+            f"name: found {name!r}. It must be a word of letters, digits and _ that doesn't end in "
+            f"{', '.join(_ENDINGS)}.",
+        )
+    if name in _BUILT_IN:
+        raise item.error(
+            "measures",
+            f"{name} is a built-in measure. Give yours another name: {{function: "
+            f"{shown(said['function'])}, name: my_{name}}}.",
+        )
+    if said["features"] == said["function"]:
+        raise item.error(
+            "measures",
+            f"{name}: features: the extractor has the name of the measure. Give each a name of its "
+            "own, by def.",
+        )
+    if direction not in DIRECTIONS:
+        raise item.error(
+            "measures",
+            f"{name}: direction: found {direction!r}. It must be {' or '.join(DIRECTIONS)}.",
+        )
+    if not isinstance(unit, str):
+        raise item.error("measures", f"{name}: unit: found {unit!r}. It must be text.")
+    try:
+        n_samples = None if said["n_samples"] is None else _N_SAMPLES.parse(said["n_samples"])
+    except ValueError as found:
+        raise item.error(
+            "measures", f"{name}: n_samples: found {found}. It must be {_N_SAMPLES.describe()}."
+        ) from None
+    return OwnMeasure(name, said["function"], direction, unit, said["features"], n_samples)
