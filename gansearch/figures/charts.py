@@ -30,6 +30,8 @@ from gansearch.scoring.lines import line_title
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from gansearch.own_measures import OwnMeasure
+
 _STATUS_STYLES = {
     "completed": (GREEN, "solid"),
     "pruned": (SKY, "solid"),
@@ -45,20 +47,27 @@ _NAMES_INCHES = 2.8  # height that the names of published figures need, written 
 
 
 def learning_curves(
-    history: pd.DataFrame, trials: pd.DataFrame, training: Mapping[str, Any] | None = None
+    history: pd.DataFrame,
+    trials: pd.DataFrame,
+    training: Mapping[str, Any] | None = None,
+    measure: OwnMeasure | None = None,
 ) -> bytes:
     """Draw valid_ll against updates, one line per trial in the colour of its status; PNG.
+
+    With `measure`, that is drawn instead.
 
     Of more than 500 trials, 500 are drawn, evenly spaced by number.
 
     Args:
-        history: rows of `history/`, at least one with a finite valid_ll.
+        history: rows of `history/`, at least one with a finite value.
         trials: rows of `trials.parquet`.
         training: `name`, `n_samples` and `valid_ll` of training examples, scored as a trial's
             evaluations are; drawn as a horizontal line. The other reference lines come from
             more samples, so they are not comparable.
+        measure: of the user's own.
     """
-    scored = history[np.isfinite(history["valid_ll"])]
+    column = measure.column if measure else "valid_ll"
+    scored = history[np.isfinite(history[column])]
     names = sorted(scored["trial_id"].unique())
     chosen = [names[i] for i in evenly_spaced(len(names), _MAX_CURVES)]
     drawn = scored[scored["trial_id"].isin(chosen)].sort_values("updates")
@@ -68,12 +77,12 @@ def learning_curves(
     for status in _STATUS_STYLES:
         of_status = [name for name in chosen if statuses.get(name) == status]
         if of_status:
-            points = [curves[name][["updates", "valid_ll"]].to_numpy() for name in of_status]
+            points = [curves[name][["updates", column]].to_numpy() for name in of_status]
             _draw_curves(axes, points, status)
     if training:
         label = f"{training['n_samples']:,} {escape_dollars(training['name'])}"
         axes.axhline(training["valid_ll"], color=VERMILION, linestyle="dashed", label=label)
-    _limit_to_good_scores(axes, scored["valid_ll"], training["valid_ll"] if training else None)
+    _limit_to_good_scores(axes, scored[column], training["valid_ll"] if training else None, measure)
     if len(chosen) < len(names):
         axes.set_title(f"{len(chosen)} of {len(names):,} trials", fontsize=9, loc="right")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, columnspacing=1)
@@ -81,7 +90,7 @@ def learning_curves(
 
 
 def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], status: str) -> None:
-    """Draw a line for each `[n, 2]` of updates and valid_ll."""
+    """Draw a line for each `[n, 2]` of updates and values."""
     from matplotlib.collections import LineCollection
 
     colour, style = _STATUS_STYLES[status]
@@ -95,21 +104,28 @@ def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], status: str) -> None:
     axes.plot(first[:, 0], first[:, 1], ".", color=colour, markersize=3)
 
 
-def _limit_to_good_scores(axes: Axes, scores: pd.Series[float], line: float | None) -> None:
+def _limit_to_good_scores(
+    axes: Axes, values: pd.Series[float], line: float | None, measure: OwnMeasure | None
+) -> None:
     """Limit the vertical axis to the good trials; a bad one may be thousands of nats below.
 
     `line`, a score drawn as a horizontal line, stays visible.
     """
+    scores = measure.as_score(values) if measure else values
     worst, quarter, best = np.quantile(scores, [0, 0.25, 1])
     low, high = max(worst, 2 * quarter - best), best
     if line is not None:
         low, high = min(low, line), max(high, line)
     margin = 0.05 * (high - low) or 1.0
     axes.autoscale()
-    axes.set_ylim(low - margin, high + margin)
-    cut = "\n(lower ones cut off)" if low > worst else ""
+    ends = low - margin, high + margin
+    axes.set_ylim(*sorted(map(measure.as_score, ends)) if measure else ends)
+    cut_off = "higher" if measure and measure.direction == "minimize" else "lower"
+    cut = f"\n({cut_off} ones cut off)" if low > worst else ""
     axes.set_xlabel("parameter updates, of D and G together")
-    axes.set_ylabel(f"validation log-likelihood, nats{cut}")
+    unit = f", {measure.unit}" if measure and measure.unit else ""
+    what = f"{measure.name}{unit}" if measure else "validation log-likelihood, nats"
+    axes.set_ylabel(escape_dollars(f"{what}{cut}"))
 
 
 def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:

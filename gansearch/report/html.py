@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from gansearch.own_measures import own_columns
 from gansearch.ranking.stability import Stability
 from gansearch.report.export import json_value
 from gansearch.report.report import Report
@@ -55,7 +56,8 @@ def _pictures(report: Report) -> Iterator[_Picture]:
     from gansearch.figures import charts
 
     trials = report.trials
-    history = report.folder.history(["trial_id", "phase", "updates", "valid_ll"])
+    own = own_columns(report.run.measures)
+    history = report.folder.history(["trial_id", "phase", "updates", "valid_ll", *own])
     yield from _stability_picture(report.stability)
     if report.ranking["test_ll"].notna().any():
         yield _Picture(
@@ -88,6 +90,15 @@ def _pictures(report: Report) -> Iterator[_Picture]:
                 charts.learning_curves(curves, trials, report.training),
                 f"Learning curves of {whose}.",
                 f"Validation log-likelihood of {whose} over their training{reference_line}.",
+            )
+    for measure in report.run.measures:
+        curves = history[np.isfinite(history[measure.column])]
+        if not curves.empty:
+            yield _Picture(
+                "summary" if report.ranking.empty else "own_measures",
+                charts.learning_curves(curves, trials, measure=measure),
+                f"{measure.name} over the trainings.",
+                f"Your measure {measure.name} at the evaluations of all trials.",
             )
 
 

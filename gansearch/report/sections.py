@@ -20,6 +20,7 @@ from gansearch.report.formatting import (
     label_of,
     score_decimals,
 )
+from gansearch.report.own_section import own_search_sections, own_sections
 from gansearch.report.report import Report
 from gansearch.report.section import (
     HEADINGS,
@@ -48,11 +49,13 @@ def sections(report: Report) -> list[Section]:
         parts += [_ranking_section(report), seeds_section(report, _marked_config)]
         parts += reference_sections(report.references)
         parts += more_sections(report.ranking, report.references)
+        parts += own_sections(report, _marked_config)
     parts += collapse_sections(report, _marked_config)
     if not report.ranking.empty:
         parts.append(_configurations(report, report.ranking))
     if not report.leaderboard.empty:
         parts.append(_leaderboard_section(report))
+        parts += own_search_sections(report, _marked_config)
     if report.ranking.empty and not report.leaderboard.empty:
         parts.append(_configurations(report, report.leaderboard))
     if report.stability is not None:

@@ -1,0 +1,94 @@
+"""The measures of the user's own in a report, from what the run has stored of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gansearch.measures import N_FINAL_SAMPLES
+from gansearch.own_measures import OwnMeasure
+from gansearch.report.report import Report
+from gansearch.report.section import Column, Section
+from gansearch.runs.tables import rows_of
+from gansearch.scoring.lines import line_title
+
+
+def own_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
+    """Yield the user's own measures of the ranked configurations; none where there are none."""
+    computed = report.references[report.references["source"].isna()]
+    titled = [
+        *((mark(report, row["config_id"]), row) for row in rows_of(report.ranking)),
+        *((line_title(row), row) for row in rows_of(computed)),
+    ]
+    measures = [
+        each
+        for each in report.run.measures
+        if _is_there((row for _, row in titled), each.final_columns)
+    ]
+    if not measures:
+        return
+    rows = [
+        [title, *(cell for each in measures for cell in _cells(row, each))]
+        for title, row in titled
+        if _is_there([row], [name for each in measures for name in each.final_columns])
+    ]
+    columns: list[Column] = [("samples", "left")]
+    for each in measures:
+        columns += [(each.name, "right"), (f"{each.name}, test", "right")]
+    notes = [
+        f"Of {N_FINAL_SAMPLES:,} samples against the validation set, then against the test set: "
+        "means over the replicas that work. [low, high]: 95 % interval over training seeds, as if "
+        "one more seed had ended badly.",
+        f"{'; '.join(map(_described, measures))}.",
+    ]
+    yield Section("own_measures", "Your own measures", (), columns, rows, notes)
+
+
+def own_search_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
+    """Yield the user's own measures of the search's best; none where there are none."""
+    rows = rows_of(report.leaderboard)
+    measures = [each for each in report.run.measures if _is_there(rows, [each.column])]
+    if measures:
+        yield Section(
+            "own_search",
+            "Your own measures of the search's best",
+            (),
+            [("trial", "left"), ("config", "left"), *((each.name, "right") for each in measures)],
+            [
+                [
+                    row["trial_id"],
+                    mark(report, row["config_id"]),
+                    *(_number(row[each.column]) for each in measures),
+                ]
+                for row in rows
+            ],
+            ["At the last evaluation of each trial, of its samples against validation examples."],
+        )
+
+
+def _is_there(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bool:
+    """Return whether a row has a value in one of the columns; an older file may lack them."""
+    return any(pd.notna(row.get(name)) for row in rows for name in columns)
+
+
+def _cells(row: Mapping[str, Any], measure: OwnMeasure) -> list[str]:
+    """Return a measure's values with their intervals, against both sets."""
+    cells = []
+    for name in measure.final_columns:
+        low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+        interval = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
+        cells.append(f"{_number(row.get(name))}{interval}")
+    return cells
+
+
+def _described(measure: OwnMeasure) -> str:
+    better = "lower" if measure.direction == "minimize" else "higher"
+    unit = f", in {measure.unit}" if measure.unit else ""
+    return f"{measure.name}{unit}: {better} is better"
+
+
+def _number(value: Any) -> str:
+    """Return a value of any magnitude in four digits; a dash for none."""
+    return "-" if pd.isna(value) else f"{value:.4g}"
