@@ -77,6 +77,26 @@ def test_own_networks_are_searched_with_their_arguments_and_sampled(tmp_path, mi
     assert "generator.width" in command("report", str(found.path)).output
 
 
+def test_own_measures_are_recorded_ranked_and_reported_without_their_code(tmp_path, mine, _ray):
+    space = str(mine / "own_measure.yaml")
+    small = [*SMALL[:-3], "2", *SMALL[-2:]]  # two replicas
+    done = command("run", "--space", space, "--results", str(tmp_path), "--name", "own", *small)
+    assert done.exit_code == 0, done.output
+    found = gansearch.load("own", tmp_path)
+    shutil.rmtree(mine)
+    trials = found.trials()
+    assert trials[["measure.frechet", "measure.ink"]].notna().all(axis=None)
+    is_replica = trials["phase"] == "replica"
+    assert (trials["measure.frechet_test"].notna() == is_replica).all()
+    assert found.history()["measure.ink"].between(0, 10).all()
+    row = found.ranking().iloc[0]
+    assert row["measure.frechet_low"] < row["measure.frechet"] < row["measure.frechet_high"]
+    of_data = found.references()["measure.frechet_test"]
+    assert of_data.iloc[0] < row["measure.frechet_test"]
+    assert of_data.iloc[1:].isna().all()
+    assert "Your own measures" in command("report", str(found.path)).output
+
+
 def test_what_a_dry_call_finds_wrong_is_said_before_a_run_begins(tmp_path, mine, _ray):
     file = mine / "own_loop.py"
     file.write_text(file.read_text().replace(".view(n, 1, 8, 8)", ".view(n, 8, 8)"))
