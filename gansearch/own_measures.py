@@ -12,6 +12,7 @@ needs none of the user's code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar, overload
@@ -22,6 +23,7 @@ Direction = Literal["minimize", "maximize"]
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
 PIXELS = "pixels"  # in place of an extractor: the examples themselves
 _PREFIX = "measure."
+_DEFAULT_OBJECTIVE = "valid_ll"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,49 @@ class OwnMeasure:
             TypeError: it lacks something, or has too much.
         """
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search and its ranking go by.
+
+    Attributes:
+        measure: of the user's own; None for the Parzen log-likelihood, `valid_ll`.
+    """
+
+    measure: OwnMeasure | None = None
+
+    @property
+    def column(self) -> str:
+        """The column of its values at an evaluation."""
+        return self.measure.column if self.measure else _DEFAULT_OBJECTIVE
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.measure.name if self.measure else _DEFAULT_OBJECTIVE
+
+    def as_score(self, value: Any) -> Any:
+        """Return a value, or an array of them, so that more is better; the same call undoes it."""
+        return self.measure.as_score(value) if self.measure else value
+
+    def score_of(self, row: Mapping[str, Any]) -> float | None:
+        """Return the score in a row of measurements by column; None if there is none."""
+        value = row.get(self.column)
+        return None if value is None or math.isnan(value) else self.as_score(value)
+
+
+VALID_LL = Objective()
+
+
+def stored_objective(space: Mapping[str, Any]) -> Objective:
+    """Return the objective of a space that `SearchSpace.to_dict` gave.
+
+    Raises:
+        TypeError: as `OwnMeasure.from_dict`.
+    """
+    name = space.get("objective")
+    return Objective(next((each for each in stored_measures(space) if each.name == name), None))
 
 
 def stored_measures(space: Mapping[str, Any]) -> tuple[OwnMeasure, ...]:

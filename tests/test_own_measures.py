@@ -4,6 +4,7 @@ import dataclasses
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ import gansearch
 from gansearch.budget import Budget
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, SpaceError
-from gansearch.own_measures import OwnMeasure
+from gansearch.own_measures import VALID_LL, Objective, OwnMeasure, stored_objective
 from gansearch.ranking.intervals import seeds_interval
 from gansearch.ranking.ranking import rank
 from gansearch.runs.folder import RunFolder
@@ -23,6 +24,7 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.plan import TrialPlan
 from gansearch.trial.process import TrialProcess
 from gansearch.trial.runner import TrialRunner
+from gansearch.tune.halving import SuccessiveHalving
 
 HEAD = "dataset: ring\nsearch: {generator_lr: {float: [0.01, 0.1]}}\n"
 CODE = """
@@ -245,8 +247,6 @@ def test_the_interval_of_a_measure_over_seeds_allows_for_a_seed_that_is_worse():
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_a_ranking_has_the_mean_of_a_measure_over_the_seeds_that_work(direction):
-    import pandas as pd
-
     replicas = pd.DataFrame(
         {
             "trial_id": ["a", "b", "c", "d"],
@@ -278,3 +278,72 @@ def test_the_frechet_distance_is_that_of_gaussians_with_the_same_moments():
     assert gansearch.frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="one k"):
         gansearch.frechet_distance(a, few)
+
+
+def test_a_space_names_one_of_its_measures_as_the_objective(load, tmp_path):
+    for named in ("gap", "mine.py:gap"):
+        space = load(f"[mine.py:near, mine.py:gap]\nobjective: {named}")
+        assert space.objective.measure == space.measures[1]
+        assert SearchSpace.from_dict(space.to_dict()).objective == space.objective
+        assert stored_objective(space.to_dict()) == space.objective
+    assert load("[mine.py:gap]\nobjective: valid_ll").objective == VALID_LL
+    assert stored_objective(load_space("ring").to_dict()) == VALID_LL
+    with pytest.raises(SpaceError, match=r"space.yaml:4: objective: found 'gapp'.*mean gap\?"):
+        load("[mine.py:gap]\nobjective: gapp")
+
+
+def test_a_trial_fails_with_the_reason_where_its_objective_does(load):
+    ring = load_dataset("ring")
+    broken = OwnMeasure("broken", load("[mine.py:gap]").measures[0].function + "pp")
+    own = OwnEvaluator([broken], ring, objective=broken)
+    with pytest.raises(BadInputError, match=r"mine\.py has no gappp"):
+        own.evaluate(ring.valid[:40], 40)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_halving_stops_the_trials_that_are_worse_by_the_objective(direction):
+    objective = Objective(OwnMeasure("fid", "m.py:fid", direction))
+    halving = SuccessiveHalving(Budget(max_updates=100, grace=0.5, reduction_factor=2), objective)
+    values = {"a": 3.0, "b": 2.0, "c": 1.0, "d": 5.0}
+    stopped = {
+        name: halving.add_score(name, 50, objective.score_of({"measure.fid": value}))
+        for name, value in values.items()
+    }
+    assert (stopped["c"] is None) == (direction == "minimize")
+    assert (stopped["d"] is None) == (direction == "maximize")
+    if direction == "minimize":
+        assert stopped["d"].startswith("fid 5 at rung 50, above 2: not in the best 1/2 of 3")
+
+
+def replicas_of(values):
+    """Return replicas of configurations, by id, with these values on both sets, and their lls."""
+    rows = [
+        {
+            "trial_id": f"{name}{i}",
+            "number": i,
+            "phase": "replica",
+            "config_id": name,
+            "status": "completed",
+            "updates": 10,
+            "valid_ll": 1.0,
+            "measure.fid": value,
+            "measure.fid_test": value,
+        }
+        for name, of in values.items()
+        for i, value in enumerate(of)
+    ]
+    lls = {row["trial_id"]: np.arange(5.0) - ord(row["config_id"]) for row in rows}
+    return pd.DataFrame(rows), lls
+
+
+@pytest.mark.parametrize(("direction", "order"), [("minimize", "abc"), ("maximize", "cba")])
+def test_the_objective_orders_a_ranking_and_finds_its_ties(direction, order):
+    measure = OwnMeasure("fid", "m.py:fid", direction)
+    near = np.array([0, 0.01, 0.02, 0.03])
+    replicas, lls = replicas_of({"c": 9 + near, "a": 1 + near, "b": 1.01 + near})
+    ranking = rank(
+        replicas, lls, paper_config_id=None, measures=[measure], objective=Objective(measure)
+    )
+    assert "".join(ranking["config_id"]) == order
+    ties = dict(zip(ranking["config_id"], ranking["tied_with"], strict=True))
+    assert ties == {"a": ["b"], "b": ["a"], "c": []}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -21,7 +21,7 @@ import pandas as pd
 
 from gansearch.errors import ResultsError
 from gansearch.measures import MEASURES, Measure, columns
-from gansearch.own_measures import OwnMeasure
+from gansearch.own_measures import VALID_LL, Objective, OwnMeasure
 from gansearch.ranking.intervals import (
     LEVEL,
     Difference,
@@ -40,11 +40,15 @@ SELECTION_MEASURES = ("valid_ll_all", "valid_ll")
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A configuration with a score: its place in the order, and its numbers for the statistics."""
+    """A configuration with a score: its place in the order, and its numbers for the statistics.
+
+    `compared` is what ties are found from: `scored`, or else the objective of the user's own.
+    """
 
     config_id: str
     scored: Scored
     selection: float
+    compared: Scored
 
     @property
     def n_worked(self) -> int:
@@ -72,6 +76,7 @@ def rank(
     paper_config_id: str | None,
     names: Mapping[str, str] | None = None,
     measures: Sequence[OwnMeasure] = (),
+    objective: Objective = VALID_LL,
 ) -> pd.DataFrame:
     """Rank the replicated configurations by all their replicas; a row each, the best first.
 
@@ -82,6 +87,8 @@ def rank(
         paper_config_id: the configuration that `is_paper` marks.
         names: of configurations that have one, by their ids.
         measures: of the user's own: their means over the replicas that have them, with intervals.
+        objective: what the order goes by. One of the user's own orders by its mean against
+            validation examples, and ties come from its values against the test set, over seeds.
 
     Returns:
         The columns of `ranking.parquet`. The order is by whether more than half of the replicas
@@ -98,7 +105,7 @@ def rank(
     replicas = replicas[replicas["phase"] == "replica"].sort_values("number", kind="stable")
     usable = _usable(replicas, test_lls)
     groups = {str(config_id): group for config_id, group in replicas.groupby("config_id")}
-    candidates = _candidates(groups, usable)
+    candidates = _candidates(groups, usable, objective)
     ties = _ties(candidates)
     unranked = sorted(groups.keys() - {candidate.config_id for candidate in candidates})
     rows = []
@@ -179,7 +186,7 @@ def _usable(replicas: pd.DataFrame, test_lls: Mapping[str, np.ndarray]) -> dict[
 
 
 def _candidates(
-    groups: Mapping[str, pd.DataFrame], usable: Mapping[str, np.ndarray]
+    groups: Mapping[str, pd.DataFrame], usable: Mapping[str, np.ndarray], objective: Objective
 ) -> list[_Candidate]:
     """Return the configurations that have a score, in their order."""
     with_score = {
@@ -187,19 +194,25 @@ def _candidates(
         for name, group in groups.items()
         if not (scored := group[group["trial_id"].isin(list(usable))]).empty
     }
-    measure = _selection_measure(with_score.values())
-    candidates = [
-        _Candidate(
-            name,
-            Scored.of(
-                [usable[trial_id] for trial_id in group["trial_id"]],
-                _n_failed(groups[name], usable),
-            ),
-            float(group[measure].mean()),
-        )
-        for name, group in with_score.items()
-    ]
+    column = _selection_measure(with_score.values())
+    if objective.measure:
+        column = objective.column
+    candidates = []
+    for name, group in with_score.items():
+        n_failed = _n_failed(groups[name], usable)
+        lls = Scored.of([usable[trial_id] for trial_id in group["trial_id"]], n_failed)
+        selection = float(objective.as_score(group[column]).mean())
+        compared = lls
+        if objective.measure:
+            compared = replace(_on_test(group, objective.measure), n_failed=n_failed)
+        candidates.append(_Candidate(name, lls, selection, compared))
     return sorted(candidates, key=lambda candidate: candidate.order, reverse=True)
+
+
+def _on_test(group: pd.DataFrame, measure: OwnMeasure) -> Scored:
+    """Return the scores of seeds against the test set; they have no values by example."""
+    scores = measure.as_score(group[measure.test_column].dropna().to_numpy(float))
+    return Scored(scores if len(scores) else np.array([math.nan]), np.zeros(2))
 
 
 def _selection_measure(groups: Iterable[pd.DataFrame]) -> str:
@@ -282,7 +295,7 @@ def _ties(candidates: Sequence[_Candidate]) -> dict[str, list[str]]:
     """Return for each configuration those that can't be told from it, in their order."""
     if not candidates:
         return {}
-    means = np.stack([candidate.scored.per_example for candidate in candidates])
+    means = np.stack([candidate.compared.per_example for candidate in candidates])
     covariance = np.atleast_2d(np.cov(means)) / means.shape[1]
     p_values = {}
     for i, j in combinations(range(len(candidates)), 2):
@@ -307,7 +320,7 @@ def _p_value(before: _Candidate, after: _Candidate, example_variance: float) -> 
     Where the test set has them the other way round, it is 1. Where only the earlier one mostly
     works, either its share or its score may show that it is better: twice the smaller p-value.
     """
-    found = difference(before.scored, after.scored, example_variance)
+    found = difference(before.compared, after.compared, example_variance)
     of_score = 1.0 if found.mean <= 0 and not math.isnan(found.p_value) else found.p_value
     if before.mostly_works == after.mostly_works:
         return of_score

@@ -96,6 +96,7 @@ def read_or_rank(
             paper_config_id=run.paper_config_id,
             names=run.names,
             measures=run.measures,
+            objective=run.objective,
         )
     )
     return ranking, [f"The ranking was computed from the other files: {why}", *messages]

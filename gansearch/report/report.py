@@ -12,6 +12,7 @@ import pandas as pd
 from gansearch.budget import Budget
 from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.own_measures import Objective
 from gansearch.ranking.intervals import Difference
 from gansearch.ranking.ranking import compare, with_names
 from gansearch.ranking.stability import Stability, stability
@@ -56,7 +57,7 @@ class Report:
             the replicas are done.
         ranks: the rank of every ranked configuration, by its id.
         trials: rows of `trials.parquet`.
-        leaderboard: the best trials of the search by `valid_ll`, in the columns of
+        leaderboard: the best trials of the search by its objective, in the columns of
             `trials.parquet` and their `name`; never a collapsed, diverged or failed one.
         references: scores of real data, and published figures: rows of `references.parquet`.
         training: `name`, `n_samples` and `valid_ll` of training examples, scored as a trial's
@@ -151,7 +152,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         ranking=ranking.head(top) if top else ranking,
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
         trials=trials,
-        leaderboard=_leaderboard(trials, top or _N_LEADERS, names),
+        leaderboard=_leaderboard(trials, top or _N_LEADERS, names, run.objective),
         references=references,
         training=_training(run, curve),
         curve=curve,
@@ -208,11 +209,14 @@ def _labelled(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     return rows.assign(config_id=[names.get(each, each) for each in rows["config_id"]])
 
 
-def _leaderboard(trials: pd.DataFrame, n: int, names: Mapping[str, str]) -> pd.DataFrame:
+def _leaderboard(
+    trials: pd.DataFrame, n: int, names: Mapping[str, str], objective: Objective
+) -> pd.DataFrame:
     is_sound = (trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)
-    scored: pd.DataFrame = trials[is_sound & np.isfinite(trials["valid_ll"])]
-    best = scored.sort_values("valid_ll", ascending=False, kind="stable").head(n)
-    return with_names(best, names)
+    scores = objective.as_score(trials[objective.column])
+    scored = scores[is_sound & np.isfinite(scores)]
+    best = scored.sort_values(ascending=False, kind="stable").head(n)
+    return with_names(trials.loc[best.index], names)
 
 
 def _winner_minus_paper(

@@ -33,16 +33,14 @@ _MAX_BYTES = 4 * 2**30
 def winning_trial(folder: RunFolder) -> str:
     """Return the id of the first completed replica of the best-ranked configuration.
 
-    Without a ranking it is the best completed trial of the search, by valid_ll.
+    Without a ranking it is the best completed trial of the search, by its objective.
 
     Raises:
         ResultsError: no trial has been completed.
     """
-    trials = folder.trials()
+    trials, run = folder.trials(), folder.read_run()
     completed = trials[trials["status"] == "completed"]
-    ranking, _ = read_or_rank(
-        folder, folder.read_run(), trials, lambda: read_with_warnings(folder.test_lls)[0]
-    )
+    ranking, _ = read_or_rank(folder, run, trials, lambda: read_with_warnings(folder.test_lls)[0])
     best = ranking.loc[ranking["rank"] == 1, "config_id"]
     replicas = completed[(completed["phase"] == "replica") & completed["config_id"].isin(best)]
     if not replicas.empty:
@@ -57,7 +55,9 @@ def winning_trial(folder: RunFolder) -> str:
     # Scores of the search and of replicas come from different numbers of samples.
     searched = completed[completed["phase"] == "search"]
     comparable = completed if searched.empty else searched
-    return str(comparable.sort_values("valid_ll", ascending=False)["trial_id"].iloc[0])
+    scores = run.objective.as_score(comparable[run.objective.column])
+    best_first = scores.sort_values(ascending=False).index
+    return str(comparable.loc[best_first, "trial_id"].iloc[0])
 
 
 def check_samples_file(out: Path) -> None:

@@ -133,7 +133,7 @@ def _ranking_section(report: Report) -> Section:
     ]
     return Section(
         "ranking",
-        "Ranking by how many work, then by validation log-likelihood (nats)",
+        f"Ranking by how many work, then by {_objective(report)}",
         (),
         make_columns("rank", "config", "work", "valid LL", "test LL", "ties", *HEADINGS),
         rows,
@@ -203,12 +203,27 @@ def more_sections(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[S
         )
 
 
+def _objective(report: Report) -> str:
+    """Return in words what the run goes by."""
+    measure = report.run.objective.measure
+    return f"your own measure {measure.name}" if measure else "validation log-likelihood (nats)"
+
+
+def _rule_of_order(report: Report) -> str:
+    first = "work: replicas with a score, of all. The rank is by whether more than half work, then "
+    if measure := report.run.objective.measure:
+        return (
+            f"{first}by the mean {measure.name} of those against validation examples, which a "
+            "table below has; ties are by its values against the test set, over seeds."
+        )
+    return f"{first}by the mean valid LL of those; test LL, their mean too, has no part in it."
+
+
 def _legend(report: Report) -> list[str]:
     lines = [
         "to train: distance to the nearest training example, relative to that of new real ones; "
         "near 0 for copies.",
-        "work: replicas with a score, of all. The rank is by whether more than half work, then by "
-        "the mean valid LL of those; test LL, their mean too, has no part in it.",
+        _rule_of_order(report),
         "[low, high]: 95 % interval over training seeds and test examples, as if one more seed had "
         "ended badly. ties: ranks that are statistically indistinguishable from this one (Holm, "
         "5 %).",
@@ -249,7 +264,7 @@ def _leaderboard_section(report: Report) -> Section:
     measures = ("updates", "valid LL", *(str(m.heading) for m in in_reports))
     return Section(
         "leaderboard",
-        "The search's best by validation log-likelihood (nats)",
+        f"The search's best by {_objective(report)}",
         (),
         make_columns("trial", "config", "status", *measures),
         rows,

@@ -72,7 +72,7 @@ def share_that_works(row: Mapping[str, Any]) -> str:
 def lead(report: Report, decimals: int) -> list[str]:
     """Return by how much the winner beats the baseline, if it does, and how often both work."""
     found = report.winner_minus_paper
-    if found is None:
+    if found is None or report.run.objective.measure:  # it is one of log-likelihoods
         return []
     title = report.run.baseline_title
     winner = rows_of(report.ranking.iloc[:1])[0]

@@ -17,7 +17,7 @@ from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError, ConfigError, escape_unprintable
 from gansearch.family import DEFAULT_FAMILY, NO_BASELINE, ModelFamily, family_of, load_family
 from gansearch.measures import N_EVALUATION_SAMPLES
-from gansearch.own_measures import OwnMeasure, stored_measures
+from gansearch.own_measures import Objective, OwnMeasure, stored_measures, stored_objective
 from gansearch.rules import Config
 from gansearch.runs.tables import unreadable
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed
@@ -113,6 +113,11 @@ class RunDescription:
     def measures(self) -> tuple[OwnMeasure, ...]:
         """The measures of the user's own."""
         return stored_measures(self.space)
+
+    @property
+    def objective(self) -> Objective:
+        """What the search and the ranking go by."""
+        return stored_objective(self.space)
 
     @property
     def budget(self) -> Budget:

@@ -41,14 +41,21 @@ class OwnEvaluator:
         measures: of the space.
         dataset: with the real examples.
         device: where extractors compute.
+        objective: the measure without which a trial fails; None for none.
     """
 
     def __init__(
-        self, measures: Sequence[OwnMeasure], dataset: Dataset, *, device: str = "cpu"
+        self,
+        measures: Sequence[OwnMeasure],
+        dataset: Dataset,
+        *,
+        device: str = "cpu",
+        objective: OwnMeasure | None = None,
     ) -> None:
         self._measures = measures
         self._dataset = dataset
         self._device = device
+        self._objective = objective
         self._extractors: dict[str, Extractor] = {}
         self._real: dict[tuple[str, str, int], np.ndarray] = {}
         self._noted: set[str] = set()
@@ -69,6 +76,9 @@ class OwnEvaluator:
 
         Returns:
             Values by column, None for those that failed, and sentences on why, each once.
+
+        Raises:
+            BadInputError: the objective failed.
         """
         seen: dict[tuple[str, int], np.ndarray] = {}
         values: dict[str, float | None] = {}
@@ -83,7 +93,7 @@ class OwnEvaluator:
     def final(self, samples: np.ndarray) -> tuple[dict[str, float | None], list[str]]:
         """Measure all samples `[n, d]` against the validation set, and against the test set.
 
-        Returns as `evaluate`.
+        Returns and raises as `evaluate`.
         """
         seen: dict[tuple[str, int], np.ndarray] = {}
         values: dict[str, float | None] = {}
@@ -122,6 +132,8 @@ class OwnEvaluator:
         try:
             return self._value(measure, samples, real, seen)
         except BadInputError as error:
+            if measure == self._objective:
+                raise
             if measure.name not in self._noted:
                 self._noted.add(measure.name)
                 notes.append(f"measure {error} It is null there; trials go on")

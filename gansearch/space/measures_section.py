@@ -1,16 +1,16 @@
-"""Parses the section `measures` of a space: names of built-in measures, and the user's own."""
+"""Parses the sections `measures` and `objective`: built-in measures, and the user's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from gansearch.errors import BadInputError, SpaceError, did_you_mean
 from gansearch.measures import MEASURES, N_FINAL_SAMPLES
-from gansearch.own_measures import DIRECTIONS, PIXELS, OwnMeasure
+from gansearch.own_measures import DIRECTIONS, PIXELS, VALID_LL, Objective, OwnMeasure
 from gansearch.rules import Rule
 from gansearch.space.yaml_source import SourceValue
 from gansearch.system.user_code import (
@@ -59,6 +59,28 @@ def parse_measures(item: SourceValue, folder: Path) -> tuple[OwnMeasure, ...]:
             )
         found[own.name] = own
     return tuple(found.values())
+
+
+def parse_objective(item: SourceValue, measures: Sequence[OwnMeasure], folder: Path) -> Objective:
+    """Return what the search goes by: one of the user's own measures, or by default `valid_ll`.
+
+    Raises:
+        SpaceError: it is none of these.
+    """
+    if item.value is None or item.value == VALID_LL.name:
+        return VALID_LL
+    named = item.value
+    if callable(named) or is_reference(named):
+        named = _reference(item, folder)
+    for measure in measures:
+        if named in (measure.name, measure.function):
+            return Objective(measure)
+    names = [VALID_LL.name, *(measure.name for measure in measures)]
+    raise item.error(
+        "objective",
+        f"found {item.show()}. It must be {VALID_LL.name}, or one of your own measures, which the "
+        f"space lists under measures. {did_you_mean(str(item.value), names)}",
+    )
 
 
 def _parse_entry(item: SourceValue, folder: Path) -> OwnMeasure | None:

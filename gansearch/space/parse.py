@@ -47,6 +47,7 @@ SECTIONS = (
     "start_from",
     "baseline",
     "measures",
+    "objective",
 )
 
 

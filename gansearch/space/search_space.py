@@ -21,7 +21,7 @@ from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_names import located
 from gansearch.errors import SpaceError, did_you_mean
 from gansearch.family import NO_BASELINE, ModelFamily
-from gansearch.own_measures import OwnMeasure, references_of
+from gansearch.own_measures import VALID_LL, Objective, OwnMeasure, references_of
 from gansearch.rules import Config, plain
 from gansearch.space.conditions import (
     check_conditions,
@@ -30,7 +30,7 @@ from gansearch.space.conditions import (
     parameter_error,
     sort_by_dependency,
 )
-from gansearch.space.measures_section import parse_measures
+from gansearch.space.measures_section import parse_measures, parse_objective
 from gansearch.space.parse import (
     check_sections,
     format_key,
@@ -70,6 +70,7 @@ class SearchSpace:
         baseline_name: the preset that is trained again beside the best, for comparison; None for
             none.
         measures: of the user's own, beside those that are always measured.
+        objective: what the search and the ranking go by.
     """
 
     name: str
@@ -83,6 +84,7 @@ class SearchSpace:
     data: ImageOptions = field(default_factory=ImageOptions)
     baseline_name: str | None = None
     measures: tuple[OwnMeasure, ...] = ()
+    objective: Objective = VALID_LL
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSpace:
@@ -111,6 +113,7 @@ class SearchSpace:
             "start_from": list(self.start_from),
             "baseline": self.baseline_name or NO_BASELINE,
             **({"measures": own} if (own := [each.to_dict() for each in self.measures]) else {}),
+            **({"objective": self.objective.name} if self.objective.measure else {}),
         }
 
     @property
@@ -293,6 +296,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
     family = parse_family(sections, folder)
     table = family.config_type
     check_sections(sections, table)
+    measures = parse_measures(sections["measures"], folder)
     dataset = located(parse_dataset(sections["dataset"]), folder)
     space = SearchSpace(
         name=name,
@@ -304,7 +308,8 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         fixed=parse_values(table, "fixed", sections["fixed"]),
         presets=parse_presets(table, sections["presets"]),
         start_from=(),
-        measures=parse_measures(sections["measures"], folder),
+        measures=measures,
+        objective=parse_objective(sections["objective"], measures, folder),
     )
     sources = {name: entry.where for name, entry in (sections["search"].value or {}).items()}
     for key in space.search:

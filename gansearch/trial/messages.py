@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from gansearch.family import Counts, Metrics
 from gansearch.measures import Evaluation
+from gansearch.own_measures import Objective
 from gansearch.scoring.verdict import Verdict
 
 Phase = Literal["search", "replica"]
@@ -93,6 +94,12 @@ class StepResult:
     def valid_ll(self) -> float | None:
         """The samples' validation log-likelihood, in nats; None between two evaluations."""
         return self.evaluation.valid_ll if self.evaluation else None
+
+    def score(self, objective: Objective) -> float | None:
+        """Return the score of the samples, more is better; None between two evaluations."""
+        if self.evaluation is None:
+            return None
+        return objective.score_of({**vars(self.evaluation), **self.evaluation.own})
 
     @property
     def measured(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gansearch.budget import Budget
 from gansearch.measures import N_EVALUATION_SAMPLES
-from gansearch.own_measures import OwnMeasure
+from gansearch.own_measures import VALID_LL, Objective, OwnMeasure
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import UserCode
 
@@ -43,6 +43,7 @@ class TrialPlan:
         n_evaluation_samples: that each evaluation uses.
         keep_discriminator: whether discriminators are stored beside the generators.
         measures: of the user's own.
+        objective: what the run goes by; a trial in which it can't be computed fails.
     """
 
     folder: AnyPath
@@ -56,6 +57,7 @@ class TrialPlan:
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     keep_discriminator: bool = False
     measures: tuple[OwnMeasure, ...] = ()
+    objective: Objective = VALID_LL
 
     @property
     def scoring_device(self) -> str:

@@ -78,7 +78,9 @@ class TrialProcess:
                 n_samples=plan.n_evaluation_samples,
                 collapse_test=collapse_test,
             ),
-            OwnEvaluator(plan.measures, dataset, device=plan.device),
+            OwnEvaluator(
+                plan.measures, dataset, device=plan.device, objective=plan.objective.measure
+            ),
             torch.cuda.get_device_name() if is_cuda else plan.device,
             family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,
         )

@@ -102,7 +102,9 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
 def make_scheduler(session: Session, *, halving: bool) -> GuardedScheduler:
     """Return the scheduler, which with `halving` stops trials for their score too."""
     retries = Retries(exclusive_resources(session.share))
-    return GuardedScheduler(session.budget, halving=halving, retries=retries)
+    return GuardedScheduler(
+        session.budget, halving=halving, retries=retries, objective=session.space.objective
+    )
 
 
 def _tune_path(session: Session) -> AnyPath:
@@ -139,6 +141,7 @@ def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
         n_evaluation_samples=session.description.n_evaluation_samples,
         keep_discriminator=session.settings.keep_discriminator,
         measures=session.space.measures,
+        objective=session.space.objective,
     )
 
 

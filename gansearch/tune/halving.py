@@ -6,6 +6,7 @@ import bisect
 import math
 
 from gansearch.budget import Budget
+from gansearch.own_measures import VALID_LL, Objective
 
 
 class SuccessiveHalving:
@@ -15,7 +16,8 @@ class SuccessiveHalving:
     trials that were there before.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, objective: Objective = VALID_LL) -> None:
+        self._objective = objective
         self._reduction_factor = budget.reduction_factor
         self._rungs: list[Rung] = []  # the lowest first
         updates = float(min(budget.grace_updates, budget.max_updates))
@@ -24,8 +26,12 @@ class SuccessiveHalving:
             updates *= budget.reduction_factor
         self._withdrawn: dict[str, list[tuple[Rung, float]]] = {}
 
-    def add_score(self, name: str, updates: int, valid_ll: float) -> str | None:
-        """Enter a trial's score at its rung; return why the trial stops there, or None."""
+    def add_score(self, name: str, updates: int, score: float) -> str | None:
+        """Enter a trial's score, by `Objective.as_score`, at its rung.
+
+        Returns:
+            Why the trial stops there, or None.
+        """
         reached = [rung for rung in self._rungs if updates >= rung.updates]
         if not reached or name in reached[-1].scores:
             return None
@@ -33,12 +39,14 @@ class SuccessiveHalving:
         # Fewer earlier trials have no best 1/reduction_factor: the second of two would be stopped.
         can_prune = n_earlier >= self._reduction_factor
         cutoff = rung.cutoff(self._reduction_factor) if can_prune else -math.inf
-        rung.add(name, valid_ll)
-        if valid_ll >= cutoff:
+        rung.add(name, score)
+        if score >= cutoff:
             return None
+        value, limit = map(self._objective.as_score, (score, cutoff))
+        side = "below" if value < limit else "above"
         return (
-            f"valid_ll {valid_ll:.4g} at rung {rung.updates:,.0f}, below {cutoff:.4g}: not in the "
-            f"best 1/{self._reduction_factor:g} of {n_earlier} earlier trials"
+            f"{self._objective.name} {value:.4g} at rung {rung.updates:,.0f}, {side} {limit:.4g}: "
+            f"not in the best 1/{self._reduction_factor:g} of {n_earlier} earlier trials"
         )
 
     def withdraw(self, name: str) -> None:
@@ -49,9 +57,9 @@ class SuccessiveHalving:
 
     def restore(self, name: str) -> None:
         """Put a trial's withdrawn scores back on their rungs."""
-        for rung, valid_ll in self._withdrawn.pop(name, ()):
+        for rung, score in self._withdrawn.pop(name, ()):
             if name not in rung.scores:
-                rung.add(name, valid_ll)
+                rung.add(name, score)
 
 
 class Rung:

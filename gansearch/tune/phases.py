@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     study, repairs = open_or_rebuild_study(
         session.folder, session.space, sampler, rows, faults=session.recorder.faults
     )
-    tell_known_ends(study, rows)
+    tell_known_ends(study, rows, session.space.objective)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         enqueue_starts(study, session.space)
@@ -176,6 +177,7 @@ def conclude(session: Session) -> None:
             paper_config_id=paper,
             names=session.description.names,
             measures=session.space.measures,
+            objective=session.space.objective,
         )
         folder.write_ranking(ranking)
         _show_winner(session, references)
@@ -251,9 +253,10 @@ def _generator(session: Session, trial_id: str) -> StoredGenerator:
 
 
 def finalists(session: Session) -> list[Config]:
-    """Return the best completed configurations by valid_ll, then the baseline if there is one."""
-    completed = _sound_at_their_end(session)
-    completed.sort(key=lambda row: row["valid_ll"], reverse=True)
+    """Return the best completed configurations by score, then the baseline if there is one."""
+    scored = [(session.space.objective.score_of(row), row) for row in _sound_at_their_end(session)]
+    scored.sort(key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
+    completed = [row for _, row in scored]
     table = session.space.table
     best = distinct(table.from_dict(config_values(row, table)) for row in completed)
     return distinct([*best[: session.budget.top], *session.space.baselines])
@@ -304,12 +307,13 @@ def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
 def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float]]:
     """Yield the reports that refill the rungs of successive halving, in their order."""
     trial_ids = {row["trial_id"] for row in session.rows("search") if row["status"] not in UNSOUND}
-    history = session.folder.history()
-    for trial_id, updates, valid_ll in zip(
-        history["trial_id"], history["updates"], history["valid_ll"], strict=True
+    history, objective = session.folder.history(), session.space.objective
+    scores = objective.as_score(history[objective.column])
+    for trial_id, updates, score in zip(
+        history["trial_id"], history["updates"], scores, strict=True
     ):
         if trial_id in trial_ids:
-            yield trial_id, updates, valid_ll
+            yield trial_id, updates, score
 
 
 def _raise_if_none_completed(session: Session, phase: str) -> None:

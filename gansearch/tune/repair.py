@@ -103,9 +103,10 @@ def open_or_rebuild_study(
     path = folder.journal()
     if not rows:
         return open_study(path, sampler, faults), []
-    history = folder.history(["trial_id", "updates", "valid_ll"])
+    objective = space.objective
+    history = folder.history(["trial_id", "updates", objective.column])
     reports = {
-        str(name): dict(zip(of["updates"], of["valid_ll"], strict=True))
+        str(name): dict(zip(of["updates"], objective.as_score(of[objective.column]), strict=True))
         for name, of in history.groupby("trial_id", sort=False)
     }
     why = "absent"
@@ -215,7 +216,7 @@ def _trial_of(
     last = reports[max(reports)] if reports and _STATES[status] == TrialState.PRUNED else None
     return create_trial(
         state=_STATES[status],
-        value=row["valid_ll"] if status == "completed" else last,
+        value=space.objective.score_of(row) if status == "completed" else last,
         params=fixed.params,
         distributions=fixed.distributions,
         user_attrs=attrs,

@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gansearch.budget import Budget
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.system.failures import Failure, failure_of
 from gansearch.system.machine import n_oom_kills
 from gansearch.trial.messages import StepResult, TrialSpec
@@ -31,17 +32,25 @@ class GuardedScheduler(FIFOScheduler):
     a failed attempt is repeated; by default with the same resources.
 
     `outcomes` maps Tune's trial ids to outcomes, and `failures` to the causes of the latest failed
-    attempts; the searcher and the recorder read both.
+    attempts; the searcher and the recorder read both. Scores are those of `objective`.
     """
 
-    def __init__(self, budget: Budget, *, halving: bool, retries: Retries | None = None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        halving: bool,
+        retries: Retries | None = None,
+        objective: Objective = VALID_LL,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outcomes: dict[str, Outcome] = {}
         self.failures: dict[str, Failure] = {}
         self._retries = retries or Retries()
         self._n_oom_kills = n_oom_kills()
         self._open_trials: list[Trial] = []
-        self._halving = SuccessiveHalving(budget) if halving else None
+        self._objective = objective
+        self._halving = SuccessiveHalving(budget, objective) if halving else None
 
     def replay(self, reports: Iterable[tuple[str, int, float]]) -> None:
         """Fill the rungs from the reports of earlier sessions, in their order.
@@ -49,11 +58,11 @@ class GuardedScheduler(FIFOScheduler):
         Ray does not restore a scheduler's state; the history has all that is needed.
 
         Args:
-            reports: trial_id, updates and valid_ll of each.
+            reports: trial_id, updates and score of each.
         """
         if self._halving is not None:
-            for name, updates, valid_ll in reports:
-                self._halving.add_score(name, updates, valid_ll)
+            for name, updates, score in reports:
+                self._halving.add_score(name, updates, score)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Add a new trial, or drop the failure of a retried one, whose scores count again."""
@@ -118,10 +127,10 @@ class GuardedScheduler(FIFOScheduler):
 
     def _add_score(self, trial: Trial, step: StepResult) -> str | None:
         """Enter a report's score at its rung; return why the trial stops there, or None."""
-        if self._halving is None or step.valid_ll is None:
+        if self._halving is None or (score := step.score(self._objective)) is None:
             return None
         name = TrialSpec.from_tune(trial.config).trial_id
-        return self._halving.add_score(name, step.updates, step.valid_ll)
+        return self._halving.add_score(name, step.updates, score)
 
     def _failure(self, trial: Trial) -> Failure:
         text = _error_text(trial)

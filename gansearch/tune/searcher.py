@@ -53,6 +53,7 @@ class OptunaSearcher(Searcher):
         self.proposals = Proposals(space, study, seed=seed, rows=rows)
         self.is_exhausted = False
         self._study = study
+        self._objective = space.objective
         self._seed = seed
         self._n_new = n_new
         self._outcomes = outcomes
@@ -101,7 +102,7 @@ class OptunaSearcher(Searcher):
         step = StepResult.from_tune(result) if result is not None else None
         if step is not None and outcome.status in ("completed", "pruned"):
             self._report_value(trial, step)
-        tell(self._study, trial, outcome, step.valid_ll if step is not None else None)
+        tell(self._study, trial, outcome, step.score(self._objective) if step is not None else None)
         if outcome.status == "failed":
             self.proposals.note_failure(trial.number)
         # Only after `tell`: if the journal can't be written, Tune retries the trial.
@@ -117,10 +118,9 @@ class OptunaSearcher(Searcher):
         # Tune pickles its arguments for a restore, which gansearch never uses.
         return {}
 
-    @staticmethod
-    def _report_value(trial: Trial, step: StepResult) -> None:
-        if step.valid_ll is None:
+    def _report_value(self, trial: Trial, step: StepResult) -> None:
+        if (score := step.score(self._objective)) is None:
             return
         # A trial that continues from its checkpoint repeats reports.
         if step.updates not in reported_values(trial):
-            trial.report(step.valid_ll, step.updates)
+            trial.report(score, step.updates)

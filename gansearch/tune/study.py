@@ -14,6 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import Trial, TrialState
 
 from gansearch.errors import BadInputError, ResultsError, StorageError, did_you_mean
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.rules import Config
 from gansearch.seeds import trial_seed
 from gansearch.space.search_space import SearchSpace
@@ -100,9 +101,7 @@ def enqueue_starts(study: optuna.Study, space: SearchSpace) -> None:
         study.enqueue_trial(space.encode(space.preset(preset)))
 
 
-def tell(
-    study: optuna.Study, trial: Trial, outcome: Outcome, valid_ll: float | None = None
-) -> None:
+def tell(study: optuna.Study, trial: Trial, outcome: Outcome, score: float | None = None) -> None:
     """Tell the study how a trial ended.
 
     A completed trial has its score; a pruned one is pruned; a collapsed or diverged one is pruned
@@ -115,12 +114,14 @@ def tell(
     trial.set_user_attr("reason", outcome.reason)
     trial.set_constraint(UNHEALTHY, 1.0 if outcome.status in ("collapsed", "diverged") else -1.0)
     if outcome.status == "completed":
-        study.tell(trial, valid_ll)
+        study.tell(trial, score)
     else:
         study.tell(trial, state=TrialState.PRUNED)
 
 
-def tell_known_ends(study: optuna.Study, rows: Iterable[Mapping[str, Any]]) -> None:
+def tell_known_ends(
+    study: optuna.Study, rows: Iterable[Mapping[str, Any]], objective: Objective = VALID_LL
+) -> None:
     """Tell the study how trials ended that run in the journal and have ended in the results.
 
     A driver that is killed between writing the two leaves such trials.
@@ -128,9 +129,10 @@ def tell_known_ends(study: optuna.Study, rows: Iterable[Mapping[str, Any]]) -> N
     Args:
         study: the run's study, just opened.
         rows: of the search's trials, as in `trials.parquet`.
+        objective: what the search goes by.
     """
     running = running_trial_ids(study)
     for row in rows:
         if row["status"] != "running" and row["number"] in running:
             trial = Trial(study, running[row["number"]])
-            tell(study, trial, Outcome(row["status"], row["reason"]), row["valid_ll"])
+            tell(study, trial, Outcome(row["status"], row["reason"]), objective.score_of(row))
