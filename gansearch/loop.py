@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from gansearch.errors import BadInputError
@@ -119,13 +120,28 @@ def trainable(
                 f"trainable: found {marked!r}. It marks a function: write @gansearch.trainable "
                 "above `def train(config, data, trial):`."
             )
-        setattr(marked, _OPTIONS, LoopOptions(output_range, defaults))
+        setattr(marked, _OPTIONS, LoopOptions(_checked_range(output_range), defaults))
         return marked
 
     return mark if function is None else mark(function)
 
 
+def _checked_range(value: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if low >= high:
+        raise BadInputError(
+            f"trainable: output_range: found {value!r}. It must be the lowest and the highest "
+            "value of a pixel, such as (-1, 1)."
+        )
+    return low, high
+
+
 def options_of(function: Any) -> LoopOptions:
     """Return what `trainable` says of a function; the defaults of one that isn't marked."""
+    while isinstance(function, partial):
+        function = function.func
     options: LoopOptions = getattr(function, _OPTIONS, LoopOptions())
     return options

@@ -67,8 +67,10 @@ class LoopData:
         """
         step = first
         while True:
-            rng = torch.Generator().manual_seed((self._seed * 1_000_003 + step) % 2**63)
-            yield self.train[torch.randint(len(self), (batch_size,), generator=rng)]
+            # On the CPU also where the loop has set another default device.
+            rng = torch.Generator("cpu").manual_seed((self._seed * 1_000_003 + step) % 2**63)
+            rows = torch.randint(len(self), (batch_size,), generator=rng, device="cpu")
+            yield self.train[rows]
             step += 1
 
     def examples(self, rows: slice) -> Tensor:

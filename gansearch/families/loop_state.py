@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,9 @@ from gansearch.system.files import safetensors_metadata
 
 _PLAIN = (type(None), bool, int, float, str)
 _RULE = (
-    "State is made of modules, optimizers and others with a state_dict, tensors, arrays, numbers, "
-    "text, and dicts and lists of these. Leave it out, or keep what it is made of."
+    "State has, each under a name of its own, modules, optimizers and other objects with a "
+    "state_dict, tensors and arrays, and dicts and lists of numbers, text, tensors and arrays. "
+    "Leave it out, or store what it is made of."
 )
 
 
@@ -92,7 +94,7 @@ def random_states(device: str) -> dict[str, Any]:
     states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "random": [version, torch.tensor(words), gauss],
+        "random": [version, torch.tensor(words, device="cpu"), gauss],
     }
     if device == "cuda":
         states["cuda"] = torch.cuda.get_rng_state()
@@ -146,7 +148,8 @@ def _packed(where: str, value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, list | tuple):
         entries = [_packed(f"{where}[{i}]", entry, tensors) for i, entry in enumerate(value)]
         return {"tuple": entries} if isinstance(value, tuple) else entries
-    raise ConfigError(f"{where}: a {type(value).__name__}, which can't be saved. {_RULE}")
+    kind = type(value).__name__
+    raise ConfigError(f"{where}: an object of the type {kind} can't be saved. {_RULE}")
 
 
 def _unpacked(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -180,9 +183,13 @@ def _load_into(where: str, target: Any, value: Any) -> None:
         elif isinstance(target, list):
             target[:] = value
         else:
-            raise TypeError("only modules, optimizers, tensors, dicts and lists can be filled")
+            raise ConfigError(
+                f"restore: {where}: found {reprlib.repr(target)}, which can't be changed in place. "
+                "Put it into a dict or a list, from which the loop reads it after restore: "
+                'state={"counts": {"epoch": epoch}}, say.'
+            )
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"restore: {where}: a {type(target).__name__} can't take what was saved ({error}). "
+            f"restore: {where}: the {type(target).__name__} can't take what was saved ({error}). "
             "Give restore the same state as report."
         ) from error

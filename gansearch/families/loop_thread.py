@@ -36,6 +36,11 @@ class LoopThread:
         self.error: BaseException | None = None
         self.has_ended = False
 
+    @property
+    def is_current(self) -> bool:
+        """Whether it is called by the function, in its thread."""
+        return threading.current_thread() is self._thread
+
     def resume(self) -> bool:
         """Let the function run until it pauses or ends; return False where that takes too long."""
         if self._thread is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
+import reprlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,6 +26,7 @@ from gansearch.errors import (
 )
 from gansearch.families import loop_state
 from gansearch.families.loop_data import LoopData
+from gansearch.families.loop_defaults import TensorDefaults
 from gansearch.families.loop_thread import LoopThread
 from gansearch.family import Counts, Metrics, ModelFamily, Training
 from gansearch.loop import options_of
@@ -79,23 +82,39 @@ class OwnLoop(ModelFamily[Config]):
         return LoopTraining(function, user_code.shown(self.name), config, dataset, seed, device)
 
     def check(self, config: Config, dataset: Dataset) -> None:
-        """Call the loop up to its first report.
+        """Call the loop up to its first report, and again, resumed there, up to the next one.
 
         Raises:
-            ConfigError: it fails, doesn't report, or reports what can't be used.
+            ConfigError: it fails, doesn't report, reports what can't be used, or can't be resumed
+                or ended.
         """
+        updates, state = self._tried(config, dataset)
+        self._tried(config, dataset, updates, state)
+
+    def _tried(
+        self, config: Config, dataset: Dataset, updates: int = 0, state: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Return the updates and the state at a report, the first after `updates`."""
         training = self.build(config, dataset, 0, "cpu")
         training.max_updates = _DRY_UPDATES
         training.patience_seconds = _DRY_PATIENCE_SECONDS
         try:
-            training.advance(1)
-            samples = training.samples(_N_DRY_SAMPLES)
-            _check_values(training.where, samples, training.data, dataset)
-            training.save()
+            if state is not None:
+                training.load(state)
+            if updates < _DRY_UPDATES:
+                training.advance(updates + 1)
+                samples = training.samples(_N_DRY_SAMPLES)
+                _check_values(training.where, samples, training.data, dataset)
+            return training.updates, training.save()
         except DivergedError as error:
             raise ConfigError(f"{training.where}: {error}") from error
         finally:
-            training.close()
+            if not training.stop():
+                raise ConfigError(
+                    f"{training.where}: it doesn't end when its trial is stopped. A stop is an "
+                    "exception of trial.report that no loop may catch. Catch Exception, not "
+                    "BaseException, around trial.report."
+                )
 
     def export(self, training: LoopTraining, seed: int) -> GeneratorExport:
         """Return samples, and the weights of the modules in the loop's state."""
@@ -172,7 +191,8 @@ class LoopTraining(Training):
         self.state: Mapping[str, Any] | None = None
         self.patience_seconds = _PATIENCE_SECONDS
         self._function = function
-        self._config = Parameters(config.to_dict())
+        # Defaults that no space can search, such as pairs of numbers, are as they were declared.
+        self._config = Parameters({**options.defaults, **config.to_dict()})
         self._seed, self._device = seed, device
         self._thread: LoopThread | None = None
         self._sample: Callable[[int], Any] | None = None
@@ -181,6 +201,8 @@ class LoopTraining(Training):
         self._reported = self._loaded = 0  # updates
         self._pending: dict[str, Any] | None = None  # a state that `restore` is to load
         self._random: dict[str, Any] | None = None
+        self._fault: ConfigError | None = None  # that `report` has raised
+        self._outer_defaults = self._tensor_defaults = TensorDefaults.now()
         self._seconds = 0.0
         self._target, self._deadline = 0, math.inf
 
@@ -209,7 +231,7 @@ class LoopTraining(Training):
         if self._reported >= updates:
             return self._metrics()
         if self._thread is not None and self._thread.has_ended:
-            raise ConfigError(self._ended_early())
+            raise self._fault or ConfigError(self._ended_early())
         return None
 
     def samples(self, n_samples: int) -> np.ndarray:
@@ -220,7 +242,8 @@ class LoopTraining(Training):
         """
         assert self._sample is not None
         modules = loop_state.modules_of(self.state)
-        were_training = [module.training for module in modules]
+        # Each part has a mode of its own: some of them may be frozen.
+        were_training = [(part, part.training) for module in modules for part in module.modules()]
         blocks = []
         try:
             for module in modules:
@@ -229,7 +252,7 @@ class LoopTraining(Training):
                 loop_state.seed_everything(trial_seed(self._seed, "samples", i))
                 # A number of their own for few samples, which a dry call asks for.
                 n = _BLOCK if n_samples >= _BLOCK // 10 else n_samples
-                with torch.no_grad():
+                with torch.no_grad(), self._tensor_defaults.applied(self._outer_defaults):
                     made = self._sample(n)
                 blocks.append(self.data.rows_of(made, n))
         except ConfigError as error:
@@ -237,8 +260,8 @@ class LoopTraining(Training):
         except Exception as error:
             raise self._failure(error, "sample") from error
         finally:
-            for module, was_training in zip(modules, were_training, strict=True):
-                module.train(was_training)
+            for part, was_training in were_training:
+                part.training = was_training
         return np.concatenate(blocks)[:n_samples]
 
     def save(self) -> bytes:
@@ -270,19 +293,21 @@ class LoopTraining(Training):
 
     def close(self) -> None:
         """End the loop."""
-        if self._thread is not None:
-            self._thread.stop()
+        self.stop()
+
+    def stop(self) -> bool:
+        """End the loop; return False if it doesn't end."""
+        return self._thread is None or self._thread.stop()
 
     def restore(self, state: Mapping[str, Any]) -> int:
         """Do what `Trial.restore` says."""
-        self.state = state
-        if self._pending is None:
-            return 0
-        loop_state.restore(state, self._pending)
-        self._pending = None
-        self._reported = self._loaded
-        if self._random is not None:
-            loop_state.set_random_states(self._random)
+        self.state = _checked_state("restore", state)
+        if self._pending is not None:
+            loop_state.restore(state, self._pending)
+            self._pending = None
+            self._reported = self._loaded
+            if self._random is not None:
+                loop_state.set_random_states(self._random)
         return self._reported
 
     def report(
@@ -293,22 +318,54 @@ class LoopTraining(Training):
         measured: Mapping[str, Any],
     ) -> None:
         """Do what `Trial.report` says."""
-        updates = self._checked_step(step) + 1
+        assert self._thread is not None
+        try:
+            if not self._thread.is_current:
+                raise ConfigError(
+                    "report: it was called in another thread. A trial can be saved and stopped "
+                    "only where its loop waits: call it in the thread that runs the loop."
+                )
+            updates = self._checked_step(step) + 1
+            if not callable(sample):
+                raise ConfigError(
+                    f"report: sample: found {reprlib.repr(sample)}. It must be a function that "
+                    "returns n generated examples: sample=lambda n: g(noise(n))."
+                )
+            if state is not None:
+                self.state = _checked_state("report", state)
+            self._measure(measured)
+        except ConfigError as error:
+            # Told also where the loop catches it and ends.
+            self._fault = ConfigError(f"{self.where}: {error}")
+            raise
         self._reported, self._sample = updates, sample
-        self.state = state if state is not None else self.state
+        if updates >= self._target or time.monotonic() >= self._deadline:
+            self._random = loop_state.random_states(self._device)
+            self._tensor_defaults = TensorDefaults.now()
+            self._outer_defaults.set_dtype()
+            self._thread.pause()
+            self._tensor_defaults.set_dtype()
+            loop_state.set_random_states(self._random)
+
+    def _measure(self, measured: Mapping[str, Any]) -> None:
+        """Add what a report measures to the sums of the evaluation to come."""
         for name, value in measured.items():
             if name not in _MEASURED:
                 raise ConfigError(
                     f"report: {name}: no such measurement. {did_you_mean(name, _MEASURED)}"
                 )
-            value = value.detach() if isinstance(value, torch.Tensor) else value
+            if value is None:
+                continue
+            if isinstance(value, torch.Tensor | np.ndarray) and value.shape in ((), (1,)):
+                value = value.detach() if isinstance(value, torch.Tensor) else value
+                value = value.reshape(())
+            elif not isinstance(value, numbers.Real):
+                raise ConfigError(
+                    f"report: {name}: found {reprlib.repr(value)}. It must be a number, or a "
+                    "tensor of one: the mean over a minibatch, say."
+                )
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._n_summed[name] = self._n_summed.get(name, 0) + 1
-        if updates >= self._target or time.monotonic() >= self._deadline:
-            assert self._thread is not None
-            self._random = loop_state.random_states(self._device)
-            self._thread.pause()
-            loop_state.set_random_states(self._random)
 
     def _run(self) -> None:
         """Let the loop run until it pauses, ends or takes too long."""
@@ -332,13 +389,19 @@ class LoopTraining(Training):
         """Call the user's function, and report what it yields; in the loop's thread."""
         loop_state.seed_everything(self._seed)
         trial = _LoopTrial(self)
-        returned = self._function(self._config, self.data, trial)
+        try:
+            self._report_all(self._function(self._config, self.data, trial), trial)
+        finally:
+            self._outer_defaults.set_dtype()
+
+    def _report_all(self, returned: Any, trial: _LoopTrial) -> None:
+        """Report what the user's function yields, if it is a generator."""
         if inspect.isgenerator(returned):
             for item in returned:
                 if not isinstance(item, Mapping):
                     raise ConfigError(
-                        f"it yielded a {type(item).__name__}. It must yield what trial.report "
-                        'takes, such as {"step": step, "sample": sample}.'
+                        f"it yielded {reprlib.repr(item)}. It must yield what trial.report takes, "
+                        'such as {"step": step, "sample": sample}.'
                     )
                 trial.report(**item)
 
@@ -405,6 +468,16 @@ class _LoopTrial:
         **measured: Any,
     ) -> None:
         self._report(step, sample, state, measured)
+
+
+def _checked_state(where: str, state: Any) -> Mapping[str, Any]:
+    """Return a state; raise ConfigError if it doesn't name what it holds."""
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise ConfigError(
+            f"{where}: state: found a {type(state).__name__}. It must be a mapping of names to "
+            'objects, such as {"g": g, "d": d, "g_opt": g_opt, "d_opt": d_opt}.'
+        )
+    return state
 
 
 def _check_values(where: str, samples: np.ndarray, data: LoopData, dataset: Dataset) -> None:

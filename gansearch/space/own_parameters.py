@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gansearch.errors import BadInputError, SpaceError, did_you_mean
+from gansearch.errors import BadInputError, did_you_mean
 from gansearch.rules import Rule, kind_of, plain
 from gansearch.space.yaml_source import SourceValue, shorten
 from gansearch.system import user_code
@@ -94,9 +94,10 @@ def find_parameters(own: list[Arguments], sections: Mapping[str, SourceValue]) -
             if name in values or _is_plain(default):
                 found[name] = _parameter(name, default, values.get(name, []))
             elif default is inspect.Parameter.empty:
-                raise SpaceError(
-                    f"{name}: {user_code.shown(arguments.reference)} takes it, and has no default. "
-                    "Search it, or give it a value under fixed."
+                raise sections[arguments.prefix.removesuffix(".")].error(
+                    name,
+                    f"an argument of {user_code.shown(arguments.reference)} without a default. "
+                    "Search it, or give it a value under fixed.",
                 )
     for arguments in own:
         _refuse_unknown(arguments, values, found)

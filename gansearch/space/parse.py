@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -172,13 +173,32 @@ def _own_parameters(
 
 def _arguments_of_loop(reference: str) -> Arguments:
     function = load(reference)
-    if not callable(function):
+    if (fault := _fault_of_loop(function)) is not None:
         raise BadInputError(
-            f"{shown(reference)}: a {type(function).__name__}, which can't be called. trainable "
-            "must be a function (config, data, trial)."
+            f"{shown(reference)}: {fault}. trainable must be a function (config, data, trial), "
+            "or another object that is called so."
         )
     defaults = options_of(function).defaults
     return Arguments(reference, "", defaults, is_open=not defaults)
+
+
+def _fault_of_loop(function: Any) -> str | None:
+    """Return why this can't be a training loop; None if it may be one."""
+    if inspect.isclass(function):
+        return "found a class, whose objects train nothing by being made"
+    if not callable(function):
+        return f"found {shorten(function)}, which can't be called"
+    if inspect.iscoroutinefunction(function):
+        return "found a function that is async, which nothing awaits"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some functions in C
+        return None
+    try:
+        signature.bind(None, None, None)
+    except TypeError:
+        return f"it takes {signature}"
+    return None
 
 
 def _parse_output_range(item: SourceValue) -> list[float]:

@@ -34,7 +34,10 @@ class Words:
             return "It belongs under budget."
         if Budget.answer_to(name):
             return self.of_budget(name, value)
-        return did_you_mean(name, self.table.rules() if known is None else known)
+        names = list(self.table.rules() if known is None else known)
+        if of_networks := [each for each in names if each.endswith(f".{name}")]:
+            return f"Did you mean {' or '.join(of_networks)}?"
+        return did_you_mean(name, names)
 
     def of_budget(self, name: str, value: Any = None) -> str:
         """Return the end of a message about an unknown entry of the budget, given as `value`."""

@@ -37,7 +37,8 @@ _PACKAGE = Path(__file__).absolute().parents[1]
 
 _objects: dict[str, Any] = {}  # by reference: what was given, or is already at hand
 _texts: dict[Path, bytes] = {}  # by path: the files that count instead of those on the disk
-_modules: dict[Path, tuple[bytes, ModuleType]] = {}  # by path: with the text that it was made from
+# By path: modules, with the texts that they were made from, their own and those beside it.
+_modules: dict[Path, tuple[dict[Path, bytes], ModuleType]] = {}
 
 
 def is_reference(text: object) -> bool:
@@ -209,7 +210,9 @@ def last_line(error: BaseException) -> str:
 
 def describe_error(error: BaseException) -> str:
     """Return an error of the user's code in one line, with the last line in the user's own file."""
-    kind, message = type(error).__name__, first_line(error)
+    kind, message = type(error).__name__, first_line(error).removesuffix(".")
+    if isinstance(error, SyntaxError) and error.msg:
+        message = error.msg  # without the file and the line, which follow
     what = kind if message == kind else f"{kind}: {message}"
     line = last_line(error)
     return f"{what}, at {line}" if line else what
@@ -251,10 +254,13 @@ def _attribute(module: Any, name: str) -> Any:
 def _file_module(path: Path, reference: str) -> ModuleType:
     if not _exists(path):
         raise BadInputError(f"{shown(reference)}: there is no file {path}. {_RULE}")
-    text = _read(path)
+    texts: dict[Path, bytes] = {}
+    _collect(path, path.parent, texts)
     known = _modules.get(path)
-    if known is not None and known[0] == text:
+    if known is not None and known[0] == texts:
         return known[1]
+    if known is not None:
+        _finder.forget()
     # A name of its own, since files of other folders may have the same.
     name = f"{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     _finder.search(path.parent)
@@ -268,7 +274,7 @@ def _file_module(path: Path, reference: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _not_imported(reference, error) from error
-    _modules[path] = text, module
+    _modules[path] = texts, module
     return module
 
 
@@ -280,8 +286,13 @@ def _import(name: str, reference: str) -> ModuleType:
 
 
 def _not_imported(reference: str, error: BaseException) -> BadInputError:
+    remedy = "Mend it; it is imported before a search starts, and by every worker."
+    if isinstance(error, ModuleNotFoundError):
+        remedy = (
+            "It must be installed here and on every node, or lie beside the file that imports it."
+        )
     return BadInputError(
-        f"{shown(reference)}: can't be imported ({describe_error(error)}). {_RULE}"
+        f"{shown(reference)}: can't be imported ({describe_error(error)}). {remedy}"
     )
 
 
@@ -330,9 +341,14 @@ class _Finder(MetaPathFinder):
         if self not in sys.meta_path:
             sys.meta_path.append(self)
         if folder != self._folder:
-            for name in self._names:
-                sys.modules.pop(name, None)
-            self._folder, self._names = folder, set()
+            self.forget()
+            self._folder = folder
+
+    def forget(self) -> None:
+        """Let the modules that it has found be imported anew."""
+        for name in self._names:
+            sys.modules.pop(name, None)
+        self._names = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -374,7 +390,11 @@ def _collect(path: Path, folder: Path, texts: dict[Path, bytes]) -> None:
 
 def _imported_names(text: bytes) -> Iterator[str]:
     """Yield the dotted names that a text imports: of modules, and of what is in them."""
-    for node in ast.walk(ast.parse(text)):
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # which its import will tell
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

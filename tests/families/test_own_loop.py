@@ -1,5 +1,6 @@
 """A training loop of the user's own trains as it does alone, and is stopped, saved and resumed."""
 
+import functools
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import nn
 
 import gansearch
 from gansearch.data.registry import load_dataset
-from gansearch.errors import ConfigError, DivergedError, ResultsError
+from gansearch.errors import BadInputError, ConfigError, DivergedError, ResultsError
 from gansearch.family import family_of
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.user_code import reference_of
@@ -305,7 +306,7 @@ def test_a_state_that_can_not_be_saved_is_named(closing):
         trial.report(0, lambda n: torch.ones(n, 2), state=state)
 
     assert message_of(stateful, updates=1).startswith(
-        "state['opt']['gen']: a generator, which can't be saved. State is made of modules"
+        "state['opt']['gen']: an object of the type generator can't be saved. State has, each "
     )
 
 
@@ -359,3 +360,220 @@ def test_a_dry_call_of_a_sound_loop_says_nothing_and_ends_it(closing):
         {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
     )
     space.family.check(space.table(), RING)
+
+
+def fault_of(function, dataset="ring"):
+    """Return what a dry call says of a function."""
+    space = SearchSpace.from_dict(
+        {"trainable": function, "dataset": dataset, "search": {"lr": {"float": [0.001, 0.1]}}}
+    )
+    with pytest.raises(ConfigError) as caught:
+        space.family.check(space.table(), load_dataset(dataset))
+    return str(caught.value).partition(": ")[2]
+
+
+def test_a_dry_call_finds_a_second_report_that_goes_backwards():
+    def backwards(config, data, trial):
+        for step in reversed(range(trial.max_updates)):
+            trial.report(step // 2, lambda n: torch.ones(n, 2))
+
+    assert fault_of(backwards).startswith("report: step 499 after step 499.")
+
+
+def test_a_dry_call_finds_a_state_that_can_not_be_restored():
+    def counts(config, data, trial):
+        epoch = 0
+        for step in range(trial.restore({"epoch": epoch}), trial.max_updates):
+            trial.report(step, lambda n: torch.ones(n, 2), state={"epoch": epoch})
+
+    assert fault_of(counts) == (
+        "restore: state['epoch']: found 0, which can't be changed in place. Put it into a dict or "
+        'a list, from which the loop reads it after restore: state={"counts": {"epoch": '
+        "epoch}}, say."
+    )
+
+    def forgets(config, data, trial):
+        g, d = nn.Linear(1, 1), nn.Linear(1, 1)
+        for step in range(trial.restore({"g": g}), trial.max_updates):
+            trial.report(step, lambda n: torch.ones(n, 2), state={"g": g, "d": d})
+
+    assert fault_of(forgets).startswith("restore: found g, where the last report's state has d, g")
+
+
+def test_a_dry_call_finds_a_loop_that_can_not_be_stopped(monkeypatch):
+    monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
+    released = threading.Event()
+
+    def stubborn(config, data, trial):
+        for step in range(trial.max_updates):
+            try:
+                trial.report(step, lambda n: torch.ones(n, 2))
+            except BaseException:
+                released.wait()
+
+    try:
+        assert fault_of(stubborn).startswith("it doesn't end when its trial is stopped.")
+    finally:
+        released.set()
+        # The end of a thread that has been left is not ours to wait for: it is paused for good.
+        for thread in threading.enumerate():
+            if thread.name == "gansearch-loop":
+                thread.name = "left by a test"
+
+
+def test_a_loop_that_begins_with_its_last_step_is_sound():
+    def at_once(config, data, trial):
+        trial.restore({})
+        trial.report(trial.max_updates - 1, lambda n: torch.ones(n, 2), state={})
+
+    space = SearchSpace.from_dict(
+        {"trainable": at_once, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
+    )
+    space.family.check(space.table(), RING)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sample": None}, "report: sample: found None. It must be a function that returns n"),
+        ({"sample": torch.ones(4, 2)}, "report: sample: found tensor("),
+        ({"d_loss": "high"}, "report: d_loss: found 'high'. It must be a number, or a tensor of"),
+        ({"d_loss": torch.ones(3)}, "report: d_loss: found tensor([1., 1., 1.]). It must be"),
+        ({"state": [nn.Linear(1, 1)]}, "report: state: found a list. It must be a mapping of"),
+    ],
+)
+def test_what_can_not_be_reported_is_answered(given, message):
+    def reports(config, data, trial):
+        trial.report(**{"step": 0, "sample": lambda n: torch.ones(n, 2)} | given)
+
+    assert message_of(reports).startswith(message)
+
+
+def test_a_measurement_that_is_none_is_left_out(closing):
+    def measures(config, data, trial):
+        for step in range(trial.max_updates):
+            loss = np.array([2.0]) if step else None
+            trial.report(step, lambda n: torch.ones(n, 2), d_loss=loss, g_loss=None)
+
+    metrics = closing(built(measures)).advance(5)
+    assert (metrics.d_loss, metrics.g_loss) == (2.0, None)
+
+
+def test_a_report_in_another_thread_is_refused_even_if_the_loop_goes_on(closing):
+    caught = []
+
+    def delegates(config, data, trial):
+        def reports():
+            try:
+                trial.report(0, lambda n: torch.ones(n, 2))
+            except ConfigError as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=reports)
+        thread.start()
+        thread.join()
+
+    assert message_of(delegates).startswith("report: it was called in another thread.")
+    assert len(caught) == 1
+
+
+def test_parts_of_a_module_that_are_frozen_stay_so(closing):
+    modes = []
+
+    def frozen(config, data, trial):
+        g = nn.Sequential(nn.Linear(8, 2), nn.BatchNorm1d(2))
+        g[1].eval()
+        for step in range(trial.max_updates):
+            trial.report(step, lambda n: g(torch.randn(n, 8)), state={"g": g})
+            modes.append([part.training for part in g.modules()])
+
+    training = closing(built(frozen))
+    training.advance(1)
+    training.samples(5)
+    training.advance(2)
+    assert modes[0] == [True, True, False]
+
+
+def test_defaults_of_torch_that_a_loop_changes_are_its_own(closing):
+    seen = []
+
+    def changes(config, data, trial):
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        assert next(data.batches(3)).shape == (3, 2)
+
+        def sample(n):
+            seen.append((torch.get_default_dtype(), torch.get_default_device().type))
+            return torch.ones(n, 2, device="cpu")
+
+        for step in range(trial.max_updates):
+            trial.report(step, sample)
+            seen.append((torch.get_default_dtype(), torch.get_default_device().type))
+
+    training = closing(built(changes))
+    for updates in (1, 2):
+        training.advance(updates)
+        training.samples(5)
+        assert torch.get_default_dtype() == torch.float32
+        assert torch.get_default_device().type == "cpu"
+    training.close()
+    assert torch.get_default_dtype() == torch.float32
+    assert set(seen) == {(torch.float64, "meta")}
+
+
+def test_a_default_that_can_not_be_searched_reaches_the_loop_as_it_is(closing):
+    found = []
+
+    @gansearch.trainable(lr=0.01, betas=(0.5, 0.9))
+    def takes(config, data, trial):
+        found.append(config.betas)
+
+    with pytest.raises(ConfigError, match="returned without a report"):
+        closing(built(takes)).advance(1)
+    assert found == [(0.5, 0.9)]
+
+
+def test_a_partial_of_a_loop_keeps_what_was_declared(closing):
+    space = SearchSpace.from_dict(
+        {"trainable": functools.partial(train), "dataset": "ring", "start_from": ["defaults"]}
+    )
+    assert space.table.defaults() == {"lr": 0.01}
+
+
+@pytest.mark.parametrize("output_range", [(1, -1), 1, ("a", "b")])
+def test_an_output_range_that_is_none_is_refused_where_it_is_declared(output_range):
+    with pytest.raises(BadInputError, match="trainable: output_range: found"):
+        gansearch.trainable(output_range=output_range)(train)
+
+
+class Loop:
+    def __call__(self, config, data, trial):
+        return train(config, data, trial)
+
+    def fit(self, config, data, trial):
+        return train(config, data, trial)
+
+    async def later(self, config, data, trial):
+        pass
+
+    def short(self, config, data):
+        pass
+
+
+def test_any_object_that_is_called_like_a_loop_is_one(closing):
+    for function in (Loop(), Loop().fit, functools.partial(train), lambda *given: train(*given)):
+        assert closing(built(function, lr=0.01)).advance(2).updates == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (Loop, "found a class, whose objects train nothing by being made. trainable must be a"),
+        (Loop().later, "found a function that is async, which nothing awaits. trainable must"),
+        (Loop().short, "it takes (config, data). trainable must be a function (config, data, "),
+    ],
+)
+def test_what_can_not_be_a_loop_is_told_before_it_is_called(function, message):
+    with pytest.raises(BadInputError) as caught:
+        built(function)
+    assert message in str(caught.value)

@@ -74,7 +74,7 @@ def test_values_of_several_kinds_are_refused(folder):
     [
         ({"trainable": 3}, "trainable: found 3. It must be the name of code"),
         ({"trainable": "train"}, "trainable: found 'train'. It must be FILE.py:NAME"),
-        ({"trainable": "my_loop.py:NUMBER"}, "my_loop.py:NUMBER: a int, which can't be called"),
+        ({"trainable": "my_loop.py:NUMBER"}, "my_loop.py:NUMBER: found 3, which can't be called"),
         ({"trainable": "my_loop.py:nothing"}, "has no nothing. Known: free, train"),
         ({"trainable": "absent.py:train"}, "absent.py:train: there is no file"),
         ({"generator": "my_loop.py:train"}, "generator: it does not go with trainable"),
@@ -99,11 +99,11 @@ def test_networks_come_in_pairs(folder):
 
 def test_a_function_may_stand_in_a_space_of_python(folder):
     @gansearch.trainable(lr=0.1)
-    def local(config, data, trial):
+    def of_a_test(config, data, trial):
         pass
 
     space = SearchSpace.from_dict(
-        {"trainable": local, "dataset": "ring", "search": {"lr": {"float": [0.1, 1]}}}
+        {"trainable": of_a_test, "dataset": "ring", "search": {"lr": {"float": [0.1, 1]}}}
     )
-    assert space.to_dict()["trainable"] == "given:local"
-    assert space.references == ["given:local"]
+    assert space.to_dict()["trainable"] == "given:of_a_test"
+    assert space.references == ["given:of_a_test"]

@@ -59,6 +59,22 @@ def test_a_file_that_was_changed_is_read_again(folder):
     assert user_code.load(f"{folder}/layers.py:WIDTH") == 70
 
 
+def test_a_file_is_read_again_after_a_change_of_one_beside_it(folder):
+    reference = f"{folder}/my_nets.py:Net"
+    assert user_code.load(reference).width == 7
+    (folder / "layers.py").write_text("WIDTH = 70\n")
+    assert user_code.load(reference).width == 70
+    assert user_code.load(reference) is user_code.load(reference)
+
+
+def test_a_file_that_a_function_imports_may_be_broken(folder):
+    (folder / "late_layers.py").write_text("X = (\n")
+    late = user_code.load(f"{folder}/my_nets.py:late")
+    assert f"{folder}/late_layers.py" in user_code.sources_of([f"{folder}/my_nets.py:late"])
+    with pytest.raises(SyntaxError):
+        late()
+
+
 def test_a_file_beside_the_users_hides_no_installed_package(folder):
     (folder / "json.py").write_text("raise SystemExit(7)\n")
     (folder / "layers.py").write_text("import json\nWIDTH = json.loads('7')\n")
@@ -96,8 +112,17 @@ def test_an_error_in_the_file_is_told_with_its_line(folder):
     (folder / "layers.py").write_text("import math\nWIDTH = math.sqrt(-1)\n")
     assert error_of(f"{folder}/my_nets.py:Net") == (
         "my_nets.py:Net: can't be imported (ValueError: math domain error, at layers.py:2: "
-        "WIDTH = math.sqrt(-1)). It must be FILE.py:NAME, or MODULE:NAME of a module that Python "
-        "can import on every node."
+        "WIDTH = math.sqrt(-1)). Mend it; it is imported before a search starts, and by every "
+        "worker."
+    )
+
+
+def test_a_package_that_is_absent_is_named_with_where_it_must_be(folder):
+    (folder / "layers.py").write_text("import no_such_package\n")
+    assert error_of(f"{folder}/my_nets.py:Net") == (
+        "my_nets.py:Net: can't be imported (ModuleNotFoundError: No module named "
+        "'no_such_package', at layers.py:1: import no_such_package). It must be installed here and "
+        "on every node, or lie beside the file that imports it."
     )
 
 
@@ -129,17 +154,17 @@ def test_a_function_of_a_file_has_a_reference_that_another_process_can_load(fold
 
 
 def test_a_function_that_lies_in_no_file_is_given():
-    def local():
+    def in_no_file():
         return 5
 
-    reference = user_code.reference_of(local)
-    assert reference == "given:local" and user_code.is_given(reference)
+    reference = user_code.reference_of(in_no_file)
+    assert reference == "given:in_no_file" and user_code.is_given(reference)
     code = user_code.UserCode.of([reference, "math:pi"])
-    assert code == user_code.UserCode({}, {reference: local})
+    assert code == user_code.UserCode({}, {reference: in_no_file})
     assert user_code.load(reference)() == 5
     others = [user_code.give(lambda i=i: i) for i in range(2)]
     assert [user_code.load(other)() for other in others] == [0, 1]
-    assert "Give it again" in error_of("given:unknown")
+    assert "Give unknown again, from Python" in error_of("given:unknown")
 
 
 def test_references_are_told_from_names(folder):
