@@ -39,6 +39,7 @@ _KILLED_BY_RAY = re.compile(
 _WORKER_LOST = re.compile(
     r"ActorDiedError|ActorUnavailableError|RayActorError|actor died|actor is dead|node has died"
 )
+_OUR_CLASS = re.compile(r"^gansearch\.errors\.\w+: ")
 _ENGINE_LOST = "EngineLostError"
 # Of a worker whose constructor failed: it will fail again.
 _CREATION_FAILED = "an error raised in its creation task"
@@ -100,7 +101,8 @@ def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
     """
     text = text.rpartition("Failure # ")[2].strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else "the worker was lost"
+    # Messages of ours are whole sentences, whose class says nothing to their reader.
+    last = _OUR_CLASS.sub("", lines[-1]) if lines else "the worker was lost"
     node = next((a or b for a, b in _NODE.findall(text)), "")
     if found := _OUR_MESSAGE.search(text):
         return Failure("memory", found[0], "GPU" if found[1] == "GPU" else "host")

@@ -62,11 +62,13 @@ def resolved(reference: str, folder: Path) -> str:
 
 
 def shown(reference: str) -> str:
-    """Return a reference as messages show it, without the folders of its file.
+    """Return a reference as messages show it, without the folders of its file, if it has one.
 
     >>> shown("/home/me/my_nets.py:Generator")
     'my_nets.py:Generator'
     """
+    if is_given(reference):
+        return reference.removeprefix(f"{_GIVEN}:")
     return Path(reference).name if _is_file(reference.rpartition(":")[0]) else reference
 
 
@@ -118,7 +120,7 @@ def load(reference: str) -> Any:
     where, _, name = reference.rpartition(":")
     if is_given(reference):
         raise BadInputError(
-            f"{reference}: the run was started from Python with this object, which lies in no "
+            f"{name}: the run was started from Python with this object, which lies in no "
             f"file. Give {name} again, from Python: gansearch.resume(run, trainable=...), or "
             "generator=... and discriminator=..., with what it was started with."
         )

@@ -100,17 +100,16 @@ def load_resumed_data(
 def own_code(folder: RunFolder) -> Iterator[list[str]]:
     """Let the user's own code be that which the run began with; yield sentences on what differs."""
     code = folder.read_code()
-    changed = [
-        path
-        for path, text in code.texts.items()
-        if not Path(path).is_file() or Path(path).read_bytes() != text
-    ]
+    notes = []
+    for path, text in code.texts.items():
+        kept = f"The run continues with the code that it began with, {folder.path / 'code'}"
+        if not Path(path).is_file():
+            notes.append(f"{path} is no longer there. {kept}")
+        elif Path(path).read_bytes() != text:
+            new = "for the new code, start a new run"
+            notes.append(f"{path} has changed since the run began. {kept}; {new}")
     with provided(code):
-        yield [
-            f"{path} has changed since the run began. The run continues with the code that it "
-            f"began with, {folder.path / 'code'}; for the new code, start a new run"
-            for path in changed
-        ]
+        yield notes
 
 
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:

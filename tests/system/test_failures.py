@@ -109,3 +109,9 @@ def test_a_worker_whose_constructor_failed_is_no_lost_one():
     text = f"{DIED.splitlines()[0]} because of an error raised in its creation task, ray::f()\nOops"
     assert (failure_of(text).kind, failure_of(text).reason) == ("error", "Oops")
     assert failure_of("").reason == "the worker was lost"
+
+
+def test_a_message_of_our_own_is_told_without_its_class():
+    text = "ray::GanTrial.train()\ngansearch.errors.ConfigError: my_loop.py:train: it failed"
+    assert failure_of(text).reason == "my_loop.py:train: it failed"
+    assert failure_of("ray::f()\nValueError: 3").reason == "ValueError: 3"

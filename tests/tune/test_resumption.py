@@ -9,7 +9,8 @@ from PIL import Image
 from gansearch.errors import BadInputError, DataError
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
-from gansearch.tune.resumption import load_resumed_data, resumption
+from gansearch.system.user_code import UserCode, load
+from gansearch.tune.resumption import load_resumed_data, own_code, resumption
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings
 from tests.written_runs import PAPER, described, trial
@@ -189,3 +190,22 @@ def test_a_folder_for_data_without_files_is_refused_and_a_stored_one_is_not():
         load_resumed_data(load_space("digits"), Settings(), "/images")
     _, settings = load_resumed_data(load_space("digits"), Settings(data_dir="/images"), None)
     assert settings.data_dir is None
+
+
+def test_files_that_were_changed_or_removed_since_are_told_and_read_as_they_were(tmp_path):
+    paths = {name: tmp_path / f"{name}.py" for name in ("same", "changed", "gone")}
+    texts = {str(path): b"VALUE = 1\n" for path in paths.values()}
+    folder = run_of(tmp_path)
+    places = folder.write_code(UserCode(texts))
+    folder.write_run(replace(folder.read_run(), code=places))
+    paths["same"].write_bytes(b"VALUE = 1\n")
+    paths["changed"].write_bytes(b"VALUE = 2\n")
+    with own_code(folder) as notes:
+        assert [load(f"{path}:VALUE") for path in paths.values()] == [1, 1, 1]
+    kept = f"The run continues with the code that it began with, {folder.path / 'code'}"
+    assert notes == [
+        f"{paths['changed']} has changed since the run began. {kept}; for the new code, start a "
+        "new run",
+        f"{paths['gone']} is no longer there. {kept}",
+    ]
+    assert load(f"{paths['changed']}:VALUE") == 2
