@@ -124,7 +124,9 @@ class Guard:
     ) -> None:
         with in_python_terms():
             self._n_samples = _checked_count(n_samples)
-            self._max_updates = _budget_value("max_updates", max_updates) if max_updates else None
+            self._max_updates = (
+                None if max_updates is None else _budget_value("max_updates", max_updates)
+            )
             self._grace = _budget_value("grace", grace)
             self._give_up = _budget_value("give_up", give_up)
             self.dataset = _opened(data, data_dir, overrides)

@@ -52,7 +52,7 @@ class TrialCallback(Callback):
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: LightningModule,  # noqa: ARG002
         outputs: Any,  # noqa: ARG002
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
@@ -61,7 +61,5 @@ class TrialCallback(Callback):
         logged = trainer.callback_metrics
         measured = {name: logged[name] for name in _MEASURED if name in logged}
         self._trial.report(self._step, self._sample, state=self._state, **measured)
-        # Lightning's own modes of the module's parts, which sampling has left as they were.
-        pl_module.train()
         self._step += 1
         trainer.should_stop = self._step >= self._trial.max_updates

@@ -160,6 +160,7 @@ def test_a_wrong_scale_is_refused_at_the_first_check_and_an_overshoot_is_not_lat
         ({"data": "digit"}, "data set 'digit': unknown. Did you mean digits?"),
         ({"data": None}, "dataset: found None. It must be an array of numbers"),
         ({"data": "digits", "max_updates": 0.5}, "max_updates: found 0.5."),
+        ({"data": "digits", "max_updates": 0}, "max_updates: found 0."),
         ({"data": "digits", "give_up": 2}, "give_up: found 2."),
         ({"data": "digits", "grace": "a"}, "grace: found 'a'."),
         ({"data": "digits", "n_samples": 5}, "n_samples: found 5. It must be at least 20."),

@@ -158,7 +158,7 @@ class UserCode:
         """Return the code of these references.
 
         Raises:
-            BadInputError: an object that lies in no file was given to another process.
+            BadInputError: an object that lies in no file hasn't been given in this process.
         """
         objects = {name: load(name) for name in references if is_given(name)}
         return cls(sources_of(references), objects)

@@ -20,7 +20,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
-from gansearch.system.user_code import provided
+from gansearch.system.user_code import is_given, load, provided
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings, flag_of
 from gansearch.tune.study import make_sampler
@@ -64,6 +64,8 @@ def resumption(
         _check_needs_no_search(changes)
     _check_counts(changes, trials)
     space = SearchSpace.from_dict(description.full_space)
+    if changes or description.state != "finished":
+        _check_code(space)
     _check_time(changes, description, trials)
     more = not changes.keys().isdisjoint({"trials", "time_budget_seconds"})
     search_on = not description.only and (more or not description.search_is_over)
@@ -110,6 +112,12 @@ def own_code(folder: RunFolder) -> Iterator[list[str]]:
             notes.append(f"{path} has changed since the run began. {kept}; {new}")
     with provided(code):
         yield notes
+
+
+def _check_code(space: SearchSpace) -> None:
+    """Raise BadInputError if code that lies in no file hasn't been given again."""
+    for reference in filter(is_given, space.references):
+        load(reference)
 
 
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:

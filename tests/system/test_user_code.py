@@ -165,6 +165,8 @@ def test_a_function_that_lies_in_no_file_is_given():
     others = [user_code.give(lambda i=i: i) for i in range(2)]
     assert [user_code.load(other)() for other in others] == [0, 1]
     assert "Give unknown again, from Python" in error_of("given:unknown")
+    with pytest.raises(BadInputError, match="Give unknown again, from Python"):
+        user_code.UserCode.of(["given:unknown"])
 
 
 def test_references_are_told_from_names(folder):

@@ -9,6 +9,8 @@ from PIL import Image
 from gansearch.errors import BadInputError, DataError
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
+from gansearch.system import user_code
 from gansearch.system.user_code import UserCode, load
 from gansearch.tune.resumption import load_resumed_data, own_code, resumption
 from gansearch.tune.rows import OUT_OF_TIME
@@ -209,3 +211,19 @@ def test_files_that_were_changed_or_removed_since_are_told_and_read_as_they_were
         f"{paths['gone']} is no longer there. {kept}",
     ]
     assert load(f"{paths['changed']}:VALUE") == 2
+
+
+def test_a_run_whose_code_lies_in_no_file_needs_it_again_before_anything_is_begun(
+    tmp_path, monkeypatch
+):
+    def train(config, data, trial):
+        pass
+
+    monkeypatch.setattr(user_code, "_objects", {})
+    space = {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.1, 1]}}}
+    folder = run_of(tmp_path, space=SearchSpace.from_dict(space).to_dict(), state="finished")
+    assert resumed(folder, trials=70).space.references == ["given:train"]
+    user_code._objects.clear()
+    with pytest.raises(BadInputError, match="^train: the run was started from Python with this"):
+        resumed(folder, trials=70)
+    assert resumed(folder).notes == []
