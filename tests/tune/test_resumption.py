@@ -224,6 +224,6 @@ def test_a_run_whose_code_lies_in_no_file_needs_it_again_before_anything_is_begu
     folder = run_of(tmp_path, space=SearchSpace.from_dict(space).to_dict(), state="finished")
     assert resumed(folder, trials=70).space.references == ["given:train"]
     user_code._objects.clear()
-    with pytest.raises(BadInputError, match="^train: the run was started from Python with this"):
+    with pytest.raises(BadInputError, match=r"^train: the run was started from Python with this"):
         resumed(folder, trials=70)
     assert resumed(folder).notes == []
