@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 # Samples of a final score (Goodfellow et al. 2014, section 5), and of a trial's evaluation.
 N_FINAL_SAMPLES = 10_000
@@ -178,6 +178,11 @@ class Evaluation:
     clipped_density: float | None = None
     clipped_coverage: float | None = None
     own: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Every measure by its column, those of the user's own among them."""
+        return {**{k: v for k, v in vars(self).items() if k != "own"}, **self.own}
 
     @property
     def indicators(self) -> Indicators:

@@ -119,7 +119,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_the_form_of_a_users
 )
 def test_a_family_that_can_not_be_imported_is_answered_with_the_reason(name, why):
     assert message_about(name) == (
-        f"family {name}: can't be imported (ModuleNotFoundError: {why}). {SHAPE}"
+        f"family {name}: can't be imported (ModuleNotFoundError: {why}). It must be installed here "
+        "and on every node, or lie beside the file that imports it."
     )
 
 

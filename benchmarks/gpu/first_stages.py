@@ -69,6 +69,7 @@ TESTS = (
     "tests/networks/test_dense_kernels.py",
     "tests/training/test_loss_kernels.py",
     "tests/training/test_member_kernels.py",
+    "tests/training/test_own_networks.py",
     "tests/grouping",
     "tests/training/test_training.py",
     "tests/scoring/test_indicators.py",

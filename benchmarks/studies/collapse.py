@@ -175,7 +175,7 @@ def train_one(
             metrics = training.advance(updates)
             assert metrics is not None
             evaluation = evaluator.evaluate(training.samples(evaluator.n_samples))
-            measured = dataclasses.asdict(metrics) | dataclasses.asdict(evaluation)
+            measured = dataclasses.asdict(metrics) | evaluation.measured
             ends_as = truth(dataset, training.samples(N_SAMPLES), data_dir)
             reports.append({"run": number, **measured, **ends_as, **gradients(training)})
     except (DivergedError, SamplesError) as error:

@@ -119,10 +119,10 @@ def measured(
     assert last is not None
     row = job.row | {"config": json.dumps(job.config.to_dict())}
     row |= dataclasses.asdict(metrics)
-    row |= dataclasses.asdict(evaluator.evaluate(last[:n]))
+    row |= evaluator.evaluate(last[:n]).measured
     row |= truth(dataset, last, None)
     row |= gradients(training)
-    averaged = dataclasses.asdict(evaluator.evaluate(training.samples(n)))
+    averaged = evaluator.evaluate(training.samples(n)).measured
     row |= {f"average_{name}": value for name, value in averaged.items()}
     null = dataclasses.asdict(evaluator.reference.null)
     row |= {f"null_{name}": value for name, value in null.items()}

@@ -14,7 +14,6 @@ deviation over seeds, beside what Table 1 there has. Runs are added to
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -134,7 +133,7 @@ def train_one(run: dict[str, Any]) -> dict[str, Any]:
         seconds = time.process_time() - start
         ended = {"modes": 0, "high_quality": 0.0, "status": "diverged", "reason": str(error)}
         return run | ended | {"cpu_seconds": seconds}
-    found = dataclasses.asdict(evaluation)
+    found = evaluation.measured
     verdict = evaluator.judge(samples, evaluation.indicators).verdict
     ended = {"modes": n_modes, "high_quality": high_quality, "cpu_seconds": seconds}
     return run | ended | found | {"status": verdict.status, "reason": verdict.reason}

@@ -99,16 +99,16 @@ class StepResult:
         """Return the score of the samples, more is better; None between two evaluations."""
         if self.evaluation is None:
             return None
-        return objective.score_of({**vars(self.evaluation), **self.evaluation.own})
+        return objective.score_of(self.evaluation.measured)
 
     @property
     def measured(self) -> dict[str, Any]:
         """What was measured in this step, and how far the trial is, by column."""
         found = {**vars(self.counts), "device": self.device}
-        for part in (self.metrics, self.evaluation):
-            found |= vars(part) if part is not None else {}
-        found |= found.pop("own", {})
-        if self.is_evaluation:
+        if self.metrics is not None:
+            found |= vars(self.metrics)
+        if self.evaluation is not None:
+            found |= self.evaluation.measured
             found["p_recovers"] = self.verdict.p_recovers if self.verdict else None
         return found
 
