@@ -380,9 +380,10 @@ def test_an_address_of_no_form_is_a_problem(tmp_path):
 
 
 @pytest.mark.ray
-def test_the_nodes_of_a_cluster_are_asked(tmp_path):
+def test_the_nodes_of_a_cluster_are_asked(tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "120")  # on a busy machine
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=2, num_gpus=64)  # Ray believes what it is told

@@ -45,6 +45,7 @@ def cluster(monkeypatch):
     In another process, as whether a token is asked for is decided once in each.
     """
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "120")  # on a busy machine
     process = subprocess.Popen(
         [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
