@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import warnings
 from collections import namedtuple
 from importlib import metadata
@@ -379,18 +382,38 @@ def test_an_address_of_no_form_is_a_problem(tmp_path):
     assert check.found == "nonsense: Invalid address format: nonsense"
 
 
-@pytest.mark.ray
-def test_the_nodes_of_a_cluster_are_asked(tmp_path, monkeypatch):
-    from ray.cluster_utils import Cluster
+CLUSTER = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from gansearch import doctor
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+try:
+    cluster.add_node(num_cpus=2, num_gpus=64)  # Ray believes what it is told
+    address = cluster.address
+    checks = doctor._cluster(address, Path(sys.argv[1]))
+finally:
+    cluster.shutdown()
+print(json.dumps([address, [asdict(check) for check in checks]]))
+"""
 
-    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "120")  # on a busy machine
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        cluster.add_node(num_cpus=2, num_gpus=64)  # Ray believes what it is told
-        address = cluster.address
-        checks = doctor._cluster(address, tmp_path)
-    finally:
-        cluster.shutdown()
+
+@pytest.mark.ray
+def test_the_nodes_of_a_cluster_are_asked(tmp_path):
+    # In another process, since whether a token is asked for is decided once in each.
+    done = subprocess.run(
+        [sys.executable, "-c", CLUSTER, str(tmp_path)],
+        env=os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_gcs_server_port_wait_time_s": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    address, found = json.loads(done.stdout.splitlines()[-1])
+    checks = [
+        Check(*(each[name] for name in ("name", "status", "found", "remedy"))) for each in found
+    ]
     assert [check.name.split()[0] for check in checks] == ["cluster", "node", "node"]
     assert checks[0] == Check("cluster", "ok", f"{address}: 2 nodes")
     one, two = sorted(checks[1:], key=lambda check: check.found)
