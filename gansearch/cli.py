@@ -32,6 +32,7 @@ from gansearch.cli_options import (
     set_option,
     settings_from,
     settings_options,
+    trial_option,
 )
 from gansearch.cli_output import run_console, show_end
 from gansearch.cli_types import LocalPathType, OnceCommand, TextType
@@ -294,7 +295,7 @@ def evaluate(
 @click.argument("run", metavar="RUN")
 @results_option
 @data_dir_option
-@click.option("--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]")
+@trial_option
 @click.option(
     "--n",
     type=click.IntRange(1),
@@ -348,7 +349,7 @@ def sample(
 @click.argument("run", metavar="RUN")
 @results_option
 @data_dir_option
-@click.option("--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]")
+@trial_option
 @click.option(
     "--to",
     type=click.Choice(["safetensors", "torchscript", "onnx"]),

@@ -80,6 +80,9 @@ keep_discriminator_option = click.option(
     help="Store the discriminator's weights too, beside each generator's: "
     "models/TRIAL/discriminator.safetensors.",
 )
+trial_option = click.option(
+    "--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]"
+)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 time_budget_option = click.option(
     "--time-budget",

@@ -37,7 +37,13 @@ MAY_IMPORT = {
     "triton": ("networks/dense_kernels", "training/loss_kernels", "training/member_kernels"),
     "torch": (
         *("networks", "training", "grouping", "scoring", "families", "export", "trial", "doctor"),
-        *("system/features", "system/precision", "system/torch_internals", "system/devices"),
+        *(
+            "system/features",
+            "system/global_random",
+            "system/precision",
+            "system/torch_internals",
+            "system/devices",
+        ),
         *("tune/nodes",),
     ),
 }

@@ -1,6 +1,6 @@
 """The guard on loops of others: those of `examples/loops`, trained to the end and labelled.
 
-    python benchmarks/studies/own_loops.py            # trains what is missing; 60 take 20 minutes
+    python benchmarks/studies/own_loops.py            # trains what is missing
     python benchmarks/studies/own_loops.py --show     # the tables, of what `data/` holds
 
 Each of the four loops is trained with configurations drawn at random from a wide space, on the 8x8

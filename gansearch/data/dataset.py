@@ -18,6 +18,7 @@ from gansearch.errors import DataError
 _BLOCK = 1000  # images converted to float at a time
 _N_FOR_CONTRAST = 1000  # images from which the typical contrast is computed
 SPLITS = ("train", "valid", "test")
+MAX_ABS = 1e15  # of a value: beyond it a squared distance might overflow in float32
 NO_CONTRAST = 1e-3  # norm below which an image in [0, 1] counts as constant
 
 

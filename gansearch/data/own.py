@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gansearch.data.dataset import SPLITS, Dataset, Labels, check_variety
+from gansearch.data.dataset import MAX_ABS, SPLITS, Dataset, Labels, check_variety
 from gansearch.data.duplicates import (
     MAX_SHARED,
     MIN_EXAMPLES,
@@ -33,7 +33,6 @@ from gansearch.rules import count_of
 _FEW_DISTINCT = 0.5
 _IN_ONE = ("train", "data", "x", "images", "samples")  # the key of examples without a split
 _N_COLUMNS = 5
-_MAX_DEVIATIONS = 1e15  # beyond it a squared distance might overflow in float32
 
 
 def as_dataset(value: Any, *, name: str = GIVEN, where: str = "dataset") -> Dataset:
@@ -226,9 +225,9 @@ def _of_vectors(parts: Mapping[str, Part], name: str, where: str) -> Dataset:
     units = Units.of(train, where)
     splits = {split: units.standardised(together[rows[split]]) for split in SPLITS}
     for split, part in splits.items():
-        if np.abs(part).max() > _MAX_DEVIATIONS:
+        if np.abs(part).max() > MAX_ABS:
             raise DataError(
-                f"{where}: a row to {PURPOSES[split]} lies more than {_MAX_DEVIATIONS:g} standard "
+                f"{where}: a row to {PURPOSES[split]} lies more than {MAX_ABS:g} standard "
                 "deviations from the mean of the training set. Distances would overflow. Remove "
                 "such rows, or take logarithms."
             )

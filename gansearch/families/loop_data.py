@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
+from gansearch.networks.models import channels_first, channels_last
+from gansearch.networks.own_makers import network_shape
 
 
 class LoopData:
@@ -35,11 +37,7 @@ class LoopData:
         self.dataset = dataset
         self.output_range = output_range
         self._seed = seed
-        if dataset.is_image:
-            height, width, channels = dataset.shape
-            self.shape: tuple[int, ...] = (channels, height, width)
-        else:
-            self.shape = dataset.shape
+        self.shape = network_shape(dataset.shape)
 
     @cached_property
     def train(self) -> Tensor:
@@ -79,8 +77,8 @@ class LoopData:
         if not self.dataset.is_image:
             return values
         low, high = self.output_range
-        images = values.view(len(values), *self.dataset.shape).permute(0, 3, 1, 2)
-        return (images * (high - low) + low).contiguous()
+        images = channels_first(values, self.dataset.shape).reshape(len(values), *self.shape)
+        return images * (high - low) + low
 
     def rows_of(self, made: Any, n: int) -> np.ndarray:
         """Return n samples of the loop as rows `[n, dim]`, as `Dataset.to_float` scales examples.
@@ -104,5 +102,5 @@ class LoopData:
         if not self.dataset.is_image:
             return tensor.reshape(flat).numpy()
         low, high = self.output_range
-        images = tensor.view(n, *self.shape).permute(0, 2, 3, 1)
-        return ((images - low) / (high - low)).reshape(flat).numpy()
+        rows = channels_last(tensor.reshape(flat), self.dataset.shape)
+        return ((rows - low) / (high - low)).numpy()

@@ -7,7 +7,6 @@ schedules), to tensors and arrays, and to dicts and lists of these and of plain 
 from __future__ import annotations
 
 import json
-import random
 import reprlib
 from collections.abc import Mapping
 from typing import Any
@@ -85,38 +84,6 @@ def tensors_of(state: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
         for key, tensor in value.state_dict().items()
         if tensor.dtype != torch.bfloat16  # which NumPy doesn't know
     }
-
-
-def random_states(device: str) -> dict[str, Any]:
-    """Return the states of the global random numbers of torch, NumPy and `random`."""
-    version, words, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # the global state is what loops use
-    states: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "random": [version, torch.tensor(words, device="cpu"), gauss],
-    }
-    if device == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def set_random_states(states: Mapping[str, Any]) -> None:
-    """Let the global random numbers go on from what `random_states` returned."""
-    torch.set_rng_state(states["torch"])
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, words, gauss = states["random"]
-    random.setstate((version, tuple(words.tolist()), gauss))
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])
-
-
-def seed_everything(seed: int) -> None:
-    """Let the global random numbers of torch, NumPy and `random` begin from a seed."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)
 
 
 def _values_of(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import numbers
 import reprlib
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from gansearch.seeds import trial_seed
 from gansearch.space.own_parameters import from_dict
 from gansearch.system import user_code
 from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.global_random import random_states, seed_everything, set_random_states
 
 _MEASURED = ("d_loss", "g_loss", "d_real", "d_fake", "d_grad_norm", "g_grad_norm")
 _BLOCK = 1000  # samples that are made at a time, so that the first are the same for any number
@@ -249,7 +249,7 @@ class LoopTraining(Training):
             for module in modules:
                 module.eval()
             for i in range(0, n_samples, _BLOCK):
-                loop_state.seed_everything(trial_seed(self._seed, "samples", i))
+                seed_everything(trial_seed(self._seed, "samples", i))
                 # A number of their own for few samples, which a dry call asks for.
                 n = _BLOCK if n_samples >= _BLOCK // 10 else n_samples
                 with torch.no_grad(), self._tensor_defaults.applied(self._outer_defaults):
@@ -307,7 +307,7 @@ class LoopTraining(Training):
             self._pending = None
             self._reported = self._loaded
             if self._random is not None:
-                loop_state.set_random_states(self._random)
+                set_random_states(self._random)
         return self._reported
 
     def report(
@@ -340,12 +340,12 @@ class LoopTraining(Training):
             raise
         self._reported, self._sample = updates, sample
         if updates >= self._target or time.monotonic() >= self._deadline:
-            self._random = loop_state.random_states(self._device)
+            self._random = random_states(self._device)
             self._tensor_defaults = TensorDefaults.now()
             self._outer_defaults.set_dtype()
             self._thread.pause()
             self._tensor_defaults.set_dtype()
-            loop_state.set_random_states(self._random)
+            set_random_states(self._random)
 
     def _measure(self, measured: Mapping[str, Any]) -> None:
         """Add what a report measures to the sums of the evaluation to come."""
@@ -387,7 +387,7 @@ class LoopTraining(Training):
 
     def _call(self) -> None:
         """Call the user's function, and report what it yields; in the loop's thread."""
-        loop_state.seed_everything(self._seed)
+        seed_everything(self._seed)
         trial = _LoopTrial(self)
         try:
             self._report_all(self._function(self._config, self.data, trial), trial)
@@ -457,7 +457,7 @@ class _LoopTrial:
         self.seed = training._seed
         self.device = training._device
         self.restore = training.restore
-        self._report = partial(training.report)
+        self._report = training.report
 
     def report(
         self,

@@ -27,10 +27,10 @@ from gansearch.families.network_faults import (
     tried,
     unused_by,
 )
-from gansearch.networks.global_random import seeded
 from gansearch.networks.models import draw_noise
 from gansearch.networks.own import OwnDiscriminator, OwnGenerator, OwnNetworkMaker
 from gansearch.networks.own_makers import name_of, network_shape
+from gansearch.system.global_random import seeded
 from gansearch.training import state
 from gansearch.training.losses import GENERATOR_LOSSES, discriminator_loss
 from gansearch.training.training import AdversarialTraining

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from gansearch.networks.global_random import GlobalRandom
 from gansearch.networks.layers import Layer
+from gansearch.system.global_random import GlobalRandom
 
 Shape = tuple[int, ...]  # (height, width, channels) of an image, (d,) of a point
 # D as a function: examples, dropout masks, n_batches; it returns logits.

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from gansearch.networks.dropout import Masks
-from gansearch.networks.global_random import GlobalRandom, seeded
 from gansearch.networks.interface import AnyDiscriminator, AnyGenerator, Network, Networks, Shape
 from gansearch.networks.models import channels_first
 from gansearch.networks.own_makers import Maker, make_module, network_shape
 from gansearch.seeds import trial_seed
+from gansearch.system.global_random import GlobalRandom, seeded
 
 PLAYERS = ("generator", "discriminator")
 ValueRange = tuple[float, float]

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from gansearch.errors import ConfigError, did_you_mean
 from gansearch.networks.interface import Shape
 from gansearch.rules import Config
+from gansearch.space.own_parameters import GIVEN_ARGUMENTS
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.user_code import describe_error
 
 Maker = Callable[..., Any]
 
-_GIVEN = ("config", "shape", "noise_dim")  # arguments that no space sets
 _KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NO_DEFAULT = inspect.Parameter.empty
 
@@ -46,7 +46,7 @@ def make_module(maker: Maker, player: str, config: Config, shape: Shape) -> nn.M
     except Exception as error:
         if is_lack_of_memory(error):
             raise
-        given = ", ".join(f"{k}={v!r}" for k, v in keywords.items() if k not in _GIVEN)
+        given = ", ".join(f"{k}={v!r}" for k, v in keywords.items() if k not in GIVEN_ARGUMENTS)
         raise ConfigError(
             f"{where}: it fails{f' with {given}' if given else ''} ({describe_error(error)}). It "
             "must make a network for every configuration of the space. Mend it, or leave such "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -113,8 +114,7 @@ def write_samples(
         family_needs_data.append(name)
         return _same_data(folder, name, data_dir)
 
-    with provided(folder.read_code()):
-        saved = load_generator(folder.model_dir(trial_id), load)
+    saved = _stored(folder, trial_id, load)
     if data_dir and not (as_picture or family_needs_data):
         raise BadInputError(
             f"--data-dir {data_dir}: the array {out} is generated without the data. Leave the flag "
@@ -136,8 +136,7 @@ def write_samples(
             if n_steps is None
             else saved.generator.interpolate(n, n_steps)
         )
-        if saved.units is not None:
-            array = saved.units.restored(array)
+        array = saved.in_own_units(array)
         write_output("--out", out, lambda file: _save(array, file))
     else:
         picture = (
@@ -160,9 +159,15 @@ def stored_generator(
         DataError: the family needs the data, which is absent or has changed since the run.
     """
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
-    model = folder.model_dir(trial_id)
+    return trial_id, _stored(folder, trial_id, lambda name: _same_data(folder, name, data_dir))
+
+
+def _stored(
+    folder: RunFolder, trial_id: str, load_dataset: Callable[[str], Dataset]
+) -> StoredGenerator:
+    """Return a trial's generator, by the code that the run began with."""
     with provided(folder.read_code()):
-        return trial_id, load_generator(model, lambda name: _same_data(folder, name, data_dir))
+        return load_generator(folder.model_dir(trial_id), load_dataset)
 
 
 def samples_of(
@@ -176,8 +181,7 @@ def samples_of(
     """
     _, saved = stored_generator(folder, trial_id, data_dir)
     _check_count(n, None, saved, None)
-    array = saved.generator.samples(n)
-    return array if saved.units is None else saved.units.restored(array)
+    return saved.in_own_units(saved.generator.samples(n))
 
 
 def picture_of_samples(

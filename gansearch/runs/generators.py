@@ -44,6 +44,10 @@ class StoredGenerator:
     shape: tuple[int, ...]
     units: Units | None = None
 
+    def in_own_units(self, samples: np.ndarray) -> np.ndarray:
+        """Return samples `[..., dim]` in the units that the data came in."""
+        return samples if self.units is None else self.units.restored(samples)
+
 
 def save_generator(
     model_dir: AnyPath,

@@ -9,11 +9,9 @@ features of real examples once.
 from __future__ import annotations
 
 import math
-import random
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError
 from gansearch.own_measures import PIXELS, OwnMeasure
 from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.global_random import everything_seeded
 from gansearch.system.user_code import describe_error, is_reference, load, shown
 
 N_TRIED = 20  # real examples of the call before a search
@@ -147,7 +146,7 @@ class OwnEvaluator:
         seen: dict[tuple[str, int], np.ndarray],
     ) -> float:
         """Return a measure's value; `seen` has the features of these samples so far."""
-        with _LOCK, torch.no_grad(), _own_random_numbers(self._device):
+        with _LOCK, torch.no_grad(), everything_seeded(0, self._device):
             key = measure.features, len(samples)
             if key not in seen:
                 seen[key] = self._features(measure.features, samples)
@@ -252,19 +251,3 @@ def _failed(name: str, error: Exception) -> Exception:
     if is_lack_of_memory(error):
         return error
     return BadInputError(f"{shown(name)}: {describe_error(error).removesuffix('.')}.")
-
-
-@contextmanager
-def _own_random_numbers(device: str) -> Iterator[None]:
-    """Seed the global random numbers, and give the training beside them back its own."""
-    devices = [torch.cuda.current_device()] if device == "cuda" else []
-    before, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(before)
-            np.random.set_state(of_numpy)  # noqa: NPY002

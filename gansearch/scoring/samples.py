@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import MAX_ABS, Dataset
 from gansearch.errors import SamplesError
 from gansearch.rules import count_of
 from gansearch.scoring.arrays import as_array
@@ -24,7 +24,6 @@ from gansearch.system.paths import local_path
 Array = np.ndarray | torch.Tensor
 
 MIN_SAMPLES = 20  # of a score
-_MAX_ABS = 1e15  # beyond it a squared distance might overflow in float32
 
 
 def load_samples(path: str | os.PathLike[str], dataset: Dataset) -> np.ndarray:
@@ -111,12 +110,12 @@ def as_samples(samples: Array, device: torch.device | str = "cpu") -> torch.Tens
             f"samples: shape {list(tensor.shape)}. It must be [n, d]: a row a sample."
         )
     # Every comparison with NaN is false, so this finds NaN as well.
-    usable = (tensor.abs() <= _MAX_ABS).all(dim=1)
+    usable = (tensor.abs() <= MAX_ABS).all(dim=1)
     if not usable.all():
         first = int((~usable).nonzero()[0])
         raise SamplesError(
             f"samples: {int((~usable).sum()):,} of {len(tensor):,} hold a NaN, an infinite value "
-            f"or one beyond {_MAX_ABS:g}, sample {first:,} (from 0) first. Values must be finite."
+            f"or one beyond {MAX_ABS:g}, sample {first:,} (from 0) first. Values must be finite."
         )
     return tensor
 

@@ -18,8 +18,8 @@ from gansearch.space.yaml_source import SourceValue, shorten
 from gansearch.system import user_code
 
 KINDS = ("int", "float", "bool", "str", "widths")
-# What own code may take that is no parameter of a search.
-_GIVEN = ("config", "shape", "noise_dim")
+# What the makers of networks may take that is no parameter of a search.
+GIVEN_ARGUMENTS = ("config", "shape", "noise_dim")
 _OF_SEARCH = ("int", "float", "choice")
 
 # The default and the rule of a parameter, by name.
@@ -68,7 +68,7 @@ def arguments_of(reference: str, section: str) -> Arguments:
         name: each.default
         for name, each in taken.items()
         if kinds[name] not in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY)
-        and name not in _GIVEN
+        and name not in GIVEN_ARGUMENTS
     }
     is_open = "config" in taken or inspect.Parameter.VAR_KEYWORD in kinds.values()
     return Arguments(reference, f"{section}.", named, is_open)

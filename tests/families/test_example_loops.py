@@ -10,9 +10,9 @@ import torch
 
 from gansearch.data.registry import load_dataset
 from gansearch.families.loop_data import LoopData
-from gansearch.families.loop_state import seed_everything
 from gansearch.space.search_space import SearchSpace
 from gansearch.system import user_code
+from gansearch.system.global_random import seed_everything
 
 LOOPS = Path(__file__).parents[2] / "examples" / "loops"
 NAMES = ("dcgan", "wgan_gp", "hinge", "relativistic")

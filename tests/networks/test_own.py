@@ -9,12 +9,12 @@ from torch import nn
 
 from gansearch.config import TrialConfig
 from gansearch.errors import ConfigError
-from gansearch.networks.global_random import GlobalRandom, seeded
 from gansearch.networks.models import channels_first
 from gansearch.networks.own import OwnDiscriminator, OwnGenerator, OwnNetworkMaker
 from gansearch.networks.own_makers import arguments_for, make_module, name_of
 from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.rules import Rule, extended
+from gansearch.system.global_random import GlobalRandom, seeded
 from tests.own_nets import ConvD, ConvG, mlp_d, mlp_g, searched
 
 SHAPE = (8, 12, 3)

@@ -1,16 +1,19 @@
-"""torch's global random numbers, which networks of the user's own draw from.
+"""The global random numbers of torch, NumPy and `random`, which code of the user's own draws from.
 
-Their initial weights, dropout and noise come from one generator that all of a process shares. So
-that a training is the same whatever else draws, and goes on as it was after a resume, it has a
-state of its own of this generator, which is in use only while its networks are made or trained.
+Initial weights, dropout and noise of networks come from one generator of torch that all of a
+process shares. So that a training is the same whatever else draws, and goes on as it was after a
+resume, it has a state of its own of this generator, which is in use only while its networks are
+made or trained. Loops and measures may draw from all three libraries.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +58,44 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         yield
     finally:
         _restore(before)
+
+
+@contextmanager
+def everything_seeded(seed: int, device: str) -> Iterator[None]:
+    """Let all global random numbers begin from `seed`, and go on as before after the context."""
+    before = random_states(device)
+    seed_everything(seed)
+    try:
+        yield
+    finally:
+        set_random_states(before)
+
+
+def random_states(device: str) -> dict[str, Any]:
+    """Return the states of torch on a device, of NumPy and of `random`, as state can hold them."""
+    version, words, gauss = random.getstate()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # the global state is what loops use
+    return {
+        "torch": _states(device),
+        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "random": [version, torch.tensor(words, device="cpu"), gauss],
+    }
+
+
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Let the global random numbers go on from what `random_states` returned."""
+    _restore(states["torch"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, words, gauss = states["random"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+
+
+def seed_everything(seed: int) -> None:
+    """Let the global random numbers of torch, NumPy and `random` begin from a seed."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
 
 
 def _states(device: str) -> dict[str, Tensor]:

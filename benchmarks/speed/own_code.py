@@ -1,0 +1,75 @@
+"""What a training loop of one's own pays: for a report, and for a check of the guard.
+
+    python benchmarks/speed/own_code.py                  # digits
+    python benchmarks/speed/own_code.py --dataset mnist  # with GANSEARCH_DATA
+
+Medians, on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+import gansearch
+from gansearch.data.registry import load_dataset
+from gansearch.space.search_space import SearchSpace
+
+N_REPORTS = 200_000
+N_CHECKS = 9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="digits")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"a report: {1e6 * report_seconds():.1f} microseconds")
+    dataset = load_dataset(arguments.dataset)
+    samples = dataset.to_float(dataset.valid[:1000])
+    start = time.perf_counter()
+    follows = gansearch.Guard(dataset, max_updates=10**6)
+    print(f"{arguments.dataset}: preparing a guard: {time.perf_counter() - start:.2f} s")
+    print(f"a check of a training: {median(lambda i: follows.check(samples, step=i)):.3f} s")
+    judges = gansearch.Guard(dataset)
+    print(f"a check of finished samples: {median(lambda _: judges.check(samples)):.3f} s")
+
+
+def report_seconds() -> float:
+    """Return the time of a report at which no evaluation is due."""
+    found = []
+
+    def train(_config, _data, trial):
+        loss = torch.zeros(())
+        start = time.perf_counter()
+        for step in range(N_REPORTS):
+            trial.report(step, np.zeros, d_loss=loss)
+        found.append((time.perf_counter() - start) / N_REPORTS)
+        trial.report(N_REPORTS, np.zeros)
+
+    space = {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.1, 1]}}}
+    family = SearchSpace.from_dict(space).family
+    training = family.build(family.config_type(), load_dataset("ring"), 0, "cpu")
+    training.max_updates = N_REPORTS + 1
+    training.advance(N_REPORTS + 1)
+    training.close()
+    return found[0]
+
+
+def median(check: Callable[[int], object]) -> float:
+    """Return the median time of a check, after a first one."""
+    times = []
+    for i in range(N_CHECKS + 1):
+        start = time.perf_counter()
+        check(i)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+if __name__ == "__main__":
+    main()
