@@ -6,8 +6,7 @@ Each fault is answered with one sentence on what was found, the rule, and the re
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from gansearch.networks.models import draw_noise
 from gansearch.networks.own import OwnDiscriminator, OwnGenerator, OwnNetworkMaker
 from gansearch.networks.own_makers import name_of, network_shape
 from gansearch.system.global_random import seeded
+from gansearch.system.precision import one_thread
 from gansearch.training import state
 from gansearch.training.losses import GENERATOR_LOSSES, discriminator_loss
 from gansearch.training.training import AdversarialTraining
@@ -43,7 +43,7 @@ _TOLERANCE = 1e-3  # beyond the range of pixels
 def check_networks(maker: OwnNetworkMaker, config: AdversarialConfig, dataset: Dataset) -> None:
     """Raise ConfigError if the networks of a configuration can't be trained on a data set."""
     try:
-        with seeded(0, "cpu"), _one_thread():
+        with seeded(0, "cpu"), one_thread():
             _Check(maker, config, dataset).run()
     except ConfigError as error:
         raise ConfigError(f"{error}{_arguments_in(config, str(error))}") from error.__cause__
@@ -59,17 +59,6 @@ def _arguments_in(config: AdversarialConfig, message: str) -> str:
     words = [f"{name}={value!r}" for name, value in differ.items()]
     left = [word for word in words if word.partition(".")[2] not in message]
     return f" Found with {', '.join(left)}." if left else ""
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one core: for so few examples others only make it wait, a second on a busy CPU."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Check:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from gansearch.errors import DataError, StorageError
 from gansearch.scoring.samples import Array, as_tensor
 from gansearch.system.files import write_atomically
 from gansearch.system.paths import cache_folder
+from gansearch.system.precision import one_thread
 
 # Raise it whenever the same data gives another classifier than before.
 _VERSION = 1
@@ -235,7 +235,7 @@ def _fitted(dataset: Dataset, labels: Labels, classes: np.ndarray) -> nn.Module:
     centre, spread = _scale(dataset)
     n_epochs = min(max(_PASSES // len(values), _FEWEST_EPOCHS), _MOST_EPOCHS)
     n_steps = n_epochs * -(-len(values) // _BATCH)
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         images = (_as_seen(values, dataset.shape) - centre) / spread
         net = _network(dataset.shape, len(classes))
@@ -267,17 +267,6 @@ def _varied(images: Tensor) -> Tensor:
     images = torch.lerp(images, blurred, 0.7 * torch.rand(len(images), 1, 1, 1).square())
     noise = _NOISE * torch.rand(len(images), 1, 1, 1).square()
     return images + noise * torch.randn_like(images)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of several threads differ in their last digits from run to run."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def _measured(

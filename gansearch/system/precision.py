@@ -67,3 +67,18 @@ def apply_elementwise(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor
     if n_padding == 0 or z.device.type != "cpu":
         return function(z)
     return function(pad(z.flatten(), (0, n_padding)))[: z.numel()].view_as(z)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core within the context.
+
+    Sums of several threads differ in their last digits from run to run; and for small sums other
+    threads only make the first one wait, a second on a busy machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
