@@ -27,7 +27,7 @@ from gansearch.networks.own import OwnGenerator
 from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.report.run import Run
 from gansearch.report.sampling import stored_generator
-from gansearch.runs.generators import save_discriminator
+from gansearch.runs.generators import StoredGenerator, save_discriminator
 from tests.saved_generators import save
 from tests.written_runs import WINNER, finished_run
 
@@ -174,10 +174,8 @@ def test_layers_of_the_users_own_code_go_out_as_torchscript(run, tmp_path, monke
 
 
 def test_a_family_without_modules_says_so(run, tmp_path, monkeypatch) -> None:
-    class Stored:
-        generator, shape, units = object(), (2,), None
-
-    monkeypatch.setattr(export_module, "stored_generator", lambda *_: (TRIAL, Stored()))
+    stored = StoredGenerator(object(), "ring", (2,))
+    monkeypatch.setattr(export_module, "stored_generator", lambda *_: (TRIAL, stored))
     with pytest.raises(BadInputError, match="are no modules of torch"):
         export(run, out=tmp_path / "out")
 

@@ -7,6 +7,7 @@ import pytest
 
 from gansearch.errors import BadInputError, ResultsError
 from gansearch.report.run import Best, Run
+from gansearch.runs.generators import StoredGenerator
 from tests.written_runs import PAPER, WINNER, write_run
 
 
@@ -87,10 +88,8 @@ def test_samples_are_those_of_the_command(run, monkeypatch) -> None:
         def samples(self, n):
             return np.zeros((n, 64), np.float32)
 
-    class Stored:
-        generator, shape, units = Generator(), (8, 8, 1), None
-
-    monkeypatch.setattr("gansearch.report.sampling.load_generator", lambda *_: Stored())
+    stored = StoredGenerator(Generator(), "digits", (8, 8, 1))
+    monkeypatch.setattr("gansearch.report.sampling.load_generator", lambda *_: stored)
     assert run.sample(5).shape == (5, 64)
     assert run.sample().shape == (64, 64)
     with pytest.raises(ResultsError, match="no such trial"):
