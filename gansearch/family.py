@@ -216,6 +216,13 @@ class Training(ABC):
                 into a ValueError.
         """
 
+    def rewind(self, state: bytes) -> None:
+        """Go back to a state that `save` has returned here, for its samples: it trains no more.
+
+        Called at the end of a trial of which the best state is kept. By default `load`.
+        """
+        self.load(state)
+
     @property
     def counts(self) -> Counts:
         """The progress so far; also read between evaluations, when `advance` returned None."""
@@ -302,6 +309,12 @@ class ModelFamily(ABC, Generic[ConfigT]):
         Called before a run starts, for the baseline, the presets of `start_from`, and each end or
         choice of each range with everything else at its default; of these as many as half a minute
         allows.
+        """
+
+    def check_rewind(self, config: ConfigT, dataset: Dataset) -> None:
+        """Raise ConfigError if a training of `config` can't go back by `Training.rewind`.
+
+        Called before a run that keeps the best state of each training.
         """
 
     def training_bytes(

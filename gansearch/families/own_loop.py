@@ -7,7 +7,8 @@ import math
 import numbers
 import reprlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,7 @@ class OwnLoop(ModelFamily[Config]):
         self, config: Config, dataset: Dataset, updates: int = 0, state: bytes | None = None
     ) -> tuple[int, bytes]:
         """Return the updates and the state at a report, the first after `updates`."""
-        training = self.build(config, dataset, 0, "cpu")
-        training.max_updates = _DRY_UPDATES
-        training.patience_seconds = _DRY_PATIENCE_SECONDS
-        try:
+        with self._dry_training(config, dataset) as training:
             if state is not None:
                 training.load(state)
             if updates < _DRY_UPDATES:
@@ -106,6 +104,38 @@ class OwnLoop(ModelFamily[Config]):
                 samples = training.samples(_N_DRY_SAMPLES)
                 _check_values(training.where, samples, training.data, dataset)
             return training.updates, training.save()
+
+    def check_rewind(self, config: Config, dataset: Dataset) -> None:
+        """See that the state that the loop reports decides its samples.
+
+        Raises:
+            ConfigError: it reports none, or its samples depend on something else too.
+        """
+        with self._dry_training(config, dataset) as training:
+            training.advance(1)
+            before, state = training.samples(_N_DRY_SAMPLES), training.save()
+            if training.updates < _DRY_UPDATES:
+                training.advance(training.updates + 1)
+            training.rewind(state)
+            if not np.array_equal(before, training.samples(_N_DRY_SAMPLES)):
+                raise ConfigError(
+                    f"{training.where}: keep: best goes back to an earlier state, but with the "
+                    "state of its first report it makes other samples than at that report. State "
+                    "must hold all that sample uses: every module, and tensors that change."
+                )
+
+    @contextmanager
+    def _dry_training(self, config: Config, dataset: Dataset) -> Iterator[LoopTraining]:
+        """Yield a training that is only tried, and end it.
+
+        Raises:
+            ConfigError: it diverges, or can't be ended.
+        """
+        training = self.build(config, dataset, 0, "cpu")
+        training.max_updates = _DRY_UPDATES
+        training.patience_seconds = _DRY_PATIENCE_SECONDS
+        try:
+            yield training
         except DivergedError as error:
             raise ConfigError(f"{training.where}: {error}") from error
         finally:
@@ -290,6 +320,20 @@ class LoopTraining(Training):
         self._sums, self._n_summed = dict(header["sums"]), dict(header["n_summed"])
         if self._pending is not None:
             self._random = header["random"]
+
+    def rewind(self, state: bytes) -> None:
+        """Load an earlier state of the loop into what it has reported.
+
+        Raises:
+            ConfigError: it has reported none.
+        """
+        _, values = loop_state.decode(state)
+        if self.state is None or values is None:
+            raise ConfigError(
+                f"{self.where}: keep: best goes back to an earlier state, and this loop reports "
+                'none. Report it: trial.report(step, sample, state={"g": g, "d": d}).'
+            )
+        loop_state.restore(self.state, values)
 
     def close(self) -> None:
         """End the loop."""

@@ -249,6 +249,7 @@ def _of_replicas(
         "updates_per_success": group["updates"].sum() / n_worked if n_worked else math.nan,
         "test_ll_worst": min(scores, default=math.nan),
         "test_ll_seeds": scores,
+        "kept_updates": scored["kept_updates"].median() if "kept_updates" in scored else math.nan,
         **{
             measure.column: _over_replicas(scored[measure.column], measure)
             for measure in MEASURES
@@ -342,4 +343,5 @@ def _columns(replicas: pd.DataFrame) -> list[str]:
         *("p_works", "p_works_low", "p_works_high", "updates_per_success"),
         *("test_ll_worst", "test_ll_seeds"),
     ]
-    return [*known, *(name for name in columns("ranking") if name not in known), "name"]
+    measured = (name for name in columns("ranking") if name not in known)
+    return [*known, *measured, "name", "kept_updates"]

@@ -140,9 +140,22 @@ def _ranking_section(report: Report) -> Section:
         [
             *_legend(report),
             *_raw_note(report.ranking, label_of, "test_ll_raw", decimals),
+            *_kept_note(report),
             *lead(report, decimals),
         ],
     )
+
+
+def _kept_note(report: Report) -> list[str]:
+    """Return after how many updates the best states were found, where these are kept."""
+    if report.run.space.get("keep") != "best":
+        return []
+    found = report.ranking[report.ranking["kept_updates"].notna()]
+    updates = [f"{label_of(row)} after {row['kept_updates']:,.0f}" for row in rows_of(found)]
+    return [
+        f"Of each training its best state by {_objective(report)} is kept, not the last (medians "
+        f"over seeds, in updates): {', '.join(updates)}."
+    ]
 
 
 def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
@@ -269,6 +282,7 @@ def _leaderboard_section(report: Report) -> Section:
         make_columns("trial", "config", "status", *measures),
         rows,
         [
+            *_search_keeps_note(report),
             "This order comes from one training per configuration, some of them stopped early, so "
             "the first is partly the luckiest. The ranking comes from replicas.",
             *_raw_note(
@@ -277,6 +291,12 @@ def _leaderboard_section(report: Report) -> Section:
             *_training_note(report.training, decimals),
         ],
     )
+
+
+def _search_keeps_note(report: Report) -> list[str]:
+    if report.run.space.get("keep") != "best":
+        return []
+    return ["Scores of completed trials are those of their best state, which is kept."]
 
 
 def _raw_note(

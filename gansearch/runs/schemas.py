@@ -89,6 +89,10 @@ def trials_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> p
         *_measures("train_nn_ratio"),
         ("p_recovers", FLOAT),
         ("missing_classes", pa.list_(STRING)),
+        *_measures("test_ll_raw", "valid_ll_raw", "coverage_raw", "valid_ll_all"),
+        *_measures("n_classes_effective", "collapsed_p"),
+        *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
+        ("kept_updates", INT),
     ]
     own = (name for each in measures for name in each.final_columns)
     return with_own(_completed(fields, "evaluation", "final"), own)
@@ -118,6 +122,7 @@ def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> 
         *_measures("test_ll_raw", "coverage_raw", "valid_ll_all", "n_classes_effective"),
         *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
         ("name", STRING),
+        ("kept_updates", FLOAT),
     ]
     own = (name for each in measures for name in each.ranking_columns)
     return with_own(_completed(fields, "ranking"), own)

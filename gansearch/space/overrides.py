@@ -18,6 +18,7 @@ from gansearch.space.parse import (
     parse_baseline,
     parse_budget_entry,
     parse_entry,
+    parse_keep,
     parse_start_from,
 )
 from gansearch.space.ranges import Range, parse_range, parse_value
@@ -98,6 +99,8 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
     if key == "baseline":
         names, family = space.preset_names, space.family
         return replace(space, baseline_name=parse_baseline(item, names, family, space.dataset))
+    if key == "keep":
+        return replace(space, keep=parse_keep(item))
     if key == "dataset" or key in FAMILY_SECTIONS:
         noun = "data set" if key == "dataset" else "networks"
         raise item.error(
@@ -106,7 +109,7 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
     if key in SECTIONS:
         raise item.error(key, "a whole section can't be set. Name a parameter, such as --set k=3.")
     if key not in space.table.rules():
-        known = {*space.table.rules(), *Budget.rules(), "start_from", "baseline"}
+        known = {*space.table.rules(), *Budget.rules(), "start_from", "baseline", "keep"}
         known |= {f"data.{name}" for name in ImageOptions.rules()}
         answer = words.of_parameter(key, known, item.value)
         raise item.error(format_key(key), f"unknown parameter. {answer}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
-from gansearch.budget import Budget
+from gansearch.budget import Budget, Keep
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_names import GIVEN, is_own
 from gansearch.data.registry import COMMON, DATASETS, check_takes_options
@@ -49,6 +49,7 @@ SECTIONS = (
     "baseline",
     "measures",
     "objective",
+    "keep",
 )
 
 
@@ -366,6 +367,19 @@ def parse_baseline(
     if item.name == NO_BASELINE:
         return None
     return _parse_name({*presets, NO_BASELINE}, "baseline", "preset", item)
+
+
+def parse_keep(item: SourceValue) -> Keep:
+    """Return which state of a training counts; the last by default.
+
+    Raises:
+        SpaceError: neither "best" nor "last".
+    """
+    if item.value is None:
+        return "last"
+    if item.value not in get_args(Keep):
+        raise item.error("keep", f"found {item.show()}. It must be best or last.")
+    return cast("Keep", item.value)
 
 
 def parse_mapping(section: str, item: SourceValue) -> dict[str, SourceValue]:

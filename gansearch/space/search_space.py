@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 import yaml
 
-from gansearch.budget import Budget
+from gansearch.budget import Budget, Keep
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_names import located
 from gansearch.errors import SpaceError, did_you_mean
@@ -39,6 +39,7 @@ from gansearch.space.parse import (
     parse_data,
     parse_dataset,
     parse_family,
+    parse_keep,
     parse_presets,
     parse_search,
     parse_start_from,
@@ -71,6 +72,7 @@ class SearchSpace:
             none.
         measures: of the user's own, beside those that are always measured.
         objective: what the search and the ranking go by.
+        keep: which state of each training is stored, scored and ranked.
     """
 
     name: str
@@ -85,6 +87,7 @@ class SearchSpace:
     baseline_name: str | None = None
     measures: tuple[OwnMeasure, ...] = ()
     objective: Objective = VALID_LL
+    keep: Keep = "last"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSpace:
@@ -114,6 +117,7 @@ class SearchSpace:
             "baseline": self.baseline_name or NO_BASELINE,
             **({"measures": own} if (own := [each.to_dict() for each in self.measures]) else {}),
             **({"objective": self.objective.name} if self.objective.measure else {}),
+            **({"keep": self.keep} if self.keep != "last" else {}),
         }
 
     @property
@@ -310,6 +314,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         start_from=(),
         measures=measures,
         objective=parse_objective(sections["objective"], measures, folder),
+        keep=parse_keep(sections["keep"]),
     )
     sources = {name: entry.where for name, entry in (sections["search"].value or {}).items()}
     for key in space.search:

@@ -13,6 +13,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, safetensors_metadata, sealed
+from gansearch.trial.best import BestState
 from gansearch.trial.messages import StepResult
 
 
@@ -28,6 +29,7 @@ class Checkpoint:
             restart, since the driver may have died before it wrote them.
         health: the health monitor's state.
         observed: the observer's state.
+        best: the best state so far, if that is to be kept.
     """
 
     training: bytes
@@ -36,6 +38,7 @@ class Checkpoint:
     results: list[StepResult]
     health: Mapping[str, Any]
     observed: Mapping[str, np.ndarray]
+    best: BestState | None = None
 
     def encode(self) -> bytes:
         """Return the content of the file."""
@@ -43,6 +46,7 @@ class Checkpoint:
             "training": np.frombuffer(self.training, np.uint8),
             "strip": self.strip,
             **self.observed,
+            **(self.best.encode() if self.best else {}),
         }
         state = {
             "n_reports": self.n_evaluations,
@@ -71,6 +75,7 @@ class Checkpoint:
                 n_evaluations=state["n_reports"],
                 results=[StepResult.from_dict(values) for values in state["reports"]],
                 health=state["health"],
+                best=BestState.take_from(arrays),
                 observed=arrays,
             )
         except (SafetensorError, KeyError, TypeError) as error:

@@ -60,6 +60,8 @@ class StepResult:
         evaluation: the scores of its samples; None between two evaluations.
         verdict: on the trial's health; where it is "diverged", there are no metrics.
         final: a completed replica's scores on the test set, by column of `trials.parquet`.
+        kept_updates: updates after which the generator that was stored had its state.
+        kept: the evaluation of that state, where it isn't the training's last.
         done: whether the training has come to its end.
         note: a message for the user.
         unwritable: the error of a write to the run's folder that failed, which ends the run.
@@ -71,6 +73,8 @@ class StepResult:
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
     final: Mapping[str, Any] | None = None
+    kept_updates: int | None = None
+    kept: Evaluation | None = None
     done: bool = False
     note: str | None = None
     unwritable: str | None = None
@@ -95,11 +99,27 @@ class StepResult:
         """The samples' validation log-likelihood, in nats; None between two evaluations."""
         return self.evaluation.valid_ll if self.evaluation else None
 
+    @property
+    def kept_evaluation(self) -> Evaluation | None:
+        """That of the state that is kept, or else this step's; None between two evaluations."""
+        return self.kept or self.evaluation
+
     def score(self, objective: Objective) -> float | None:
         """Return the score of the samples, more is better; None between two evaluations."""
-        if self.evaluation is None:
-            return None
-        return objective.score_of(self.evaluation.measured)
+        return None if self.evaluation is None else objective.score_of(self.evaluation.measured)
+
+    def kept_score(self, objective: Objective) -> float | None:
+        """Return the score of `kept_evaluation`, as `score` does."""
+        kept = self.kept_evaluation
+        return None if kept is None else objective.score_of(kept.measured)
+
+    def with_collapsed_p(self, p: float | None) -> Self:
+        """Return a copy with what the collapse test has found for the state that is kept."""
+        if self.kept is not None:
+            return dataclasses.replace(self, kept=dataclasses.replace(self.kept, collapsed_p=p))
+        assert self.evaluation is not None
+        judged = dataclasses.replace(self.evaluation, collapsed_p=p)
+        return dataclasses.replace(self, evaluation=judged)
 
     @property
     def measured(self) -> dict[str, Any]:
@@ -136,9 +156,14 @@ class StepResult:
         """
         if "counts" not in values:
             values = _nested(values)
-        kinds = {"metrics": Metrics, "evaluation": Evaluation, "verdict": Verdict}
+        kinds = {
+            "metrics": Metrics,
+            "evaluation": Evaluation,
+            "verdict": Verdict,
+            "kept": Evaluation,
+        }
         parsed = {name: kind(**values[name]) for name, kind in kinds.items() if name in values}
-        rest = ("device", "final", "done", "note", "unwritable")
+        rest = ("device", "final", "kept_updates", "done", "note", "unwritable")
         return cls(
             counts=Counts(**values["counts"]),
             **parsed,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gansearch.budget import Budget
+from gansearch.budget import Budget, Keep
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.own_measures import VALID_LL, Objective, OwnMeasure
 from gansearch.system.object_store import AnyPath
@@ -41,6 +41,7 @@ class TrialPlan:
         n_slots: of the groups in the engine that trains all trials of a device, see `Engine`; 0
             for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
+        keep: which state of each training is stored and scored.
         keep_discriminator: whether discriminators are stored beside the generators.
         measures: of the user's own.
         objective: what the run goes by; a trial in which it can't be computed fails.
@@ -55,6 +56,7 @@ class TrialPlan:
     slice_seconds: float = 2.0
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
+    keep: Keep = "last"
     keep_discriminator: bool = False
     measures: tuple[OwnMeasure, ...] = ()
     objective: Objective = VALID_LL

@@ -9,6 +9,7 @@ resume after its worker, or the whole search, has died.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 
 import numpy as np
@@ -33,6 +34,7 @@ from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.features import take_notes
 from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.precision import full_precision
+from gansearch.trial.best import BestState
 from gansearch.trial.checkpoint import Checkpoint
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.process import TrialProcess
@@ -166,6 +168,7 @@ class TrialRunner:
             self._config, process.dataset, self._evaluation_updates
         )
         self._n_evaluations = 0
+        self._best: BestState | None = None
         self._strip: list[np.ndarray] = []
         self._results: list[StepResult] = []
         self._to_resend = []
@@ -210,7 +213,14 @@ class TrialRunner:
             done=self._n_evaluations == len(self._evaluation_updates),
         )
         if not (result.done or result.is_unsound):
+            self._note_if_best(result)
             return result
+        if (best := self._best_before(result)) is None:
+            result = dataclasses.replace(result, kept_updates=result.updates)
+        else:
+            self._training.rewind(best.training)
+            samples = self._training.samples(len(samples))
+            result = dataclasses.replace(result, kept_updates=best.updates, kept=best.evaluation)
         self._write_model()
         if result.is_unsound:
             return result
@@ -218,8 +228,41 @@ class TrialRunner:
             return self._with_final_score(result)
         # By the test that its replicas would meet, so that no finalist fails it at once.
         with full_precision(self._process.plan.scoring_device):
-            collapse = self._process.evaluator.judge(samples, evaluation.indicators)
+            kept = result.kept_evaluation or evaluation
+            collapse = self._process.evaluator.judge(samples, kept.indicators)
         return _judged_at_its_end(result, collapse)
+
+    def _note_if_best(self, result: StepResult) -> None:
+        """Take along the state of an evaluation if it is to be kept, should none be better."""
+        assert result.evaluation is not None and result.metrics is not None
+        if self._process.plan.keep == "best" and self._is_best(result):
+            self._best = BestState(
+                updates=result.updates,
+                stage_start=result.metrics.stage_start,
+                score=self._score(result),
+                evaluation=result.evaluation,
+                training=self._training.save(),
+            )
+
+    def _is_best(self, result: StepResult) -> bool:
+        """Return whether an evaluation is the best so far; if its samples look collapsed, no."""
+        assert result.verdict is not None and result.metrics is not None
+        score = self._score(result)
+        if result.verdict.status != "sound" or math.isnan(score):
+            return False
+        return self._best is None or self._best.is_beaten_by(score, result.metrics.stage_start)
+
+    def _best_before(self, result: StepResult) -> BestState | None:
+        """Return the state to keep in place of the last one, None for the last one."""
+        assert result.metrics is not None
+        best = self._best
+        if best is None or result.is_unsound or self._is_best(result):
+            return None
+        return best if best.stage_start == result.metrics.stage_start else None
+
+    def _score(self, result: StepResult) -> float:
+        score = result.score(self._process.plan.objective)
+        return math.nan if score is None else score
 
     def _write_model(self) -> None:
         """Write the generator, and the pictures of its training."""
@@ -294,6 +337,7 @@ class TrialRunner:
             results=self._results,
             health=self._health.state_dict(),
             observed=self._observer.state() if self._observer is not None else {},
+            best=self._best,
         )
         path = self._folder.checkpoint_path(self._spec.trial_id)
         write_atomically(path, checkpoint.encode())
@@ -309,20 +353,21 @@ class TrialRunner:
         self._n_evaluations = checkpoint.n_evaluations
         self._results, self._to_resend = checkpoint.results, list(checkpoint.results)
         self._health.load_state_dict(dict(checkpoint.health))
+        self._best = checkpoint.best
 
 
 def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
-    """Return a trial's last result with what the test says of its last samples.
+    """Return a trial's last result with what the test says of the samples that count for it.
 
     A training of fewer than 1,000 updates in its last stage is too young for a verdict of its own.
     """
-    assert result.metrics is not None and result.evaluation is not None
+    assert result.metrics is not None
     updates = result.updates - result.metrics.stage_start
-    last = dataclasses.replace(result.evaluation, collapsed_p=collapse.collapsed_p)
-    result = dataclasses.replace(result, evaluation=last)
+    result = result.with_collapsed_p(collapse.collapsed_p)
     if updates < LEAST_UPDATES:
         return result
     verdict = collapse.verdict
     if verdict.status == "collapsed":
-        verdict = Verdict("collapsed", f"the last samples are collapsed: {verdict.reason}")
+        which = "best" if result.kept else "last"
+        verdict = Verdict("collapsed", f"the {which} samples are collapsed: {verdict.reason}")
     return dataclasses.replace(result, verdict=verdict)

@@ -139,6 +139,7 @@ def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
         slice_seconds=slice_seconds(session.share.max_concurrent),
         n_slots=grouping.n_slots,
         n_evaluation_samples=session.description.n_evaluation_samples,
+        keep=session.space.keep,
         keep_discriminator=session.settings.keep_discriminator,
         measures=session.space.measures,
         objective=session.space.objective,

@@ -186,6 +186,8 @@ def prepared(
     )
     tell("checking the configurations and the memory")
     check_configs(space, configs, dataset)
+    if space.keep == "best":
+        space.family.check_rewind(next(space.variants()), dataset)
     OwnEvaluator(space.measures, dataset).check()
     largest = check_memory(space, configs, dataset, settings)
     tell("scoring training examples")

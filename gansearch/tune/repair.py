@@ -7,7 +7,8 @@ the history. A damaged file is kept under another name, and reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from gansearch.errors import GansearchError, ResultsError, StorageError
-from gansearch.own_measures import own_columns
+from gansearch.measures import Evaluation
+from gansearch.own_measures import Objective, own_columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import EVALUATION_COLUMNS
 from gansearch.runs.tables import TEST_LL_FOLDER, is_damage
@@ -29,6 +31,8 @@ from gansearch.tune.rows import new_row, spec_of_row
 from gansearch.tune.study import UNHEALTHY, load_study, open_study, search_spec
 
 Rows = Sequence[Mapping[str, Any]]
+
+_SCORES = [field.name for field in fields(Evaluation) if field.name != "own"]
 
 _STATES = {
     "running": TrialState.RUNNING,
@@ -248,8 +252,9 @@ def _rows_of_search(
     folder: RunFolder, journal: Path, space: SearchSpace, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the journal's trials, with the values of their last reports."""
-    newest = folder.history().drop_duplicates("trial_id", keep="last")
-    last = {report["trial_id"]: report for report in newest.to_dict("records")}
+    history = folder.history()
+    last = _by_trial(history.drop_duplicates("trial_id", keep="last"))
+    best = _best_reports(history, space.objective) if space.keep == "best" else {}
     for trial in load_study(journal).get_trials(deepcopy=False) if journal.exists() else ():
         status = _status_of(trial)
         fixed = FixedTrial(trial.params)
@@ -266,7 +271,25 @@ def _rows_of_search(
             reported = last[spec.trial_id]
             measured = (*EVALUATION_COLUMNS, *own_columns(space.measures))
             row |= {column: _value(reported[column]) for column in measured}
+            if status in ("completed", "collapsed"):
+                row["kept_updates"] = reported["updates"]
+        if status == "completed" and (kept := best.get(spec.trial_id)):
+            scores = (*_SCORES, *own_columns(space.measures))
+            row |= {column: _value(kept[column]) for column in scores}
+            row["kept_updates"] = kept["updates"]
         yield row
+
+
+def _by_trial(history: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
+    return {report["trial_id"]: report for report in history.to_dict("records")}
+
+
+def _best_reports(history: pd.DataFrame, objective: Objective) -> dict[str, dict[Hashable, Any]]:
+    """Return the report of each trial's best state, as the trial itself chose it."""
+    scores = objective.as_score(history[objective.column])
+    sound = history[(history["verdict"] == "sound") & scores.notna()]
+    order = scores[sound.index].sort_values(kind="stable").index  # of equals the later one
+    return _by_trial(sound.loc[order].drop_duplicates("trial_id", keep="last"))
 
 
 def _status_of(trial: FrozenTrial) -> str:

@@ -20,7 +20,7 @@ from gansearch.runs.schemas import EVALUATION_COLUMNS, config_values
 from gansearch.trial.messages import StepResult, TrialSpec
 
 # Columns of `trials.parquet` that a trial's results fill.
-RESULT_COLUMNS = (*EVALUATION_COLUMNS, "device", "p_recovers")
+RESULT_COLUMNS = (*EVALUATION_COLUMNS, "device", "p_recovers", "kept_updates")
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,12 @@ def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def results(step: StepResult) -> dict[str, Any]:
     """Return what a step fills of its trial's row."""
+    measured = step.measured | ({} if step.kept is None else step.kept.measured)
+    if step.kept_updates is not None:
+        measured["kept_updates"] = step.kept_updates
     own = step.evaluation.own if step.evaluation is not None else {}
     names = (*RESULT_COLUMNS, *own)
-    return {name: value for name, value in step.measured.items() if name in names}
+    return {name: value for name, value in measured.items() if name in names}
 
 
 def history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def history_row(row: Mapping[str, Any], step: StepResult) -> dict[str, Any]:
         "verdict": step.verdict.status,
         "reported_at": datetime.now(UTC),
     }
-    merged = {**step.measured, **row, **judged}
+    merged = {**row, **step.measured, **judged}
     return {name: merged[name] for name in (*HISTORY_COLUMNS, *step.evaluation.own)}
 
 

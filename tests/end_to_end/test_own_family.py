@@ -25,6 +25,7 @@ presets:
   wild: {lr: 3}
 start_from: [defaults]
 baseline: defaults
+keep: best
 """
 # Presets that lie outside what is searched are compared without a search.
 ENDS = "still", "wild", "defaults"
@@ -93,12 +94,23 @@ def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
         .any()
     )
     assert trials["config.lr"].notna().all() and trials["d_updates"].isna().all()
+    _check_that_best_states_are_kept(trials, path)
     # It has learned N(1, .5^2), of which a test example's log-likelihood is -.73 in the mean.
     assert ranking["test_ll"].between(-0.8, -0.7).all()
     report = json.loads(output("report", "mean", "--format", "json", folder=folder))
     assert [row["config.spread"] for row in report["ranking"]] == n_ranked * [0.5]
     output("sample", "mean", "--n", "500", "--out", "samples.npy", folder=folder)
     assert abs(np.load(folder / "samples.npy").mean() - 1) < 0.1
+
+
+def _check_that_best_states_are_kept(trials, path):
+    done = trials.query("status == 'completed' and phase == 'search'").set_index("trial_id")
+    history = pd.concat(map(pd.read_parquet, path.glob("history/*")))
+    sound = history[(history["verdict"] == "sound") & history["trial_id"].isin(done.index)]
+    best = sound.groupby("trial_id")["valid_ll"].max()
+    assert (done.loc[best.index, "valid_ll"] == best).all()
+    assert done["kept_updates"].notna().all() and (done["kept_updates"] < 3000).any()
+    assert (done["updates"] == 3000).all()
 
 
 def test_the_guard_stops_a_family_that_stands_still_and_one_that_flies_away(folder):

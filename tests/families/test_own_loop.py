@@ -577,3 +577,50 @@ def test_what_can_not_be_a_loop_is_told_before_it_is_called(function, message):
     with pytest.raises(BadInputError) as caught:
         built(function)
     assert message in str(caught.value)
+
+
+def test_a_loop_goes_back_to_an_earlier_state(closing):
+    training = closing(built(train))
+    training.advance(5)
+    state, before = training.save(), training.samples(2000)
+    training.advance(9)
+    assert not np.array_equal(before, training.samples(2000))
+    training.rewind(state)
+    np.testing.assert_array_equal(before, training.samples(2000))
+
+
+def stateless(config, data, trial):
+    for step in range(trial.max_updates):
+        trial.report(step, sample=lambda n: torch.rand(n, 2))
+
+
+def moving(config, data, trial):
+    g, shift = nn.Linear(8, 2), torch.zeros(2)
+    for step in range(trial.restore({"g": g}), trial.max_updates):
+        shift.add_(1)
+        trial.report(step, lambda n: g(torch.randn(n, 8)) + shift, state={"g": g})
+
+
+@pytest.mark.parametrize(
+    ("loop", "message"),
+    [(stateless, "this loop reports none"), (moving, "other samples than at that report")],
+)
+def test_a_dry_call_finds_a_loop_that_can_not_go_back(loop, message):
+    space = SearchSpace.from_dict(
+        {
+            "trainable": loop,
+            "dataset": "ring",
+            "search": {"lr": {"float": [0.001, 0.1]}},
+            "keep": "best",
+        }
+    )
+    with pytest.raises(ConfigError, match=f"keep: best goes back to an earlier state.*{message}"):
+        space.family.check_rewind(next(space.variants()), RING)
+    assert threading.active_count() == 1
+
+
+def test_a_dry_call_of_a_loop_that_can_go_back_says_nothing():
+    space = SearchSpace.from_dict(
+        {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
+    )
+    space.family.check_rewind(next(space.variants()), RING)

@@ -1,5 +1,6 @@
 """The sections of a report: which there are, and what they say."""
 
+import dataclasses
 import math
 import re
 
@@ -66,6 +67,21 @@ def test_the_weights_scores_stand_below_those_of_their_average(tmp_path):
     told = "By G's weights of the last iteration, not their average: "
     assert f"{told}3b632cbb 20.5 (coverage 0.60)." in text
     assert f"{told}t00001 7.25 (coverage 0.50)." in text
+
+
+def test_where_best_states_are_kept_the_report_says_when_they_were_reached(tmp_path):
+    replicated = [row for config in (WINNER, PAPER) for row in replicas(config)]
+    for row, kept in zip(replicated, [2000, 4000, 6000, 8000] + 4 * [8000], strict=True):
+        row["kept_updates"] = kept
+    folder = write_run(tmp_path, searched(), replicated, MEANS)
+    text = "Of each training its best state by validation log-likelihood (nats) is kept"
+    assert text not in " ".join(printed(folder).split())
+    run = folder.read_run()
+    folder.write_run(dataclasses.replace(run, space=run.space | {"keep": "best"}))
+    said = " ".join(printed(folder).split())
+    medians = "3b632cbb after 5,000, paper after 8,000."
+    assert f"{text}, not the last (medians over seeds, in updates): {medians}" in said
+    assert "Scores of completed trials are those of their best state, which is kept." in said
 
 
 def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):

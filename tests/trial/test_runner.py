@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import ray
 import torch
@@ -12,7 +13,11 @@ from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, ShortOfMemoryError
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import load_generator
 from gansearch.scoring.collapse import CollapseTest
+from gansearch.scoring.evaluation import Evaluator, final_score
+from gansearch.scoring.health import HealthMonitor
+from gansearch.scoring.verdict import Verdict
 from gansearch.training.training import AdversarialTraining
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
@@ -118,6 +123,98 @@ def test_the_weights_are_scored_beside_their_average_at_every_report_and_at_the_
     assert results[-1].final["test_ll_raw"] == plain[-1].final["test_ll"]
     assert results[-1].final["coverage_raw"] == plain[-1].final["coverage"]
     assert plain[-1].final["test_ll_raw"] is None
+
+
+def keeping_best(process, monkeypatch, valid_lls, verdicts=("sound",) * 4):
+    """Let a process keep best states; its evaluations find these scores and verdicts."""
+    found = iter(valid_lls)
+    judged = iter(verdicts)
+    evaluate = Evaluator.evaluate
+    monkeypatch.setattr(
+        Evaluator,
+        "evaluate",
+        lambda *args: dataclasses.replace(evaluate(*args), valid_ll=next(found)),
+    )
+    monkeypatch.setattr(Evaluator, "with_raw", lambda _, evaluation, raw: evaluation)
+    monkeypatch.setattr(HealthMonitor, "judge", lambda *_: Verdict(next(judged)))
+    monkeypatch.setattr("gansearch.trial.runner._judged_at_its_end", lambda result, *_: result)
+    return dataclasses.replace(process, plan=dataclasses.replace(process.plan, keep="best"))
+
+
+EMA = CONFIG | {"generator_ema": 0.99, "optimizer": "adam", "gradient_penalty": "r1"}
+STAGES = CONFIG | {
+    "generator_widths": [16, 16],
+    "pretraining": "upper_layers",
+    "pretraining_updates": 200,
+    "pretrained_layers": 1,
+}
+
+
+@pytest.mark.parametrize("config", [CONFIG, EMA], ids=["plain", "averaged"])
+@pytest.mark.parametrize("spec", [TRIAL, REPLICA], ids=["search", "replica"])
+def test_the_best_state_is_stored_and_scored_in_place_of_the_last(
+    process, monkeypatch, spec, config
+):
+    process = keeping_best(process, monkeypatch, [1.0, 5.0, 5.0, 2.0])
+    runner = TrialRunner(dataclasses.replace(spec, config=config), process)
+    found = reports(runner, 3)
+    samples = runner._training.samples(10_000)
+    (last,) = reports(runner, 1)
+    assert (last.updates, last.evaluation.valid_ll) == (400, 2.0)
+    assert (last.kept_updates, last.kept) == (300, found[2].evaluation)  # of equals the later one
+    folder = RunFolder(process.plan.folder)
+    stored = load_generator(folder.model_dir("t00000"), load_dataset).generator
+    np.testing.assert_allclose(stored.samples(1000), samples[:1000], atol=1e-5)
+    if spec is REPLICA:
+        score = final_score(process.dataset, samples, collapse_test=process.evaluator.collapse_test)
+        assert last.final["test_ll"] == pytest.approx(score.parzen.test_ll)
+    else:
+        assert last.final is None
+
+
+def test_a_state_whose_samples_look_collapsed_is_never_kept(process, monkeypatch):
+    verdicts = ["undetermined", "sound", "undetermined", "undetermined"]
+    process = keeping_best(process, monkeypatch, [9.0, 1.0, 5.0, 7.0], verdicts)
+    *_, last = reports(TrialRunner(TRIAL, process), 4)
+    assert last.kept_updates == 200
+
+
+def test_the_last_state_is_kept_if_none_looked_sound(process, monkeypatch):
+    process = keeping_best(process, monkeypatch, [4.0, 3.0, 2.0, 1.0], ["undetermined"] * 4)
+    *_, last = reports(TrialRunner(TRIAL, process), 4)
+    assert (last.kept_updates, last.kept) == (400, None)
+
+
+def test_a_collapsed_trial_keeps_its_last_state(process, monkeypatch):
+    process = keeping_best(process, monkeypatch, [3.0, 2.0], ["sound", "collapsed"])
+    *_, last = reports(TrialRunner(TRIAL, process), 2)
+    assert (last.is_unsound, last.kept_updates, last.kept) == (True, 200, None)
+
+
+def test_the_best_state_is_known_after_a_kill(process, monkeypatch):
+    process = keeping_best(process, monkeypatch, [5.0, 1.0, 2.0, 3.0])
+    runner = TrialRunner(TRIAL, process)
+    first = reports(runner, 2)[0]
+    runner.stop()
+    again = TrialRunner(TRIAL, process)
+    *_, last = reports(again, 4)
+    assert (last.kept_updates, last.kept) == (100, first.evaluation)
+    again.stop()
+    again = TrialRunner(TRIAL, process)
+    assert [again.step() for _ in range(4)][-1] == last
+
+
+def test_a_state_of_an_earlier_stage_is_not_kept(process, monkeypatch):
+    process = keeping_best(process, monkeypatch, [9.0, 8.0, 3.0, 2.0])
+    *_, last = reports(TrialRunner(dataclasses.replace(TRIAL, config=STAGES), process), 4)
+    assert last.kept_updates == 300
+
+
+def test_the_last_state_is_kept_by_default(process, monkeypatch):
+    process = keeping_best(process, monkeypatch, [5.0, 1.0, 2.0, 3.0])
+    process = dataclasses.replace(process, plan=dataclasses.replace(process.plan, keep="last"))
+    *_, last = reports(TrialRunner(TRIAL, process), 4)
+    assert (last.kept_updates, last.kept) == (400, None)
 
 
 def no_memory(*_, **__):

@@ -1,5 +1,6 @@
 """Damaged files are reported, set aside and, if the others suffice, rebuilt."""
 
+import dataclasses
 import random
 import shutil
 import warnings
@@ -59,6 +60,8 @@ def folder(tmp_path, space):
             outcomes[f"ray-{i}"] = Outcome(status, f"because of {i}")
             searcher.on_trial_complete(f"ray-{i}", steps[-1])
             row |= {"status": status, "reason": outcomes[f"ray-{i}"].reason}
+        if status in ("completed", "collapsed"):
+            row["kept_updates"] = row["updates"]
         rows.append(row)
     folder.write_trials(rows)
     return folder
@@ -193,6 +196,21 @@ def test_damaged_trials_are_read_from_the_journal_and_the_history(folder, space,
     assert after.loc[~failed, "reason"].equals(before.loc[~failed, "reason"])
     assert repair_run(folder) == []
     assert reopened(folder, space)[1] == []
+
+
+def test_a_rebuilt_trial_has_the_scores_of_its_best_state_where_that_is_kept(folder, space):
+    space = dataclasses.replace(space, keep="best")
+    folder.write_run(dataclasses.replace(folder.read_run(), space=space.to_dict()))
+    first = folder.history().query("trial_id == 't00000'").iloc[-1].to_dict()
+    later = [(2100, 99.0, "undetermined"), (2200, 50.0, "sound"), (2300, 7.0, "sound")]
+    folder.append_history(
+        [first | {"updates": u, "valid_ll": ll, "verdict": verdict} for u, ll, verdict in later]
+    )
+    (folder.path / "trials.parquet").unlink()
+    repair_run(folder)
+    row = folder.trials().set_index("trial_id").loc["t00000"]
+    assert (row["status"], row["updates"]) == ("completed", 2300)
+    assert (row["kept_updates"], row["valid_ll"]) == (2200, 50.0)
 
 
 def test_trials_that_no_other_file_has_are_one_clear_error(folder):
