@@ -152,19 +152,21 @@ def labelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 def show(rows: pd.DataFrame) -> None:
     rows = labelled(rows)
-    print("| loop | trainings | dying | stopped | found | better half | of these stopped |")
-    print("|---|---|---|---|---|---|---|")
+    print("| loop | dying | stopped | found | better half | found | others | found |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, part in [*rows.groupby("loop"), ("all", rows)]:
         dying, better = part[part["dying"]], part[part["better_half"]]
+        others = part[~part["dying"] & ~part["better_half"]]
         print(
-            f"| {name} | {len(part)} | {len(dying)} | {dying['stopped'].sum()} | "
-            f"{dying['found'].sum()} | {len(better)} | {better['stopped'].sum()} |"
+            f"| {name} | {len(dying)} | {dying['stopped'].sum()} | {dying['found'].sum()} | "
+            f"{len(better)} | {better['found'].sum()} | {len(others)} | {others['found'].sum()} |"
         )
-    poor = rows[rows["label"] == "poor"]
-    print(f"\n{len(poor)} are poor: {poor['found'].sum()} of them are found too.")
+    print("\nfound: stopped, or collapsed by the verdict on the last samples.")
+    labels = rows["label"].value_counts()
+    print(", ".join(f"{n} {label}" for label, n in labels.items()))
     for name, part in rows.groupby("loop"):
         share = part["guard_seconds"].sum() / part["train_seconds"].sum()
-        print(f"{name}: the evaluations take {share:.1%} of the training's time")
+        print(f"{name}: {BUDGET['reports']} evaluations take {share:.1%} of the training's time")
 
 
 if __name__ == "__main__":
