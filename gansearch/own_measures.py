@@ -105,14 +105,32 @@ class Objective:
         """What messages call it."""
         return self.measure.name if self.measure else _DEFAULT_OBJECTIVE
 
+    @property
+    def unit(self) -> str:
+        """Of its values; empty for none."""
+        return self.measure.unit if self.measure else "nats"
+
+    def n_samples(self, n: int) -> int:
+        """Return from how many samples its values come where other measures get `n`."""
+        return (self.measure and self.measure.n_samples) or n
+
     def as_score(self, value: Any) -> Any:
         """Return a value, or an array of them, so that more is better; the same call undoes it."""
         return self.measure.as_score(value) if self.measure else value
 
-    def score_of(self, row: Mapping[str, Any]) -> float | None:
-        """Return the score in a row of measurements by column; None if there is none."""
+    def value_of(self, row: Mapping[str, Any]) -> float | None:
+        """Return the value in a row of measurements by column; None if there is none."""
         value = row.get(self.column)
-        return None if value is None or math.isnan(value) else self.as_score(value)
+        return None if value is None or math.isnan(value) else value
+
+    def score_of(self, row: Mapping[str, Any]) -> float | None:
+        """Return `value_of`, so that more is better."""
+        value = self.value_of(row)
+        return None if value is None else self.as_score(value)
+
+    def format(self, value: float) -> str:
+        """Return a value as text without its unit: log-likelihoods alone have one magnitude."""
+        return f"{value:.4g}" if self.measure else f"{value:.2f}"
 
 
 VALID_LL = Objective()

@@ -11,19 +11,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gansearch.own_measures import Objective
+
 
 @dataclass(frozen=True)
 class Score:
-    """A validation log-likelihood in nats, and the number of samples it comes from.
+    """A value of what the search goes by, and the number of samples it comes from.
 
-    More samples score higher: scores of other numbers of samples are never compared.
+    The number changes a log-likelihood, as it does a Frechet distance: scores of other numbers of
+    samples are never compared.
     """
 
-    valid_ll: float
+    value: float
     n_samples: int
-
-    def __str__(self) -> str:
-        return f"{self.valid_ll:.2f} nats of {self.n_samples:,} samples"
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,23 @@ class Frame:
     Args:
         texts: about the run, the most important first.
         trials: that are running.
+        objective: what the search goes by, of which the trials have scores.
         max_updates: of a full training.
         is_last: whether no other frame follows, so that the empty line isn't needed.
     """
 
     def __init__(
-        self, texts: Sequence[Text], trials: Sequence[TrialLine], *, max_updates: int, is_last: bool
+        self,
+        texts: Sequence[Text],
+        trials: Sequence[TrialLine],
+        *,
+        objective: Objective,
+        max_updates: int,
+        is_last: bool,
     ) -> None:
         self._texts = texts
         self._trials = trials
+        self._objective = objective
         self._max_updates = max_updates
         self._is_last = is_last
 
@@ -88,13 +96,13 @@ class Frame:
             table.add_column(justify=justify, no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for line in trials:
-            score = f"{line.score.valid_ll:.2f}" if line.score else "-"
+            score = self._objective.format(line.score.value) if line.score else "-"
             has_coverage = line.coverage is not None and math.isfinite(line.coverage)
             table.add_row(
                 Text(line.trial_id),
                 ProgressBar(self._max_updates, line.updates, width=16),
                 Text(f"{line.updates:,}"),
-                Text(f"valid_ll {score}"),
+                Text(f"{self._objective.name} {score}"),
                 Text(f"coverage {line.coverage:.2f}" if has_coverage else ""),
                 Text(line.summary, style="dim"),
             )

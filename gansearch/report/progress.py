@@ -23,6 +23,7 @@ from rich.text import Text
 from gansearch.budget import Budget
 from gansearch.errors import BadInputError, InterruptedRunError
 from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.report.display import (
     FIRST_LINE_SECONDS,
     HEARTBEAT_SECONDS,
@@ -55,6 +56,7 @@ class Progress:
         n_replicas: number of trainings in the phase of replicas, to estimate the time left.
         time_budget_seconds: of the whole run, or None.
         earlier_seconds: the time that earlier sessions of the run took.
+        objective: what the search goes by; the scores are its values.
         quiet: print nothing.
 
     Attributes:
@@ -72,6 +74,7 @@ class Progress:
         n_replicas: int,
         time_budget_seconds: float | None,
         earlier_seconds: float = 0.0,
+        objective: Objective = VALID_LL,
         quiet: bool = False,
     ) -> None:
         self.current_phase = ""
@@ -83,6 +86,7 @@ class Progress:
         self._n_replicas = n_replicas
         self._time_budget_seconds = time_budget_seconds
         self._earlier_seconds = earlier_seconds
+        self._objective = objective
         self._display = Display(console, frame=self._frame, due_line=self._due_line)
         self._quiet = quiet
         self._stack = ExitStack()
@@ -187,10 +191,9 @@ class Progress:
             line = self._lines.pop(trial_id, waiting)
             self._count(trial_id, status, line.updates, score)
             self.pace.trial_ended()
-            valid_ll = str(score) if score and math.isfinite(score.valid_ll) else "-"
             text = (
                 f"[{self._counts.total()}/{self._n_trials}] {trial_id} {status} "
-                f"at {line.updates:,} updates, valid_ll {valid_ll}"
+                f"at {line.updates:,} updates, {self._in_words(score)}"
             )
         self._print_plain(f"{text}: {reason}" if reason else text)
 
@@ -207,8 +210,19 @@ class Progress:
         self._ended_updates += updates
         if status in UNSOUND or not self._is_comparable(score):
             return
-        if self._best_ended is None or score.valid_ll > self._best_ended[0].valid_ll:
-            self._best_ended = (score, trial_id)
+        ended = (score, trial_id)
+        self._best_ended = max(filter(None, (self._best_ended, ended)), key=self._rank)
+
+    def _rank(self, of_trial: tuple[Score, str]) -> float:
+        """Return a number that is larger for a better score."""
+        return float(self._objective.as_score(of_trial[0].value))
+
+    def _in_words(self, score: Score | None) -> str:
+        """Return a score as `valid_ll 5.13 nats from 1,000 samples`."""
+        if score is None or not math.isfinite(score.value):
+            return f"{self._objective.name} -"
+        what = (self._objective.name, self._objective.format(score.value), self._objective.unit)
+        return f"{' '.join(filter(None, what))} from {score.n_samples:,} samples"
 
     def _is_comparable(self, score: Score | None) -> TypeGuard[Score]:
         """Return whether a score comes from as many samples as the others that are compared.
@@ -216,8 +230,9 @@ class Progress:
         In the phase of replicas, these are the final scores.
         """
         is_final = self.current_phase == _REPLICAS
-        n_samples = N_FINAL_SAMPLES if is_final else self.n_evaluation_samples
-        return score is not None and math.isfinite(score.valid_ll) and score.n_samples == n_samples
+        n = self._objective.n_samples(self.n_evaluation_samples)
+        n_samples = N_FINAL_SAMPLES if is_final else n
+        return score is not None and math.isfinite(score.value) and score.n_samples == n_samples
 
     def _due_line(self) -> str | None:
         """Return the line that is due where lines aren't redrawn, if any."""
@@ -252,6 +267,7 @@ class Progress:
             return Frame(
                 [head, *map(Text, filter(None, (self._best(), self._times())))],
                 [] if self._outcome else [replace(line) for line in self._lines.values()],
+                objective=self._objective,
                 max_updates=self._budget.max_updates,
                 is_last=bool(self._outcome),
             )
@@ -299,8 +315,8 @@ class Progress:
         ]
         if not ended and not running:
             return f"no {'final ' if self.current_phase == _REPLICAS else ''}score yet"
-        score, trial_id = max([*ended, *running], key=lambda pair: pair[0].valid_ll)
-        return f"best valid_ll {score} ({trial_id})"
+        score, trial_id = max([*ended, *running], key=self._rank)
+        return f"best {self._in_words(score)} ({trial_id})"
 
     def _times(self) -> str:
         elapsed = self._earlier_seconds + time.monotonic() - self._started

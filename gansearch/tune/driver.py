@@ -259,6 +259,7 @@ def _progress(
         n_replicas=(len(configs) or space.n_finalists) * space.budget.replicas,
         time_budget_seconds=settings.time_budget_seconds,
         earlier_seconds=earlier_seconds,
+        objective=space.objective,
         quiet=console is None,
     )
 
@@ -282,7 +283,11 @@ def _execute(
     n_samples = description.n_evaluation_samples
     progress.n_evaluation_samples = n_samples
     recorder = Recorder(
-        folder, progress, searched=tuple(space.search), n_evaluation_samples=n_samples
+        folder,
+        progress,
+        searched=tuple(space.search),
+        n_evaluation_samples=n_samples,
+        objective=space.objective,
     )
     session = Session(
         folder=folder,

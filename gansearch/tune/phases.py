@@ -95,7 +95,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     session.progress.phase(
         "search",
         len(rows) + n_untried,
-        known_trials(rows, session.description.n_evaluation_samples),
+        known_trials(rows, session.description.n_evaluation_samples, session.space.objective),
     )
     for repair in repairs:
         session.progress.note(repair)
@@ -139,7 +139,9 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         _prepare_collapse_test(session)
         n_replicas = len(configs) * session.budget.replicas
         session.progress.phase(
-            "replicas", n_replicas, known_trials(known, session.description.n_evaluation_samples)
+            "replicas",
+            n_replicas,
+            known_trials(known, session.description.n_evaluation_samples, session.space.objective),
         )
         scheduler = make_scheduler(session, halving=False)
         if session.stop.reason == "time":

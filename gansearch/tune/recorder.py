@@ -19,6 +19,7 @@ from ray.tune.experiment import Trial
 
 from gansearch.errors import StorageError
 from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.system.failures import Failure
@@ -84,6 +85,7 @@ class Recorder(Callback):
         *,
         searched: Sequence[str] = (),
         n_evaluation_samples: int = N_EVALUATION_SAMPLES,
+        objective: Objective = VALID_LL,
     ) -> None:
         self.rows: dict[str, dict[str, Any]] = {
             row["trial_id"]: {str(name): value for name, value in row.items()}
@@ -99,6 +101,7 @@ class Recorder(Callback):
         self._progress = progress
         self._searched = searched
         self._n_evaluation_samples = n_evaluation_samples
+        self._objective = objective
         self._start_times: dict[str, float] = {}
         self._busy_seconds: dict[str, float] = {}
         self._pending_evaluations: list[dict[str, Any]] = []
@@ -147,7 +150,7 @@ class Recorder(Callback):
         if step.is_evaluation and step.updates not in recorded:
             recorded.add(step.updates)
             self._pending_evaluations.append(history_row(row, step))
-        score = score_of_row(row, self._n_evaluation_samples)
+        score = score_of_row(row, self._n_evaluation_samples, self._objective)
         row.update(step.final or {})
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
@@ -204,7 +207,7 @@ class Recorder(Callback):
             row["overhead_seconds"] = wall - self._busy_seconds.pop(trial_id, 0.0)
         self._trials_changed = True
         self._ended_trials.append(trial_id)
-        score = score_of_row(row, self._n_evaluation_samples)
+        score = score_of_row(row, self._n_evaluation_samples, self._objective)
         self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score)
         self._write_if_due()
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
@@ -62,20 +63,24 @@ def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
     return row | {f"config.{name}": value for name, value in config.to_dict().items()}
 
 
-def score_of_row(row: Mapping[str, Any], n_evaluation_samples: int) -> Score | None:
-    """Return the latest score of a row's trial, None before the first.
+def score_of_row(
+    row: Mapping[str, Any], n_evaluation_samples: int, objective: Objective = VALID_LL
+) -> Score | None:
+    """Return the latest value of the objective of a row's trial, None before the first.
 
     A completed replica's comes from the samples of its final score, all others from those of an
     evaluation.
     """
-    if pd.isna(row["valid_ll"]):
+    if (value := objective.value_of(row)) is None:
         return None
     is_final = not pd.isna(row.get("test_ll"))
-    return Score(row["valid_ll"], N_FINAL_SAMPLES if is_final else n_evaluation_samples)
+    return Score(value, N_FINAL_SAMPLES if is_final else objective.n_samples(n_evaluation_samples))
 
 
 def known_trials(
-    rows: Iterable[Mapping[str, Any]], n_evaluation_samples: int = N_EVALUATION_SAMPLES
+    rows: Iterable[Mapping[str, Any]],
+    n_evaluation_samples: int = N_EVALUATION_SAMPLES,
+    objective: Objective = VALID_LL,
 ) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun."""
     return [
@@ -83,7 +88,7 @@ def known_trials(
             row["trial_id"],
             row["status"],
             row["updates"],
-            score_of_row(row, n_evaluation_samples),
+            score_of_row(row, n_evaluation_samples, objective),
         )
         for row in rows
     ]

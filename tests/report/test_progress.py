@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gansearch.budget import Budget
 from gansearch.errors import InterruptedRunError
+from gansearch.own_measures import Objective, OwnMeasure
 from gansearch.report import display as display_module
 from gansearch.report import pace as pace_module
 from gansearch.report import progress as progress_module
@@ -40,14 +41,13 @@ def console(*, terminal=False, height=24, width=100):
     )
 
 
-def make(to, *, n_replicas=4, time_budget_seconds=None, earlier_seconds=0.0, quiet=False):
+def make(to, *, n_replicas=4, time_budget_seconds=None, **arguments):
     return Progress(
         to,
         budget=BUDGET,
         n_replicas=n_replicas,
         time_budget_seconds=time_budget_seconds,
-        earlier_seconds=earlier_seconds,
-        quiet=quiet,
+        **arguments,
     )
 
 
@@ -87,8 +87,8 @@ def test_a_log_has_one_line_for_each_ended_trial_with_its_reason(clock):
         train(progress, "t00002", 400, None, "diverged", "D's loss is NaN")
     assert to.file.getvalue().splitlines() == [
         "search 0/10; no score yet; 0 s so far, time left: -",
-        "[1/10] t00000 completed at 8,000 updates, valid_ll 5.13 nats of 1,000 samples",
-        "[2/10] t00001 pruned at 2,000 updates, valid_ll 1.50 nats of 1,000 samples: not in the "
+        "[1/10] t00000 completed at 8,000 updates, valid_ll 5.13 nats from 1,000 samples",
+        "[2/10] t00001 pruned at 2,000 updates, valid_ll 1.50 nats from 1,000 samples: not in the "
         "best third at 2,000 updates",
         "[3/10] t00002 diverged at 400 updates, valid_ll -: D's loss is NaN",
     ]
@@ -103,7 +103,7 @@ def test_a_log_gives_a_sign_of_life_every_15_seconds_and_not_more_often(clock):
             clock.seconds = 1000.0 + second
             progress.trial_reported("t00000", 100 * second, evaluated(2.0), 0.5)
             progress._display.tick()
-    best = "best valid_ll 2.00 nats of 1,000 samples (t00000)"
+    best = "best valid_ll 2.00 nats from 1,000 samples (t00000)"
     assert to.file.getvalue().splitlines()[1:] == [
         f"search 0/10, 1 running; {best}; 15 s so far, time left: -",
         f"search 0/10, 1 running; {best}; 30 s so far, time left: -",
@@ -155,7 +155,7 @@ def test_a_terminal_that_can_only_print_gets_the_log(clock, monkeypatch):
         train(progress, "t00000", 8000)
     assert to.file.getvalue().splitlines() == [
         "search 0/10; no score yet; 0 s so far, time left: -",
-        "[1/10] t00000 completed at 8,000 updates, valid_ll 1.00 nats of 1,000 samples",
+        "[1/10] t00000 completed at 8,000 updates, valid_ll 1.00 nats from 1,000 samples",
     ]
 
 
@@ -170,7 +170,7 @@ def test_the_terminal_shows_counts_the_best_and_every_running_trial(clock):
         clock.seconds += 80
     head, best, times, running = to.shown.rstrip().splitlines()
     assert head == "search 2/10, 1 running  1 completed  1 pruned"
-    assert best == "best valid_ll 5.00 nats of 1,000 samples (t00000)"
+    assert best == "best valid_ll 5.00 nats from 1,000 samples (t00000)"
     assert times == "80 s so far, time left: -"
     bar = "━" * 8 + " " * 8
     assert running == f"t00002 {bar} 4,000 valid_ll 3.25 coverage 0.41 k=2 generator_lr=0.05"
@@ -207,7 +207,7 @@ def test_the_score_of_an_unsound_trial_is_never_the_best(clock, status):
         progress.phase("search", 10)
         train(progress, "t00000", 8000, 5.0)
         train(progress, "t00001", 8000, 99.0, status, "bad")
-    assert "best valid_ll 5.00 nats of 1,000 samples (t00000)" in to.shown
+    assert "best valid_ll 5.00 nats from 1,000 samples (t00000)" in to.shown
 
 
 def test_a_negative_score_can_be_the_best(clock):
@@ -218,7 +218,7 @@ def test_a_negative_score_can_be_the_best(clock):
         train(progress, "t00001", 8000, -20.0, "pruned", "")
         progress.trial_started("t00002", "k=2")
         progress.trial_reported("t00002", 10, evaluated(float("nan")), None)
-    assert "best valid_ll -20.00 nats of 1,000 samples (t00001)" in to.shown
+    assert "best valid_ll -20.00 nats from 1,000 samples (t00001)" in to.shown
 
 
 def test_the_time_left_of_a_search_counts_on_what_trials_have_taken_so_far(clock):
@@ -296,7 +296,7 @@ def test_a_new_phase_counts_anew(clock):
         assert progress.current_phase == "replicas"
         train(progress, "r-1-0", 8000, 5.0, n_samples=10_000)
     assert to.shown.startswith(
-        "replicas 1/4  1 completed\nbest valid_ll 5.00 nats of 10,000 samples (r-1-0)"
+        "replicas 1/4  1 completed\nbest valid_ll 5.00 nats from 10,000 samples (r-1-0)"
     )
 
 
@@ -376,7 +376,7 @@ def test_a_resumed_run_knows_its_best_its_time_and_the_time_left(clock):
     # 24,000 updates in 20 minutes. To come: 4,000 of t00003, 8,000 of t00004, and two replicas.
     assert to.shown.splitlines() == [
         "search 3/5  1 pruned  2 collapsed",
-        "best valid_ll 6.10 nats of 1,000 samples (t00000)",
+        "best valid_ll 6.10 nats from 1,000 samples (t00000)",
         "20 min so far, about 23 min left",
     ]
 
@@ -386,7 +386,7 @@ def test_an_interrupted_trial_has_its_score_before_it_reports_again(clock):
     with showing(to) as progress:
         progress.phase("search", 5, [KnownTrial("t00003", "running", 4000, evaluated(2.0))])
         progress.trial_started("t00003", "k=2", 4000)
-    assert "best valid_ll 2.00 nats of 1,000 samples (t00003)" in to.shown
+    assert "best valid_ll 2.00 nats from 1,000 samples (t00003)" in to.shown
 
 
 def test_replicas_that_are_resumed_keep_their_best_and_what_they_have_trained(clock):
@@ -397,7 +397,7 @@ def test_replicas_that_are_resumed_keep_their_best_and_what_they_have_trained(cl
         open_ = KnownTrial("r-a-1", "running", 6000, evaluated(20.0))
         progress.phase("replicas", 2, [done, open_])
     assert to.shown.splitlines()[1:] == [
-        "best valid_ll 14.00 nats of 10,000 samples (r-a-0)",
+        "best valid_ll 14.00 nats from 10,000 samples (r-a-0)",
         "80 s so far, about 20 s left",
     ]
 
@@ -428,13 +428,13 @@ def test_scores_of_other_numbers_of_samples_are_never_the_best(clock):
         progress.phase("search", 2)
         train(progress, "t00000", 8000, 9.0)
         train(progress, "t00001", 8000, 99.0, n_samples=10_000)
-        assert "best valid_ll 9.00 nats of 1,000 samples (t00000)" in progress._line()
+        assert "best valid_ll 9.00 nats from 1,000 samples (t00000)" in progress._line()
         progress.phase("replicas", 2)
         progress.trial_started("r-a-0", "")
         progress.trial_reported("r-a-0", 8000, evaluated(20.0), 0.5)
         assert "no final score yet" in progress._line()
         progress.trial_ended("r-a-0", "completed", "", Score(14.0, 10_000))
-    assert "best valid_ll 14.00 nats of 10,000 samples (r-a-0)" in to.shown
+    assert "best valid_ll 14.00 nats from 10,000 samples (r-a-0)" in to.shown
 
 
 def test_a_stop_is_acknowledged_at_once_in_a_log_too(clock):
@@ -479,6 +479,32 @@ def test_the_last_frame_of_an_interrupted_run_has_the_best_score_of_its_running_
         raise InterruptedRunError("stopped")
     assert last_frame(to).splitlines() == [
         "interrupted: search 0/10",
-        "best valid_ll 3.25 nats of 1,000 samples (t00000)",
+        "best valid_ll 3.25 nats from 1,000 samples (t00000)",
         "0 s in all",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("direction", "best"), [("minimize", "12"), ("maximize", "1235")])
+def test_an_objective_is_shown_by_its_name_and_the_best_by_its_direction(
+    clock, terminal, direction, best
+):
+    objective = Objective(OwnMeasure("fid", "m.py:fid", direction, "px", n_samples=5000))
+    to = console(terminal=terminal)
+    values = {"t00000": 1234.6, "t00001": 12.0, "t00002": 500.0}
+    with showing(to, objective=objective) as progress:
+        progress.phase("search", 10)
+        for trial_id, value in values.items():
+            progress.trial_started(trial_id, "k=2")
+            progress.trial_reported(trial_id, 100, Score(value, 5000), 0.5)
+        for trial_id in ("t00000", "t00001"):
+            progress.trial_ended(trial_id, "completed", "", Score(values[trial_id], 5000))
+        said = progress._line()
+    assert f"best fid {best} px from 5,000 samples" in said
+    assert "valid_ll" not in to.file.getvalue()
+    if terminal:
+        assert f"best fid {best} px from 5,000 samples" in to.shown
+        assert re.search(r"t00002 .* fid 500 coverage 0\.50 k=2", to.shown)
+    else:
+        ended = "[1/10] t00000 completed at 100 updates, fid 1235 px from 5,000 samples\n"
+        assert ended in to.file.getvalue()

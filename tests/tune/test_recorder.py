@@ -1,11 +1,14 @@
 """What the recorder writes, and when; without Ray running."""
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
+from gansearch.own_measures import Objective, OwnMeasure
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
@@ -58,11 +61,11 @@ def clock(monkeypatch, folder):
     return clock
 
 
-def recorder_of(folder):
+def recorder_of(folder, **options):
     progress = Progress(
         Console(quiet=True), budget=Budget(), n_replicas=0, time_budget_seconds=None, quiet=True
     )
-    recorder = Recorder(folder, progress)
+    recorder = Recorder(folder, progress, **options)
     recorder.outcomes = {}
     return recorder
 
@@ -299,6 +302,21 @@ def test_the_display_is_told_from_how_many_samples_a_score_comes(folder, clock, 
     recorder.flush()
     (known,) = known_trials(recorder_of(folder).rows.values())
     assert known == KnownTrial("t00000", "completed", 100, Score(14.0, 10_000))
+
+
+def test_the_display_is_told_the_objective_as_it_is_from_as_many_samples_as_it_takes(folder):
+    fid = OwnMeasure("fid", "m.py:fid", "minimize", n_samples=5000)
+    recorder = recorder_of(folder, objective=Objective(fid))
+    scores = []
+    recorder._progress.trial_reported = lambda _id, _updates, score, _c: scores.append(score)
+    trial = start(recorder, 0)
+    found = step(100, 9.0)
+    own = replace(found, evaluation=replace(found.evaluation, own={"measure.fid": 12.0}))
+    for each in (step(50), own):
+        recorder.on_trial_result(0, [], trial, each.to_tune() | {"time_total_s": 1.0})
+    row = recorder.rows["t00000"] | {"measure.fid": 11.0, "test_ll": 13.0}
+    (known,) = known_trials([row], objective=Objective(fid))
+    assert [*scores, known.score] == [None, Score(12.0, 5000), Score(11.0, 10_000)]
 
 
 def test_a_trial_that_failed_without_an_outcome_stays_open(folder):
