@@ -11,6 +11,7 @@ from gansearch.artifacts import GeneratorModule
 from gansearch.export.formats import Format
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.report.formatting import format_interval, format_number
+from gansearch.report.own_section import better, own_interval, own_number
 from gansearch.report.report import Report
 from gansearch.report.section import TABLE_MEASURES
 from gansearch.rules import short
@@ -49,7 +50,7 @@ def model_card(
         _use(found, format),
         "\n".join(f"- `{file}`: {what}" for file, what in _files(format, extra_files)),
         "## Scores",
-        "\n".join(_scores(trial, ranked[0] if ranked else None)),
+        "\n".join(_scores(report, trial, ranked[0] if ranked else None)),
         "## Data",
         "\n".join(_data(report)),
         "## Training",
@@ -78,7 +79,9 @@ def _files(format: Format, extra: Mapping[str, str]) -> Iterator[tuple[str, str]
     yield from extra.items()
 
 
-def _scores(trial: Mapping[str, Any], ranked: Mapping[str, Any] | None) -> Iterator[str]:
+def _scores(
+    report: Report, trial: Mapping[str, Any], ranked: Mapping[str, Any] | None
+) -> Iterator[str]:
     """Yield the scores of the trial and, where it was replicated, of its configuration."""
     of_config = ranked is not None
     yield "| | this generator |" + (" its configuration, over seeds |" if of_config else "")
@@ -101,14 +104,21 @@ def _scores(trial: Mapping[str, Any], ranked: Mapping[str, Any] | None) -> Itera
     for measure in TABLE_MEASURES:
         title = str(measure.heading)
         yield line(title, _shown(trial, measure.column), _shown(row, measure.column))
+    for own in report.run.measures:
+        for column, split in zip(own.final_columns, ("validation", "test"), strict=True):
+            title = f"{own.name} against the {split} set ({better(own)})"
+            yield line(title, own_number(trial.get(column)), own_interval(row, column))
     if of_config:
         yield line(
             "replicas that work", "", f"{row['n_seeds']} of {row['n_seeds'] + row['n_failed']}"
         )
     yield ""
+    has_own = bool(report.run.measures) and of_config
+    own_intervals = " Those of your own measures are over training seeds." * has_own
     yield (
         f"Log-likelihoods are Parzen-window estimates; those on the test set come from "
         f"{N_FINAL_SAMPLES:,} samples. The interval is over training seeds and test examples."
+        f"{own_intervals}"
     )
 
 

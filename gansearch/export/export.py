@@ -110,6 +110,7 @@ def _description(
 ) -> bytes:
     """Return `config.json`: the configuration, the scores and where the generator comes from."""
     ranked = rows_of(report.ranking[report.ranking["config_id"] == trial["config_id"]])
+    own = report.run.measures
     content = {
         "config": config,
         "config_id": trial["config_id"],
@@ -127,8 +128,16 @@ def _description(
         "training_seed": trial["seed"],
         "updates": trial["updates"],
         "status": trial["status"],
-        "scores": {name: trial.get(name) for name in _SCORES},
-        "scores_over_seeds": {name: ranked[0].get(name) for name in _INTERVALS} if ranked else None,
+        "scores": {
+            name: trial.get(name)
+            for name in (*_SCORES, *(name for each in own for name in each.final_columns))
+        },
+        "scores_over_seeds": {
+            name: ranked[0].get(name)
+            for name in (*_INTERVALS, *(name for each in own for name in each.ranking_columns))
+        }
+        if ranked
+        else None,
     }
     return (json.dumps(json_value(content), indent=2, allow_nan=False) + "\n").encode()
 

@@ -123,13 +123,24 @@ def _limit_to_good_scores(
     cut_off = "higher" if measure and measure.direction == "minimize" else "lower"
     cut = f"\n({cut_off} ones cut off)" if low > worst else ""
     axes.set_xlabel("parameter updates, of D and G together")
-    unit = f", {measure.unit}" if measure and measure.unit else ""
-    what = f"{measure.name}{unit}" if measure else "validation log-likelihood, nats"
+    what = _titled(measure) if measure else "validation log-likelihood, nats"
     axes.set_ylabel(escape_dollars(f"{what}{cut}"))
 
 
-def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
+def _titled(measure: OwnMeasure) -> str:
+    """Return a measure's name with its unit, if it has one."""
+    return ", ".join(filter(None, (measure.name, measure.unit)))
+
+
+def ranking_figure(
+    ranking: pd.DataFrame,
+    references: pd.DataFrame,
+    measure: OwnMeasure | None = None,
+    seeds: Sequence[Sequence[float]] = (),
+) -> bytes:
     """Draw test log-likelihoods with their intervals, the best on top, and reference lines; PNG.
+
+    With `measure`, its values against the test set are drawn instead.
 
     A stroke is the score of one seed.
     Published figures are thin grey lines with their names on them.
@@ -137,24 +148,29 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     Args:
         ranking: rows of `ranking.parquet`, at least one with a score; the first 30 are drawn.
         references: rows of `references.parquet`, or none.
+        measure: of the user's own.
+        seeds: its value of each seed, a list for each row of `ranking`.
     """
-    rows = ranking[np.isfinite(ranking["test_ll"])].head(_MAX_RANKED)
-    computed, published = _by_origin(references)
+    column = measure.test_column if measure else "test_ll"
+    drawn = np.flatnonzero(np.isfinite(ranking[column]))[:_MAX_RANKED]
+    rows = ranking.iloc[drawn]
+    of_rows = [seeds[i] for i in drawn] if measure else rows["test_ll_seeds"]
+    computed, published = _by_origin(references, column)
     height = 1.3 + 0.33 * len(rows)
     figure, axes = new_figure(7, max(height, _NAMES_INCHES) if published else height)
     places = np.arange(len(rows))
-    scores = rows["test_ll"].to_numpy()
+    scores = rows[column].to_numpy()
     # With one seed there is no interval.
-    below = np.nan_to_num(scores - rows["test_ll_low"].to_numpy(float))
-    above = np.nan_to_num(rows["test_ll_high"].to_numpy(float) - scores)
+    below = np.nan_to_num(scores - rows[f"{column}_low"].to_numpy(float))
+    above = np.nan_to_num(rows[f"{column}_high"].to_numpy(float) - scores)
     axes.errorbar(
         scores, places, xerr=np.stack([below, above]), fmt="o", color=BLUE, capsize=3, markersize=5
     )
-    for row, seeds in enumerate(rows["test_ll_seeds"]):
-        if seeds is not None:  # as in a ranking of an older version
-            axes.plot(seeds, np.full(len(seeds), row), "|", color=BLACK, markersize=9)
-    for name, test_ll, style in computed:
-        axes.axvline(test_ll, color=VERMILION, linestyle=style, label=name)
+    for row, of_seeds in enumerate(of_rows):
+        if of_seeds is not None:  # as in a ranking of an older version
+            axes.plot(of_seeds, np.full(len(of_seeds), row), "|", color=BLACK, markersize=9)
+    for name, score, style in computed:
+        axes.axvline(score, color=VERMILION, linestyle=style, label=name)
     for name, test_ll, _ in published:
         axes.axvline(test_ll, color=GREY, linewidth=0.8, zorder=0)
         place = axes.get_xaxis_transform()
@@ -163,7 +179,8 @@ def ranking_figure(ranking: pd.DataFrame, references: pd.DataFrame) -> bytes:
     labels = [_label(row) for row in rows.to_dict("records")]
     axes.set_yticks(places, labels, family="monospace", fontsize=9, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("test log-likelihood, nats, with 95 % intervals")
+    what = f"{_titled(measure)}, against the test set" if measure else "test log-likelihood, nats"
+    axes.set_xlabel(f"{what}, with 95 % intervals", parse_math=False)
     if computed:
         # Names are long where they say from how many samples a score comes.
         figure.legend(loc="outside upper center", fontsize=8, ncols=2)
@@ -296,13 +313,16 @@ def _with_count(row: Mapping[Any, Any]) -> str:
 
 
 def _by_origin(
-    references: pd.DataFrame,
+    references: pd.DataFrame, column: str = "test_ll"
 ) -> tuple[list[tuple[str, float, str]], list[tuple[str, float, str]]]:
     """Return name, score and line style of the computed references, and of the published ones."""
+    if column not in references:
+        return [], []
+    references = references[references[column].notna()]
     is_published = references["source"].notna()
     computed, published = (
         [
-            (_with_count(row), float(row["test_ll"]), style)
+            (_with_count(row), float(row[column]), style)
             for row, style in zip(rows.to_dict("records"), cycle(_LINE_STYLES), strict=False)
         ]
         for rows in (references[~is_published], references[is_published])

@@ -42,8 +42,9 @@ _DEGREES_SHARE = 7 / 8
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two configurations' scores, in nats, with its 95 % interval.
+    """By how much one configuration's score is better than another's, with its 95 % interval.
 
+    In nats, or in the unit of the objective.
     `p_value` is that of no difference, two-sided. All but `mean` are NaN when either configuration
     has only one seed, because the variance over seeds is then unknown.
     """

@@ -152,6 +152,23 @@ def compare(
     return difference(first, second, variance_of_mean(first.per_example - second.per_example))
 
 
+def compare_seeds(
+    a: Sequence[float], b: Sequence[float], *, n_failed: tuple[int, int] = (0, 0)
+) -> Difference:
+    """Return by how much `a` is better than `b`, of scores of seeds without values by example.
+
+    Args:
+        a: the score of each seed, at least one; more is better.
+        b: the same for the other configuration.
+        n_failed: replicas of each that ended without a score.
+    """
+    first, second = (
+        Scored(np.asarray(scores, float), np.zeros(2), n)
+        for scores, n in zip((a, b), n_failed, strict=True)
+    )
+    return difference(first, second, 0.0)
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Return p-values adjusted for their number by Holm's (1979) step-down rule, in their order."""
     p = np.asarray(p_values, float)

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from gansearch.family import Balance, ModelFamily
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.ranking.bins import Bin, bins_of
 from gansearch.ranking.importance import Feature, predict_held_out
 from gansearch.ranking.parameters import (
@@ -35,6 +36,7 @@ from gansearch.rules import Config
 from gansearch.runs.schemas import IMPORTANCES, STABILITY
 
 DIED = ("collapsed", "diverged")
+_OUTCOMES = ["survived", "quality", "first_objective", "first_valid_ll"]
 # Trials of each kind, dead and alive, that a forest needs; and survivors with a measurement.
 LEAST_OF_EACH, LEAST_MEASURED = 5, 10
 # Above this p-value a forest is called no better than chance. The held-out predictions of one fold
@@ -90,6 +92,7 @@ def stability(
     family: ModelFamily[Any],
     search: Mapping[str, Mapping[str, Any]],
     grace_updates: int,
+    objective: Objective = VALID_LL,
 ) -> Stability:
     """Find where trials of a search died, and which parameters decide that and the quality.
 
@@ -97,19 +100,21 @@ def stability(
 
     Args:
         trials: rows of `trials.parquet`; those of other phases than search are ignored.
-        history: rows of `history/`, with `trial_id`, `updates` and `valid_ll` at least.
+        history: rows of `history/`, with `trial_id`, `updates`, `valid_ll` and the column of the
+            objective at least.
         family: of the models that were trained.
         search: what the space searches, as `run.json` has it.
-        grace_updates: `Budget.grace_updates`. Quality is the `valid_ll` (nats) of a trial's first
+        grace_updates: `Budget.grace_updates`. Quality is the objective at a trial's first
             evaluation from there on: the last point at which all survivors were measured, before
             the worse ones were pruned.
+        objective: what the search goes by.
 
     The same trials give the same numbers.
     """
-    trials = _trials_with_outcome(trials, history, grace_updates)
+    trials = _trials_with_outcome(trials, history, grace_updates, objective)
     table, balance = family.config_type, family.balance
     parameters = [p for p in searched_parameters(trials, search, table, balance) if p.varies]
-    outcomes = trials[["survived", "quality"]]
+    outcomes = trials[_OUTCOMES]
     rows = [_cell(outcomes, {"kind": "all"})]
     if balance is not None:
         rows += _map_cells(trials, search, table, balance)
@@ -128,20 +133,23 @@ def stability(
 
 
 def _trials_with_outcome(
-    trials: pd.DataFrame, history: pd.DataFrame, grace_updates: int
+    trials: pd.DataFrame, history: pd.DataFrame, grace_updates: int, objective: Objective
 ) -> pd.DataFrame:
-    """Return the trials that died or survived, with `survived` and `quality`."""
+    """Return the trials that died or survived, with `_OUTCOMES`; more quality is better."""
     at_rung = trials["updates"] >= grace_updates
     survived = (trials["status"] == "completed") | ((trials["status"] == "pruned") & at_rung)
     counts = (trials["phase"] == "search") & (survived | trials["status"].isin(DIED))
     found = trials[counts].reset_index(drop=True)
     evaluations = history[history["updates"] >= grace_updates]
     first = evaluations.groupby("trial_id", sort=False)["updates"].idxmin()
-    quality = evaluations.loc[first].set_index("trial_id")["valid_ll"]
-    measured = found["trial_id"].map(quality).astype(float)
+    measured = evaluations.loc[first].set_index("trial_id").reindex(found["trial_id"])
+    values = measured[objective.column].astype(float).set_axis(found.index)
+    is_known = np.isfinite(values)
     added = {
         "survived": survived[counts].to_numpy(),
-        "quality": measured.where(np.isfinite(measured)),
+        "quality": objective.as_score(values).where(is_known),
+        "first_objective": values.where(is_known),
+        "first_valid_ll": measured["valid_ll"].astype(float).set_axis(found.index),
     }
     return pd.concat([found, pd.DataFrame(added, index=found.index)], axis=1)
 
@@ -158,7 +166,7 @@ def _map_cells(
     ratio = ratio_parameter(trials, balance)
     if not (down.varies or ratio.varies):
         return
-    outcomes = trials[["survived", "quality"]]
+    outcomes = trials[_OUTCOMES]
     for row in bins_of(down):
         for across in bins_of(ratio):
             ratio_range = {
@@ -183,7 +191,7 @@ def _parameter_cell(parameter: Parameter, bin: Bin) -> dict[str, Any]:
 def _cell(outcomes: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any]:
     n_trials, n_survived = len(outcomes), int(outcomes["survived"].sum())
     low, high = jeffreys(n_survived, n_trials) if n_trials else (math.nan, math.nan)
-    quality = outcomes.loc[outcomes["survived"], "quality"].dropna()
+    measured = outcomes[outcomes["survived"] & outcomes["quality"].notna()]
     return {
         **cell,
         "n_trials": n_trials,
@@ -191,8 +199,9 @@ def _cell(outcomes: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any]:
         "p_survives": n_survived / n_trials if n_trials else math.nan,
         "p_low": low,
         "p_high": high,
-        "n_measured": len(quality),
-        "median_valid_ll": float(quality.median()) if len(quality) else math.nan,
+        "n_measured": len(measured),
+        "median_valid_ll": float(measured["first_valid_ll"].median()),
+        "median_objective": float(measured["first_objective"].median()),
     }
 
 

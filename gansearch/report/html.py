@@ -13,7 +13,8 @@ import pandas as pd
 from gansearch.own_measures import own_columns
 from gansearch.ranking.stability import Stability
 from gansearch.report.export import json_value
-from gansearch.report.report import Report
+from gansearch.report.own_section import better
+from gansearch.report.report import Report, seeds_of
 from gansearch.report.section import PROSE_COLUMNS
 from gansearch.report.sections import counted_examples, sections
 
@@ -59,28 +60,25 @@ def _pictures(report: Report) -> Iterator[_Picture]:
     own = own_columns(report.run.measures)
     history = report.folder.history(["trial_id", "phase", "updates", "valid_ll", *own])
     yield from _stability_picture(report.stability)
+    objective = report.run.objective.measure
+    # Under an objective, log-likelihoods are in a table below the ranking.
+    of_lls = "measures" if objective else "ranking"
     if report.ranking["test_ll"].notna().any():
-        yield _Picture(
-            "ranking",
-            charts.ranking_figure(report.ranking, report.references),
-            "Test log-likelihood of each ranked configuration; the table has the numbers.",
-            "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals; "
-            "lines are the scores of real data, thin grey ones published figures.",
-        )
+        yield from _ranking_pictures(report)
         if not report.curve.empty:
             yield _Picture(
-                "ranking",
+                of_lls,
                 charts.score_curves(report.curve, report.references),
                 "Test log-likelihood against the number of samples.",
-                "The score of the winner's first replica by the number of its samples, beside that "
-                "of training images. Sigma is selected again at each number.",
+                "The test log-likelihood of the winner's first replica by the number of its "
+                "samples, beside that of training images. Sigma is selected again at each number.",
             )
         yield from _winner_pictures(report, trials)
     scored = history[np.isfinite(history["valid_ll"])]
     training = report.training
     reference_line = f"; the dashed line, of {counted_examples(training)}" if training else ""
     for phase, whose, section, table in (
-        ("replica", "the replicas", "ranking", report.ranking),
+        ("replica", "the replicas", of_lls, report.ranking),
         ("search", "the search's trials", "leaderboard", report.leaderboard),
     ):
         curves = scored[scored["phase"] == phase]
@@ -94,12 +92,39 @@ def _pictures(report: Report) -> Iterator[_Picture]:
     for measure in report.run.measures:
         curves = history[np.isfinite(history[measure.column])]
         if not curves.empty:
+            section = "ranking" if measure == objective else "own_measures"
             yield _Picture(
-                "summary" if report.ranking.empty else "own_measures",
+                "summary" if report.ranking.empty else section,
                 charts.learning_curves(curves, trials, measure=measure),
                 f"{measure.name} over the trainings.",
                 f"Your measure {measure.name} at the evaluations of all trials.",
             )
+
+
+def _ranking_pictures(report: Report) -> Iterator[_Picture]:
+    """Yield the ranked configurations by their log-likelihoods and, before, by an objective."""
+    from gansearch.figures import charts
+
+    ranking, references = report.ranking, report.references
+    shown = "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals; "
+    measure = report.run.objective.measure
+    if measure and ranking[measure.test_column].notna().any():
+        seeds = [
+            seeds_of(report.trials, config_id, measure.test_column)
+            for config_id in ranking["config_id"]
+        ]
+        yield _Picture(
+            "ranking",
+            charts.ranking_figure(ranking, references, measure, seeds),
+            f"{measure.name} of each ranked configuration; the table has the numbers.",
+            f"{shown}{better(measure)}. A line is that of training examples.",
+        )
+    yield _Picture(
+        "measures" if measure else "ranking",
+        charts.ranking_figure(ranking, references),
+        "Test log-likelihood of each ranked configuration; the table has the numbers.",
+        f"{shown}lines are the scores of real data, thin grey ones published figures.",
+    )
 
 
 def _stability_picture(found: Stability | None) -> Iterator[_Picture]:

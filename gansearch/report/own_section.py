@@ -60,7 +60,7 @@ def own_search_sections(report: Report, mark: Callable[[Report, str], str]) -> I
                 [
                     row["trial_id"],
                     mark(report, row["config_id"]),
-                    *(_number(row[each.column]) for each in measures),
+                    *(own_number(row[each.column]) for each in measures),
                 ]
                 for row in rows
             ],
@@ -75,20 +75,26 @@ def _is_there(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bool
 
 def _cells(row: Mapping[str, Any], measure: OwnMeasure) -> list[str]:
     """Return a measure's values with their intervals, against both sets."""
-    cells = []
-    for name in measure.final_columns:
-        low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-        interval = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
-        cells.append(f"{_number(row.get(name))}{interval}")
-    return cells
+    return [own_interval(row, name) for name in measure.final_columns]
+
+
+def own_interval(row: Mapping[str, Any], column: str) -> str:
+    """Return a measure's mean over seeds with its interval, if it has one."""
+    low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
+    interval = "" if pd.isna(low) else f" [{own_number(low)}, {own_number(high)}]"
+    return f"{own_number(row.get(column))}{interval}"
 
 
 def _described(measure: OwnMeasure) -> str:
-    better = "lower" if measure.direction == "minimize" else "higher"
     unit = f", in {measure.unit}" if measure.unit else ""
-    return f"{measure.name}{unit}: {better} is better"
+    return f"{measure.name}{unit}: {better(measure)}"
 
 
-def _number(value: Any) -> str:
+def better(measure: OwnMeasure) -> str:
+    """Return in words which way a measure is better."""
+    return f"{'lower' if measure.direction == 'minimize' else 'higher'} is better"
+
+
+def own_number(value: Any) -> str:
     """Return a value of any magnitude in four digits; a dash for none."""
     return "-" if pd.isna(value) else f"{value:.4g}"

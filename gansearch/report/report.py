@@ -14,7 +14,7 @@ from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.own_measures import Objective
 from gansearch.ranking.intervals import Difference
-from gansearch.ranking.ranking import compare, with_names
+from gansearch.ranking.ranking import compare, compare_seeds, with_names
 from gansearch.ranking.stability import Stability, stability
 from gansearch.report.recovery import (
     read_or_leave_out,
@@ -65,7 +65,8 @@ class Report:
         curve: scores of the winner and of training examples by the number of samples: rows of
             `curve.parquet`.
         stability: where trials of the search collapsed or diverged; None before any counts.
-        winner_minus_paper: the difference in test log-likelihood; None if it can't be computed.
+        winner_minus_paper: by how much the winner is better against the test set, in
+            log-likelihood or by the objective; None if it can't be computed.
         baseline_row: the baseline's row of the ranking, if it has one.
         endings: trial id, status and reason of failed trials, and of all trials of a phase in
             which none was completed.
@@ -133,7 +134,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     lines = folder.path / "references.parquet" if run.state == "finished" else None
     references, reference_faults = read_or_leave_out(folder.references, REFERENCES, lines)
     curve, curve_faults = read_or_leave_out(folder.curve, CURVE, None)
-    difference = _winner_minus_paper(test_lls, trials, ranking, run.paper_config_id)
+    difference = _winner_minus_paper(test_lls, trials, ranking, run)
     history_warnings: list[str] = []
     if recompute or (survival := _stored_stability(folder, run)) is None:
         survival, history_warnings = _compute_stability(folder, trials, run, budget)
@@ -223,14 +224,21 @@ def _winner_minus_paper(
     test_lls: Mapping[str, np.ndarray],
     trials: pd.DataFrame,
     ranking: pd.DataFrame,
-    paper_id: str | None,
+    run: RunDescription,
 ) -> Difference | None:
     """Return the winner's lead over the baseline; None if it can't be computed."""
     ranked = ranking.dropna(subset=["rank"]).set_index("config_id")
-    scored = ranked.index.tolist()
+    scored, paper_id = ranked.index.tolist(), run.paper_config_id
     if paper_id is None or paper_id not in scored or scored[0] == paper_id:
         return None
-    done = trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
+    n_failed = int(ranked["n_failed"][scored[0]]), int(ranked["n_failed"][paper_id])
+    if measure := run.objective.measure:
+        seeds = [
+            [measure.as_score(value) for value in seeds_of(trials, config_id, measure.test_column)]
+            for config_id in (scored[0], paper_id)
+        ]
+        return compare_seeds(*seeds, n_failed=n_failed) if all(seeds) else None
+    done = completed_replicas(trials)
     sides = [
         [
             test_lls[trial_id]
@@ -241,8 +249,18 @@ def _winner_minus_paper(
     ]
     if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
         return None
-    n_failed = ranked["n_failed"]
-    return compare(*sides, n_failed=(int(n_failed[scored[0]]), int(n_failed[paper_id])))
+    return compare(*sides, n_failed=n_failed)
+
+
+def completed_replicas(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of replicas that were completed."""
+    return trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
+
+
+def seeds_of(trials: pd.DataFrame, config_id: str, column: str) -> list[float]:
+    """Return a measure of each completed replica of a configuration that has it."""
+    done = completed_replicas(trials)
+    return list(done.loc[done["config_id"] == config_id, column].dropna().astype(float))
 
 
 def _stored_stability(folder: RunFolder, run: RunDescription) -> Stability | None:
@@ -261,7 +279,9 @@ def _compute_stability(
 ) -> tuple[Stability | None, list[str]]:
     """Return the stability, None if no trial counts, and warnings of files that can't be read."""
     history, messages = read_with_warnings(
-        lambda: folder.history(["trial_id", "updates", "valid_ll"])
+        lambda: folder.history(
+            list(dict.fromkeys(["trial_id", "updates", "valid_ll", run.objective.column]))
+        )
     )
     found = stability(
         trials,
@@ -269,6 +289,7 @@ def _compute_stability(
         family=run.family,
         search=run.space["search"],
         grace_updates=budget.grace_updates,
+        objective=run.objective,
     )
     return found if found.n_trials else None, messages
 

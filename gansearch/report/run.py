@@ -6,7 +6,7 @@ import html
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -45,6 +45,7 @@ class Best:
         test_ll_low, test_ll_high: its 95 % interval; None with one seed.
         valid_ll: the same of the validation examples.
         coverage, recall, nn_ratio: as in the report.
+        measures: your own measures by name, against validation examples; None where one is missing.
     """
 
     config: Mapping[str, Any]
@@ -60,6 +61,7 @@ class Best:
     coverage: float | None
     recall: float | None
     nn_ratio: float | None
+    measures: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class ShownReport:
@@ -146,6 +148,7 @@ class Run(RunFolder):
             n_failed=int(row["n_failed"]) if ranked else 0,
             **{name: _number(row[name]) if ranked else None for name in tested},
             **{name: _number(row[name]) for name in scores},
+            measures={each.name: _number(row.get(each.column)) for each in report.run.measures},
         )
 
     def sample(

@@ -18,8 +18,15 @@ _NUMBER_COLUMNS = (
     *("classes", "collapsed p", "p recovers"),
     *(*HEADINGS, *MORE_HEADINGS),
 )
-PROSE_COLUMNS = ("parameters", "reason", "source", "test LL of every seed", "missing classes")
-UNWRAPPED_COLUMNS = ("test LL",)
+PROSE_COLUMNS = (
+    "parameters",
+    "reason",
+    "source",
+    "test LL of every seed",
+    "test of every seed",
+    "missing classes",
+)
+UNWRAPPED_COLUMNS = ("test LL", "test")
 # A column's name and the alignment of its cells.
 Column = tuple[str, Literal["left", "right"]]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gansearch.data.own_names import short_name
-from gansearch.measures import N_EVALUATION_SAMPLES
+from gansearch.measures import N_EVALUATION_SAMPLES, Measure
 from gansearch.report.collapse_section import collapse_sections
 from gansearch.report.formatting import (
     duration,
@@ -20,12 +20,19 @@ from gansearch.report.formatting import (
     label_of,
     score_decimals,
 )
-from gansearch.report.own_section import own_search_sections, own_sections
+from gansearch.report.own_section import (
+    better,
+    own_interval,
+    own_number,
+    own_search_sections,
+    own_sections,
+)
 from gansearch.report.report import Report
 from gansearch.report.section import (
     HEADINGS,
     MORE_MEASURES,
     TABLE_MEASURES,
+    Column,
     Section,
     make_columns,
 )
@@ -38,6 +45,11 @@ from gansearch.runs.tables import rows_of
 from gansearch.scoring.lines import line_title
 
 _N_ENDINGS = 10
+_LAST_BESIDE = "train_nn_ratio"
+_TO_TRAIN = (
+    "to train: distance to the nearest training example, relative to that of new real ones; near "
+    "0 for copies."
+)
 
 
 def sections(report: Report) -> list[Section]:
@@ -48,7 +60,9 @@ def sections(report: Report) -> list[Section]:
     if not report.ranking.empty:
         parts += [_ranking_section(report), seeds_section(report, _marked_config)]
         parts += reference_sections(report.references)
-        parts += more_sections(report.ranking, report.references)
+        parts += more_sections(
+            report.ranking, report.references, with_scores=bool(report.run.objective.measure)
+        )
         parts += own_sections(report, _marked_config)
     parts += collapse_sections(report, _marked_config)
     if not report.ranking.empty:
@@ -116,18 +130,18 @@ def _tried(report: Report) -> str:
 
 def _ranking_section(report: Report) -> Section:
     decimals = score_decimals(report.ranking["test_ll"])
-    selection = selection_measure(report.ranking)
+    columns, scores = _score_columns(report, decimals)
+    beside = _beside_scores(report)
     rows = [
         [
             format_number(row["rank"], 0),
             _marked_config(report, row["config_id"]),
             f"{row['n_seeds']}/{row['n_seeds'] + row['n_failed']}",
-            format_number(row[selection], decimals),
-            format_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
+            *scores(row),
             format_ranks(
                 sorted(map(report.ranks.__getitem__, report.ranks.keys() & row["tied_with"]))
             ),
-            *(format_number(row[m.column], m.decimals) for m in TABLE_MEASURES),
+            *(format_number(row[m.column], m.decimals) for m in beside),
         ]
         for row in rows_of(report.ranking)
     ]
@@ -135,7 +149,11 @@ def _ranking_section(report: Report) -> Section:
         "ranking",
         f"Ranking by how many work, then by {_objective(report)}",
         (),
-        make_columns("rank", "config", "work", "valid LL", "test LL", "ties", *HEADINGS),
+        [
+            *make_columns("rank", "config", "work"),
+            *columns,
+            *make_columns("ties", *(str(m.heading) for m in beside)),
+        ],
         rows,
         [
             *_legend(report),
@@ -156,6 +174,29 @@ def _kept_note(report: Report) -> list[str]:
         f"Of each training its best state by {_objective(report)} is kept, not the last (medians "
         f"over seeds, in updates): {', '.join(updates)}."
     ]
+
+
+def _score_columns(
+    report: Report, decimals: int
+) -> tuple[list[Column], Callable[[Mapping[str, Any]], list[str]]]:
+    """Return the columns of what the ranking goes by, and what gives a row's cells in them."""
+    if measure := report.run.objective.measure:
+        columns: list[Column] = [(measure.name, "right"), ("test", "left")]
+        return columns, lambda row: [
+            own_number(row[measure.column]),
+            own_interval(row, measure.test_column),
+        ]
+    selection = selection_measure(report.ranking)
+    return make_columns("valid LL", "test LL"), lambda row: [
+        format_number(row[selection], decimals),
+        format_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals),
+    ]
+
+
+def _beside_scores(report: Report) -> list[Measure]:
+    """Return the measures beside the score; values with four digits leave room for one fewer."""
+    has_own = report.run.objective.measure is not None
+    return [m for m in TABLE_MEASURES if not (has_own and m.column == _LAST_BESIDE)]
 
 
 def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
@@ -192,27 +233,38 @@ def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
         )
 
 
-def more_sections(ranking: pd.DataFrame, references: pd.DataFrame) -> Iterator[Section]:
-    """Yield the measures that the tables of scores have no room for; none if there are none."""
+def more_sections(
+    ranking: pd.DataFrame, references: pd.DataFrame, *, with_scores: bool = False
+) -> Iterator[Section]:
+    """Yield the measures that the tables of scores have no room for; none if there are none.
+
+    With `with_scores`, for a ranking by an objective, the log-likelihood is one of them.
+    """
     computed = references[references["source"].isna()]
     titled = [
         *((label_of(row), row) for row in rows_of(ranking)),
         *((line_title(row), row) for row in rows_of(computed)),
     ]
     # A run or a cache of an older version lacks them; images have no KL divergence.
-    shown = [m for m in MORE_MEASURES if any(pd.notna(row[m.column]) for _, row in titled)]
+    also = [m for m in TABLE_MEASURES if with_scores and m.column == _LAST_BESIDE]
+    listed = [*also, *MORE_MEASURES]
+    shown = [m for m in listed if any(pd.notna(row[m.column]) for _, row in titled)]
+    more = [(str(m.heading), m.column, m.decimals) for m in shown]
+    if with_scores:
+        more.insert(0, ("test LL", "test_ll", 1))
     rows = [
-        [title, *(format_number(row[m.column], m.decimals) for m in shown)]
+        [title, *(format_number(row[column], decimals) for _, column, decimals in more)]
         for title, row in titled
-        if any(pd.notna(row[m.column]) for m in shown)
+        if any(pd.notna(row[column]) for _, column, _ in more)
     ]
     if rows:
         yield Section(
             "measures",
-            "Fidelity, variety and copying",
+            f"{'Log-likelihood, fidelity' if with_scores else 'Fidelity'}, variety and copying",
             (),
-            make_columns("samples", *(str(m.heading) for m in shown)),
+            make_columns("samples", *(heading for heading, _, _ in more)),
             rows,
+            [_TO_TRAIN] if with_scores else [],
         )
 
 
@@ -226,18 +278,19 @@ def _rule_of_order(report: Report) -> str:
     first = "work: replicas with a score, of all. The rank is by whether more than half work, then "
     if measure := report.run.objective.measure:
         return (
-            f"{first}by the mean {measure.name} of those against validation examples, which a "
-            "table below has; ties are by its values against the test set, over seeds."
+            f"{first}by the mean {measure.name} of those against validation examples "
+            f"({better(measure)}). test: the same against the test set, which decides ties and has "
+            "no other part in the order. Log-likelihoods, in a table below, have none at all."
         )
     return f"{first}by the mean valid LL of those; test LL, their mean too, has no part in it."
 
 
 def _legend(report: Report) -> list[str]:
+    examples = "" if report.run.objective.measure else " and test examples"
     lines = [
-        "to train: distance to the nearest training example, relative to that of new real ones; "
-        "near 0 for copies.",
+        *([] if report.run.objective.measure else [_TO_TRAIN]),
         _rule_of_order(report),
-        "[low, high]: 95 % interval over training seeds and test examples, as if one more seed had "
+        f"[low, high]: 95 % interval over training seeds{examples}, as if one more seed had "
         "ended badly. ties: ranks that are statistically indistinguishable from this one (Holm, "
         "5 %).",
     ]
@@ -274,12 +327,17 @@ def _leaderboard_section(report: Report) -> Section:
         ]
         for row in rows_of(report.leaderboard)
     ]
-    measures = ("updates", "valid LL", *(str(m.heading) for m in in_reports))
+    names = ("updates", "valid LL", *(str(m.heading) for m in in_reports))
+    columns = make_columns("trial", "config", "status", *names)
+    if measure := report.run.objective.measure:
+        columns.insert(3, (measure.name, "right"))
+        for cells, row in zip(rows, rows_of(report.leaderboard), strict=True):
+            cells.insert(3, own_number(row[measure.column]))
     return Section(
         "leaderboard",
         f"The search's best by {_objective(report)}",
         (),
-        make_columns("trial", "config", "status", *measures),
+        columns,
         rows,
         [
             *_search_keeps_note(report),
@@ -288,7 +346,7 @@ def _leaderboard_section(report: Report) -> Section:
             *_raw_note(
                 report.leaderboard, lambda row: str(row["trial_id"]), "valid_ll_raw", decimals
             ),
-            *_training_note(report.training, decimals),
+            *_training_note(report, decimals),
         ],
     )
 
@@ -315,14 +373,18 @@ def _raw_note(
     ]
     if not scores:
         return []
-    return [f"By G's weights of the last iteration, not their average: {', '.join(scores)}."]
-
-
-def _training_note(training: Mapping[str, Any] | None, decimals: int) -> list[str]:
-    if training is None:
-        return []
+    which = "valid LL" if column.startswith("valid") else "test LL"
     return [
-        f"By the same measure, {counted_examples(training)} score "
+        f"By G's weights of the last iteration, not their average, {which}: {', '.join(scores)}."
+    ]
+
+
+def _training_note(report: Report, decimals: int) -> list[str]:
+    if (training := report.training) is None:
+        return []
+    how = "valid LL" if report.run.objective.measure else "the same measure"
+    return [
+        f"By {how}, {counted_examples(training)} score "
         f"{format_number(training['valid_ll'], decimals)}. Scores from other numbers of "
         "samples, or of test examples, are not comparable."
     ]

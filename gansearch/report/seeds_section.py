@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from gansearch.own_measures import Objective
+from gansearch.ranking.intervals import Difference
 from gansearch.ranking.ranking import SELECTION_MEASURES
 from gansearch.report.formatting import (
     format_count,
@@ -15,7 +18,8 @@ from gansearch.report.formatting import (
     format_share,
     score_decimals,
 )
-from gansearch.report.report import Report
+from gansearch.report.own_section import own_number
+from gansearch.report.report import Report, seeds_of
 from gansearch.report.section import Section, make_columns
 from gansearch.runs.tables import rows_of
 
@@ -35,22 +39,31 @@ def selection_measure(ranking: pd.DataFrame) -> str:
 
 def seeds_section(report: Report, mark: Callable[[Report, str], str]) -> Section:
     """Return how many replicas of each configuration work, and what each of them scored."""
+    measure = report.run.objective.measure
     decimals = score_decimals(report.ranking["test_ll"])
-    rows = [
-        [
-            mark(report, row["config_id"]),
-            share_that_works(row),
-            format_count(row["updates_per_success"]),
-            format_number(row["test_ll_worst"], decimals),
-            _every_seed(row, decimals),
-        ]
-        for row in rows_of(report.ranking)
-    ]
+    rows = []
+    for row in rows_of(report.ranking):
+        if measure:
+            values = seeds_of(report.trials, row["config_id"], measure.test_column)
+            seeds = list(map(own_number, sorted(values, key=measure.as_score, reverse=True)))
+        else:
+            seeds = [format_number(score, decimals) for score in _test_lls(row)]
+        rows.append(
+            [
+                mark(report, row["config_id"]),
+                share_that_works(row),
+                format_count(row["updates_per_success"]),
+                seeds[-1] if seeds else "-",
+                _every_seed(seeds, row["n_seeds"] + row["n_failed"]),
+            ]
+        )
+    scored = f" by {measure.name} against the test set" if measure else ""
+    every = "test of every seed" if measure else "test LL of every seed"
     return Section(
         "seeds",
-        "Every seed: which replicas work, and what they scored",
+        f"Every seed: which replicas work, and what they scored{scored}",
         (),
-        make_columns("config", "work", "updates/success", "worst", "test LL of every seed"),
+        make_columns("config", "work", "updates/success", "worst", every),
         rows,
         [
             "work: replicas that have a score, with the 95 % interval of their share. A dash: a "
@@ -72,11 +85,11 @@ def share_that_works(row: Mapping[str, Any]) -> str:
 def lead(report: Report, decimals: int) -> list[str]:
     """Return by how much the winner beats the baseline, if it does, and how often both work."""
     found = report.winner_minus_paper
-    if found is None or report.run.objective.measure:  # it is one of log-likelihoods
+    if found is None:
         return []
     title = report.run.baseline_title
     winner = rows_of(report.ranking.iloc[:1])[0]
-    size = format_interval(found.mean, found.low, found.high, decimals, " nats")
+    size = _size(found, decimals, report.run.objective)
     if report.paper_config_id in list(winner["tied_with"]):
         said = f"The winner's lead over {title}, {size}, may be chance."
     elif found.low > 0:
@@ -89,11 +102,25 @@ def lead(report: Report, decimals: int) -> list[str]:
     return [f"{said} Of the winner's replicas {works} work, of those of {title} {of_baseline}."]
 
 
-def _every_seed(row: Mapping[str, Any], decimals: int) -> str:
-    """Return the scores of a configuration's seeds, the best first, and a dash for each other."""
+def _size(found: Difference, decimals: int, objective: Objective) -> str:
+    """Return a lead with its interval, as `23.8 nats [17.0, 41.8]`."""
+    measure = objective.measure
+    if measure is None:
+        return format_interval(found.mean, found.low, found.high, decimals, " nats")
+    ends = "" if math.isnan(found.low) else f" [{own_number(found.low)}, {own_number(found.high)}]"
+    unit = f" {measure.unit}" if measure.unit else ""
+    return f"{own_number(found.mean)}{unit}{ends} in {measure.name}"
+
+
+def _test_lls(row: Mapping[str, Any]) -> list[float]:
+    """Return the scores of a configuration's seeds, the best first; an older ranking has none."""
     seeds = row["test_ll_seeds"]
-    scores = [] if seeds is None else sorted(seeds, reverse=True)
-    listed = [format_number(score, decimals) for score in scores] + ["-"] * row["n_failed"]
+    return [] if seeds is None else sorted(seeds, reverse=True)
+
+
+def _every_seed(seeds: Sequence[str], n_ended: int) -> str:
+    """Return the scores of a configuration's seeds, and a dash for each other of its replicas."""
+    listed = [*seeds, *["-"] * (n_ended - len(seeds))]
     if len(listed) > _MOST_LISTED:
         listed = [*listed[:_N_BEST], "...", *listed[-_N_WORST:]]
     return " ".join(listed)

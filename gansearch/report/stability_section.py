@@ -67,7 +67,8 @@ def _describe_survival(report: Report, found: Stability) -> str:
 def _quality_in_words(report: Report) -> str:
     budget = report.budget
     rung = next(mark for mark in budget.report_updates() if mark >= budget.grace_updates)
-    return f"quality (the survivors' valid LL at update {rung:,})"
+    measure = report.run.objective.measure
+    return f"quality (the survivors' {measure.name if measure else 'valid LL'} at update {rung:,})"
 
 
 def _describe_cell(report: Report, cell: Mapping[str, Any]) -> str:

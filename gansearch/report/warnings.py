@@ -163,9 +163,9 @@ def ranking_warnings(
     above, n_samples = _above_training(ranking, real, curve)
     if above:
         yield (
-            f"{_ids(above)}: scores above the {real['name']} themselves, from {n_samples:,} "
-            "samples each. The Parzen estimate rewards blurred samples and copies. Look at the "
-            "samples and at the NN ratio."
+            f"{_ids(above)}: log-likelihoods above that of the {real['name']} themselves, from "
+            f"{n_samples:,} samples each. The Parzen estimate rewards blurred samples and copies. "
+            "Look at the samples and at the NN ratio."
         )
     low = ranking.loc[ranking["coverage"] < _LOW_COVERAGE * real["coverage"], "config_id"].tolist()
     if low:
@@ -232,7 +232,10 @@ def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[st
         (replicas["status"] == "completed") & replicas["sigma_at_edge"].eq(True), "trial_id"
     ].tolist()
     if at_edge:
-        yield f"{_ids(at_edge)}: the best sigma is at the edge of its grid; the score is invalid."
+        yield (
+            f"{_ids(at_edge)}: the best sigma is at the edge of its grid; the log-likelihood is "
+            "invalid."
+        )
 
 
 def _consequence(n_bad: int, n: int) -> str:

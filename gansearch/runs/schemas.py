@@ -178,6 +178,7 @@ STABILITY = pa.schema(
         ("p_high", FLOAT),
         ("n_measured", INT),
         ("median_valid_ll", FLOAT),
+        ("median_objective", FLOAT),
     ]
 )
 IMPORTANCES = pa.schema(

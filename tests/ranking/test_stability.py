@@ -7,6 +7,7 @@ from scipy.stats import beta
 
 from gansearch.config import TrialConfig
 from gansearch.family import DEFAULT_FAMILY, load_family
+from gansearch.own_measures import VALID_LL, Objective, OwnMeasure
 from gansearch.ranking.stability import jeffreys, stability
 from gansearch.runs.history import HISTORY_COLUMNS
 from tests.written_runs import TRIALS_COLUMNS
@@ -42,13 +43,14 @@ def report(trial, valid_ll, updates=GRACE):
     return {"trial_id": trial["trial_id"], "updates": updates, "valid_ll": valid_ll}
 
 
-def found(trials, history=(), search=SEARCH):
+def found(trials, history=(), search=SEARCH, objective=VALID_LL):
     return stability(
         pd.DataFrame(trials, columns=list(TRIALS_COLUMNS)),
-        pd.DataFrame(history, columns=list(HISTORY_COLUMNS)),
+        pd.DataFrame(history, columns=[*dict.fromkeys([*HISTORY_COLUMNS, objective.column])]),
         family=NETS,
         search=search,
         grace_updates=GRACE,
+        objective=objective,
     )
 
 
@@ -329,3 +331,19 @@ def test_of_more_trials_a_forest_sees_some_and_still_finds_what_kills(monkeypatc
     assert max(found.values()) < 0.15
     found = importances(whole, "quality")
     assert max(found, key=found.get) == "optimizer"
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_under_an_objective_quality_is_its_value_and_more_of_it_is_better(direction):
+    objective = Objective(OwnMeasure("fid", "m.py:fid", direction))
+    trials = [trial(i, "completed", optimizer=("sgd", "adam")[i % 2]) for i in range(60)]
+    sign = -1 if direction == "minimize" else 1
+    history = [
+        report(row, 0.0) | {"measure.fid": 50 + sign * (10 * (i % 2) + i / 60)}
+        for i, row in enumerate(trials)
+    ]
+    whole = found(trials, history, {"optimizer": SEARCH["optimizer"]}, objective)
+    assert importances(whole, "quality")["optimizer"] > 0.6
+    cell = whole.cells.iloc[0]
+    assert cell["median_objective"] == pytest.approx(50 + sign * 5.5, abs=0.1)
+    assert cell["median_valid_ll"] == 0.0

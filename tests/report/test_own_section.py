@@ -6,32 +6,38 @@ import numpy as np
 import pytest
 
 from gansearch.own_measures import OwnMeasure
-from gansearch.ranking.ranking import rank
+from gansearch.ranking.ranking import compare_seeds, rank
 from gansearch.report.export import to_csv, to_json
 from gansearch.report.html import to_html
 from gansearch.report.report import build_report
+from gansearch.report.run import open_run
 from gansearch.report.sections import sections
 from gansearch.runs.folder import RunFolder
-from tests.written_runs import finished_run, run_info
+from tests.written_runs import PAPER, SECOND, WINNER, finished_run, run_info
 
 FID = OwnMeasure("fid", "/gone/metrics.py:fid", "minimize", "px", "/gone/net.pt")
 NEVER = OwnMeasure("never", "/gone/metrics.py:never")
 
 
-@pytest.fixture
-def report(tmp_path):
-    """Return that of a run whose user's code is gone."""
-    space = run_info()["space"] | {"measures": [FID.to_dict(), NEVER.to_dict()]}
-    path = finished_run(tmp_path, space=space).path
-    folder = RunFolder(path)
+def with_own(tmp_path, **sections):
+    """Return the report of a run with measures of the user's own, whose code is gone.
+
+    Of `fid` the winner by log-likelihood has the worst values.
+    """
+    space = run_info()["space"] | {"measures": [FID.to_dict(), NEVER.to_dict()]} | sections
+    folder = RunFolder(finished_run(tmp_path, space=space).path)
     trials = folder.trials()
-    trials["measure.fid"] = np.linspace(3, 4, len(trials))
+    trials["measure.fid"] = np.linspace(4, 3, len(trials))
     trials["measure.fid_test"] = trials["measure.fid"] + 1
     folder.write_trials(trials.to_dict("records"))
     run = folder.read_run()
-    lls = folder.test_lls()
     ranking = rank(
-        trials, lls, paper_config_id=run.paper_config_id, names=run.names, measures=run.measures
+        trials,
+        folder.test_lls(),
+        paper_config_id=run.paper_config_id,
+        names=run.names,
+        measures=run.measures,
+        objective=run.objective,
     )
     folder.write_ranking(ranking)
     lines = folder.references()
@@ -50,6 +56,11 @@ def report(tmp_path):
         ]
     )
     return build_report(folder)
+
+
+@pytest.fixture
+def report(tmp_path):
+    return with_own(tmp_path)
 
 
 def section(report, key):
@@ -83,3 +94,52 @@ def test_a_report_of_a_run_without_own_measures_says_nothing_of_them(finished):
         "own_measures",
         "own_search",
     }
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_under_an_objective_a_report_ranks_compares_and_lists_by_it(tmp_path, direction):
+    measures = [FID.to_dict() | {"direction": direction}]
+    report = with_own(tmp_path, measures=measures, objective="fid")
+    table, seeds, leaders = (section(report, key) for key in ("ranking", "seeds", "leaderboard"))
+    names = ["rank", "config", "work", "fid", "test", "ties", "coverage", "recall", "NN ratio"]
+    assert [name for name, _ in table.columns] == names
+    configs = [WINNER.config_id, SECOND.config_id, "paper*"]
+    assert [row[1] for row in table.rows] == configs[:: -1 if direction == "minimize" else 1]
+    assert {row[1]: row[3] for row in table.rows}["paper*"] == "3.088"
+    assert all("[" in row[4] for row in table.rows)
+    listed = next(row for row in seeds.rows if row[0] == WINNER.config_id)
+    best_first = ["4.471", "4.529", "4.647", "-"]  # one of four diverged
+    if direction == "maximize":
+        best_first[:3] = best_first[2::-1]
+    assert (listed[3], listed[4].split()) == (best_first[2], best_first)
+    assert leaders.title == "The search's best by your own measure fid"
+    values = [float(row[3]) for row in leaders.rows]
+    assert values == sorted(values, reverse=direction == "maximize")
+    better = "lower" if direction == "minimize" else "higher"
+    assert f"({better} is better)" in " ".join(table.notes)
+    log_likelihoods = section(report, "measures")
+    assert [name for name, _ in log_likelihoods.columns][1:3] == ["test LL", "to train"]
+    page = to_html(report)
+    assert "fid of each ranked configuration" in page and f"; {better} is better" in page
+
+
+def test_the_winners_lead_by_an_objective_is_in_its_unit_and_positive_where_it_is_better(tmp_path):
+    """The baseline is the worst by fid, if more is better."""
+    measures = [FID.to_dict() | {"direction": "maximize"}]
+    report = with_own(tmp_path, measures=measures, objective="fid")
+    lead = report.winner_minus_paper
+    of = report.ranking.set_index("config_id")["measure.fid_test"]
+    assert lead.mean == pytest.approx(of[WINNER.config_id] - of[PAPER.config_id])
+    assert lead.low < 0 < lead.mean < lead.high
+    said = f"{lead.mean:.4g} px [{lead.low:.4g}, {lead.high:.4g}] in fid"
+    notes = " ".join(section(report, "ranking").notes)
+    assert f"The winner's lead over the paper's configuration, {said}, may be chance." in notes
+    assert json.loads(to_json(report))["winner_minus_paper"]["mean"] == pytest.approx(lead.mean)
+    minimized = compare_seeds([-1.0, -1.1, -1.2], [-9.0, -9.1, -9.2])
+    assert minimized.low > 0
+
+
+def test_the_best_of_a_run_has_its_own_measures(tmp_path):
+    best = open_run(with_own(tmp_path, objective="fid").folder).best
+    assert best.name == "paper"
+    assert best.measures == {"fid": pytest.approx(3.088, abs=1e-3), "never": None}

@@ -34,9 +34,9 @@ WINS, PAPERS = WINNER.config_id, PAPER.config_id
 
 def above(n_samples):
     return (
-        f"{WINS}: scores above the training images themselves, from {n_samples} samples each. The "
-        "Parzen estimate rewards blurred samples and copies. Look at the samples and at the NN "
-        "ratio."
+        f"{WINS}: log-likelihoods above that of the training images themselves, from {n_samples} "
+        "samples each. The Parzen estimate rewards blurred samples and copies. Look at the samples "
+        "and at the NN ratio."
     )
 
 
@@ -108,7 +108,7 @@ def test_a_sigma_at_the_edge_of_its_grid_is_warned_of(tmp_path):
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     rows[2]["sigma_at_edge"] = True
     assert warned(tmp_path, searched(), rows, MEANS, reference_ll=29.1) == [
-        f"r-{WINS}-2: the best sigma is at the edge of its grid; the score is invalid."
+        f"r-{WINS}-2: the best sigma is at the edge of its grid; the log-likelihood is invalid."
     ]
 
 
