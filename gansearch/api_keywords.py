@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,16 +14,17 @@ from rich.console import Console
 from gansearch.arguments import number_argument, override_arguments, refused
 from gansearch.budget import Budget
 from gansearch.errors import BadInputError
+from gansearch.own_measures import stored_measures
 from gansearch.report.formatting import parse_duration
 from gansearch.space.load import load_space
-from gansearch.system.user_code import UserCode, is_given, provide
+from gansearch.system.user_code import UserCode, given_name, is_given, provide, shown
 from gansearch.tune.settings import Settings
 
 _BUDGET = ("trials", "max_updates", "top", "replicas")
 _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "time_budget_seconds")
 # Sections of a space that a keyword gives, of which these may be given again to a resume.
 _SECTIONS = ("generator", "discriminator", "output_range", "trainable")
-CODE = ("generator", "discriminator", "trainable")
+CODE = ("generator", "discriminator", "trainable", "measures")
 SEARCH_KEYWORDS = (*_SECTIONS, *_BUDGET, "time_budget", *_SETTINGS)
 _DOCUMENTATION = """\
     generator, discriminator: networks of your own: classes or functions, or `FILE.py:NAME`
@@ -85,6 +86,8 @@ def give_again(space: Mapping[str, Any], options: dict[str, Any]) -> None:
     Raises:
         BadInputError: the run has none there, or has its own copy.
     """
+    if (measures := options.pop("measures", None)) is not None:
+        _give_measures_again(space, measures)
     for name in CODE:
         if (value := options.pop(name, None)) is None:
             continue
@@ -95,6 +98,53 @@ def give_again(space: Mapping[str, Any], options: dict[str, Any]) -> None:
                 "Leave it out."
             )
         provide(UserCode(objects={reference: value}))
+
+
+def _give_measures_again(space: Mapping[str, Any], given: Any) -> None:
+    """Let functions be those of the run's measures of the same names, and their extractors.
+
+    Raises:
+        BadInputError: they aren't a list of functions, or the run lacks none of such a name.
+    """
+    if not isinstance(given, list | tuple):
+        raise refused("measures", given, "It must be a list of functions, such as [my_fid].")
+    lying_in_no_file = {
+        each.name: each
+        for each in stored_measures(space)
+        if is_given(each.function) or is_given(each.features)
+    }
+    seen: set[str] = set()
+    for entry in given:
+        said = entry if isinstance(entry, Mapping) else {"function": entry}
+        function = said.get("function")
+        if not callable(function):
+            raise refused("measures", entry, "It must be a function, or {'function': my_fid}.")
+        name = said.get("name", given_name(function))
+        if (measure := lying_in_no_file.get(name)) is None or name in seen:
+            raise BadInputError(_needless_measure(name, lying_in_no_file, is_twice=name in seen))
+        seen.add(name)
+        features = said.get("features", getattr(function, "features", None))
+        if is_given(measure.features) and not callable(features):
+            raise BadInputError(
+                f"measures: {name}: its extractor, {shown(measure.features)}, lies in no file. "
+                f"Give it too: {{'function': {name}, 'features': {shown(measure.features)}}}."
+            )
+        objects = {measure.function: function, measure.features: features}
+        provide(UserCode(objects={ref: obj for ref, obj in objects.items() if is_given(ref)}))
+
+
+def _needless_measure(name: str, needed: Collection[str], *, is_twice: bool) -> str:
+    if is_twice:
+        return f"measures: {name} is given twice. Give each function once."
+    if not needed:
+        return (
+            "measures: the run goes on with the code that it began with, and needs none again. "
+            "Leave it out."
+        )
+    return (
+        f"measures: the run needs no {name} again; it needs {', '.join(needed)}. Leave it out. A "
+        "measure of another name than its function's is given as {'function': ..., 'name': ...}."
+    )
 
 
 def seconds_of(value: Any) -> float:

@@ -92,7 +92,7 @@ def reference_of(value: Any) -> str:
 
 def give(value: Any) -> str:
     """Return a reference to an object that lies in no file; it is good in this process alone."""
-    name = re.sub(r"\W", "_", getattr(value, "__name__", type(value).__name__)) or "_"
+    name = given_name(value)
     reference, n = f"{_GIVEN}:{name}", 1
     while _objects.get(reference, value) is not value:  # of another object of the same name
         n += 1
@@ -101,9 +101,19 @@ def give(value: Any) -> str:
     return reference
 
 
+def given_name(value: Any) -> str:
+    """Return what an object that lies in no file is called, until another is called so."""
+    return re.sub(r"\W", "_", getattr(value, "__name__", type(value).__name__)) or "_"
+
+
 def is_given(reference: str) -> bool:
     """Return whether the object of a reference lies in no file."""
     return reference.startswith(f"{_GIVEN}:")
+
+
+def is_missing(reference: str) -> bool:
+    """Return whether the object of a reference lies in no file, and this process lacks it."""
+    return is_given(reference) and reference not in _objects
 
 
 def load(reference: str) -> Any:

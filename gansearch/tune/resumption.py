@@ -20,7 +20,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.tables import unreadable
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
-from gansearch.system.user_code import is_given, load, provided
+from gansearch.system.user_code import is_given, is_missing, load, provided
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings, flag_of
 from gansearch.tune.study import make_sampler
@@ -116,6 +116,16 @@ def own_code(folder: RunFolder) -> Iterator[list[str]]:
 
 def _check_code(space: SearchSpace) -> None:
     """Raise BadInputError if code that lies in no file hasn't been given again."""
+    lacking = [
+        each.name for each in space.measures if any(map(is_missing, (each.function, each.features)))
+    ]
+    if lacking:
+        names = ", ".join(lacking)
+        raise BadInputError(
+            f"measures: the run was started from Python with {names}, of which a function lies in "
+            f"no file. Give what it was started with again, from Python: gansearch.resume(run, "
+            f"measures=[{names}])."
+        )
     for reference in filter(is_given, space.references):
         load(reference)
 

@@ -1,12 +1,15 @@
 """What a resume may change of a run, what it refuses, and where it looks for the data."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gansearch.api_keywords import give_again
 from gansearch.errors import BadInputError, DataError
+from gansearch.own_measures import OwnMeasure
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
@@ -16,6 +19,13 @@ from gansearch.tune.resumption import load_resumed_data, own_code, resumption
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings
 from tests.written_runs import PAPER, described, trial
+
+
+def gap(samples, real):
+    return 1.0
+
+
+gap.features = gap  # which has the type of an extractor
 
 
 def run_of(tmp_path, n_tried=6, n_replicas=0, status="completed", **changes):
@@ -227,3 +237,71 @@ def test_a_run_whose_code_lies_in_no_file_needs_it_again_before_anything_is_begu
     with pytest.raises(BadInputError, match=r"^train: the run was started from Python with this"):
         resumed(folder, trials=70)
     assert resumed(folder).notes == []
+
+
+def test_measures_that_lie_in_no_file_are_given_again_by_their_names(tmp_path, monkeypatch):
+    def first(examples):
+        return examples[:, :1]
+
+    def distance(samples, real):
+        return 1.0
+
+    def near(samples, real):
+        return 2.0
+
+    def in_file(samples, real):
+        return 3.0
+
+    monkeypatch.setattr(user_code, "_objects", {})
+    (tmp_path / "mine.py").write_text("def filed(samples, real):\n    return 3.0\n")
+    near.features = first
+    measures = [
+        distance,
+        near,
+        f"{tmp_path}/mine.py:filed",
+        {"function": lambda s, r: 4.0, "name": "four"},
+    ]
+    space = {"dataset": "ring", "search": {"generator_lr": {"float": [0.1, 1]}}}
+    space = SearchSpace.from_dict(space | {"measures": measures, "objective": distance})
+    folder = run_of(tmp_path, space=space.to_dict(), state="finished")
+    stored = folder.read_run().space
+    user_code._objects.clear()
+    with pytest.raises(BadInputError) as lacking:
+        resumed(folder, trials=70)
+    assert str(lacking.value) == (
+        "measures: the run was started from Python with distance, near, four, of which a "
+        "function lies in no file. Give what it was started with again, from Python: "
+        "gansearch.resume(run, measures=[distance, near, four])."
+    )
+    give_again(stored, {"measures": [near, {"function": in_file, "name": "four"}]})
+    with pytest.raises(
+        BadInputError, match=r"with distance, of which .* measures=\[distance\]\)\.$"
+    ):
+        resumed(folder, trials=70)
+    options = {"measures": [distance], "trials": 70}
+    give_again(stored, options)
+    assert options == {"trials": 70}
+    assert resumed(folder, trials=70).space.objective.measure.function == "given:distance"
+    assert [user_code.load(f"given:{name}") for name in ("distance", "near", "first")] == [
+        *(distance, near, first)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["gap"], "measures: found 'gap'. It must be a function"),
+        (len, "measures: found <built-in function len>. It must be a list"),
+        ([len], "measures: the run needs no len again; it needs gap. Leave it out."),
+        ([gap, gap], "measures: gap is given twice."),
+        ([{"function": gap, "features": None}], "measures: gap: its extractor, first, lies in no"),
+    ],
+)
+def test_measures_that_a_resume_can_not_take_are_named(monkeypatch, given, message):
+    monkeypatch.setattr(user_code, "_objects", {})
+    lost = OwnMeasure("gap", "given:gap", features="given:first")
+    filed = OwnMeasure("filed", "/mine.py:filed")
+    with pytest.raises(BadInputError, match=f"^{re.escape(message)}"):
+        give_again({"measures": [lost.to_dict(), filed.to_dict()]}, {"measures": given})
+    with pytest.raises(BadInputError, match="needs none again"):
+        give_again({"measures": [filed.to_dict()]}, {"measures": [gap]})
