@@ -347,3 +347,12 @@ def test_the_objective_orders_a_ranking_and_finds_its_ties(direction, order):
     assert "".join(ranking["config_id"]) == order
     ties = dict(zip(ranking["config_id"], ranking["tied_with"], strict=True))
     assert ties == {"a": ["b"], "b": ["a"], "c": []}
+
+
+def test_equal_validation_values_of_an_objective_leave_the_order_to_those_of_the_test_set():
+    fid = OwnMeasure("fid", "m.py:fid")
+    replicas, lls = replicas_of({"b": [2, 2.1], "a": [1, 1.1]})
+    replicas["measure.fid"] = 5.0
+    lls |= {name: np.arange(5.0) + 99 for name in lls if name.startswith("b")}
+    ranking = rank(replicas, lls, paper_config_id=None, measures=[fid], objective=Objective(fid))
+    assert ranking["config_id"].tolist() == ["a", "b"]

@@ -65,8 +65,9 @@ class _Candidate:
     @property
     def order(self) -> tuple[bool, float, float]:
         """The larger, the better; equal validation scores leave it to the test score."""
-        selection = -math.inf if math.isnan(self.selection) else self.selection
-        return self.mostly_works, selection, self.scored.mean
+        scores = self.selection, self.compared.mean
+        selection, test = (-math.inf if math.isnan(score) else score for score in scores)
+        return self.mostly_works, selection, test
 
 
 def rank(

@@ -32,6 +32,9 @@ def mine(tmp_path):
 def test_a_loop_reaches_the_nodes_and_goes_on_after_a_kill_though_its_file_is_gone(
     tmp_path, mine, cluster
 ):
+    """So do its measures, one of which is what it goes by."""
+    with (mine / "own_loop.yaml").open("a") as space:
+        space.write("\nmeasures: [own_measure.py:ink]\nobjective: ink\n")
     where = ["--results", str(tmp_path), "--address", cluster]
     run = ["run", "--space", str(mine / "own_loop.yaml"), "--name", "loop", *SMALL, *where]
     searching = subprocess.Popen(
@@ -55,7 +58,11 @@ def test_a_loop_reaches_the_nodes_and_goes_on_after_a_kill_though_its_file_is_go
     assert set(trials["status"]) <= {"completed", "pruned", "collapsed"}
     history = pd.concat(map(pd.read_parquet, (tmp_path / "loop" / "history").glob("*")))
     assert not history.duplicated(["trial_id", "updates"]).any()
-    assert len(found.ranking()) >= 1 and found.trials()["config.lr"].notna().all()
+    assert history["measure.ink"].notna().all() and trials["config.lr"].notna().all()
+    completed = trials.query("phase == 'search' and status == 'completed'")
+    best = completed.loc[completed["measure.ink"].idxmin(), "config_id"]
+    assert best in found.ranking()["config_id"].tolist()
+    assert "by your own measure ink" in said and "best ink" in said
     out = tmp_path / "samples.npy"
     sampled = in_process("sample", "loop", "--results", str(tmp_path), "--out", str(out))
     assert sampled.returncode == 0, sampled.stderr

@@ -1,13 +1,23 @@
-"""Which configurations of a search are trained again, without Ray."""
+"""What a search goes on with, and which configurations are trained again, without Ray."""
 
 from types import SimpleNamespace
 
+import pytest
+from optuna.trial import FixedTrial
+
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
+from gansearch.own_measures import OwnMeasure
+from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.phases import finalists
+from gansearch.tune.phases import _reports_of_sound_trials, finalists
+from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import new_row
+from gansearch.tune.scheduler import GuardedScheduler
+from gansearch.tune.study import make_sampler, search_spec
+from tests.written_runs import described
 
 SOUND = {"coverage": 0.9, "recall": 0.9, "nn_ratio": 1.0}
 COLLAPSED = {"coverage": 0.05, "recall": 0.0, "nn_ratio": 0.3}
@@ -60,3 +70,53 @@ def test_a_collapsed_finalist_whose_replicas_have_begun_keeps_its_place():
 
 def test_trials_that_are_too_young_to_be_judged_may_become_finalists():
     assert finalists_of(row(0, 1.0), row(1, 3.0, COLLAPSED, updates=900)) == [1, 0]
+
+
+@pytest.mark.parametrize(("direction", "best"), [("minimize", [2, 1]), ("maximize", [0, 1])])
+def test_a_resume_goes_on_by_the_objective_in_its_rungs_its_study_and_its_finalists(
+    tmp_path, direction, best
+):
+    """Log-likelihoods are equal, and the journal is lost: the history has what all three need."""
+    space = SearchSpace.from_dict(
+        {
+            "dataset": "ring",
+            "search": {"generator_lr": {"float": [0.01, 1.0]}},
+            "measures": [OwnMeasure("fid", "/gone.py:fid", direction).to_dict()],
+            "objective": "fid",
+            "baseline": "none",
+            "budget": {"max_updates": 2000, "grace": 0.5, "reduction_factor": 2, "top": 2},
+        }
+    )
+    folder = RunFolder.create(tmp_path, "mine")
+    folder.write_run(described(space=space.to_dict(), state="interrupted"))
+    rows = []
+    for number, fid in enumerate((9.0, 6.0, 3.0)):
+        config = space.suggest(FixedTrial({"generator_lr": 0.1 + number / 10}))
+        ended = {"status": "completed", "updates": 2000, "valid_ll": 5.0, "collapsed_p": 0.5}
+        row = new_row(search_spec(number, 0, config), space.table) | SOUND | ended
+        rows.append(row | {"measure.fid": fid})
+        folder.append_history(
+            [rows[-1] | {"updates": n, "measure.fid": fid + 2000 - n} for n in (1000, 2000)]
+        )
+    session = SimpleNamespace(
+        folder=folder,
+        space=space,
+        budget=space.budget,
+        rows=lambda phase: [row for row in rows if row["phase"] == phase],
+    )
+    scheduler = GuardedScheduler(space.budget, halving=True, objective=space.objective)
+    scheduler.replay(_reports_of_sound_trials(session))
+    stopped = {
+        fid: scheduler._halving.add_score(f"new {fid}", 1000, space.objective.as_score(1000 + fid))
+        for fid in (10.0, 2.0)
+    }
+    worse, better = (10.0, 2.0) if direction == "minimize" else (2.0, 10.0)
+    assert stopped[better] is None
+    assert stopped[worse].startswith(f"fid {1000 + worse:.0f} at rung 1,000, ")
+    study, _ = open_or_rebuild_study(folder, space, make_sampler("random", 0), rows, faults=[])
+    sign = -1 if direction == "minimize" else 1
+    assert [trial.value for trial in study.trials] == [sign * fid for fid in (9.0, 6.0, 3.0)]
+    assert study.best_trial.number == best[0]
+    assert [config.config_id for config in finalists(session)] == [
+        rows[number]["config_id"] for number in best
+    ]
