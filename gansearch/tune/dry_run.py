@@ -12,6 +12,7 @@ from gansearch.budget import Budget
 from gansearch.data.dataset import SPLITS, Dataset
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.formatting import duration
+from gansearch.report.own_section import better
 from gansearch.rules import Config, count_of
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
@@ -65,6 +66,9 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
     if not run.configs:
         yield from _space_lines(run.space)
         yield _search_line(run.space.budget)
+    if measure := run.space.objective.measure:
+        more = f", from {measure.n_samples:,} samples" if measure.n_samples else ""
+        yield f"objective    {measure.name}{more}: {better(measure)}"
     yield _evaluation_line(run.evaluation)
     yield _replicas_line(run.space, run.configs)
     yield from (f"note         {note}" for note in run.notes)

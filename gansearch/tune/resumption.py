@@ -116,15 +116,14 @@ def own_code(folder: RunFolder) -> Iterator[list[str]]:
 
 def _check_code(space: SearchSpace) -> None:
     """Raise BadInputError if code that lies in no file hasn't been given again."""
-    lacking = [
-        each.name for each in space.measures if any(map(is_missing, (each.function, each.features)))
-    ]
+    code = {each.name: (each.function, each.features) for each in space.measures}
+    lacking = [name for name, of in code.items() if any(map(is_missing, of))]
     if lacking:
-        names = ", ".join(lacking)
+        needed = [name for name, of in code.items() if any(map(is_given, of))]
         raise BadInputError(
-            f"measures: the run was started from Python with {names}, of which a function lies in "
-            f"no file. Give what it was started with again, from Python: gansearch.resume(run, "
-            f"measures=[{names}])."
+            f"measures: the run was started from Python with {', '.join(lacking)}, of which a "
+            "function lies in no file. Give what it was started with again, from Python: "
+            f"gansearch.resume(run, measures=[{', '.join(needed)}])."
         )
     for reference in filter(is_given, space.references):
         load(reference)

@@ -92,6 +92,16 @@ def test_a_dry_run_says_how_many_samples_an_evaluation_uses(small_space):
     assert "evaluations  1,000 samples each\n" in plan(small_space)
 
 
+def test_a_dry_run_names_an_objective_and_which_way_is_better(tmp_path):
+    (tmp_path / "mine.py").write_text("def gap(samples, real):\n    return 1.0\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "dataset: ring\nsearch: {generator_lr: {float: [0.01, 0.1]}}\nobjective: gap\n"
+        "measures: [{function: mine.py:gap, n_samples: 5000}]\n"
+    )
+    assert "objective    gap, from 5,000 samples: lower is better\n" in plan(str(path))
+
+
 @pytest.mark.parametrize(
     ("size", "said"),
     [

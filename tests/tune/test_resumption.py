@@ -275,7 +275,7 @@ def test_measures_that_lie_in_no_file_are_given_again_by_their_names(tmp_path, m
     )
     give_again(stored, {"measures": [near, {"function": in_file, "name": "four"}]})
     with pytest.raises(
-        BadInputError, match=r"with distance, of which .* measures=\[distance\]\)\.$"
+        BadInputError, match=r"with distance, of .* measures=\[distance, near, four\]\)\.$"
     ):
         resumed(folder, trials=70)
     options = {"measures": [distance], "trials": 70}
