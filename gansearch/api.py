@@ -10,6 +10,8 @@ from typing import Any
 
 from gansearch.api_keywords import (
     CODE,
+    DOCUMENTATION_OF_RESUME,
+    DOCUMENTATION_OF_SEARCH,
     SEARCH_KEYWORDS,
     console_of,
     documentation,
@@ -153,8 +155,9 @@ def resume(run: Any, **options: Any) -> Run:
         return _call("resume", run=run, **options)
 
 
-search.__doc__ = documentation(driver.search)
+search.__doc__ = documentation(driver.search, DOCUMENTATION_OF_SEARCH)
 search.__signature__ = with_keywords(driver.search, SEARCH_KEYWORDS)  # type: ignore[attr-defined]
+resume.__doc__ = documentation(driver.resume, DOCUMENTATION_OF_RESUME)
 resume.__signature__ = with_keywords(driver.resume, ("time_budget", *CODE))  # type: ignore[attr-defined]
 
 

@@ -26,7 +26,7 @@ _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "tim
 _SECTIONS = ("generator", "discriminator", "output_range", "trainable")
 CODE = ("generator", "discriminator", "trainable", "measures")
 SEARCH_KEYWORDS = (*_SECTIONS, *_BUDGET, "time_budget", *_SETTINGS)
-_DOCUMENTATION = """\
+DOCUMENTATION_OF_SEARCH = """\
     generator, discriminator: networks of your own: classes or functions, or `FILE.py:NAME`
             (`docs/your-own-gan.md`); output_range: the range of their pixels, such as (-1, 1).
         trainable: a training loop of your own, likewise.
@@ -34,6 +34,14 @@ _DOCUMENTATION = """\
         time_budget: time after which the search ends: "2h", or seconds.
         sampler, address, gpus_per_trial, cpus_per_trial, group_trials, max_concurrent, data_dir:
             as in `Settings`, without writing `settings=Settings(...)`.
+
+    """
+
+
+DOCUMENTATION_OF_RESUME = """\
+    time_budget: time after which the search ends: "2h", or seconds.
+        generator, discriminator, trainable, measures: code of your own that lies in no file, and
+            was given from Python; the run needs it again.
 
     """
 
@@ -196,10 +204,10 @@ def with_keywords(function: Callable[..., Any], names: tuple[str, ...]) -> inspe
     return signature.replace(parameters=ordered, return_annotation="Run")
 
 
-def documentation(function: Callable[..., Any]) -> str:
-    """Return the docstring of the driver's `search`, with that of the keywords."""
+def documentation(function: Callable[..., Any], keywords: str) -> str:
+    """Return the docstring of a function of the driver's, with that of its keywords."""
     before, raises, after = (function.__doc__ or "").partition("Raises:")
-    return f"{before.rstrip()}\n    {_DOCUMENTATION}{raises}{after}"
+    return f"{before.rstrip()}\n    {keywords}{raises}{after}"
 
 
 def _with_budget(overrides: list[str], budget: Mapping[str, Any]) -> list[str]:

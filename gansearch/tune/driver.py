@@ -153,7 +153,8 @@ def resume(
     """Continue a run that was stopped or killed, or that gets more trials, replicas or time.
 
     Interrupted trials continue from their checkpoints, with the same configuration. A search that
-    was over continues only if `trials` or `time_budget_seconds` is given.
+    was over continues only if `trials` or `time_budget_seconds` is given. Of the arguments, None
+    leaves what the run has, and what changes is stored for the next resume.
 
     Args:
         run: the path of its folder, or its name below `results`.
@@ -168,8 +169,6 @@ def resume(
         gpus_per_trial, cpus_per_trial, group_trials, max_concurrent: as in `Settings`, to suit
             another machine.
         console: as in `search`.
-
-    None leaves what the run has. What changes is stored for the next resume.
 
     Raises:
         BadInputError: a change can't be made, such as fewer trials than there are.
