@@ -72,6 +72,16 @@ def test_a_resumed_training_equals_the_undisturbed_one_bit_for_bit(config, saved
     np.testing.assert_array_equal(undisturbed.samples(20), second.samples(20))
 
 
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_training_that_goes_back_makes_the_samples_of_then_bit_for_bit(config, digits):
+    training = trained(config, digits, 14)
+    then, samples = training.save(), training.samples(30)
+    training.advance(40)
+    assert not np.array_equal(training.samples(30), samples)
+    training.rewind(then)
+    assert np.array_equal(training.samples(30), samples)
+
+
 @pytest.mark.parametrize("name", ["plain", "averaged"])
 def test_samples_reports_and_other_draws_leave_the_training_alone(name, digits):
     config = CONFIGS[name]
