@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gansearch.artifacts import GeneratorModule, module_of
+from gansearch.artifacts import module_of
 from gansearch.errors import BadInputError, ResultsError
-from gansearch.export.card import model_card
-from gansearch.export.formats import Format, require_format
+from gansearch.export.card import Exported, model_card
+from gansearch.export.formats import require_format
 from gansearch.export.loader import loader_text
 from gansearch.report.export import json_value
 from gansearch.report.output import write_output
@@ -56,12 +56,13 @@ def export(
     if found.definition is None and to == "safetensors":
         raise BadInputError(
             "--to safetensors: the generator's layers are your own code, which a loader that needs "
-            "torch alone can't make. --to torchscript stores them with the weights."
+            "torch alone can't make. --to torchscript and --to onnx store them with the weights."
         )
     report = build_report(folder)
     trial = _row_of(report, trial_id)
     values = config_values(trial, report.run.family.config_type)
     config = {name: value for name, value in values.items() if value is not None}
+    exported = Exported(report, trial, config, found, format, stored.shape)
     out = out or Path(f"{report.run.name}-{trial_id}")
     _require_empty(out)
     files = {
@@ -69,12 +70,11 @@ def export(
         **found.files,
         **_discriminator(folder, trial_id),
         "load_generator.py": loader_text(found, format, stored.shape, stored.units).encode(),
-        "config.json": _description(report, trial, config, found, format, stored.shape),
+        "config.json": _description(exported),
     }
     extra = {name: "the discriminator's weights" for name in files if name == DISCRIMINATOR_FILE}
     extra |= dict.fromkeys(found.files, "code that the loader imports")
-    card = model_card(report, trial, config, found, format, extra)
-    files["README.md"] = card.encode(errors="backslashreplace")
+    files["README.md"] = model_card(exported, extra).encode(errors="backslashreplace")
     for name, content in files.items():
         _write(out / name, content)
     return out, trial_id
@@ -100,44 +100,32 @@ def _require_empty(out: Path) -> None:
         raise BadInputError(f"--out {out}: a file. An export is a folder. Name another.")
 
 
-def _description(
-    report: Report,
-    trial: Mapping[str, Any],
-    config: Mapping[str, Any],
-    found: GeneratorModule,
-    format: Format,
-    shape: tuple[int, ...],
-) -> bytes:
+def _description(exported: Exported) -> bytes:
     """Return `config.json`: the configuration, the scores and where the generator comes from."""
-    ranked = rows_of(report.ranking[report.ranking["config_id"] == trial["config_id"]])
-    own = report.run.measures
+    run, trial, found = exported.report.run, exported.trial, exported.found
+    scores = [*_SCORES, *(name for own in run.measures for name in own.final_columns)]
+    over_seeds = [*_INTERVALS, *(name for own in run.measures for name in own.ranking_columns)]
+    ranked = exported.ranked
     content = {
-        "config": config,
+        "config": exported.config,
         "config_id": trial["config_id"],
-        "name": report.run.names.get(str(trial["config_id"])),
-        "family": report.run.family.name,
-        "run": report.run.name,
+        "name": exported.name,
+        "family": run.family.name,
+        "run": run.name,
         "trial_id": trial["trial_id"],
-        "dataset": report.run.space["dataset"],
-        "shape": list(shape),
-        "weights": format.file,
+        "dataset": run.space["dataset"],
+        "shape": list(exported.shape),
+        "weights": exported.format.file,
         "noise": found.noise,
         "noise_dim": found.noise_dim,
         "sample_seed": found.seed,
         "block": found.block,
         "training_seed": trial["seed"],
         "updates": trial["updates"],
+        "kept_updates": trial.get("kept_updates"),
         "status": trial["status"],
-        "scores": {
-            name: trial.get(name)
-            for name in (*_SCORES, *(name for each in own for name in each.final_columns))
-        },
-        "scores_over_seeds": {
-            name: ranked[0].get(name)
-            for name in (*_INTERVALS, *(name for each in own for name in each.ranking_columns))
-        }
-        if ranked
-        else None,
+        "scores": {name: trial.get(name) for name in scores},
+        "scores_over_seeds": {name: ranked.get(name) for name in over_seeds} if ranked else None,
     }
     return (json.dumps(json_value(content), indent=2, allow_nan=False) + "\n").encode()
 

@@ -87,7 +87,7 @@ class Scaled(nn.Module):
         """Return images `[n, channels, height, width]` or points `[n, d]`."""
         made: Tensor = self.net(noise)
         if len(self.shape) == 3 and made.dim() != 4:  # rows, by height, width, channel
-            made = made.reshape(len(made), *self.shape).permute(0, 3, 1, 2)
+            made = made.reshape(-1, *self.shape).permute(0, 3, 1, 2)
         if self.value_range is None:
             return made
         low, high = self.value_range

@@ -166,7 +166,7 @@ def test_layers_of_the_users_own_code_go_out_as_torchscript(run, tmp_path, monke
     own = TrainedGenerator(network, OwnNetworkParameters(noise_dim=6), 3)
     given = dataclasses.replace(stored, generator=own)
     monkeypatch.setattr(export_module, "stored_generator", lambda *_: (trial, given))
-    with pytest.raises(BadInputError, match="--to torchscript stores them with the weights"):
+    with pytest.raises(BadInputError, match="--to torchscript and --to onnx store them"):
         export(run, out=tmp_path / "out")
     out, _ = export(run, to="torchscript", out=tmp_path / "out")
     found = loaded(out, tmp_path / "samples.npy")
