@@ -4,7 +4,7 @@
 
 A measure is a function of samples and of real examples, float32 arrays of images `[n, channels,
 height, width]` in [0, 1]; with `features` it gets what that function makes of them. For the FID,
-`features` is Inception: a TorchScript file, `features="inception.pt"`, or a function that calls it.
+use `features="inception-v3-compat"`, torch-fidelity's Inception (docs/scores.md).
 """
 
 import gansearch

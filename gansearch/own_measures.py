@@ -22,6 +22,9 @@ Direction = Literal["minimize", "maximize"]
 
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
 PIXELS = "pixels"  # in place of an extractor: the examples themselves
+# torch-fidelity's Inception, by the name that it has there; `inception-v3-compat:PATH` names the
+# file of its weights.
+INCEPTION = "inception-v3-compat"
 _PREFIX = "measure."
 _DEFAULT_OBJECTIVE = "valid_ll"
 
@@ -36,7 +39,7 @@ class OwnMeasure:
         direction: which way is better.
         unit: of its values; empty for none.
         features: what it compares: "pixels" for the examples themselves, or an extractor: a
-            reference to a function, or the path of a TorchScript file.
+            reference to a function, the path of a TorchScript file, or "inception-v3-compat".
         n_samples: how many samples it gets at an evaluation; None for as many as other measures.
     """
 
@@ -195,8 +198,8 @@ def measure(
         direction: which way is better, "minimize" or "maximize".
         unit: of its values, for tables.
         features: an extractor, whose features `[n, k]` it then gets instead: a function of one such
-            array, `file.py:extract`, or the path of a TorchScript file, from the folder of the
-            function's file.
+            array, `file.py:extract`, the path of a TorchScript file, from the folder of the
+            function's file, or "inception-v3-compat", torch-fidelity's Inception.
         n_samples: how many samples it gets at an evaluation, from 20 to 10,000; None for as many
             as other measures.
     """

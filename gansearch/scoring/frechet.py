@@ -24,16 +24,17 @@ def frechet_distance(samples: Any, real: Any) -> float:
         ValueError: another k, or fewer than two examples.
     """
     # Imported here: it takes half a second.
-    from scipy.linalg import eigh, eigvalsh
+    from scipy.linalg import qr, svdvals
 
     a, b = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (samples, real))
     if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"features {list(a.shape)} and {list(b.shape)}: both need n > 1, one k")
-    of_a, of_b = (np.atleast_2d(np.cov(each, rowvar=False)) for each in (a, b))
-    # The trace of the root of C D is that of the root of C^(1/2) D C^(1/2), which is symmetric: no
-    # complex numbers, also where there are fewer examples than features.
-    values, vectors = eigh(of_a)
-    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    trace = np.sqrt(eigvalsh(root @ of_b @ root).clip(0)).sum()
-    distance = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
-    return float(max(0.0, distance + np.trace(of_a) + np.trace(of_b) - 2 * trace))
+    means = a.mean(axis=0), b.mean(axis=0)
+    # With C = R'R and D = S'S, the trace of (C D)^(1/2) is the sum of the singular values of R S':
+    # no complex numbers, and little work where there are fewer examples than features.
+    r, s = (
+        qr(each - mean, mode="r", overwrite_a=True)[0][: each.shape[1]] / np.sqrt(len(each) - 1)
+        for each, mean in zip((a, b), means, strict=True)
+    )
+    trace = np.square(r).sum() + np.square(s).sum() - 2 * svdvals(r @ s.T).sum()
+    return float(max(0.0, np.square(means[0] - means[1]).sum() + trace))

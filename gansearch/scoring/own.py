@@ -20,7 +20,8 @@ import torch
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError
-from gansearch.own_measures import PIXELS, OwnMeasure
+from gansearch.own_measures import INCEPTION, PIXELS, OwnMeasure
+from gansearch.scoring.inception import inception
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.global_random import everything_seeded
 from gansearch.system.user_code import describe_error, is_reference, load, shown
@@ -207,14 +208,21 @@ def _number(measure: OwnMeasure, found: Any) -> float:
 
 
 def _extractor(features: str, device: str) -> Extractor:
-    call = _function(features) if is_reference(features) else _torchscript(Path(features), device)
-    name = shown(features) if is_reference(features) else Path(features).name
+    known, _, weights = features.partition(":")
+    if is_reference(features):
+        name, call = shown(features), _function(features)
+    elif known == INCEPTION:
+        name, call = INCEPTION, inception(weights, device)
+    else:
+        name, call = Path(features).name, _torchscript(Path(features), device)
 
     def extract(examples: np.ndarray) -> np.ndarray:
         try:
             found = call(examples)
             found = found.detach().cpu() if isinstance(found, torch.Tensor) else found
             array = np.asarray(found, np.float32)
+        except BadInputError:
+            raise
         except Exception as error:
             raise _failed(name, error) from error
         if array.ndim != 2 or len(array) != len(examples):

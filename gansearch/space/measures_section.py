@@ -10,7 +10,7 @@ from typing import Any
 
 from gansearch.errors import BadInputError, SpaceError, did_you_mean
 from gansearch.measures import MEASURES, N_FINAL_SAMPLES
-from gansearch.own_measures import DIRECTIONS, PIXELS, VALID_LL, Objective, OwnMeasure
+from gansearch.own_measures import DIRECTIONS, INCEPTION, PIXELS, VALID_LL, Objective, OwnMeasure
 from gansearch.rules import Rule
 from gansearch.space.yaml_source import SourceValue
 from gansearch.system.user_code import (
@@ -143,19 +143,22 @@ def _said_by(function: str, item: SourceValue, folder: Path) -> dict[str, Any]:
 
 
 def _features(value: Any, item: SourceValue, folder: Path) -> str:
-    """Return features as they are stored: "pixels", a reference, or the path of a file."""
+    """Return features as they are stored: a known name, a reference, or the path of a file."""
     if value is None or value == PIXELS:
         return PIXELS
     if callable(value):
         return reference_of(value)
     if is_reference(value):
         return resolved(value, folder)
+    known, colon, weights = str(value).partition(":")
+    if known == INCEPTION and bool(colon) == bool(weights):
+        return f"{known}:{absolute(folder / Path(weights).expanduser())}" if weights else known
     if isinstance(value, str | Path) and str(value).endswith(_TORCHSCRIPT):
         return str(absolute(folder / Path(value).expanduser()))
     raise item.error(
         "measures",
-        f"features: found {value!r}. It must be {PIXELS}, the path of a TorchScript file, such as "
-        "extractor.pt, or a function, FILE.py:NAME.",
+        f"features: found {value!r}. It must be {PIXELS}, {INCEPTION}, the path of a TorchScript "
+        "file, such as extractor.pt, or a function, FILE.py:NAME.",
     )
 
 
