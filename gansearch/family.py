@@ -260,6 +260,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
         has_paper: whether the defaults are somebody's published configuration, which a run on a
             well-known data set trains again beside the best, for comparison.
         balance: the axes of the report's map of collapsed trainings; None for no map.
+        updates_title: what reports call the updates that a budget counts.
         size_parameters: parameters that decide the memory of a training, named in error messages.
         interpolates: whether `SavedGenerator.interpolate` works.
         has_engine: whether `engine` works, which trains several trials together.
@@ -271,6 +272,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
     baseline_title: ClassVar[str] = "the default configuration"
     has_paper: ClassVar[bool] = False
     balance: ClassVar[Balance | None] = None
+    updates_title: ClassVar[str] = "parameter updates, of D and G together"
     size_parameters: ClassVar[tuple[str, ...]] = ()
     interpolates: ClassVar[bool] = False
     has_engine: ClassVar[bool] = False

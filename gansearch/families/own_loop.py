@@ -67,6 +67,8 @@ class OwnLoop(ModelFamily[Config]):
         sections: of the space: `trainable`, the reference to the function, and `parameters`.
     """
 
+    updates_title = "steps of the loop"
+
     def __init__(self, sections: Mapping[str, Any]) -> None:
         super().__init__(sections["trainable"])
         self._sections = dict(sections)

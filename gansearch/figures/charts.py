@@ -51,6 +51,8 @@ def learning_curves(
     trials: pd.DataFrame,
     training: Mapping[str, Any] | None = None,
     measure: OwnMeasure | None = None,
+    *,
+    updates_title: str = "updates",
 ) -> bytes:
     """Draw valid_ll against updates, one line per trial in the colour of its status; PNG.
 
@@ -65,6 +67,7 @@ def learning_curves(
             evaluations are; drawn as a horizontal line. The other reference lines come from
             more samples, so they are not comparable.
         measure: of the user's own.
+        updates_title: what the family calls its updates.
     """
     column = measure.column if measure else "valid_ll"
     scored = history[np.isfinite(history[column])]
@@ -83,6 +86,7 @@ def learning_curves(
         label = f"{training['n_samples']:,} {escape_dollars(training['name'])}"
         axes.axhline(training["valid_ll"], color=VERMILION, linestyle="dashed", label=label)
     _limit_to_good_scores(axes, scored[column], training["valid_ll"] if training else None, measure)
+    axes.set_xlabel(escape_dollars(updates_title))
     if len(chosen) < len(names):
         axes.set_title(f"{len(chosen)} of {len(names):,} trials", fontsize=9, loc="right")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, columnspacing=1)
@@ -122,7 +126,6 @@ def _limit_to_good_scores(
     axes.set_ylim(*sorted(map(measure.as_score, ends)) if measure else ends)
     cut_off = "higher" if measure and measure.direction == "minimize" else "lower"
     cut = f"\n({cut_off} ones cut off)" if low > worst else ""
-    axes.set_xlabel("parameter updates, of D and G together")
     what = _titled(measure) if measure else "validation log-likelihood, nats"
     axes.set_ylabel(escape_dollars(f"{what}{cut}"))
 

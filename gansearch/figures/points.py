@@ -65,6 +65,7 @@ def point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
     else:
         figure, axes = new_figure(6, 6)
         _draw_scatter(axes, samples, train, dataset.modes)
+        _name_columns(axes, samples.shape[1])
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     drawn = _first_two(samples)
     n_outside = int((~((drawn >= low) & (drawn <= high)).all(axis=1)).sum())
@@ -73,6 +74,12 @@ def point_picture(samples: np.ndarray, dataset: Dataset) -> Image.Image:
     axes.set_title(f"{len(samples):,} unpicked {kind}samples{outside}", fontsize=10, loc="left")
     axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
     return Image.open(io.BytesIO(figure_png(figure))).convert("RGB")
+
+
+def _name_columns(axes: Axes, n_columns: int) -> None:
+    """Say which columns are drawn, where there are more."""
+    if n_columns > 2:
+        axes.set(xlabel=f"first of {n_columns} columns", ylabel="second column")
 
 
 def _kind(dataset: Dataset) -> str:
@@ -93,6 +100,7 @@ def path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
     else:
         figure, axes = new_figure(6, 6)
         _draw_paths(axes, paths, _thinned_training(dataset), dataset.modes)
+        _name_columns(axes, paths.shape[2])
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axes.set_title(
         f"{len(paths)} straight lines in noise space between unpicked {_kind(dataset)}samples",

@@ -17,6 +17,10 @@ from gansearch.runs.tables import rows_of
 
 _N_LISTED = 10
 _LEAST_P = 1e-15
+_OF_CLASSES = (
+    "classes: effective number of classes among the samples, the mean over completed replicas. "
+    "missing classes: in some replica, less than a quarter of the class's share of the data.",
+)
 
 
 def collapse_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
@@ -34,6 +38,7 @@ def _variety_section(
     report: Report, replicas: pd.DataFrame, mark: Callable[[Report, str], str]
 ) -> Section:
     rows = []
+    has_classes = replicas["n_classes_effective"].notna().any()
     for config_id in report.ranking["config_id"]:
         ours = replicas[replicas["config_id"] == config_id]
         completed = ours[ours["status"] == "completed"]
@@ -44,9 +49,8 @@ def _variety_section(
                 mark(report, config_id),
                 f"{n_collapsed} of {len(ours)}",
                 f"{int(is_given_up.sum())} of {len(ours)}",
-                format_number(completed["n_classes_effective"].mean(), 1),
                 _format_p(ours["collapsed_p"].min()),
-                _missing(completed),
+                *(_classes(completed) if has_classes else ()),
             ]
         )
     return Section(
@@ -54,18 +58,18 @@ def _variety_section(
         "Are the samples of the replicas collapsed?",
         (),
         make_columns(
-            "config", "collapsed", "given up", "classes", "collapsed p", "missing classes"
+            *("config", "collapsed", "given up", "collapsed p"),
+            *(("classes", "missing classes") if has_classes else ()),
         ),
         rows,
         [
             "collapsed: replicas that ended with collapsed samples. given up: replicas that were "
-            "stopped before, because they were unlikely to recover. classes: effective number of "
-            "classes among the samples, the mean over completed replicas. missing classes: in some "
-            "replica, less than a quarter of the class's share of the data. collapsed p: the "
-            "smallest p-value, over replicas, of the hypothesis that the samples are as varied as "
-            "the same number of real examples. It tells whether a difference is there, not how "
-            "large it is: samples are called collapsed only if they lie off the data, show at most "
-            "half of its classes, or are copies of few images.",
+            "stopped before, because they were unlikely to recover. collapsed p: the smallest "
+            "p-value, over replicas, of the hypothesis that the samples are as varied as the same "
+            "number of real examples. It tells whether a difference is there, not how large it is: "
+            "samples are called collapsed only if they lie off the data, show at most half of its "
+            "classes, or are copies of few examples.",
+            *(_OF_CLASSES if has_classes else ()),
         ],
     )
 
@@ -101,6 +105,11 @@ def _collapsed_section(report: Report, collapsed: pd.DataFrame) -> Section:
             "reason in trials.parquet has the words.",
         ],
     )
+
+
+def _classes(completed: pd.DataFrame) -> tuple[str, str]:
+    """Return the effective number of classes, and those that are missing."""
+    return format_number(completed["n_classes_effective"].mean(), 1), _missing(completed)
 
 
 def _missing(completed: pd.DataFrame) -> str:

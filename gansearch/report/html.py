@@ -59,6 +59,7 @@ def _pictures(report: Report) -> Iterator[_Picture]:
     trials = report.trials
     own = own_columns(report.run.measures)
     history = report.folder.history(["trial_id", "phase", "updates", "valid_ll", *own])
+    updates_title = report.run.family.updates_title
     yield from _stability_picture(report.stability)
     objective = report.run.objective.measure
     # Under an objective, log-likelihoods are in a table below the ranking.
@@ -71,7 +72,8 @@ def _pictures(report: Report) -> Iterator[_Picture]:
                 charts.score_curves(report.curve, report.references),
                 "Test log-likelihood against the number of samples.",
                 "The test log-likelihood of the winner's first replica by the number of its "
-                "samples, beside that of training images. Sigma is selected again at each number.",
+                "samples, beside that of training examples. Sigma is selected again at each "
+                "number.",
             )
         yield from _winner_pictures(report, trials)
     scored = history[np.isfinite(history["valid_ll"])]
@@ -85,7 +87,9 @@ def _pictures(report: Report) -> Iterator[_Picture]:
         if not curves.empty:
             yield _Picture(
                 "summary" if table.empty else section,
-                charts.learning_curves(curves, trials, report.training),
+                charts.learning_curves(
+                    curves, trials, report.training, updates_title=updates_title
+                ),
                 f"Learning curves of {whose}.",
                 f"Validation log-likelihood of {whose} over their training{reference_line}.",
             )
@@ -95,7 +99,9 @@ def _pictures(report: Report) -> Iterator[_Picture]:
             section = "ranking" if measure == objective else "own_measures"
             yield _Picture(
                 "summary" if report.ranking.empty else section,
-                charts.learning_curves(curves, trials, measure=measure),
+                charts.learning_curves(
+                    curves, trials, measure=measure, updates_title=updates_title
+                ),
                 f"{measure.name} over the trainings.",
                 f"Your measure {measure.name} at the evaluations of all trials.",
             )
@@ -107,6 +113,8 @@ def _ranking_pictures(report: Report) -> Iterator[_Picture]:
 
     ranking, references = report.ranking, report.references
     shown = "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals; "
+    has_published = references["source"].notna().any()
+    published = ", thin grey ones published figures" if has_published else ""
     measure = report.run.objective.measure
     if measure and ranking[measure.test_column].notna().any():
         seeds = [
@@ -123,7 +131,7 @@ def _ranking_pictures(report: Report) -> Iterator[_Picture]:
         "measures" if measure else "ranking",
         charts.ranking_figure(ranking, references),
         "Test log-likelihood of each ranked configuration; the table has the numbers.",
-        f"{shown}lines are the scores of real data, thin grey ones published figures.",
+        f"{shown}lines are the scores of real data{published}.",
     )
 
 

@@ -30,16 +30,18 @@ def own_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator
     if not measures:
         return
     rows = [
-        [title, *(cell for each in measures for cell in _cells(row, each))]
+        [each.name, title, *(own_interval(row, name) for name in each.final_columns)]
+        for each in measures
         for title, row in titled
-        if _is_there([row], [name for each in measures for name in each.final_columns])
+        if _is_there([row], each.final_columns)
     ]
-    columns: list[Column] = [("samples", "left")]
-    for each in measures:
-        columns += [(each.name, "right"), (f"{each.name}, test", "right")]
+    columns: list[Column] = [
+        *(("measure", "left"), ("samples", "left")),
+        *(("validation set", "right"), ("test set", "right")),
+    ]
     notes = [
-        f"Of {N_FINAL_SAMPLES:,} samples against the validation set, then against the test set: "
-        "means over the replicas that work. [low, high]: 95 % interval over training seeds, as if "
+        f"Of {N_FINAL_SAMPLES:,} samples against all examples of the set: means over the replicas "
+        "that work. [low, high]: 95 % interval over training seeds, as if "
         "one more seed had ended badly.",
         f"{'; '.join(map(_described, measures))}.",
     ]
@@ -73,11 +75,6 @@ def own_search_sections(report: Report, mark: Callable[[Report, str], str]) -> I
 def _is_there(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bool:
     """Return whether a row has a value in one of the columns; an older file may lack them."""
     return any(pd.notna(row.get(name)) for row in rows for name in columns)
-
-
-def _cells(row: Mapping[str, Any], measure: OwnMeasure) -> list[str]:
-    """Return a measure's values with their intervals, against both sets."""
-    return [own_interval(row, name) for name in measure.final_columns]
 
 
 def own_interval(row: Mapping[str, Any], column: str) -> str:

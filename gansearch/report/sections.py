@@ -105,8 +105,8 @@ def _summary(report: Report) -> Section:
     )
     lines += [
         f"Replicas: {trainings}{_counts_in_words(report, 'replica')}.",
-        f"Budget: {report.budget.max_updates:,} parameter updates, of D and G together, for a full "
-        f"training; {report.updates:,} spent in all.",
+        f"Budget: {report.budget.max_updates:,} {run.family.updates_title}, for a full training; "
+        f"{report.updates:,} spent in all.",
     ]
     if (n_samples := run.n_evaluation_samples) != N_EVALUATION_SAMPLES:
         lines.append(

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from gansearch.figures import points as points_module
+from gansearch.figures import style
 from gansearch.figures.samples import interpolation_picture, sample_grid, strip
 from tests.figures.pictures import BLUE, VERMILION, has, points
 
@@ -32,6 +34,21 @@ def test_points_are_drawn_over_the_modes_and_those_outside_are_counted():
     # Samples at no place in the frame leave a picture without them, but not without a word.
     far = sample_grid(np.full((100, 2), 50.0), ring)
     assert not np.array_equal(np.asarray(far)[:40], np.asarray(picture)[:40])
+
+
+def test_of_points_with_more_columns_the_first_two_are_named(monkeypatch):
+    named = []
+
+    def figure_png(figure):
+        named.append((figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()))
+        return style.figure_png(figure)
+
+    monkeypatch.setattr(points_module, "figure_png", figure_png)
+    for d in (2, 3):
+        data = points(np.eye(4)[:, :d])
+        sample_grid(data.train[:100], data)
+        interpolation_picture(data.train[None], data)
+    assert named == [("", "")] * 2 + [("first of 3 columns", "second column")] * 2
 
 
 def test_points_on_a_line_become_a_histogram():

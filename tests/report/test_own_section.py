@@ -5,6 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from gansearch.export.export import export
+from gansearch.families.adversarial_nets import AdversarialNets
+from gansearch.families.own_loop import OwnLoop
+from gansearch.networks.models import Generator
 from gansearch.own_measures import OwnMeasure
 from gansearch.ranking.ranking import compare_seeds, rank
 from gansearch.report.export import to_csv, to_json
@@ -13,6 +17,7 @@ from gansearch.report.report import build_report
 from gansearch.report.run import open_run
 from gansearch.report.sections import sections
 from gansearch.runs.folder import RunFolder
+from tests.saved_generators import save
 from tests.written_runs import PAPER, SECOND, WINNER, finished_run, run_info
 
 FID = OwnMeasure("fid", "/gone/metrics.py:fid", "minimize", "px", "/gone/net.pt")
@@ -69,12 +74,15 @@ def section(report, key):
 
 def test_a_report_shows_own_measures_with_their_intervals_and_none_of_the_users_code(report):
     found = section(report, "own_measures")
-    assert [name for name, _ in found.columns] == ["samples", "fid", "fid, test"]
+    assert [name for name, _ in found.columns] == [
+        *("measure", "samples", "validation set", "test set")
+    ]
     row = report.ranking.iloc[0]
     fid, low, high = (row[f"measure.fid{end}"] for end in ("", "_low", "_high"))
     assert low < fid < high
-    assert found.rows[0][1] == f"{fid:.4g} [{low:.4g}, {high:.4g}]"
-    assert found.rows[-1][1:] == ["2.5", "-"]  # training images
+    assert found.rows[0][0] == "fid"
+    assert found.rows[0][2] == f"{fid:.4g} [{low:.4g}, {high:.4g}]"
+    assert found.rows[-1][2:] == ["2.5", "-"]  # training images
     assert found.notes[-1] == "fid, in px: lower is better."
     assert len(section(report, "own_search").rows) == len(report.leaderboard)
 
@@ -143,3 +151,31 @@ def test_the_best_of_a_run_has_its_own_measures(tmp_path):
     best = open_run(with_own(tmp_path, objective="fid").folder).best
     assert best.name == "paper"
     assert best.measures == {"fid": pytest.approx(3.088, abs=1e-3), "never": None}
+
+
+def test_the_card_of_an_exported_generator_has_own_measures_and_the_state_that_is_kept(tmp_path):
+    folder = with_own(tmp_path).folder
+    trials = folder.trials()
+    trials["kept_updates"] = 4000
+    folder.write_trials(trials.to_dict("records"))
+    trial = f"r-{WINNER.config_id}-0"
+    save(folder.model_dir(trial), Generator(WINNER, (8, 8, 1)), WINNER, dataset="digits", seed=5)
+    out, _ = export(folder, trial_id=trial, out=tmp_path / "out")
+    about = json.loads((out / "config.json").read_text())
+    value = about["scores"]["measure.fid_test"]
+    ends = ("", "_low", "_high")
+    mean, low, high = (about["scores_over_seeds"][f"measure.fid_test{end}"] for end in ends)
+    card = (out / "README.md").read_text()
+    assert (
+        f"| fid against the test set (lower is better) | {value:.4g} | "
+        f"{mean:.4g} [{low:.4g}, {high:.4g}] |"
+    ) in card
+    assert "this is its state after 4,000 of them" in card
+
+
+def test_a_budget_is_counted_in_what_the_family_says(finished, monkeypatch):
+    report = build_report(finished)
+    told = section(report, "summary").text[-1]
+    assert "8,000 parameter updates, of D and G together, for a" in told
+    monkeypatch.setattr(AdversarialNets, "updates_title", OwnLoop.updates_title)
+    assert "8,000 steps of the loop, for a full" in section(report, "summary").text[-1]

@@ -6,6 +6,7 @@ import re
 
 from gansearch.report.render import render
 from gansearch.report.report import build_report
+from gansearch.report.sections import sections
 from tests.report.printed_reports import curves, printed, section_of, twenty_configs
 from tests.written_runs import (
     MEANS,
@@ -96,10 +97,10 @@ def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):
     assert "4 completed, 2 collapsed (1 of them given up)." in " ".join(text.split())
     variety = section_of(text, "Are the samples of the replicas collapsed?")
     assert variety[3].split(maxsplit=8) == [
-        *("3b632cbb", "0", "of", "3", "0", "of", "3", "8.5", "0.25  4 (2 of 3), 9 (1 of 3)"),
+        *("3b632cbb", "0", "of", "3", "0", "of", "3", "0.25", "8.5  4 (2 of 3), 9 (1 of 3)"),
     ]
     assert variety[4].split() == [
-        *("paper*", "1", "of", "3", "1", "of", "3", "8.5", "<1e-15", "-"),
+        *("paper*", "1", "of", "3", "1", "of", "3", "<1e-15", "8.5", "-"),
     ]
     trials = section_of(text, "Trials that are collapsed, and trials that were given up")
     rows = [re.split(r"  +", line)[:5] for line in trials[3:6]]
@@ -108,6 +109,16 @@ def test_what_is_collapsed_and_what_was_given_up_stand_apart(tmp_path):
         ["r-4f610017-1", "is collapsed", "8,000", "-", "<1e-15"],
         ["r-4f610017-2", "given up", "8,000", "0.031", "-"],
     ]
+
+
+def test_data_without_classes_have_no_columns_of_classes(tmp_path):
+    replicated = replicas(WINNER)
+    for row in replicated:
+        row.update(collapsed_p=0.25, n_classes_effective=None)
+    folder = write_run(tmp_path, searched(), replicated, MEANS)
+    variety = next(each for each in sections(build_report(folder)) if each.key == "variety")
+    assert [name for name, _ in variety.columns][-1] == "collapsed p"
+    assert "missing classes" not in " ".join(variety.notes)
 
 
 def test_a_run_of_an_older_version_says_nothing_of_forecasts_that_it_has_not_made(finished):
