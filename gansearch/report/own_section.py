@@ -80,7 +80,7 @@ def _is_there(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bool
 def own_interval(row: Mapping[str, Any], column: str) -> str:
     """Return a measure's mean over seeds with its interval, if it has one."""
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
-    interval = "" if pd.isna(low) else f" [{own_number(low)}, {own_number(high)}]"
+    interval = "" if pd.isna(low) else f" [{low:.3g}, {high:.3g}]"
     return f"{own_number(row.get(column))}{interval}"
 
 
