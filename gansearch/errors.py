@@ -27,6 +27,10 @@ class ConfigError(BadInputError):
     """A trial's configuration or a budget breaks a rule."""
 
 
+class OutsideError(ConfigError):
+    """The user's own code has failed by a file, a connection or a GPU, which may work later."""
+
+
 class SpaceError(BadInputError):
     """A search-space file breaks a rule, or no such space exists."""
 

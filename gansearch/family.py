@@ -435,9 +435,10 @@ class _SavedTraining:
         )
 
 
-@cache
 def load_family(name: str) -> ModelFamily[Any]:
     """Return the family of a built-in name, or of a class of the user's own; one instance each.
+
+    A file of the user's that has changed is read again.
 
     Raises:
         BadInputError: no such family, or the class can't be imported or is no `ModelFamily`.
@@ -458,8 +459,12 @@ def load_family(name: str) -> ModelFamily[Any]:
             f"family {name}: it must be a class derived from gansearch's ModelFamily, with a "
             "config_type and a build."
         )
-    family: ModelFamily[Any] = found(name)
-    return family
+    return _instance(found, name)
+
+
+@cache
+def _instance(found: Callable[[str], ModelFamily[Any]], name: str) -> ModelFamily[Any]:
+    return found(name)
 
 
 def family_of(space: Mapping[str, Any]) -> ModelFamily[Any]:

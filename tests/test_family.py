@@ -156,6 +156,14 @@ def test_a_family_is_made_once_and_knows_its_name():
     assert (type(family).__name__, family.name) == ("ShiftFamily", SHIFT)
 
 
+def test_a_familys_file_that_has_changed_is_read_again(example, tmp_path):
+    before = load_family(example)
+    assert load_family(example) is before
+    code = (tmp_path / "my_module.py").read_text()
+    (tmp_path / "my_module.py").write_text(code.replace("parameter(0.01", "parameter(0.02"))
+    assert (before.config_type().lr, load_family(example).config_type().lr) == (0.01, 0.02)
+
+
 def test_the_default_family_is_the_papers_nets():
     family = load_family(DEFAULT_FAMILY)
     assert family.config_type is TrialConfig
@@ -266,8 +274,7 @@ def example(tmp_path, monkeypatch):
     code = textwrap.dedent((start + rest).partition("\nA space file")[0])
     (tmp_path / "my_module.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    yield "my_module.py:MeanFamily"
-    load_family.cache_clear()
+    return "my_module.py:MeanFamily"
 
 
 def test_the_example_of_the_docstring_keeps_all_that_the_interface_asks_for(example):

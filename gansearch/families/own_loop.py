@@ -20,7 +20,6 @@ from gansearch.errors import (
     BadInputError,
     ConfigError,
     DivergedError,
-    GansearchError,
     ResultsError,
     did_you_mean,
 )
@@ -35,7 +34,7 @@ from gansearch.rules import Config, count_of, extended
 from gansearch.seeds import trial_seed
 from gansearch.space.own_parameters import from_dict
 from gansearch.system import user_code
-from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.failures import is_lack_of_memory, own_code_error
 from gansearch.system.global_random import random_states, seed_everything, set_random_states
 
 _MEASURED = ("d_loss", "g_loss", "d_real", "d_fake", "d_grad_norm", "g_grad_norm")
@@ -425,11 +424,8 @@ class LoopTraining(Training):
                 "every step: it costs microseconds."
             )
         error = self._thread.error
-        if error is None:
-            return
-        if isinstance(error, DivergedError) or is_lack_of_memory(error):
-            raise error
-        raise self._failure(error, "it") from error
+        if error is not None:
+            raise self._failure(error, "it") from error
 
     def _call(self) -> None:
         """Call the user's function, and report what it yields; in the loop's thread."""
@@ -476,12 +472,13 @@ class LoopTraining(Training):
             "steps pay is decided by the search."
         )
 
-    def _failure(self, error: BaseException, what: str) -> GansearchError:
-        described = (
-            str(error) if isinstance(error, ConfigError) else user_code.describe_error(error)
-        )
-        fails = "" if isinstance(error, ConfigError) else f"{what} failed: "
-        return ConfigError(f"{self.where}: {fails}{described}")
+    def _failure(self, error: BaseException, what: str) -> ConfigError:
+        """Return the error that names the loop; raise the given one if the loop isn't at fault."""
+        if isinstance(error, DivergedError) or is_lack_of_memory(error):
+            raise error
+        is_told = isinstance(error, ConfigError)
+        told = str(error) if is_told else f"{what} failed: {user_code.describe_error(error)}"
+        return own_code_error(f"{self.where}: {told}", error)
 
     def _metrics(self) -> Metrics:
         means: dict[str, Any] = {

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from gansearch.errors import ShortOfMemoryError
+from gansearch.errors import ConfigError, OutsideError, ShortOfMemoryError
 from gansearch.system.machine import limit_bytes, peak_bytes
 
 OUT_OF_MEMORY = "out of memory: "
@@ -29,6 +29,10 @@ _LACK = re.compile(
     r"|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
     r"|MPS backend out of memory|Triton Error \[CUDA\]: out of memory"
 )
+# What a torch error says that isn't its caller's: of a GPU, and of a DataLoader's lost process.
+_OUTSIDE = re.compile(
+    r"AcceleratorError|CUDA error|CUBLAS_STATUS|CUDNN_STATUS|cuDNN error|DataLoader worker"
+)
 _ON_GPU = re.compile(r"CUDA|CUBLAS|cuda")
 _REQUESTED = re.compile(r"(?:tried|[Uu]nable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 _OUR_MESSAGE = re.compile(rf"{OUT_OF_MEMORY}(GPU|host): [^\n]*")
@@ -39,7 +43,7 @@ _KILLED_BY_RAY = re.compile(
 _WORKER_LOST = re.compile(
     r"ActorDiedError|ActorUnavailableError|RayActorError|actor died|actor is dead|node has died"
 )
-_OUR_CLASS = re.compile(r"^gansearch\.errors\.\w+: ")
+_OUR_CLASS = re.compile(r"^gansearch\.errors\.(\w+): ")
 _ENGINE_LOST = "EngineLostError"
 # Of a worker whose constructor failed: it will fail again.
 _CREATION_FAILED = "an error raised in its creation task"
@@ -52,14 +56,14 @@ class Failure:
 
     Attributes:
         kind: "memory": no memory; "gpu": a worker can't use its GPU; "engine": the process that
-            trains a group was lost; "worker": the trial's own process was lost; "error": anything
-            else.
+            trains a group was lost; "worker": the trial's own process was lost; "code": the user's
+            own code failed, and would again; "error": anything else.
         reason: one line of text.
         memory_kind: which memory was short, for the kind "memory" only.
         node: address of the machine that lost the process; empty if none was lost or it is unknown.
     """
 
-    kind: Literal["memory", "gpu", "engine", "worker", "error"]
+    kind: Literal["memory", "gpu", "engine", "worker", "code", "error"]
     reason: str
     memory_kind: MemoryKind | None = None
     node: str = ""
@@ -73,6 +77,16 @@ class Failure:
 def is_lack_of_memory(error: BaseException) -> bool:
     """Return whether torch, NumPy, Python or CUDA failed to allocate memory."""
     return isinstance(error, MemoryError) or bool(_LACK.search(f"{type(error).__name__}: {error}"))
+
+
+def own_code_error(message: str, error: BaseException) -> ConfigError:
+    """Return the error that says how code of the user's own has failed.
+
+    It is an OutsideError where the code may not be at fault, so that the trial is retried.
+    """
+    found = f"{type(error).__name__}: {error}"
+    is_outside = isinstance(error, OSError | OutsideError) or _OUTSIDE.search(found)
+    return (OutsideError if is_outside else ConfigError)(message)
 
 
 def lack_of_memory(error: BaseException, *, gpu: tuple[int, float] | None) -> ShortOfMemoryError:
@@ -102,7 +116,8 @@ def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
     text = text.rpartition("Failure # ")[2].strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Messages of ours are whole sentences, whose class says nothing to their reader.
-    last = _OUR_CLASS.sub("", lines[-1]) if lines else "the worker was lost"
+    ours = _OUR_CLASS.match(lines[-1]) if lines else None
+    last = lines[-1][ours.end() if ours else 0 :] if lines else "the worker was lost"
     node = next((a or b for a, b in _NODE.findall(text)), "")
     if found := _OUR_MESSAGE.search(text):
         return Failure("memory", found[0], "GPU" if found[1] == "GPU" else "host")
@@ -114,6 +129,8 @@ def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
             f"its {found[3]} in use. {_REMEDIES['host']}"
         )
         return Failure("memory", reason, "host", node)
+    if ours and ours[1] == ConfigError.__name__:
+        return Failure("code", last)
     if _LACK.search(last):
         kind: MemoryKind = "GPU" if _ON_GPU.search(last) else "host"
         reason = f"{OUT_OF_MEMORY}{kind}: {last.rstrip('.')}. {_REMEDIES[kind]}"

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gansearch.errors import BadInputError, GansearchError, did_you_mean
+from gansearch.errors import BadInputError, did_you_mean
 from gansearch.system.checks import first_line
 
 _GIVEN = "given"  # where an object lies that no file has
@@ -228,19 +228,6 @@ def describe_error(error: BaseException) -> str:
     what = kind if message == kind else f"{kind}: {message}"
     line = last_line(error)
     return f"{what}, at {line}" if line else what
-
-
-def add_line(error: Exception) -> None:
-    """Add the last line in the user's own code to an error's message, if it has both.
-
-    Of a worker's error a run shows the message, and not the traceback.
-    """
-    if isinstance(error, GansearchError) or len(error.args) != 1:
-        return
-    (message,) = error.args
-    line = last_line(error)
-    if isinstance(message, str) and line:
-        error.args = (f"{message.removesuffix('.')}, at {line}",)
 
 
 def _is_own(filename: str) -> bool:

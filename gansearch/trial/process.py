@@ -11,15 +11,20 @@ from typing import Any
 import torch
 
 from gansearch.data.dataset import Dataset
-from gansearch.errors import GpuLostError, ShortOfMemoryError
+from gansearch.errors import ConfigError, GansearchError, GpuLostError, ShortOfMemoryError
 from gansearch.family import Engine, Metrics, ModelFamily, Training, family_of
 from gansearch.rules import Config
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.own import OwnEvaluator
 from gansearch.system.checks import first_line
-from gansearch.system.failures import GPU_LOST, is_lack_of_memory, lack_of_memory
-from gansearch.system.user_code import add_line, provide
+from gansearch.system.failures import (
+    GPU_LOST,
+    is_lack_of_memory,
+    lack_of_memory,
+    own_code_error,
+)
+from gansearch.system.user_code import describe_error, provide
 from gansearch.trial.plan import TrialPlan
 
 
@@ -99,11 +104,23 @@ class TrialProcess:
         limit = self.plan.slice_seconds
         if self.engine is not None:
             return self.engine.advance(training, updates, time_limit_seconds=limit)
-        try:
-            return training.advance(updates, time_limit_seconds=limit)
-        except Exception as error:
-            add_line(error)
-            raise
+        return training.advance(updates, time_limit_seconds=limit)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Do as `ending_with_the_gpu`, and tell errors of the user's own code by their line.
+
+        Raises:
+            ConfigError: in place of what a family with code of the user's own has raised.
+        """
+        with ending_with_the_gpu():
+            try:
+                yield
+            except Exception as error:
+                is_ours = isinstance(error, GansearchError) or not self.family.references
+                if is_ours or is_lack_of_memory(error):
+                    raise
+                raise own_code_error(describe_error(error), error) from error
 
     def lack_of_memory(self, error: BaseException) -> ShortOfMemoryError:
         """Return the out-of-memory error of this process, in one line with the numbers."""
@@ -133,7 +150,7 @@ def ending_with_the_gpu() -> Iterator[None]:
     """End this process when its GPU has failed: only a new process can use it again."""
     try:
         yield
-    except RuntimeError:
+    except (RuntimeError, ConfigError):  # ConfigError: in code of the user's own
         if _gpu_has_failed():
             os._exit(1)
         raise

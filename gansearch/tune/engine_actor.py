@@ -52,19 +52,16 @@ class EngineProcess:
 
     def begin(self, spec: TrialSpec, replaces: str | None) -> None:
         """Begin a trial, or continue it from its checkpoint; drop the one that it replaces."""
-        from gansearch.trial.process import ending_with_the_gpu
         from gansearch.trial.runner import TrialRunner
 
-        with self._calls, ending_with_the_gpu():
+        with self._calls, self._process.guarded():
             if replaces is not None:
                 self._runners.pop(replaces, None)
             self._runners[spec.trial_id] = TrialRunner(spec, self._process)
 
     def step(self, trial_id: str) -> StepResult:
         """Call `TrialRunner.step`."""
-        from gansearch.trial.process import ending_with_the_gpu
-
-        with self._calls, ending_with_the_gpu():
+        with self._calls, self._process.guarded():
             return self._runners[trial_id].step()
 
     def stop(self, trial_id: str) -> None:

@@ -22,6 +22,7 @@ from gansearch.tune.ray_internals import (
     dead_vital_process,
     nothing_asked_of_a_dead_ray,
     oom_kills_as_lost_workers,
+    retrying_only,
 )
 from gansearch.tune.retries import MAX_FAILURES, Retries
 from gansearch.tune.rows import is_over
@@ -64,7 +65,7 @@ def run_experiment(
     # A killed driver may have left engines on a cluster, with the state of its trials.
     end_engines(plan)
     try:
-        _fit(session, tuner)
+        _fit(session, tuner, scheduler)
     finally:
         end_engines(plan)
     session.recorder.flush()
@@ -72,14 +73,18 @@ def run_experiment(
     _raise_if_gpu_lost(session)
 
 
-def _fit(session: Session, tuner: Tuner) -> None:
+def _fit(session: Session, tuner: Tuner, scheduler: GuardedScheduler) -> None:
     """Run the tuner.
 
     Raises:
         StorageError: the run's folder or Tune's storage can't be written.
     """
     try:
-        with oom_kills_as_lost_workers(), nothing_asked_of_a_dead_ray():
+        with (
+            oom_kills_as_lost_workers(),
+            nothing_asked_of_a_dead_ray(),
+            retrying_only(scheduler.may_retry),
+        ):
             tuner.fit()
     except Exception as error:
         if session.recorder.faults:  # the cause of this error

@@ -19,6 +19,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution.resources import placement_group
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.experiment import Trial as TuneTrial
 
 from gansearch.system.signals import deferred
 
@@ -230,6 +231,24 @@ def nothing_asked_of_a_dead_ray() -> Iterator[None]:
 def has_autoscaler() -> bool:
     """Return whether the connected cluster starts nodes when work waits for them."""
     return is_autoscaler_v2(fetch_from_server=True)
+
+
+@contextmanager
+def retrying_only(may_retry: Callable[[Any], bool]) -> Iterator[None]:
+    """Let Tune retry a failed trial only if `may_retry` allows it too.
+
+    Tune counts failures, and tells the scheduler of one only after it has decided.
+    """
+    original: Callable[[TuneTrial], bool] = TuneTrial.should_recover
+
+    def should_recover(self: TuneTrial) -> bool:
+        return original(self) and may_retry(self)
+
+    TuneTrial.should_recover = should_recover  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TuneTrial.should_recover = original  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Decides which failed attempts are retried, how often, and whether with other trials beside.
 
+- An error in code of the user's own, which would occur again, ends its trial
+  (`GuardedScheduler.may_retry`).
 - After a lost worker a trial is retried twice, from its checkpoint. Announced losses of nodes don't
   count.
 - After a lack of memory it is retried once: alone on its GPU, or alone on its node if it was the

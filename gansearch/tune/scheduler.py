@@ -118,6 +118,10 @@ class GuardedScheduler(FIFOScheduler):
         if trial.status == Trial.ERROR:
             self._retries.prepare(trial, failure)
 
+    def may_retry(self, trial: Trial) -> bool:
+        """Return whether a failed trial may be tried again: not if its code is at fault."""
+        return failure_of(_error_text(trial)).kind != "code"
+
     def _stops_by_verdict(self, trial: Trial, step: StepResult) -> bool:
         """Return whether the verdict ends a trial, and record its outcome if so."""
         if step.verdict is None or not step.is_unsound:

@@ -31,7 +31,7 @@ class GanTrial(tune.Trainable):
     """
 
     _runner: TrialRunner | EngineClient
-    # Around each step: ends this process with its GPU.
+    # Around each step: `TrialProcess.guarded`.
     _guard: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
@@ -66,16 +66,16 @@ class GanTrial(tune.Trainable):
             return
         if self._plan.device == "cuda":
             use_own_gpu()
-        from gansearch.trial.process import TrialProcess, ending_with_the_gpu
+        from gansearch.trial.process import TrialProcess
         from gansearch.trial.runner import TrialRunner
 
-        self._guard = ending_with_the_gpu
         if self._process is None:
             dataset, test = ray.get(self._data[0])
             # A worker that has a whole GPU is reused only for trials that need one.
             self._process = TrialProcess.prepare(
                 dataset, self._plan, collapse_test=test, is_alone=spec.is_alone
             )
+        self._guard = self._process.guarded
         with self._guard():
             if self._own_runner is not None:
                 self._own_runner.close()

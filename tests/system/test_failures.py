@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from gansearch.errors import ConfigError
 from gansearch.system import failures
-from gansearch.system.failures import failure_of, is_lack_of_memory, lack_of_memory
+from gansearch.system.failures import (
+    failure_of,
+    is_lack_of_memory,
+    lack_of_memory,
+    own_code_error,
+)
 
 GIB = 2**30
 ON_GPU = (
@@ -109,6 +115,26 @@ def test_a_worker_whose_constructor_failed_is_no_lost_one():
     text = f"{DIED.splitlines()[0]} because of an error raised in its creation task, ray::f()\nOops"
     assert (failure_of(text).kind, failure_of(text).reason) == ("error", "Oops")
     assert failure_of("").reason == "the worker was lost"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("odd"), "code"),
+        (RuntimeError("Expected all tensors to be on the same device, but found cuda:0"), "code"),
+        (FileNotFoundError(2, "No such file or directory"), "error"),
+        (ConnectionResetError(104, "Connection reset by peer"), "error"),
+        (torch.AcceleratorError("CUDA error: unspecified launch failure"), "error"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "error"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "error"),
+    ],
+)
+def test_code_of_ones_own_is_at_fault_unless_something_outside_may_be(error, kind):
+    raised = own_code_error("my_loop.py:train: it failed: ...", error)
+    assert isinstance(raised, ConfigError)
+    name = f"{type(raised).__module__}.{type(raised).__name__}"
+    failure = failure_of(f"Failure # 1\nray::GanTrial.train()\n{name}: {raised}\n")
+    assert (failure.kind, failure.reason) == (kind, "my_loop.py:train: it failed: ...")
 
 
 def test_a_message_of_our_own_is_told_without_its_class():

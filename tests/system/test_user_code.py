@@ -173,21 +173,3 @@ def test_references_are_told_from_names(folder):
     assert user_code.resolved("my_nets.py:Net", folder) == f"{folder}/my_nets.py:Net"
     assert user_code.resolved("math:pi", folder) == "math:pi"
     assert user_code.is_reference("package.nets:make.g") and not user_code.is_reference("C:/x y")
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (ValueError("an odd width."), r"^an odd width, at test_user_code.py:\d+: raise error$"),
-        (BadInputError("an odd width."), r"^an odd width.$"),
-        (OSError(5, "no such"), r"^\[Errno 5\] no such$"),
-        (KeyError(3), r"^3$"),
-    ],
-)
-def test_an_error_of_ones_own_code_gets_its_line_where_only_its_message_is_shown(error, expected):
-    with pytest.raises(type(error), match=expected):
-        try:
-            raise error
-        except type(error) as raised:
-            user_code.add_line(raised)
-            raise

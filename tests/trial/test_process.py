@@ -1,16 +1,19 @@
 """The process that trials are trained in, and its GPU."""
 
 import os
+import re
 
 import pytest
 import torch
 
 from gansearch.budget import Budget
 from gansearch.data.registry import load_dataset
-from gansearch.errors import GpuLostError
+from gansearch.errors import ConfigError, DivergedError, GpuLostError, OutsideError
 from gansearch.runs.folder import RunFolder
 from gansearch.trial import process
 from gansearch.trial.plan import TrialPlan
+
+MEAN = "tests.end_to_end.mean_family:MeanFamily"
 
 
 def raise_(error):
@@ -41,11 +44,12 @@ def test_a_process_ends_when_its_gpu_fails(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", fail)
-    # Not only torch is the first to see it.
-    for first in (fail, lambda: raise_(RuntimeError("Triton Error [CUDA]: device lost"))):
-        with pytest.raises(RuntimeError), process.ending_with_the_gpu():
+    # Not only torch is the first to see it, and code of the user's own may be at work.
+    others = (RuntimeError("Triton Error [CUDA]: device lost"), ConfigError("train: it failed"))
+    for first in (fail, *(lambda error=error: raise_(error) for error in others)):
+        with pytest.raises((RuntimeError, ConfigError)), process.ending_with_the_gpu():
             first()
-    assert codes == [1, 1]
+    assert codes == [1, 1, 1]
 
 
 def test_a_process_goes_on_when_only_a_trial_fails(monkeypatch):
@@ -58,14 +62,19 @@ def test_a_process_goes_on_when_only_a_trial_fails(monkeypatch):
                 raise error
 
 
-class FailingTraining:
-    def advance(self, updates, *, time_limit_seconds):
-        raise ValueError(f"no update {updates}")
-
-
-def test_an_error_of_the_users_own_training_names_its_line(tmp_path):
+@pytest.mark.parametrize("is_outside", [False, True])
+def test_an_error_of_the_users_own_code_names_its_line(tmp_path, is_outside):
     budget = Budget(max_updates=4, reports=1)
-    plan = TrialPlan(RunFolder(tmp_path).path, {}, budget)
+    plan = TrialPlan(RunFolder(tmp_path).path, {"family": MEAN}, budget)
     own = process.TrialProcess.prepare(load_dataset("gaussian"), plan)
-    with pytest.raises(ValueError, match=r"^no update 4, at test_process.py:\d+: raise ValueError"):
-        own.advance(FailingTraining(), 4)
+    error = OSError(5, "no answer") if is_outside else ValueError("no update.")
+    told = "OSError: [Errno 5] no answer" if is_outside else "ValueError: no update"
+    with pytest.raises(ConfigError) as caught, own.guarded():
+        raise error
+    assert re.fullmatch(
+        rf"{re.escape(told)}, at test_process.py:\d+: raise error", str(caught.value)
+    )
+    assert isinstance(caught.value, OutsideError) == is_outside
+    for kept in (MemoryError(), DivergedError("d_loss is nan"), SystemExit(3)):
+        with pytest.raises(type(kept)), own.guarded():
+            raise kept

@@ -39,6 +39,7 @@ PRIVATE_NAMES = [
     ("ray._raylet", "AuthenticationTokenLoader.reset_cache", "to use another token than before"),
     ("ray.job_config", "JobConfig._runtime_env_has_working_dir", "for the path of the workers"),
     ("ray.autoscaler.v2.utils", "is_autoscaler_v2", "to know whether a cluster starts nodes"),
+    ("ray.tune.experiment", "Trial.should_recover", "to fail at once where code is at fault"),
     (
         "ray.air.execution._internal.actor_manager",
         "RayActorManager._actor_task_failed",

@@ -147,6 +147,13 @@ def test_replayed_reports_rebuild_the_rungs_of_an_earlier_session():
     assert before.outcomes["ray-new"] == after.outcomes["ray-new"]
 
 
+def test_a_trial_whose_own_code_is_at_fault_is_not_retried(failed):
+    scheduler = GuardedScheduler(BUDGET, halving=True)
+    for kind, may_retry in (("ConfigError", False), ("OutsideError", True)):
+        text = f"Failure # 1\nray::train()\ngansearch.errors.{kind}: my_loop.py:train: it failed\n"
+        assert scheduler.may_retry(failed("t", text)) is may_retry
+
+
 def test_a_retried_trial_has_not_failed(failed):
     scheduler = GuardedScheduler(BUDGET, halving=True)
     lost = failed("t")
