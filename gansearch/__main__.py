@@ -1,8 +1,13 @@
 """`python -m gansearch` and the installed script `gansearch` start here."""
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
+from typing import Any
+
+_END_SECONDS = 3.0
 
 
 def main() -> None:
@@ -21,6 +26,25 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # raised where the command line is about to end
         sys.exit(130)
+    except SystemExit as end:
+        _end_anyway(end.code)
+        raise
+
+
+def _end_anyway(code: Any) -> None:
+    """End within seconds, whatever threads and processes the user's own code has left running.
+
+    Python itself waits for them, of some as long as they run.
+    """
+
+    def end() -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(code)
+
+    timer = threading.Timer(_END_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 if __name__ == "__main__":

@@ -1100,6 +1100,28 @@ def test_a_signal_during_the_imports_ends_as_later_ones_do(tmp_path: Path, signu
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+_LEFT_RUNNING = """
+import concurrent.futures, multiprocessing, sys, threading, time
+
+class Slow:
+    def __call__(self):
+        time.sleep(1000)
+
+threading.Thread(target=Slow()).start()
+concurrent.futures.ThreadPoolExecutor().submit(Slow())
+multiprocessing.get_context("fork").Process(target=Slow()).start()
+sys.argv = ["gansearch", "--version"]
+from gansearch.__main__ import main
+main()
+"""
+
+
+def test_a_command_ends_though_code_of_the_users_own_has_left_something_running() -> None:
+    # The process that is left would hold the pipe of its output.
+    done = subprocess.run([sys.executable, "-c", _LEFT_RUNNING], capture_output=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith(b"gansearch, version")
+
+
 # What a command imports
 
 _SLOW = (

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from gansearch.errors import ConfigError, OutsideError, ShortOfMemoryError
+from gansearch.errors import BadInputError, ConfigError, OutsideError, ShortOfMemoryError
 from gansearch.system.machine import limit_bytes, peak_bytes
 
 OUT_OF_MEMORY = "out of memory: "
@@ -21,6 +21,10 @@ _REMEDIES = {
     "host": "Run fewer trials at a time (--max-concurrent), or lower the upper bounds of the "
     "networks' widths and of batch_size.",
 }
+_PROCESS_LOST = (
+    "the process that trained it ended without a Python error, as where it is killed, crashes in "
+    "compiled code, or its code calls os._exit"
+)
 _GIB = 2**30
 # How torch, NumPy, Python and CUDA report that an allocation failed. Ray lists the OOM killer among
 # the possible causes whenever a worker dies, so that "OOM" alone proves nothing.
@@ -45,6 +49,8 @@ _WORKER_LOST = re.compile(
 )
 _OUR_CLASS = re.compile(r"^gansearch\.errors\.(\w+): ")
 _ENGINE_LOST = "EngineLostError"
+# What Ray says of a process that ended by itself, before causes that it lists without knowing.
+_DIED = re.compile(r"worker process has died")
 # Of a worker whose constructor failed: it will fail again.
 _CREATION_FAILED = "an error raised in its creation task"
 _NODE = re.compile(r"\bip: ([\w.:]+)|\(IP: ([^,\s]+)")
@@ -129,7 +135,7 @@ def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
             f"its {found[3]} in use. {_REMEDIES['host']}"
         )
         return Failure("memory", reason, "host", node)
-    if ours and ours[1] == ConfigError.__name__:
+    if ours and ours[1] in (ConfigError.__name__, BadInputError.__name__):
         return Failure("code", last)
     if _LACK.search(last):
         kind: MemoryKind = "GPU" if _ON_GPU.search(last) else "host"
@@ -146,5 +152,6 @@ def failure_of(text: str, *, n_oom_kills: int = 0) -> Failure:
                 f"{limit_bytes() / _GIB:.2f} GiB. {_REMEDIES['host']}"
             )
             return Failure("memory", reason, "host", node)
-        return Failure("engine" if is_engine else "worker", last, node=node)
+        reason = _PROCESS_LOST if _DIED.search(last) else last
+        return Failure("engine" if is_engine else "worker", reason, node=node)
     return Failure("error", last)

@@ -28,10 +28,12 @@ from gansearch.space.load import load_config, load_space
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_bytes, gpu_device, why_no_gpu
+from gansearch.system.failures import is_lack_of_memory, lack_of_memory
 from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
 from gansearch.system.temporary import temporary_root
+from gansearch.system.user_code import describe_error
 from gansearch.trial.evaluation_size import choose_evaluation_size
 from gansearch.trial.footprint import footprint
 from gansearch.trial.memory_check import (
@@ -325,6 +327,15 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
             space.family.check(config, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
+    except SystemExit as error:
+        raise ConfigError(
+            f"{space.name}: your code ends Python ({describe_error(error)}), and would end a run. "
+            "Raise an error, or return."
+        ) from error
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        raise ConfigError(f"{space.name}: {lack_of_memory(error, gpu=None)}") from error
 
 
 def check_memory(
