@@ -38,17 +38,21 @@ cluster.shutdown()
 """
 
 
-@pytest.fixture
-def cluster(monkeypatch):
+@pytest.fixture(scope="module")
+def cluster():
     """The address of a cluster of two nodes that asks for no token.
 
     In another process, as whether a token is asked for is decided once in each.
     """
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "120")  # on a busy machine
-    process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    lines = (line.split() for line in process.stdout)
-    yield next(words[1] for words in lines if words[:1] == ["address"])
-    process.communicate("\n", timeout=60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_gcs_server_port_wait_time_s", "120")  # on a busy machine
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = (line.split() for line in process.stdout)
+        yield next(words[1] for words in lines if words[:1] == ["address"])
+        process.communicate("\n", timeout=60)

@@ -1,4 +1,4 @@
-"""Networks and training loops of the user's own are searched, killed, resumed and ranked."""
+"""Networks, loops and measures of the user's own are searched, killed, resumed and ranked."""
 
 import os
 import shutil
@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import gansearch
@@ -16,9 +15,9 @@ from gansearch.errors import BadInputError
 from .searches import COMMAND, command, in_process
 from .test_own_family import wait_for_reports
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SMALL = [*("--trials", "3", "--top", "1", "--replicas", "1", "--max-updates", "400")]
+SMALL = ["reports=4", "trials=3", "top=1", "max_updates=400"]
 
 
 @pytest.fixture
@@ -29,84 +28,136 @@ def mine(tmp_path):
     return folder
 
 
-def test_a_loop_reaches_the_nodes_and_goes_on_after_a_kill_though_its_file_is_gone(
-    tmp_path, mine, cluster
-):
-    """So do its measures, one of which is what it goes by."""
-    with (mine / "own_loop.yaml").open("a") as space:
-        space.write("\nmeasures: [own_measure.py:ink]\nobjective: ink\n")
-    where = ["--results", str(tmp_path), "--address", cluster]
-    run = ["run", "--space", str(mine / "own_loop.yaml"), "--name", "loop", *SMALL, *where]
+def replace(file, old, new):
+    """Replace a text in a file."""
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+
+
+def killed_and_resumed(space, results, cluster, *overrides):
+    """Search on the nodes, kill that, remove the folder of the space, and resume; return the run.
+
+    Also what the two commands printed, on one line.
+    """
+    where = ["--results", str(results), "--address", cluster]
+    words = ["run", "--space", str(space), "--name", "run", *where]
+    for override in (*SMALL, *overrides):
+        words += ["--set", override]
     searching = subprocess.Popen(
-        [*COMMAND, *run],
+        [*COMMAND, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    wait_for_reports(tmp_path / "loop", 3, searching)
+    wait_for_reports(results / "run", 3, searching)
     os.killpg(searching.pid, signal.SIGKILL)
-    searching.communicate()
-    shutil.rmtree(mine)
-    resumed = in_process("resume", "loop", *where)
+    before, _ = searching.communicate()
+    shutil.rmtree(space.parent)
+    resumed = in_process("resume", "run", *where)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    said = " ".join(resumed.stdout.split())
+    run = gansearch.load("run", results)
+    assert not run.history().duplicated(["trial_id", "updates"]).any()
+    assert len(run.ranking()) >= 1
+    return run, " ".join((before + resumed.stdout + resumed.stderr).split())
+
+
+def samples_of(run, out, *options):
+    """Return what `sample` writes, as bytes."""
+    done = command("sample", str(run.path), "--out", str(out), *options)
+    assert done.exit_code == 0, done.output
+    return out.read_bytes()
+
+
+def test_a_loop_goes_on_after_a_kill_though_its_file_is_gone_and_fails_at_once_where_it_raises(
+    tmp_path, mine, cluster
+):
+    """So do its measures, one of which is what it goes by."""
+    line = "        for _ in range(config.n_critic):"
+    fault = '        if step == 60 and config.lr == 0.01:\n            raise ValueError("odd")\n'
+    replace(mine / "own_loop.py", line, fault + line)
+    with (mine / "own_loop.yaml").open("a") as file:
+        file.write("presets: {odd: {lr: 0.01}}\nstart_from: [odd]\nbaseline: none\n")
+        file.write("measures: [own_measure.py:ink]\nobjective: ink\n")
+    run, said = killed_and_resumed(mine / "own_loop.yaml", tmp_path, cluster, "replicas=1")
     assert "own_loop.py is no longer there. The run continues with the code that it" in said
-    found = gansearch.load("loop", tmp_path)
-    trials = found.trials()
-    assert trials["phase"].value_counts()["search"] == 3
-    assert set(trials["status"]) <= {"completed", "pruned", "collapsed"}
-    history = pd.concat(map(pd.read_parquet, (tmp_path / "loop" / "history").glob("*")))
-    assert not history.duplicated(["trial_id", "updates"]).any()
-    assert history["measure.ink"].notna().all() and trials["config.lr"].notna().all()
+    trials = run.trials()
+    assert trials["phase"].value_counts().to_dict() == {"search": 3, "replica": 1}
+    assert trials["config.lr"].notna().all()
+    (odd,) = trials[trials["status"] == "failed"].to_dict("records")
+    assert odd["config.lr"] == 0.01 and odd["updates"] < 100
+    assert odd["reason"].startswith("own_loop.py:train: it failed: ValueError: odd, at own_loop.py")
+    assert "continues from its checkpoint" not in said
+    others = trials[trials["status"] != "failed"]
+    assert set(others["status"]) <= {"completed", "pruned", "collapsed"}
+    assert run.history()["measure.ink"].notna().all()
     completed = trials.query("phase == 'search' and status == 'completed'")
     best = completed.loc[completed["measure.ink"].idxmin(), "config_id"]
-    assert best in found.ranking()["config_id"].tolist()
+    assert best in run.ranking()["config_id"].tolist()
     assert "by your own measure ink" in said and "best ink" in said
-    out = tmp_path / "samples.npy"
-    sampled = in_process("sample", "loop", "--results", str(tmp_path), "--out", str(out))
-    assert sampled.returncode == 0, sampled.stderr
-    assert np.load(out).shape == (64, 64)
+    samples_of(run, tmp_path / "samples.npy")
+    assert np.load(tmp_path / "samples.npy").shape == (64, 64)
 
 
-def test_own_networks_are_searched_with_their_arguments_and_sampled(tmp_path, mine, _ray):
-    space = str(mine / "own_networks.yaml")
-    done = command("run", "--space", space, "--results", str(tmp_path), "--name", "nets", *SMALL)
-    assert done.exit_code == 0, done.output
-    found = gansearch.load("nets", tmp_path)
-    trials = found.trials()
-    assert set(trials["config.generator.width"]) <= {16, 32}
-    assert trials["config.discriminator.dropout"].notna().all()
-    shutil.rmtree(mine)  # the run has its own copy
-    out = tmp_path / "samples.png"
-    assert command("sample", str(found.path), "--out", str(out)).exit_code == 0
-    assert out.read_bytes().startswith(b"\x89PNG")
-    assert "generator.width" in command("report", str(found.path)).output
+def test_networks_and_measures_go_through_all_that_a_search_does(tmp_path, mine, cluster):
+    with (mine / "own_networks.py").open("a") as file:
+        file.write(
+            "\n\ndef make_d(config, shape):\n"
+            "    return Discriminator(shape, config.width, config.dropout)\n"
+        )
+    space = mine / "own_networks.yaml"
+    replace(space, "own_networks.py:Discriminator", "own_networks.py:make_d")
+    with space.open("a") as file:
+        file.write("measures: [own_measure.py:frechet, own_measure.py:ink]\nbaseline: none\n")
+    run, said = killed_and_resumed(space, tmp_path, cluster, "replicas=2", "generator_ema=0.99")
+    assert "Search: 3 of 3 configurations tried" in said
+    trials = run.trials()
+    assert set(trials["status"]) <= {"completed", "pruned", "collapsed"}
+    assert trials["config.generator.width"].isin([16, 32]).all()
+    assert trials["config.discriminator.dropout"].between(0, 0.5).all()
+    assert trials["d_updates"].notna().all() and "config.dropout_hidden" not in trials
+    assert run.history()["valid_ll_raw"].notna().all()
 
-
-def test_own_measures_are_recorded_ranked_and_reported_without_their_code(tmp_path, mine, _ray):
-    space = str(mine / "own_measure.yaml")
-    small = [*SMALL[:-3], "2", *SMALL[-2:]]  # two replicas
-    done = command("run", "--space", space, "--results", str(tmp_path), "--name", "own", *small)
-    assert done.exit_code == 0, done.output
-    found = gansearch.load("own", tmp_path)
-    shutil.rmtree(mine)
-    trials = found.trials()
+    # Of the measures
     assert trials[["measure.frechet", "measure.ink"]].notna().all(axis=None)
     is_replica = trials["phase"] == "replica"
     assert (trials["measure.frechet_test"].notna() == is_replica).all()
-    assert found.history()["measure.ink"].between(0, 10).all()
-    row = found.ranking().iloc[0]
+    assert run.history()["measure.ink"].between(0, 10).all()
+    row = run.ranking().iloc[0]
     assert row["measure.frechet_low"] < row["measure.frechet"] < row["measure.frechet_high"]
-    of_data = found.references()["measure.frechet_test"]
-    assert of_data.iloc[0] < row["measure.frechet_test"]
-    assert of_data.iloc[1:].isna().all()
-    assert "Your own measures" in command("report", str(found.path)).output
+    of_data = run.references()["measure.frechet_test"]
+    assert of_data.iloc[0] < row["measure.frechet_test"] and of_data.iloc[1:].isna().all()
+    report = command("report", str(run.path)).output
+    assert "Your own measures" in report and "generator.width" in report
+
+    samples_of(run, tmp_path / "samples.npy", "--n", "50")
+    samples = np.load(tmp_path / "samples.npy")
+    assert samples.shape[0] == 50 and 0 <= samples.min() < samples.max() <= 1
+    for options in ([], ["--interpolate", "5"]):
+        assert samples_of(run, tmp_path / "x.png", *options).startswith(b"\x89PNG")
 
 
-def test_what_a_dry_call_finds_wrong_is_said_before_a_run_begins(tmp_path, mine, _ray):
-    file = mine / "own_loop.py"
-    file.write_text(file.read_text().replace(".view(n, 1, 8, 8)", ".view(n, 8, 8)"))
-    with pytest.raises(BadInputError, match=r"sample\(4\) returned shape \[4, 8, 8\]"):
-        command("run", "--space", str(mine / "own_loop.yaml"), "--results", str(tmp_path / "r"))
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "own_loop",
+            ".view(n, 1, 8, 8)",
+            ".view(n, 8, 8)",
+            r"sample\(4\) returned shape \[4, 8, 8\]",
+        ),
+        (
+            "own_networks",
+            "nn.Linear(2 * width * end * end, 1),",
+            "nn.Linear(2 * width * end * end, 1), nn.Sigmoid(),",
+            "own_networks: discriminator: Discriminator: it ends with a sigmoid, and so returns p",
+        ),
+    ],
+    ids=["loop", "networks"],
+)
+def test_what_is_wrong_is_said_before_a_run_begins(tmp_path, mine, name, old, new, message):
+    replace(mine / f"{name}.py", old, new)
+    with pytest.raises(BadInputError, match=message):
+        command("run", "--space", str(mine / f"{name}.yaml"), "--results", str(tmp_path / "r"))
     assert not (tmp_path / "r").exists()

@@ -150,6 +150,52 @@ def test_a_sigmoid_is_refused_on_vectors():
         gansearch.search("digits", dataset=ROWS)
 
 
+TORCHVISIONS = """
+dataset: digits.py:load
+budget: {trials: 1, max_updates: 300, reports: 2, replicas: 0}
+search: {generator_lr: {float: [0.01, 0.1]}}
+fixed: {generator_widths: [32], discriminator_widths: [32]}
+baseline: none
+"""
+LOADER_OF_TORCHVISIONS = """
+from torch.utils.data import Subset
+from torchvision.datasets import MNIST
+
+def load(data_dir):
+    return Subset(MNIST(data_dir, train=False), range(600))
+"""
+
+
+def test_a_data_set_of_torchvisions_is_searched_from_where_it_lies(tmp_path, mnist_dir, _ray):
+    (tmp_path / "digits.py").write_text(LOADER_OF_TORCHVISIONS)
+    (tmp_path / "mine.yaml").write_text(TORCHVISIONS)
+    where = ["--data-dir", str(mnist_dir), "--results", str(tmp_path), "--name", "run"]
+    done = command("run", "--space", str(tmp_path / "mine.yaml"), *where)
+    assert done.exit_code == 0, done.output
+    run = gansearch.load("run", tmp_path)
+    assert set(run.trials()["status"]) == {"completed"}
+    assert run.history()["n_classes_effective"].notna().all()
+    out = tmp_path / "samples.npy"
+    assert command("sample", str(run.path), "--trial", "t00000", "--out", str(out)).exit_code == 0
+    assert np.load(out).shape == (64, 784)
+
+
+@pytest.mark.slow
+def test_a_gan_of_tables_that_others_wrote_is_searched_and_sampled(tmp_path, _ray):
+    options = ["--results", str(tmp_path), "--name", "run", "--quiet"]
+    for change in ("max_updates=6", "reports=2", "trials=2", "top=1", "replicas=1"):
+        options += ["--set", change]
+    done = command("run", "--space", str(EXAMPLES / "tabular.yaml"), *options)
+    assert done.exit_code == 0, done.output
+    run = gansearch.load("run", tmp_path)
+    assert run.read_run().state == "finished" and (run.trials()["updates"] <= 6).all()
+    assert run.history()[["d_loss", "g_loss"]].notna().all(axis=None)
+    out = tmp_path / "rows.npy"
+    assert command("sample", str(run.path), "--n", "500", "--out", str(out)).exit_code == 0
+    rows = np.load(out)
+    assert rows.shape == (500, 10) and 5 < rows[:, 0].mean() < 30  # radii, in their own unit
+
+
 def test_the_example_runs(tmp_path, monkeypatch, _ray):
     monkeypatch.chdir(tmp_path)
     changes = ["trials=1", "replicas=1", "top=0", "max_updates=200", "reports=2"]
