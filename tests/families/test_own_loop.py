@@ -10,7 +10,13 @@ from torch import nn
 
 import gansearch
 from gansearch.data.registry import load_dataset
-from gansearch.errors import BadInputError, ConfigError, DivergedError, ResultsError
+from gansearch.errors import (
+    BadInputError,
+    ConfigError,
+    DivergedError,
+    OutsideError,
+    ResultsError,
+)
 from gansearch.family import family_of
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.user_code import reference_of
@@ -291,6 +297,41 @@ def test_an_error_is_told_with_the_users_own_line(closing):
     assert message.startswith("it failed: RuntimeError: mat1 and mat2 shapes cannot be multiplied")
     assert message.endswith("torch.zeros(2, 3) @ torch.zeros(4, 5)")
     assert "test_own_loop.py:" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("odd"), ConfigError),
+        (SystemExit(3), ConfigError),
+        (FileNotFoundError(2, "no such file"), OutsideError),
+        (MemoryError(), MemoryError),
+        (DivergedError("by hand"), DivergedError),
+    ],
+)
+def test_an_error_says_whether_the_loop_is_at_fault(closing, error, kind):
+    def fails(config, data, trial):
+        trial.report(0, lambda n: torch.ones(n, 2))
+        raise error
+
+    training = closing(built(fails))
+    training.advance(1)
+    with pytest.raises(kind) as caught:
+        training.advance(2)
+    assert type(caught.value) is kind
+    if issubclass(kind, ConfigError):
+        told = str(caught.value).partition(": it failed: ")[2]
+        assert told.startswith(type(error).__name__) and told.endswith(": raise error")
+
+
+def test_a_lack_of_memory_in_sample_is_one_of_the_trial(closing):
+    def sample(n):
+        raise MemoryError
+
+    training = closing(built(lambda config, data, trial: trial.report(0, sample)))
+    training.advance(1)
+    with pytest.raises(MemoryError):
+        training.samples(4)
 
 
 def test_an_unknown_parameter_of_the_configuration_is_answered_by_the_nearest(closing):

@@ -94,6 +94,7 @@ def test_a_kill_by_rays_memory_monitor_is_reported_with_its_node_and_numbers():
 def test_a_lost_worker_is_no_lack_of_memory_unless_the_kernel_says_so():
     failure = failure_of(DIED)
     assert (failure.kind, failure.node) == ("worker", "192.0.2.7")
+    assert failure.reason.startswith("the process that trained it ended without a Python error, as")
     failure = failure_of(DIED, n_oom_kills=1)
     assert (failure.kind, failure.memory_kind, failure.node) == ("memory", "host", "192.0.2.7")
     assert "(processes killed: 1)" in failure.reason

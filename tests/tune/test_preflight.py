@@ -1,14 +1,17 @@
 """What is refused before a trial starts, by a dry run as by a run."""
 
 import socket
+import sys
 from contextlib import closing
 
 import pytest
 import ray
 
+from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError, GansearchError
 from gansearch.scoring.cost import EvaluationSize
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.tune import driver, preflight
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import _evaluation_line, plan
@@ -38,6 +41,31 @@ def test_the_discriminator_of_a_family_without_one_is_refused(monkeypatch):
     monkeypatch.setattr(type(load_space("digits").family), "has_discriminator", False)
     with pytest.raises(BadInputError, match=r"^--keep-discriminator: the model family adv"):
         plan("digits", settings=settings)
+
+
+def _ends_python(config, data, trial):
+    trial.report(0, lambda n: sys.exit(3))
+
+
+def _lacks_memory(config, data, trial):
+    raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("loop", "message"),
+    [
+        (
+            _ends_python,
+            r"your code ends Python \(SystemExit: 3, at test_preflight.py:\d+: .*\), and",
+        ),
+        (_lacks_memory, "out of memory: host: this process held"),
+    ],
+)
+def test_what_a_loop_does_to_the_process_that_tries_it_is_told(loop, message):
+    sections = {"dataset": "ring", "trainable": loop, "search": {"lr": {"float": [0.1, 0.2]}}}
+    space = SearchSpace.from_dict({"name": "mine", **sections})
+    with pytest.raises(ConfigError, match=f"^mine: {message}"):
+        preflight.check_configs(space, (), load_dataset("ring"))
 
 
 def test_a_plan_names_the_baseline_only_where_there_is_one(small_space):
