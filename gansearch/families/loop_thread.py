@@ -66,6 +66,8 @@ class LoopThread:
         thread = self._thread
         if thread is None or self.has_ended:
             return True
+        if self._is_stopped:
+            return not thread.is_alive()
         self._is_stopped = True
         self._go.release()
         thread.join(_STOP_SECONDS)

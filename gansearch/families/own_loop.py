@@ -137,15 +137,17 @@ class OwnLoop(ModelFamily[Config]):
         training.patience_seconds = _DRY_PATIENCE_SECONDS
         try:
             yield training
-        except DivergedError as error:
-            raise ConfigError(f"{training.where}: {error}") from error
-        finally:
-            if not training.stop():
-                raise ConfigError(
-                    f"{training.where}: it doesn't end when its trial is stopped. A stop is an "
-                    "exception of trial.report that no loop may catch. Catch Exception, not "
-                    "BaseException, around trial.report."
-                )
+        except BaseException as error:
+            training.close()
+            if isinstance(error, DivergedError):
+                raise ConfigError(f"{training.where}: {error}") from error
+            raise
+        if not training.stop():
+            raise ConfigError(
+                f"{training.where}: it doesn't end when its trial is stopped. A stop is an "
+                "exception of trial.report that no loop may catch. Catch Exception, not "
+                "BaseException, around trial.report."
+            )
 
     def export(self, training: LoopTraining, seed: int) -> GeneratorExport:
         """Return samples, and the weights of the modules in the loop's state."""

@@ -23,7 +23,7 @@ _REMEDIES = {
 }
 _PROCESS_LOST = (
     "the process that trained it ended without a Python error, as where it is killed, crashes in "
-    "compiled code, or its code calls os._exit"
+    "compiled code, or its code calls sys.exit or os._exit"
 )
 _GIB = 2**30
 # How torch, NumPy, Python and CUDA report that an allocation failed. Ray lists the OOM killer among

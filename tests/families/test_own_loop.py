@@ -441,6 +441,24 @@ def test_a_dry_call_finds_a_state_that_can_not_be_restored():
     assert fault_of(forgets).startswith("restore: found g, where the last report's state has d, g")
 
 
+def test_a_dry_call_of_a_loop_that_hangs_says_that_it_has_not_reported(monkeypatch):
+    monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
+    monkeypatch.setattr("gansearch.families.own_loop._DRY_PATIENCE_SECONDS", 0.1)
+    released = threading.Event()
+
+    def hangs(config, data, trial):
+        trial.report(0, lambda n: torch.ones(n, 2))
+        released.wait()
+
+    try:
+        assert fault_of(hangs).startswith("no report for 0.1 seconds. A trial can be evaluated")
+    finally:
+        hanging = [t for t in threading.enumerate() if t.name == "gansearch-loop"]
+        released.set()
+        for thread in hanging:
+            thread.join(10)  # by the exception that waits for it
+
+
 def test_a_dry_call_finds_a_loop_that_can_not_be_stopped(monkeypatch):
     monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
     released = threading.Event()
