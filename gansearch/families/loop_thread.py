@@ -25,13 +25,14 @@ class LoopThread:
     Attributes:
         error: what the function has raised, if it has.
         has_ended: whether it has returned or raised.
+        is_stopped: whether `stop` was called.
     """
 
     def __init__(self, function: Callable[[], None], patience_seconds: float) -> None:
         self._function = function
         self._patience_seconds = patience_seconds
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
-        self._is_stopped = False
+        self.is_stopped = False
         self._thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.has_ended = False
@@ -53,12 +54,14 @@ class LoopThread:
     def pause(self) -> None:
         """Wait for the caller's next `resume`; called by the function.
 
+        It waits for good in a function that has caught LoopStopped and goes on.
+
         Raises:
             LoopStopped: `stop` was called.
         """
         self._paused.release()
         self._go.acquire()
-        if self._is_stopped:
+        if self.is_stopped:
             raise LoopStopped
 
     def stop(self) -> bool:
@@ -66,9 +69,9 @@ class LoopThread:
         thread = self._thread
         if thread is None or self.has_ended:
             return True
-        if self._is_stopped:
+        if self.is_stopped:
             return not thread.is_alive()
-        self._is_stopped = True
+        self.is_stopped = True
         self._go.release()
         thread.join(_STOP_SECONDS)
         if thread.is_alive() and thread.ident is not None:

@@ -372,6 +372,8 @@ class LoopTraining(Training):
                     "report: it was called in another thread. A trial can be saved and stopped "
                     "only where its loop waits: call it in the thread that runs the loop."
                 )
+            if self._thread.is_stopped:
+                self._thread.pause()  # it raises, or lets no loop go on beside the next trial
             updates = self._checked_step(step) + 1
             if not callable(sample):
                 raise ConfigError(

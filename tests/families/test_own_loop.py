@@ -459,6 +459,28 @@ def test_a_dry_call_of_a_loop_that_hangs_says_that_it_has_not_reported(monkeypat
             thread.join(10)  # by the exception that waits for it
 
 
+def test_a_loop_that_catches_its_stop_trains_no_further(monkeypatch):
+    monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
+    steps = []
+
+    def stubborn(config, data, trial):
+        for step in range(trial.max_updates):
+            steps.append(step)
+            try:
+                trial.report(step, lambda n: torch.ones(n, 2))
+            except BaseException:
+                continue
+
+    training = built(stubborn)
+    training.advance(5)
+    assert not training.stop()
+    assert steps == [0, 1, 2, 3, 4, 5]
+    # The thread waits for good; one more turn lets it end.
+    training._thread._go.release(100)
+    training._thread._thread.join(10)
+    assert training._thread.has_ended
+
+
 def test_a_dry_call_finds_a_loop_that_can_not_be_stopped(monkeypatch):
     monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
     released = threading.Event()
