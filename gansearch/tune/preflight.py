@@ -187,10 +187,11 @@ def prepared(
         space.dataset, optional_path(settings.data_dir), options=space.data
     )
     tell("checking the configurations and the memory")
-    check_configs(space, configs, dataset)
-    if space.keep == "best":
-        space.family.check_rewind(next(space.variants()), dataset)
-    OwnEvaluator(space.measures, dataset).check()
+    with _surviving_own_code(space.name):
+        check_configs(space, configs, dataset)
+        if space.keep == "best":
+            space.family.check_rewind(next(space.variants()), dataset)
+        OwnEvaluator(space.measures, dataset).check()
     largest = check_memory(space, configs, dataset, settings)
     tell("scoring training examples")
     evaluation = choose_evaluation_size(space, configs, dataset)
@@ -314,6 +315,22 @@ def distinct(configs: Iterable[Config]) -> list[Config]:
     return list(found.values())
 
 
+@contextmanager
+def _surviving_own_code(name: str) -> Iterator[None]:
+    """Raise ConfigError where the user's own code ends Python, or runs out of memory."""
+    try:
+        yield
+    except SystemExit as error:
+        raise ConfigError(
+            f"{name}: your code ends Python ({describe_error(error)}), and would end a run. Raise "
+            "an error, or return."
+        ) from error
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        raise ConfigError(f"{name}: {lack_of_memory(error, gpu=None)}") from error
+
+
 def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Dataset) -> None:
     """Raise ConfigError if `configs`, or without any the space, don't suit the data.
 
@@ -327,15 +344,6 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
             space.family.check(config, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
-    except SystemExit as error:
-        raise ConfigError(
-            f"{space.name}: your code ends Python ({describe_error(error)}), and would end a run. "
-            "Raise an error, or return."
-        ) from error
-    except Exception as error:
-        if not is_lack_of_memory(error):
-            raise
-        raise ConfigError(f"{space.name}: {lack_of_memory(error, gpu=None)}") from error
 
 
 def check_memory(

@@ -142,3 +142,5 @@ def test_a_message_of_our_own_is_told_without_its_class():
     text = "ray::GanTrial.train()\ngansearch.errors.ConfigError: my_loop.py:train: it failed"
     assert failure_of(text).reason == "my_loop.py:train: it failed"
     assert failure_of("ray::f()\nValueError: 3").reason == "ValueError: 3"
+    text = "ray::f()\ngansearch.errors.BadInputError: my_metrics.py:fid: it failed"  # the objective
+    assert failure_of(text).kind == "code"

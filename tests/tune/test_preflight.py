@@ -7,7 +7,6 @@ from contextlib import closing
 import pytest
 import ray
 
-from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError, GansearchError
 from gansearch.scoring.cost import EvaluationSize
 from gansearch.space.load import load_space
@@ -65,7 +64,7 @@ def test_what_a_loop_does_to_the_process_that_tries_it_is_told(loop, message):
     sections = {"dataset": "ring", "trainable": loop, "search": {"lr": {"float": [0.1, 0.2]}}}
     space = SearchSpace.from_dict({"name": "mine", **sections})
     with pytest.raises(ConfigError, match=f"^mine: {message}"):
-        preflight.check_configs(space, (), load_dataset("ring"))
+        plan(space)
 
 
 def test_a_plan_names_the_baseline_only_where_there_is_one(small_space):
