@@ -22,7 +22,6 @@ test-unit: $(READY)
 test-ray: $(READY)
 	$(BIN)/pytest -m "ray and not slow" -n 2 $(BY_FILE) --durations 10
 
-# Such as a whole search of CTGAN, the example of a loop that others wrote.
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
