@@ -441,22 +441,26 @@ def test_a_dry_call_finds_a_state_that_can_not_be_restored():
     assert fault_of(forgets).startswith("restore: found g, where the last report's state has d, g")
 
 
-def test_a_dry_call_of_a_loop_that_hangs_says_that_it_has_not_reported(monkeypatch):
+@pytest.fixture
+def released(monkeypatch):
+    """An event for loops that go on after their stop: they wait for it, and then end."""
     monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
+    event = threading.Event()
+    yield event
+    left = [t for t in threading.enumerate() if t.name == "gansearch-loop"]
+    event.set()
+    for thread in left:
+        thread.join(10)
+
+
+def test_a_dry_call_of_a_loop_that_hangs_says_that_it_has_not_reported(monkeypatch, released):
     monkeypatch.setattr("gansearch.families.own_loop._DRY_PATIENCE_SECONDS", 0.1)
-    released = threading.Event()
 
     def hangs(config, data, trial):
         trial.report(0, lambda n: torch.ones(n, 2))
         released.wait()
 
-    try:
-        assert fault_of(hangs).startswith("no report for 0.1 seconds. A trial can be evaluated")
-    finally:
-        hanging = [t for t in threading.enumerate() if t.name == "gansearch-loop"]
-        released.set()
-        for thread in hanging:
-            thread.join(10)  # by the exception that waits for it
+    assert fault_of(hangs).startswith("no report for 0.1 seconds. A trial can be evaluated")
 
 
 def test_a_loop_that_catches_its_stop_trains_no_further(monkeypatch):
@@ -481,25 +485,14 @@ def test_a_loop_that_catches_its_stop_trains_no_further(monkeypatch):
     assert training._thread.has_ended
 
 
-def test_a_dry_call_finds_a_loop_that_can_not_be_stopped(monkeypatch):
-    monkeypatch.setattr("gansearch.families.loop_thread._STOP_SECONDS", 0.1)
-    released = threading.Event()
-
+def test_a_dry_call_finds_a_loop_that_can_not_be_stopped(released):
     def stubborn(config, data, trial):
-        for step in range(trial.max_updates):
-            try:
-                trial.report(step, lambda n: torch.ones(n, 2))
-            except BaseException:
-                released.wait()
+        try:
+            trial.report(0, lambda n: torch.ones(n, 2))
+        except BaseException:
+            released.wait()
 
-    try:
-        assert fault_of(stubborn).startswith("it doesn't end when its trial is stopped.")
-    finally:
-        released.set()
-        # The end of a thread that has been left is not ours to wait for: it is paused for good.
-        for thread in threading.enumerate():
-            if thread.name == "gansearch-loop":
-                thread.name = "left by a test"
+    assert fault_of(stubborn).startswith("it doesn't end when its trial is stopped.")
 
 
 def test_a_loop_that_begins_with_its_last_step_is_sound():
