@@ -40,7 +40,7 @@ def _end_anyway(code: Any) -> None:
     def end() -> None:
         for child in multiprocessing.active_children():
             child.kill()
-        os._exit(code)
+        os._exit(code if isinstance(code, int) else int(code is not None))
 
     timer = threading.Timer(_END_SECONDS, end)
     timer.daemon = True

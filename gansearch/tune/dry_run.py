@@ -69,6 +69,8 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
     if measure := run.space.objective.measure:
         more = f", from {measure.n_samples:,} samples" if measure.n_samples else ""
         yield f"objective    {measure.name}{more}: {better(measure)}"
+    if run.space.keep == "best":
+        yield "keep         the best state of each training on validation data, not the last"
     yield _evaluation_line(run.evaluation)
     yield _replicas_line(run.space, run.configs)
     yield from (f"note         {note}" for note in run.notes)

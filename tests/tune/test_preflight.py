@@ -119,6 +119,14 @@ def test_a_dry_run_says_how_many_samples_an_evaluation_uses(small_space):
     assert "evaluations  1,000 samples each\n" in plan(small_space)
 
 
+def test_a_dry_run_says_that_best_states_are_kept(tmp_path):
+    space = "dataset: ring\nsearch: {generator_lr: {float: [0.01, 0.1]}}\n"
+    for name, section, n in (("last", "", 0), ("best", "keep: best\n", 1)):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(space + section)
+        assert plan(str(path)).count("keep         the best state of each training") == n
+
+
 def test_a_dry_run_names_an_objective_and_which_way_is_better(tmp_path):
     (tmp_path / "mine.py").write_text("def gap(samples, real):\n    return 1.0\n")
     path = tmp_path / "mine.yaml"
