@@ -311,7 +311,8 @@ class LoopTraining(Training):
             "n_summed": self._n_summed,
         }
         try:
-            return loop_state.encode(header, self.state)
+            # Until the loop calls `restore`, its state is the one that it is to restore.
+            return loop_state.encode(header, self._pending if self.state is None else self.state)
         except ConfigError as error:
             raise ConfigError(f"{self.where}: {error}") from error
 

@@ -169,6 +169,8 @@ def _kept_note(report: Report) -> list[str]:
     if report.run.space.get("keep") != "best":
         return []
     found = report.ranking[report.ranking["kept_updates"].notna()]
+    if found.empty:
+        return []
     updates = [f"{label_of(row)} after {row['kept_updates']:,.0f}" for row in rows_of(found)]
     return [
         f"Of each training its best state by {_objective(report)} is kept, not the last (medians "

@@ -17,6 +17,7 @@ class BestState:
 
     Attributes:
         updates: parameter updates until then.
+        number: of that evaluation among those of the trial, from 0.
         stage_start: those at which the stage of the training began, see `family.Metrics`.
         score: of its samples by the objective of the run, on validation data; more is better.
         evaluation: of its samples.
@@ -24,6 +25,7 @@ class BestState:
     """
 
     updates: int
+    number: int
     stage_start: int
     score: float
     evaluation: Evaluation

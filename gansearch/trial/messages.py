@@ -61,7 +61,7 @@ class StepResult:
         verdict: on the trial's health; where it is "diverged", there are no metrics.
         final: a completed replica's scores on the test set, by column of `trials.parquet`.
         kept_updates: updates after which the generator that was stored had its state.
-        kept: the evaluation of that state, where it isn't the training's last.
+        best: the evaluation of that state, where it isn't the training's last.
         done: whether the training has come to its end.
         note: a message for the user.
         unwritable: the error of a write to the run's folder that failed, which ends the run.
@@ -74,7 +74,7 @@ class StepResult:
     verdict: Verdict | None = None
     final: Mapping[str, Any] | None = None
     kept_updates: int | None = None
-    kept: Evaluation | None = None
+    best: Evaluation | None = None
     done: bool = False
     note: str | None = None
     unwritable: str | None = None
@@ -100,23 +100,23 @@ class StepResult:
         return self.evaluation.valid_ll if self.evaluation else None
 
     @property
-    def kept_evaluation(self) -> Evaluation | None:
+    def stored_evaluation(self) -> Evaluation | None:
         """That of the state that is kept, or else this step's; None between two evaluations."""
-        return self.kept or self.evaluation
+        return self.best or self.evaluation
 
     def score(self, objective: Objective) -> float | None:
         """Return the score of the samples, more is better; None between two evaluations."""
         return None if self.evaluation is None else objective.score_of(self.evaluation.measured)
 
-    def kept_score(self, objective: Objective) -> float | None:
-        """Return the score of `kept_evaluation`, as `score` does."""
-        kept = self.kept_evaluation
-        return None if kept is None else objective.score_of(kept.measured)
+    def stored_score(self, objective: Objective) -> float | None:
+        """Return the score of `stored_evaluation`, as `score` does."""
+        stored = self.stored_evaluation
+        return None if stored is None else objective.score_of(stored.measured)
 
     def with_collapsed_p(self, p: float | None) -> Self:
         """Return a copy with what the collapse test has found for the state that is kept."""
-        if self.kept is not None:
-            return dataclasses.replace(self, kept=dataclasses.replace(self.kept, collapsed_p=p))
+        if self.best is not None:
+            return dataclasses.replace(self, best=dataclasses.replace(self.best, collapsed_p=p))
         assert self.evaluation is not None
         judged = dataclasses.replace(self.evaluation, collapsed_p=p)
         return dataclasses.replace(self, evaluation=judged)
@@ -160,7 +160,7 @@ class StepResult:
             "metrics": Metrics,
             "evaluation": Evaluation,
             "verdict": Verdict,
-            "kept": Evaluation,
+            "best": Evaluation,
         }
         parsed = {name: kind(**values[name]) for name, kind in kinds.items() if name in values}
         rest = ("device", "final", "kept_updates", "done", "note", "unwritable")

@@ -44,6 +44,7 @@ from gansearch.trial.process import TrialProcess
 _CHECKPOINT_PAYS_AFTER = 100
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
+_ROUNDING = 1e-2  # of samples of the same state on a GPU
 
 
 class TrialRunner:
@@ -177,6 +178,23 @@ class TrialRunner:
         self._save_seconds = 0.0
 
     def _evaluate(self, metrics: Metrics) -> StepResult:
+        samples, evaluation = self._measure(metrics.updates)
+        # With a large k an iteration may pass several of these at once; it is one evaluation.
+        self._n_evaluations = sum(n <= metrics.updates for n in self._evaluation_updates)
+        self._strip.append(samples[:_STRIP_SAMPLES])
+        self._observe()
+        result = self._result(metrics, evaluation, samples)
+        self._results.append(result)
+        if not (result.done or result.is_unsound):
+            self._save_if_it_pays()
+        return result
+
+    def _measure(self, updates: int) -> tuple[np.ndarray, Evaluation]:
+        """Return samples of the present state, after so many updates, and what they score.
+
+        Raises:
+            DivergedError: they can't be scored.
+        """
         evaluator = self._process.evaluator
         drawn = self._training.samples(max(evaluator.n_samples, self._process.own.n_samples))
         samples = drawn[: evaluator.n_samples]
@@ -188,18 +206,9 @@ class TrialRunner:
                     evaluation = evaluator.with_raw(evaluation, raw)
                 own, notes = self._process.own.evaluate(drawn, evaluator.n_samples)
         except SamplesError as error:
-            raise DivergedError(f"by update {metrics.updates:,}: {error}") from error
-        evaluation = dataclasses.replace(evaluation, own=own)
+            raise DivergedError(f"by update {updates:,}: {error}") from error
         self._notes += notes
-        # With a large k an iteration may pass several of these at once; it is one evaluation.
-        self._n_evaluations = sum(n <= metrics.updates for n in self._evaluation_updates)
-        self._strip.append(samples[:_STRIP_SAMPLES])
-        self._observe()
-        result = self._result(metrics, evaluation, samples)
-        self._results.append(result)
-        if not (result.done or result.is_unsound):
-            self._save_if_it_pays()
-        return result
+        return samples, dataclasses.replace(evaluation, own=own)
 
     def _result(self, metrics: Metrics, evaluation: Evaluation, samples: np.ndarray) -> StepResult:
         """Return the result of an evaluation; at the trial's end, write and score its generator."""
@@ -218,9 +227,8 @@ class TrialRunner:
         if (best := self._best_before(result)) is None:
             result = dataclasses.replace(result, kept_updates=result.updates)
         else:
-            self._training.rewind(best.training)
-            samples = self._training.samples(len(samples))
-            result = dataclasses.replace(result, kept_updates=best.updates, kept=best.evaluation)
+            samples, evaluation = self._rewind(best)
+            result = dataclasses.replace(result, kept_updates=best.updates, best=evaluation)
         self._write_model()
         if result.is_unsound:
             return result
@@ -228,8 +236,7 @@ class TrialRunner:
             return self._with_final_score(result)
         # By the test that its replicas would meet, so that no finalist fails it at once.
         with full_precision(self._process.plan.scoring_device):
-            kept = result.kept_evaluation or evaluation
-            collapse = self._process.evaluator.judge(samples, kept.indicators)
+            collapse = self._process.evaluator.judge(samples, evaluation.indicators)
         return _judged_at_its_end(result, collapse)
 
     def _note_if_best(self, result: StepResult) -> None:
@@ -238,6 +245,7 @@ class TrialRunner:
         if self._process.plan.keep == "best" and self._is_best(result):
             self._best = BestState(
                 updates=result.updates,
+                number=len(self._strip) - 1,
                 stage_start=result.metrics.stage_start,
                 score=self._score(result),
                 evaluation=result.evaluation,
@@ -259,6 +267,20 @@ class TrialRunner:
         if best is None or result.is_unsound or self._is_best(result):
             return None
         return best if best.stage_start == result.metrics.stage_start else None
+
+    def _rewind(self, best: BestState) -> tuple[np.ndarray, Evaluation]:
+        """Go back to the best state; return its samples and what they score."""
+        self._training.rewind(best.training)
+        samples = self._training.samples(self._process.evaluator.n_samples)
+        before = self._strip[best.number]
+        if np.allclose(samples[: len(before)], before, rtol=_ROUNDING, atol=_ROUNDING):
+            return samples, best.evaluation
+        self._notes.append(
+            f"{self._spec.trial_id}: its best state, of update {best.updates:,}, makes other "
+            "samples than it did then: something that the samples depend on is not in the state. "
+            "It is scored by those that it makes now"
+        )
+        return self._measure(best.updates)
 
     def _score(self, result: StepResult) -> float:
         score = result.score(self._process.plan.objective)
@@ -286,7 +308,7 @@ class TrialRunner:
                 write_atomically(model_dir / name, content)
 
     def _with_final_score(self, result: StepResult) -> StepResult:
-        """Score a sound replica on the test set, unless its last samples have collapsed."""
+        """Score a sound replica on the test set, unless the samples to score are collapsed."""
         process = self._process
         device = process.plan.scoring_device
         samples = self._training.samples(N_FINAL_SAMPLES)
@@ -368,6 +390,6 @@ def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
         return result
     verdict = collapse.verdict
     if verdict.status == "collapsed":
-        which = "best" if result.kept else "last"
-        verdict = Verdict("collapsed", f"the {which} samples are collapsed: {verdict.reason}")
+        which = "samples of its best state" if result.best else "last samples"
+        verdict = Verdict("collapsed", f"the {which} are collapsed: {verdict.reason}")
     return dataclasses.replace(result, verdict=verdict)

@@ -252,44 +252,38 @@ def _rows_of_search(
     folder: RunFolder, journal: Path, space: SearchSpace, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the journal's trials, with the values of their last reports."""
-    history = folder.history()
-    last = _by_trial(history.drop_duplicates("trial_id", keep="last"))
-    best = _best_reports(history, space.objective) if space.keep == "best" else {}
+    reports = {name: of.to_dict("records") for name, of in folder.history().groupby("trial_id")}
     for trial in load_study(journal).get_trials(deepcopy=False) if journal.exists() else ():
         status = _status_of(trial)
         fixed = FixedTrial(trial.params)
         if _config_id(fixed, space) is None:
             continue
         spec = search_spec(trial.number, seed, space.suggest(fixed))
-        has_reported = spec.trial_id in last
+        has_reported = spec.trial_id in reports
         # It never began, or was not continued.
         if status == "failed" and not has_reported:
             continue
         ended = {"status": status, "reason": trial.user_attrs.get("reason", "")}
         row = new_row(spec, space.table) | ended
         if has_reported:
-            reported = last[spec.trial_id]
+            last = reports[spec.trial_id][-1]
             measured = (*EVALUATION_COLUMNS, *own_columns(space.measures))
-            row |= {column: _value(reported[column]) for column in measured}
-            if status in ("completed", "collapsed"):
-                row["kept_updates"] = reported["updates"]
-        if status == "completed" and (kept := best.get(spec.trial_id)):
+            row |= {column: _value(last[column]) for column in measured}
+        if has_reported and status == "completed":
+            stored = _report_of(trial.value, reports[spec.trial_id], space.objective)
             scores = (*_SCORES, *own_columns(space.measures))
-            row |= {column: _value(kept[column]) for column in scores}
-            row["kept_updates"] = kept["updates"]
+            row |= {column: _value(stored[column]) for column in scores}
+            row["kept_updates"] = stored["updates"]
         yield row
 
 
-def _by_trial(history: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
-    return {report["trial_id"]: report for report in history.to_dict("records")}
-
-
-def _best_reports(history: pd.DataFrame, objective: Objective) -> dict[str, dict[Hashable, Any]]:
-    """Return the report of each trial's best state, as the trial itself chose it."""
-    scores = objective.as_score(history[objective.column])
-    sound = history[(history["verdict"] == "sound") & scores.notna()]
-    order = scores[sound.index].sort_values(kind="stable").index  # of equals the later one
-    return _by_trial(sound.loc[order].drop_duplicates("trial_id", keep="last"))
+def _report_of(
+    score: float | None, reports: Sequence[dict[Hashable, Any]], objective: Objective
+) -> dict[Hashable, Any]:
+    """Return the report of the state that was stored: the latest with its score, or the last."""
+    latest_first = reversed(reports)
+    found = (each for each in latest_first if objective.score_of(each) == score)
+    return next(found, reports[-1])
 
 
 def _status_of(trial: FrozenTrial) -> str:

@@ -108,7 +108,7 @@ def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def results(step: StepResult) -> dict[str, Any]:
     """Return what a step fills of its trial's row."""
-    measured = step.measured | ({} if step.kept is None else step.kept.measured)
+    measured = step.measured | ({} if step.best is None else step.best.measured)
     if step.kept_updates is not None:
         measured["kept_updates"] = step.kept_updates
     own = step.evaluation.own if step.evaluation is not None else {}

@@ -102,7 +102,7 @@ class OptunaSearcher(Searcher):
         step = StepResult.from_tune(result) if result is not None else None
         if step is not None and outcome.status in ("completed", "pruned"):
             self._report_value(trial, step)
-        score = step.kept_score(self._objective) if step is not None else None
+        score = step.stored_score(self._objective) if step is not None else None
         tell(self._study, trial, outcome, score)
         if outcome.status == "failed":
             self.proposals.note_failure(trial.number)

@@ -698,3 +698,16 @@ def test_a_dry_call_of_a_loop_that_can_go_back_says_nothing():
         {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.001, 0.1]}}}
     )
     space.family.check_rewind(next(space.variants()), RING)
+
+
+def test_a_training_that_is_saved_before_its_loop_has_restored_loses_nothing(closing):
+    whole = closing(built(train))
+    whole.advance(60)
+    first = closing(built(train))
+    first.advance(20)
+    second = closing(built(train))
+    second.load(first.save())
+    third = closing(built(train))
+    third.load(second.save())  # the second was stopped at once
+    assert third.advance(60).updates == 60
+    assert equal(weights(third), weights(whole))

@@ -12,6 +12,7 @@ from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError, ShortOfMemoryError
+from gansearch.own_measures import VALID_LL
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import load_generator
 from gansearch.scoring.collapse import CollapseTest
@@ -137,7 +138,6 @@ def keeping_best(process, monkeypatch, valid_lls, verdicts=("sound",) * 4):
     )
     monkeypatch.setattr(Evaluator, "with_raw", lambda _, evaluation, raw: evaluation)
     monkeypatch.setattr(HealthMonitor, "judge", lambda *_: Verdict(next(judged)))
-    monkeypatch.setattr("gansearch.trial.runner._judged_at_its_end", lambda result, *_: result)
     return dataclasses.replace(process, plan=dataclasses.replace(process.plan, keep="best"))
 
 
@@ -161,7 +161,11 @@ def test_the_best_state_is_stored_and_scored_in_place_of_the_last(
     samples = runner._training.samples(10_000)
     (last,) = reports(runner, 1)
     assert (last.updates, last.evaluation.valid_ll) == (400, 2.0)
-    assert (last.kept_updates, last.kept) == (300, found[2].evaluation)  # of equals the later one
+    assert last.kept_updates == 300  # of equals the later one
+    then = last.best.collapsed_p
+    assert then is not None and last.evaluation.collapsed_p is None
+    assert last.best == dataclasses.replace(found[2].evaluation, collapsed_p=then)
+    assert last.stored_score(VALID_LL) == 5.0
     folder = RunFolder(process.plan.folder)
     stored = load_generator(folder.model_dir("t00000"), load_dataset).generator
     np.testing.assert_allclose(stored.samples(1000), samples[:1000], atol=1e-5)
@@ -182,13 +186,13 @@ def test_a_state_whose_samples_look_collapsed_is_never_kept(process, monkeypatch
 def test_the_last_state_is_kept_if_none_looked_sound(process, monkeypatch):
     process = keeping_best(process, monkeypatch, [4.0, 3.0, 2.0, 1.0], ["undetermined"] * 4)
     *_, last = reports(TrialRunner(TRIAL, process), 4)
-    assert (last.kept_updates, last.kept) == (400, None)
+    assert (last.kept_updates, last.best) == (400, None)
 
 
 def test_a_collapsed_trial_keeps_its_last_state(process, monkeypatch):
     process = keeping_best(process, monkeypatch, [3.0, 2.0], ["sound", "collapsed"])
     *_, last = reports(TrialRunner(TRIAL, process), 2)
-    assert (last.is_unsound, last.kept_updates, last.kept) == (True, 200, None)
+    assert (last.is_unsound, last.kept_updates, last.best) == (True, 200, None)
 
 
 def test_the_best_state_is_known_after_a_kill(process, monkeypatch):
@@ -198,7 +202,7 @@ def test_the_best_state_is_known_after_a_kill(process, monkeypatch):
     runner.stop()
     again = TrialRunner(TRIAL, process)
     *_, last = reports(again, 4)
-    assert (last.kept_updates, last.kept) == (100, first.evaluation)
+    assert (last.kept_updates, last.best.valid_ll) == (100, first.evaluation.valid_ll)
     again.stop()
     again = TrialRunner(TRIAL, process)
     assert [again.step() for _ in range(4)][-1] == last
@@ -210,11 +214,19 @@ def test_a_state_of_an_earlier_stage_is_not_kept(process, monkeypatch):
     assert last.kept_updates == 300
 
 
+def test_a_state_that_lacks_something_is_scored_by_the_samples_that_it_makes(process, monkeypatch):
+    process = keeping_best(process, monkeypatch, [5.0, 1.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(AdversarialTraining, "rewind", lambda *_: None)
+    *_, last = reports(TrialRunner(TRIAL, process), 4)
+    assert (last.kept_updates, last.best.valid_ll) == (100, 4.0)
+    assert "its best state, of update 100, makes other samples than it did then" in last.note
+
+
 def test_the_last_state_is_kept_by_default(process, monkeypatch):
     process = keeping_best(process, monkeypatch, [5.0, 1.0, 2.0, 3.0])
     process = dataclasses.replace(process, plan=dataclasses.replace(process.plan, keep="last"))
     *_, last = reports(TrialRunner(TRIAL, process), 4)
-    assert (last.kept_updates, last.kept) == (400, None)
+    assert (last.kept_updates, last.best) == (400, None)
 
 
 def no_memory(*_, **__):

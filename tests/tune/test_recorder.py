@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -189,6 +190,22 @@ def test_a_repeated_last_report_still_brings_the_final_score(folder, clock):
     end(again, trial)
     again.flush()
     assert folder.trials()["test_ll"].tolist() == [7.0]
+
+
+def test_a_trial_has_the_scores_of_its_stored_state_and_the_history_those_of_the_last(folder):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100, 9.5)
+    best = step(100, 9.5, coverage=0.8).with_collapsed_p(0.5).evaluation
+    report(recorder, trial, 200, 2.5, best=best, kept_updates=100)
+    end(recorder, trial)
+    recorder.flush()
+    row = folder.trials().iloc[0]
+    assert (row["updates"], row["kept_updates"]) == (200, 100)
+    assert (row["valid_ll"], row["coverage"], row["collapsed_p"]) == (9.5, 0.8, 0.5)
+    last = folder.history().iloc[-1]
+    assert (last["updates"], last["valid_ll"], last["coverage"]) == (200, 2.5, 0.7)
+    assert np.isnan(last["collapsed_p"])
 
 
 def test_no_end_is_on_disk_before_the_reports_that_led_to_it(folder, clock):

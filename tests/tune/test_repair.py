@@ -60,7 +60,7 @@ def folder(tmp_path, space):
             outcomes[f"ray-{i}"] = Outcome(status, f"because of {i}")
             searcher.on_trial_complete(f"ray-{i}", steps[-1])
             row |= {"status": status, "reason": outcomes[f"ray-{i}"].reason}
-        if status in ("completed", "collapsed"):
+        if status == "completed":
             row["kept_updates"] = row["updates"]
         rows.append(row)
     folder.write_trials(rows)
@@ -202,15 +202,22 @@ def test_a_rebuilt_trial_has_the_scores_of_its_best_state_where_that_is_kept(fol
     space = dataclasses.replace(space, keep="best")
     folder.write_run(dataclasses.replace(folder.read_run(), space=space.to_dict()))
     first = folder.history().query("trial_id == 't00000'").iloc[-1].to_dict()
-    later = [(2100, 99.0, "undetermined"), (2200, 50.0, "sound"), (2300, 7.0, "sound")]
+    # The verdict at the end is on the stored state.
+    later = [(2100, 99.0, "undetermined"), (2200, 50.0, "sound"), (2300, 70.0, "sound")]
     folder.append_history(
         [first | {"updates": u, "valid_ll": ll, "verdict": verdict} for u, ll, verdict in later]
     )
+    rows = folder.trials()
+    rows.loc[0, ["valid_ll", "kept_updates", "updates"]] = 50.0, 2200, 2300
+    folder.write_trials(rows.to_dict("records"))
+    (folder.path / "optuna.journal").unlink()  # rebuilt with the value of the stored state
+    reopened(folder, space)
     (folder.path / "trials.parquet").unlink()
     repair_run(folder)
     row = folder.trials().set_index("trial_id").loc["t00000"]
     assert (row["status"], row["updates"]) == ("completed", 2300)
     assert (row["kept_updates"], row["valid_ll"]) == (2200, 50.0)
+    assert reopened(folder, space)[1] == []
 
 
 def test_trials_that_no_other_file_has_are_one_clear_error(folder):

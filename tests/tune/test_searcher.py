@@ -69,6 +69,15 @@ def test_optuna_learns_each_status_of_an_ended_trial(space, study, status, state
         assert trial.value == 2.5
 
 
+def test_optuna_learns_the_score_of_the_state_that_is_stored(space, study):
+    searcher = searcher_of(space, study, {"ray-0": Outcome("completed")})
+    searcher.suggest("ray-0")
+    best = step(100, 9.5).evaluation
+    searcher.on_trial_complete("ray-0", step(200, 2.5, best=best, kept_updates=100).to_tune())
+    (trial,) = study.trials
+    assert (trial.value, trial.intermediate_values) == (9.5, {200: 2.5})
+
+
 @pytest.mark.parametrize(
     ("how", "result"),
     [
