@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from gansearch.errors import BadInputError
+
+# Which state of a training is stored, scored and ranked: the last, or the best on validation data.
+Keep = Literal["last", "best"]
 
 
 @dataclass(frozen=True)

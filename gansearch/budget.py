@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from gansearch.rules import Validated, parameter
 
-# Which state of a training is stored, scored and ranked: the last, or the best on validation data.
-Keep = Literal["last", "best"]
 # Durations of a training that other tools count in epochs.
 EPOCH_WORDS = ("epochs", "n_epochs", "num_epochs", "max_epochs", "epoch", "n_epoch", "nepochs")
 _IN_EPOCHS = (

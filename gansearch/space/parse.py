@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from gansearch.budget import Budget, Keep
+from gansearch.artifacts import Keep
+from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_names import GIVEN, is_own
 from gansearch.data.registry import COMMON, DATASETS, check_takes_options

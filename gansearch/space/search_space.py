@@ -16,7 +16,8 @@ from typing import Any
 import optuna
 import yaml
 
-from gansearch.budget import Budget, Keep
+from gansearch.artifacts import Keep
+from gansearch.budget import Budget
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.own_names import located
 from gansearch.errors import SpaceError, did_you_mean

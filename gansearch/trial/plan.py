@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gansearch.budget import Budget, Keep
+from gansearch.artifacts import Keep
+from gansearch.budget import Budget
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.own_measures import VALID_LL, Objective, OwnMeasure
 from gansearch.system.object_store import AnyPath

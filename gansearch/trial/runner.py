@@ -44,7 +44,7 @@ from gansearch.trial.process import TrialProcess
 _CHECKPOINT_PAYS_AFTER = 100
 _CHECKPOINT_SECONDS = 5.0
 _STRIP_SAMPLES = 8
-_ROUNDING = 1e-2  # of samples of the same state on a GPU
+_ROUNDING = 1e-3  # of samples of the same state on a GPU
 
 
 class TrialRunner:
