@@ -28,7 +28,7 @@ class ConfigError(BadInputError):
 
 
 class OutsideError(ConfigError):
-    """The user's own code has failed by a file, a connection or a GPU, which may work later."""
+    """The user's own code failed by a file, a connection, a GPU or a hang, and may work later."""
 
 
 class SpaceError(BadInputError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gansearch.errors import ConfigError
 from gansearch.system.files import safetensors_metadata
 
 _PLAIN = (type(None), bool, int, float, str)
+_MAX_TOLD = 300  # characters of what torch says, with a line for each parameter
 _RULE = (
     "State has, each under a name of its own, modules, optimizers and other objects with a "
     "state_dict, tensors and arrays, and dicts and lists of numbers, text, tensors and arrays. "
@@ -157,6 +159,6 @@ def _load_into(where: str, target: Any, value: Any) -> None:
             )
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"restore: {where}: the {type(target).__name__} can't take what was saved ({error}). "
-            "Give restore the same state as report."
+            f"restore: {where}: the {type(target).__name__} can't take what was saved "
+            f"({shorten(str(error), _MAX_TOLD)}). Give restore the same state as report."
         ) from error

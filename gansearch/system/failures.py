@@ -22,8 +22,8 @@ _REMEDIES = {
     "networks' widths and of batch_size.",
 }
 _PROCESS_LOST = (
-    "the process that trained it ended without a Python error, as where it is killed, crashes in "
-    "compiled code, or its code calls sys.exit or os._exit"
+    "the process that trained it ended without a Python error: it was killed, crashed in compiled "
+    "code, or its code called sys.exit or os._exit"
 )
 _GIB = 2**30
 # How torch, NumPy, Python and CUDA report that an allocation failed. Ray lists the OOM killer among
@@ -33,9 +33,13 @@ _LACK = re.compile(
     r"|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
     r"|MPS backend out of memory|Triton Error \[CUDA\]: out of memory"
 )
-# What a torch error says that isn't its caller's: of a GPU, and of a DataLoader's lost process.
+# What a torch error says that isn't its caller's: of a GPU, of a DataLoader's lost process (errors
+# of a data set in it are "in DataLoader worker process 0"), and of files that processes share.
 _OUTSIDE = re.compile(
-    r"AcceleratorError|CUDA error|CUBLAS_STATUS|CUDNN_STATUS|cuDNN error|DataLoader worker"
+    r"AcceleratorError|CUDA error|CUBLAS_STATUS|CUDNN_STATUS|cuDNN error|CUSOLVER_STATUS"
+    r"|cusolver error|CUSPARSE_STATUS|cuFFT error|CUFFT_|NCCL error|Triton Error"
+    r"|No CUDA GPUs are available|DataLoader worker \(pid|Too many open files"
+    r"|received 0 items of ancdata"
 )
 _ON_GPU = re.compile(r"CUDA|CUBLAS|cuda")
 _REQUESTED = re.compile(r"(?:tried|[Uu]nable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
@@ -86,13 +90,25 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 
 def own_code_error(message: str, error: BaseException) -> ConfigError:
-    """Return the error that says how code of the user's own has failed.
+    """Return the error that says in one line how code of the user's own has failed.
 
-    It is an OutsideError where the code may not be at fault, so that the trial is retried.
+    It is an OutsideError where the code may not be at fault, so that the trial is retried: if the
+    error or a cause of it is of a file, a connection, a GPU, a lost process or a lack of memory.
     """
-    found = f"{type(error).__name__}: {error}"
-    is_outside = isinstance(error, OSError | OutsideError) or _OUTSIDE.search(found)
-    return (OutsideError if is_outside else ConfigError)(message)
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__
+    line = " ".join(part.strip() for part in message.splitlines())
+    return (OutsideError if any(map(_is_outside, chain)) else ConfigError)(line)
+
+
+def _is_outside(error: BaseException) -> bool:
+    """Return whether an error that the user's code has raised may not be the fault of that code."""
+    if isinstance(error, OSError | OutsideError) or is_lack_of_memory(error):
+        return True
+    return bool(_OUTSIDE.search(f"{type(error).__name__}: {error}"))
 
 
 def lack_of_memory(error: BaseException, *, gpu: tuple[int, float] | None) -> ShortOfMemoryError:

@@ -33,6 +33,12 @@ from gansearch.system.checks import first_line
 _GIVEN = "given"  # where an object lies that no file has
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _RULE = "It must be FILE.py:NAME, or MODULE:NAME of a module that Python can import on every node."
+# How torch raises an error of a DataLoader's process, or of a replica, again: with its traceback.
+_RAISED_AGAIN = re.compile(
+    r"\ACaught [^\n]+\n(?:.*\n|Original )Traceback \(most recent call last\):\n"
+    r"(?: [^\n]*\n)*(\S[^\n]*)",
+    re.DOTALL,
+)
 _PACKAGE = Path(__file__).absolute().parents[1]
 
 _objects: dict[str, Any] = {}  # by reference: what was given, or is already at hand
@@ -226,6 +232,8 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.msg:
         message = error.msg  # without the file and the line, which follow
     what = kind if message == kind else f"{kind}: {message}"
+    if found := _RAISED_AGAIN.search(str(error)):
+        what = found[1].removesuffix(".")
     line = last_line(error)
     return f"{what}, at {line}" if line else what
 

@@ -94,7 +94,7 @@ def test_a_kill_by_rays_memory_monitor_is_reported_with_its_node_and_numbers():
 def test_a_lost_worker_is_no_lack_of_memory_unless_the_kernel_says_so():
     failure = failure_of(DIED)
     assert (failure.kind, failure.node) == ("worker", "192.0.2.7")
-    assert failure.reason.startswith("the process that trained it ended without a Python error, as")
+    assert failure.reason.startswith("the process that trained it ended without a Python error: it")
     failure = failure_of(DIED, n_oom_kills=1)
     assert (failure.kind, failure.memory_kind, failure.node) == ("memory", "host", "192.0.2.7")
     assert "(processes killed: 1)" in failure.reason
@@ -118,6 +118,12 @@ def test_a_worker_whose_constructor_failed_is_no_lost_one():
     assert failure_of("").reason == "the worker was lost"
 
 
+def caused_by(cause):
+    error = RuntimeError("no data")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -128,10 +134,22 @@ def test_a_worker_whose_constructor_failed_is_no_lost_one():
         (torch.AcceleratorError("CUDA error: unspecified launch failure"), "error"),
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "error"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "error"),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "error"),
+        (ValueError("Caught ValueError in DataLoader worker process 0.\nOriginal Tr"), "code"),
+        (RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling"), "error"),
+        (RuntimeError("cuFFT error: CUFFT_INTERNAL_ERROR"), "error"),
+        (RuntimeError("NCCL error in: ProcessGroupNCCL.cpp:1, unhandled system error"), "error"),
+        (RuntimeError("Triton Error [CUDA]: device kernel image is invalid"), "error"),
+        (RuntimeError("No CUDA GPUs are available"), "error"),
+        (RuntimeError("unable to open shared memory object </t>: Too many open files"), "error"),
+        (RuntimeError("received 0 items of ancdata"), "error"),
+        (caused_by(OSError(5, "no answer")), "error"),
+        (caused_by(caused_by(MemoryError())), "error"),
+        (caused_by(KeyError("width")), "code"),
     ],
 )
 def test_code_of_ones_own_is_at_fault_unless_something_outside_may_be(error, kind):
-    raised = own_code_error("my_loop.py:train: it failed: ...", error)
+    raised = own_code_error("my_loop.py:train:\n\tit failed: ...", error)
     assert isinstance(raised, ConfigError)
     name = f"{type(raised).__module__}.{type(raised).__name__}"
     failure = failure_of(f"Failure # 1\nray::GanTrial.train()\n{name}: {raised}\n")
@@ -142,5 +160,5 @@ def test_a_message_of_our_own_is_told_without_its_class():
     text = "ray::GanTrial.train()\ngansearch.errors.ConfigError: my_loop.py:train: it failed"
     assert failure_of(text).reason == "my_loop.py:train: it failed"
     assert failure_of("ray::f()\nValueError: 3").reason == "ValueError: 3"
-    text = "ray::f()\ngansearch.errors.BadInputError: my_metrics.py:fid: it failed"  # the objective
+    text = "ray::f()\ngansearch.errors.BadInputError: my_metrics.py:fid: it returned inf"
     assert failure_of(text).kind == "code"

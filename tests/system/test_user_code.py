@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from torch.utils.data import DataLoader
 
 from gansearch.errors import BadInputError
 from gansearch.system import user_code
@@ -173,3 +174,28 @@ def test_references_are_told_from_names(folder):
     assert user_code.resolved("my_nets.py:Net", folder) == f"{folder}/my_nets.py:Net"
     assert user_code.resolved("math:pi", folder) == "math:pi"
     assert user_code.is_reference("package.nets:make.g") and not user_code.is_reference("C:/x y")
+
+
+class Odd:
+    """A data set whose examples can't be read; in its second one, for lack of a key."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        try:
+            return {0: {}[7]} if i else self.read()
+        except KeyError as error:
+            raise LookupError(f"no example\n{i}") from error
+
+    def read(self):
+        raise ValueError("an odd picture.")
+
+
+@pytest.mark.parametrize(
+    ("i", "told"), [(0, "ValueError: an odd picture, at"), (1, "LookupError: no example, at")]
+)
+def test_an_error_in_a_data_loaders_process_is_told_in_its_own_words(i, told):
+    with pytest.raises((ValueError, LookupError)) as caught:
+        list(DataLoader(Odd(), sampler=[i], num_workers=1))
+    assert user_code.describe_error(caught.value).startswith(told)

@@ -104,6 +104,27 @@ def test_a_worker_that_rays_memory_monitor_kills_is_a_lost_worker_to_tune():
         RayActorManager._actor_task_failed(manager, task, error)
 
 
+def test_a_trial_is_retried_only_where_tune_and_the_caller_both_allow_it(monkeypatch):
+    from ray.tune.experiment import Trial
+
+    from gansearch.tune.ray_internals import retrying_only
+
+    def tunes(trial):
+        return trial.n_failures <= 2
+
+    monkeypatch.setattr(Trial, "should_recover", tunes)
+    with pytest.raises(KeyboardInterrupt), retrying_only(lambda trial: trial.kind != "code"):
+        for n_failures, kind, expected in (
+            (1, "error", True),
+            (1, "code", False),
+            (3, "error", False),
+        ):
+            trial = SimpleNamespace(n_failures=n_failures, kind=kind)
+            assert Trial.should_recover(trial) is expected
+        raise KeyboardInterrupt
+    assert Trial.should_recover is tunes
+
+
 def test_a_dead_process_is_reported_if_no_trial_trains_without_it(monkeypatch):
     from ray._private import worker
 
