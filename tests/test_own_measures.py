@@ -11,7 +11,7 @@ import torch
 import gansearch
 from gansearch.budget import Budget
 from gansearch.data.registry import load_dataset
-from gansearch.errors import BadInputError, SpaceError
+from gansearch.errors import BadInputError, ConfigError, OutsideError, SpaceError
 from gansearch.own_measures import VALID_LL, Objective, OwnMeasure, stored_objective
 from gansearch.ranking.intervals import seeds_interval
 from gansearch.ranking.ranking import rank
@@ -134,6 +134,20 @@ def test_a_measure_that_fails_on_real_examples_is_refused_before_a_search(load, 
     assert "a call on 20 real examples" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ConnectionError("no answer"), OutsideError), (ValueError("odd"), ConfigError)],
+)
+def test_a_failed_objective_says_whether_its_code_is_at_fault(error, kind):
+    def f(samples, real):
+        raise error
+
+    ring, measure = load_dataset("ring"), given(f)
+    with pytest.raises(ConfigError, match=f"{type(error).__name__}: .*: raise error") as caught:
+        OwnEvaluator([measure], ring, objective=measure).evaluate(ring.valid[:40], 40)
+    assert type(caught.value) is kind
+
+
 def test_a_measure_sees_images_as_channels_of_pixels_and_points_in_their_own_units(monkeypatch):
     digits = load_dataset("digits")
     seen = as_seen(digits, digits.to_float(digits.train[:3]))
@@ -185,8 +199,10 @@ def first_two(images):
 def test_a_wrong_extractor_is_refused(tmp_path, extract):
     name = str(tmp_path / extract) if isinstance(extract, str) else user_code.reference_of(extract)
     own = OwnEvaluator([given(lambda a, b: 0.0, features=name)], load_dataset("digits"))
-    with pytest.raises(BadInputError, match=r"there is no such file|\[n, k\], a row for each"):
+    with pytest.raises(BadInputError, match=r"there is no such file|\[n, k\], a row for each") as e:
         own.check()
+    # Other nodes may have the file.
+    assert isinstance(e.value.__cause__, OutsideError) == isinstance(extract, str)
 
 
 def test_a_measure_changes_neither_the_random_numbers_of_a_training_nor_its_examples():

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansearch.errors import BadInputError
+from gansearch.errors import BadInputError, OutsideError
 from gansearch.own_measures import INCEPTION
 from gansearch.system.checks import first_line
+from gansearch.system.failures import own_code_error
 
 _LAYER = "2048"  # the last pooling, as in the FID
 _BLOCK = 25  # images at a time, which it enlarges to 299x299 pixels
@@ -36,19 +37,20 @@ def inception(weights: str, device: str) -> Callable[[np.ndarray], Tensor]:
         device: where it computes.
 
     Raises:
-        BadInputError: torch-fidelity isn't installed, or the weights are missing or others.
+        OutsideError: on this node torch-fidelity isn't installed, or the weights are missing.
+        ConfigError: the weights are others.
     """
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as library
     except ImportError as error:
-        raise BadInputError(
+        raise OutsideError(
             f"features: {INCEPTION}: torch-fidelity can't be imported: {first_line(error)}. "
             "Install the extra, on every node: `pip install 'gansearch[fidelity]'`."
         ) from error
     url: str = library.URL_INCEPTION_V3
     path = Path(weights or Path(torch.hub.get_dir(), "checkpoints", Path(url).name))
     if not path.is_file():
-        raise BadInputError(
+        raise OutsideError(
             f"features: {INCEPTION}: {path}: there is no such file. Its weights (91 MiB) must lie "
             "there, on every node: `curl --location --create-dirs --output "
             f"{shlex.quote(str(path))} {url}`."
@@ -75,9 +77,10 @@ def _network(library: ModuleType, path: Path, url: str) -> torch.nn.Module:
             INCEPTION, [_LAYER], feature_extractor_weights_path=copy
         ).eval()
     except Exception as error:  # of many kinds, by what the file holds
-        raise BadInputError(
+        raise own_code_error(
             f"features: {INCEPTION}: {path}: these aren't its weights: {first_line(error)} "
-            f"They come from {url}."
+            f"They come from {url}.",
+            error,
         ) from error
     return network
 

@@ -22,7 +22,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError
 from gansearch.own_measures import INCEPTION, PIXELS, OwnMeasure
 from gansearch.scoring.inception import inception
-from gansearch.system.failures import is_lack_of_memory
+from gansearch.system.failures import is_lack_of_memory, own_code_error
 from gansearch.system.global_random import everything_seeded
 from gansearch.system.user_code import describe_error, is_reference, load, shown
 
@@ -246,10 +246,12 @@ def _torchscript(path: Path, device: str) -> Callable[[np.ndarray], Any]:
             warnings.simplefilter("ignore", FutureWarning)  # TorchScript is old, and widespread
             module = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
     except (OSError, RuntimeError, ValueError) as error:
-        found = "there is no such file" if not path.is_file() else describe_error(error)
-        raise BadInputError(
+        is_missing = not path.is_file()
+        found = "there is no such file" if is_missing else describe_error(error)
+        raise own_code_error(
             f"{path}: {found}. Features come from a TorchScript file, as torch.jit.save writes it, "
-            "that every node can read."
+            "that every node can read.",
+            FileNotFoundError(path) if is_missing else error,  # torch raises a ValueError
         ) from error
     return lambda examples: module(torch.from_numpy(examples).to(device))
 
@@ -258,4 +260,4 @@ def _failed(name: str, error: Exception) -> Exception:
     """Return the error to raise for one of the user's code; a lack of memory is as it is."""
     if is_lack_of_memory(error):
         return error
-    return BadInputError(f"{shown(name)}: {describe_error(error).removesuffix('.')}.")
+    return own_code_error(f"{shown(name)}: {describe_error(error).removesuffix('.')}.", error)

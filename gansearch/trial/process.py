@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gansearch.data.dataset import Dataset
-from gansearch.errors import ConfigError, GansearchError, GpuLostError, ShortOfMemoryError
+from gansearch.errors import BadInputError, GansearchError, GpuLostError, ShortOfMemoryError
 from gansearch.family import Engine, Metrics, ModelFamily, Training, family_of
 from gansearch.rules import Config
 from gansearch.scoring.collapse import CollapseTest
@@ -24,7 +24,7 @@ from gansearch.system.failures import (
     lack_of_memory,
     own_code_error,
 )
-from gansearch.system.user_code import describe_error, provide
+from gansearch.system.user_code import describe_error, last_line, provide
 from gansearch.trial.plan import TrialPlan
 
 
@@ -118,7 +118,8 @@ class TrialProcess:
                 yield
             except Exception as error:
                 is_ours = isinstance(error, GansearchError) or not self.family.references
-                if is_ours or is_lack_of_memory(error):
+                # Without a line of the user's, it may be a bug of ours.
+                if is_ours or is_lack_of_memory(error) or not last_line(error):
                     raise
                 raise own_code_error(describe_error(error), error) from error
 
@@ -150,7 +151,7 @@ def ending_with_the_gpu() -> Iterator[None]:
     """End this process when its GPU has failed: only a new process can use it again."""
     try:
         yield
-    except (RuntimeError, ConfigError):  # ConfigError: in code of the user's own
+    except (RuntimeError, BadInputError):  # BadInputError: in code of the user's own
         if _gpu_has_failed():
             os._exit(1)
         raise

@@ -10,7 +10,7 @@ import torch
 
 import gansearch
 from gansearch.data.registry import load_dataset
-from gansearch.errors import BadInputError, SpaceError
+from gansearch.errors import BadInputError, OutsideError, SpaceError
 from gansearch.own_measures import INCEPTION, OwnMeasure
 from gansearch.scoring.own import OwnEvaluator
 from gansearch.space.load import load_space
@@ -100,6 +100,7 @@ def test_missing_weights_are_answered_with_the_command_that_downloads_them(hub, 
     path = hub / "checkpoints" / FILE
     with pytest.raises(BadInputError) as error:
         own(gansearch.frechet_distance).check()
+    assert isinstance(error.value.__cause__, OutsideError)  # other nodes may have them
     assert f"{path}: there is no such file" in str(error.value)
     assert f"`curl --location --create-dirs --output {path} {library.URL_INCEPTION_V3}`" in str(
         error.value
@@ -132,5 +133,6 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(
         BadInputError, match=r"on every node: `pip install 'gansearch\[fidelity\]'`"
-    ):
+    ) as error:
         own(gansearch.frechet_distance).check()
+    assert isinstance(error.value.__cause__, OutsideError)

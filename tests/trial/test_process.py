@@ -8,7 +8,13 @@ import torch
 
 from gansearch.budget import Budget
 from gansearch.data.registry import load_dataset
-from gansearch.errors import ConfigError, DivergedError, GpuLostError, OutsideError
+from gansearch.errors import (
+    BadInputError,
+    ConfigError,
+    DivergedError,
+    GpuLostError,
+    OutsideError,
+)
 from gansearch.runs.folder import RunFolder
 from gansearch.trial import process
 from gansearch.trial.plan import TrialPlan
@@ -45,11 +51,15 @@ def test_a_process_ends_when_its_gpu_fails(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", fail)
     # Not only torch is the first to see it, and code of the user's own may be at work.
-    others = (RuntimeError("Triton Error [CUDA]: device lost"), ConfigError("train: it failed"))
+    others = (
+        RuntimeError("Triton Error [CUDA]: device lost"),
+        ConfigError("train: it failed"),
+        BadInputError("fid: it returned nan"),
+    )
     for first in (fail, *(lambda error=error: raise_(error) for error in others)):
-        with pytest.raises((RuntimeError, ConfigError)), process.ending_with_the_gpu():
+        with pytest.raises((RuntimeError, BadInputError)), process.ending_with_the_gpu():
             first()
-    assert codes == [1, 1, 1]
+    assert codes == [1, 1, 1, 1]
 
 
 def test_a_process_goes_on_when_only_a_trial_fails(monkeypatch):
@@ -63,7 +73,7 @@ def test_a_process_goes_on_when_only_a_trial_fails(monkeypatch):
 
 
 @pytest.mark.parametrize("is_outside", [False, True])
-def test_an_error_of_the_users_own_code_names_its_line(tmp_path, is_outside):
+def test_an_error_of_the_users_own_code_names_its_line(tmp_path, monkeypatch, is_outside):
     budget = Budget(max_updates=4, reports=1)
     plan = TrialPlan(RunFolder(tmp_path).path, {"family": MEAN}, budget)
     own = process.TrialProcess.prepare(load_dataset("gaussian"), plan)
@@ -78,3 +88,7 @@ def test_an_error_of_the_users_own_code_names_its_line(tmp_path, is_outside):
     for kept in (MemoryError(), DivergedError("d_loss is nan"), SystemExit(3)):
         with pytest.raises(type(kept)), own.guarded():
             raise kept
+    # Raised where no line of the user's own is: a bug of ours, say.
+    with monkeypatch.context() as patch, pytest.raises(type(error)), own.guarded():
+        patch.setattr(process, "last_line", lambda _: "")
+        raise error
