@@ -138,7 +138,8 @@ def _silent_torch() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), redirect_stdout(None), redirect_stderr(None):
+        unread = io.StringIO()  # not None, which no network could flush
+        with warnings.catch_warnings(), redirect_stdout(unread), redirect_stderr(unread):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +28,15 @@ class FirstOnly(nn.Linear):
         return made if float(made.detach().sum()) > 0 else 2 * made
 
 
+class Flushing(Rows):
+    """A G that touches Python's output."""
+
+    def forward(self, z):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return super().forward(z)
+
+
 def own(net: nn.Module, shape: tuple[int, ...]) -> GeneratorModule:
     network = OwnGenerator(net, shape, 6, (-1.0, 1.0))
     return TrainedGenerator(network, OwnNetworkParameters(noise_dim=6), seed=7).module()
@@ -39,6 +49,7 @@ GENERATORS = {
     "convolutional": lambda: trained(CONVOLUTIONAL, (9, 8, 3)).module(),
     "own, of rows": lambda: own(Rows(), (4, 5, 3)),
     "own, with len(z)": lambda: own(ConvG(6, (3, 4, 8), last="tanh"), (4, 8, 3)),
+    "own, which flushes": lambda: own(Flushing(), (4, 5, 3)),
 }
 
 
