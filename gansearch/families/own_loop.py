@@ -20,6 +20,7 @@ from gansearch.errors import (
     BadInputError,
     ConfigError,
     DivergedError,
+    OutsideError,
     ResultsError,
     did_you_mean,
 )
@@ -423,7 +424,8 @@ class LoopTraining(Training):
             self._thread = LoopThread(self._call, self.patience_seconds)
         if not self._thread.has_ended and not self._thread.resume():
             self.close()
-            raise ConfigError(
+            # An OutsideError, since a mount or a DataLoader that hangs may work later.
+            raise OutsideError(
                 f"{self.where}: no report for {self.patience_seconds:g} seconds. A trial can be "
                 "evaluated, saved and stopped only where its loop calls trial.report. Report after "
                 "every step: it costs microseconds."
