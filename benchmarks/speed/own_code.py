@@ -49,17 +49,17 @@ def main() -> None:
     print(f"a check of finished samples: {median(lambda _: judges.check(samples)):.3f} s")
     evaluator = Evaluator(dataset, collapse_test=CollapseTest(dataset))
     for loop in LOOPS:
-        update, evaluation = seconds_of(loop, dataset, evaluator)
+        update, evaluation, parzen = seconds_of(loop, dataset, evaluator)
         share = arguments.reports * evaluation / (arguments.updates * update)
         print(
-            f"{loop}: an update {1e3 * update:.1f} ms, an evaluation {1e3 * evaluation:.0f} ms: "
-            f"{arguments.reports} of them take {share:.2%} of the time of {arguments.updates:,} "
-            "updates"
+            f"{loop}: an update {1e3 * update:.1f} ms, an evaluation {1e3 * evaluation:.0f} ms, "
+            f"{parzen / evaluation:.0%} of it the Parzen score: {arguments.reports} of them take "
+            f"{share:.2%} of the time of {arguments.updates:,} updates"
         )
 
 
-def seconds_of(loop: str, dataset: Dataset, evaluator: Evaluator) -> tuple[float, float]:
-    """Return the time of an update and of an evaluation, with its samples and its verdict."""
+def seconds_of(loop: str, dataset: Dataset, evaluator: Evaluator) -> tuple[float, float, float]:
+    """Return the time of an update, of an evaluation with samples and verdict, and of its score."""
     family = SearchSpace.from_dict(
         {
             "trainable": f"{FOLDER}/{loop}.py:train",
@@ -80,8 +80,10 @@ def seconds_of(loop: str, dataset: Dataset, evaluator: Evaluator) -> tuple[float
     metrics = training.advance(1)
     updates = [median(lambda _: training.advance(training.updates + 10)) / 10 for _ in range(2)]
     evaluation = median(evaluate)
+    samples = training.samples(evaluator.n_samples)
+    parzen = median(lambda _: evaluator.valid_ll(samples))
     training.close()
-    return min(updates), evaluation
+    return min(updates), evaluation, parzen
 
 
 def report_seconds() -> float:
