@@ -17,6 +17,7 @@ from gansearch.report.report import Report
 from gansearch.report.section import TABLE_MEASURES
 from gansearch.rules import short
 from gansearch.runs.tables import rows_of
+from gansearch.system.user_code import shown
 
 _DECIMALS = 2
 
@@ -165,7 +166,7 @@ def _training(report: Report, trial: Mapping[str, Any]) -> Iterator[str]:
     run = report.run
     versions = run.facts.get("versions") or {}
     software = ", ".join(f"{name} {version}" for name, version in versions.items())
-    yield f"- model family: {run.family.name}"
+    yield f"- model family: {shown(run.family.name)}"
     yield (
         f"- {trial['updates']:,} {run.family.updates_title}, of "
         f"{run.budget.max_updates:,}; seed {trial['seed']}; device {trial['device'] or 'unknown'}"

@@ -20,6 +20,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import DISCRIMINATOR_FILE
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of
+from gansearch.system.user_code import shown
 
 _SCORES = ("test_ll", "valid_ll", "coverage", "recall", "nn_ratio", "train_nn_ratio")
 _INTERVALS = ("test_ll", "test_ll_se", "test_ll_low", "test_ll_high", "n_seeds", "n_failed")
@@ -110,7 +111,7 @@ def _description(exported: Exported) -> bytes:
         "config": exported.config,
         "config_id": trial["config_id"],
         "name": exported.name,
-        "family": run.family.name,
+        "family": shown(run.family.name),
         "run": run.name,
         "trial_id": trial["trial_id"],
         "dataset": run.space["dataset"],

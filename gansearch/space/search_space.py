@@ -50,7 +50,7 @@ from gansearch.space.parse import (
 from gansearch.space.ranges import Range, Table
 from gansearch.space.words import Words
 from gansearch.space.yaml_source import SourceValue, attach_source, shorten
-from gansearch.system.user_code import is_reference
+from gansearch.system.user_code import given_once, is_reference
 
 
 @dataclass(frozen=True)
@@ -288,6 +288,7 @@ class SearchSpace:
         return mismatches
 
 
+@given_once()
 def build_space(name: str, item: SourceValue, folder: Path | None = None) -> SearchSpace:
     """Build the space `name` from the content of its file; checks in the order of the sections.
 

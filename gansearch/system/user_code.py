@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
@@ -26,11 +27,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.system.checks import first_line
 
-_GIVEN = "given"  # where an object lies that no file has
+# Where an object lies that no file has; older versions had no part that is unique.
+_GIVEN = re.compile(r"given(_[0-9a-f]{12})?:")
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _RULE = "It must be FILE.py:NAME, or MODULE:NAME of a module that Python can import on every node."
 # How torch raises an error of a DataLoader's process, or of a replica, again: with its traceback.
@@ -45,6 +48,9 @@ _objects: dict[str, Any] = {}  # by reference: what was given, or is already at 
 _texts: dict[Path, bytes] = {}  # by path: the files that count instead of those on the disk
 # By path: modules, with the texts that they were made from, their own and those beside it.
 _modules: dict[Path, tuple[dict[Path, bytes], ModuleType]] = {}
+
+# By identity: the references of what was given within `given_once`.
+_given_here: ContextVar[dict[int, str] | None] = ContextVar("given_here", default=None)
 
 
 def is_reference(text: object) -> bool:
@@ -74,7 +80,7 @@ def shown(reference: str) -> str:
     'my_nets.py:Generator'
     """
     if is_given(reference):
-        return reference.removeprefix(f"{_GIVEN}:")
+        return reference.rpartition(":")[2]
     return Path(reference).name if _is_file(reference.rpartition(":")[0]) else reference
 
 
@@ -97,24 +103,41 @@ def reference_of(value: Any) -> str:
 
 
 def give(value: Any) -> str:
-    """Return a reference to an object that lies in no file; it is good in this process alone."""
-    name = given_name(value)
-    reference, n = f"{_GIVEN}:{name}", 1
-    while _objects.get(reference, value) is not value:  # of another object of the same name
-        n += 1
-        reference = f"{_GIVEN}:{name}_{n}"
+    """Return a new reference to an object that lies in no file; it is good in this process alone.
+
+    It is unlike any other, so that no run takes an object of the same name for its own.
+    """
+    known = _given_here.get()
+    if known is not None and id(value) in known:
+        return known[id(value)]
+    reference = f"given_{uuid4().hex[:12]}:{given_name(value)}"
     _objects[reference] = value
+    if known is not None:
+        known[id(value)] = reference
     return reference
 
 
+@contextmanager
+def given_once() -> Iterator[None]:
+    """Within the context, let `give` return one reference to an object however often it is given.
+
+    Such as a measure of a space that is its objective too.
+    """
+    token = _given_here.set({})
+    try:
+        yield
+    finally:
+        _given_here.reset(token)
+
+
 def given_name(value: Any) -> str:
-    """Return what an object that lies in no file is called, until another is called so."""
+    """Return what people see an object that lies in no file called."""
     return re.sub(r"\W", "_", getattr(value, "__name__", type(value).__name__)) or "_"
 
 
 def is_given(reference: str) -> bool:
     """Return whether the object of a reference lies in no file."""
-    return reference.startswith(f"{_GIVEN}:")
+    return _GIVEN.match(reference) is not None
 
 
 def is_missing(reference: str) -> bool:

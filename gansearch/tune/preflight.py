@@ -33,7 +33,7 @@ from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.paths import local_path
 from gansearch.system.temporary import temporary_root
-from gansearch.system.user_code import describe_error
+from gansearch.system.user_code import describe_error, shown
 from gansearch.trial.evaluation_size import choose_evaluation_size
 from gansearch.trial.footprint import footprint
 from gansearch.trial.memory_check import (
@@ -130,8 +130,8 @@ def check_request(
     check_data_dir(space.dataset, optional_path(settings.data_dir))
     if settings.keep_discriminator and not space.family.has_discriminator:
         raise BadInputError(
-            f"--keep-discriminator: the model family {space.family.name} offers no discriminator. "
-            "Leave the flag out."
+            f"--keep-discriminator: the model family {shown(space.family.name)} offers no "
+            "discriminator. Leave the flag out."
         )
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     notes += top_notes(space.budget, overrides)

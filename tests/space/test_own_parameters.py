@@ -6,6 +6,7 @@ import gansearch
 from gansearch.errors import SpaceError
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
+from gansearch.system import user_code
 
 LOOP = "import gansearch\n@gansearch.trainable(lr=1e-3, name='a')\ndef train(c, d, t): pass\n"
 LOOP += "def free(c, d, t): pass\nNUMBER = 3\n"
@@ -105,5 +106,6 @@ def test_a_function_may_stand_in_a_space_of_python(folder):
     space = SearchSpace.from_dict(
         {"trainable": of_a_test, "dataset": "ring", "search": {"lr": {"float": [0.1, 1]}}}
     )
-    assert space.to_dict()["trainable"] == "given:of_a_test"
-    assert space.references == ["given:of_a_test"]
+    reference = space.to_dict()["trainable"]
+    assert space.references == [reference]
+    assert user_code.load(reference) is of_a_test and user_code.shown(reference) == "of_a_test"

@@ -159,15 +159,35 @@ def test_a_function_that_lies_in_no_file_is_given():
         return 5
 
     reference = user_code.reference_of(in_no_file)
-    assert reference == "given:in_no_file" and user_code.is_given(reference)
+    assert user_code.is_reference(reference) and user_code.is_given(reference)
+    assert user_code.shown(reference) == "in_no_file"
     code = user_code.UserCode.of([reference, "math:pi"])
     assert code == user_code.UserCode({}, {reference: in_no_file})
     assert user_code.load(reference)() == 5
     others = [user_code.give(lambda i=i: i) for i in range(2)]
     assert [user_code.load(other)() for other in others] == [0, 1]
+    assert [user_code.shown(other) for other in others] == ["_lambda_", "_lambda_"]
     assert "Give unknown again, from Python" in error_of("given:unknown")
     with pytest.raises(BadInputError, match="Give unknown again, from Python"):
         user_code.UserCode.of(["given:unknown"])
+
+
+def test_an_object_has_a_new_reference_each_time_it_is_given_but_once_in_one_context():
+    def given():
+        pass
+
+    assert user_code.give(given) != user_code.give(given)
+    with user_code.given_once():
+        first = user_code.give(given)
+        assert user_code.give(given) == first != user_code.give(lambda: 0)
+    with user_code.given_once():
+        assert user_code.give(given) != first
+
+
+def test_modules_of_a_similar_name_are_not_taken_for_objects_that_lie_in_no_file():
+    similar = ["given.nets:net", "given_nets:net", "given_0123456789ab.nets:net", "my.given:net"]
+    assert not any(map(user_code.is_given, similar))
+    assert user_code.is_given("given:net") and user_code.shown("given:net") == "net"
 
 
 def test_references_are_told_from_names(folder):

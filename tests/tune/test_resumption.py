@@ -232,7 +232,7 @@ def test_a_run_whose_code_lies_in_no_file_needs_it_again_before_anything_is_begu
     monkeypatch.setattr(user_code, "_objects", {})
     space = {"trainable": train, "dataset": "ring", "search": {"lr": {"float": [0.1, 1]}}}
     folder = run_of(tmp_path, space=SearchSpace.from_dict(space).to_dict(), state="finished")
-    assert resumed(folder, trials=70).space.references == ["given:train"]
+    assert [load(each) for each in resumed(folder, trials=70).space.references] == [train]
     user_code._objects.clear()
     with pytest.raises(BadInputError, match=r"^train: the run was started from Python with this"):
         resumed(folder, trials=70)
@@ -281,10 +281,64 @@ def test_measures_that_lie_in_no_file_are_given_again_by_their_names(tmp_path, m
     options = {"measures": [distance], "trials": 70}
     give_again(stored, options)
     assert options == {"trials": 70}
-    assert resumed(folder, trials=70).space.objective.measure.function == "given:distance"
-    assert [user_code.load(f"given:{name}") for name in ("distance", "near", "first")] == [
-        *(distance, near, first)
-    ]
+    found = resumed(folder, trials=70).space
+    assert load(found.objective.measure.function) is distance
+    assert [each.name for each in found.measures] == ["distance", "near", "filed", "four"]
+    near_again = found.measures[1]
+    assert [load(near_again.function), load(near_again.features)] == [near, first]
+
+
+def inks():
+    """Two functions of one name."""
+
+    def of(value):
+        def ink(samples, real):
+            return value
+
+        return ink
+
+    return of(1.0), of(2.0)
+
+
+def space_with(function):
+    space = {"dataset": "ring", "search": {"generator_lr": {"float": [0.1, 1]}}}
+    return SearchSpace.from_dict(space | {"measures": [function], "objective": function})
+
+
+def test_a_run_takes_no_function_of_another_run_that_has_the_name_of_its_own(tmp_path, monkeypatch):
+    mine, of_other = inks()
+    monkeypatch.setattr(user_code, "_objects", {})
+    folder = run_of(tmp_path, space=space_with(mine).to_dict(), state="finished")
+    user_code._objects.clear()  # as in a new process
+    other = space_with(of_other)
+    assert other.objective.column == "measure.ink"
+    with pytest.raises(BadInputError, match=r"with ink, .*resume\(run, measures=\[ink\]\)\.$"):
+        resumed(folder, trials=70)
+    give_again(folder.read_run().space, {"measures": [mine]})
+    assert load(resumed(folder, trials=70).space.objective.measure.function) is mine
+    assert load(other.objective.measure.function) is of_other
+
+
+def test_a_function_given_again_to_a_run_reaches_no_other_run_of_the_same(monkeypatch):
+    ink, again = inks()
+    monkeypatch.setattr(user_code, "_objects", {})
+    first, second = space_with(ink), space_with(ink)
+    give_again(first.to_dict(), {"measures": [again]})
+    assert [load(each.objective.measure.function) for each in (first, second)] == [again, ink]
+
+
+def test_a_run_of_a_version_without_unique_references_is_given_its_functions_again(
+    tmp_path, monkeypatch
+):
+    ink, again = inks()
+    monkeypatch.setattr(user_code, "_objects", {})
+    space = space_with(ink).to_dict()
+    space["measures"][0]["function"] = "given:ink"
+    folder = run_of(tmp_path, space=space, state="finished")
+    with pytest.raises(BadInputError, match=r"with ink, of which"):
+        resumed(folder, trials=70)
+    give_again(space, {"measures": [again]})
+    assert load(resumed(folder, trials=70).space.objective.measure.function) is again
 
 
 @pytest.mark.parametrize(
