@@ -79,9 +79,13 @@ def _is_there(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bool
 
 def own_interval(row: Mapping[str, Any], column: str) -> str:
     """Return a measure's mean over seeds with its interval, if it has one."""
-    low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
-    interval = "" if pd.isna(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"{own_number(row.get(column))}{interval}"
+    return with_ends(row.get(column), row.get(f"{column}_low"), row.get(f"{column}_high"))
+
+
+def with_ends(value: Any, low: Any, high: Any, unit: str = "") -> str:
+    """Return a value of a measure with its interval, if it has one, as `23.84 px [17.03, 41.8]`."""
+    ends = "" if pd.isna(low) else f" [{own_number(low)}, {own_number(high)}]"
+    return f"{own_number(value)}{unit and ' '}{unit}{ends}"
 
 
 def _described(measure: OwnMeasure) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from gansearch.report.formatting import (
     format_share,
     score_decimals,
 )
-from gansearch.report.own_section import own_number
+from gansearch.report.own_section import own_number, with_ends
 from gansearch.report.report import Report, seeds_of
 from gansearch.report.section import Section, make_columns
 from gansearch.runs.tables import rows_of
@@ -107,9 +106,7 @@ def _size(found: Difference, decimals: int, objective: Objective) -> str:
     measure = objective.measure
     if measure is None:
         return format_interval(found.mean, found.low, found.high, decimals, " nats")
-    ends = "" if math.isnan(found.low) else f" [{own_number(found.low)}, {own_number(found.high)}]"
-    unit = f" {measure.unit}" if measure.unit else ""
-    return f"{own_number(found.mean)}{unit}{ends} in {measure.name}"
+    return f"{with_ends(found.mean, found.low, found.high, measure.unit)} in {measure.name}"
 
 
 def _test_lls(row: Mapping[str, Any]) -> list[float]:

@@ -81,7 +81,7 @@ def test_a_report_shows_own_measures_with_their_intervals_and_none_of_the_users_
     fid, low, high = (row[f"measure.fid{end}"] for end in ("", "_low", "_high"))
     assert low < fid < high
     assert found.rows[0][0] == "fid"
-    assert found.rows[0][2] == f"{fid:.4g} [{low:.3g}, {high:.3g}]"
+    assert found.rows[0][2] == f"{fid:.4g} [{low:.4g}, {high:.4g}]"
     assert found.rows[-1][2:] == ["2.5", "-"]  # training images
     assert found.notes[-1] == "fid, in px: lower is better."
     assert len(section(report, "own_search").rows) == len(report.leaderboard)
@@ -168,7 +168,7 @@ def test_the_card_of_an_exported_generator_has_own_measures_and_the_state_that_i
     card = (out / "README.md").read_text()
     assert (
         f"| fid against the test set (lower is better) | {value:.4g} | "
-        f"{mean:.4g} [{low:.3g}, {high:.3g}] |"
+        f"{mean:.4g} [{low:.4g}, {high:.4g}] |"
     ) in card
     assert "this is its state after 4,000 of them" in card
 
