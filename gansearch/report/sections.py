@@ -365,7 +365,7 @@ def _raw_note(
     column: str,
     decimals: int,
 ) -> list[str]:
-    """Return the scores by the weights of the last iteration, where others made the samples."""
+    """Return the scores of G's weights themselves, where their average made the samples."""
     if column not in table:
         return []
     scores = [
@@ -376,9 +376,7 @@ def _raw_note(
     if not scores:
         return []
     which = "valid LL" if column.startswith("valid") else "test LL"
-    return [
-        f"By G's weights of the last iteration, not their average, {which}: {', '.join(scores)}."
-    ]
+    return [f"The {which} of G's weights themselves, not their average: {', '.join(scores)}."]
 
 
 def _training_note(report: Report, decimals: int) -> list[str]:

@@ -65,9 +65,9 @@ def test_the_weights_scores_stand_below_those_of_their_average(tmp_path):
     search = searched()
     search[1].update(valid_ll_raw=7.25, coverage_raw=0.5)
     text = " ".join(printed(write_run(tmp_path, search, replicated, MEANS)).split())
-    told = "By G's weights of the last iteration, not their average, "
-    assert f"{told}test LL: 3b632cbb 20.5 (coverage 0.60)." in text
-    assert f"{told}valid LL: t00001 7.25 (coverage 0.50)." in text
+    told = "of G's weights themselves, not their average:"
+    assert f"The test LL {told} 3b632cbb 20.5 (coverage 0.60)." in text
+    assert f"The valid LL {told} t00001 7.25 (coverage 0.50)." in text
 
 
 def test_where_best_states_are_kept_the_report_says_when_they_were_reached(tmp_path):
