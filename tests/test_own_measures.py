@@ -91,6 +91,20 @@ def test_what_a_run_stores_of_its_measures_is_read_without_their_code(load, tmp_
     assert "measures" not in load_space("ring").to_dict()  # as in every run of before
 
 
+def test_functions_that_lie_in_no_file_are_told_apart_by_the_names_that_a_space_gives_them():
+    def given(*measures):
+        search = {"generator_lr": {"float": [0.1, 1]}}
+        values = {"dataset": "ring", "search": search, "measures": list(measures)}
+        return SearchSpace.from_dict(values).measures
+
+    of_means, of_spreads = (lambda samples, real: 0.0), (lambda samples, real: 1.0)
+    with pytest.raises(SpaceError, match=r"two are called _lambda_.*\{function: _lambda_, name: "):
+        given(of_means, of_spreads)
+    found = given(of_means, {"function": of_spreads, "name": "spreads"})
+    assert [each.column for each in found] == ["measure._lambda_", "measure.spreads"]
+    assert [user_code.load(each.function) for each in found] == [of_means, of_spreads]
+
+
 FAULTS = {
     "mine.py:gap": "measures: found 'mine.py:gap'. It must be a list.",
     "[covrage]": "measures: no measure is called covrage. Did you mean coverage?",

@@ -40,6 +40,10 @@ def test_the_discriminator_of_a_family_without_one_is_refused(monkeypatch):
     monkeypatch.setattr(type(load_space("digits").family), "has_discriminator", False)
     with pytest.raises(BadInputError, match=r"^--keep-discriminator: the model family adv"):
         plan("digits", settings=settings)
+    space = {"trainable": lambda config, data, trial: None, "dataset": "ring"}
+    loop = SearchSpace.from_dict(space | {"search": {"lr": {"float": [0.1, 1]}}})
+    with pytest.raises(BadInputError, match="the model family _lambda_ offers no discriminator"):
+        plan(loop, settings=settings)
 
 
 def _ends_python(config, data, trial):
