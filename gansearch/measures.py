@@ -75,7 +75,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("recall", "share", "higher", _FROM_EVALUATION_ON, heading="recall"),
     Measure("nn_ratio", "ratio", "one", _FROM_EVALUATION_ON, heading="NN ratio"),
     Measure("train_nn_ratio", "ratio", "one", _FINAL, heading="to train"),
-    # Of the weights of the last iteration, where the samples are by their average.
+    # Of G's weights themselves, where the samples are by their average.
     Measure("test_ll_raw", "nats", "higher", _at("final", "ranking"), decimals=1),
     Measure("valid_ll_raw", "nats", "higher", _at("evaluation", "final"), decimals=1),
     Measure("coverage_raw", "share", "higher", _at("evaluation", "final", "ranking")),

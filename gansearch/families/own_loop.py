@@ -289,8 +289,6 @@ class LoopTraining(Training):
                 with torch.no_grad(), self._tensor_defaults.applied(self._outer_defaults):
                     made = self._sample(n)
                 blocks.append(self.data.rows_of(made, n))
-        except ConfigError as error:
-            raise ConfigError(f"{self.where}: {error}") from error
         except Exception as error:
             raise self._failure(error, "sample") from error
         finally:

@@ -75,6 +75,11 @@ class Scored:
         stacked = np.stack(test_lls)
         return cls(stacked.mean(axis=1), stacked.mean(axis=0), n_failed)
 
+    @classmethod
+    def of_seeds(cls, scores: Sequence[float] | np.ndarray, n_failed: int = 0) -> Scored:
+        """Return the configuration whose replicas have these scores, and none by example."""
+        return cls(np.asarray(scores, float), np.zeros(2), n_failed)
+
     @property
     def mean(self) -> float:
         """The score."""

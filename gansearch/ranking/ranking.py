@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -163,11 +163,7 @@ def compare_seeds(
         b: the same for the other configuration.
         n_failed: replicas of each that ended without a score.
     """
-    first, second = (
-        Scored(np.asarray(scores, float), np.zeros(2), n)
-        for scores, n in zip((a, b), n_failed, strict=True)
-    )
-    return difference(first, second, 0.0)
+    return difference(Scored.of_seeds(a, n_failed[0]), Scored.of_seeds(b, n_failed[1]), 0.0)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -222,15 +218,15 @@ def _candidates(
         selection = float(objective.as_score(group[column]).mean())
         compared = lls
         if objective.measure:
-            compared = replace(_on_test(group, objective.measure), n_failed=n_failed)
+            compared = Scored.of_seeds(_on_test(group, objective.measure), n_failed)
         candidates.append(_Candidate(name, lls, selection, compared))
     return sorted(candidates, key=lambda candidate: candidate.order, reverse=True)
 
 
-def _on_test(group: pd.DataFrame, measure: OwnMeasure) -> Scored:
-    """Return the scores of seeds against the test set; they have no values by example."""
-    scores = measure.as_score(group[measure.test_column].dropna().to_numpy(float))
-    return Scored(scores if len(scores) else np.array([math.nan]), np.zeros(2))
+def _on_test(group: pd.DataFrame, measure: OwnMeasure) -> np.ndarray:
+    """Return the scores of seeds against the test set, NaN alone if none has one."""
+    scores: np.ndarray = measure.as_score(group[measure.test_column].dropna().to_numpy(float))
+    return scores if len(scores) else np.array([math.nan])
 
 
 def _selection_measure(groups: Iterable[pd.DataFrame]) -> str:

@@ -53,8 +53,7 @@ def own_search_sections(report: Report, mark: Callable[[Report, str], str]) -> I
     rows = rows_of(report.leaderboard)
     measures = [each for each in report.run.measures if _is_there(rows, [each.column])]
     if measures:
-        keeps_best = report.run.space.get("keep") == "best"
-        of_best = ", for a completed one at that of its best state" if keeps_best else ""
+        of_best = ", for a completed one at that of its best state" * report.run.keeps_best
         yield Section(
             "own_search",
             "Your own measures of the search's best",

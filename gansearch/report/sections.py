@@ -166,7 +166,7 @@ def _ranking_section(report: Report) -> Section:
 
 def _kept_note(report: Report) -> list[str]:
     """Return after how many updates the best states were found, where these are kept."""
-    if report.run.space.get("keep") != "best":
+    if not report.run.keeps_best:
         return []
     found = report.ranking[report.ranking["kept_updates"].notna()]
     if found.empty:
@@ -354,7 +354,7 @@ def _leaderboard_section(report: Report) -> Section:
 
 
 def _search_keeps_note(report: Report) -> list[str]:
-    if report.run.space.get("keep") != "best":
+    if not report.run.keeps_best:
         return []
     return ["Scores of completed trials are those of their best state, which is kept."]
 

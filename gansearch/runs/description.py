@@ -120,6 +120,11 @@ class RunDescription:
         return stored_objective(self.space)
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether the best state of each training is stored and ranked in place of its last."""
+        return bool(self.space.get("keep") == "best")
+
+    @property
     def budget(self) -> Budget:
         """What the run may spend.
 
