@@ -63,22 +63,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from gansearch.artifacts import GeneratorExport, Observer, SavedGenerator
 from gansearch.data.dataset import Dataset
 from gansearch.errors import BadInputError, did_you_mean
+from gansearch.own_measures import OwnMeasure
 from gansearch.rules import Config
 from gansearch.system import user_code
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+Split = Literal["valid", "test"]
 
 DEFAULT_FAMILY = "adversarial_nets"
 NO_BASELINE = "none"  # in place of the baseline's name, in a space that has none
 # Name to module and class; imported only when a run uses the family, since networks load torch.
-_FAMILIES = {DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets"}
+_FAMILIES = {
+    DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets",
+    "conditional_nets": "gansearch.families.conditional_nets:ConditionalNets",
+    "inference_nets": "gansearch.families.inference_nets:InferenceNets",
+    "inpainting_nets": "gansearch.families.inpainting_nets:InpaintingNets",
+    "semisupervised_nets": "gansearch.families.semisupervised_nets:SemisupervisedNets",
+}
 # Families whose code a space names, by the section that does.
 _OF_SECTIONS = {
     "trainable": "gansearch.families.own_loop:OwnLoop",
@@ -199,6 +207,18 @@ class Training(ABC):
         """
         return None
 
+    def measure(self, split: Split, *, at_end: bool) -> Mapping[str, float]:  # noqa: ARG002
+        """Return the measures of `ModelFamily.measures` by name; none by default.
+
+        One that is left out, or not finite, is null. Training continues as if the call had not been
+        made.
+
+        Args:
+            split: of the data set that is measured on: "valid", or "test" for final scores.
+            at_end: whether this is a replica's end, where measures that take long are due too.
+        """
+        return {}
+
     @abstractmethod
     def save(self) -> bytes:
         """Return the complete state: after `load`, training must continue as if uninterrupted."""
@@ -265,6 +285,8 @@ class ModelFamily(ABC, Generic[ConfigT]):
         interpolates: whether `SavedGenerator.interpolate` works.
         has_engine: whether `engine` works, which trains several trials together.
         has_discriminator: whether `discriminator` works.
+        measures: what its trainings measure beside the scores of their samples; each may be the
+            objective of a space, unless only a replica's end has it.
     """
 
     config_type: type[ConfigT]
@@ -277,6 +299,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
     interpolates: ClassVar[bool] = False
     has_engine: ClassVar[bool] = False
     has_discriminator: ClassVar[bool] = False
+    measures: ClassVar[tuple[OwnMeasure, ...]] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -372,6 +395,13 @@ class ModelFamily(ABC, Generic[ConfigT]):
         training = self.build(config, load_dataset(), export.seed, "cpu")
         training.load(export.arrays["training"].tobytes())
         return _SavedTraining(training, self.name)
+
+    def pictures(self, training: Any, dataset: Dataset) -> Mapping[str, bytes]:  # noqa: ARG002
+        """Return pictures of a finished training, by the names of their files; none by default.
+
+        They are written to `models/<trial>/`, beside the strip of its samples.
+        """
+        return {}
 
     def discriminator(self, training: Any) -> Mapping[str, np.ndarray]:
         """Return what is stored of a discriminator: its weights by name; `--keep-discriminator`."""

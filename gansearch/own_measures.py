@@ -7,7 +7,8 @@
         return abs(samples.mean() - real.mean())
 
 `scoring/own.py` computes them. What is said here of each is stored in `run.json`, so that a report
-needs none of the user's code.
+needs none of the user's code. Measures of a model family, which its trainings compute, have the
+same columns.
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ _DEFAULT_OBJECTIVE = "valid_ll"
 
 @dataclass(frozen=True)
 class OwnMeasure:
-    """A measure of the user's own.
+    """A measure of the user's own, or of a model family's.
 
     Attributes:
         name: unique in its space.
-        function: a reference to it, as `user_code.load` takes it.
+        function: a reference to it, as `user_code.load` takes it; empty for one of a model family,
+            which `Training.measure` computes.
         direction: which way is better.
         unit: of its values; empty for none.
         features: what it compares: "pixels" for the examples themselves, or an extractor: a
             reference to a function, the path of a TorchScript file, or "inception-v3-compat".
         n_samples: how many samples it gets at an evaluation; None for as many as other measures.
+        at_end: whether only a replica's end has it, so that it can be no objective.
     """
 
     name: str
@@ -49,6 +52,19 @@ class OwnMeasure:
     unit: str = ""
     features: str = PIXELS
     n_samples: int | None = None
+    at_end: bool = False
+
+    @classmethod
+    def of_family(
+        cls, name: str, direction: Direction, unit: str = "", *, at_end: bool = False
+    ) -> Self:
+        """Return a measure that the trainings of a model family compute."""
+        return cls(name, "", direction, unit, at_end=at_end)
+
+    @property
+    def is_of_family(self) -> bool:
+        """Whether the trainings of a model family compute it."""
+        return not self.function
 
     @property
     def column(self) -> str:
@@ -76,7 +92,10 @@ class OwnMeasure:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        said = asdict(self)
+        if not self.at_end:  # which the user's own never are
+            del said["at_end"]
+        return said
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -16,6 +16,7 @@ ORDER = (
         "parameter_words",
         "own_network_parameters",
         "config",
+        "pair_parameters",
         "system",
         "data",
         "artifacts",
@@ -61,6 +62,7 @@ OF_GANS = (
     "training_parameters",
     "parameter_words",
     "own_network_parameters",
+    "pair_parameters",
 )
 
 

@@ -47,20 +47,7 @@ class AdversarialNets(ModelFamily[TrialConfig]):
 
     def check(self, config: TrialConfig, dataset: Dataset) -> None:
         """Raise ConfigError if points would get a convolutional network, or a bounded output."""
-        if dataset.is_image:
-            return
-        if dataset.units is not None and config.generator_output == "sigmoid":
-            raise ConfigError(
-                f"generator_output: sigmoid, on the vectors of {dataset.name}. They are "
-                "standardised, so that about half of their values are negative, which a sigmoid "
-                "never reaches. Use linear: fixed: {generator_output: linear}, or the space ring."
-            )
-        for name in ("generator_network", "discriminator_network"):
-            if getattr(config, name) == "convolutional":
-                raise ConfigError(
-                    f"{name}: convolutional, on the points of {dataset.name}. "
-                    "A convolutional network is for images. Use dense."
-                )
+        check_kinds(config, dataset)
 
     def group_key(self, config: TrialConfig) -> TrialConfig | None:
         """Return the structure that trainings of a group share; None for one that trains alone."""
@@ -164,3 +151,21 @@ class AdversarialNets(ModelFamily[TrialConfig]):
             first_layer=details.get("first_layer", 0),
             weights_format=details.get("weights_format", 1),
         )
+
+
+def check_kinds(config: TrialConfig, dataset: Dataset) -> None:
+    """Raise ConfigError if points would get a convolutional network, or a bounded output."""
+    if dataset.is_image:
+        return
+    if dataset.units is not None and config.generator_output == "sigmoid":
+        raise ConfigError(
+            f"generator_output: sigmoid, on the vectors of {dataset.name}. They are "
+            "standardised, so that about half of their values are negative, which a sigmoid "
+            "never reaches. Use linear: fixed: {generator_output: linear}, or the space ring."
+        )
+    for name in ("generator_network", "discriminator_network"):
+        if getattr(config, name) == "convolutional":
+            raise ConfigError(
+                f"{name}: convolutional, on the points of {dataset.name}. "
+                "A convolutional network is for images. Use dense."
+            )

@@ -7,6 +7,7 @@ parameters, starts fast.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from gansearch.artifacts import GeneratorExport
@@ -106,11 +107,13 @@ class OwnNetworks(ModelFamily[OwnNetworkParameters]):
     ) -> float | None:
         """Return the bytes that a training holds at its highest; None if they can't be told."""
         from gansearch.training.peak_memory import peak_bytes, rough_bytes_of
+        from gansearch.training.training import AdversarialTraining
 
         maker = self._maker_for(dataset)
         try:
             if exact:
-                return peak_bytes(config, dataset, device, make=maker)
+                build = partial(AdversarialTraining, make=maker)
+                return peak_bytes(config, dataset, device, build=build)
             return rough_bytes_of(config, *maker.on_meta(config, dataset.shape), device)
         except Exception:  # as in `operations`
             return None

@@ -63,7 +63,7 @@ def initialise_discriminator(
     discriminator: Discriminator, config: TrialConfig, rng: torch.Generator
 ) -> None:
     """Draw D's weights in place, and u of spectral normalisation; its biases are zero."""
-    for layer in _layers(discriminator):
+    for layer in discriminator.trained_layers():
         _draw(layer, config, config.discriminator_init_range, rng)
         if layer.u is not None:
             layer.u.normal_(generator=rng)
@@ -112,6 +112,6 @@ def _reset(layer: Layer) -> None:
         layer.gamma.fill_(1)
 
 
-def _layers(net: Generator | Discriminator) -> list[Layer]:
+def _layers(net: Generator) -> list[Layer]:
     """Return all layers, also those that the first stage of a pretraining leaves out."""
     return [layer for layer in net.layers if isinstance(layer, Layer)]

@@ -72,7 +72,14 @@ class AnyGenerator(Network):
 
 
 class AnyDiscriminator(Network):
-    """D(x) before its sigmoid: examples `[n, dim]`, dropout masks and n_batches to logits."""
+    """D(x) before its sigmoid: examples `[n, dim]`, dropout masks and n_batches to logits.
+
+    Attributes:
+        n_extra: random numbers that an update takes for each example beside the noise, such as for
+            what is hidden of it.
+    """
+
+    n_extra: int = 0
 
     def input_widths(self) -> list[int]:
         """Return the width of each dropout mask that the forward pass takes."""

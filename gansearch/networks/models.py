@@ -116,15 +116,24 @@ class Discriminator(AnyDiscriminator):
             n_batches: minibatches of equal size that x is made of, one after the other, such as a
                 real and a generated one; batch normalisation and `minibatch_sd` treat them apart.
         """
+        features = self.features(x, masks, n_batches)
+        logits: Tensor = layers_of(self)[-1](features, n_batches)
+        return logits.squeeze(-1)
+
+    def features(self, x: Tensor, masks: Masks | None = None, n_batches: int = 1) -> Tensor:
+        """Return what the output layer takes of each pack, with its dropout; as `forward`."""
         h = channels_first(x, self.shape) if self._takes_maps else x
         if self.packing > 1:
             h = torch.unflatten(h, -2, (-1, self.packing)).flatten(-2)
-        for i, layer in enumerate(layers_of(self)):
+        layers = layers_of(self)
+        for i in range(len(layers)):
             if self._adds_sd(i):
                 h = with_group_sd(h, self._group, n_batches)
             mask = masks[i] if masks is not None else None
-            h = layer(h if mask is None else h * mask.factors, n_batches)
-        return h.squeeze(-1)
+            h = h if mask is None else h * mask.factors
+            if i < len(layers) - 1:
+                h = layers[i](h, n_batches)
+        return h
 
     def _adds_sd(self, i: int) -> bool:
         """Return whether the standard deviation is one more input of layer i."""

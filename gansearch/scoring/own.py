@@ -52,7 +52,7 @@ class OwnEvaluator:
         device: str = "cpu",
         objective: OwnMeasure | None = None,
     ) -> None:
-        self._measures = measures
+        self._measures = [each for each in measures if not each.is_of_family]
         self._dataset = dataset
         self._device = device
         self._objective = objective

@@ -27,29 +27,33 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
 _ENDINGS = ("_test", "_low", "_high")  # of columns that belong to another measure
 _N_SAMPLES = Rule("int", "samples of an evaluation", low=20, high=N_FINAL_SAMPLES)
-_KEYS = tuple(field.name for field in fields(OwnMeasure))
+_KEYS = tuple(field.name for field in fields(OwnMeasure) if field.name != "at_end")
 _BUILT_IN = {measure.column for measure in MEASURES}
 
 
-def parse_measures(item: SourceValue, folder: Path) -> tuple[OwnMeasure, ...]:
-    """Return the measures of the user's own; built-in ones may be listed, and are always measured.
+def parse_measures(
+    item: SourceValue, folder: Path, of_family: Sequence[OwnMeasure] = ()
+) -> tuple[OwnMeasure, ...]:
+    """Return the measures of the family, and then those of the user's own.
 
-    No code is imported where an entry says all of a measure, as in `run.json`.
+    Built-in ones and the family's may be listed, and are always measured. No code is imported where
+    an entry says all of a measure, as in `run.json`.
 
     Args:
         item: the section.
         folder: that files are named from.
+        of_family: the measures of the space's family.
 
     Raises:
         SpaceError: not a list, an unknown or repeated name, or code that can't be used.
     """
+    found = {measure.name: measure for measure in of_family}
     if item.value is None:
-        return ()
+        return tuple(of_family)
     if not isinstance(item.value, list):
         raise item.error("measures", f"found {item.show()}. It must be a list. {_FORM}")
-    found: dict[str, OwnMeasure] = {}
     for entry in item.value:
-        if (own := _parse_entry(entry, folder)) is None:
+        if (own := _parse_entry(entry, folder, {measure.name for measure in of_family})) is None:
             continue
         if own.name in found:
             raise entry.error(
@@ -74,25 +78,35 @@ def parse_objective(item: SourceValue, measures: Sequence[OwnMeasure], folder: P
         named = _reference(item, folder)
     for measure in measures:
         if named in (measure.name, measure.function):
+            if measure.at_end:
+                raise item.error(
+                    "objective",
+                    f"{measure.name} is measured at the end of a replica only, and a search needs "
+                    f"values before. Take another one, such as {VALID_LL.name}.",
+                )
             return Objective(measure)
     names = [VALID_LL.name, *(measure.name for measure in measures)]
     raise item.error(
         "objective",
-        f"found {item.show()}. It must be {VALID_LL.name}, or one of your own measures, which the "
-        f"space lists under measures. {did_you_mean(str(item.value), names)}",
+        f"found {item.show()}. It must be {VALID_LL.name}, a measure of the space's family, or one "
+        "of your own measures, which the space lists under measures. "
+        f"{did_you_mean(str(item.value), names)}",
     )
 
 
-def _parse_entry(item: SourceValue, folder: Path) -> OwnMeasure | None:
-    """Return one measure; None for a built-in one."""
+def _parse_entry(item: SourceValue, folder: Path, of_family: set[str]) -> OwnMeasure | None:
+    """Return one measure; None for one that is always measured."""
     if isinstance(item.value, str) and not is_reference(item.value):
-        if item.value in _BUILT_IN:
+        always = _BUILT_IN | of_family
+        if item.value in always:
             return None
         raise item.error(
             "measures",
-            f"no measure is called {item.value}. {did_you_mean(item.value, _BUILT_IN)} One of your "
+            f"no measure is called {item.value}. {did_you_mean(item.value, always)} One of your "
             "own is written FILE.py:NAME.",
         )
+    if isinstance(item.value, dict) and _is_of_family(item.value, of_family):
+        return None
     entries = item.value if isinstance(item.value, dict) else {"function": item}
     for key, value in entries.items():
         if key not in _KEYS:
@@ -106,6 +120,12 @@ def _parse_entry(item: SourceValue, folder: Path) -> OwnMeasure | None:
     if "features" in entries:
         said["features"] = _features(said["features"], item, folder)
     return _checked(said | {"function": function}, item)
+
+
+def _is_of_family(entries: Mapping[str, SourceValue], of_family: set[str]) -> bool:
+    """Return whether an entry is a measure of the family, as `run.json` has it."""
+    said = {key: value.plain() for key, value in entries.items()}
+    return said.get("function") == "" and said.get("name") in of_family
 
 
 def _reference(item: SourceValue, folder: Path) -> str:

@@ -71,7 +71,7 @@ class SearchSpace:
         data: how images that differ are made alike, for the data set `folder`.
         baseline_name: the preset that is trained again beside the best, for comparison; None for
             none.
-        measures: of the user's own, beside those that are always measured.
+        measures: of the family and of the user's own, beside those that are always measured.
         objective: what the search and the ranking go by.
         keep: which state of each training is stored, scored and ranked.
     """
@@ -302,7 +302,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
     family = parse_family(sections, folder)
     table = family.config_type
     check_sections(sections, table)
-    measures = parse_measures(sections["measures"], folder)
+    measures = parse_measures(sections["measures"], folder, family.measures)
     dataset = located(parse_dataset(sections["dataset"]), folder)
     space = SearchSpace(
         name=name,

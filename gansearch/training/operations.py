@@ -35,9 +35,9 @@ def operations_of(
     rows = 2 * config.packing
     with torch.device("meta"), torch.no_grad():
         with FlopCounterMode(display=False) as of_generator:
-            fakes = generator(torch.empty(rows, generator.noise_dim))
+            generator(torch.empty(rows, generator.noise_dim))
         with FlopCounterMode(display=False) as of_discriminator:
-            discriminator(fakes)
+            discriminator(torch.empty(rows, discriminator.dim))
     g, d = of_generator.get_total_flops() / rows, of_discriminator.get_total_flops() / rows
     # D learns from a real and a generated example, G through D.
     both = config.k * (g + 6 * d) + 3 * (g + d)

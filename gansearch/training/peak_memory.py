@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.data.dataset import Dataset
-from gansearch.networks.initialisation import make_networks
-from gansearch.networks.interface import AnyDiscriminator, AnyGenerator, NetworkMaker
-from gansearch.networks.models import Discriminator, Generator, draw_noise, layers_of
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator
+from gansearch.networks.models import Discriminator, Generator, draw_noise
 from gansearch.system.torch_internals import (
     FakeTensorMode,
     TorchDispatchMode,
@@ -39,7 +38,7 @@ def peak_bytes(
     device: str,
     *,
     beside: Callable[[AdversarialTraining], object] = lambda _: None,
-    make: NetworkMaker = make_networks,
+    build: Callable[..., AdversarialTraining] = AdversarialTraining,
 ) -> float:
     """Return the peak memory, in bytes, of an iteration or of sampling on a device.
 
@@ -50,15 +49,16 @@ def peak_bytes(
         dataset: that it learns.
         device: on which.
         beside: returns what is held beside the training, and may train it first.
-        make: makes the networks.
+        build: makes the training, as `AdversarialTraining` is made.
 
     Raises:
         ConfigError: the configuration has no networks on such examples.
     """
-    few = dataclasses.replace(dataset, train=dataset.train[:2], labels=None)
+    labels = dataset.labels and dataclasses.replace(dataset.labels, train=dataset.labels.train[:2])
+    few = dataclasses.replace(dataset, train=dataset.train[:2], labels=labels)
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
-        training = AdversarialTraining(config, few, 0, max_updates=1, make=make)
+        training = build(config, few, 0, max_updates=1)
         held = beside(training)
         training.stream.draw_by(ITERATIONS_DRAWN[device])
         training.step(measure=True)
@@ -78,17 +78,26 @@ def rough_bytes(config: TrialConfig, dataset: Dataset, device: str) -> float:
     """
     with torch.device("meta"):
         nets = Generator(config, dataset.shape), Discriminator(config, dataset.shape)
+    return rough_bytes_of_layers(config, *nets, device)
+
+
+def rough_bytes_of_layers(
+    config: TrialConfig, generator: AnyGenerator, discriminator: AnyDiscriminator, device: str
+) -> float:
+    """Return the same as `rough_bytes` of networks of our layers, whose tensors are on `meta`."""
+    nets = generator, discriminator
     weights = [sum(p.numel() for p in net.parameters()) for net in nets]
     n_copies = 4 if config.optimizer == "adam" else 3  # with the gradients and the moments
-    values = sum(layer.n_in + layer.n_out for net in nets for layer in layers_of(net))
-    drawn = dataset.dim + nets[0].noise_dim + sum(nets[1].input_widths()) / 2  # of 16 bits
+    values = sum(layer.n_in + layer.n_out for net in nets for layer in net.trained_layers())
+    drawn = discriminator.dim + generator.noise_dim + discriminator.n_extra
+    n_masked = sum(discriminator.input_widths()) / 2  # of 16 bits
     rows = config.batch_size * config.packing
     return 4.0 * (
         n_copies * sum(weights)
         + (config.generator_ema > 0) * weights[0]
         + 3 * config.unrolled_steps * weights[1]
         + rows * values * (2 + 3 * config.unrolled_steps)
-        + rows * drawn * (2 * config.k + 1) * ITERATIONS_DRAWN[device]
+        + rows * (drawn + n_masked) * (2 * config.k + 1) * ITERATIONS_DRAWN[device]
     )
 
 

@@ -30,12 +30,14 @@ class UpdateDraws:
         instance_noise: of unit variance, `[..., 2n, dim]` or `[..., n, dim]`, or None.
         shares: where between real and generated packs the gradient penalty is taken, `[..., m, 1]`,
             or None.
+        extra: `AnyDiscriminator.n_extra` numbers, uniform in [0, 1), `[..., n, n_extra]`; or None.
     """
 
     noise: Tensor
     masks: Masks
     instance_noise: Tensor | None
     shares: Tensor | None
+    extra: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Draws:
         d_noise: instance noise of D's updates, `[iterations, k, 2n, dim]`, or None.
         g_noise: that of G's own pass, `[iterations, n, dim]`, or None.
         shares: of the gradient penalty, `[iterations, k, m, 1]`, or None.
+        extra: numbers in [0, 1), `[iterations, k, n, n_extra]`, and one batch more for G's own
+            update where it has one; or None.
     """
 
     rows: Tensor
@@ -62,6 +66,7 @@ class Draws:
     d_noise: Tensor | None
     g_noise: Tensor | None
     shares: Tensor | None
+    extra: Tensor | None = None
 
     def __getitem__(self, which: int | slice) -> Draws:
         """Return one of the iterations, without their axis, or some of them, with it."""
@@ -85,12 +90,14 @@ class Draws:
 
     def of_discriminator(self, i: int) -> UpdateDraws:
         """Return what update i of D takes, of a single iteration."""
-        drawn = self.noise, self.d_masks, self.d_noise, self.shares
+        drawn = self.noise, self.d_masks, self.d_noise, self.shares, self.extra
         return UpdateDraws(*(part_of(value, i) for value in drawn))
 
     def of_generator(self) -> UpdateDraws:
         """Return what G's own update takes, of a single iteration."""
-        return UpdateDraws(self.noise[-1], self.g_masks, self.g_noise, None)
+        return UpdateDraws(
+            self.noise[-1], self.g_masks, self.g_noise, None, part_of(self.extra, -1)
+        )
 
 
 def draw(
@@ -103,6 +110,7 @@ def draw(
     rng: torch.Generator,
     *,
     rows: Tensor | None = None,
+    n_extra: int = 0,
 ) -> Draws:
     """Draw the random numbers of `n_iterations`.
 
@@ -110,11 +118,12 @@ def draw(
         config: the trial's hyperparameters.
         n_iterations: how many iterations to draw for.
         noise_dim: dimension of the noise that G takes.
-        dim: values in an example.
+        dim: values in an example as D takes it.
         input_widths: number of inputs of each of D's layers.
         n_train: how many training examples there are.
         rng: the trial's own stream.
         rows: of the minibatches, `[n_iterations, k, n]`; None to draw them with replacement.
+        n_extra: further numbers for each example.
     """
     k, m = config.k, config.batch_size
     n, own = m * config.packing, config.update == "alternating"
@@ -130,6 +139,7 @@ def draw(
         d_noise=torch.randn(n_iterations, k, 2 * n, dim, **how) if is_noisy else None,
         g_noise=torch.randn(n_iterations, n, dim, **how) if is_noisy and own else None,
         shares=torch.rand(n_iterations, k, m, 1, **how) if is_between else None,
+        extra=torch.rand(n_iterations, k + own, n, n_extra, **how) if n_extra else None,
     )
 
 

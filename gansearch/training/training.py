@@ -21,7 +21,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError
 from gansearch.family import Counts, Metrics, Training
 from gansearch.networks.initialisation import initialise_discriminator, make_networks
-from gansearch.networks.interface import AnyGenerator, NetworkMaker
+from gansearch.networks.interface import AnyDiscriminator, AnyGenerator, NetworkMaker
 from gansearch.networks.models import Discriminator, Generator, generate
 from gansearch.seeds import trial_seed
 from gansearch.system.devices import exact_device
@@ -29,10 +29,11 @@ from gansearch.training import state as training_state
 from gansearch.training.algorithm1 import iterate
 from gansearch.training.diagnostics import N_PROBED, mean_outputs, norm, raise_if_diverged
 from gansearch.training.examples import Examples, ShuffledExamples
+from gansearch.training.gradients import Update
 from gansearch.training.optimizers import make_player
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, DrawStream, draw
-from gansearch.training.schedules import Horizon, schedule_at
+from gansearch.training.schedules import Horizon, Schedule, schedule_at
 
 # Random numbers are drawn for so many iterations at once: on a GPU every draw costs a launch, on a
 # CPU what is drawn should still be in the cache when it is used.
@@ -95,7 +96,7 @@ class AdversarialTraining(Training):
             _draw,
             config=config,
             generator=self.generator,
-            input_widths=self.discriminator.input_widths(),
+            discriminator=self.discriminator,
             n_train=self.examples.n,
             shuffled=shuffled if config.batch_order == "shuffled" else None,
             rng=self._rng,
@@ -149,12 +150,18 @@ class AdversarialTraining(Training):
         schedule = schedule_at(self.config, self.stage_iteration, self.horizon)
         batches = self.examples.at(draws.rows)
         with self.global_random.in_use() if self.global_random else nullcontext():
-            d_updates, g_update = iterate(self.players, batches, draws, schedule)
+            d_updates, g_update = self._iterate(batches, draws, schedule)
         d_losses = torch.stack([update.loss for update in d_updates])
         self.loss_sums += torch.stack((d_losses.mean(), g_update.loss))
         self.count(1)
         if measure:
             self._grad_norms = torch.stack((norm(d_updates[-1].grads), norm(g_update.grads)))
+
+    def _iterate(
+        self, batches: Tensor, draws: Draws, schedule: Schedule
+    ) -> tuple[list[Update], Update]:
+        """Do what `iterate` does, with minibatches `[k, n, dim]`."""
+        return iterate(self.players, batches, draws, schedule)
 
     @property
     def _n_first_stage(self) -> int:
@@ -342,7 +349,7 @@ def _draw(
     *,
     config: AdversarialConfig,
     generator: AnyGenerator,
-    input_widths: list[int],
+    discriminator: AnyDiscriminator,
     n_train: int,
     shuffled: ShuffledExamples | None,
     rng: torch.Generator,
@@ -354,8 +361,18 @@ def _draw(
         n = config.batch_size * config.packing
         rows = shuffled.rows(first * config.k, n_iterations * config.k, n)
         rows = rows.view(n_iterations, config.k, n)
-    widths = generator.noise_dim, generator.dim, input_widths
-    return draw(config, n_iterations, *widths, n_train, rng, rows=rows).to(device)
+    drawn = draw(
+        config,
+        n_iterations,
+        generator.noise_dim,
+        discriminator.dim,
+        discriminator.input_widths(),
+        n_train,
+        rng,
+        rows=rows,
+        n_extra=discriminator.n_extra,
+    )
+    return drawn.to(device)
 
 
 def _bounds_of(config: AdversarialConfig) -> tuple[float | None, float | None]:

@@ -21,7 +21,7 @@ from gansearch.errors import (
     ShortOfMemoryError,
     StorageError,
 )
-from gansearch.family import Metrics
+from gansearch.family import Metrics, Split
 from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
@@ -208,7 +208,32 @@ class TrialRunner:
         except SamplesError as error:
             raise DivergedError(f"by update {updates:,}: {error}") from error
         self._notes += notes
+        own |= self._of_family("valid", updates)
         return samples, dataclasses.replace(evaluation, own=own)
+
+    def _of_family(
+        self, split: Split, updates: int, *, at_end: bool = False
+    ) -> dict[str, float | None]:
+        """Return the family's own measures of the present state by column, None where one failed.
+
+        Raises:
+            DivergedError: the objective is one of them, and failed.
+        """
+        plan = self._process.plan
+        due = [each for each in plan.measures if each.is_of_family and (at_end or not each.at_end)]
+        if not due:
+            return {}
+        with full_precision(plan.scoring_device):
+            found = self._training.measure(split, at_end=at_end)
+        values = {each: found.get(each.name, math.nan) for each in due}
+        if (objective := plan.objective.measure) and not math.isfinite(values.get(objective, 0)):
+            raise DivergedError(f"{objective.name} not finite by update {updates:,}")
+        return {
+            each.test_column if split == "test" else each.column: (
+                value if math.isfinite(value) else None
+            )
+            for each, value in values.items()
+        }
 
     def _result(self, metrics: Metrics, evaluation: Evaluation, samples: np.ndarray) -> StepResult:
         """Return the result of an evaluation; at the trial's end, write and score its generator."""
@@ -303,9 +328,11 @@ class TrialRunner:
         if process.plan.keep_discriminator:
             save_discriminator(model_dir, process.family.discriminator(self._training))
         write_atomically(model_dir / "strip.png", png(strip(self._strip, process.dataset)))
+        files = dict(process.family.pictures(self._training, process.dataset))
         if self._observer is not None:
-            for name, content in self._observer.files().items():
-                write_atomically(model_dir / name, content)
+            files |= self._observer.files()
+        for name, content in files.items():
+            write_atomically(model_dir / name, content)
 
     def _with_final_score(self, result: StepResult) -> StepResult:
         """Score a sound replica on the test set, unless the samples to score are collapsed."""
@@ -336,6 +363,8 @@ class TrialRunner:
             own, notes = process.own.final(samples)
         self._notes += notes
         final |= own
+        for split in ("valid", "test"):
+            final |= self._of_family(split, result.updates, at_end=True)
         return dataclasses.replace(result, final=final)
 
     def _observe(self) -> None:

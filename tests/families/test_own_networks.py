@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import load_generator, save_generator
 from gansearch.system import user_code
 from gansearch.training.peak_memory import peak_bytes
+from gansearch.training.training import AdversarialTraining
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
 from gansearch.trial.process import TrialProcess
@@ -394,7 +396,13 @@ def test_memory_and_operations_are_counted_without_the_networks_own_memory():
         # A convolution of 2 w channels to w, of 16 weights, at 4 positions, twice an operation.
         assert own.operations(config, DIGITS).samples > 1000 * 2 * 16 * 16 * 8 * 4
     assert exact == pytest.approx(
-        peak_bytes(config, DIGITS, "cpu", make=own._maker_for(DIGITS)), rel=0.02
+        peak_bytes(
+            config,
+            DIGITS,
+            "cpu",
+            build=partial(AdversarialTraining, make=own._maker_for(DIGITS)),
+        ),
+        rel=0.02,
     )
 
 
