@@ -143,6 +143,8 @@ class Metrics(Counts):
         d_loss, g_loss: means over the updates since the last evaluation, in nats, no penalties.
         d_real, d_fake: the discriminator's mean output on real and on generated examples, in
             [0, 1].
+        d_value: V(D, G) of Equation 1 of Goodfellow et al. (2014), in nats, on the same examples;
+            -log 4 where D is 1/2 everywhere.
         d_grad_norm, g_grad_norm: L2 norms of the last gradients.
         stage_start: the value of `updates` when the current stage of the training began; the health
             check ignores earlier evaluations.
@@ -152,6 +154,7 @@ class Metrics(Counts):
     g_loss: float | None = None
     d_real: float | None = None
     d_fake: float | None = None
+    d_value: float | None = None
     d_grad_norm: float | None = None
     g_grad_norm: float | None = None
     stage_start: int = 0
@@ -205,6 +208,13 @@ class Training(ABC):
 
         For trainings whose samples come from other weights, such as a moving average: these are
         then scored beside them, in the columns `..._raw`, and decide nothing.
+        """
+        return None
+
+    def discriminator_outputs(self) -> np.ndarray | None:
+        """Return D's outputs on real and on generated examples, `[2, n]`, in [0, 1], float32.
+
+        For the report; None by default, where there is no such D.
         """
         return None
 
@@ -286,6 +296,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
         interpolates: whether `SavedGenerator.interpolate` works.
         has_engine: whether `engine` works, which trains several trials together.
         has_discriminator: whether `discriminator` works.
+        captions: what reports say of the `pictures` of the winner, by the names of their files.
         measures: what its trainings measure beside the scores of their samples; each may be the
             objective of a space, unless only a replica's end has it.
     """
@@ -301,6 +312,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
     has_engine: ClassVar[bool] = False
     has_discriminator: ClassVar[bool] = False
     measures: ClassVar[tuple[OwnMeasure, ...]] = ()
+    captions: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -400,7 +412,8 @@ class ModelFamily(ABC, Generic[ConfigT]):
     def pictures(self, training: Any, dataset: Dataset) -> Mapping[str, bytes]:  # noqa: ARG002
         """Return pictures of a finished training, by the names of their files; none by default.
 
-        They are written to `models/<trial>/`, beside the strip of its samples.
+        They are written to `models/<trial>/`, beside the strip of its samples. Those of the winner
+        that `captions` has are in the report.
         """
         return {}
 

@@ -125,6 +125,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("g_loss", "nats", None, _at("evaluation")),
     Measure("d_real", "probability", None, _at("history")),
     Measure("d_fake", "probability", None, _at("history")),
+    Measure("d_value", "nats", None, _at("history")),
     Measure("d_grad_norm", "", None, _at("history")),
     Measure("g_grad_norm", "", None, _at("history")),
 )

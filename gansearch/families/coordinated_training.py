@@ -63,7 +63,8 @@ class PriorGenerator(PairGenerator):
         """Return z `[n, d]` from noise `[n, noise_dim]`."""
         if self._prior.prior == "spherical":
             norm = torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
-            return noise * (math.sqrt(noise.shape[-1]) / norm.clamp(min=1e-12))
+            scaled: Tensor = noise * (math.sqrt(noise.shape[-1]) / norm.clamp(min=1e-12))
+            return scaled
         if self._prior.prior == "plain":
             return noise
         share = _probability(noise[..., -1], self._prior.noise)
@@ -272,5 +273,6 @@ def _copy(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
 def _probability(values: Tensor, noise: str) -> Tensor:
     """Return the probability that the noise is below each value."""
     if noise == "normal":
-        return torch.special.ndtr(values)
+        below: Tensor = torch.special.ndtr(values)
+        return below
     return values / (2 * _UNIFORM_BOUND) + 0.5

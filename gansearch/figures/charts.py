@@ -43,6 +43,7 @@ _STATUS_STYLES = {
 _LINE_STYLES = ("dashed", "dotted", "dashdot")
 _MAX_CURVES = 500
 _MAX_RANKED = 30
+_N_BINS = 40  # of D's outputs
 _NAMES_INCHES = 2.8  # height that the names of published figures need, written upright
 
 
@@ -303,6 +304,19 @@ def _draw_importances(axes: Axes, importances: pd.DataFrame) -> None:
     axes.set(xlim=(0, 1), xlabel="share of skill lost when permuted")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=1, frameon=False)
+
+
+def discriminator_outputs(outputs: np.ndarray) -> bytes:
+    """Draw the histograms of D's outputs `[2, n]` on real and on generated examples; PNG."""
+    figure, axes = new_figure(7, 2.6)
+    edges = np.linspace(0, 1, _N_BINS + 1).tolist()
+    titles = (("real", BLUE), ("generated", VERMILION))
+    for values, (title, colour) in zip(outputs, titles, strict=True):
+        axes.hist(values, edges, color=colour, alpha=0.6, label=f"{len(values):,} {title}")
+    axes.axvline(0.5, color=BLACK, linestyle="dashed", label="D = 1/2")
+    axes.set(xlim=(0, 1), xlabel="D", ylabel="examples")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
+    return figure_png(figure)
 
 
 def _is_training(references: pd.DataFrame) -> pd.Series[bool]:

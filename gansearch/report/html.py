@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from gansearch.own_measures import own_columns
 from gansearch.ranking.stability import Stability
 from gansearch.report.export import json_value
-from gansearch.report.own_section import better
-from gansearch.report.report import Report, seeds_of
+from gansearch.report.own_section import better, key_of
+from gansearch.report.report import Report, seeds_of, winning_replica
 from gansearch.report.section import PROSE_COLUMNS
 from gansearch.report.sections import counted_examples, sections
+from gansearch.runs.generators import read_outputs
 
 
 def to_html(report: Report) -> str:
@@ -75,7 +75,7 @@ def _pictures(report: Report) -> Iterator[_Picture]:
                 "samples, beside that of training examples. Sigma is selected again at each "
                 "number.",
             )
-        yield from _winner_pictures(report, trials)
+        yield from _winner_pictures(report)
     scored = history[np.isfinite(history["valid_ll"])]
     training = report.training
     reference_line = f"; the dashed line, of {counted_examples(training)}" if training else ""
@@ -93,17 +93,27 @@ def _pictures(report: Report) -> Iterator[_Picture]:
                 f"Learning curves of {whose}.",
                 f"Validation log-likelihood of {whose} over their training{reference_line}.",
             )
+    first = winning_replica(report)
+    outputs = read_outputs(report.folder.model_dir(first)) if first else None
+    if outputs is not None:
+        yield _Picture(
+            "players",
+            charts.discriminator_outputs(outputs),
+            "Histogram of the winner's D on real and on generated examples.",
+            "D of the winner's first replica at its end, on real and on generated examples. Where "
+            "G has the distribution of the data, the best D is 1/2.",
+        )
     for measure in report.run.measures:
         curves = history[np.isfinite(history[measure.column])]
         if not curves.empty:
-            section = "ranking" if measure == objective else "own_measures"
+            section = "ranking" if measure == objective else key_of(measure)
             yield _Picture(
                 "summary" if report.ranking.empty else section,
                 charts.learning_curves(
                     curves, trials, measure=measure, updates_title=updates_title
                 ),
                 f"{measure.name} over the trainings.",
-                f"Your measure {measure.name} at the evaluations of all trials.",
+                f"{measure.name} at the evaluations of all trials.",
             )
 
 
@@ -151,13 +161,8 @@ def _stability_picture(found: Stability | None) -> Iterator[_Picture]:
         )
 
 
-def _winner_pictures(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]:
+def _winner_pictures(report: Report) -> Iterator[_Picture]:
     """Yield the pictures of the winner that the run has written."""
-    done = trials[
-        (trials["phase"] == "replica")
-        & (trials["status"] == "completed")
-        & (trials["config_id"] == report.ranking["config_id"].iloc[0])
-    ]
     run = report.folder.path
     pictures = [
         (run / "samples.png", "Samples of the winner, not selected."),
@@ -167,8 +172,7 @@ def _winner_pictures(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]
             "noise space.",
         ),
     ]
-    if not done.empty:
-        first = done.sort_values("number")["trial_id"].iloc[0]
+    if first := winning_replica(report):
         model = report.folder.model_dir(first)
         strip = "Samples of the winner over its training, not selected, from the same noise."
         figure1 = (
@@ -177,6 +181,8 @@ def _winner_pictures(report: Report, trials: pd.DataFrame) -> Iterator[_Picture]
             "training to its last evaluation."
         )
         pictures += [(model / "strip.png", strip), (model / "game.png", figure1)]
+        captions = report.run.family.captions.items()
+        pictures += [(model / name, caption) for name, caption in captions]
     for path, caption in pictures:
         if path.exists():
             yield _Picture("ranking", path.read_bytes(), caption, caption)

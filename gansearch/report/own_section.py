@@ -1,4 +1,4 @@
-"""The measures of the user's own in a report, from what the run has stored of them."""
+"""The measures of a model family and of the user's own, from what the run has stored of them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,39 @@ from gansearch.scoring.lines import line_title
 
 
 def own_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
-    """Yield the user's own measures of the ranked configurations; none where there are none."""
+    """Yield the measures of the family, and the user's own, of the ranked configurations.
+
+    None where there are none.
+    """
+    for title, measures in _by_origin(report):
+        yield from _section(report, mark, title, measures)
+
+
+def _by_origin(report: Report) -> list[tuple[str, list[OwnMeasure]]]:
+    """Return the measures of the family, and the user's own, with titles."""
+    own = [each for each in report.run.measures if not each.is_of_family]
+    of_family = [each for each in report.run.measures if each.is_of_family]
+    return [("Measures of the model family", of_family), ("Your own measures", own)]
+
+
+def key_of(measure: OwnMeasure) -> str:
+    """Return the key of the section that a measure is in."""
+    return "family_measures" if measure.is_of_family else "own_measures"
+
+
+def _section(
+    report: Report,
+    mark: Callable[[Report, str], str],
+    title: str,
+    candidates: Sequence[OwnMeasure],
+) -> Iterator[Section]:
     computed = report.references[report.references["source"].isna()]
     titled = [
         *((mark(report, row["config_id"]), row) for row in rows_of(report.ranking)),
         *((line_title(row), row) for row in rows_of(computed)),
     ]
     measures = [
-        each
-        for each in report.run.measures
-        if _is_there((row for _, row in titled), each.final_columns)
+        each for each in candidates if _is_there((row for _, row in titled), each.final_columns)
     ]
     if not measures:
         return
@@ -39,24 +62,27 @@ def own_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator
         *(("measure", "left"), ("samples", "left")),
         *(("validation set", "right"), ("test set", "right")),
     ]
+    of = "" if measures[0].is_of_family else f"Of {N_FINAL_SAMPLES:,} samples against all examples "
+    means = "of the set: means over the replicas" if of else "Means over the replicas"
     notes = [
-        f"Of {N_FINAL_SAMPLES:,} samples against all examples of the set: means over the replicas "
-        "that work. [low, high]: 95 % interval over training seeds, as if "
-        "one more seed had ended badly.",
+        f"{of}{means} that work. [low, high]: 95 % interval over training seeds, as if one more "
+        "seed had ended badly.",
         f"{'; '.join(map(_described, measures))}.",
     ]
-    yield Section("own_measures", "Your own measures", (), columns, rows, notes)
+    yield Section(key_of(measures[0]), title, (), columns, rows, notes)
 
 
 def own_search_sections(report: Report, mark: Callable[[Report, str], str]) -> Iterator[Section]:
-    """Yield the user's own measures of the search's best; none where there are none."""
+    """Yield the same of the search's best; none where there are none."""
     rows = rows_of(report.leaderboard)
-    measures = [each for each in report.run.measures if _is_there(rows, [each.column])]
-    if measures:
+    for title, candidates in _by_origin(report):
+        measures = [each for each in candidates if _is_there(rows, [each.column])]
+        if not measures:
+            continue
         of_best = ", for a completed one at that of its best state" * report.run.keeps_best
         yield Section(
-            "own_search",
-            "Your own measures of the search's best",
+            "family_search" if measures[0].is_of_family else "own_search",
+            f"{title} of the search's best",
             (),
             [("trial", "left"), ("config", "left"), *((each.name, "right") for each in measures)],
             [

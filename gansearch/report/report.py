@@ -257,6 +257,16 @@ def completed_replicas(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[(trials["phase"] == "replica") & (trials["status"] == "completed")]
 
 
+def winning_replica(report: Report) -> str | None:
+    """Return the first completed replica of the winner; None where there is none."""
+    if report.ranking.empty:
+        return None
+    replicas = completed_replicas(report.trials)
+    of_winner = replicas[replicas["config_id"] == report.ranking["config_id"].iloc[0]]
+    # By number: which of several at a time began first is chance.
+    return None if of_winner.empty else str(of_winner.sort_values("number")["trial_id"].iloc[0])
+
+
 def seeds_of(trials: pd.DataFrame, config_id: str, column: str) -> list[float]:
     """Return a measure of each completed replica of a configuration that has it."""
     done = completed_replicas(trials)

@@ -27,6 +27,7 @@ from gansearch.report.own_section import (
     own_search_sections,
     own_sections,
 )
+from gansearch.report.players_section import players_sections
 from gansearch.report.report import Report
 from gansearch.report.section import (
     HEADINGS,
@@ -64,6 +65,7 @@ def sections(report: Report) -> list[Section]:
             report.ranking, report.references, with_scores=bool(report.run.objective.measure)
         )
         parts += own_sections(report, _marked_config)
+        parts += players_sections(report, _marked_config)
     parts += collapse_sections(report, _marked_config)
     if not report.ranking.empty:
         parts.append(_configurations(report, report.ranking))

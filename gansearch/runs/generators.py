@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from gansearch.system.object_store import AnyPath, parse_path
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
+OUTPUTS_FILE = "discriminator_outputs.npy"
 _KNOWN = (*FAMILY_SECTIONS, "dataset", "units", "seed", "config", "seal")
 
 
@@ -82,6 +84,23 @@ def save_discriminator(model_dir: AnyPath, arrays: Mapping[str, np.ndarray]) -> 
     """Write the discriminator's weights beside its generator's."""
     content = save_arrays(dict(arrays), {"seal": BLANK_SEAL})
     write_atomically(model_dir / DISCRIMINATOR_FILE, sealed(content))
+
+
+def write_outputs(model_dir: AnyPath, outputs: np.ndarray) -> None:
+    """Write the discriminator's outputs on real and on generated examples, `[2, n]`."""
+    content = io.BytesIO()
+    np.save(content, outputs)
+    write_atomically(model_dir / OUTPUTS_FILE, content.getvalue())
+
+
+def read_outputs(model_dir: AnyPath) -> np.ndarray | None:
+    """Return what `write_outputs` wrote; None where there is none, or it is damaged."""
+    try:
+        outputs: np.ndarray = np.load(io.BytesIO((model_dir / OUTPUTS_FILE).read_bytes()))
+    except (OSError, ValueError, EOFError):
+        return None
+    is_whole = outputs.ndim == 2 and len(outputs) == 2 and outputs.dtype.kind == "f"
+    return outputs if is_whole and np.isfinite(outputs).all() else None
 
 
 def load_generator(

@@ -30,15 +30,15 @@ def raise_if_diverged(watched: Mapping[str, Tensor], updates: int) -> None:
         )
 
 
-def mean_outputs(
+def probed_logits(
     discriminator: AnyDiscriminator,
     examples: Examples,
     fake: Tensor,
     *,
     packing: int,
     batch_size: int,
-) -> tuple[float, float]:
-    """Return D's mean output on the first training examples, and on as many generated ones.
+) -> Tensor:
+    """Return D's logits of the first training examples, and of as many generated ones, `[2, n]`.
 
     Without dropout and instance noise, in packs where D sees packs.
 
@@ -54,15 +54,13 @@ def mean_outputs(
     rows = torch.arange(len(fake), device=fake.device) % examples.n
     # In minibatches as in training: more at a time would take more memory than a step does.
     n_blocks = max(1, n_packs // max(batch_size, _LEAST_PROBED))
-    sums = torch.zeros(2, device=fake.device)
+    logits = []
     for block in torch.arange(n_packs).tensor_split(n_blocks):  # on the host: no wait for a GPU
         start, stop = int(block[0]) * packing, (int(block[-1]) + 1) * packing
         both = torch.cat((examples.at(rows[start:stop]), fake[start:stop]))
         with torch.no_grad(), discriminator.evaluation():
-            outputs = torch.sigmoid(discriminator(both, n_batches=2))
-        sums += outputs.view(2, -1).sum(dim=1)
-    d_real, d_fake = (sums / n_packs).tolist()
-    return d_real, d_fake
+            logits.append(discriminator(both, n_batches=2).float().view(2, -1))
+    return torch.cat(logits, dim=1)
 
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:

@@ -104,19 +104,17 @@ class PairTraining(AdversarialTraining):
             objective = loss + self.generator_term(batch, fake)
         return Update(loss.detach(), self.players.gradients(objective, self.players.generator))
 
-    def _mean_outputs(self) -> tuple[float, float]:
-        """Return the means of D over real and over generated pairs, of 1,000 examples each."""
+    def probed_logits(self) -> Tensor:
+        """Return D's logits of up to 1,000 real and 1,000 generated pairs, `[2, n]`."""
         rng = torch.Generator().manual_seed(self.sample_seed)
         n = min(N_PROBED, self.examples.n)
-        sums = torch.zeros(2, dtype=torch.float64)
+        logits = []
         with torch.no_grad(), full_precision(self.device):
             for rows in torch.split(torch.arange(n), max(self.config.batch_size, 100)):
                 batch = self._probe(rows, rng)
                 pairs = torch.cat((self.real_pairs(batch), self.fake_pairs(batch)))
-                outputs = torch.sigmoid(self.discriminator(pairs, n_batches=2))
-                sums += outputs.view(2, -1).sum(dim=1).double().cpu()
-        d_real, d_fake = (sums / n).tolist()
-        return d_real, d_fake
+                logits.append(self.discriminator(pairs, n_batches=2).float().view(2, -1))
+        return torch.cat(logits, dim=1)
 
     def _probe(self, rows: Tensor, rng: torch.Generator) -> Minibatch:
         """Return the training examples at `rows` with random numbers from `rng`, on the CPU."""

@@ -27,9 +27,10 @@ from gansearch.seeds import trial_seed
 from gansearch.system.devices import exact_device
 from gansearch.training import state as training_state
 from gansearch.training.algorithm1 import iterate
-from gansearch.training.diagnostics import N_PROBED, mean_outputs, norm, raise_if_diverged
+from gansearch.training.diagnostics import N_PROBED, norm, probed_logits, raise_if_diverged
 from gansearch.training.examples import Examples, ShuffledExamples
 from gansearch.training.gradients import Update
+from gansearch.training.losses import discriminator_loss
 from gansearch.training.optimizers import make_player
 from gansearch.training.players import Players
 from gansearch.training.random_draws import Draws, DrawStream, draw
@@ -312,7 +313,8 @@ class AdversarialTraining(Training):
         }
         raise_if_diverged(watched, self.updates)
         losses = (self.loss_sums / max(self._iterations_summed, 1)).tolist()
-        d_real, d_fake = self._mean_outputs()
+        logits = self.probed_logits()
+        d_real, d_fake = torch.sigmoid(logits).mean(dim=1).tolist()
         d_grad_norm, g_grad_norm = self._grad_norms.tolist()
         self.loss_sums.zero_()
         self._iterations_summed = 0
@@ -322,19 +324,25 @@ class AdversarialTraining(Training):
             g_loss=losses[1],
             d_real=d_real,
             d_fake=d_fake,
+            d_value=-discriminator_loss(*logits).item(),
             d_grad_norm=d_grad_norm,
             g_grad_norm=g_grad_norm,
             stage_start=self.stage_start,
         )
 
-    def _mean_outputs(self) -> tuple[float, float]:
-        """Return the means of D(x) and of D(G(z)), over 1,000 examples each."""
+    def discriminator_outputs(self) -> np.ndarray:
+        """Return D(x) and D(G(z)) of 1,000 examples each, `[2, n]`, float32."""
+        outputs: np.ndarray = torch.sigmoid(self.probed_logits()).cpu().numpy()
+        return outputs
+
+    def probed_logits(self) -> Tensor:
+        """Return D's logits, without dropout, of 1,000 real and 1,000 generated packs, `[2, n]`."""
         packing = self.config.packing
         n_packs = max(1, min(N_PROBED, self.examples.n) // packing)
         # D plays against G's present weights, whatever is sampled.
         fakes = generate(self.generator, self.config, n_packs * packing, self.sample_seed)
         fake = torch.from_numpy(fakes).to(self.device)
-        return mean_outputs(
+        return probed_logits(
             self.discriminator,
             self.examples,
             fake,

@@ -25,7 +25,7 @@ from gansearch.family import Metrics, Split
 from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.generators import save_discriminator, save_generator
+from gansearch.runs.generators import save_discriminator, save_generator, write_outputs
 from gansearch.scoring.collapse import Collapse
 from gansearch.scoring.evaluation import final_score, valid_ll_of_all
 from gansearch.scoring.health import HealthMonitor, TrialEvaluation
@@ -328,6 +328,9 @@ class TrialRunner:
         if process.plan.keep_discriminator:
             save_discriminator(model_dir, process.family.discriminator(self._training))
         write_atomically(model_dir / "strip.png", png(strip(self._strip, process.dataset)))
+        outputs = self._training.discriminator_outputs()
+        if outputs is not None:
+            write_outputs(model_dir, outputs)
         files = dict(process.family.pictures(self._training, process.dataset))
         if self._observer is not None:
             files |= self._observer.files()

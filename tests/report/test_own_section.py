@@ -94,7 +94,7 @@ def test_own_measures_are_in_every_format_for_programs(report):
     assert "measure.fid_test_low" in to_csv(report).partition("\n")[0]
     page = to_html(report)
     assert "Your own measures" in page
-    assert "Your measure fid at the evaluations" in page
+    assert "fid at the evaluations of all trials" in page
 
 
 def test_a_report_of_a_run_without_own_measures_says_nothing_of_them(finished):

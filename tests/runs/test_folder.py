@@ -455,7 +455,7 @@ def test_the_columns_of_history_are_the_contract():
         "trial_id number phase updates d_updates g_updates seconds valid_ll sigma sigma_at_edge "
         "coverage recall nn_ratio d_loss g_loss d_real d_fake d_grad_norm g_grad_norm verdict "
         "reported_at p_recovers valid_ll_raw coverage_raw n_classes_effective collapsed_p "
-        "precision clipped_density clipped_coverage"
+        "precision clipped_density clipped_coverage d_value"
     )
 
 

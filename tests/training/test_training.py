@@ -377,7 +377,7 @@ def test_d_is_probed_in_minibatches_and_says_what_it_says_of_all_at_once():
     training.advance(40)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(training.discriminator), "forward", counted)
-        d_real, d_fake = training._mean_outputs()
+        d_real, d_fake = training.discriminator_outputs().mean(axis=1)
     assert sum(n_rows) == 2000
     assert max(n_rows) < 2 * 2 * 64  # real and generated ones, a remainder shared out
     rows, fake = torch.arange(1000), torch.from_numpy(training.samples(1000))
