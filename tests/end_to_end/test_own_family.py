@@ -1,16 +1,13 @@
 """A model family of the user's own goes through all that a search does: the seam is enough."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.end_to_end.searches import gansearch, killed, output
 
 pytestmark = pytest.mark.ray
 
@@ -31,29 +28,6 @@ keep: best
 ENDS = "still", "wild", "defaults"
 
 
-def gansearch(*args, folder, path=Path(__file__).parent, **options):
-    """Run the command line in a process group of its own, as a user of `mean_family.py` would."""
-    paths = filter(None, [str(path), os.environ.get("PYTHONPATH")])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "gansearch", *args],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        **options,
-    )
-
-
-def output(*args, folder):
-    process = gansearch(*args, folder=folder)
-    told, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, told
-    return told
-
-
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "mean.yaml").write_text(SPACE)
@@ -62,23 +36,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def wait_for_reports(path, n, process):
-    """Wait until the history has at least n reports."""
-    for _ in range(1200):
-        parts = list((path / "history").glob("part-*.parquet"))
-        if sum(len(pd.read_parquet(part)) for part in parts) >= n:
-            return
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.1)
-    raise AssertionError(f"no {n} reports within two minutes")
-
-
 def test_a_family_is_searched_killed_resumed_replicated_and_reported(folder):
     path = folder / "results" / "mean"
-    searching = gansearch("run", "--space", "mean.yaml", "--name", "mean", folder=folder)
-    wait_for_reports(path, 3, searching)
-    os.killpg(searching.pid, signal.SIGKILL)
-    searching.communicate()
+    killed(path, 3, "run", "--space", "mean.yaml", "--name", "mean", folder=folder)
     told = output("resume", "mean", folder=folder)
     assert "Search: 5 of 5 configurations tried" in told
     assert "* the default configuration" in told and "paper" not in told

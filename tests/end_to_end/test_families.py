@@ -1,0 +1,55 @@
+"""Each family of the paper's section 7 is searched, killed, resumed, ranked and reported."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from gansearch.space.load import builtin_spaces, load_space
+from tests.end_to_end.searches import killed, output
+
+pytestmark = pytest.mark.ray
+
+COORDINATED = """
+family: coordinated_nets
+dataset: digits
+budget: {max_updates: 400, reports: 4}
+search:
+  coordination: {choice: [none, optimistic, lookahead]}
+  prior: {choice: [plain, spherical, mixture]}
+fixed: {lookahead_iterations: 10}
+"""
+SPACES = ["coordinated.yaml", *(name for name in builtin_spaces() if name.startswith("digits-"))]
+TINY = [
+    *("max_updates=400", "reports=4", "top=1", "replicas=1", "start_from=[]"),
+    *("generator_widths=[32]", "discriminator_widths=[16]", "init=glorot"),
+]
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_family_is_searched_killed_resumed_ranked_and_reported(space, tmp_path):
+    (tmp_path / "coordinated.yaml").write_text(COORDINATED)
+    sets = [part for change in TINY for part in ("--set", change)]
+    run = tmp_path / "results" / "r"
+    command = "run", "--space", space, "--name", "r", "--trials", "3", *sets
+    killed(run, 2, *command, folder=tmp_path)
+    told = output("resume", "r", folder=tmp_path)
+    assert "Search: 3 of 3 configurations tried" in told
+    trials = pd.read_parquet(run / "trials.parquet")
+    assert set(trials["status"]) <= {"completed", "pruned"}
+    history = pd.concat(map(pd.read_parquet, run.glob("history/*")))
+    assert not history.duplicated(["trial_id", "updates"]).any()
+    family = load_space(str(tmp_path / space) if space.endswith(".yaml") else space).family
+    ranking = pd.read_parquet(run / "ranking.parquet")
+    assert ranking["test_ll"].notna().all()
+    for measure in family.measures:
+        assert ranking[list(measure.final_columns)].notna().all(axis=None), measure.name
+        assert history[measure.column].notna().all() == (not measure.at_end), measure.name
+    (winner, *_) = trials.query("phase == 'replica'")["trial_id"]
+    page = (run / "report.html").read_text()
+    for name, caption in family.captions.items():
+        assert (run / "models" / winner / name).stat().st_size > 200
+        assert caption in page
+    report = json.loads(output("report", "r", "--format", "json", folder=tmp_path))
+    assert len(report["ranking"]) == len(ranking)
+    output("sample", "r", "--out", "samples.npy", folder=tmp_path)
