@@ -12,8 +12,7 @@ import pytest
 import gansearch
 from gansearch.errors import BadInputError
 
-from .searches import COMMAND, command, in_process
-from .test_own_family import wait_for_reports
+from .searches import COMMAND, command, in_process, wait_for_reports
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.end_to_end.searches import gansearch, killed, output
+from .searches import gansearch, killed, output
 
 pytestmark = pytest.mark.ray
 
