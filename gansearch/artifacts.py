@@ -5,9 +5,10 @@ A model family that does without these gets defaults from `ModelFamily`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, SupportsIndex
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from gansearch.errors import BadInputError
 
 # Which state of a training is stored, scored and ranked: the last, or the best on validation data.
 Keep = Literal["last", "best"]
+_MAX_SHOWN = 20  # classes in a message
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,72 @@ def module_of(generator: SavedGenerator) -> GeneratorModule:
     """
     method = getattr(generator, "module", None)
     if method is None:
-        raise BadInputError(
-            "the generators of this model family are no modules of torch, so they can't be "
-            "exported. `gansearch sample` gives their samples. A family that offers modules gives "
-            "its saved generators a method module() (gansearch/artifacts.py)."
-        )
+        raise no_module()
     found: GeneratorModule = method()
+    return found
+
+
+def no_module() -> BadInputError:
+    """Return the error of generators that are no modules of torch."""
+    return BadInputError(
+        "the generators of this model family are no modules of torch, so they can't be "
+        "exported. `gansearch sample` gives their samples. A family that offers modules gives "
+        "its saved generators a method module() (gansearch/artifacts.py)."
+    )
+
+
+@dataclass(frozen=True)
+class ConditionalSamples:
+    """What a saved generator that makes examples of a given class offers: see `conditional_of`.
+
+    Attributes:
+        classes: their names.
+        samples: from the index of a class and a number n to examples `[n, dim]`, float32: the first
+            n of that class among those that `SavedGenerator.samples` gives.
+        interpolate: from the index of a class, n_rows and n_steps to examples
+            `[n_rows, n_steps, dim]` of that class, as `SavedGenerator.interpolate`.
+    """
+
+    classes: tuple[str, ...]
+    samples: Callable[[int, int], np.ndarray]
+    interpolate: Callable[[int, int, int], np.ndarray]
+
+    def index_of(self, label: object) -> int:
+        """Return the index of a class that is given by its name or by its index; names go first.
+
+        Raises:
+            BadInputError: there is no such class.
+        """
+        if not isinstance(label, bool) and isinstance(label, str | SupportsIndex):
+            text = label if isinstance(label, str) else str(operator.index(label))
+            if text in self.classes:
+                return self.classes.index(text)
+            if text.isascii() and text.isdecimal() and int(text) < len(self.classes):
+                return int(text)
+        shown = ", ".join(self.classes[:_MAX_SHOWN])
+        more = len(self.classes) - _MAX_SHOWN
+        raise BadInputError(
+            f"--label {label}: no such class. The classes are {shown}"
+            f"{f' and {more:,} more' if more > 0 else ''}. Give a name, or an index from 0 to "
+            f"{len(self.classes) - 1}."
+        )
+
+
+def conditional_of(generator: SavedGenerator) -> ConditionalSamples | None:
+    """Return how a trained generator makes examples of given classes; None if it doesn't.
+
+    A family offers it by a method `conditional()` of its saved generators, without arguments.
+    """
+    method = getattr(generator, "conditional", None)
+    found: ConditionalSamples | None = method() if method else None
     return found
 
 
 class SavedGenerator(Protocol):
     """A trained generator that was read from the folder of a run.
 
-    It may have a method `module()`, which returns a `GeneratorModule`: see `module_of`.
+    It may have a method `module()`, which returns a `GeneratorModule`: see `module_of`; and a
+    method `conditional()`, which returns `ConditionalSamples`: see `conditional_of`.
     """
 
     @property

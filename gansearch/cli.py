@@ -302,6 +302,10 @@ def evaluate(
     help="Number of samples, or of rows with --interpolate.  [default: 64, or 8 rows]",
 )
 @click.option(
+    "--label",
+    help="Samples of this class alone, its name or index, where the generator takes a class.",
+)
+@click.option(
     "--nearest", is_flag=True, help="Show each sample's nearest training image beside it."
 )
 @click.option(
@@ -326,6 +330,7 @@ def sample(
     data_dir: Path | None,
     trial: str | None,
     n: int | None,
+    label: str | None,
     nearest: bool,
     n_steps: int | None,
     out: Path,
@@ -340,7 +345,14 @@ def sample(
     with activities(Console(stderr=True)) as begin:
         begin("generating samples")
         summary = write_samples(
-            folder, out, trial_id=trial, n=n, nearest=nearest, n_steps=n_steps, data_dir=data_dir
+            folder,
+            out,
+            trial_id=trial,
+            n=n,
+            nearest=nearest,
+            n_steps=n_steps,
+            data_dir=data_dir,
+            label=label,
         )
     click.echo(f"{out}: {summary}")
 

@@ -17,6 +17,7 @@ ORDER = (
         "own_network_parameters",
         "config",
         "pair_parameters",
+        "conditional_parameters",
         "system",
         "data",
         "artifacts",

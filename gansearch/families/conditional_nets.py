@@ -6,36 +6,34 @@ conditional generative model p(x | c) can be obtained by adding c as input to bo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from gansearch.artifacts import GeneratorExport
+from gansearch.conditional_parameters import ConditionalConfig
 from gansearch.data.dataset import Dataset
+from gansearch.errors import ConfigError
 from gansearch.families.pair_family import PairFamily, check_labels
 from gansearch.own_measures import OwnMeasure
-from gansearch.pair_parameters import PairParameters
-from gansearch.rules import parameter
 
 if TYPE_CHECKING:
+    from gansearch.families.conditional_generator import TrainedConditionalGenerator
     from gansearch.families.conditional_training import ConditionalTraining
 
-
-@dataclass(frozen=True)
-class ConditionalConfig(PairParameters):
-    """The hyperparameters of conditional adversarial nets."""
-
-    condition: str = parameter(
-        "concatenation",
-        "str",
-        "how D takes the class; concatenation: as more inputs",
-        choices=("concatenation",),
-    )
+_MAX_CLASSES = 1000
+_FEWEST = 10  # training examples of a class, on average
 
 
 class ConditionalNets(PairFamily[ConditionalConfig]):
     """G(z, c) against D(x, c)."""
 
     config_type = ConditionalConfig
-    measures = (OwnMeasure.of_family("label_accuracy", "maximize", "share"),)
+    measures = (
+        OwnMeasure.of_family("class_ll", "maximize", "nats"),
+        OwnMeasure.of_family("label_accuracy", "maximize", "share"),
+        OwnMeasure.of_family("class_coverage", "maximize", "share"),
+        OwnMeasure.of_family("worst_class_coverage", "maximize", "share"),
+    )
 
     @property
     def training_type(self) -> type[ConditionalTraining]:
@@ -46,5 +44,45 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
 
     def check(self, config: ConditionalConfig, dataset: Dataset) -> None:
         """Raise ConfigError if the data has no classes, or the networks don't fit it."""
+        from gansearch.networks.conditional import check_class_units
+
         super().check(config, dataset)
         check_labels(self.name, dataset, what_for="as a condition")
+        self._check_number(dataset)
+        check_class_units(config)
+
+    def generator(
+        self,
+        export: GeneratorExport,
+        config: ConditionalConfig,
+        load_dataset: Callable[[], Dataset],
+    ) -> TrainedConditionalGenerator:
+        """Return a generator from its state.
+
+        Raises:
+            ConfigError, ValueError, KeyError, TypeError, RuntimeError: they don't fit each other.
+        """
+        from gansearch.families.conditional_generator import TrainedConditionalGenerator
+
+        found = super().generator(export, config, load_dataset)
+        classes = tuple(export.details["pairs"]["classes"])
+        return TrainedConditionalGenerator(found.network, found.config, found.seed, classes)
+
+    def pictures(self, training: ConditionalTraining, dataset: Dataset) -> Mapping[str, bytes]:
+        """Return a grid of unpicked samples with a row a class, `classes.png`; none of points."""
+        from gansearch.figures.samples import class_grid, png
+
+        if not dataset.is_image:
+            return {}
+        return {"classes.png": png(class_grid(training.trained_generator.conditional(), dataset))}
+
+    def _check_number(self, dataset: Dataset) -> None:
+        assert dataset.labels is not None
+        n_classes, n_train = len(dataset.labels.names), len(dataset.train)
+        if n_classes > _MAX_CLASSES or n_classes * _FEWEST > n_train:
+            raise ConfigError(
+                f"family {self.name}, on {dataset.name}: {n_classes:,} classes of {n_train:,} "
+                f"training examples. It takes {_MAX_CLASSES:,} classes at most, and {_FEWEST} "
+                "examples of each on average: what G learns of a class alone comes from these. "
+                "Merge classes, or leave rare ones out."
+            )

@@ -124,9 +124,10 @@ def check_labels(name: str, dataset: Dataset, *, what_for: str) -> None:
     """
     if dataset.labels is None:
         raise ConfigError(
-            f"family {name}, on {dataset.name}: the data has no classes, which are needed "
-            f"{what_for}. Take data with labels: digits, mnist, cifar10, ring, grid, a folder "
-            "with a folder for each class, or data of your own with labels (docs/data.md)."
+            f"family {name}, on {dataset.name}: the data has no classes, or a single one. "
+            f"Several are needed {what_for}. Take data with labels: digits, mnist, cifar10, ring, "
+            "grid, a folder with a folder for each class, or data of your own with labels "
+            "(docs/data.md)."
         )
     counts = np.bincount(dataset.labels.train, minlength=len(dataset.labels.names))
     if (counts == 0).any():

@@ -49,6 +49,25 @@ def plain_generator(network: Generator, noise: str, seed: int) -> GeneratorModul
 
     Its function is that of `network`, whose images are rows in the order height, width, channel.
     """
+    plain = plain_layers(network)
+    return GeneratorModule(
+        network=plain,
+        definition=definition_of(plain),
+        noise=noise_expression(noise, network.noise_dim),
+        noise_dim=network.noise_dim,
+        seed=seed,
+        block=BLOCK,
+        depends_on_company=depends_on_company(network),
+    )
+
+
+def depends_on_company(network: Generator) -> bool:
+    """Return whether a sample depends on the others of its block."""
+    return any(layer.gamma is not None for layer in layers_of(network))
+
+
+def plain_layers(network: Generator) -> nn.Sequential:
+    """Return the layers of a generator as torch's own, in evaluation mode."""
     modules: list[nn.Module] = []
     layers = layers_of(network)
     is_image = len(network.shape) == 3
@@ -62,16 +81,7 @@ def plain_generator(network: Generator, noise: str, seed: int) -> GeneratorModul
     if is_image and not isinstance(layers[-1], Deconvolution):
         height, width, channels = network.shape
         modules.append(nn.Unflatten(1, (channels, height, width)))
-    plain = nn.Sequential(*modules).requires_grad_(False).eval()
-    return GeneratorModule(
-        network=plain,
-        definition=_definition(plain),
-        noise=_noise(noise, network.noise_dim),
-        noise_dim=network.noise_dim,
-        seed=seed,
-        block=BLOCK,
-        depends_on_company=any(layer.gamma is not None for layer in layers),
-    )
+    return nn.Sequential(*modules).requires_grad_(False).eval()
 
 
 class Scaled(nn.Module):
@@ -99,7 +109,7 @@ def own_generator_module(network: OwnGenerator, noise: str, seed: int) -> Genera
     return GeneratorModule(
         network=Scaled(network).requires_grad_(False).eval(),
         definition=None,
-        noise=_noise(noise, network.noise_dim),
+        noise=noise_expression(noise, network.noise_dim),
         noise_dim=network.noise_dim,
         seed=seed,
         block=BLOCK,
@@ -107,7 +117,7 @@ def own_generator_module(network: OwnGenerator, noise: str, seed: int) -> Genera
     )
 
 
-def _noise(distribution: str, dim: int) -> str:
+def noise_expression(distribution: str, dim: int) -> str:
     """Return Python for noise `[n, dim]`, as `draw_noise` draws it."""
     if distribution == "normal":
         return f"torch.randn(n, {dim}, generator=rng)"
@@ -206,9 +216,12 @@ def _fill(parameter: Tensor, values: Tensor) -> None:
     parameter.copy_(values)
 
 
-def _definition(plain: nn.Sequential) -> str:
-    """Return Python that builds the same layers: torch shows each as its constructor."""
+def definition_of(plain: nn.Sequential, name: str = "generator") -> str:
+    """Return Python that builds the same layers under a name: torch shows each as its constructor.
+
+    It begins with the class `Shift` where that is one of them.
+    """
     lines = [f"{'' if isinstance(m, Shift) else 'nn.'}{m!r}," for m in plain]
     layers = textwrap.indent("\n".join(lines), "    ")
     shift = _SHIFT if any(isinstance(module, Shift) for module in plain) else ""
-    return f"{shift}generator = nn.Sequential(\n{layers}\n)\n"
+    return f"{shift}{name} = nn.Sequential(\n{layers}\n)\n"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from gansearch.artifacts import GeneratorExport, GeneratorModule
+from gansearch.artifacts import GeneratorExport, GeneratorModule, no_module
 from gansearch.config import AdversarialConfig, TrialConfig
 from gansearch.errors import ResultsError
 from gansearch.families.plain_generator import own_generator_module, plain_generator
@@ -69,10 +69,14 @@ class TrainedGenerator:
         """Return the generator as a module of torch, for use outside gansearch.
 
         The paper's is made of torch's own layers; the user's own is as the user's code made it.
+
+        Raises:
+            BadInputError: a family's own network, which isn't made of these.
         """
         if isinstance(self.network, Generator):
             return plain_generator(self.network, self.config.noise, self.seed)
-        assert isinstance(self.network, OwnGenerator)
+        if not isinstance(self.network, OwnGenerator):
+            raise no_module()
         return own_generator_module(self.network, self.config.noise, self.seed)
 
     def interpolate(self, n_rows: int, n_steps: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from gansearch.artifacts import ConditionalSamples
 from gansearch.data.dataset import Dataset
 from gansearch.figures.points import path_picture, point_picture, point_tile
 from gansearch.figures.style import ORANGE, evenly_spaced
@@ -20,6 +21,7 @@ _PAGE_PIXELS = 1200  # a grid is at most this wide
 _FONT_PIXELS = 13
 _FRAME, _GAP, _PAIR_GAP = 2, 2, 8
 _MAX_STRIP = 20
+_MAX_ROWS = 20  # of classes
 
 
 def sample_grid(
@@ -54,6 +56,23 @@ def sample_grid(
         fitting = (_PAGE_PIXELS - _PAIR_GAP) // (tiles.shape[2] + _PAIR_GAP)
         columns = min(fitting, max(8, math.ceil(math.sqrt(len(samples)))))
     return _captioned(_mosaic(tiles, columns, _PAIR_GAP), caption)
+
+
+def class_grid(conditional: ConditionalSamples, dataset: Dataset, columns: int = 10) -> Image.Image:
+    """Draw `columns` unpicked samples of each class, a row each; of the first 20 classes.
+
+    Args:
+        conditional: makes samples of a class.
+        dataset: of images, which they imitate.
+        columns: samples of each class.
+    """
+    classes = conditional.classes[:_MAX_ROWS]
+    rows = [conditional.samples(label, columns) for label in range(len(classes))]
+    tiles = _image_tiles(np.concatenate(rows), dataset)
+    caption = f"each row: unpicked samples of a class: {', '.join(classes)}"
+    if len(classes) < len(conditional.classes):
+        caption += f" (the first {len(classes)} of {len(conditional.classes):,})"
+    return _captioned(_mosaic(tiles, columns, _GAP), caption)
 
 
 def strip(samples_by_update: Sequence[np.ndarray], dataset: Dataset) -> Image.Image:

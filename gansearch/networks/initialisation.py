@@ -70,6 +70,14 @@ def initialise_discriminator(
             layer.power_iterate()
 
 
+@torch.no_grad()
+def initialise_layer(
+    layer: Layer, config: TrialConfig, half_width: float, rng: torch.Generator
+) -> None:
+    """Draw the weights of a layer beside a player's own, such as an embedding's, as `init` says."""
+    _draw(layer, config, half_width, rng)
+
+
 def _draw_output(layer: Layer, config: TrialConfig, rng: torch.Generator) -> None:
     """Draw the weights of G's output layer."""
     if config.output_init == "hidden":

@@ -152,21 +152,29 @@ class Run(RunFolder):
         )
 
     def sample(
-        self, n: Any = 64, *, trial: str | None = None, data_dir: str | Path | None = None
+        self,
+        n: Any = 64,
+        *,
+        label: Any = None,
+        trial: str | None = None,
+        data_dir: str | Path | None = None,
     ) -> np.ndarray:
         """Return the first `n` unpicked samples `[n, dim]`, float32, as `gansearch sample` does.
 
         Args:
             n: how many.
+            label: the class of all of them, its name or index, where the model family's generators
+                take one; None for samples of all classes.
             trial: id of a trial; None for a replica of the winner.
             data_dir: folder of the data, for model families whose generators need it.
 
         Raises:
+            BadInputError: there is no such class, or no sample has a given one.
             ResultsError: the trial is unknown or has no generator on disk.
         """
         if isinstance(n, bool) or not isinstance(n, SupportsIndex) or int(n) < 1:
             raise BadInputError(f"n: found {n!r}. It must be a whole number of samples, from 1 on.")
-        return samples_of(self, int(n), trial, Path(data_dir) if data_dir else None)
+        return samples_of(self, int(n), trial, Path(data_dir) if data_dir else None, label)
 
     def generator(self, trial: str | None = None) -> Any:
         """Return a trained generator as a `torch.nn.Module` in evaluation mode, on the CPU.

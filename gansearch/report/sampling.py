@@ -11,11 +11,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from gansearch.artifacts import conditional_of
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import DATASETS, load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
-from gansearch.figures.samples import interpolation_picture, sample_grid
+from gansearch.figures.samples import class_grid, interpolation_picture, sample_grid
 from gansearch.report.output import check_output, write_output
 from gansearch.report.recovery import read_or_rank, read_with_warnings
 from gansearch.runs.commands import command
@@ -76,6 +77,7 @@ def write_samples(
     nearest: bool = False,
     n_steps: int | None = None,
     data_dir: Path | None = None,
+    label: object = None,
 ) -> str:
     """Write unpicked samples of a trial and return a description of what was written.
 
@@ -92,10 +94,12 @@ def write_samples(
             line in noise space between two samples, which are included; None for samples.
         data_dir: folder of the data; None for the one that the run used or, if the data is no
             longer there, that of GANSEARCH_DATA.
+        label: the class of the samples, its name or index; None for those of all. A picture of a
+            run whose samples have given classes then has a row a class, unless `n` is given.
 
     Raises:
         BadInputError: an unknown ending, too many samples to draw or hold in memory, options that
-            exclude each other, or a file that can't be written.
+            exclude each other, an unknown class, or a file that can't be written.
         ResultsError: the trial is unknown or has no generator on disk.
         DataError: a picture needs the data, which is absent or has changed since the run.
     """
@@ -120,7 +124,10 @@ def write_samples(
             f"--data-dir {data_dir}: the array {out} is generated without the data. Leave the flag "
             "out, or ask for a .png picture."
         )
+    conditional = conditional_of(saved.generator)
+    by_class = conditional is not None and label is None and n is None and n_steps is None
     n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
+    make = _maker(folder, saved, label)
     dataset = None
     if as_picture:
         dataset = _dataset_to_draw(folder, saved, data_dir, nearest=nearest)
@@ -130,22 +137,21 @@ def write_samples(
                 "anyway. Leave the flag out."
             )
     _check_count(n, n_steps, saved, dataset)
+    content = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
+    if label is not None:
+        content += f" of class {label}"
     if dataset is None:
-        array = (
-            saved.generator.samples(n)
-            if n_steps is None
-            else saved.generator.interpolate(n, n_steps)
-        )
-        array = saved.in_own_units(array)
+        array = saved.in_own_units(make(n, n_steps))
         write_output("--out", out, lambda file: _save(array, file))
     else:
-        picture = (
-            picture_of_samples(saved, dataset, n, nearest=nearest)
-            if n_steps is None
-            else interpolation_of_samples(saved, dataset, n, n_steps)
-        )
+        if conditional is not None and by_class and dataset.is_image and not nearest:
+            picture = class_grid(conditional, dataset)
+            content = "unpicked samples, a row a class,"
+        elif n_steps is None:
+            picture = _drawn_samples(make(n, None), dataset, nearest=nearest)
+        else:
+            picture = interpolation_picture(make(n, n_steps), dataset)
         write_output("--out", out, lambda file: picture.save(file, format="PNG"))
-    content = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
     return f"{content} of {trial_id}"
 
 
@@ -171,17 +177,48 @@ def _stored(
 
 
 def samples_of(
-    folder: RunFolder, n: int, trial_id: str | None = None, data_dir: Path | None = None
+    folder: RunFolder,
+    n: int,
+    trial_id: str | None = None,
+    data_dir: Path | None = None,
+    label: object = None,
 ) -> np.ndarray:
-    """Return the first n unpicked samples of a trial, `[n, dim]`, float32.
+    """Return the first n unpicked samples of a trial, `[n, dim]`, float32; with `label` of a class.
 
     Raises:
-        BadInputError: too many to hold in memory.
+        BadInputError: too many to hold in memory, or an unknown class.
         ResultsError, DataError: as `stored_generator`.
     """
     _, saved = stored_generator(folder, trial_id, data_dir)
     _check_count(n, None, saved, None)
-    return saved.in_own_units(saved.generator.samples(n))
+    return saved.in_own_units(_maker(folder, saved, label)(n, None))
+
+
+def _maker(
+    folder: RunFolder, saved: StoredGenerator, label: object
+) -> Callable[[int, int | None], np.ndarray]:
+    """Return what makes n samples `[n, dim]`, or n rows of steps; of a class if one is given.
+
+    Raises:
+        BadInputError: no such class, or the generator's samples have none.
+    """
+    generator = saved.generator
+    if label is None:
+        return lambda n, n_steps: (
+            generator.samples(n) if n_steps is None else generator.interpolate(n, n_steps)
+        )
+    conditional = conditional_of(generator)
+    if conditional is None:
+        raise BadInputError(
+            f"--label {label}: the generators of {folder.path} take no class. Leave it out, or "
+            "search a family that does: gansearch run --space digits-conditional."
+        )
+    index = conditional.index_of(label)
+    return lambda n, n_steps: (
+        conditional.samples(index, n)
+        if n_steps is None
+        else conditional.interpolate(index, n, n_steps)
+    )
 
 
 def picture_of_samples(
@@ -192,10 +229,13 @@ def picture_of_samples(
     Distances are Euclidean, between examples as the training sees them: pixels in [0, 1] or, for
     contrast-normalised images, normalised ones.
     """
-    samples = saved.generator.samples(n)
+    return _drawn_samples(saved.generator.samples(n), dataset, nearest=nearest)
+
+
+def _drawn_samples(samples: np.ndarray, dataset: Dataset, *, nearest: bool) -> Image.Image:
     neighbours = None
     if nearest:
-        rows = nearest_training(dataset, samples, n)
+        rows = nearest_training(dataset, samples, len(samples))
         neighbours = dataset.to_float(dataset.train[rows])
     return sample_grid(samples, dataset, nearest=neighbours)
 

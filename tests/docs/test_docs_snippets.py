@@ -32,8 +32,10 @@ from gansearch.cli_types import RenamedOption
 from gansearch.data import registry
 from gansearch.data.dataset import Dataset
 from gansearch.data.registry import load_dataset
+from gansearch.family import load_family
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import save_generator
 from gansearch.space.load import load_space
 from gansearch.tune import driver, dry_run, preflight
 from gansearch.tune.share import Share
@@ -189,6 +191,13 @@ def write_generator(model_dir: Path, dataset: str) -> None:
     save(model_dir, generator, WINNER, dataset=dataset, seed=1)
 
 
+def write_conditional_generator(model_dir: Path) -> None:
+    family, dataset = load_family("conditional_nets"), load_dataset("digits")
+    config = family.config_type()
+    export = family.export(family.build(config, dataset, 0, "cpu"), 0)
+    save_generator(model_dir, export, config, family=family, dataset="digits", shape=dataset.shape)
+
+
 def write_run(name: str) -> RunFolder:
     """Write a finished run of the data set that its name begins with, unless it is there."""
     if Path("results", name).exists():
@@ -198,7 +207,11 @@ def write_run(name: str) -> RunFolder:
     folder.append_history([row | {"updates": n, "valid_ll": 5.0} for row in rows for n in (1, 2)])
     dataset = next((known for known in registry.DATASETS if name.startswith(known)), "digits")
     for config in (WINNER, SECOND, PAPER):
-        write_generator(folder.model_dir(f"r-{config.config_id}-0"), dataset)
+        model_dir = folder.model_dir(f"r-{config.config_id}-0")
+        if "conditional" in name:
+            write_conditional_generator(model_dir)
+        else:
+            write_generator(model_dir, dataset)
     return folder
 
 

@@ -22,15 +22,17 @@ CONVOLUTIONAL = ["generator_channels=[4]", "discriminator_channels=[4, 4]"]
 TINY = {
     "cifar10": [*DENSE, *CONVOLUTIONAL],
     "digits": DENSE,
+    "digits-conditional": [],
     "folder": [*DENSE, *CONVOLUTIONAL],
     "gaussian": [],
     "grid": DENSE,
     "mnist": DENSE,
+    "mnist-conditional": ["generator_widths=[8, 8]", "discriminator_widths=[8, 8]"],
     "ring": DENSE,
     "tfd": [*DENSE, "pretraining_updates=20", "output_init_inputs=4"],
 }
 # Their likes are searched in every test run: other points, other convolutional networks.
-SLOW = ("gaussian", "grid", "tfd")
+SLOW = ("digits-conditional", "gaussian", "grid", "mnist-conditional", "tfd")
 N = 800
 
 

@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from gansearch.config import TrialConfig
+from gansearch.errors import BadInputError
 from gansearch.families.plain_generator import Shift
 from gansearch.families.trained_generator import TrainedGenerator
 from gansearch.networks.models import Generator
 from gansearch.networks.own import OwnGenerator
+from gansearch.networks.pairs import PairGenerator
 from gansearch.own_network_parameters import OwnNetworkParameters
+from gansearch.pair_parameters import PairParameters
 from tests.own_nets import ConvG
 
 CONVOLUTIONAL = {
@@ -122,3 +125,10 @@ def test_a_users_own_generator_gives_images_in_0_to_1(make) -> None:
     assert images.shape == (1000, 3, *shape[:2])
     np.testing.assert_allclose(rows(images)[:9], generator.samples(9), atol=2e-6, rtol=1e-5)
     assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_another_familys_network_is_answered_in_words() -> None:
+    network = PairGenerator(PairParameters(noise_dim=6, generator_widths=(4,)), (2,), 6)
+    message = "the generators of this model family are no modules of torch"
+    with pytest.raises(BadInputError, match=message):
+        TrainedGenerator(network, PairParameters(), seed=0).module()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -410,3 +411,12 @@ def test_data_of_ones_own_is_read_where_the_run_has_it_whatever_it_is_called(
     digits_run.write_run(described(name="some", space=space))
     write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", n=2)
     assert asked == [("given", digits_run.path)]
+
+
+def test_a_class_is_refused_where_generators_take_none(digits_run, tmp_path):
+    message = (
+        f"--label 7: the generators of {digits_run.path} take no class. Leave it out, or search a "
+        "family that does: gansearch run --space digits-conditional."
+    )
+    with pytest.raises(BadInputError, match=f"^{re.escape(message)}$"):
+        write_samples(digits_run, tmp_path / "x.png", trial_id="t00000", label="7")

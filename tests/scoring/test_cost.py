@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gansearch.budget import Budget
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.family import Operations
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize, evaluation_size
@@ -21,7 +21,8 @@ SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "tfd": (48, 48, 1), "fol
 def images(shape, n=3000):
     """Return a data set of images that takes no memory."""
     array = np.broadcast_to(np.zeros(1, np.uint8), (n, int(np.prod(shape))))
-    return Dataset("folder", array, array, array, shape, 255.0)
+    labels = Labels.of(tuple("0123456789"), **dict.fromkeys(SPLITS, np.arange(n) % 10))
+    return Dataset("folder", array, array, array, shape, 255.0, labels=labels)
 
 
 LARGE = images(SHAPES["folder"])
@@ -29,8 +30,10 @@ LARGE = images(SHAPES["folder"])
 
 @pytest.mark.parametrize("name", builtin_spaces())
 def test_the_built_in_spaces_keep_a_thousand_samples(name):
-    dataset = images(SHAPES[name], 20_000) if name in SHAPES else load_dataset(name)
-    assert choose_evaluation_size(load_space(name), [], dataset).n_samples == 1000
+    space = load_space(name)
+    shape = SHAPES.get(space.dataset)
+    dataset = images(shape, 20_000) if shape else load_dataset(space.dataset)
+    assert choose_evaluation_size(space, [], dataset).n_samples == 1000
 
 
 def test_the_more_often_a_trial_is_evaluated_the_fewer_samples_it_takes():
