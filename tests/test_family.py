@@ -99,9 +99,12 @@ def message_about(name):
     ("name", "hint"),
     [
         ("adversarial_net", "Did you mean adversarial_nets?"),
-        ("diffusion", "Known: adversarial_nets."),
-        ("", "Known: adversarial_nets."),
-        ("tests.test_family.ShiftFamily", "Known: adversarial_nets."),
+        ("diffusion", "Known: adversarial_nets, conditional_nets, coordinated_nets."),
+        ("", "Known: adversarial_nets, conditional_nets, coordinated_nets."),
+        (
+            "tests.test_family.ShiftFamily",
+            "Known: adversarial_nets, conditional_nets, coordinated_nets.",
+        ),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones_and_the_form_of_a_users_own(name, hint):
