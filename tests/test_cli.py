@@ -144,7 +144,7 @@ def test_an_unknown_space_is_answered_with_the_nearest(
 
 
 def test_a_space_called_nothing_is_answered_with_all_of_them(refused: Refused) -> None:
-    known = ", ".join(builtin_spaces())
+    known = ", ".join(sorted(builtin_spaces()))
     assert f"Known: {known}." in refused("run", "--space", "")
 
 
