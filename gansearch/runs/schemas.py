@@ -26,7 +26,7 @@ PHASES = ("search", "replica")
 Fields = Sequence[tuple[str, pa.DataType]]
 
 INT, FLOAT, STRING, BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
-_KINDS = {"int": INT, "float": FLOAT, "str": STRING, "widths": pa.list_(INT)}
+_KINDS = {"int": INT, "float": FLOAT, "bool": BOOL, "str": STRING, "widths": pa.list_(INT)}
 _MEASURE_KINDS = {"float": FLOAT, "bool": BOOL}
 _BY_NAME = {m.column: (m.column, _MEASURE_KINDS[m.kind]) for m in MEASURES}
 
@@ -216,4 +216,4 @@ def _value(value: Any, kind: str) -> Any:
         return [int(width) for width in value]
     if pd.isna(value):
         return None
-    return {"int": int, "float": float, "str": str}[kind](value)
+    return {"int": int, "float": float, "bool": bool, "str": str}[kind](value)
