@@ -27,8 +27,7 @@ Fields = Sequence[tuple[str, pa.DataType]]
 
 INT, FLOAT, STRING, BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
 _KINDS = {"int": INT, "float": FLOAT, "bool": BOOL, "str": STRING, "widths": pa.list_(INT)}
-_MEASURE_KINDS = {"float": FLOAT, "bool": BOOL}
-_BY_NAME = {m.column: (m.column, _MEASURE_KINDS[m.kind]) for m in MEASURES}
+_BY_NAME = {m.column: (m.column, _KINDS[m.kind]) for m in MEASURES}
 
 _COUNTS: Fields = [
     ("updates", INT),

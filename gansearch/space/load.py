@@ -23,7 +23,8 @@ def builtin_spaces() -> dict[str, Path]:
     folder = package / "search_spaces"
     if not folder.is_dir():  # a checkout: the wheel takes them from beside the package
         folder = package.parent / "search_spaces"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    # By name: as a file, `digits.yaml` would come after `digits-conditional.yaml`.
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def load_space(

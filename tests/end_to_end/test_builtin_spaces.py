@@ -9,9 +9,9 @@ from scipy.io import savemat
 
 from gansearch import Settings, search
 from gansearch.data import registry
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import WITHOUT_FILES, load_dataset
-from gansearch.space.load import builtin_spaces
+from gansearch.space.load import builtin_spaces, load_space
 from gansearch.tune.cluster import connected
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -27,7 +27,10 @@ TINY = {
     "gaussian": [],
     "grid": DENSE,
     "mnist": DENSE,
-    "mnist-conditional": ["generator_widths=[8, 8]", "discriminator_widths=[8, 8]"],
+    "mnist-conditional": [
+        *DENSE,
+        *("generator_class_units=0", "discriminator_class_units=0"),
+    ],
     "ring": DENSE,
     "tfd": [*DENSE, "pretraining_updates=20", "output_init_inputs=4"],
 }
@@ -47,9 +50,14 @@ def images(height, width, channels):
 
 def stand_in(name, shape, contrast=None):
     """A data set of the real one's name, shape and treatment, and of few images."""
-    few = images(*shape).reshape(N, -1)[:400]
-    train, valid, test = np.split(few, [300, 350])
-    return Dataset(name, train, valid, test, shape=shape, scale=255.0, contrast=contrast)
+    few = images(*shape).reshape(N, -1)
+    train, valid, test = np.split(few, [400, 600])
+    digits = load_dataset("digits").labels
+    classes = dict(zip(SPLITS, np.split(digits.train[:N], [400, 600]), strict=True))
+    labels = Labels.of(digits.names, **classes)
+    return Dataset(
+        name, train, valid, test, shape=shape, scale=255.0, contrast=contrast, labels=labels
+    )
 
 
 def fewer_points(name):
@@ -87,6 +95,7 @@ def _ray():
 @pytest.fixture
 def data_dir(name, tmp_path, monkeypatch):
     """A folder with the space's data set, if it is read from one."""
+    name = load_space(name).dataset
     folder = tmp_path / "data"
     folder.mkdir()
     if name == "tfd":
@@ -114,7 +123,7 @@ def test_every_builtin_space_is_tried_here():
 )
 def test_a_search_of_two_trials_ranks_what_it_found(name, data_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    has_files = name not in WITHOUT_FILES
+    has_files = load_space(name).dataset not in WITHOUT_FILES
     run = search(
         name,
         overrides=[*BUDGET, *TINY[name]],

@@ -32,7 +32,7 @@ from gansearch.space.yaml_source import parse_yaml
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 ROOT = Path(__file__).parents[2]
-BUILTIN = tuple(path.stem for path in sorted((ROOT / "search_spaces").glob("*.yaml")))
+BUILTIN = tuple(sorted(path.stem for path in (ROOT / "search_spaces").glob("*.yaml")))
 SPACES = {name: load_space(name) for name in BUILTIN}
 HEAD = "dataset: digits\nsearch:\n"
 
