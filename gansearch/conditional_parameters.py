@@ -41,27 +41,27 @@ class ConditionalConfig(PairParameters):
         low=0,
         high=65536,
     )
-    generator_class_units: int = parameter(
-        0,
-        "int",
-        "units of G's lowest dense layer that see the class alone, while the others see the noise "
-        "alone; 0: all see both",
+    generator_class_share: float = parameter(
+        0.0,
+        "float",
+        "share of the units of G's lowest dense layer that see the class alone, while the others "
+        "see the noise alone; 0: all see both",
         low=0,
-        high=65536,
+        high=0.999,
     )
-    discriminator_class_units: int = parameter(
-        0,
-        "int",
-        "units of D's lowest layer that see the class alone, while the others see the example "
-        "alone; 0: all see both",
+    discriminator_class_share: float = parameter(
+        0.0,
+        "float",
+        "share of the units of D's lowest layer, which must be dense, that see the class alone, "
+        "while the others see the example alone; 0: all see both",
         low=0,
-        high=65536,
+        high=0.999,
         when=_CONCATENATION,
     )
     branch_pieces: int = parameter(
         5,
         "int",
-        "linear pieces of the maxout units of D's lowest layer, where discriminator_class_units is "
+        "linear pieces of the maxout units of D's lowest layer, where discriminator_class_share is "
         "above 0; maxout_pieces are those of the others",
         low=2,
         high=64,

@@ -7,7 +7,7 @@ conditional generative model p(x | c) can be obtained by adding c as input to bo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gansearch.artifacts import GeneratorExport
 from gansearch.conditional_parameters import ConditionalConfig
@@ -28,6 +28,9 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
     """G(z, c) against D(x, c)."""
 
     config_type = ConditionalConfig
+    captions: ClassVar[Mapping[str, str]] = {
+        "classes.png": "Unpicked samples of the winner's first replica, a row for each class."
+    }
     measures = (
         OwnMeasure.of_family("class_ll", "maximize", "nats"),
         OwnMeasure.of_family("label_accuracy", "maximize", "share"),
@@ -44,12 +47,12 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
 
     def check(self, config: ConditionalConfig, dataset: Dataset) -> None:
         """Raise ConfigError if the data has no classes, or the networks don't fit it."""
-        from gansearch.networks.conditional import check_class_units
+        from gansearch.networks.conditional import check_class_shares
 
         super().check(config, dataset)
         check_labels(self.name, dataset, what_for="as a condition")
         self._check_number(dataset)
-        check_class_units(config)
+        check_class_shares(config)
 
     def generator(
         self,

@@ -47,11 +47,12 @@ class Branches(Dense):
         units: int,
         activation: Activation,
         *,
-        n_class_units: int,
+        class_share: float,
         class_inputs: slice,
         normalised: bool = False,
     ) -> None:
         super().__init__(n_in, units, activation, normalised=normalised)
+        n_class_units = min(max(1, round(class_share * units)), units - 1)
         is_class = torch.zeros(n_in, 1)
         is_class[class_inputs] = 1
         of_class = torch.zeros(1, units)
@@ -85,11 +86,11 @@ class ConditionalGenerator(PairGenerator):
         super().__init__(widened, shape, config.noise_dim + 1)
         self.embedding = _embedding(config, len(shares))
         self.register_buffer("bounds", _bounds(config.noise, shares))
-        if config.generator_class_units:
+        if config.generator_class_share > 0:
             first = cast("Dense", self.net.layers[0])
             self.net.layers[0] = Branches(
                 *(first.n_in, first.n_out, first.activation),
-                n_class_units=config.generator_class_units,
+                class_share=config.generator_class_share,
                 class_inputs=slice(config.noise_dim, None),
                 normalised=first.gamma is not None,
             )
@@ -157,7 +158,7 @@ class ConditionalDiscriminator(PairDiscriminator):
         self.class_output = (
             Dense(n_features, n_classes, LINEAR, spectral=spectral) if is_auxiliary else None
         )
-        if self._is_beside and config.discriminator_class_units:
+        if self._is_beside and config.discriminator_class_share > 0:
             self._begin_with_branches(config, n_given)
 
     def _begin_with_branches(self, config: ConditionalConfig, n_given: int) -> None:
@@ -165,7 +166,7 @@ class ConditionalDiscriminator(PairDiscriminator):
         pieces = config.branch_pieces if config.discriminator_activation == "maxout" else 1
         self.layers[0] = Branches(
             *(first.n_in, first.n_out, dataclasses.replace(first.activation, pieces=pieces)),
-            n_class_units=config.discriminator_class_units,
+            class_share=config.discriminator_class_share,
             class_inputs=slice(self._n_values, self._n_values + n_given),
         )
 
@@ -237,35 +238,32 @@ def classes_of_noise(noise: Tensor, bounds: Tensor) -> Tensor:
     return torch.cat((ends, passed), -1) - torch.cat((passed, 0 * ends), -1)
 
 
-def check_class_units(config: ConditionalConfig) -> None:
-    """Raise ConfigError unless the lowest layers leave units for all but the class."""
-    widths = {"generator": config.generator_widths, "discriminator": config.discriminator_widths}
-    if config.discriminator_class_units:
-        if config.condition != "concatenation":
-            raise ConfigError(
-                f"discriminator_class_units: {config.discriminator_class_units}, with condition: "
-                f"{config.condition}. D's lowest layer takes the class under concatenation only. "
-                "Leave discriminator_class_units 0."
-            )
+def check_class_shares(config: ConditionalConfig) -> None:
+    """Raise ConfigError unless the lowest layers can leave some of their units to the class."""
+    found = f"discriminator_class_share: {config.discriminator_class_share:g}"
+    if config.discriminator_class_share > 0 and config.condition == "concatenation":
         if config.discriminator_network != "dense":
             raise ConfigError(
-                f"discriminator_class_units: {config.discriminator_class_units}, with "
-                f"discriminator_network: {config.discriminator_network}. A convolution's channels "
-                "all see the same maps. Leave it 0, or use a dense D."
+                f"{found}, with discriminator_network: {config.discriminator_network}. A "
+                "convolution's channels all see the same maps. Leave it 0, or use a dense D."
             )
         if config.discriminator_normalization == "spectral":
             raise ConfigError(
-                "discriminator_class_units, with discriminator_normalization: spectral. The norm "
-                "of a layer that is two branches isn't defined. Leave one of them out."
+                f"{found}, with discriminator_normalization: spectral. The norm of a layer that is "
+                "two branches isn't defined. Leave one of them out."
             )
-    for player, units in widths.items():
-        n_class_units = getattr(config, f"{player}_class_units")
-        if n_class_units and (not units or n_class_units >= units[0]):
-            raise ConfigError(
-                f"{player}_class_units: {n_class_units}, of {units[0] if units else 0} units of "
-                f"the lowest layer ({player}_widths: {list(units)}). The others see all but the "
-                "class, so they must be fewer than the layer's. Widen the layer, or take fewer."
-            )
+        _check_width("discriminator", config.discriminator_widths, found)
+    if config.generator_class_share > 0:
+        found = f"generator_class_share: {config.generator_class_share:g}"
+        _check_width("generator", config.generator_widths, found)
+
+
+def _check_width(player: str, widths: Sequence[int], found: str) -> None:
+    if not widths or widths[0] < 2:
+        raise ConfigError(
+            f"{found}, of {player}_widths: {list(widths)}. Some units of the lowest hidden layer "
+            "see the class, some all but the class. Give it two at least, or leave the share 0."
+        )
 
 
 def _embedding(

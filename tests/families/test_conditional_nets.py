@@ -20,7 +20,7 @@ from gansearch.errors import BadInputError, ConfigError
 from gansearch.export.formats import FORMATS
 from gansearch.families.conditional_generator import generate_classes
 from gansearch.family import load_family
-from gansearch.networks.conditional import Branches, ConditionalDiscriminator
+from gansearch.networks.conditional import Branches, ConditionalDiscriminator, ConditionalGenerator
 from gansearch.report.run import Run
 from gansearch.report.sampling import write_samples
 from gansearch.runs.folder import RunFolder
@@ -56,7 +56,7 @@ CONVOLUTIONAL = {
     "discriminator_widths": (),
     "discriminator_activation": "leaky_relu",
 }
-BRANCHES = {"generator_class_units": 10, "discriminator_class_units": 5, "maxout_pieces": 4}
+BRANCHES = {"generator_class_share": 0.4, "discriminator_class_share": 0.25, "maxout_pieces": 4}
 CHOICES = [
     {"noise": "normal", "k": 2},
     {**BRANCHES, "generator_ema": 0.9},
@@ -71,7 +71,7 @@ CHOICES = [
     {"condition": "auxiliary", "auxiliary_weight": 0.5, "instance_noise_sd": 0.1},
     CONVOLUTIONAL,
     {**CONVOLUTIONAL, "condition": "projection", "discriminator_normalization": "batch"},
-    {**CONVOLUTIONAL, "generator_widths": (12,), "generator_class_units": 4},
+    {**CONVOLUTIONAL, "generator_widths": (12,), "generator_class_share": 0.3},
 ]
 
 
@@ -259,10 +259,7 @@ def test_classes_are_generated_as_often_as_they_are_in_the_data():
 def test_with_units_of_its_own_the_class_is_seen_by_these_alone():
     """The nets of Mirza and Osindero (2014) for MNIST."""
     config = load_space("mnist-conditional").preset("mirza_osindero")
-    with torch.device("meta"):
-        generator = FAMILY.training_type.maker(
-            config, (28, 28, 1), {"shares": [0.1] * 10}
-        ).generator()
+    generator = ConditionalGenerator(config, (28, 28, 1), [0.1] * 10)
     discriminator = ConditionalDiscriminator(config, (28, 28, 1), 10)
     first = discriminator.layers[0]
     assert isinstance(first, Branches) and first.activation.pieces == 5
@@ -271,7 +268,9 @@ def test_with_units_of_its_own_the_class_is_seen_by_these_alone():
     of_class = first.sees[784:].view(10, 5, 290)[:, :, 240:]
     assert of_image.all() and of_class.all()
     assert first.sees.sum() == 5 * (784 * 240 + 10 * 50)
-    assert generator.net.layers[0].sees.shape == (110, 1200)
+    first = generator.net.layers[0]
+    assert first.sees[:100, :200].all() and first.sees[100:, 200:].all()
+    assert first.sees.sum() == 100 * 200 + 10 * 1000
     assert [layer.n_out for layer in generator.net.layers] == [1200, 1200, 784]
     training = trained(**BRANCHES)
     for net in (training.generator.net, training.discriminator):
@@ -480,25 +479,24 @@ def with_labels(labels, dataset=DIGITS):
             "120 classes of 1,197 training examples. It takes 1,000 classes at most, and 10 "
             "examples of each on average",
         ),
-        (DIGITS, {"generator_class_units": 24}, "generator_class_units: 24, of 24 units"),
         (
             DIGITS,
-            {"discriminator_class_units": 1, "discriminator_widths": ()},
-            "discriminator_class_units: 1, of 0 units",
+            {"generator_class_share": 0.5, "generator_widths": (1,)},
+            "generator_class_share: 0.5, of generator_widths: [1]",
         ),
         (
             DIGITS,
-            {"discriminator_class_units": 1, "condition": "projection"},
-            "with condition: projection",
+            {"discriminator_class_share": 0.5, "discriminator_widths": ()},
+            "discriminator_class_share: 0.5, of discriminator_widths: []",
         ),
         (
             DIGITS,
-            CONVOLUTIONAL | {"discriminator_class_units": 1},
+            CONVOLUTIONAL | {"discriminator_class_share": 0.2},
             "with discriminator_network: convolutional",
         ),
         (
             DIGITS,
-            {"discriminator_class_units": 1, "discriminator_normalization": "spectral"},
+            {"discriminator_class_share": 0.2, "discriminator_normalization": "spectral"},
             "discriminator_normalization: spectral",
         ),
         (RING, CONVOLUTIONAL, "convolutional, on the points of ring"),
