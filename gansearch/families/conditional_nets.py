@@ -29,7 +29,7 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
 
     config_type = ConditionalConfig
     captions: ClassVar[Mapping[str, str]] = {
-        "classes.png": "Unpicked samples of the winner's first replica, a row for each class."
+        "classes.png": "Unpicked samples of the winner, a row for each class."
     }
     measures = (
         OwnMeasure.of_family("class_ll", "maximize", "nats"),
