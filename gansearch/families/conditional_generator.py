@@ -18,9 +18,10 @@ from gansearch.families.plain_generator import (
     plain_layers,
 )
 from gansearch.families.trained_generator import TrainedGenerator
-from gansearch.networks.conditional import ConditionalGenerator, classes_of_noise
+from gansearch.networks.conditional import ConditionalGenerator
 from gansearch.networks.models import draw_noise
-from gansearch.networks.probing import generate_at
+from gansearch.networks.pairs import classes_of_noise
+from gansearch.networks.probing import interpolate_between
 from gansearch.system.precision import full_precision
 
 _DEFINITION = """\
@@ -119,13 +120,7 @@ class TrainedConditionalGenerator(TrainedGenerator):
     def _interpolate_class(self, label: int, n_rows: int, n_steps: int) -> np.ndarray:
         """Return rows from sample 2i to sample 2i + 1 of a class: between them lies no other."""
         noise, ends = self._of_class(label, 2 * n_rows)
-        first, last = noise.view(n_rows, 2, 1, -1).unbind(1)
-        share = torch.linspace(0, 1, n_steps)[1:-1, None]
-        between = torch.lerp(first, last, share).flatten(0, 1)
-        inner = generate_at(self.network, self.config, self.seed, between)
-        ends = ends.reshape(n_rows, 2, -1)
-        inner = inner.reshape(n_rows, n_steps - 2, ends.shape[2])
-        return np.concatenate([ends[:, :1], inner, ends[:, 1:]], axis=1)
+        return interpolate_between(self.network, self.config, self.seed, noise, ends, n_steps)
 
 
 class Conditional(nn.Module):

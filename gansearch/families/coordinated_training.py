@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gansearch.data.dataset import Dataset
@@ -20,7 +19,13 @@ from gansearch.family import Counts, Metrics
 from gansearch.networks.activations import LINEAR
 from gansearch.networks.interface import Shape
 from gansearch.networks.layers import Dense, Layer
-from gansearch.networks.pairs import PairDiscriminator, PairGenerator, PairNetworkMaker
+from gansearch.networks.pairs import (
+    PairDiscriminator,
+    PairGenerator,
+    PairNetworkMaker,
+    bounds_of,
+    classes_of_noise,
+)
 from gansearch.training.gradients import Update
 from gansearch.training.losses import GENERATOR_LOSSES, discriminator_loss
 from gansearch.training.optimizers import Player
@@ -33,7 +38,13 @@ _FIRST_SCALE = 0.2  # of a mixture's components, as in Gurumurthy et al. (2017)
 
 
 class PriorGenerator(PairGenerator):
-    """G(z) with z made from noise; of a mixture, one more coordinate decides the component."""
+    """G(z) with z made from noise; of a mixture, one more coordinate decides the component.
+
+    Attributes:
+        bounds: of that coordinate, between one component and the next.
+    """
+
+    bounds: Tensor
 
     def __init__(self, config: CoordinatedConfig, shape: Shape) -> None:
         is_mixture = config.prior == "mixture"
@@ -43,6 +54,8 @@ class PriorGenerator(PairGenerator):
             how = config.prior_components, config.noise_dim, LINEAR
             self.means = Dense(*how, normalised=False)
             self.scales = Dense(*how, normalised=False)
+            shares = [1 / config.prior_components] * config.prior_components
+            self.register_buffer("bounds", bounds_of(config.noise, shares), persistent=False)
 
     def trained_layers(self) -> list[Layer]:
         """Return all layers; of a mixture also its means and scales."""
@@ -67,9 +80,7 @@ class PriorGenerator(PairGenerator):
             return scaled
         if self._prior.prior == "plain":
             return noise
-        share = _probability(noise[..., -1], self._prior.noise)
-        n = self._prior.prior_components
-        component = F.one_hot((share * n).long().clamp(0, n - 1), n).to(noise.dtype)
+        component = classes_of_noise(noise, self.bounds)
         z: Tensor = self.means(component) + self.scales(component) * noise[..., :-1]
         return z
 
@@ -268,11 +279,3 @@ class CoordinatedTraining(TrainedPairTraining):
 def _copy(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     for target, source in zip(targets, sources, strict=True):
         target.copy_(source)
-
-
-def _probability(values: Tensor, noise: str) -> Tensor:
-    """Return the probability that the noise is below each value."""
-    if noise == "normal":
-        below: Tensor = torch.special.ndtr(values)
-        return below
-    return values / (2 * _UNIFORM_BOUND) + 0.5

@@ -26,6 +26,8 @@ from gansearch.networks.pairs import (
     PairGenerator,
     PairNetworkMaker,
     beside,
+    bounds_of,
+    classes_of_noise,
     pair_shape,
 )
 
@@ -85,7 +87,7 @@ class ConditionalGenerator(PairGenerator):
         widened = dataclasses.replace(config, noise_dim=config.noise_dim + n_given)
         super().__init__(widened, shape, config.noise_dim + 1)
         self.embedding = _embedding(config, len(shares))
-        self.register_buffer("bounds", _bounds(config.noise, shares))
+        self.register_buffer("bounds", bounds_of(config.noise, shares))
         if config.generator_class_share > 0:
             first = cast("Dense", self.net.layers[0])
             self.net.layers[0] = Branches(
@@ -226,18 +228,6 @@ class ConditionalNetworkMaker(PairNetworkMaker):
         return networks
 
 
-def classes_of_noise(noise: Tensor, bounds: Tensor) -> Tensor:
-    """Return the class that each row's last coordinate stands for, one-hot, `[n, classes]`.
-
-    >>> classes_of_noise(torch.tensor([[-1.0], [0.5]]), torch.tensor([0.0]))
-    tensor([[1., 0.],
-            [0., 1.]])
-    """
-    passed = (noise[..., -1:] >= bounds).to(noise.dtype)
-    ends = torch.ones_like(noise[..., -1:])
-    return torch.cat((ends, passed), -1) - torch.cat((passed, 0 * ends), -1)
-
-
 def check_class_shares(config: ConditionalConfig) -> None:
     """Raise ConfigError unless the lowest layers can leave some of their units to the class."""
     found = f"discriminator_class_share: {config.discriminator_class_share:g}"
@@ -272,10 +262,3 @@ def _embedding(
     if not config.condition_embedding:
         return None
     return Dense(n_classes, config.condition_embedding, LINEAR, spectral=spectral)
-
-
-def _bounds(noise: str, shares: Sequence[float]) -> Tensor:
-    """Return the values of a coordinate of noise below which the classes' shares of it lie."""
-    below = torch.tensor(shares, dtype=torch.float64).cumsum(0)[:-1].clamp(0, 1)
-    bounds = torch.special.ndtri(below) if noise == "normal" else (2 * below - 1) * math.sqrt(3)
-    return bounds.float()

@@ -6,7 +6,7 @@ A pair is a row `[n, pair_dim]`. The layers are the paper's, with wider inputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,3 +150,22 @@ def beside(x: Tensor, values: Tensor, input_shape: Shape) -> Tensor:
     images = x.view(*x.shape[:-1], height * width, n_own)
     constant = values[..., None, :].expand(*values.shape[:-1], height * width, -1)
     return torch.cat((images, constant), -1).flatten(-2)
+
+
+def classes_of_noise(noise: Tensor, bounds: Tensor) -> Tensor:
+    """Return the class that each row's last coordinate stands for, one-hot, `[n, classes]`.
+
+    >>> classes_of_noise(torch.tensor([[-1.0], [0.5]]), torch.tensor([0.0]))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    passed = (noise[..., -1:] >= bounds).to(noise.dtype)
+    ends = torch.ones_like(noise[..., -1:])
+    return torch.cat((ends, passed), -1) - torch.cat((passed, 0 * ends), -1)
+
+
+def bounds_of(noise: str, shares: Sequence[float]) -> Tensor:
+    """Return the values of a coordinate of noise below which the classes' shares of it lie."""
+    below = torch.tensor(shares, dtype=torch.float64).cumsum(0)[:-1].clamp(0, 1)
+    bounds = torch.special.ndtri(below) if noise == "normal" else (2 * below - 1) * math.sqrt(3)
+    return bounds.float()

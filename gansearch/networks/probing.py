@@ -34,13 +34,31 @@ def interpolate(
     which contains its lines; normal noise of many dimensions lies near a sphere, and a line leads
     through its inside, where training has seldom been.
     """
-    noise = usual_noise(generator, config, seed, 2 * n_rows).reshape(n_rows, 2, -1)
+    noise = usual_noise(generator, config, seed, 2 * n_rows)
+    ends = generate(generator, config, 2 * n_rows, seed)
+    return interpolate_between(generator, config, seed, noise, ends, n_steps)
+
+
+def interpolate_between(
+    generator: AnyGenerator,
+    config: AdversarialConfig,
+    seed: int,
+    noise: Tensor,
+    ends: np.ndarray,
+    n_steps: int,
+) -> np.ndarray:
+    """Return G on lines from noise 2i to noise 2i + 1 of `[2 n, noise_dim]`, `[n, n_steps, dim]`.
+
+    `ends` are G's examples there, `[2 n, dim]`, as they were scored; the rest is as `interpolate`.
+    """
+    n_rows = len(noise) // 2
+    first, last = noise.view(n_rows, 2, 1, -1).unbind(1)
     share = torch.linspace(0, 1, n_steps)[1:-1, None]
-    between = torch.lerp(noise[:, :1], noise[:, 1:], share)
-    inner = generate_at(generator, config, seed, between.flatten(0, 1))
-    ends = generate(generator, config, 2 * n_rows, seed).reshape(n_rows, 2, -1)
-    inner = inner.reshape(n_rows, n_steps - 2, ends.shape[2])
-    return np.concatenate([ends[:, :1], inner, ends[:, 1:]], axis=1)
+    between = torch.lerp(first, last, share).flatten(0, 1)
+    inner = generate_at(generator, config, seed, between)
+    pairs = ends.reshape(n_rows, 2, -1)
+    inner = inner.reshape(n_rows, n_steps - 2, pairs.shape[2])
+    return np.concatenate([pairs[:, :1], inner, pairs[:, 1:]], axis=1)
 
 
 def generate_at(

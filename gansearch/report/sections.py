@@ -275,7 +275,9 @@ def more_sections(
 def _objective(report: Report) -> str:
     """Return in words what the run goes by."""
     measure = report.run.objective.measure
-    return f"your own measure {measure.name}" if measure else "validation log-likelihood (nats)"
+    if measure is None:
+        return "validation log-likelihood (nats)"
+    return f"{'' if measure.is_of_family else 'your own measure '}{measure.name}"
 
 
 def _rule_of_order(report: Report) -> str:

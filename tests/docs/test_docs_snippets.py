@@ -30,7 +30,7 @@ from gansearch import doctor
 from gansearch.cli import cli
 from gansearch.cli_types import RenamedOption
 from gansearch.data import registry
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.family import load_family
 from gansearch.networks.models import Generator
@@ -181,7 +181,9 @@ def _quick(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def images(name: str, shape: tuple[int, int, int]) -> Dataset:
     rng = np.random.default_rng(0)
     splits = [rng.integers(0, 256, (n, int(np.prod(shape))), np.uint8) for n in (100, 50, 50)]
-    return Dataset(name, *splits, shape=shape, scale=255.0)
+    classes = {split: np.arange(len(part)) % 10 for split, part in zip(SPLITS, splits, strict=True)}
+    labels = Labels.of(tuple("0123456789"), **classes)
+    return Dataset(name, *splits, shape=shape, scale=255.0, labels=labels)
 
 
 def write_generator(model_dir: Path, dataset: str) -> None:
