@@ -133,11 +133,33 @@ def conditional_of(generator: SavedGenerator) -> ConditionalSamples | None:
     return found
 
 
+def complete_with(generator: SavedGenerator, x: np.ndarray, mask: np.ndarray, n: int) -> np.ndarray:
+    """Return n completions of each of x `[n_examples, dim]`, `[n_examples, n, dim]`, float32.
+
+    A family offers it by a method `complete(x, mask, n)` of its saved generators. It gets float32
+    examples as `Dataset.to_float` scales them, and for each what is visible, bool: `[n_examples,
+    height * width]` of images, `[n_examples, dim]` of points. Values that are hidden are 0.
+
+    Raises:
+        BadInputError: the generators of its family don't complete examples, or not these.
+    """
+    method = getattr(generator, "complete", None)
+    if method is None:
+        raise BadInputError(
+            "the generators of this model family don't complete examples. The family "
+            "inpainting_nets does: `gansearch run --space digits-inpainting`. One of your own "
+            "gives its saved generators a method complete(x, mask, n) (gansearch/artifacts.py)."
+        )
+    found: np.ndarray = method(x, mask, n)
+    return found
+
+
 class SavedGenerator(Protocol):
     """A trained generator that was read from the folder of a run.
 
-    It may have a method `module()`, which returns a `GeneratorModule`: see `module_of`; and a
-    method `conditional()`, which returns `ConditionalSamples`: see `conditional_of`.
+    It may have a method `module()`, which returns a `GeneratorModule`: see `module_of`; a method
+    `conditional()`, which returns `ConditionalSamples`: see `conditional_of`; and a method
+    `complete(x, mask, n)`: see `complete_with`.
     """
 
     @property

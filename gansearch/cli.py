@@ -318,6 +318,12 @@ def evaluate(
     help="Rows of STEPS samples (10), each on a straight line in noise space between two samples.",
 )
 @click.option(
+    "--complete",
+    metavar="MASK",
+    help="Completions of test examples, of generators that complete: masks of a kind, random, "
+    "halves or blocks, or a .npy array that is 1 where an example is visible.",
+)
+@click.option(
     "--out",
     type=LocalPathType(),
     default=Path("samples.png"),
@@ -333,27 +339,38 @@ def sample(
     label: str | None,
     nearest: bool,
     n_steps: int | None,
+    complete: str | None,
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
+    from gansearch.report.completing import write_completions
     from gansearch.report.display import activities
     from gansearch.report.sampling import check_samples_file, write_samples
     from gansearch.runs.folder import RunFolder
 
     check_samples_file(out)
+    if complete is not None:
+        others = {"--nearest": nearest, "--interpolate": n_steps, "--label": label is not None}
+        if other := next((flag for flag, given in others.items() if given), None):
+            raise BadInputError(f"--complete, {other}: they exclude each other. Omit one of them.")
     folder = RunFolder.open(run_below(results, run), results)
     with activities(Console(stderr=True)) as begin:
         begin("generating samples")
-        summary = write_samples(
-            folder,
-            out,
-            trial_id=trial,
-            n=n,
-            nearest=nearest,
-            n_steps=n_steps,
-            data_dir=data_dir,
-            label=label,
-        )
+        if complete is not None:
+            summary = write_completions(
+                folder, out, complete, trial_id=trial, n=n, data_dir=data_dir
+            )
+        else:
+            summary = write_samples(
+                folder,
+                out,
+                trial_id=trial,
+                n=n,
+                nearest=nearest,
+                n_steps=n_steps,
+                data_dir=data_dir,
+                label=label,
+            )
     click.echo(f"{out}: {summary}")
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from gansearch.artifacts import ConditionalSamples
 from gansearch.data.dataset import Dataset
 from gansearch.figures.points import path_picture, point_picture, point_tile
-from gansearch.figures.style import ORANGE, evenly_spaced
+from gansearch.figures.style import ORANGE, SKY, evenly_spaced
 
 _TILE_PIXELS = 48  # an image is drawn at least this high
 _MAX_TILE_PIXELS = 96  # and at most this high and wide
@@ -111,6 +111,31 @@ def interpolation_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
     tiles = _image_tiles(paths.reshape(n_rows * n_steps, -1), dataset)
     caption = "each row: a straight line in noise space between two unpicked samples"
     return _captioned(_mosaic(tiles, n_steps, _GAP), caption)
+
+
+def completion_picture(
+    examples: np.ndarray, visible: np.ndarray, completions: np.ndarray, dataset: Dataset
+) -> Image.Image:
+    """Draw images, what is visible of each, and completions of it, one row for each.
+
+    Args:
+        examples: `[n, d]`, as in `sample_grid`.
+        visible: `[n, d]`, bool, which of their values are.
+        completions: `[n, m, d]`.
+        dataset: the data set that they are of.
+    """
+    n, m, dim = completions.shape
+    tiles = _image_tiles(examples, dataset)
+    shown = visible.reshape(-1, *dataset.shape)[..., 0]
+    height, width = tiles.shape[1:3]
+    rows = np.arange(height) * shown.shape[1] // height
+    columns = np.arange(width) * shown.shape[2] // width
+    hiding = np.array(ImageColor.getrgb(SKY), np.uint8)
+    asked = np.where(shown[:, rows][:, :, columns][..., None], tiles, hiding)
+    made = _image_tiles(completions.reshape(-1, dim), dataset).reshape(n, m, *tiles.shape[1:])
+    ordered = np.concatenate([tiles[:, None], asked[:, None], made], axis=1)
+    caption = "each row: a held-out image, what is visible of it, and unpicked completions"
+    return _captioned(_mosaic(ordered.reshape(-1, *tiles.shape[1:]), m + 2, _GAP), caption)
 
 
 def png(image: Image.Image) -> bytes:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from gansearch.artifacts import module_of
 from gansearch.errors import BadInputError, GansearchError
+from gansearch.report.completing import completions_of
 from gansearch.report.console import print_report
 from gansearch.report.output import write_output
 from gansearch.report.render import render
@@ -175,6 +176,37 @@ class Run(RunFolder):
         if isinstance(n, bool) or not isinstance(n, SupportsIndex) or int(n) < 1:
             raise BadInputError(f"n: found {n!r}. It must be a whole number of samples, from 1 on.")
         return samples_of(self, int(n), trial, Path(data_dir) if data_dir else None, label)
+
+    def complete(
+        self,
+        x: Any,
+        mask: Any,
+        n: Any = 8,
+        *,
+        trial: str | None = None,
+        data_dir: str | Path | None = None,
+    ) -> np.ndarray:
+        """Return `n` completions of each example, `[n_examples, n, dim]`, float32.
+
+        They agree with `x` where it is visible. For families that complete, as inpainting_nets.
+
+        Args:
+            x: examples `[n_examples, dim]`, or with the shape of an example: pixels in [0, 1],
+                points in your own units. What is hidden counts nothing, and may be NaN.
+            mask: 1 or True where they are visible, `[height, width]` of images, `[d]` of points, or
+                one for each example.
+            n: how many.
+            trial: id of a trial; None for a replica of the winner.
+            data_dir: folder of the data, for model families whose generators need it.
+
+        Raises:
+            BadInputError: `x` or `mask` is something else, or the generators complete nothing.
+            ResultsError: the trial is unknown or has no generator on disk.
+        """
+        if isinstance(n, bool) or not isinstance(n, SupportsIndex) or int(n) < 1:
+            raise BadInputError(f"n: found {n!r}. It must be a whole number, from 1 on.")
+        folder = Path(data_dir) if data_dir else None
+        return completions_of(self, x, mask, int(n), trial, folder)
 
     def generator(self, trial: str | None = None) -> Any:
         """Return a trained generator as a `torch.nn.Module` in evaluation mode, on the CPU.

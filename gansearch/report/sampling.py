@@ -116,7 +116,7 @@ def write_samples(
 
     def load(name: str) -> Dataset:
         family_needs_data.append(name)
-        return _same_data(folder, name, data_dir)
+        return same_data(folder, name, data_dir)
 
     saved = _stored(folder, trial_id, load)
     if data_dir and not (as_picture or family_needs_data):
@@ -142,7 +142,7 @@ def write_samples(
         content += f" of class {label}"
     if dataset is None:
         array = saved.in_own_units(make(n, n_steps))
-        write_output("--out", out, lambda file: _save(array, file))
+        write_output("--out", out, lambda file: save_array(array, file))
     else:
         if conditional is not None and by_class and dataset.is_image and not nearest:
             picture = class_grid(conditional, dataset)
@@ -165,7 +165,7 @@ def stored_generator(
         DataError: the family needs the data, which is absent or has changed since the run.
     """
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
-    return trial_id, _stored(folder, trial_id, lambda name: _same_data(folder, name, data_dir))
+    return trial_id, _stored(folder, trial_id, lambda name: same_data(folder, name, data_dir))
 
 
 def _stored(
@@ -275,7 +275,7 @@ def _load(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
         return load_again(name, _data_dir_of(folder), data_dir, options, run=folder.path)[0]
 
 
-def _same_data(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
+def same_data(folder: RunFolder, name: str, data_dir: Path | None) -> Dataset:
     """Return the data set of the run; raise DataError if it is absent or has changed since."""
     dataset = _load(folder, name, data_dir)
     require_same_data(folder, folder.read_run(), dataset, asked="sample")
@@ -315,7 +315,7 @@ def _check_count(
         )
 
 
-def _save(array: np.ndarray, file: BinaryIO) -> None:
+def save_array(array: np.ndarray, file: BinaryIO) -> None:
     """Write an array as `numpy.save` does, which of a full disk only says how much was written."""
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
     file.write(np.ascontiguousarray(array).data)
