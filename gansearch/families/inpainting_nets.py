@@ -9,49 +9,22 @@ of the deterministic MP-DBM." Like the MP-DBM (Goodfellow et al. 2013), it train
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
+from gansearch.families.inpainting_parameters import KINDS, MIXED, InpaintingConfig
 from gansearch.families.pair_family import PairFamily
 from gansearch.own_measures import OwnMeasure
-from gansearch.pair_parameters import PairParameters
-from gansearch.rules import parameter
 
 if TYPE_CHECKING:
     from gansearch.families.inpainting_training import InpaintingTraining
 
-MIXED = "mixed"
-_KINDS = ("random", "halves", "blocks")
 _N_ROWS, _N_SHOWN = 4, 8  # of a picture: examples of each kind of masks, and completions
 _MAX_INPUTS = 65536  # of G's lowest layer
 _measure = OwnMeasure.of_family
-
-
-@dataclass(frozen=True)
-class InpaintingConfig(PairParameters):
-    """The hyperparameters of nets for all conditionals."""
-
-    masks: str = parameter(
-        MIXED,
-        "str",
-        "what is hidden of an example in training; random: each pixel or coordinate, with a "
-        "probability that is uniform on (0, 1); halves: a half of an image; blocks: a rectangle of "
-        "it; mixed: an equal share of each kind that the data allows",
-        choices=(MIXED, *_KINDS),
-    )
-    all_hidden_share: float = parameter(
-        0.3,
-        "float",
-        "share of the masks that hide all, by which G learns the unconditional samples that are "
-        "scored",
-        low=0,
-        low_is_open=True,
-        high=0.95,
-    )
 
 
 class InpaintingNets(PairFamily[InpaintingConfig]):
@@ -60,12 +33,12 @@ class InpaintingNets(PairFamily[InpaintingConfig]):
     config_type = InpaintingConfig
     measures = (
         _measure("hidden_ll", "maximize", "nats a value"),
-        *(_measure(f"hidden_ll_{kind}", "maximize", "nats a value") for kind in _KINDS),
+        *(_measure(f"hidden_ll_{kind}", "maximize", "nats a value") for kind in KINDS),
         _measure("energy_score", "minimize"),
         _measure("completion_diversity", "maximize", "of nearest examples'"),
         _measure("hidden_error", "minimize", "RMS"),
         _measure("hidden_error_best", "minimize", "RMS"),
-        *(_measure(f"completion_diversity_{kind}", "maximize", at_end=True) for kind in _KINDS),
+        *(_measure(f"completion_diversity_{kind}", "maximize", at_end=True) for kind in KINDS),
         _measure("hidden_ll_nearest", "maximize", "nats a value", at_end=True),
         _measure("energy_score_nearest", "minimize", at_end=True),
     )
@@ -79,7 +52,7 @@ class InpaintingNets(PairFamily[InpaintingConfig]):
 
     def check(self, config: InpaintingConfig, dataset: Dataset) -> None:
         """Raise ConfigError if the networks or the masks don't fit the data."""
-        from gansearch.data.masks import kinds_of, n_units
+        from gansearch.scoring.masks import kinds_of, n_units
 
         super().check(config, dataset)
         known = kinds_of(dataset.shape)

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from gansearch.artifacts import GeneratorModule
 from gansearch.data.dataset import Dataset
-from gansearch.data.masks import kinds_of, masks_from, n_numbers, n_units, over_channels
 from gansearch.errors import BadInputError
-from gansearch.families.inpainting_nets import MIXED, InpaintingConfig
+from gansearch.families.inpainting_parameters import MIXED, InpaintingConfig
 from gansearch.families.pair_training import TrainedPairTraining
 from gansearch.families.plain_generator import plain_generator
 from gansearch.families.trained_generator import TrainedGenerator
@@ -31,6 +30,7 @@ from gansearch.networks.pairs import (
 )
 from gansearch.pair_parameters import PairParameters
 from gansearch.scoring.completions import CompletionEvaluator, Questions
+from gansearch.scoring.masks import kinds_of, masks_from, n_numbers, n_units, over_channels
 from gansearch.seeds import trial_seed
 from gansearch.system.precision import full_precision
 from gansearch.training.pairs import Minibatch
@@ -102,6 +102,7 @@ class InpaintingTraining(TrainedPairTraining):
         super().__init__(config, dataset, *args, **how)
         known = kinds_of(dataset.shape)
         self._kinds = known if config.masks == MIXED else (config.masks,)
+        self._drawn = (torch.empty(0), torch.empty(0))  # the last numbers, and their masks
         self._evaluator: CompletionEvaluator | None = None
 
     @classmethod
@@ -148,9 +149,13 @@ class InpaintingTraining(TrainedPairTraining):
         return self._evaluator.measure(complete, split, at_end=at_end)
 
     def _masks(self, batch: Minibatch) -> Tensor:
-        assert batch.drawn.extra is not None
-        share = self.config.all_hidden_share
-        return masks_from(batch.drawn.extra, self._kinds, self.dataset.shape, share)
+        numbers = batch.drawn.extra
+        assert numbers is not None
+        if self._drawn[0] is not numbers:  # else they are those of this minibatch's other pairs
+            share = self.config.all_hidden_share
+            masks = masks_from(numbers, self._kinds, self.dataset.shape, share)
+            self._drawn = numbers, masks
+        return self._drawn[1]
 
     def _pairs(self, x: Tensor, masks: Tensor) -> Tensor:
         if self.config.discriminator_network == "dense":
@@ -178,14 +183,14 @@ class TrainedInpainting(TrainedGenerator):
         """
         network = self.network
         assert isinstance(network, InpaintingGenerator)
-        masks = torch.from_numpy(mask).float()
+        masks = torch.tensor(mask, dtype=torch.float32)
         shown = x[over_channels(masks, network.shape).numpy() > 0]
         if network.is_bounded and ((shown < 0) | (shown > 1)).any():
             raise BadInputError(
                 f"x: found visible values from {shown.min():.4g} to {shown.max():.4g}. Pixels lie "
                 "in [0, 1]. Divide bytes by 255."
             )
-        return completions(network, self.config, self.seed, torch.from_numpy(x), masks, n)
+        return completions(network, self.config, self.seed, torch.tensor(x), masks, n)
 
     def module(self) -> GeneratorModule:
         """Return the unconditional generator as a module of torch's own layers."""

@@ -10,14 +10,15 @@ import numpy as np
 
 from gansearch.artifacts import complete_with
 from gansearch.data.dataset import MAX_ABS, Dataset
-from gansearch.data.masks import KINDS, kinds_of, masks_of_kind, n_units
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.figures.samples import completion_picture, sample_grid
 from gansearch.report.output import write_output
 from gansearch.report.sampling import same_data, save_array, stored_generator
+from gansearch.rules import count_of
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator
 from gansearch.scoring.arrays import as_array, read_npy
+from gansearch.scoring.masks import KINDS, kinds_of, masks_of_kind, n_units
 
 N_ROWS, N_COMPLETIONS = 8, 8  # of a picture
 _MAX_BYTES = 4 * 2**30
@@ -113,7 +114,8 @@ def _completed(saved: StoredGenerator, x: Any, mask: Any, n: int) -> np.ndarray:
     examples = _examples(x, saved.shape)
     if (n_bytes := 4.0 * n * examples.size) > _MAX_BYTES:
         raise BadInputError(
-            f"n: {n:,} completions of {len(examples):,} examples, {n_bytes / 2**30:,.0f} GiB. They "
+            f"n: {n:,} completions of {count_of(len(examples), 'example')}, "
+            f"{n_bytes / 2**30:,.0f} GiB. They "
             f"are made in memory, {_MAX_BYTES >> 30} GiB at most. Ask for fewer."
         )
     masks = _visible(mask, len(examples), saved.shape)
@@ -155,7 +157,7 @@ def _visible(mask: Any, n: int, shape: tuple[int, ...]) -> np.ndarray:
         size = f"[{shape[0]}, {shape[1]}]" if len(shape) == 3 else f"[{units}]"
         raise BadInputError(
             f"mask: found shape {list(array.shape)}. It must be {size}, True or 1 where an example "
-            f"is visible, or one for each of the {n} examples."
+            f"is visible, or one for each of {count_of(n, 'example')}."
         )
     if not np.isin(rows, (0, 1)).all():
         raise BadInputError(

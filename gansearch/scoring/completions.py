@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from gansearch.data.dataset import Dataset
-from gansearch.data.masks import kinds_of, masks_of_kind, over_channels
+from gansearch.scoring.masks import kinds_of, masks_of_kind, over_channels
 from gansearch.scoring.neighbours import training_blocks
 from gansearch.scoring.parzen import sigma_grid
 from gansearch.seeds import trial_seed

@@ -18,7 +18,6 @@ from torch import Tensor
 
 KINDS = ("random", "halves", "blocks")
 _N_OF_MASK = 5  # numbers that a mask takes beside one for each unit
-_SMALLEST, _RANGE = 0.25, 0.5  # of the sides of blocks, as shares of the image's
 
 Shape = tuple[int, ...]
 
@@ -104,10 +103,16 @@ def _outside_rectangle(numbers: Tensor, kind: str, shape: Shape) -> Tensor:
         rows = _span(height, torch.where(is_across, height, max(1, height // 2)), is_last)
         columns = _span(width, torch.where(is_across, max(1, width // 2), width), is_last)
     else:
-        rows = _span(height, (height * (_SMALLEST + _RANGE * a)).ceil(), b)
-        columns = _span(width, (width * (_SMALLEST + _RANGE * c)).ceil(), d)
+        rows = _span(height, _side(height, a), b)
+        columns = _span(width, _side(width, c), d)
     hidden = rows[..., :, None] & columns[..., None, :]
     return (~hidden).flatten(-2).to(numbers.dtype)
+
+
+def _side(length: int, size: Tensor) -> Tensor:
+    """Return a block's side: from a quarter (size 0) to three quarters (1) of the image's."""
+    low = max(1, length // 4)
+    return low + (size * (max(low, 3 * length // 4) - low + 1)).floor()
 
 
 def _span(length: int, n: Tensor, where: Tensor) -> Tensor:
