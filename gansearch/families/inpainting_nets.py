@@ -9,7 +9,7 @@ of the deterministic MP-DBM." Like the MP-DBM (Goodfellow et al. 2013), it train
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -31,13 +31,17 @@ class InpaintingNets(PairFamily[InpaintingConfig]):
     """G completes what is hidden of x, given the rest; D sees completed examples and their mask."""
 
     config_type = InpaintingConfig
+    captions: ClassVar[Mapping[str, str]] = {
+        "completions.png": "Held-out examples, what is visible of each, and completions of it by "
+        "the winner, unpicked."
+    }
     measures = (
         _measure("hidden_ll", "maximize", "nats a value"),
         *(_measure(f"hidden_ll_{kind}", "maximize", "nats a value") for kind in KINDS),
         _measure("energy_score", "minimize"),
-        _measure("completion_diversity", "maximize", "of nearest examples'"),
-        _measure("hidden_error", "minimize", "RMS"),
-        _measure("hidden_error_best", "minimize", "RMS"),
+        _measure("completion_diversity", "maximize"),
+        _measure("hidden_error", "minimize"),
+        _measure("hidden_error_best", "minimize"),
         *(_measure(f"completion_diversity_{kind}", "maximize", at_end=True) for kind in KINDS),
         _measure("hidden_ll_nearest", "maximize", "nats a value", at_end=True),
         _measure("energy_score_nearest", "minimize", at_end=True),

@@ -33,6 +33,7 @@ from gansearch.data import registry
 from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.family import load_family
+from gansearch.family import family_of
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
@@ -213,8 +214,17 @@ def write_run(name: str) -> RunFolder:
         if "conditional" in name:
             write_conditional_generator(model_dir)
         else:
-            write_generator(model_dir, dataset)
+            write = write_completing if "inpainting" in name else write_generator
+            write(model_dir, dataset)
     return folder
+
+
+def write_completing(model_dir: Path, dataset: str) -> None:
+    """Write a generator that completes examples."""
+    family, data = family_of({"family": "inpainting_nets"}), load_dataset(dataset)
+    config = family.config_type(generator_widths=(8,), discriminator_widths=(8,))
+    export = family.export(family.build(config, data, 1, "cpu"), 1)
+    save_generator(model_dir, export, config, family=family, dataset=dataset, shape=data.shape)
 
 
 def planned(space: str = "digits", **options: Any) -> RunFolder:

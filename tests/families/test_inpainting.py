@@ -314,3 +314,14 @@ def test_the_built_in_space_fits_its_data():
         space.family.check(space.preset(name), DIGITS)
     assert space.objective.name == "energy_score"
     assert KINDS == ("random", "halves", "blocks")
+
+
+def test_memory_and_operations_are_known_before_a_run():
+    for changes in ({}, CONVOLUTIONAL, {"precision": "bf16"}):
+        made = config(**{**changes, "generator_widths": (256, 256), "batch_size": 200})
+        rough = FAMILY.training_bytes(made, DIGITS, "cpu", exact=False)
+        exact = FAMILY.training_bytes(made, DIGITS, "cpu", exact=True)
+        assert exact / 3 < rough < 3 * exact
+        # G's lowest layer takes the noise, the image and the mask.
+        assert FAMILY.operations(made, DIGITS).samples > 1000 * 2 * 256 * (5 + 64 + 64)
+        training(**changes).advance(4)
