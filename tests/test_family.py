@@ -99,11 +99,14 @@ def message_about(name):
     ("name", "hint"),
     [
         ("adversarial_net", "Did you mean adversarial_nets?"),
-        ("diffusion", "Known: adversarial_nets, conditional_nets, coordinated_nets."),
-        ("", "Known: adversarial_nets, conditional_nets, coordinated_nets."),
+        (
+            "diffusion",
+            "Known: adversarial_nets, conditional_nets, coordinated_nets, inpainting_nets.",
+        ),
+        ("", "Known: adversarial_nets, conditional_nets, coordinated_nets, inpainting_nets."),
         (
             "tests.test_family.ShiftFamily",
-            "Known: adversarial_nets, conditional_nets, coordinated_nets.",
+            "Known: adversarial_nets, conditional_nets, coordinated_nets, inpainting_nets.",
         ),
     ],
 )

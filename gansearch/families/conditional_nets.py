@@ -6,10 +6,9 @@ conditional generative model p(x | c) can be obtained by adding c as input to bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from gansearch.artifacts import GeneratorExport
 from gansearch.conditional_parameters import ConditionalConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
@@ -17,7 +16,6 @@ from gansearch.families.pair_family import PairFamily, check_labels
 from gansearch.own_measures import OwnMeasure
 
 if TYPE_CHECKING:
-    from gansearch.families.conditional_generator import TrainedConditionalGenerator
     from gansearch.families.conditional_training import ConditionalTraining
 
 _MAX_CLASSES = 1000
@@ -53,23 +51,6 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
         check_labels(self.name, dataset, what_for="as a condition")
         self._check_number(dataset)
         check_class_shares(config)
-
-    def generator(
-        self,
-        export: GeneratorExport,
-        config: ConditionalConfig,
-        load_dataset: Callable[[], Dataset],
-    ) -> TrainedConditionalGenerator:
-        """Return a generator from its state.
-
-        Raises:
-            ConfigError, ValueError, KeyError, TypeError, RuntimeError: they don't fit each other.
-        """
-        from gansearch.families.conditional_generator import TrainedConditionalGenerator
-
-        found = super().generator(export, config, load_dataset)
-        classes = tuple(export.details["pairs"]["classes"])
-        return TrainedConditionalGenerator(found.network, found.config, found.seed, classes)
 
     def pictures(self, training: ConditionalTraining, dataset: Dataset) -> Mapping[str, bytes]:
         """Return a grid of unpicked samples with a row a class, `classes.png`; none of points."""

@@ -22,8 +22,9 @@ from gansearch.networks.conditional import (
     ConditionalGenerator,
     ConditionalNetworkMaker,
 )
-from gansearch.networks.interface import Shape
+from gansearch.networks.interface import AnyGenerator, Shape
 from gansearch.networks.pairs import PairNetworkMaker
+from gansearch.pair_parameters import PairParameters
 from gansearch.scoring.classes import ClassScores
 from gansearch.training.gradients import Update
 from gansearch.training.objective import as_float
@@ -114,9 +115,18 @@ class ConditionalTraining(TrainedPairTraining):
     @property
     def trained_generator(self) -> TrainedConditionalGenerator:
         """The generator that is scored, as it is read from a run's folder."""
-        return TrainedConditionalGenerator(
-            self.scored_generator, self.config, self.sample_seed, tuple(self.details["classes"])
-        )
+        return self.trained(self.scored_generator, self.config, self.sample_seed, self.details)
+
+    @classmethod
+    def trained(
+        cls,
+        network: AnyGenerator,
+        config: PairParameters,
+        seed: int,
+        details: Mapping[str, Any],
+    ) -> TrainedConditionalGenerator:
+        """Return a trained generator, as it is read from a run's folder."""
+        return TrainedConditionalGenerator(network, config, seed, tuple(details["classes"]))
 
     @cached_property
     def _scores(self) -> ClassScores:

@@ -119,8 +119,14 @@ class InpaintingTraining(TrainedPairTraining):
         )
 
     @classmethod
-    def trained(cls, network: AnyGenerator, config: PairParameters, seed: int) -> TrainedInpainting:
-        """Return a generator of a finished training."""
+    def trained(
+        cls,
+        network: AnyGenerator,
+        config: PairParameters,
+        seed: int,
+        details: Mapping[str, Any],  # noqa: ARG003
+    ) -> TrainedInpainting:
+        """Return a trained generator, as it is read from a run's folder."""
         return TrainedInpainting(network, config, seed)
 
     def real_pairs(self, batch: Minibatch) -> Tensor:

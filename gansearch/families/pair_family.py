@@ -98,10 +98,11 @@ class PairFamily(ModelFamily[ConfigT]):
         import torch
 
         shape = tuple(export.details["shape"])
-        maker = self.training_type.maker(config, shape, export.details["pairs"])
+        details = export.details["pairs"]
+        maker = self.training_type.maker(config, shape, details)
         network = maker.generator()
         network.load_state_dict({name: torch.tensor(a) for name, a in export.arrays.items()})
-        return self.training_type.trained(network, config, export.seed)
+        return self.training_type.trained(network, config, export.seed, details)
 
     def discriminator(self, training: TrainedPairTraining) -> Mapping[str, np.ndarray]:
         """Return the discriminator's weights by the names of its layers."""

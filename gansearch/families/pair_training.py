@@ -61,6 +61,19 @@ class TrainedPairTraining(PairTraining):
         """
 
     @classmethod
-    def trained(cls, network: AnyGenerator, config: PairParameters, seed: int) -> TrainedGenerator:
-        """Return a generator of a finished training."""
+    def trained(
+        cls,
+        network: AnyGenerator,
+        config: PairParameters,
+        seed: int,
+        details: Mapping[str, Any],  # noqa: ARG003
+    ) -> TrainedGenerator:
+        """Return a trained generator, as it is read from a run's folder.
+
+        Args:
+            network: the generator.
+            config: its hyperparameters.
+            seed: of its noise.
+            details: of its training, as `details_of` returned them.
+        """
         return TrainedGenerator(network, config, seed)

@@ -32,8 +32,7 @@ from gansearch.cli_types import RenamedOption
 from gansearch.data import registry
 from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import load_dataset
-from gansearch.family import load_family
-from gansearch.family import family_of
+from gansearch.family import family_of, load_family
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator

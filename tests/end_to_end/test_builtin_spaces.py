@@ -23,19 +23,21 @@ TINY = {
     "cifar10": [*DENSE, *CONVOLUTIONAL],
     "digits": DENSE,
     "digits-conditional": [],
+    "digits-inpainting": [],
     "folder": [*DENSE, *CONVOLUTIONAL],
     "gaussian": [],
     "grid": DENSE,
     "mnist": DENSE,
     "mnist-conditional": [
         *DENSE,
-        *("generator_class_units=0", "discriminator_class_units=0"),
+        *("generator_class_share=0", "discriminator_class_share=0"),
     ],
     "ring": DENSE,
     "tfd": [*DENSE, "pretraining_updates=20", "output_init_inputs=4"],
 }
-# Their likes are searched in every test run: other points, other convolutional networks.
-SLOW = ("digits-conditional", "gaussian", "grid", "mnist-conditional", "tfd")
+# Their likes are searched in every test run: other points, other convolutional networks, and the
+# model families of digits (test_families.py).
+SLOW = ("digits-conditional", "digits-inpainting", "gaussian", "grid", "mnist-conditional", "tfd")
 N = 800
 
 
