@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, SupportsIndex
+from typing import Any, Literal, Protocol, SupportsIndex, cast
 
 import numpy as np
 
@@ -154,12 +154,44 @@ def complete_with(generator: SavedGenerator, x: np.ndarray, mask: np.ndarray, n:
     return found
 
 
+class Inference(Protocol):
+    """A saved generator that also infers the noise of an example: see `inference_of`."""
+
+    def infer(self, x: np.ndarray) -> np.ndarray:
+        """Return the noise `[n, noise_dim]`, float32, of examples `[n, dim]`."""
+        ...
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """Return what the generator makes of that noise, `[n, dim]`, float32."""
+        ...
+
+
+def inference_of(generator: SavedGenerator) -> Inference:
+    """Return a trained generator as one that infers noise.
+
+    A family offers it by methods `infer` and `reconstruct` of its saved generators.
+
+    Raises:
+        BadInputError: those of its family infer nothing.
+    """
+    if not all(hasattr(generator, name) for name in ("infer", "reconstruct")):
+        raise BadInputError(
+            "the generators of this run have no inference network, so nothing is inferred or "
+            "reconstructed. Those of the family inference_nets have one, as in the space "
+            "digits-inference; a family of your own offers it by methods infer and reconstruct of "
+            "its saved generators (gansearch/artifacts.py)."
+        )
+    found: Any = generator
+    return cast("Inference", found)
+
+
 class SavedGenerator(Protocol):
     """A trained generator that was read from the folder of a run.
 
     It may have a method `module()`, which returns a `GeneratorModule`: see `module_of`; a method
     `conditional()`, which returns `ConditionalSamples`: see `conditional_of`; and a method
-    `complete(x, mask, n)`: see `complete_with`.
+    `complete(x, mask, n)`: see `complete_with`. With methods `infer` and `reconstruct` it is an
+    `Inference`: see `inference_of`.
     """
 
     @property

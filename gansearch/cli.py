@@ -324,6 +324,11 @@ def evaluate(
     "halves or blocks, or a .npy array that is 1 where an example is visible.",
 )
 @click.option(
+    "--reconstruct",
+    is_flag=True,
+    help="Test examples as G makes them from the noise that an inference network finds.",
+)
+@click.option(
     "--out",
     type=LocalPathType(),
     default=Path("samples.png"),
@@ -340,6 +345,7 @@ def sample(
     nearest: bool,
     n_steps: int | None,
     complete: str | None,
+    reconstruct: bool,
     out: Path,
 ) -> None:
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
@@ -368,6 +374,7 @@ def sample(
                 n=n,
                 nearest=nearest,
                 n_steps=n_steps,
+                reconstruct=reconstruct,
                 data_dir=data_dir,
                 label=label,
             )

@@ -347,6 +347,12 @@ class ModelFamily(ABC, Generic[ConfigT]):
         allows.
         """
 
+    def check_budget(self, config: ConfigT, max_updates: int) -> None:
+        """Raise ConfigError if a training of `config` can't have a budget of so many updates.
+
+        Called with `check`.
+        """
+
     def check_rewind(self, config: ConfigT, dataset: Dataset) -> None:
         """Raise ConfigError if a training of `config` can't go back by `Training.rewind`.
 

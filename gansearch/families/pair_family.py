@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,11 @@ class PairFamily(ModelFamily[ConfigT]):
     """
 
     balance = Balance("k", "discriminator_lr", "generator_lr")
-    size_parameters = ("generator_widths", "discriminator_widths", "batch_size")
+    size_parameters: ClassVar[tuple[str, ...]] = (
+        "generator_widths",
+        "discriminator_widths",
+        "batch_size",
+    )
     interpolates = True
     has_discriminator = True
 

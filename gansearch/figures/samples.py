@@ -138,6 +138,17 @@ def completion_picture(
     return _captioned(_mosaic(ordered.reshape(-1, *tiles.shape[1:]), m + 2, _GAP), caption)
 
 
+def comparison_picture(groups: np.ndarray, dataset: Dataset, caption: str) -> Image.Image:
+    """Draw images `[n, k, d]` with a caption below, the k of a group side by side.
+
+    Images are as in `sample_grid`. As many groups are in a row as fit on eight columns.
+    """
+    n, k, _ = groups.shape
+    tiles = _framed(_image_tiles(groups.reshape(n * k, -1), dataset), "white")
+    side_by_side = np.concatenate(list(tiles.reshape(n, k, *tiles.shape[1:]).swapaxes(0, 1)), 2)
+    return _captioned(_mosaic(side_by_side, max(1, 8 // k), _PAIR_GAP), caption)
+
+
 def png(image: Image.Image) -> bytes:
     """Return a picture as the bytes of a PNG file."""
     buffer = io.BytesIO()

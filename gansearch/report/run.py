@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from rich.console import Console
 
-from gansearch.artifacts import module_of
+from gansearch.artifacts import inference_of, module_of
 from gansearch.errors import BadInputError, GansearchError
 from gansearch.report.completing import completions_of
 from gansearch.report.console import print_report
@@ -222,6 +222,30 @@ class Run(RunFolder):
             BadInputError: the generators of this model family are no modules.
         """
         return module_of(stored_generator(self, trial)[1].generator).network
+
+    def infer(self, x: Any, *, trial: str | None = None) -> np.ndarray:
+        """Return the noise `[n, noise_dim]`, float32, that an inference network finds for examples.
+
+        Args:
+            x: examples `[n, dim]` as `sample` returns them: images with pixels in [0, 1], rows in
+                the order height, width, channel; vectors in the data's own units.
+            trial: id of a trial; None for a replica of the winner.
+
+        Raises:
+            ResultsError: the trial is unknown or has no generator on disk.
+            BadInputError: the run has no inference network, or `x` isn't of its data's shape.
+        """
+        saved = stored_generator(self, trial)[1]
+        return inference_of(saved.generator).infer(saved.as_trained_on(x))
+
+    def reconstruct(self, x: Any, *, trial: str | None = None) -> np.ndarray:
+        """Return what the generator makes of the noise that `infer` finds, `[n, dim]`.
+
+        Takes and raises what `infer` does.
+        """
+        saved = stored_generator(self, trial)[1]
+        inference = inference_of(saved.generator)
+        return saved.in_own_units(inference.reconstruct(saved.as_trained_on(x)))
 
     def _repr_html_(self) -> str | None:
         """Return the state, the counts and the ranking, for notebooks."""

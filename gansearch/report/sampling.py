@@ -11,12 +11,17 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from gansearch.artifacts import conditional_of
+from gansearch.artifacts import conditional_of, inference_of
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import DATASETS, load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
-from gansearch.figures.samples import class_grid, interpolation_picture, sample_grid
+from gansearch.figures.samples import (
+    class_grid,
+    comparison_picture,
+    interpolation_picture,
+    sample_grid,
+)
 from gansearch.report.output import check_output, write_output
 from gansearch.report.recovery import read_or_rank, read_with_warnings
 from gansearch.runs.commands import command
@@ -76,6 +81,7 @@ def write_samples(
     n: int | None = None,
     nearest: bool = False,
     n_steps: int | None = None,
+    reconstruct: bool = False,
     data_dir: Path | None = None,
     label: object = None,
 ) -> str:
@@ -92,6 +98,8 @@ def write_samples(
         nearest: draw each sample's nearest training image beside it, in a picture.
         n_steps: number of points in each row of an interpolation, at least three, on a straight
             line in noise space between two samples, which are included; None for samples.
+        reconstruct: instead of samples the first n test examples, as G makes them from what the
+            inference network finds; in a picture each beside its reconstruction.
         data_dir: folder of the data; None for the one that the run used or, if the data is no
             longer there, that of GANSEARCH_DATA.
         label: the class of the samples, its name or index; None for those of all. A picture of a
@@ -111,6 +119,14 @@ def write_samples(
             f"--nearest, {other}: they exclude each other. Neighbours are drawn beside "
             "samples, in a .png picture. Omit one of them."
         )
+    if reconstruct:
+        if nearest or n_steps is not None:
+            other = "--nearest" if nearest else "--interpolate"
+            raise BadInputError(
+                f"--reconstruct, {other}: they exclude each other. Test examples are "
+                "reconstructed, not samples. Omit one of them."
+            )
+        return _write_reconstructions(folder, out, trial_id, n or _N_SAMPLES, data_dir)
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
     family_needs_data: list[str] = []
 
@@ -153,6 +169,31 @@ def write_samples(
             picture = interpolation_picture(make(n, n_steps), dataset)
         write_output("--out", out, lambda file: picture.save(file, format="PNG"))
     return f"{content} of {trial_id}"
+
+
+def _write_reconstructions(
+    folder: RunFolder, out: Path, trial_id: str | None, n: int, data_dir: Path | None
+) -> str:
+    """Write the first n test examples as a trial reconstructs them, and describe it."""
+    trial_id, saved = stored_generator(folder, trial_id, data_dir)
+    inference = inference_of(saved.generator)
+    dataset = same_data(folder, saved.dataset, data_dir)
+    examples = dataset.to_float(dataset.test[:n])
+    made = inference.reconstruct(examples)
+    if out.suffix.lower() == ".npy":
+        array = saved.in_own_units(made)
+        write_output("--out", out, lambda file: save_array(array, file))
+    else:
+        if not dataset.is_image:
+            raise BadInputError(
+                f"--reconstruct, --out {out}: {dataset.name} has points, and pictures of "
+                "reconstructions are of images. Write them as an array: --out points.npy."
+            )
+        _check_count(2 * len(examples), None, saved, dataset)
+        rows = np.stack((examples, made), 1)
+        picture = comparison_picture(rows, dataset, "test images x, and G(E(x)) to their right")
+        write_output("--out", out, lambda file: picture.save(file, format="PNG"))
+    return f"{len(made)} test examples as reconstructed by {trial_id}"
 
 
 def stored_generator(

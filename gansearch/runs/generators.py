@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,28 @@ class StoredGenerator:
     def in_own_units(self, samples: np.ndarray) -> np.ndarray:
         """Return samples `[..., dim]` in the units that the data came in."""
         return samples if self.units is None else self.units.restored(samples)
+
+    def as_trained_on(self, examples: Any) -> np.ndarray:
+        """Return examples `[n, dim]` in the data's own units as the generator makes them, float32.
+
+        Raises:
+            BadInputError: they are no array of finite numbers of this shape.
+        """
+        dim = math.prod(self.shape)
+        try:
+            values = np.asarray(examples)
+            is_real = values.dtype.kind in "fiu"
+        except (TypeError, ValueError):  # torch's on a GPU, or lists of unequal lengths
+            is_real = False
+        if not is_real or values.ndim != 2 or values.shape[1] != dim or not len(values):
+            found = f"{values.dtype}, {list(values.shape)}" if is_real else type(examples).__name__
+            raise BadInputError(
+                f"x: found {found}. It must be a NumPy array [n, {dim}] of examples of "
+                f"{self.dataset}, as `sample` returns them and `Dataset.to_float` makes them."
+            )
+        if not np.isfinite(values).all():
+            raise BadInputError("x: NaN or infinite values. All values must be finite.")
+        return values.astype(np.float32) if self.units is None else self.units.standardised(values)
 
 
 def save_generator(

@@ -342,6 +342,7 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
             if i >= _N_CHECKED and time.monotonic() > end:
                 break
             space.family.check(config, dataset)
+            space.family.check_budget(config, space.budget.max_updates)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
 
