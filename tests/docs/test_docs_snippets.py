@@ -200,6 +200,13 @@ def write_conditional_generator(model_dir: Path) -> None:
     save_generator(model_dir, export, config, family=family, dataset="digits", shape=dataset.shape)
 
 
+def write_inference_generator(model_dir: Path) -> None:
+    family, dataset = load_family("inference_nets"), load_dataset("digits")
+    config = family.config_type.from_dict({"generator_widths": [8], "encoder_widths": [8]})
+    export = family.export(family.build(config, dataset, 0, "cpu"), 0)
+    save_generator(model_dir, export, config, family=family, dataset="digits", shape=dataset.shape)
+
+
 def write_run(name: str) -> RunFolder:
     """Write a finished run of the data set that its name begins with, unless it is there."""
     if Path("results", name).exists():
@@ -212,6 +219,8 @@ def write_run(name: str) -> RunFolder:
         model_dir = folder.model_dir(f"r-{config.config_id}-0")
         if "conditional" in name:
             write_conditional_generator(model_dir)
+        elif "inference" in name:
+            write_inference_generator(model_dir)
         else:
             write = write_completing if "inpainting" in name else write_generator
             write(model_dir, dataset)

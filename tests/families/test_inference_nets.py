@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gansearch.artifacts import inference_of
 from gansearch.data.dataset import Dataset, Labels
@@ -16,11 +17,15 @@ from gansearch.families.adversarial_nets import AdversarialNets
 from gansearch.families.inference_nets import InferenceConfig, InferenceNets, stages
 from gansearch.families.trained_inference import TrainedInference, mean_distance, z_statistics
 from gansearch.networks.inference import InferenceGenerator
-from gansearch.runs.generators import StoredGenerator
+from gansearch.report.run import open_run
+from gansearch.report.sampling import write_samples
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.generators import StoredGenerator, save_generator
 from gansearch.space.search_space import SearchSpace
 from gansearch.training.pairs import Minibatch
 from gansearch.training.random_draws import UpdateDraws
 from gansearch.training.schedules import coefficients_at
+from tests.written_runs import described
 
 FAMILY = InferenceNets("inference_nets")
 DIGITS = load_dataset("digits")
@@ -395,3 +400,43 @@ def test_generated_points_come_back_to_their_noise_by_along_training():
     x = np.linspace(0, 2, 5, dtype=np.float32)[:, None]
     assert np.allclose(training._scored.reconstruct(x), x, atol=0.3)
     assert training._scored.z_error() < 0.3
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Return a run with one trial, t00000, that infers, and its training."""
+    folder = RunFolder.create(tmp_path, "some")
+    folder.write_run(described(name="some"))
+    training = build(config(), DIGITS, 8)
+    save_generator(
+        folder.model_dir("t00000"),
+        FAMILY.export(training, 1),
+        training.config,
+        family=FAMILY,
+        dataset="digits",
+        shape=DIGITS.shape,
+    )
+    return open_run(folder), training._scored
+
+
+def test_a_run_infers_and_reconstructs_examples(stored):
+    run, trained = stored
+    x = DIGITS.to_float(DIGITS.test[:7])
+    assert np.array_equal(run.infer(x, trial="t00000"), trained.infer(x))
+    assert np.array_equal(run.reconstruct(x, trial="t00000"), trained.reconstruct(x))
+    with pytest.raises(BadInputError, match=r"x: found .*\[7, 32\].*\[n, 64\]"):
+        run.infer(x[:, :32], trial="t00000")
+
+
+def test_test_examples_are_reconstructed_as_an_array_or_a_picture(stored, tmp_path):
+    run, trained = stored
+    summary = write_samples(run, tmp_path / "r.npy", trial_id="t00000", n=5, reconstruct=True)
+    assert summary == "5 test examples as reconstructed by t00000"
+    x = DIGITS.to_float(DIGITS.test[:5])
+    assert np.array_equal(np.load(tmp_path / "r.npy"), trained.reconstruct(x))
+    write_samples(run, tmp_path / "r.png", trial_id="t00000", reconstruct=True)
+    with Image.open(tmp_path / "r.png") as picture:
+        assert picture.width > picture.height / 3
+    for other in ({"nearest": True}, {"n_steps": 5}):
+        with pytest.raises(BadInputError, match=r"--reconstruct, --(nearest|interpolate)"):
+            write_samples(run, tmp_path / "s.png", trial_id="t00000", reconstruct=True, **other)
