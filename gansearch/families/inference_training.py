@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
-from gansearch.families.inference_nets import InferenceConfig, stages
+from gansearch.families.inference_parameters import InferenceConfig, stages
 from gansearch.families.pair_training import TrainedPairTraining
 from gansearch.families.trained_inference import TrainedInference, z_statistics
 from gansearch.family import Counts, Metrics, Split

@@ -14,7 +14,8 @@ from gansearch.data.dataset import Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError
 from gansearch.families.adversarial_nets import AdversarialNets
-from gansearch.families.inference_nets import InferenceConfig, InferenceNets, stages
+from gansearch.families.inference_nets import InferenceNets
+from gansearch.families.inference_parameters import InferenceConfig, stages
 from gansearch.families.trained_inference import TrainedInference, mean_distance, z_statistics
 from gansearch.networks.inference import InferenceGenerator
 from gansearch.report.run import open_run
