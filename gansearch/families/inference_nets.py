@@ -7,6 +7,7 @@ says, or along with it (Donahue et al. 2017, "BiGAN"; Dumoulin et al. 2017, "ALI
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,6 +41,17 @@ class InferenceNets(PairFamily[InferenceConfig]):
         from gansearch.families.inference_training import InferenceTraining
 
         return InferenceTraining
+
+    def training_bytes(
+        self, config: InferenceConfig, dataset: Dataset, device: str, *, exact: bool
+    ) -> float:
+        """Return the bytes that a training holds at its highest, of two stages those of both.
+
+        Raises:
+            ConfigError: the configuration has no networks on such examples.
+        """
+        along = dataclasses.replace(config, inference="along")
+        return super().training_bytes(along, dataset, device, exact=exact)
 
     def check_budget(self, config: InferenceConfig, max_updates: int) -> None:
         """Raise ConfigError if a budget leaves one of the two stages without an iteration."""

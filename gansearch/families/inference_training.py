@@ -29,6 +29,7 @@ from gansearch.networks.pairs import (
 )
 from gansearch.pair_parameters import PairParameters
 from gansearch.scoring.neighbours import nearest_training
+from gansearch.training.diagnostics import norm, raise_if_diverged
 from gansearch.training.gradients import Update
 from gansearch.training.losses import GENERATOR_LOSSES
 from gansearch.training.objective import as_float, with_instance_noise
@@ -256,12 +257,21 @@ class InferenceTraining(TrainedPairTraining):
         return found
 
     def _report(self) -> Metrics:
-        """Return the metrics; while E alone is trained there are no losses of D or G."""
-        metrics = super()._report()
+        """Return the metrics; while E alone is trained there are no losses of D or G.
+
+        Raises:
+            DivergedError: a loss, a gradient or a weight is not finite.
+        """
         if not self._trains_encoder_alone:
-            return metrics
+            return super()._report()
+        watched = {
+            "E's loss": self.loss_sums[1],
+            "E's gradient": self._grad_norms[1],
+            "E's weights": norm(self.players.generator.params),
+        }
+        raise_if_diverged(watched, self.updates)
         return dataclasses.replace(
-            metrics, d_loss=None, g_loss=None, d_grad_norm=None, g_grad_norm=None
+            super()._report(), d_loss=None, g_loss=None, d_grad_norm=None, g_grad_norm=None
         )
 
 

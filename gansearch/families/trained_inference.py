@@ -114,8 +114,12 @@ class TrainedInference(TrainedGenerator):
         return mean_distance(x, self.reconstruct(x))
 
     def reconstruction_ratio(self, x: np.ndarray) -> float:
-        """Return that distance over the one to the nearest point of G's range that is found."""
-        return self.reconstruction_error(x) / mean_distance(x, self.nearest_in_range(x))
+        """Return that distance over the one to the nearest point of G's range that is found.
+
+        NaN where all of x lie in the range.
+        """
+        nearest = mean_distance(x, self.nearest_in_range(x))
+        return self.reconstruction_error(x) / nearest if nearest > 0 else math.nan
 
     def z_error(self) -> float:
         """Return the mean squared error of E(G(z)), of unit-variance noise: 0 exact, 1 no better

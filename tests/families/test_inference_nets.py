@@ -12,7 +12,7 @@ from PIL import Image
 from gansearch.artifacts import inference_of
 from gansearch.data.dataset import Dataset, Labels
 from gansearch.data.registry import load_dataset
-from gansearch.errors import BadInputError, ConfigError
+from gansearch.errors import BadInputError, ConfigError, DivergedError
 from gansearch.families.adversarial_nets import AdversarialNets
 from gansearch.families.inference_nets import InferenceNets
 from gansearch.families.inference_parameters import InferenceConfig, stages
@@ -209,6 +209,16 @@ def test_in_the_second_stage_e_alone_is_trained(ema):
         assert torch.equal(before, after)
 
 
+def test_an_e_that_diverges_is_called_so():
+    training = build(config(inference="after", encoder_lr=100, encoder_widths=(8, 8, 8)), points())
+    training.advance(140)
+    with pytest.raises(DivergedError, match="E's"):
+        for updates in range(142, 201, 2):
+            for layer in training.generator.encoder:
+                layer.weight.data.mul_(1e10)
+            training.advance(updates)
+
+
 CASES = [
     {"inference": "along"},
     {"inference": "along", "generator_ema": 0.9, "z_weight": 1.0, "optimizer": "adam"},
@@ -217,6 +227,7 @@ CASES = [
     {"inference": "after", "generator_ema": 0.9, "k": 2},
     {"inference": "after", "encoder_activation": "maxout", "encoder_widths": (4, 4)},
     {"inference": "along", "generator_normalization": "batch", "noise": "normal"},
+    {"inference": "along", "precision": "bf16", "z_weight": 1.0},
 ]
 
 
