@@ -84,6 +84,7 @@ _FAMILIES = {
     DEFAULT_FAMILY: "gansearch.families.adversarial_nets:AdversarialNets",
     "conditional_nets": "gansearch.families.conditional_nets:ConditionalNets",
     "coordinated_nets": "gansearch.families.coordinated_nets:CoordinatedNets",
+    "inference_nets": "gansearch.families.inference_nets:InferenceNets",
     "inpainting_nets": "gansearch.families.inpainting_nets:InpaintingNets",
 }
 # Families whose code a space names, by the section that does.

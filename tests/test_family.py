@@ -17,6 +17,7 @@ from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ResultsError, SpaceError
 from gansearch.family import (
+    _FAMILIES,
     DEFAULT_FAMILY,
     Counts,
     Metrics,
@@ -37,6 +38,7 @@ from gansearch.trial.runner import TrialRunner
 
 LINE = load_dataset("gaussian")
 SHAPE = "It must be FILE.py:NAME, or MODULE:NAME of a module that Python can import on every node."
+KNOWN = f"Known: {', '.join(sorted(_FAMILIES))}."
 CLASS = "it must be a class derived from gansearch's ModelFamily, with a config_type and a build."
 
 
@@ -99,15 +101,9 @@ def message_about(name):
     ("name", "hint"),
     [
         ("adversarial_net", "Did you mean adversarial_nets?"),
-        (
-            "diffusion",
-            "Known: adversarial_nets, conditional_nets, coordinated_nets, inpainting_nets.",
-        ),
-        ("", "Known: adversarial_nets, conditional_nets, coordinated_nets, inpainting_nets."),
-        (
-            "tests.test_family.ShiftFamily",
-            "Known: adversarial_nets, conditional_nets, coordinated_nets, inpainting_nets.",
-        ),
+        ("diffusion", KNOWN),
+        ("", KNOWN),
+        ("tests.test_family.ShiftFamily", KNOWN),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones_and_the_form_of_a_users_own(name, hint):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gansearch.families.inference_training import InferenceTraining
 
 
+_PICTURE = "reconstructions.png"
+
+
 class InferenceNets(PairFamily[InferenceConfig]):
     """G(z) and E(x), against D(x, z) or D(x)."""
 
@@ -34,6 +37,11 @@ class InferenceNets(PairFamily[InferenceConfig]):
         OwnMeasure.of_family("reconstruction_ratio", "minimize", "times", at_end=True),
         OwnMeasure.of_family("neighbour_accuracy", "maximize", "share", at_end=True),
     )
+
+    captions: ClassVar[Mapping[str, str]] = {
+        _PICTURE: "left to right: a validation image x, G(E(x)), the image of G nearest to x that "
+        "was found by optimising z, the training image nearest to x"
+    }
 
     @property
     def training_type(self) -> type[InferenceTraining]:
@@ -70,10 +78,5 @@ class InferenceNets(PairFamily[InferenceConfig]):
 
         if not dataset.is_image:
             return {}
-        picture = comparison_picture(
-            training.reconstructions(),
-            dataset,
-            "left to right: a validation image x, G(E(x)), the image of G nearest to x that was "
-            "found by optimising z, the training image nearest to x",
-        )
-        return {"reconstructions.png": png(picture)}
+        caption = self.captions[_PICTURE]
+        return {_PICTURE: png(comparison_picture(training.reconstructions(), dataset, caption))}

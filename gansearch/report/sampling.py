@@ -120,10 +120,10 @@ def write_samples(
             "samples, in a .png picture. Omit one of them."
         )
     if reconstruct:
-        if nearest or n_steps is not None:
-            other = "--nearest" if nearest else "--interpolate"
+        asked = {"nearest": nearest, "interpolate": n_steps is not None, "label": label is not None}
+        for other in (name for name, is_asked in asked.items() if is_asked):
             raise BadInputError(
-                f"--reconstruct, {other}: they exclude each other. Test examples are "
+                f"--reconstruct, --{other}: they exclude each other. Test examples are "
                 "reconstructed, not samples. Omit one of them."
             )
         return _write_reconstructions(folder, out, trial_id, n or _N_SAMPLES, data_dir)

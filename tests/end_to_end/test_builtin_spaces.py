@@ -23,6 +23,7 @@ TINY = {
     "cifar10": [*DENSE, *CONVOLUTIONAL],
     "digits": DENSE,
     "digits-conditional": [],
+    "digits-inference": [],
     "digits-inpainting": [],
     "folder": [*DENSE, *CONVOLUTIONAL],
     "gaussian": [],
@@ -37,7 +38,10 @@ TINY = {
 }
 # Their likes are searched in every test run: other points, other convolutional networks, and the
 # model families of digits (test_families.py).
-SLOW = ("digits-conditional", "digits-inpainting", "gaussian", "grid", "mnist-conditional", "tfd")
+SLOW = (
+    *(name for name in TINY if name.startswith("digits-")),
+    *("gaussian", "grid", "mnist-conditional", "tfd"),
+)
 N = 800
 
 

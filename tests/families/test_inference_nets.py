@@ -449,6 +449,6 @@ def test_test_examples_are_reconstructed_as_an_array_or_a_picture(stored, tmp_pa
     write_samples(run, tmp_path / "r.png", trial_id="t00000", reconstruct=True)
     with Image.open(tmp_path / "r.png") as picture:
         assert picture.width > picture.height / 3
-    for other in ({"nearest": True}, {"n_steps": 5}):
-        with pytest.raises(BadInputError, match=r"--reconstruct, --(nearest|interpolate)"):
+    for other in ({"nearest": True}, {"n_steps": 5}, {"label": 3}):
+        with pytest.raises(BadInputError, match=r"--reconstruct, --(nearest|interpolate|label)"):
             write_samples(run, tmp_path / "s.png", trial_id="t00000", reconstruct=True, **other)
