@@ -351,34 +351,42 @@ def sample(
     """Generate from a trained generator: a picture or an array. RUN is a folder or name."""
     from gansearch.report.completing import write_completions
     from gansearch.report.display import activities
+    from gansearch.report.reconstructing import write_reconstructions
     from gansearch.report.sampling import check_samples_file, write_samples
     from gansearch.runs.folder import RunFolder
 
     check_samples_file(out)
-    if complete is not None:
-        others = {"--nearest": nearest, "--interpolate": n_steps, "--label": label is not None}
-        if other := next((flag for flag, given in others.items() if given), None):
-            raise BadInputError(f"--complete, {other}: they exclude each other. Omit one of them.")
+    _check_one_kind(
+        {"--complete": complete, "--reconstruct": reconstruct},
+        {"--nearest": nearest, "--interpolate": n_steps, "--label": label},
+    )
     folder = RunFolder.open(run_below(results, run), results)
+    which: Any = {"trial_id": trial, "n": n, "data_dir": data_dir}
     with activities(Console(stderr=True)) as begin:
         begin("generating samples")
         if complete is not None:
-            summary = write_completions(
-                folder, out, complete, trial_id=trial, n=n, data_dir=data_dir
-            )
+            summary = write_completions(folder, out, complete, **which)
+        elif reconstruct:
+            summary = write_reconstructions(folder, out, **which)
         else:
             summary = write_samples(
-                folder,
-                out,
-                trial_id=trial,
-                n=n,
-                nearest=nearest,
-                n_steps=n_steps,
-                reconstruct=reconstruct,
-                data_dir=data_dir,
-                label=label,
+                folder, out, nearest=nearest, n_steps=n_steps, label=label, **which
             )
     click.echo(f"{out}: {summary}")
+
+
+def _check_one_kind(of_test_examples: dict[str, Any], of_samples: dict[str, Any]) -> None:
+    """Raise BadInputError if flags ask for two kinds of output, or for samples of a kind too.
+
+    Args:
+        of_test_examples: flags and their values, each of which makes test examples anew.
+        of_samples: those that only samples have.
+    """
+    given = [flag for flag, value in of_test_examples.items() if value not in (None, False)]
+    others = [flag for flag, value in of_samples.items() if value not in (None, False)]
+    if given and len(given + others) > 1:
+        first, second, *_ = given + others
+        raise BadInputError(f"{first}, {second}: they exclude each other. Omit one of them.")
 
 
 @cli.command()

@@ -74,7 +74,13 @@ class InferenceTraining(TrainedPairTraining):
         )
 
     @classmethod
-    def trained(cls, network: AnyGenerator, config: PairParameters, seed: int) -> TrainedInference:
+    def trained(
+        cls,
+        network: AnyGenerator,
+        config: PairParameters,
+        seed: int,
+        details: Mapping[str, Any],  # noqa: ARG003
+    ) -> TrainedInference:
         """Return G and E of a finished training."""
         assert isinstance(network, InferenceGenerator)
         return TrainedInference(network, config, seed)
@@ -169,7 +175,7 @@ class InferenceTraining(TrainedPairTraining):
 
     @property
     def _scored(self) -> TrainedInference:
-        return self.trained(self.scored_generator, self.config, self.sample_seed)
+        return self.trained(self.scored_generator, self.config, self.sample_seed, self.details)
 
     def _held_out(self, split: Split) -> np.ndarray:
         return self.dataset.to_float(getattr(self.dataset, split))

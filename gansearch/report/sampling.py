@@ -11,14 +11,13 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from gansearch.artifacts import conditional_of, inference_of
+from gansearch.artifacts import conditional_of
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import DATASETS, load_again
 from gansearch.errors import BadInputError, ResultsError, did_you_mean
 from gansearch.figures.samples import (
     class_grid,
-    comparison_picture,
     interpolation_picture,
     sample_grid,
 )
@@ -31,7 +30,7 @@ from gansearch.runs.provenance import require_same_data
 from gansearch.scoring.neighbours import nearest_training
 from gansearch.system.user_code import provided
 
-_N_SAMPLES = 64
+N_SAMPLES = 64
 _N_ROWS = 8
 _MAX_DRAWN = 1000
 _MAX_BYTES = 4 * 2**30
@@ -81,7 +80,6 @@ def write_samples(
     n: int | None = None,
     nearest: bool = False,
     n_steps: int | None = None,
-    reconstruct: bool = False,
     data_dir: Path | None = None,
     label: object = None,
 ) -> str:
@@ -98,8 +96,6 @@ def write_samples(
         nearest: draw each sample's nearest training image beside it, in a picture.
         n_steps: number of points in each row of an interpolation, at least three, on a straight
             line in noise space between two samples, which are included; None for samples.
-        reconstruct: instead of samples the first n test examples, as G makes them from what the
-            inference network finds; in a picture each beside its reconstruction.
         data_dir: folder of the data; None for the one that the run used or, if the data is no
             longer there, that of GANSEARCH_DATA.
         label: the class of the samples, its name or index; None for those of all. A picture of a
@@ -119,14 +115,6 @@ def write_samples(
             f"--nearest, {other}: they exclude each other. Neighbours are drawn beside "
             "samples, in a .png picture. Omit one of them."
         )
-    if reconstruct:
-        asked = {"nearest": nearest, "interpolate": n_steps is not None, "label": label is not None}
-        for other in (name for name, is_asked in asked.items() if is_asked):
-            raise BadInputError(
-                f"--reconstruct, --{other}: they exclude each other. Test examples are "
-                "reconstructed, not samples. Omit one of them."
-            )
-        return _write_reconstructions(folder, out, trial_id, n or _N_SAMPLES, data_dir)
     trial_id = _checked_trial_id(folder, trial_id) if trial_id else winning_trial(folder)
     family_needs_data: list[str] = []
 
@@ -142,7 +130,7 @@ def write_samples(
         )
     conditional = conditional_of(saved.generator)
     by_class = conditional is not None and label is None and n is None and n_steps is None
-    n = n or (_N_SAMPLES if n_steps is None else _N_ROWS)
+    n = n or (N_SAMPLES if n_steps is None else _N_ROWS)
     make = _maker(folder, saved, label)
     dataset = None
     if as_picture:
@@ -152,7 +140,7 @@ def write_samples(
                 f"--nearest: {dataset.name} has points, which are drawn over the training points "
                 "anyway. Leave the flag out."
             )
-    _check_count(n, n_steps, saved, dataset)
+    check_count(n, n_steps, saved, dataset)
     content = f"{n} unpicked samples" if n_steps is None else f"{n} rows between unpicked samples"
     if label is not None:
         content += f" of class {label}"
@@ -169,31 +157,6 @@ def write_samples(
             picture = interpolation_picture(make(n, n_steps), dataset)
         write_output("--out", out, lambda file: picture.save(file, format="PNG"))
     return f"{content} of {trial_id}"
-
-
-def _write_reconstructions(
-    folder: RunFolder, out: Path, trial_id: str | None, n: int, data_dir: Path | None
-) -> str:
-    """Write the first n test examples as a trial reconstructs them, and describe it."""
-    trial_id, saved = stored_generator(folder, trial_id, data_dir)
-    inference = inference_of(saved.generator)
-    dataset = same_data(folder, saved.dataset, data_dir)
-    examples = dataset.to_float(dataset.test[:n])
-    made = inference.reconstruct(examples)
-    if out.suffix.lower() == ".npy":
-        array = saved.in_own_units(made)
-        write_output("--out", out, lambda file: save_array(array, file))
-    else:
-        if not dataset.is_image:
-            raise BadInputError(
-                f"--reconstruct, --out {out}: {dataset.name} has points, and pictures of "
-                "reconstructions are of images. Write them as an array: --out points.npy."
-            )
-        _check_count(2 * len(examples), None, saved, dataset)
-        rows = np.stack((examples, made), 1)
-        picture = comparison_picture(rows, dataset, "test images x, and G(E(x)) to their right")
-        write_output("--out", out, lambda file: picture.save(file, format="PNG"))
-    return f"{len(made)} test examples as reconstructed by {trial_id}"
 
 
 def stored_generator(
@@ -231,7 +194,7 @@ def samples_of(
         ResultsError, DataError: as `stored_generator`.
     """
     _, saved = stored_generator(folder, trial_id, data_dir)
-    _check_count(n, None, saved, None)
+    check_count(n, None, saved, None)
     return saved.in_own_units(_maker(folder, saved, label)(n, None))
 
 
@@ -337,7 +300,7 @@ def _dataset_to_draw(
     return dataset
 
 
-def _check_count(
+def check_count(
     n: int, n_steps: int | None, saved: StoredGenerator, dataset: Dataset | None
 ) -> None:
     """Raise BadInputError if there are too many samples to draw, or to hold in memory."""

@@ -18,8 +18,8 @@ from gansearch.families.inference_nets import InferenceNets
 from gansearch.families.inference_parameters import InferenceConfig, stages
 from gansearch.families.trained_inference import TrainedInference, mean_distance, z_statistics
 from gansearch.networks.inference import InferenceGenerator
+from gansearch.report.reconstructing import write_reconstructions
 from gansearch.report.run import open_run
-from gansearch.report.sampling import write_samples
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, save_generator
 from gansearch.space.search_space import SearchSpace
@@ -442,13 +442,10 @@ def test_a_run_infers_and_reconstructs_examples(stored):
 
 def test_test_examples_are_reconstructed_as_an_array_or_a_picture(stored, tmp_path):
     run, trained = stored
-    summary = write_samples(run, tmp_path / "r.npy", trial_id="t00000", n=5, reconstruct=True)
+    summary = write_reconstructions(run, tmp_path / "r.npy", trial_id="t00000", n=5)
     assert summary == "5 test examples as reconstructed by t00000"
     x = DIGITS.to_float(DIGITS.test[:5])
     assert np.array_equal(np.load(tmp_path / "r.npy"), trained.reconstruct(x))
-    write_samples(run, tmp_path / "r.png", trial_id="t00000", reconstruct=True)
+    write_reconstructions(run, tmp_path / "r.png", trial_id="t00000")
     with Image.open(tmp_path / "r.png") as picture:
         assert picture.width > picture.height / 3
-    for other in ({"nearest": True}, {"n_steps": 5}, {"label": 3}):
-        with pytest.raises(BadInputError, match=r"--reconstruct, --(nearest|interpolate|label)"):
-            write_samples(run, tmp_path / "s.png", trial_id="t00000", reconstruct=True, **other)

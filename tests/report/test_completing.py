@@ -173,6 +173,10 @@ def test_points_are_drawn_over_the_training_points(tmp_path):
         (["--complete", "none.npy"], "none.npy: "),
         (["--complete", "halves", "--nearest"], "--complete, --nearest: they exclude each other."),
         (["--complete", "halves", "--interpolate"], "--complete, --interpolate: they exclude"),
+        (["--complete", "halves", "--label", "3"], "--complete, --label: they exclude each other."),
+        (["--complete", "halves", "--reconstruct"], "--complete, --reconstruct: they exclude"),
+        (["--reconstruct", "--nearest"], "--reconstruct, --nearest: they exclude each other."),
+        (["--reconstruct"], "this run have no inference network, so nothing is inferred"),
     ],
 )
 def test_commands_that_make_no_sense_get_one_clear_error(digits_run, tmp_path, arguments, message):
