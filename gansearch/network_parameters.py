@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gansearch.rules import Config, parameter
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "maxout")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "softplus", "tanh", "sigmoid", "maxout")
 NETWORKS = ("dense", "convolutional")
 _CONVOLUTIONAL_G = (("generator_network", "convolutional"),)
 _CONVOLUTIONAL_D = (("discriminator_network", "convolutional"),)

@@ -194,7 +194,13 @@ def _normalisation(
 
 
 def _activation(activation: Activation) -> list[nn.Module]:
-    simple = {"relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+    simple = {
+        "relu": nn.ReLU,
+        "elu": nn.ELU,
+        "softplus": nn.Softplus,
+        "tanh": nn.Tanh,
+        "sigmoid": nn.Sigmoid,
+    }
     if activation.name == "linear":
         return []
     if activation.name == "leaky_relu":

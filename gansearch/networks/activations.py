@@ -23,12 +23,14 @@ from gansearch.system.torch_internals import (
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "elu": partial(apply_elementwise, F.elu),
+    "softplus": partial(apply_elementwise, F.softplus),
     "tanh": torch.tanh,
     "sigmoid": partial(apply_elementwise, torch.sigmoid),
 }
 _IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "elu": partial(apply_elementwise, F.elu_),
+    "softplus": partial(apply_elementwise, F.softplus),  # torch has none in place
     "tanh": torch.tanh_,
     "sigmoid": partial(apply_elementwise, torch.sigmoid_),
 }
@@ -36,6 +38,7 @@ _IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 _GRADIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relu": lambda d, y: threshold_backward(d, y, 0),
     "elu": lambda d, y: elu_backward(d, 1, 1, 1, True, y),
+    "softplus": lambda d, y: d * -torch.expm1(-y),
     "tanh": tanh_backward,
     "sigmoid": sigmoid_backward,
 }

@@ -42,6 +42,10 @@ def _activated(z, slope, NAME: tl.constexpr):  # type: ignore[no-untyped-def]
     elif NAME == "elu":
         series = z * (1 + z / 2 * (1 + z / 3 * (1 + z / 4 * (1 + z / 5))))
         y = tl.where(z > 0, z, tl.where(z > -0.1, series, tl.exp(z) - 1))
+    elif NAME == "softplus":
+        t = tl.exp(-tl.abs(z))
+        # The logarithm of 1 plus little would lose its digits.
+        y = tl.where(z > 0, z, 0.0) + tl.where(t < 0.01, t * (1 - t * (1 / 2 - t / 3)), tl.log(1 + t))
     elif NAME == "tanh":
         y = _tanh(z)
     elif NAME == "sigmoid":
@@ -59,6 +63,8 @@ def _derivative(z, slope, NAME: tl.constexpr):  # type: ignore[no-untyped-def]
         g = tl.where(z > 0, 1.0, slope)
     elif NAME == "elu":
         g = tl.where(z > 0, 1.0, tl.exp(z))
+    elif NAME == "softplus":
+        g = 1 / (1 + tl.exp(-z))
     elif NAME == "tanh":
         y = _tanh(z)
         g = 1 - y * y

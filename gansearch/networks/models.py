@@ -122,18 +122,24 @@ class Discriminator(AnyDiscriminator):
 
     def features(self, x: Tensor, masks: Masks | None = None, n_batches: int = 1) -> Tensor:
         """Return what the output layer takes of each pack, with its dropout; as `forward`."""
+        last = len(self.layers) - 1
+        return self._input_of(last, self.hidden(x, masks, n_batches), masks, n_batches)
+
+    def hidden(self, x: Tensor, masks: Masks | None = None, n_batches: int = 1) -> Tensor:
+        """Return what the last hidden layer gives for each pack; as `forward`."""
         h = channels_first(x, self.shape) if self._takes_maps else x
         if self.packing > 1:
             h = torch.unflatten(h, -2, (-1, self.packing)).flatten(-2)
-        layers = layers_of(self)
-        for i in range(len(layers)):
-            if self._adds_sd(i):
-                h = with_group_sd(h, self._group, n_batches)
-            mask = masks[i] if masks is not None else None
-            h = h if mask is None else h * mask.factors
-            if i < len(layers) - 1:
-                h = layers[i](h, n_batches)
+        for i, layer in enumerate(layers_of(self)[:-1]):
+            h = layer(self._input_of(i, h, masks, n_batches), n_batches)
         return h
+
+    def _input_of(self, i: int, h: Tensor, masks: Masks | None, n_batches: int) -> Tensor:
+        """Return what layer i takes, given what the one below it gives."""
+        if self._adds_sd(i):
+            h = with_group_sd(h, self._group, n_batches)
+        mask = masks[i] if masks is not None else None
+        return h if mask is None else h * mask.factors
 
     def _adds_sd(self, i: int) -> bool:
         """Return whether the standard deviation is one more input of layer i."""

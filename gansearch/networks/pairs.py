@@ -80,9 +80,9 @@ class PairDiscriminator(Discriminator):
         """Return what the lowest layer takes of pairs; by default all of them."""
         return pairs
 
-    def features(self, x: Tensor, masks: Masks | None = None, n_batches: int = 1) -> Tensor:
-        """Return what the output layer takes of each pair, with its dropout; as `forward`."""
-        return super().features(self.inputs(x), masks, n_batches)
+    def hidden(self, x: Tensor, masks: Masks | None = None, n_batches: int = 1) -> Tensor:
+        """Return what the last hidden layer gives for each pair; as `forward`."""
+        return super().hidden(self.inputs(x), masks, n_batches)
 
 
 @dataclass(frozen=True)

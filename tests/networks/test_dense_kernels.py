@@ -15,7 +15,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 
 N_MEMBERS = 3
 ACTIVATIONS = [
-    *(Activation(name) for name in ("linear", "relu", "elu", "tanh", "sigmoid")),
+    *(Activation(name) for name in ("linear", "relu", "elu", "softplus", "tanh", "sigmoid")),
     Activation("leaky_relu", slope=0.2),
     *(Activation("maxout", pieces) for pieces in (2, 5)),
 ]

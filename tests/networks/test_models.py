@@ -87,6 +87,7 @@ def test_every_activation_serves_both_players(name):
         ("relu", nn.ReLU()),
         ("leaky_relu", nn.LeakyReLU(0.2)),
         ("elu", nn.ELU()),
+        ("softplus", nn.Softplus()),
         ("tanh", nn.Tanh()),
     ],
 )

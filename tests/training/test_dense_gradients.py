@@ -21,6 +21,7 @@ CASES = {
         "leaky_slope": 0.3,
     },
     "tanh, relu": {"generator_activation": "tanh", "discriminator_activation": "relu"},
+    "softplus": {"generator_activation": "softplus", "discriminator_activation": "softplus"},
     "sigmoid": {"generator_activation": "relu_sigmoid", "discriminator_activation": "sigmoid"},
     "linear output, maxout": {"generator_output": "linear", "generator_activation": "maxout"},
     "minimax": {"generator_loss": "minimax"},
