@@ -45,7 +45,8 @@ def _activated(z, slope, NAME: tl.constexpr):  # type: ignore[no-untyped-def]
     elif NAME == "softplus":
         t = tl.exp(-tl.abs(z))
         # The logarithm of 1 plus little would lose its digits.
-        y = tl.where(z > 0, z, 0.0) + tl.where(t < 0.01, t * (1 - t * (1 / 2 - t / 3)), tl.log(1 + t))
+        series = t * (1 - t * (1 / 2 - t / 3))
+        y = tl.where(z > 0, z, 0.0) + tl.where(t < 0.01, series, tl.log(1 + t))
     elif NAME == "tanh":
         y = _tanh(z)
     elif NAME == "sigmoid":

@@ -1,0 +1,104 @@
+"""Semi-supervised learning as a model family: a classifier from D, with few labels.
+
+Section 7 of Goodfellow et al. (2014): "features from the discriminator or inference net could
+improve performance of classifiers when limited labeled data is available". And the discriminator of
+K + 1 classes of Salimans et al. (2016), section 5, with feature matching (section 3.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gansearch.data.dataset import Dataset
+from gansearch.families.pair_family import PairFamily, check_labels
+from gansearch.own_measures import OwnMeasure
+from gansearch.pair_parameters import PairParameters
+from gansearch.rules import parameter
+
+if TYPE_CHECKING:
+    from gansearch.families.semisupervised_training import SemisupervisedTraining
+
+
+@dataclass(frozen=True)
+class SemisupervisedConfig(PairParameters):
+    """The hyperparameters of adversarial nets whose D helps a classifier with few labels."""
+
+    classifier: str = parameter(
+        "features",
+        "str",
+        "features: a linear classifier of D's last hidden layer, whose training sees no labels; "
+        "classes: D itself, with a logit for each class and D(x) = Z / (Z + 1), where Z is the sum "
+        "of their exponentials (Salimans et al. 2016, section 5)",
+        choices=("features", "classes"),
+    )
+    labels_per_class: int = parameter(
+        10,
+        "int",
+        "training examples of each class whose labels are known; the seed of the training decides "
+        "which",
+        low=1,
+        high=10**6,
+    )
+    label_weight: float = parameter(
+        1.0,
+        "float",
+        "factor on the cross entropy of the known labels in D's loss",
+        low=0,
+        low_is_open=True,
+        high=1e6,
+        when=(("classifier", "classes"),),
+    )
+    feature_matching: bool = parameter(
+        False,
+        "bool",
+        "whether G minimises the squared distance between the means of D's last hidden layer over "
+        "real and over generated examples (Salimans et al. 2016, section 3.1), in place of "
+        "generator_loss",
+    )
+    hidden_noise_sd: float = parameter(
+        0.0,
+        "float",
+        "standard deviation of Gaussian noise added to the inputs of D's later layers in training; "
+        ".5 in Salimans et al. (2016). That of the lowest layer is instance_noise_sd",
+        low=0,
+        high=1000,
+    )
+    discriminator_ema: float = parameter(
+        0.0,
+        "float",
+        "decay per iteration of an exponential moving average of D's parameters, by which it then "
+        "classifies; .9999 in the code of Salimans et al. (2016); 0: off",
+        low=0,
+        high=0.999999,
+    )
+
+
+class SemisupervisedNets(PairFamily[SemisupervisedConfig]):
+    """G(z) against D(x), and a classifier from D."""
+
+    config_type = SemisupervisedConfig
+    measures = (
+        OwnMeasure.of_family("error_rate", "minimize", "share"),
+        OwnMeasure.of_family("gain", "maximize", "share", at_end=True),
+        OwnMeasure.of_family("error_pixels", "minimize", "share", at_end=True),
+        OwnMeasure.of_family("error_random", "minimize", "share", at_end=True),
+        OwnMeasure.of_family("error_supervised", "minimize", "share", at_end=True),
+    )
+
+    @property
+    def training_type(self) -> type[SemisupervisedTraining]:
+        """The class of its trainings."""
+        from gansearch.families.semisupervised_training import SemisupervisedTraining
+
+        return SemisupervisedTraining
+
+    def check(self, config: SemisupervisedConfig, dataset: Dataset) -> None:
+        """Raise ConfigError if the data has too few labels, or the networks don't fit it."""
+        from gansearch.scoring.few_labels import check_label_count
+
+        super().check(config, dataset)
+        check_labels(self.name, dataset, what_for="to learn and to measure the classifier")
+        assert dataset.labels is not None
+        where = f"family {self.name}, on {dataset.name}"
+        check_label_count(dataset.labels, config.labels_per_class, where=where)
