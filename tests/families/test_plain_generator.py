@@ -34,6 +34,7 @@ CASES = [
     ({"generator_activation": "leaky_relu", "noise": "normal"}, (4, 5, 3)),
     ({"generator_activation": "elu", "generator_output": "linear"}, (2,)),
     ({"generator_activation": "tanh", "generator_widths": ()}, (1,)),
+    ({"generator_activation": "softplus"}, (2,)),
     ({"generator_normalization": "batch", "generator_activation": "maxout"}, (8, 8, 1)),
     (CONVOLUTIONAL, (9, 8, 3)),
     ({**CONVOLUTIONAL, "generator_activation": "maxout", "maxout_pieces": 2}, (9, 8, 3)),
