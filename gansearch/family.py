@@ -296,6 +296,9 @@ class ModelFamily(ABC, Generic[ConfigT]):
         has_engine: whether `engine` works, which trains several trials together.
         has_discriminator: whether `discriminator` works.
         captions: what reports say of the `pictures` of the winner, by the names of their files.
+        needs_sound_samples: whether a trial fails whose samples are collapsed. False where they
+            aren't what is wanted: then the verdict is recorded, and ends no trial of a search for
+            one of the family's `measures`.
         measures: what its trainings measure beside the scores of their samples; each may be the
             objective of a space, unless only a replica's end has it.
     """
@@ -310,6 +313,7 @@ class ModelFamily(ABC, Generic[ConfigT]):
     interpolates: ClassVar[bool] = False
     has_engine: ClassVar[bool] = False
     has_discriminator: ClassVar[bool] = False
+    needs_sound_samples: ClassVar[bool] = True
     measures: ClassVar[tuple[OwnMeasure, ...]] = ()
     captions: ClassVar[Mapping[str, str]] = {}
 

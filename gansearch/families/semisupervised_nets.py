@@ -49,12 +49,13 @@ class SemisupervisedConfig(PairParameters):
         high=1e6,
         when=(("classifier", "classes"),),
     )
-    feature_matching: bool = parameter(
-        False,
-        "bool",
-        "whether G minimises the squared distance between the means of D's last hidden layer over "
-        "real and over generated examples (Salimans et al. 2016, section 3.1), in place of "
-        "generator_loss",
+    generator_loss: str = parameter(
+        "non_saturating",
+        "str",
+        "non_saturating: maximise log D(G(z)) (section 3); minimax: minimise log(1 - D(G(z))); "
+        "feature_matching: minimise the squared distance between the means of D's last hidden "
+        "layer over real and over generated examples (Salimans et al. 2016, section 3.1)",
+        choices=("non_saturating", "minimax", "feature_matching"),
     )
     hidden_noise_sd: float = parameter(
         0.0,
@@ -78,6 +79,9 @@ class SemisupervisedNets(PairFamily[SemisupervisedConfig]):
     """G(z) against D(x), and a classifier from D."""
 
     config_type = SemisupervisedConfig
+    # The best classifiers may come from bad generators (Dai et al. 2017, "Good semi-supervised
+    # learning that requires a bad GAN").
+    needs_sound_samples = False
     measures = (
         OwnMeasure.of_family("error_rate", "minimize", "share"),
         OwnMeasure.of_family("gain", "maximize", "share", at_end=True),

@@ -172,7 +172,7 @@ class SemisupervisedTraining(TrainedPairTraining):
 
         Both means have the same instance noise and dropout.
         """
-        if not self.config.feature_matching:
+        if self.config.generator_loss != "feature_matching":
             return super().generator_loss(batch, fake, coefficients)
         drawn = batch.drawn
         means = []

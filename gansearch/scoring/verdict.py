@@ -26,11 +26,14 @@ class Verdict:
         reason: why.
         p_recovers: where a trial's samples look collapsed, the probability that they no longer are
             at the end of the budget; None otherwise.
+        ends_trial: whether a trial fails by it where it is "collapsed"; see
+            `ModelFamily.needs_sound_samples`.
     """
 
     status: str
     reason: str = ""
     p_recovers: float | None = None
+    ends_trial: bool = True
 
 
 def judge_indicators(indicators: Indicators, null: Indicators) -> Verdict:

@@ -87,7 +87,10 @@ class StepResult:
     @property
     def is_unsound(self) -> bool:
         """Whether the verdict ends the trial."""
-        return self.verdict is not None and self.verdict.status in ("collapsed", "diverged")
+        verdict = self.verdict
+        return verdict is not None and (
+            verdict.status == "diverged" or (verdict.status == "collapsed" and verdict.ends_trial)
+        )
 
     @property
     def updates(self) -> int:

@@ -239,6 +239,7 @@ class TrialRunner:
         """Return the result of an evaluation; at the trial's end, write and score its generator."""
         n_classes = self._process.evaluator.n_classes
         verdict = self._health.judge(TrialEvaluation.of(metrics, evaluation, n_classes))
+        verdict = dataclasses.replace(verdict, ends_trial=self._needs_sound_samples)
         result = dataclasses.replace(
             self._progress(),
             metrics=metrics,
@@ -264,6 +265,13 @@ class TrialRunner:
             collapse = self._process.evaluator.judge(samples, evaluation.indicators)
         return _judged_at_its_end(result, collapse)
 
+    @property
+    def _needs_sound_samples(self) -> bool:
+        """Whether samples that are collapsed end the trial."""
+        objective = self._process.plan.objective.measure
+        is_of_family = objective is not None and objective.is_of_family
+        return self._process.family.needs_sound_samples or not is_of_family
+
     def _note_if_best(self, result: StepResult) -> None:
         """Take along the state of an evaluation if it is to be kept, should none be better."""
         assert result.evaluation is not None and result.metrics is not None
@@ -281,7 +289,8 @@ class TrialRunner:
         """Return whether an evaluation is the best so far; if its samples look collapsed, no."""
         assert result.verdict is not None and result.metrics is not None
         score = self._score(result)
-        if result.verdict.status != "sound" or math.isnan(score):
+        looks_collapsed = result.verdict.status != "sound" and result.verdict.ends_trial
+        if looks_collapsed or math.isnan(score):
             return False
         return self._best is None or self._best.is_beaten_by(score, result.metrics.stage_start)
 
@@ -424,4 +433,5 @@ def _judged_at_its_end(result: StepResult, collapse: Collapse) -> StepResult:
     if verdict.status == "collapsed":
         which = "samples of its best state" if result.best else "last samples"
         verdict = Verdict("collapsed", f"the {which} are collapsed: {verdict.reason}")
-    return dataclasses.replace(result, verdict=verdict)
+    ends_trial = result.verdict is None or result.verdict.ends_trial
+    return dataclasses.replace(result, verdict=dataclasses.replace(verdict, ends_trial=ends_trial))

@@ -100,7 +100,9 @@ class GuardedScheduler(FIFOScheduler):
         step = StepResult.from_tune(result)
         if not self._stops_by_verdict(trial, step):
             self._add_score(trial, step)
-            self.outcomes[trial.trial_id] = Outcome("completed")
+            verdict = step.verdict
+            reason = "" if verdict is None or verdict.ends_trial else verdict.reason
+            self.outcomes[trial.trial_id] = Outcome("completed", reason)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Record why an attempt failed: the trial's outcome, unless Tune retries it.

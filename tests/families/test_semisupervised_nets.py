@@ -7,12 +7,15 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
 from gansearch.families.semisupervised_nets import SemisupervisedConfig
 from gansearch.families.semisupervised_training import ClassDiscriminator
 from gansearch.family import load_family
+from gansearch.own_measures import Objective
+from gansearch.runs.folder import RunFolder
 from gansearch.scoring.few_labels import (
     error_rate,
     few_label_errors,
@@ -21,6 +24,11 @@ from gansearch.scoring.few_labels import (
 )
 from gansearch.training.losses import discriminator_loss
 from gansearch.training.pairs import Minibatch
+from gansearch.training.schedules import schedule_at
+from gansearch.trial.messages import TrialSpec
+from gansearch.trial.plan import TrialPlan
+from gansearch.trial.process import TrialProcess
+from gansearch.trial.runner import TrialRunner
 
 FAMILY = load_family("semisupervised_nets")
 SMALL = SemisupervisedConfig(
@@ -35,7 +43,7 @@ SMALL = SemisupervisedConfig(
 CLASSES = dataclasses.replace(SMALL, classifier="classes")
 EVERYTHING = dataclasses.replace(
     CLASSES,
-    feature_matching=True,
+    generator_loss="feature_matching",
     generator_activation="softplus",
     generator_normalization="batch",
     discriminator_normalization="spectral",
@@ -80,8 +88,6 @@ def batch_of(training, n=20):
 
 
 def coefficients_of(training):
-    from gansearch.training.schedules import schedule_at
-
     return schedule_at(training.config, 0, training.horizon).coefficients
 
 
@@ -147,7 +153,7 @@ def test_the_logit_of_d_is_that_of_the_softmax_with_a_last_logit_of_0(digits):
 
 
 def test_its_loss_is_the_cross_entropy_of_k_plus_1_classes(digits):
-    """Salimans et al. (2016), section 5: log p(y < K + 1 | x), log p(K + 1 | G(z)), log p(y | x)."""
+    """Salimans et al. (2016), section 5."""
     training = build(dataclasses.replace(CLASSES, dropout_input=0, dropout_hidden=0), digits)
     discriminator = training.discriminator
     real, fake = torch.rand(6, 64), torch.rand(6, 64)
@@ -160,9 +166,7 @@ def test_its_loss_is_the_cross_entropy_of_k_plus_1_classes(digits):
     ours = discriminator_loss(discriminator(real), discriminator(fake))
     assert ours.item() == pytest.approx(unlabelled.item(), abs=1e-6)
     # All 30 labels would be more than a minibatch: with one of 40 the term takes all of them.
-    training = build(
-        dataclasses.replace(training.config, batch_size=40, label_weight=2.0), digits
-    )
+    training = build(dataclasses.replace(training.config, batch_size=40, label_weight=2.0), digits)
     rows = torch.from_numpy(training.labelled)
     x, classes = training.examples.at(rows), digits.labels.train[training.labelled]
     # log p(y | x, y < K + 1)
@@ -174,7 +178,11 @@ def test_its_loss_is_the_cross_entropy_of_k_plus_1_classes(digits):
 
 def test_the_gradient_of_feature_matching_is_that_by_hand(digits):
     config = dataclasses.replace(
-        SMALL, feature_matching=True, dropout_input=0, dropout_hidden=0, discriminator_widths=(12,)
+        SMALL,
+        generator_loss="feature_matching",
+        dropout_input=0,
+        dropout_hidden=0,
+        discriminator_widths=(12,),
     )
     training = build(config, digits)
     batch = batch_of(training)
@@ -334,5 +342,34 @@ def test_data_of_one_class_has_no_classes(digits):
 
 
 def test_no_labels_at_all_break_the_rule():
-    with pytest.raises(ConfigError, match="labels_per_class: found 0. It must be a whole number"):
+    with pytest.raises(ConfigError, match=r"labels_per_class: found 0\. It must be a whole number"):
         SemisupervisedConfig(labels_per_class=0)
+
+
+# The guard
+
+
+@pytest.mark.parametrize("objective", ["error_rate", None])
+def test_collapsed_samples_end_no_trial_that_is_after_a_classifier(objective, digits, tmp_path):
+    """As with a D that learns from the labels alone: its G stays what it was at first."""
+    measure = next((each for each in FAMILY.measures if each.name == objective), None)
+    config = dataclasses.replace(CLASSES, discriminator_loss_scale=1e-9, output_bias="zero")
+    plan = TrialPlan(
+        RunFolder.create(tmp_path, "run").path,
+        FAMILY.sections,
+        Budget(max_updates=1500, reports=3, grace=0.1),
+        measures=FAMILY.measures,
+        objective=Objective(measure),
+    )
+    spec = TrialSpec("r0", 0, "replica", seed=1, config=config.to_dict())
+    runner = TrialRunner(spec, TrialProcess.prepare(digits, plan))
+    step = runner.step()
+    while not (step.done or step.is_unsound):
+        step = runner.step()
+    assert step.verdict.status == "collapsed"
+    assert "off the data" in step.verdict.reason or "look collapsed" in step.verdict.reason
+    assert step.is_unsound == (objective is None)
+    if objective:
+        assert 0 < step.final["measure.error_rate_test"] < 1
+        assert step.final["measure.error_pixels_test"] < 0.5
+    assert type(step).from_dict(step.to_dict()) == step
