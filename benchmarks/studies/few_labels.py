@@ -26,7 +26,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.studies.collapse import one_thread, prepared
-from gansearch.families.semisupervised_nets import SemisupervisedConfig
+from gansearch.families.semisupervised_parameters import SemisupervisedConfig
 from gansearch.family import load_family
 from gansearch.space.load import load_space
 

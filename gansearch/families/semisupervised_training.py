@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gansearch.data.dataset import Dataset
 from gansearch.families.pair_training import TrainedPairTraining
-from gansearch.families.semisupervised_nets import SemisupervisedConfig
+from gansearch.families.semisupervised_parameters import SemisupervisedConfig
 from gansearch.families.trained_generator import TrainedGenerator
 from gansearch.family import Split
 from gansearch.networks.activations import LINEAR

@@ -25,6 +25,7 @@ TINY = {
     "digits-conditional": [],
     "digits-inference": [],
     "digits-inpainting": [],
+    "digits-semisupervised": DENSE,
     "folder": [*DENSE, *CONVOLUTIONAL],
     "gaussian": [],
     "grid": DENSE,

@@ -11,7 +11,7 @@ from gansearch.budget import Budget
 from gansearch.data.dataset import Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.errors import ConfigError
-from gansearch.families.semisupervised_nets import SemisupervisedConfig
+from gansearch.families.semisupervised_parameters import SemisupervisedConfig
 from gansearch.families.semisupervised_training import ClassDiscriminator
 from gansearch.family import load_family
 from gansearch.own_measures import Objective
