@@ -237,9 +237,10 @@ class SemisupervisedTraining(TrainedPairTraining):
         }
 
     def _new_discriminator(self) -> NoisyDiscriminator:
-        net = self.maker(self.config, self.dataset.shape, self.details).discriminator()
+        with torch.device(self.device):
+            net = self.maker(self.config, self.dataset.shape, self.details).discriminator()
         assert isinstance(net, NoisyDiscriminator)
-        return net.to(self.device)
+        return net
 
     def _draw_labels(self) -> Tensor:
         """Return which of the known labels D learns from in an update."""

@@ -288,6 +288,19 @@ def test_features_of_an_untrained_d_have_the_error_of_random_ones(digits):
     assert training.measure("valid", at_end=True)["error_random"] == found["error_random"]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_memory_of_a_training_is_known_beforehand(device, digits):
+    """Of nets of 64 pixels it is mostly that of the 1,000 samples of an evaluation."""
+    plain, average = CLASSES, dataclasses.replace(CLASSES, discriminator_ema=0.9)
+    found = [FAMILY.training_bytes(each, digits, device, exact=True) for each in (plain, average)]
+    net = build(plain, digits).discriminator
+    n_bytes = 4 * sum(p.numel() for p in net.parameters())
+    assert found[1] - found[0] == pytest.approx(n_bytes, abs=100)
+    rough = FAMILY.training_bytes(plain, digits, device, exact=False)
+    assert rough < 10 * found[0] and found[0] < 10 * rough
+    assert FAMILY.training_bytes(EVERYTHING, digits, device, exact=True) > found[0]
+
+
 @pytest.mark.parametrize("config", [SMALL, EVERYTHING], ids=["features", "all"])
 def test_an_exported_generator_makes_the_same_samples(config, digits):
     training = build(config, digits)
