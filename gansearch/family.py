@@ -86,6 +86,7 @@ _FAMILIES = {
     "coordinated_nets": "gansearch.families.coordinated_nets:CoordinatedNets",
     "inference_nets": "gansearch.families.inference_nets:InferenceNets",
     "inpainting_nets": "gansearch.families.inpainting_nets:InpaintingNets",
+    "semisupervised_nets": "gansearch.families.semisupervised_nets:SemisupervisedNets",
 }
 # Families whose code a space names, by the section that does.
 _OF_SECTIONS = {

@@ -22,6 +22,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Direction = Literal["minimize", "maximize"]
 
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
+SHARE = "share"  # a unit: of values from 0 to 1
 PIXELS = "pixels"  # in place of an extractor: the examples themselves
 # torch-fidelity's Inception, by the name that it has there; `inception-v3-compat:PATH` names the
 # file of its weights.
@@ -65,6 +66,11 @@ class OwnMeasure:
     def is_of_family(self) -> bool:
         """Whether the trainings of a model family compute it."""
         return not self.function
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which its values lie, so that intervals end there."""
+        return (0.0, 1.0) if self.is_of_family and self.unit == SHARE else (-math.inf, math.inf)
 
     @property
     def column(self) -> str:

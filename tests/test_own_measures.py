@@ -275,9 +275,9 @@ def test_the_interval_of_a_measure_over_seeds_allows_for_a_seed_that_is_worse():
     assert np.isnan(seeds_interval(np.array([1.0]))).all()
 
 
-@pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_a_ranking_has_the_mean_of_a_measure_over_the_seeds_that_work(direction):
-    replicas = pd.DataFrame(
+def replicas_with(**measured):
+    """Four replicas of one configuration, of which the last has no score."""
+    return pd.DataFrame(
         {
             "trial_id": ["a", "b", "c", "d"],
             "number": range(4),
@@ -286,17 +286,34 @@ def test_a_ranking_has_the_mean_of_a_measure_over_the_seeds_that_work(direction)
             "status": ["completed", "completed", "completed", "collapsed"],
             "updates": 10,
             "valid_ll": 1.0,
-            "measure.fid": [1.0, 2.0, 3.0, 90.0],
-            "measure.fid_test": [np.nan] * 4,
+            **measured,
         }
     )
-    lls = {name: np.arange(5.0) for name in "abc"}
+
+
+LLS = {name: np.arange(5.0) for name in "abc"}
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_ranking_has_the_mean_of_a_measure_over_the_seeds_that_work(direction):
+    replicas = replicas_with(
+        **{"measure.fid": [1.0, 2.0, 3.0, 90.0], "measure.fid_test": [np.nan] * 4}
+    )
     measure = OwnMeasure("fid", "m.py:fid", direction)
-    (row,) = rank(replicas, lls, paper_config_id=None, measures=[measure]).to_dict("records")
+    (row,) = rank(replicas, LLS, paper_config_id=None, measures=[measure]).to_dict("records")
     assert row["measure.fid"] == 2
     reach = 2 - row["measure.fid_low"], row["measure.fid_high"] - 2
     assert (reach[1] > reach[0]) == (direction == "minimize")
     assert np.isnan(row["measure.fid_test"])
+
+
+def test_the_interval_of_a_share_stays_within_0_and_1():
+    replicas = replicas_with(**{"measure.hits": [0.97, 0.98, 0.99, 0.1]})
+    for unit, is_within in (("share", True), ("nats", False)):
+        measures = [OwnMeasure.of_family("hits", "maximize", unit)]
+        (row,) = rank(replicas, LLS, paper_config_id=None, measures=measures).to_dict("records")
+        assert row["measure.hits_low"] < 0.97
+        assert (row["measure.hits_high"] == 1) == is_within
 
 
 def test_the_frechet_distance_is_that_of_gaussians_with_the_same_moments():

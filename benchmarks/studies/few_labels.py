@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--dataset", choices=("digits", "mnist"), default="digits")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--presets", nargs="+", default=["features", "salimans", "labels_alone"])
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--updates", type=int, help="of each training; by default the space's")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
@@ -127,7 +127,7 @@ def table(rows: pd.DataFrame, presets: Sequence[str]) -> str:
 
 def with_interval(values: pd.Series) -> str:
     """Return a mean over seeds with its 95 % interval (Student), where there are several."""
-    if len(values) < 2 or values.std() == 0:
+    if len(values) < 2 or np.ptp(values) == 0:
         return f"{values.mean():.1f}"
     se = values.std() / np.sqrt(len(values))
     low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), se)

@@ -13,7 +13,7 @@ from gansearch.conditional_parameters import ConditionalConfig
 from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
 from gansearch.families.pair_family import PairFamily, check_labels
-from gansearch.own_measures import OwnMeasure
+from gansearch.own_measures import SHARE, OwnMeasure
 
 if TYPE_CHECKING:
     from gansearch.families.conditional_training import ConditionalTraining
@@ -31,9 +31,9 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
     }
     measures = (
         OwnMeasure.of_family("class_ll", "maximize", "nats"),
-        OwnMeasure.of_family("label_accuracy", "maximize", "share"),
-        OwnMeasure.of_family("class_coverage", "maximize", "share"),
-        OwnMeasure.of_family("worst_class_coverage", "maximize", "share"),
+        OwnMeasure.of_family("label_accuracy", "maximize", SHARE),
+        OwnMeasure.of_family("class_coverage", "maximize", SHARE),
+        OwnMeasure.of_family("worst_class_coverage", "maximize", SHARE),
     )
 
     @property

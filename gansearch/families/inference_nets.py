@@ -15,7 +15,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import ConfigError
 from gansearch.families.inference_parameters import InferenceConfig, stages
 from gansearch.families.pair_family import PairFamily
-from gansearch.own_measures import OwnMeasure
+from gansearch.own_measures import SHARE, OwnMeasure
 
 if TYPE_CHECKING:
     from gansearch.families.inference_training import InferenceTraining
@@ -35,7 +35,7 @@ class InferenceNets(PairFamily[InferenceConfig]):
         OwnMeasure.of_family("z_log_prior_gap", "minimize", "nats per dimension"),
         OwnMeasure.of_family("z_mismatch", "minimize", "Kolmogorov-Smirnov"),
         OwnMeasure.of_family("reconstruction_ratio", "minimize", "times", at_end=True),
-        OwnMeasure.of_family("neighbour_accuracy", "maximize", "share", at_end=True),
+        OwnMeasure.of_family("neighbour_accuracy", "maximize", SHARE, at_end=True),
     )
 
     captions: ClassVar[Mapping[str, str]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gansearch.data.dataset import Dataset
 from gansearch.families.pair_family import PairFamily, check_labels
 from gansearch.families.semisupervised_parameters import SemisupervisedConfig
-from gansearch.own_measures import OwnMeasure
+from gansearch.own_measures import SHARE, OwnMeasure
 
 if TYPE_CHECKING:
     from gansearch.families.semisupervised_training import SemisupervisedTraining
@@ -26,11 +26,11 @@ class SemisupervisedNets(PairFamily[SemisupervisedConfig]):
     # learning that requires a bad GAN").
     needs_sound_samples = False
     measures = (
-        OwnMeasure.of_family("error_rate", "minimize", "share"),
-        OwnMeasure.of_family("gain", "maximize", "share", at_end=True),
-        OwnMeasure.of_family("error_pixels", "minimize", "share", at_end=True),
-        OwnMeasure.of_family("error_random", "minimize", "share", at_end=True),
-        OwnMeasure.of_family("error_supervised", "minimize", "share", at_end=True),
+        OwnMeasure.of_family("error_rate", "minimize", SHARE),
+        OwnMeasure.of_family("gain", "maximize", "difference of shares", at_end=True),
+        OwnMeasure.of_family("error_pixels", "minimize", SHARE, at_end=True),
+        OwnMeasure.of_family("error_random", "minimize", SHARE, at_end=True),
+        OwnMeasure.of_family("error_supervised", "minimize", SHARE, at_end=True),
     )
 
     @property

@@ -136,8 +136,14 @@ class SemisupervisedTraining(TrainedPairTraining):
         return PairNetworkMaker(partial(PlainGenerator, config, shape), discriminator)
 
     @classmethod
-    def trained(cls, network: AnyGenerator, config: PairParameters, seed: int) -> TrainedGenerator:
-        """Return a generator of a finished training, which is one of the paper's."""
+    def trained(
+        cls,
+        network: AnyGenerator,
+        config: PairParameters,
+        seed: int,
+        details: Mapping[str, Any],  # noqa: ARG003
+    ) -> TrainedGenerator:
+        """Return a trained generator, which is one of the paper's, as it is read from a folder."""
         assert isinstance(network, PlainGenerator)
         return TrainedGenerator(network.net, config, seed)
 

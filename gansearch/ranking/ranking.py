@@ -284,7 +284,7 @@ def _own_over_replicas(scored: pd.DataFrame, measures: Sequence[OwnMeasure]) -> 
                 continue
             # The end at which the configuration looks worst allows for a bad seed.
             ends = [measure.as_score(end) for end in seeds_interval(measure.as_score(values))]
-            low, high = min(ends), max(ends)
+            low, high = np.clip([min(ends), max(ends)], *measure.bounds).tolist()
             found |= {column: values.mean(), f"{column}_low": low, f"{column}_high": high}
     return found
 

@@ -34,17 +34,20 @@ def replace(file, old, new):
     file.write_text(text.replace(old, new))
 
 
+def words(space, where, overrides):
+    """The words of a command that searches a space."""
+    sets = [part for override in (*SMALL, *overrides) for part in ("--set", override)]
+    return ["run", "--space", str(space), "--name", "run", *where, *sets]
+
+
 def killed_and_resumed(space, results, cluster, *overrides):
     """Search on the nodes, kill that, remove the folder of the space, and resume; return the run.
 
     Also what the two commands printed, on one line.
     """
     where = ["--results", str(results), "--address", cluster]
-    words = ["run", "--space", str(space), "--name", "run", *where]
-    for override in (*SMALL, *overrides):
-        words += ["--set", override]
     searching = subprocess.Popen(
-        [*COMMAND, *words],
+        [*COMMAND, *words(space, where, overrides)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -109,8 +112,12 @@ def test_networks_and_measures_go_through_all_that_a_search_does(tmp_path, mine,
     replace(space, "own_networks.py:Discriminator", "own_networks.py:make_d")
     with space.open("a") as file:
         file.write("measures: [own_measure.py:frechet, own_measure.py:ink]\nbaseline: none\n")
-    run, said = killed_and_resumed(space, tmp_path, cluster, "replicas=2", "generator_ema=0.99")
-    assert "Search: 3 of 3 configurations tried" in said
+    where = ["--results", str(tmp_path), "--address", cluster]
+    done = in_process(*words(space, where, ["replicas=2", "generator_ema=0.99"]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Search: 3 of 3 configurations tried" in done.stdout
+    shutil.rmtree(mine)  # what follows takes the code that the run has kept
+    run = gansearch.load("run", tmp_path)
     trials = run.trials()
     assert set(trials["status"]) <= {"completed", "pruned", "collapsed"}
     assert trials["config.generator.width"].isin([16, 32]).all()
