@@ -846,10 +846,11 @@ def test_mnist_training_images_score_as_published_through_the_command_line(
     assert found["test_ll"] == pytest.approx(243.2, abs=0.1)
     assert found["health"]["verdict"] == "sound"
     assert found["train_nn_ratio"] == 0
-    published = {line["name"]: line for line in found["references"]}
-    assert published["adversarial nets"]["test_ll"] == 225
-    assert published["adversarial nets"]["source"] == "Goodfellow et al. 2014, Table 1"
+    published = {line["name"]: line["test_ll"] for line in found["references"]}
+    assert published["adversarial nets"] == 225
     assert "training images" not in published  # not computed yet, and not waited for
+    _, table, _ = call("evaluate", "samples.npy", *flags)
+    assert "Goodfellow et al. 2014, Table 1" in table
     _, out, _ = call("evaluate", "samples.npy", *flags, "--json")
     assert json.loads(out)["references"][0] == line
 

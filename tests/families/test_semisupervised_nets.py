@@ -327,7 +327,7 @@ def test_error_rate_is_the_share_of_wrong_ones():
 @pytest.mark.parametrize(
     ("config", "change", "message"),
     [
-        (SMALL, {"labels": None}, "the data has no classes, which are needed to learn and"),
+        (SMALL, {"labels": None}, "Several are needed to learn and to measure the classifier"),
         (
             dataclasses.replace(SMALL, labels_per_class=200),
             {},
