@@ -320,8 +320,8 @@ def evaluate(
 @click.option(
     "--complete",
     metavar="MASK",
-    help="Completions of test examples, of generators that complete: masks of a kind, random, "
-    "halves or blocks, or a .npy array that is 1 where an example is visible.",
+    help="Complete test examples of which a mask hides a part: random, halves or blocks, or a .npy "
+    "array that is 1 where an example is visible.",
 )
 @click.option(
     "--reconstruct",
@@ -361,16 +361,16 @@ def sample(
         {"--nearest": nearest, "--interpolate": n_steps, "--label": label},
     )
     folder = RunFolder.open(run_below(results, run), results)
-    which: Any = {"trial_id": trial, "n": n, "data_dir": data_dir}
+    options: Any = {"trial_id": trial, "n": n, "data_dir": data_dir}
     with activities(Console(stderr=True)) as begin:
         begin("generating samples")
         if complete is not None:
-            summary = write_completions(folder, out, complete, **which)
+            summary = write_completions(folder, out, complete, **options)
         elif reconstruct:
-            summary = write_reconstructions(folder, out, **which)
+            summary = write_reconstructions(folder, out, **options)
         else:
             summary = write_samples(
-                folder, out, nearest=nearest, n_steps=n_steps, label=label, **which
+                folder, out, nearest=nearest, n_steps=n_steps, label=label, **options
             )
     click.echo(f"{out}: {summary}")
 

@@ -359,6 +359,12 @@ class ModelFamily(ABC, Generic[ConfigT]):
         Called with `check`.
         """
 
+    def check_objective(self, name: str, dataset: Dataset) -> None:
+        """Raise ConfigError if one of the `measures` has no value on `dataset`.
+
+        Called before a run of which it is the objective.
+        """
+
     def check_rewind(self, config: ConfigT, dataset: Dataset) -> None:
         """Raise ConfigError if a training of `config` can't go back by `Training.rewind`.
 

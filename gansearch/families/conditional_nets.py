@@ -52,6 +52,17 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
         self._check_number(dataset)
         check_class_shares(config)
 
+    def check_objective(self, name: str, dataset: Dataset) -> None:
+        """Raise ConfigError if the data has too few examples of its classes for a measure."""
+        from gansearch.scoring.classes import MIN_EXAMPLES, ClassScores
+
+        if name not in ClassScores(dataset).names:
+            raise ConfigError(
+                f"objective: {name}, on {dataset.name}: no class has {MIN_EXAMPLES} validation and "
+                f"{MIN_EXAMPLES} test examples that could be compared with samples. Take larger "
+                "splits, merge classes, or choose objective: valid_ll, which needs no classes."
+            )
+
     def pictures(self, training: ConditionalTraining, dataset: Dataset) -> Mapping[str, bytes]:
         """Return a grid of unpicked samples with a row a class, `classes.png`; none of points."""
         from gansearch.figures.samples import class_grid, png

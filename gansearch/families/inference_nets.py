@@ -62,14 +62,12 @@ class InferenceNets(PairFamily[InferenceConfig]):
         return super().training_bytes(along, dataset, device, exact=exact)
 
     def check_budget(self, config: InferenceConfig, max_updates: int) -> None:
-        """Raise ConfigError if a budget leaves one of the two stages without an iteration."""
-        n_first, n_second = stages(config, max_updates)
-        if config.inference == "after" and min(n_first, n_second) < 1:
+        """Raise ConfigError if a budget is too small for two stages."""
+        if config.inference == "after" and stages(config, max_updates)[0] < 1:
             raise ConfigError(
-                f"configuration: inference: after, with max_updates: {max_updates} and "
-                f"inference_share: {config.inference_share:g}: {n_first} iterations of G and "
-                f"{n_second} of E, of {config.k + 1} updates each. Each needs one at least. Raise "
-                "max_updates, change inference_share, or choose inference: along."
+                f"configuration: inference: after, with max_updates: {max_updates} and k: "
+                f"{config.k}: G and E need an iteration of {config.k + 1} updates each. Raise "
+                "max_updates, or choose inference: along."
             )
 
     def pictures(self, training: InferenceTraining, dataset: Dataset) -> Mapping[str, bytes]:

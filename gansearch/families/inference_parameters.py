@@ -85,5 +85,6 @@ def stages(config: InferenceConfig, max_updates: int) -> tuple[int, int]:
     n_iterations = math.ceil(max_updates / (config.k + 1))
     if config.inference == "along":
         return n_iterations, 0
-    n_second = round(config.inference_share * n_iterations)
+    # Each stage has one at least, whatever share a search proposes.
+    n_second = max(1, min(round(config.inference_share * n_iterations), n_iterations - 1))
     return n_iterations - n_second, n_second

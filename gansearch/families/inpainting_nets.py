@@ -32,8 +32,8 @@ class InpaintingNets(PairFamily[InpaintingConfig]):
 
     config_type = InpaintingConfig
     captions: ClassVar[Mapping[str, str]] = {
-        "completions.png": "Held-out examples, what is visible of each, and completions of it by "
-        "the winner, unpicked."
+        "completions.png": "Unpicked completions by the winner: of images, each row is a held-out "
+        "one, what is visible of it, and its completions; of points, completions over the data."
     }
     measures = (
         _measure("hidden_ll", "maximize", "nats a value"),
@@ -65,10 +65,11 @@ class InpaintingNets(PairFamily[InpaintingConfig]):
                 f"masks: {config.masks}, on the points of {dataset.name}. Halves and blocks are "
                 "parts of an image. Use random, or mixed, which is the same for points."
             )
-        if dataset.dim < 2:
+        if n_units(dataset.shape) < 2:
             raise ConfigError(
-                f"family {self.name}, on {dataset.name}: an example is a single value, so nothing "
-                "is visible where it is hidden. Take data of two values or more, such as ring."
+                f"family {self.name}, on {dataset.name}: an example is a single value or pixel, so "
+                "nothing is visible where it is hidden. Take larger examples, such as those of "
+                "ring."
             )
         if config.generator_normalization == "batch":
             raise ConfigError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,8 @@ from gansearch.training.objective import as_float, with_instance_noise
 from gansearch.training.pairs import Minibatch
 from gansearch.training.random_draws import Draws
 from gansearch.training.schedules import Coefficients, Schedule
+
+Classify = Callable[[np.ndarray], np.ndarray]  # examples `[n, d]` to classes `[n]`
 
 _BLOCK = 1000  # examples that D classifies together
 
@@ -115,6 +119,7 @@ class SemisupervisedTraining(TrainedPairTraining):
         self._classes = torch.from_numpy(classes).to(self.device)
         # Seeded anew in each iteration, so that it has no state to save.
         self._iteration_rng = torch.Generator(exact_device(self.device))
+        self._untrained = copy.deepcopy(self.discriminator)
         self._average: NoisyDiscriminator | None = None
         if config.discriminator_ema > 0:
             self._average = self._new_discriminator()
@@ -192,19 +197,25 @@ class SemisupervisedTraining(TrainedPairTraining):
         found = {"error_rate": self._error(self.classifying, split)}
         if not at_end:
             return found
-        pixels = fit_few_labels(_unchanged, self.dataset, self.labelled)
-        found["error_pixels"] = error_rate(pixels.classes, self.dataset, split)
+        for name, classify in self._compared.items():
+            found[name] = error_rate(classify, self.dataset, split)
         found["gain"] = found["error_pixels"] - found["error_rate"]
-        untrained = type(self)(
-            self.config, self.dataset, self.seed, device=self.device
-        ).discriminator
-        found["error_random"] = self._error_of_features(untrained, split)
+        return found
+
+    @cached_property
+    def _compared(self) -> dict[str, Classify]:
+        """The classifiers that D is compared with, by the names of their errors."""
+        pixels = fit_few_labels(_unchanged, self.dataset, self.labelled)
+        features = partial(_by_blocks, self._untrained.hidden, device=self.device)
+        random = fit_few_labels(features, self.dataset, self.labelled)
+        found: dict[str, Classify] = {
+            "error_pixels": pixels.classes,
+            "error_random": random.classes,
+        }
         if (supervised := classifier_of(self.dataset)) is not None:
-            found["error_supervised"] = error_rate(
-                lambda x: supervised.classes[supervised.probabilities(x).argmax(axis=1)],
-                self.dataset,
-                split,
-            )
+            found["error_supervised"] = lambda x: supervised.classes[
+                supervised.probabilities(x).argmax(axis=1)
+            ]
         return found
 
     @property
@@ -279,9 +290,13 @@ class SemisupervisedTraining(TrainedPairTraining):
         return self._error_of_features(net, split)
 
     def _error_of_features(self, net: NoisyDiscriminator, split: Split) -> float:
+        """Return the same of a linear classifier; NaN where the features are not finite."""
         features = partial(_by_blocks, net.hidden, device=self.device)
-        fitted = fit_few_labels(features, self.dataset, self.labelled)
-        return error_rate(fitted.classes, self.dataset, split)
+        try:
+            fitted = fit_few_labels(features, self.dataset, self.labelled)
+            return error_rate(fitted.classes, self.dataset, split)
+        except FloatingPointError:
+            return math.nan
 
 
 def _unchanged(examples: np.ndarray) -> np.ndarray:

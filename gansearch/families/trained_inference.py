@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from gansearch.families.trained_generator import TrainedGenerator
 from gansearch.networks.inference import InferenceGenerator
 from gansearch.networks.models import draw_noise
 from gansearch.networks.probing import BLOCK, usual_noise
-from gansearch.scoring.neighbours import nearest_training
+from gansearch.scoring.neighbours import nearest_training, training_blocks
 from gansearch.system.precision import full_precision
 
 _FEW = 100  # chosen points among usual noise under batch normalisation
@@ -135,18 +136,22 @@ class TrainedInference(TrainedGenerator):
         Nearest by L2 between the outputs of E's last hidden layer; of E itself where it has none.
         """
         assert dataset.labels is not None
-        with torch.no_grad(), full_precision(self.device):
-            of_train, of_x = (
-                _in_blocks(self.network.hidden, self.tensor(each)).cpu().numpy()
-                for each in (dataset.to_float(dataset.train), x)
-            )
-        if len(self.network.encoder) == 1:
-            of_train, of_x = self.infer(of_train), self.infer(of_x)
+        of_x = self._features(x)
+        of_train = np.concatenate(
+            [self._features(block.numpy()) for _, block in training_blocks(dataset, 1)]
+        )
         features = dataclasses.replace(
             dataset, train=of_train, shape=of_train.shape[1:], scale=1, contrast=None
         )
         rows = nearest_training(features, of_x, len(of_x))
         return float((dataset.labels.train[rows] == labels).mean())
+
+    def _features(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs of E's last hidden layer `[n, f]`; of E where it has none."""
+        if len(self.network.encoder) == 1:
+            return self.infer(x)
+        with torch.no_grad(), full_precision(self.device):
+            return _in_blocks(self.network.hidden, self.tensor(x)).cpu().numpy()
 
 
 def z_statistics(z: np.ndarray, noise: str) -> dict[str, float]:
@@ -180,7 +185,6 @@ def mean_distance(x: np.ndarray, others: np.ndarray) -> float:
     return float(np.linalg.norm(x.astype(np.float64) - others, axis=1).mean())
 
 
-def _in_blocks(function: object, rows: Tensor) -> Tensor:
+def _in_blocks(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """Apply a function of rows to blocks of them."""
-    assert callable(function)
     return torch.cat([function(block) for block in torch.split(rows, BLOCK)])

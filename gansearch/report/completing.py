@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from gansearch.data.dataset import MAX_ABS, Dataset
 from gansearch.errors import BadInputError, did_you_mean
 from gansearch.figures.samples import completion_picture, sample_grid
 from gansearch.report.output import write_output
-from gansearch.report.sampling import same_data, save_array, stored_generator
+from gansearch.report.sampling import check_count, same_data, save_array, stored_generator
 from gansearch.rules import count_of
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator
@@ -81,6 +80,8 @@ def write_completions(
     trial_id, saved = stored_generator(folder, trial_id, data_dir)
     dataset = same_data(folder, saved.dataset, data_dir)
     n = min(n or N_ROWS, len(dataset.test))
+    drawn_by = None if out.suffix.lower() == ".npy" else dataset
+    check_count(n, None, saved, drawn_by, n_beside=N_COMPLETIONS + 1)
     x = dataset.in_own_units(dataset.to_float(dataset.test[:n]))
     visible = _visible(_mask_of(asked, dataset, n), n, saved.shape)
     made = _completed(saved, x, visible, N_COMPLETIONS)
@@ -111,7 +112,7 @@ def _mask_of(asked: str, dataset: Dataset, n: int) -> np.ndarray:
 
 
 def _completed(saved: StoredGenerator, x: Any, mask: Any, n: int) -> np.ndarray:
-    examples = _examples(x, saved.shape)
+    examples = saved.rows_of(x)
     if (n_bytes := 4.0 * n * examples.size) > _MAX_BYTES:
         raise BadInputError(
             f"n: {n:,} completions of {count_of(len(examples), 'example')}, "
@@ -121,28 +122,14 @@ def _completed(saved: StoredGenerator, x: Any, mask: Any, n: int) -> np.ndarray:
     masks = _visible(mask, len(examples), saved.shape)
     visible = _over_values(masks, saved.shape)
     _check_values(examples[visible])
-    shown = np.where(visible, examples, 0)
     # 0 in the data's own units may be far from the data.
-    trained_on = shown if saved.units is None else saved.units.standardised(shown)
-    trained_on = np.where(visible, trained_on, 0).astype(np.float32)
+    trained_on = saved.as_trained_on(np.where(visible, examples, 0))
+    trained_on = np.where(visible, trained_on, np.float32(0))
     made = saved.in_own_units(complete_with(saved.generator, trained_on, masks, n))
-    completed: np.ndarray = np.where(visible[:, None], examples[:, None], made).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # of what is hidden
+        given = examples.astype(made.dtype)
+    completed: np.ndarray = np.where(visible[:, None], given[:, None], made)
     return completed
-
-
-def _examples(x: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Return examples as rows `[n, dim]`, float32; hidden values may be anything."""
-    array, dim = as_array(x, "x"), math.prod(shape)
-    if array.shape in ((dim,), shape):
-        array = array.reshape(1, dim)
-    is_row = array.ndim > 1 and array.shape[1:] in ((dim,), shape)
-    if not is_row or len(array) == 0 or array.dtype.kind not in "fiub":
-        raise BadInputError(
-            f"x: found an array of {array.dtype}, {list(array.shape)}. It must be numbers "
-            f"[n, {dim}], or [n, {', '.join(map(str, shape))}]."
-        )
-    rows: np.ndarray = array.reshape(len(array), dim).astype(np.float32)
-    return rows
 
 
 def _visible(mask: Any, n: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -47,18 +47,20 @@ def write_reconstructions(
     trial_id, saved = stored_generator(folder, trial_id, data_dir)
     inference = inference_of(saved.generator)
     dataset = same_data(folder, saved.dataset, data_dir)
-    examples = dataset.to_float(dataset.test[: n or N_SAMPLES])
+    as_picture = out.suffix.lower() == ".png"
+    if as_picture and not dataset.is_image:
+        raise BadInputError(
+            f"--reconstruct, --out {out}: {dataset.name} has points, and pictures of "
+            "reconstructions are of images. Write them as an array: --out points.npy."
+        )
+    n = min(n or N_SAMPLES, len(dataset.test))
+    check_count(n, None, saved, dataset if as_picture else None, n_beside=1)
+    examples = dataset.to_float(dataset.test[:n])
     made = inference.reconstruct(examples)
-    if out.suffix.lower() == ".npy":
+    if not as_picture:
         array = saved.in_own_units(made)
         write_output("--out", out, lambda file: save_array(array, file))
     else:
-        if not dataset.is_image:
-            raise BadInputError(
-                f"--reconstruct, --out {out}: {dataset.name} has points, and pictures of "
-                "reconstructions are of images. Write them as an array: --out points.npy."
-            )
-        check_count(2 * len(examples), None, saved, dataset)
         rows = np.stack((examples, made), 1)
         picture = comparison_picture(rows, dataset, "test images x, and G(E(x)) to their right")
         write_output("--out", out, lambda file: picture.save(file, format="PNG"))

@@ -236,7 +236,7 @@ class Run(RunFolder):
             BadInputError: the run has no inference network, or `x` isn't of its data's shape.
         """
         saved = stored_generator(self, trial)[1]
-        return inference_of(saved.generator).infer(saved.as_trained_on(x))
+        return inference_of(saved.generator).infer(saved.as_trained_on(saved.rows_of(x)))
 
     def reconstruct(self, x: Any, *, trial: str | None = None) -> np.ndarray:
         """Return what the generator makes of the noise that `infer` finds, `[n, dim]`.
@@ -245,7 +245,8 @@ class Run(RunFolder):
         """
         saved = stored_generator(self, trial)[1]
         inference = inference_of(saved.generator)
-        return saved.in_own_units(inference.reconstruct(saved.as_trained_on(x)))
+        made = inference.reconstruct(saved.as_trained_on(saved.rows_of(x)))
+        return saved.in_own_units(made)
 
     def _repr_html_(self) -> str | None:
         """Return the state, the counts and the ranking, for notebooks."""

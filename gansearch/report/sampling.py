@@ -301,11 +301,24 @@ def _dataset_to_draw(
 
 
 def check_count(
-    n: int, n_steps: int | None, saved: StoredGenerator, dataset: Dataset | None
+    n: int,
+    n_steps: int | None,
+    saved: StoredGenerator,
+    dataset: Dataset | None,
+    *,
+    n_beside: int = 0,
 ) -> None:
-    """Raise BadInputError if there are too many samples to draw, or to hold in memory."""
+    """Raise BadInputError if there are too many samples to draw, or to hold in memory.
+
+    Args:
+        n: how many, or how many rows of an interpolation.
+        n_steps: of an interpolation; None for samples.
+        saved: what makes them.
+        dataset: what they are drawn by; None where they aren't drawn.
+        n_beside: images beside each.
+    """
     flags = f"--n {n}" if n_steps is None else f"--n {n} --interpolate {n_steps}"
-    n_examples = n * (n_steps or 1)
+    n_examples = n * (n_steps or 1) * (1 + n_beside)
     if dataset is not None and dataset.is_image and n_examples > _MAX_DRAWN:
         raise BadInputError(
             f"{flags}: {n_examples:,} images. A picture shows {_MAX_DRAWN:,} at most. "

@@ -16,7 +16,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from gansearch.artifacts import GeneratorExport, SavedGenerator
-from gansearch.data.dataset import Dataset
+from gansearch.data.dataset import MAX_ABS, Dataset
 from gansearch.data.units import Units
 from gansearch.errors import BadInputError, ConfigError, ResultsError
 from gansearch.family import FAMILY_SECTIONS, ModelFamily, family_of
@@ -51,27 +51,35 @@ class StoredGenerator:
         """Return samples `[..., dim]` in the units that the data came in."""
         return samples if self.units is None else self.units.restored(samples)
 
-    def as_trained_on(self, examples: Any) -> np.ndarray:
-        """Return examples `[n, dim]` in the data's own units as the generator makes them, float32.
+    def rows_of(self, examples: Any, where: str = "x") -> np.ndarray:
+        """Return examples in the data's own units, one or more of any form, as `[n, dim]`, float64.
 
         Raises:
-            BadInputError: they are no array of finite numbers of this shape.
+            BadInputError: they are no numbers of this shape; `where` names them.
         """
-        dim = math.prod(self.shape)
-        try:
-            values = np.asarray(examples)
-            is_real = values.dtype.kind in "fiu"
-        except (TypeError, ValueError):  # torch's on a GPU, or lists of unequal lengths
-            is_real = False
-        if not is_real or values.ndim != 2 or values.shape[1] != dim or not len(values):
-            found = f"{values.dtype}, {list(values.shape)}" if is_real else type(examples).__name__
+        from gansearch.scoring.arrays import as_array  # which imports torch
+
+        array, dim = as_array(examples, where), math.prod(self.shape)
+        if array.shape in ((dim,), self.shape):
+            array = array.reshape(1, dim)
+        is_row = array.ndim > 1 and array.shape[1:] in ((dim,), self.shape)
+        if not is_row or len(array) == 0 or array.dtype.kind not in "fiub":
             raise BadInputError(
-                f"x: found {found}. It must be a NumPy array [n, {dim}] of examples of "
-                f"{self.dataset}, as `sample` returns them and `Dataset.to_float` makes them."
+                f"{where}: found an array of {array.dtype}, {list(array.shape)}. It must be "
+                f"numbers [n, {dim}], or [n, {', '.join(map(str, self.shape))}]."
             )
-        if not np.isfinite(values).all():
-            raise BadInputError("x: NaN or infinite values. All values must be finite.")
-        return values.astype(np.float32) if self.units is None else self.units.standardised(values)
+        rows: np.ndarray = array.reshape(len(array), dim).astype(np.float64)
+        return rows
+
+    def as_trained_on(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows `[n, dim]` in the data's own units as the generator makes them, float32.
+
+        Raises:
+            BadInputError: values are NaN, infinite or huge.
+        """
+        if not np.isfinite(rows).all() or (np.abs(rows) > MAX_ABS).any():
+            raise BadInputError("x: NaN, infinite or huge values. All values must be finite.")
+        return rows.astype(np.float32) if self.units is None else self.units.standardised(rows)
 
 
 def save_generator(

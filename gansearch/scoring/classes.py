@@ -43,6 +43,15 @@ class ClassScores:
         most_frequent = np.argsort(-counts, kind="stable")[:_MAX_CLASSES]
         self._classes = np.sort(most_frequent[counts[most_frequent] > 0])
 
+    @property
+    def names(self) -> set[str]:
+        """The measures that the data allows."""
+        classifier = self._classifier
+        is_told = classifier is not None and np.isin(self._classes, classifier.classes).any()
+        is_compared = any(self._has_enough(label) for label in self._classes)
+        compared = {"class_coverage", "worst_class_coverage", "class_ll"} if is_compared else set()
+        return compared | ({"label_accuracy"} if is_told else set())
+
     def classes_to_generate(self, *, at_end: bool) -> np.ndarray:
         """Return for which classes to generate an example, `[n]`: equally many of each, in turn.
 
@@ -72,9 +81,9 @@ class ClassScores:
         coverages, lls = [], []
         for label in self._classes:
             made = samples[torch.from_numpy(given == label)]
-            valid, real = self._examples("valid", label), self._examples(split, label)
-            if min(len(made), len(valid), len(real)) < MIN_EXAMPLES:
+            if len(made) < MIN_EXAMPLES or not self._has_enough(label):
                 continue
+            valid, real = self._examples("valid", label), self._examples(split, label)
             n = min(len(made), len(real), self._n_each(at_end=False))
             coverages.append(coverage(real[:n], made[:n]))
             sigma, _, valid_ll = choose_sigma(made, valid[: len(made)], self._grid)
@@ -97,6 +106,11 @@ class ClassScores:
         return {
             "label_accuracy": float((classifier.classes[likeliest] == given[is_counted]).mean())
         }
+
+    def _has_enough(self, label: int) -> bool:
+        """Return whether there are enough held-out examples of a class to compare samples with."""
+        held_out = (self._labels.valid, self._labels.test)
+        return all(int((labels == label).sum()) >= MIN_EXAMPLES for labels in held_out)
 
     def _examples(self, split: Split, label: int) -> np.ndarray:
         rows = getattr(self._labels, split) == label

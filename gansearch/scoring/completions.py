@@ -101,7 +101,9 @@ class CompletionEvaluator:
         n = _N_FINAL if at_end else _N_EXAMPLES
         found, nearest = self.scores(complete, split, n), self.nearest_scores(split, n)
         values = {name: _mean(found, name) for name in _MEANS}
-        diversity = {kind: each.spread / nearest[kind].spread for kind, each in found.items()}
+        diversity = {
+            kind: _ratio(each.spread, nearest[kind].spread) for kind, each in found.items()
+        }
         values["completion_diversity"] = float(np.mean(list(diversity.values())))
         values |= {f"hidden_ll_{kind}": each.hidden_ll for kind, each in found.items()}
         if at_end:
@@ -214,6 +216,11 @@ def _mean_distance(points: np.ndarray) -> float:
     squared = norms[:, None] + norms - 2 * points @ points.T
     np.fill_diagonal(squared, 0)
     return float(np.sqrt(squared.clip(min=0)).sum() / (m * (m - 1)))
+
+
+def _ratio(value: float, reference: float) -> float:
+    """Return a ratio; NaN where the reference is 0, as of rows that are equal."""
+    return value / reference if reference > 0 else math.nan
 
 
 def _mean(scores: Mapping[str, CompletionScores], name: str) -> float:

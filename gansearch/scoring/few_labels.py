@@ -66,8 +66,13 @@ class FewLabelClassifier:
     regression: Any
 
     def classes(self, examples: np.ndarray) -> np.ndarray:
-        """Return the class of each of the examples `[n, d]`, `[n]`."""
-        return predicted(self.regression, (self.features(examples) - self.mean) / self.sd)
+        """Return the class of each of the examples `[n, d]`, `[n]`.
+
+        Raises:
+            FloatingPointError: their features are not finite.
+        """
+        features = _finite(self.features(examples))
+        return predicted(self.regression, (features - self.mean) / self.sd)
 
 
 def fit_few_labels(features: Features, dataset: Dataset, rows: np.ndarray) -> FewLabelClassifier:
@@ -75,18 +80,21 @@ def fit_few_labels(features: Features, dataset: Dataset, rows: np.ndarray) -> Fe
 
     The strength of its L2 penalty is that of the least error on the validation set and, of equal
     ones, the strongest.
+
+    Raises:
+        FloatingPointError: features are not finite.
     """
     from sklearn.linear_model import LogisticRegression
 
     assert dataset.labels is not None
     # Together, so that a network that normalises by its minibatch sees the same company.
     some = np.concatenate([rows, np.arange(min(_N_SCALED, len(dataset.train)))])
-    found = features(dataset.to_float(dataset.train[some])).astype(np.float64)
+    found = _finite(features(dataset.to_float(dataset.train[some]))).astype(np.float64)
     unlabelled = found[len(rows) :]
     mean, sd = unlabelled.mean(axis=0), unlabelled.std(axis=0)
     sd = np.where(sd > _LEAST_SD, sd, 1.0)
     known = (found[: len(rows)] - mean) / sd
-    valid = (features(dataset.to_float(dataset.valid)) - mean) / sd
+    valid = (_finite(features(dataset.to_float(dataset.valid))) - mean) / sd
     best, least = None, np.inf
     for strength in STRENGTHS:
         regression = LogisticRegression(C=strength, max_iter=_MOST_STEPS)
@@ -98,6 +106,12 @@ def fit_few_labels(features: Features, dataset: Dataset, rows: np.ndarray) -> Fe
         if error < least:
             best, least = regression, error
     return FewLabelClassifier(features, mean, sd, best)
+
+
+def _finite(features: np.ndarray) -> np.ndarray:
+    if not np.isfinite(features).all():
+        raise FloatingPointError("the features of some examples are not finite")
+    return features
 
 
 def predicted(regression: Any, features: np.ndarray) -> np.ndarray:

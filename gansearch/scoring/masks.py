@@ -82,13 +82,16 @@ def over_channels(masks: Tensor, shape: Shape) -> Tensor:
 
 
 def _random(numbers: Tensor) -> Tensor:
-    """Return masks whose units are visible with a probability of their own; one unit is hidden."""
+    """Return masks whose units are visible with a probability of their own.
+
+    Where all would be visible, or none, a unit that is chosen at random is the exception.
+    """
     units = numbers[..., _N_OF_MASK:]
     visible = units < numbers[..., 1:2]
     chosen = (numbers[..., 2:3] * units.shape[-1]).floor()
-    hides_nothing = visible.all(-1, keepdim=True)
     is_chosen = torch.arange(units.shape[-1], device=units.device) == chosen
-    shown = visible & ~(hides_nothing & is_chosen)
+    all_alike = visible.all(-1, keepdim=True) | ~visible.any(-1, keepdim=True)
+    shown = visible ^ (all_alike & is_chosen)
     return shown.to(numbers.dtype)
 
 
@@ -99,7 +102,8 @@ def _outside_rectangle(numbers: Tensor, kind: str, shape: Shape) -> Tensor:
     if kind == "halves":
         side = (4 * a).floor()  # left, right, upper, lower
         is_last = (side % 2 == 1).to(a.dtype)
-        is_across = side < 2
+        # Of images of one row or column, one half of their length.
+        is_across = (side < 2) if min(height, width) > 1 else torch.full_like(a, width > 1) > 0
         rows = _span(height, torch.where(is_across, height, max(1, height // 2)), is_last)
         columns = _span(width, torch.where(is_across, max(1, width // 2), width), is_last)
     else:

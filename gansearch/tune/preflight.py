@@ -343,6 +343,9 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
                 break
             space.family.check(config, dataset)
             space.family.check_budget(config, space.budget.max_updates)
+        measure = space.objective.measure
+        if measure is not None and measure.is_of_family:
+            space.family.check_objective(measure.name, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
 

@@ -101,7 +101,8 @@ class GuardedScheduler(FIFOScheduler):
         if not self._stops_by_verdict(trial, step):
             self._add_score(trial, step)
             verdict = step.verdict
-            reason = "" if verdict is None or verdict.ends_trial else verdict.reason
+            collapsed = verdict is not None and verdict.status == "collapsed"
+            reason = verdict.reason if verdict is not None and collapsed else ""
             self.outcomes[trial.trial_id] = Outcome("completed", reason)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:

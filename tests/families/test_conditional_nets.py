@@ -27,6 +27,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import load_generator, save_generator
 from gansearch.scoring.classes import ClassScores, coverage, reference_scores
 from gansearch.space.load import load_space
+from gansearch.tune.preflight import check_configs
 from tests.saved_generators import no_data
 from tests.written_runs import described
 
@@ -362,14 +363,27 @@ def test_coverage_counts_the_balls_that_hold_a_sample():
     assert coverage(a, b) == pytest.approx(1 - 2**-5, abs=0.02)
 
 
-def test_classes_of_few_examples_have_no_coverage_and_are_left_out():
+@pytest.fixture
+def few():
+    """Six validation examples of each digit, and as many test examples."""
     labels = DIGITS.labels
-    few = Dataset(
+    return Dataset(
         *("few", DIGITS.train[:200], DIGITS.valid[:60], DIGITS.test[:60], DIGITS.shape, 16.0),
         labels=Labels(labels.names, labels.train[:200], labels.valid[:60], labels.test[:60]),
     )
+
+
+def test_classes_of_few_examples_have_no_coverage_and_are_left_out(few):
     found = ClassScores(few).measure(few.to_float(few.train), few.labels.train, "test")
     assert "class_coverage" not in found and "class_ll" not in found
+    assert set(found) == ClassScores(few).names
+
+
+def test_an_objective_without_a_value_is_refused_before_a_run(few):
+    space = load_space("digits-conditional")
+    with pytest.raises(ConfigError, match="objective: class_ll, on few: no class has 20 valid"):
+        check_configs(space, [space.preset("projection")], few)
+    check_configs(space, [space.preset("projection")], DIGITS)
 
 
 def test_of_many_classes_the_hundred_most_frequent_are_generated():

@@ -322,21 +322,28 @@ def test_images_get_a_picture_of_reconstructions_and_points_none():
 def test_memory_and_operations_are_known_before_a_run():
     for values in ({"inference": "along"}, {"inference": "after"}):
         chosen = config(**values)
-        assert FAMILY.training_bytes(chosen, DIGITS, "cpu", exact=True) > 0
-        assert FAMILY.operations(chosen, DIGITS).update > 0
+        exact, rough = (
+            FAMILY.training_bytes(chosen, DIGITS, "cpu", exact=e) for e in (True, False)
+        )
+        assert rough / 10 < exact < 10 * rough  # little of each
+        # An update of either player passes through both; an example has 64 values.
+        assert FAMILY.operations(chosen, DIGITS).update > 2 * chosen.batch_size * 64
 
 
 def test_the_stages_share_the_budget():
     chosen = config(inference="after", inference_share=0.25, k=3)
     assert stages(chosen, 1600) == (300, 100)
     assert stages(config(inference="along"), 1600) == (800, 0)
+    for share in (0.01, 0.99):
+        chosen = config(inference="after", inference_share=share)
+        assert min(stages(chosen, 6)) == 1
 
 
 def test_a_budget_too_small_for_two_stages_is_refused():
     chosen = config(inference="after", inference_share=0.1)
-    with pytest.raises(ConfigError, match=r"4 iterations of G and 0 of E.*Raise max_updates"):
-        FAMILY.check_budget(chosen, 8)
-    FAMILY.check_budget(chosen, 20)
+    with pytest.raises(ConfigError, match=r"need an iteration of 2 updates each\. Raise max_up"):
+        FAMILY.check_budget(chosen, 2)
+    FAMILY.check_budget(chosen, 4)
     FAMILY.check_budget(config(inference="along"), 1)
 
 
@@ -387,17 +394,19 @@ def test_inference_asked_of_generators_without_it_is_refused():
 @pytest.mark.parametrize(
     ("x", "found"),
     [
-        (np.zeros(3), r"\[3\]"),
+        (np.zeros(4), r"\[4\]"),
         (np.zeros((2, 5)), r"\[2, 5\]"),
         (np.zeros((0, 3)), r"\[0, 3\]"),
-        (np.full((2, 3), "a"), "ndarray"),
-        ([[1, 2], [3]], "list"),
+        (np.full((2, 3), "a"), "<U1"),
+        ([[1, 2], [3]], "can't be made an array"),
+        (np.full((2, 3), 1e300), "huge"),
         (np.full((2, 3), np.nan), "NaN"),
     ],
 )
 def test_examples_of_another_shape_are_refused(x, found):
     with pytest.raises(BadInputError, match=found):
-        StoredGenerator(exact()[0], "points", (3,)).as_trained_on(x)
+        stored = StoredGenerator(exact()[0], "points", (3,))
+        stored.as_trained_on(stored.rows_of(x))
 
 
 def test_generated_points_come_back_to_their_noise_by_along_training():
@@ -448,4 +457,10 @@ def test_test_examples_are_reconstructed_as_an_array_or_a_picture(stored, tmp_pa
     assert np.array_equal(np.load(tmp_path / "r.npy"), trained.reconstruct(x))
     write_reconstructions(run, tmp_path / "r.png", trial_id="t00000")
     with Image.open(tmp_path / "r.png") as picture:
-        assert picture.width > picture.height / 3
+        assert picture.size == (456, 989)
+
+
+def test_more_reconstructions_than_a_picture_shows_are_refused(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr("gansearch.report.sampling._MAX_DRAWN", 100)
+    with pytest.raises(BadInputError, match=r"^--n 60: 120 images\. A picture shows 100 at most"):
+        write_reconstructions(stored[0], tmp_path / "r.png", trial_id="t00000", n=60)

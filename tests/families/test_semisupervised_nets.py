@@ -280,6 +280,16 @@ def test_only_the_error_is_measured_before_the_end(digits):
     assert {each.name for each in FAMILY.measures if not each.at_end} == set(found)
 
 
+def test_features_that_are_not_finite_have_no_error(digits):
+    training = build(SMALL, digits)
+    with torch.no_grad():
+        for parameter in training.discriminator.parameters():
+            parameter.fill_(1e25)
+    assert np.isnan(training.measure("valid", at_end=False)["error_rate"])
+    with pytest.raises(FloatingPointError, match="not finite"):
+        few_label_errors(lambda x: x * np.inf, digits, labels_per_class=3, seed=0)
+
+
 def test_features_of_an_untrained_d_have_the_error_of_random_ones(digits):
     training = build(SMALL, digits)
     found = training.measure("valid", at_end=True)

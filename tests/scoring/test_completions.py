@@ -165,3 +165,15 @@ def test_an_evaluation_asks_for_few_completions(monkeypatch):
 
     CompletionEvaluator(DIGITS).measure(complete, "valid", at_end=False)
     assert sum(asked_for) <= 2 * 3 * 100 * completions.N_COMPLETIONS
+
+
+def test_where_the_nearest_examples_are_equal_there_is_no_diversity_to_compare_with():
+    rows = np.repeat(np.array([[0.0, 0.0], [1.0, 1.0]], np.float32), 60, axis=0)
+    equal = Dataset("equal", rows, rows, rows, (2,), 1.0)
+
+    def guess(asked, m):
+        return np.repeat(asked.x.numpy()[:, None], m, axis=1)
+
+    found = CompletionEvaluator(equal).measure(guess, "valid", at_end=False)
+    assert math.isnan(found["completion_diversity"])
+    assert found["hidden_error"] == 0
