@@ -151,6 +151,11 @@ def _visible(mask: Any, n: int, shape: tuple[int, ...]) -> np.ndarray:
             "mask: found values other than 0 and 1. A mask is 1 or True where an example is "
             "visible, 0 or False where it is hidden: write `mask > 0.5`."
         )
+    if (empty := ~rows.astype(bool).any(axis=1)).any():
+        raise BadInputError(
+            f"mask: that of example {int(empty.argmax())} hides all, so that its completions are "
+            "unconditional samples, which `sample` gives. Set what is visible to 1."
+        )
     if (full := rows.astype(bool).all(axis=1)).any():
         raise BadInputError(
             f"mask: that of example {int(full.argmax())} hides nothing, so that nothing is left to "

@@ -114,6 +114,11 @@ def test_points_are_given_and_returned_in_their_own_units():
             HALF * 0 + 1,
             "mask: that of example 0 hides nothing, so that",
         ),
+        (
+            np.zeros((2, 64)),
+            np.stack([HALF, HALF * 0]),
+            "mask: that of example 1 hides all, so that its completions are",
+        ),
     ],
 )
 def test_what_is_no_example_or_no_mask_gets_one_clear_error(digits_run, x, mask, message):
