@@ -87,7 +87,9 @@ def main() -> None:
     elif arguments.device:
         Together(arguments).run()
     else:
-        with ProcessPoolExecutor(arguments.processes, initializer=one_thread) as pool:
+        # Autograd fails in the fork of a process that has used it.
+        n, context = arguments.processes, multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(n, context, initializer=one_thread) as pool:
             futures = [pool.submit(train_alone, arguments, job) for job in jobs_of(arguments)]
             for future in as_completed(futures):
                 print(future.result(), flush=True)
