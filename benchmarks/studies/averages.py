@@ -71,7 +71,7 @@ def train(
     try:
         while training.updates < updates:
             training.step()
-            follow(averages, weights, config, training.iteration - 1)
+            follow(averages, weights, training.iteration - 1)
         found = []
         for decay, values in {0.0: [w.detach().clone() for w in weights], **averages}.items():
             with torch.no_grad():
@@ -93,12 +93,11 @@ def train(
 def follow(
     averages: dict[float, list[torch.Tensor]],
     weights: list[torch.Tensor],
-    config: TrialConfig,
     iteration: int,
 ) -> None:
     """Move each average towards the weights, as `generator_ema` does."""
     for decay, values in averages.items():
-        share = average_share(dataclasses.replace(config, generator_ema=decay), iteration)
+        share = average_share(decay, iteration)
         for value, weight in zip(values, weights, strict=True):
             value.lerp_(weight, float(share))
 

@@ -56,12 +56,18 @@ class ConditionalNets(PairFamily[ConditionalConfig]):
         """Raise ConfigError if the data has too few examples of its classes for a measure."""
         from gansearch.scoring.classes import MIN_EXAMPLES, ClassScores
 
-        if name not in ClassScores(dataset).names:
-            raise ConfigError(
-                f"objective: {name}, on {dataset.name}: no class has {MIN_EXAMPLES} validation and "
-                f"{MIN_EXAMPLES} test examples that could be compared with samples. Take larger "
-                "splits, merge classes, or choose objective: valid_ll, which needs no classes."
-            )
+        if name in ClassScores(dataset).names:
+            return
+        cause = (
+            "there is no classifier of the data's classes"
+            if name == "label_accuracy"
+            else f"no class has {MIN_EXAMPLES} validation and {MIN_EXAMPLES} test examples that "
+            "could be compared with samples"
+        )
+        raise ConfigError(
+            f"objective: {name}, on {dataset.name}: {cause}. Take larger splits, merge classes, or "
+            "choose objective: valid_ll, which needs no classes."
+        )
 
     def pictures(self, training: ConditionalTraining, dataset: Dataset) -> Mapping[str, bytes]:
         """Return a grid of unpicked samples with a row a class, `classes.png`; none of points."""

@@ -115,11 +115,6 @@ class CoordinatedTraining(TrainedPairTraining):
             self._beside = [[p.detach().clone() for p in player.params] for player in both]
 
     @classmethod
-    def details_of(cls, config: Any, dataset: Dataset) -> dict[str, Any]:  # noqa: ARG003
-        """Return nothing: the networks need no more than the configuration."""
-        return {}
-
-    @classmethod
     def maker(cls, config: Any, shape: Shape, details: Mapping[str, Any]) -> PairNetworkMaker:  # noqa: ARG003
         """Return what makes the networks."""
         return PairNetworkMaker(

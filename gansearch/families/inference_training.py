@@ -20,19 +20,18 @@ from gansearch.families.pair_training import TrainedPairTraining
 from gansearch.families.trained_inference import TrainedInference, z_statistics
 from gansearch.family import Counts, Metrics, Split
 from gansearch.networks.inference import InferenceGenerator
-from gansearch.networks.interface import AnyGenerator, Shape
+from gansearch.networks.interface import Shape
 from gansearch.networks.pairs import (
     PairDiscriminator,
     PairNetworkMaker,
     beside,
     pair_shape,
 )
-from gansearch.pair_parameters import PairParameters
 from gansearch.scoring.neighbours import nearest_training
 from gansearch.training.diagnostics import norm, raise_if_diverged
 from gansearch.training.gradients import Update
 from gansearch.training.losses import GENERATOR_LOSSES
-from gansearch.training.objective import as_float, with_instance_noise
+from gansearch.training.objective import as_float
 from gansearch.training.optimizers import Step, descend, update_average
 from gansearch.training.pairs import Minibatch
 from gansearch.training.random_draws import Draws
@@ -54,15 +53,11 @@ class InferenceTraining(TrainedPairTraining):
     config: InferenceConfig
     generator: InferenceGenerator
     average: InferenceGenerator | None
+    trained_type = TrainedInference
 
     def __init__(self, config: InferenceConfig, dataset: Dataset, *args: Any, **how: Any) -> None:
         self._input_shape = _input_shape(config, dataset.shape)
         super().__init__(config, dataset, *args, **how)
-
-    @classmethod
-    def details_of(cls, config: Any, dataset: Dataset) -> dict[str, Any]:  # noqa: ARG003
-        """Return nothing: the configuration says all."""
-        return {}
 
     @classmethod
     def maker(cls, config: Any, shape: Shape, details: Mapping[str, Any]) -> PairNetworkMaker:  # noqa: ARG003
@@ -72,18 +67,6 @@ class InferenceTraining(TrainedPairTraining):
             partial(InferenceGenerator, config, shape),
             partial(PairDiscriminator, config, math.prod(input_shape), input_shape),
         )
-
-    @classmethod
-    def trained(
-        cls,
-        network: AnyGenerator,
-        config: PairParameters,
-        seed: int,
-        details: Mapping[str, Any],  # noqa: ARG003
-    ) -> TrainedInference:
-        """Return G and E of a finished training."""
-        assert isinstance(network, InferenceGenerator)
-        return TrainedInference(network, config, seed)
 
     def real_pairs(self, batch: Minibatch) -> Tensor:
         """Return real examples, along with z as E infers it."""
@@ -105,9 +88,7 @@ class InferenceTraining(TrainedPairTraining):
         loss = super().generator_loss(batch, fake, coefficients)
         if not self._is_along:
             return loss
-        drawn = batch.drawn
-        real = with_instance_noise(self.real_pairs(batch), drawn.instance_noise, coefficients)
-        logits = as_float(self.discriminator(real, drawn.masks))
+        logits = self._logits(self.real_pairs(batch), batch, coefficients)
         return loss + GENERATOR_LOSSES[self.config.generator_loss](-logits)
 
     def generator_term(self, batch: Minibatch, fake: Tensor) -> Tensor | float:  # noqa: ARG002
@@ -175,7 +156,9 @@ class InferenceTraining(TrainedPairTraining):
 
     @property
     def _scored(self) -> TrainedInference:
-        return self.trained(self.scored_generator, self.config, self.sample_seed, self.details)
+        network = self.scored_generator
+        assert isinstance(network, InferenceGenerator)
+        return TrainedInference(network, self.config, self.sample_seed)
 
     def _held_out(self, split: Split) -> np.ndarray:
         return self.dataset.to_float(getattr(self.dataset, split))

@@ -20,7 +20,7 @@ from gansearch.families.pair_training import TrainedPairTraining
 from gansearch.families.plain_generator import plain_generator
 from gansearch.families.trained_generator import TrainedGenerator
 from gansearch.family import Split
-from gansearch.networks.interface import AnyGenerator, Shape
+from gansearch.networks.interface import Shape
 from gansearch.networks.models import Generator, draw_noise
 from gansearch.networks.pairs import (
     PairDiscriminator,
@@ -28,7 +28,6 @@ from gansearch.networks.pairs import (
     PairNetworkMaker,
     pair_shape,
 )
-from gansearch.pair_parameters import PairParameters
 from gansearch.scoring.completions import CompletionEvaluator, Questions
 from gansearch.scoring.masks import kinds_of, masks_from, n_numbers, n_units, over_channels
 from gansearch.seeds import trial_seed
@@ -87,6 +86,41 @@ class InpaintingDiscriminator(PairDiscriminator):
         self.n_extra = n_numbers(shape)
 
 
+class TrainedInpainting(TrainedGenerator):
+    """A trained generator that completes examples."""
+
+    def complete(self, x: np.ndarray, mask: np.ndarray, n: int) -> np.ndarray:
+        """Return n completions of each example, `[n_examples, n, dim]`, float32.
+
+        They agree with x bit for bit where it is visible. The same call gives the same ones.
+
+        Args:
+            x: `[n_examples, dim]`, as `Dataset.to_float` scales examples.
+            mask: `[n_examples, n_units]`, bool, True where x is visible.
+            n: how many of each.
+
+        Raises:
+            BadInputError: visible values aren't in the data's range.
+        """
+        network = self.network
+        assert isinstance(network, InpaintingGenerator)
+        masks = torch.tensor(mask, dtype=torch.float32)
+        shown = x[over_channels(masks, network.shape).numpy() > 0]
+        if network.is_bounded and ((shown < 0) | (shown > 1)).any():
+            raise BadInputError(
+                f"x: found visible values from {shown.min():.4g} to {shown.max():.4g}. Pixels lie "
+                "in [0, 1]. Divide bytes by 255."
+            )
+        return completions(network, self.config, self.seed, torch.tensor(x), masks, n)
+
+    def module(self) -> GeneratorModule:
+        """Return the unconditional generator as a module of torch's own layers."""
+        assert isinstance(self.network, InpaintingGenerator)
+        assert isinstance(self.config, InpaintingConfig)
+        generator = self.network.unconditional(self.config)
+        return plain_generator(generator, self.config.noise, self.seed)
+
+
 class InpaintingTraining(TrainedPairTraining):
     """One training of G(z, x m, m) against D(x, m).
 
@@ -97,6 +131,7 @@ class InpaintingTraining(TrainedPairTraining):
 
     config: InpaintingConfig
     generator: InpaintingGenerator
+    trained_type = TrainedInpainting
 
     def __init__(self, config: InpaintingConfig, dataset: Dataset, *args: Any, **how: Any) -> None:
         super().__init__(config, dataset, *args, **how)
@@ -117,17 +152,6 @@ class InpaintingTraining(TrainedPairTraining):
             partial(InpaintingGenerator, config, shape, is_bounded=bool(details["is_bounded"])),
             partial(InpaintingDiscriminator, config, shape),
         )
-
-    @classmethod
-    def trained(
-        cls,
-        network: AnyGenerator,
-        config: PairParameters,
-        seed: int,
-        details: Mapping[str, Any],  # noqa: ARG003
-    ) -> TrainedInpainting:
-        """Return a trained generator, as it is read from a run's folder."""
-        return TrainedInpainting(network, config, seed)
 
     def real_pairs(self, batch: Minibatch) -> Tensor:
         """Return real examples with masks."""
@@ -169,41 +193,6 @@ class InpaintingTraining(TrainedPairTraining):
         n_channels = self.dataset.shape[2]
         images = torch.unflatten(x, -1, (-1, n_channels))
         return torch.cat((images, masks[..., None]), -1).flatten(-2)
-
-
-class TrainedInpainting(TrainedGenerator):
-    """A trained generator that completes examples."""
-
-    def complete(self, x: np.ndarray, mask: np.ndarray, n: int) -> np.ndarray:
-        """Return n completions of each example, `[n_examples, n, dim]`, float32.
-
-        They agree with x bit for bit where it is visible. The same call gives the same ones.
-
-        Args:
-            x: `[n_examples, dim]`, as `Dataset.to_float` scales examples.
-            mask: `[n_examples, n_units]`, bool, True where x is visible.
-            n: how many of each.
-
-        Raises:
-            BadInputError: visible values aren't in the data's range.
-        """
-        network = self.network
-        assert isinstance(network, InpaintingGenerator)
-        masks = torch.tensor(mask, dtype=torch.float32)
-        shown = x[over_channels(masks, network.shape).numpy() > 0]
-        if network.is_bounded and ((shown < 0) | (shown > 1)).any():
-            raise BadInputError(
-                f"x: found visible values from {shown.min():.4g} to {shown.max():.4g}. Pixels lie "
-                "in [0, 1]. Divide bytes by 255."
-            )
-        return completions(network, self.config, self.seed, torch.tensor(x), masks, n)
-
-    def module(self) -> GeneratorModule:
-        """Return the unconditional generator as a module of torch's own layers."""
-        assert isinstance(self.network, InpaintingGenerator)
-        assert isinstance(self.config, InpaintingConfig)
-        generator = self.network.unconditional(self.config)
-        return plain_generator(generator, self.config.noise, self.seed)
 
 
 def completions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from gansearch.data.dataset import Dataset
 from gansearch.families.trained_generator import TrainedGenerator
@@ -27,7 +27,10 @@ class TrainedPairTraining(PairTraining):
     Attributes:
         dataset: as given.
         details: what `details_of` says.
+        trained_type: what `trained` makes of a network, unless a subclass overrides that.
     """
+
+    trained_type: ClassVar[type[TrainedGenerator]] = TrainedGenerator
 
     def __init__(
         self,
@@ -44,12 +47,12 @@ class TrainedPairTraining(PairTraining):
         super().__init__(config, dataset, seed, device=device, max_updates=max_updates, make=make)
 
     @classmethod
-    @abstractmethod
-    def details_of(cls, config: Any, dataset: Dataset) -> dict[str, Any]:
+    def details_of(cls, config: Any, dataset: Dataset) -> dict[str, Any]:  # noqa: ARG003
         """Return what the networks are made from beside the configuration, as plain JSON values.
 
-        Such as the number of classes.
+        Such as the number of classes; nothing by default.
         """
+        return {}
 
     @classmethod
     @abstractmethod
@@ -76,4 +79,4 @@ class TrainedPairTraining(PairTraining):
             seed: of its noise.
             details: of its training, as `details_of` returned them.
         """
-        return TrainedGenerator(network, config, seed)
+        return cls.trained_type(network, config, seed)

@@ -35,7 +35,7 @@ from gansearch.training.gradients import Update
 from gansearch.training.objective import as_float, with_instance_noise
 from gansearch.training.pairs import Minibatch
 from gansearch.training.random_draws import Draws
-from gansearch.training.schedules import Coefficients, Schedule
+from gansearch.training.schedules import Coefficients, Schedule, average_share
 
 Classify = Callable[[np.ndarray], np.ndarray]  # examples `[n, d]` to classes `[n]`
 
@@ -240,8 +240,7 @@ class SemisupervisedTraining(TrainedPairTraining):
         finally:
             self.discriminator.rng = None
         if self._average is not None:
-            t = self.iteration
-            share = 1 - min(self.config.discriminator_ema, (1 + t) / (10 + t))  # `average_share`
+            share = float(average_share(self.config.discriminator_ema, self.iteration))
             with torch.no_grad():
                 averages = self._average.trained_parameters()
                 foreach_lerp_(averages, self.players.discriminator.params, share)

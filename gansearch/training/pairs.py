@@ -63,10 +63,13 @@ class PairTraining(AdversarialTraining):
 
     def generator_loss(self, batch: Minibatch, fake: Tensor, coefficients: Coefficients) -> Tensor:
         """Return G's loss in nats, given its pairs: by default that of `generator_loss`."""
-        drawn = batch.drawn
-        seen = with_instance_noise(fake, drawn.instance_noise, coefficients)
-        logits = as_float(self.discriminator(seen, drawn.masks))
+        logits = self._logits(fake, batch, coefficients)
         return GENERATOR_LOSSES[self.config.generator_loss](logits)
+
+    def _logits(self, pairs: Tensor, batch: Minibatch, coefficients: Coefficients) -> Tensor:
+        """Return D's logits of pairs, under the instance noise and dropout of a minibatch."""
+        seen = with_instance_noise(pairs, batch.drawn.instance_noise, coefficients)
+        return as_float(self.discriminator(seen, batch.drawn.masks))
 
     def generator_term(self, batch: Minibatch, fake: Tensor) -> Tensor | float:  # noqa: ARG002
         """Return what G minimises beside its loss; 0 by default."""

@@ -153,15 +153,15 @@ def coefficients_at(config: AdversarialConfig, iteration: int | np.ndarray) -> C
         config.label_smoothing,
         config.gradient_penalty_weight,
         instance_noise_sd(config, iteration * (config.k + 1)),
-        average_share(config, iteration),
+        average_share(config.generator_ema, iteration),
     )
 
 
-def average_share(config: AdversarialConfig, iteration: int | np.ndarray) -> Any:
-    """Return 1 - decay of the average of G's parameters in `iteration` (from 0 in its stage).
+def average_share(decay: Any, iteration: int | np.ndarray) -> Any:
+    """Return 1 - decay of an average of parameters in `iteration` (from 0 in its stage).
 
-    The decay is min(generator_ema, (1 + t) / (10 + t)), as with `num_updates` in TensorFlow's
+    The decay is min(`decay`, (1 + t) / (10 + t)), as with `num_updates` in TensorFlow's
     ExponentialMovingAverage: at first the average reaches back over a ninth of the iterations, so
     that a short training isn't scored by its initial weights.
     """
-    return 1 - np.minimum(config.generator_ema, (1 + iteration) / (10 + iteration))
+    return 1 - np.minimum(decay, (1 + iteration) / (10 + iteration))

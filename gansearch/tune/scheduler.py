@@ -101,8 +101,7 @@ class GuardedScheduler(FIFOScheduler):
         if not self._stops_by_verdict(trial, step):
             self._add_score(trial, step)
             verdict = step.verdict
-            collapsed = verdict is not None and verdict.status == "collapsed"
-            reason = verdict.reason if verdict is not None and collapsed else ""
+            reason = verdict.reason if verdict and verdict.status == "collapsed" else ""
             self.outcomes[trial.trial_id] = Outcome("completed", reason)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:

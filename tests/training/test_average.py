@@ -63,11 +63,11 @@ def test_what_is_sampled_and_stored_is_the_average_and_the_raw_samples_are_of_th
 
 
 def test_a_short_training_is_not_scored_by_its_initial_weights():
-    left = np.prod([1 - average_share(small(generator_ema=0.9999), t) for t in range(50)])
+    left = np.prod([1 - average_share(0.9999, t) for t in range(50)])
     assert left < 1e-6
     # And it reaches back over a ninth of the training at most.
-    assert average_share(small(generator_ema=0.9999), 900) == pytest.approx(9 / 910)
-    assert average_share(small(generator_ema=0.9), 900) == pytest.approx(0.1)
+    assert average_share(0.9999, 900) == pytest.approx(9 / 910)
+    assert average_share(0.9, 900) == pytest.approx(0.1)
 
 
 def test_each_stage_of_a_pretraining_begins_an_average_of_its_own():
