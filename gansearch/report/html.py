@@ -1,176 +1,197 @@
-"""A report as one HTML file, with its pictures."""
+"""A report as one HTML file, with its pictures, its data and the scripts that draw it.
+
+The page loads nothing: ECharts, our own scripts and all data lie in it. Its content security policy
+lets no other script run than those two, known by their hashes.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
 
-import numpy as np
-
-from gansearch.own_measures import own_columns
-from gansearch.ranking.stability import Stability
 from gansearch.report.export import json_value
-from gansearch.report.own_section import better, key_of
-from gansearch.report.report import Report, seeds_of, winning_replica
-from gansearch.report.section import PROSE_COLUMNS
-from gansearch.report.sections import counted_examples, sections
-from gansearch.runs.generators import read_outputs
+from gansearch.report.page_data import page_data
+from gansearch.report.page_pictures import EmbeddedPictures, Pictures
+from gansearch.report.report import Report, winning_replica
+from gansearch.report.section import PROSE_COLUMNS, Section
+from gansearch.report.sections import sections
+from gansearch.report.seeds_section import lead
+from gansearch.runs.commands import command
+
+# With ECharts and the data, a page with this many bytes of pictures stays below 3 MB.
+_PICTURE_BYTES = 800_000
+_SCRIPTS = ("values", "store", "plots", "charts", "explorer", "panel", "live", "main")
+# What is drawn below a section's table, by the section's key: see PLACES in main.js.
+_PLOTS: Mapping[str, tuple[str, ...]] = {
+    "ranking": ("ranking",),
+    "measures": ("measures",),
+    "players": ("players",),
+    "stability": ("stability",),
+    "references": ("curve",),
+}
+_PARTS = {
+    "answer": "result",
+    "warnings": "warnings",
+    "ranking": "ranking",
+    "leaderboard": "search's best",
+    "stability": "where it dies",
+}
+
+
+_LATER_PARTS = (("trials", "trials"), ("why", "why trials ended"), ("workers", "workers"))
 
 
 def to_html(report: Report) -> str:
     """Return the report as an HTML page that needs no other file."""
+    return page(report, EmbeddedPictures(_PICTURE_BYTES))
+
+
+def page(report: Report, pictures: Pictures, live: str | None = None) -> str:
+    """Return the page of a report.
+
+    Args:
+        report: of the run.
+        pictures: how the page gets at pictures.
+        live: the address of newer data, which the page then asks for again and again; None for a
+            page that asks for nothing.
+    """
+    shown = sections(report)
+    keys = [section.key for section in shown]
+    parts = [(key, title) for key, title in _PARTS.items() if key in keys or key == "answer"]
+    scripts = [_file("echarts.min.js"), _own_scripts()]
+    values = {
+        "policy": _policy(scripts, live is not None),
+        "live": live,
+        "run": report.run.to_dict(),
+        "parts": [*parts, *_LATER_PARTS],
+        "made": json.dumps(json_value(report.run.to_dict()), indent=2),
+        # The order matters: pictures of the whole run are in the page before those of its trials.
+        **_section_values(report, pictures, shown),
+    }
+    values["data"] = _in_script(json.dumps(page_data(report, pictures), allow_nan=False))
+    values["scripts"] = [_trusted(script) for script in scripts]
+    values["style"] = _trusted(_file("page.css"))
+    return str(_template("page.html").render(values))
+
+
+def sections_html(report: Report, pictures: Pictures) -> str:
+    """Return the part of the page that has no script: text, tables and pictures."""
+    values = _section_values(report, pictures, sections(report))
+    return str(_template("sections.html").render(values))
+
+
+def _section_values(report: Report, pictures: Pictures, shown: Sequence[Section]) -> dict[str, Any]:
+    return {
+        "answer": _answer(report),
+        "sections": shown,
+        "plots": {section.key: _PLOTS.get(section.key, ()) for section in shown},
+        "pictures": list(_pictures(report, pictures)),
+        "prose": PROSE_COLUMNS,
+    }
+
+
+def _template(name: str) -> Any:
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gansearch.report"),
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("gansearch.report", "page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html").render(
-        run=report.run.to_dict(),
-        sections=sections(report),
-        pictures=list(_pictures(report)),
-        prose=PROSE_COLUMNS,
-        made=json.dumps(json_value(report.run.to_dict()), indent=2),
-    )
+    ).get_template(name)
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files("gansearch.report").joinpath("page", name).read_text("utf-8")
+
+
+@cache
+def _own_scripts() -> str:
+    """Return our scripts as one, whose names no other script of a page sees."""
+    parts = "\n".join(_file(f"{name}.js") for name in _SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();'
+
+
+def _trusted(text: str) -> Any:
+    """Return a text of our own that is to stay as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _in_script(data: str) -> Any:
+    """Return JSON as a script element may have it: no text in it ends the element."""
+    for mark, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        data = data.replace(mark, escaped)
+    return _trusted(data)
+
+
+def _policy(scripts: Sequence[str], is_live: bool) -> str:
+    """Return the content security policy: nothing but what is in the page, or its own server."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    own = " 'self'" if is_live else ""
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    rules = [
+        "default-src 'none'",
+        f"img-src data:{own}",
+        "style-src 'unsafe-inline'",
+        f"script-src {allowed}",
+        *(["connect-src 'self'"] if is_live else []),
+    ]
+    return "; ".join(rules)
+
+
+def _answer(report: Report) -> dict[str, Any]:
+    """Return which configuration won, by how much, and what to type next."""
+    path = report.folder.path
+    if report.ranking.empty:
+        return {
+            "title": "Nothing has won yet",
+            "lines": ["No configuration has been trained on fresh seeds: there is no ranking."],
+            "commands": [("To go on:", command("resume", path))],
+        }
+    winner = report.label(report.ranking["config_id"].iloc[0])
+    return {
+        "title": f"{winner} won",
+        "lines": lead(report, 1),
+        "commands": [
+            ("Images of its generator:", command("sample", path, "--out", "samples.png")),
+            ("Its generator for use elsewhere:", command("export", path)),
+        ],
+    }
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A picture in the HTML report, below the section with the key `section`."""
+    """A picture in the page, below the section with the key `section`."""
 
     section: str
-    png: bytes
+    uri: str
     alt: str
     caption: str
 
-    @property
-    def uri(self) -> str:
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
-
-def _pictures(report: Report) -> Iterator[_Picture]:
-    from gansearch.figures import charts
-
-    trials = report.trials
-    own = own_columns(report.run.measures)
-    history = report.folder.history(["trial_id", "phase", "updates", "valid_ll", *own])
-    updates_title = report.run.family.updates_title
-    yield from _stability_picture(report.stability)
-    objective = report.run.objective.measure
-    # Under an objective, log-likelihoods are in a table below the ranking.
-    of_lls = "measures" if objective else "ranking"
-    if report.ranking["test_ll"].notna().any():
-        yield from _ranking_pictures(report)
-        if not report.curve.empty:
-            yield _Picture(
-                of_lls,
-                charts.score_curves(report.curve, report.references),
-                "Test log-likelihood against the number of samples.",
-                "The test log-likelihood of the winner's first replica by the number of its "
-                "samples, beside that of training examples. Sigma is selected again at each "
-                "number.",
-            )
-        yield from _winner_pictures(report)
-    scored = history[np.isfinite(history["valid_ll"])]
-    training = report.training
-    reference_line = f"; the dashed line, of {counted_examples(training)}" if training else ""
-    for phase, whose, section, table in (
-        ("replica", "the replicas", of_lls, report.ranking),
-        ("search", "the search's trials", "leaderboard", report.leaderboard),
-    ):
-        curves = scored[scored["phase"] == phase]
-        if not curves.empty:
-            yield _Picture(
-                "summary" if table.empty else section,
-                charts.learning_curves(
-                    curves, trials, report.training, updates_title=updates_title
-                ),
-                f"Learning curves of {whose}.",
-                f"Validation log-likelihood of {whose} over their training{reference_line}.",
-            )
-    first = winning_replica(report)
-    outputs = read_outputs(report.folder.model_dir(first)) if first else None
-    if outputs is not None:
-        yield _Picture(
-            "players",
-            charts.discriminator_outputs(outputs),
-            "Histogram of the winner's D on real and on generated examples.",
-            "D of the winner's first replica at its end, on real and on generated examples. Where "
-            "G has the distribution of the data, the best D is 1/2.",
-        )
-    for measure in report.run.measures:
-        curves = history[np.isfinite(history[measure.column])]
-        if not curves.empty:
-            section = "ranking" if measure == objective else key_of(measure)
-            yield _Picture(
-                "summary" if report.ranking.empty else section,
-                charts.learning_curves(
-                    curves, trials, measure=measure, updates_title=updates_title
-                ),
-                f"{measure.name} over the trainings.",
-                f"{measure.name} at the evaluations of all trials.",
-            )
-
-
-def _ranking_pictures(report: Report) -> Iterator[_Picture]:
-    """Yield the ranked configurations by their log-likelihoods and, before, by an objective."""
-    from gansearch.figures import charts
-
-    ranking, references = report.ranking, report.references
-    shown = "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals; "
-    has_published = references["source"].notna().any()
-    published = ", thin grey ones published figures" if has_published else ""
-    measure = report.run.objective.measure
-    if measure and ranking[measure.test_column].notna().any():
-        seeds = [
-            seeds_of(report.trials, config_id, measure.test_column)
-            for config_id in ranking["config_id"]
-        ]
-        yield _Picture(
-            "ranking",
-            charts.ranking_figure(ranking, references, measure, seeds),
-            f"{measure.name} of each ranked configuration; the table has the numbers.",
-            f"{shown}{better(measure)}. A line is that of training examples.",
-        )
-    yield _Picture(
-        "measures" if measure else "ranking",
-        charts.ranking_figure(ranking, references),
-        "Test log-likelihood of each ranked configuration; the table has the numbers.",
-        f"{shown}lines are the scores of real data{published}.",
-    )
-
-
-def _stability_picture(found: Stability | None) -> Iterator[_Picture]:
-    if found is None or found.n_survived == found.n_trials:
-        return
-    from gansearch.figures import charts
-
-    if len(found.map) or found.importances["importance"].notna().any():
-        yield _Picture(
-            "stability",
-            charts.stability_figure(found.map, found.importances),
-            "Share of trials that survived, by k and the ratio of the learning rates, and "
-            "importances for survival and quality; the text has the numbers.",
-            "Left: survivors/trials; a cell without trials is blank. Right: the share of a "
-            "random forest's skill on held-out trials that is lost when a parameter is permuted.",
-        )
-
-
-def _winner_pictures(report: Report) -> Iterator[_Picture]:
+def _pictures(report: Report, pictures: Pictures) -> Iterator[_Picture]:
     """Yield the pictures of the winner that the run has written."""
+    if report.ranking.empty or not report.ranking["test_ll"].notna().any():
+        return
     run = report.folder.path
-    pictures = [
+    listed = [
         (run / "samples.png", "Samples of the winner, not selected."),
         (
             run / "interpolation.png",
             "Interpolations between samples of the winner, not selected, along straight lines in "
             "noise space.",
         ),
+        (run / "finalists.png", "Samples of every ranked configuration, a row for each replica."),
     ]
     if first := winning_replica(report):
         model = report.folder.model_dir(first)
@@ -180,9 +201,8 @@ def _winner_pictures(report: Report) -> Iterator[_Picture]:
             "densities of data and samples, D, and below lines from z to G(z), from before the "
             "training to its last evaluation."
         )
-        pictures += [(model / "strip.png", strip), (model / "game.png", figure1)]
-        captions = report.run.family.captions.items()
-        pictures += [(model / name, caption) for name, caption in captions]
-    for path, caption in pictures:
-        if path.exists():
-            yield _Picture("ranking", path.read_bytes(), caption, caption)
+        listed += [(model / "strip.png", strip), (model / "game.png", figure1)]
+        listed += [(model / name, text) for name, text in report.run.family.captions.items()]
+    for path, caption in listed:
+        if uri := pictures.uri(path):
+            yield _Picture("ranking", uri, caption, caption)

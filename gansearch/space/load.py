@@ -16,6 +16,8 @@ from gansearch.space.search_space import SearchSpace, build_space
 from gansearch.space.yaml_source import SourceValue, attach_source, read_yaml
 from gansearch.system.paths import local_path
 
+_RUN_FILE = "run.json"  # which has the space of a run
+
 
 def builtin_spaces() -> dict[str, Path]:
     """Return the files of the built-in spaces, by name."""
@@ -36,7 +38,8 @@ def load_space(
     """Load a built-in space by its name, or a space file by its path, and apply `overrides`.
 
     Args:
-        name_or_path: the name of a built-in space, or a path, which has a slash or a suffix.
+        name_or_path: the name of a built-in space, or a path, which has a slash or a suffix; that
+            of a run's `run.json` for the space of the run.
         overrides: changes as `--set` takes them; of several to one key the last counts. `k=3`
             fixes a parameter, also in the presets; `k={int: [1, 9]}` searches it; `trials=10` sets
             the budget; `start_from=[paper]` the presets that are tried first. Parameters that
@@ -59,13 +62,23 @@ def load_space(
                 f"{did_you_mean(name_or_path, known)} "
                 "A path must have a slash or end in .yaml."
             )
-        item = read_yaml(path)
+        item = _space_of_run(path) if path.name == _RUN_FILE else read_yaml(path)
+    name = path.stem
+    if path.name == _RUN_FILE and isinstance(item.value, dict):
+        name = str(item.value.pop("name", SourceValue(name, item.where)).value)
     if sections and isinstance(item.value, dict):
         given = {name: attach_source(value, name) for name, value in sections.items()}
         item = replace(item, value=item.value | given)
     # A name goes into files and reports, which bytes that aren't UTF-8 can't.
-    space = build_space(os.fsencode(path.stem).decode(errors="replace"), item, path.parent)
+    space = build_space(os.fsencode(name).decode(errors="replace"), item, path.parent)
     return apply_overrides(space, overrides) if overrides else space
+
+
+def _space_of_run(path: Path) -> SourceValue:
+    """Return the space in a run's description, with its name; any other file as it is."""
+    item = read_yaml(path)
+    space = item.value.get("space") if isinstance(item.value, dict) else None
+    return item if space is None else space
 
 
 def load_config(path: Path, space: SearchSpace) -> Config:

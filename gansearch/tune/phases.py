@@ -35,7 +35,7 @@ from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
-from gansearch.tune.preflight import distinct
+from gansearch.tune.given_configs import distinct
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
 from gansearch.tune.searcher import OptunaSearcher

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,14 +24,13 @@ from gansearch.scoring.cost import EvaluationSize
 from gansearch.scoring.own import OwnEvaluator
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.seeds import run_seed, trial_seed
-from gansearch.space.load import load_config, load_space
+from gansearch.space.load import load_space
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_bytes, gpu_device, why_no_gpu
 from gansearch.system.failures import is_lack_of_memory, lack_of_memory
 from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
-from gansearch.system.paths import local_path
 from gansearch.system.temporary import temporary_root
 from gansearch.system.user_code import describe_error, shown
 from gansearch.trial.evaluation_size import choose_evaluation_size
@@ -45,6 +44,7 @@ from gansearch.trial.memory_check import (
 )
 from gansearch.tune.cluster import connected
 from gansearch.tune.effects import check_effects, top_notes
+from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.placement import Placement, placement
@@ -266,53 +266,6 @@ def machine_notes(settings: Settings) -> list[str]:
             "cores; `gansearch doctor` says what would help"
         )
     return notes
-
-
-def only_configs(space: SearchSpace, only: Sequence[str]) -> list[tuple[str, Config]]:
-    """Return what `--only` names, presets of the space or files, each with its configuration.
-
-    Raises:
-        BadInputError: there is no such preset or file, or there are no replicas to train.
-    """
-    if only and not space.budget.replicas:
-        raise BadInputError(
-            "--only with replicas: 0 trains nothing: `replicas` is the number of seeds that each "
-            "configuration is trained on. Give --replicas 1 or more."
-        )
-    return [(entry, _only_config(space, entry)) for entry in only]
-
-
-def _only_config(space: SearchSpace, entry: str) -> Config:
-    if entry in space.preset_names:
-        return space.preset(entry)
-    path = local_path(entry)
-    if not entry or not path.exists():  # Path("") is the working directory
-        raise BadInputError(
-            f"--only {entry}: there is no such file. It takes a preset of the space "
-            f"({', '.join(sorted(space.preset_names))}), or the path of a YAML or JSON file with a "
-            "configuration's parameters."
-        )
-    return load_config(path, space)
-
-
-def same_configs(named: Iterable[tuple[str, Config]]) -> list[str]:
-    """Return a sentence for each configuration that has several names."""
-    names: dict[str, list[str]] = {}
-    for name, config in named:
-        names.setdefault(config.config_id, []).append(name)
-    return [
-        f"{' and '.join(same)} are the same configuration; it counts once"
-        for same in names.values()
-        if len(same) > 1
-    ]
-
-
-def distinct(configs: Iterable[Config]) -> list[Config]:
-    """Return the configurations without repetitions of the same training."""
-    found: dict[str, Config] = {}
-    for config in configs:
-        found.setdefault(config.config_id, config)
-    return list(found.values())
 
 
 @contextmanager

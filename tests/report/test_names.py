@@ -8,7 +8,8 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-from gansearch.figures import charts
+from gansearch.report.page_data import page_data
+from gansearch.report.page_pictures import EmbeddedPictures
 from gansearch.report.render import render
 from gansearch.report.report import build_report
 from tests.report.printed_reports import printed, section_of
@@ -58,13 +59,12 @@ def test_json_and_csv_have_the_name_beside_the_id(named) -> None:
     assert rows["name"].dropna().to_dict() == {WINNER.config_id: "r1", PAPER.config_id: "paper"}
 
 
-def test_html_has_the_names_and_so_have_the_figures(named, monkeypatch) -> None:
-    labels: list[str] = []
-    drawn = charts._label
-    monkeypatch.setattr(charts, "_label", lambda row: labels.append(drawn(row)) or labels[-1])
-    page = render(build_report(named), "html")
-    assert "<td>r1</td>" in page.replace(' class="left"', "")
-    assert labels == ["r1", SECOND.config_id, "paper"]
+def test_html_has_the_names_and_so_has_the_data_of_its_plots(named) -> None:
+    report = build_report(named)
+    assert '<td class="left">r1</td>' in render(report, "html")
+    data = page_data(report, EmbeddedPictures(0))
+    assert [row["label"] for row in data["ranking"]] == ["r1", SECOND.config_id, "paper"]
+    assert {"r1", "paper"} <= set(data["trials"]["label"])
 
 
 def test_warnings_call_a_preset_by_its_name(tmp_path) -> None:

@@ -1,0 +1,603 @@
+// The plots of a report, each from the data of the page.
+
+/** Returns the ranked configurations: means, 95 % intervals, seeds, and lines of real data. */
+function rankingPlot(store, scale) {
+  const option = () => {
+    const ranked = store.data.ranking.filter((row) => row.scores[scale.key]).slice(0, 40);
+    if (!ranked.length) return null;
+    const names = ranked.map((row) => `${row.rank ?? "-"}  ${row.label}`);
+    const scores = ranked.map((row) => row.scores[scale.key]);
+    const ink = pageColour("ink");
+    const lines = scale.lines.filter((line) => !line.published);
+    const published = scale.lines.filter((line) => line.published);
+    const lineSeries = (name, entries, colour, type) => ({
+      name,
+      type: "line",
+      data: [],
+      itemStyle: { color: colour },
+      lineStyle: { color: colour, type },
+      markLine: {
+        symbol: "none",
+        lineStyle: { color: colour, type },
+        label: { color: pageColour("soft"), fontSize: 10, formatter: (mark) => mark.name, position: "start", rotate: 25, align: "left" },
+        data: entries.map((line) => ({ name: line.name, xAxis: line.value })),
+      },
+    });
+    const show = (name, score) => [
+      element("b", {}, name),
+      element("div", {}, `mean ${formatNumber(score.mean, 2)} ${scale.unit}`),
+      score.low === null ? null : element(
+        "div", {}, `95 % interval [${formatNumber(score.low, 2)}, ${formatNumber(score.high, 2)}]`,
+      ),
+    ];
+    return {
+      legend: { left: 0, top: 0, textStyle: { color: ink, fontSize: 12 }, inactiveColor: pageColour("line") },
+      grid: { left: 8, right: 70, top: 84, bottom: 44, containLabel: true },
+      xAxis: valueAxis(`${scale.title}${scale.unit && ` (${scale.unit})`}, ${scale.better}`, limitsWith(scores, scale.lines)),
+      yAxis: categoryAxis("", names, { inverse: true, nameGap: 0 }),
+      tooltip: tooltip((event) => {
+        if (event.componentType === "markLine") return element("b", {}, `${event.name}: ${formatNumber(event.value, 1)}`);
+        const row = scores[event.data.row];
+        return element("div", { class: "tip" }, show(names[event.data.row], row));
+      }),
+      series: [
+        {
+          name: "95 % intervals",
+          type: "custom",
+          itemStyle: { color: BLUE },
+          encode: { x: [1, 2], y: 0 },
+          renderItem: (_, api) => {
+            const [left, y] = api.coord([api.value(1), api.value(0)]);
+            const right = api.coord([api.value(2), api.value(0)])[0];
+            const style = { stroke: BLUE, lineWidth: 2 };
+            const shapes = [[left, y, right, y], [left, y - 5, left, y + 5], [right, y - 5, right, y + 5]];
+            return {
+              type: "group",
+              children: shapes.map(([x1, y1, x2, y2]) => ({ type: "line", shape: { x1, y1, x2, y2 }, style })),
+            };
+          },
+          data: scores.flatMap((score, i) =>
+            score.low === null ? [] : [{ value: [i, score.low, score.high], row: i }]),
+        },
+        {
+          name: "seeds",
+          type: "scatter",
+          symbol: "rect",
+          symbolSize: [2, 12],
+          itemStyle: { color: pageColour("soft") },
+          data: scores.flatMap((score, i) => score.seeds.map((seed) => ({ value: [seed, i], row: i }))),
+        },
+        {
+          name: "means",
+          type: "scatter",
+          symbolSize: 11,
+          itemStyle: { color: BLUE },
+          data: scores.map((score, i) => ({ value: [score.mean, i], row: i })),
+        },
+        ...(lines.length ? [lineSeries("real data", lines, VERMILION, "dashed")] : []),
+        ...(published.length ? [lineSeries("published", published, pageColour("soft"), "dotted")] : []),
+      ],
+    };
+  };
+  const n = Math.min(40, store.data.ranking.length);
+  return new Plot(`Ranked configurations by ${scale.title}`, option, {
+    height: 170 + 34 * n,
+    note: "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals. Click a name in the legend to hide it.",
+  });
+}
+
+/** Returns the ends of an axis that has the scores, and the lines of real data beside them. */
+function limitsWith(scores, lines) {
+  const values = scores.flatMap((score) => [score.mean, score.low, score.high, ...score.seeds]);
+  const all = [...values, ...lines.map((line) => line.value)].filter((value) => value !== null);
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const margin = 0.04 * (high - low || 1);
+  return { min: Number((low - margin).toPrecision(3)), max: Number((high + margin).toPrecision(3)) };
+}
+
+/** Returns the score by the number of samples, beside that of training examples. */
+function scoreCurvePlot(store) {
+  const option = () => {
+    const rows = store.data.score_curve.filter((row) => row.test_ll !== null);
+    if (!rows.length) return null;
+    const names = [...new Set(rows.map((row) => row.name))];
+    const others = store.data.scales
+      .find((scale) => scale.key === "test_ll")
+      .lines.filter((line) => !names.includes(line.name));
+    return {
+      legend: { left: 0, top: 0, textStyle: { color: pageColour("ink") } },
+      grid: { left: 28, right: 24, top: 40, bottom: 44, containLabel: true },
+      xAxis: valueAxis("samples", { type: "log" }),
+      yAxis: valueAxis("test log-likelihood (nats)", { nameGap: 42 }),
+      tooltip: tooltip((event) => element("div", { class: "tip" }, element("b", {}, event.name || event.seriesName),
+        element("div", {}, `${formatNumber(event.value[1], 2)} nats from ${formatCount(event.value[0])} samples${
+          event.value[2] ? `, standard error ${formatNumber(event.value[2], 2)}` : ""}`))),
+      series: [
+        ...names.map((name, i) => ({
+          name,
+          type: "line",
+          symbolSize: 6,
+          itemStyle: { color: [BLUE, VERMILION, "#009E73", "#E69F00"][i % 4] },
+          data: rows.filter((row) => row.name === name).map((row) => [row.n_samples, row.test_ll, row.test_ll_se]),
+        })),
+        {
+          name: "others",
+          type: "scatter",
+          symbol: "diamond",
+          itemStyle: { color: pageColour("soft") },
+          data: others.map((line) => ({ name: line.name, value: [line.n_samples, line.value] })),
+        },
+      ],
+    };
+  };
+  return new Plot("Test log-likelihood by the number of samples", option, {
+    note: "The winner's first replica beside as many training examples. Sigma is selected again at each number.",
+  });
+}
+
+/** Returns the histograms of D on real and on generated examples. */
+function outputsPlot(store) {
+  const option = () => {
+    const outputs = store.data.outputs;
+    if (!outputs) return null;
+    const middles = outputs.edges.slice(1).map((edge, i) => (edge + outputs.edges[i]) / 2);
+    const bars = (name, counts, colour) => ({
+      name,
+      type: "bar",
+      barGap: "-100%",
+      barCategoryGap: "0%",
+      itemStyle: { color: colour, opacity: 0.6 },
+      data: counts.map((count, i) => [middles[i], count]),
+    });
+    return {
+      legend: { left: 0, top: 0, textStyle: { color: pageColour("ink") } },
+      grid: { left: 28, right: 24, top: 40, bottom: 44, containLabel: true },
+      xAxis: valueAxis("D", { min: 0, max: 1 }),
+      yAxis: valueAxis("examples"),
+      series: [bars("real", outputs.real, BLUE), bars("generated", outputs.generated, VERMILION)],
+    };
+  };
+  return new Plot("D on real and on generated examples", option, {
+    height: 260,
+    note: "D of the winner's first replica at its end. Where G has the distribution of the data, the best D is 1/2.",
+  });
+}
+
+/** Returns the curves of a measure over the trainings. */
+function curvesPlot(store, open) {
+  const measures = store.data.measures.filter((measure) => measure.of_curves);
+  let key = measures.some((measure) => measure.key === store.run.objective)
+    ? store.run.objective
+    : measures.length && measures[0].key;
+  let limits = {};
+  const option = () => {
+    const measure = store.data.measures.find((each) => each.key === key);
+    const trials = store.filtered().filter((trial) => (store.data.curves[trial.trial_id] || {})[key]);
+    if (!measure || !trials.length) return null;
+    const line = key === "valid_ll" && store.run.training;
+    limits = robustLimits(trials.flatMap((trial) => store.data.curves[trial.trial_id][key]));
+    const max = line ? (extent) => Math.max(limits.max ?? extent.max, line.valid_ll) : limits.max;
+    const statuses = statusesOf(store, trials);
+    return {
+      legend: statusLegend(statuses),
+      grid: { left: 28, right: 24, top: 44, bottom: 44, containLabel: true },
+      dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
+      xAxis: valueAxis(store.run.updates_title, { min: 0, max: "dataMax", scale: false }),
+      yAxis: valueAxis(`${measure.title}${measure.unit && ` (${measure.unit})`}`, { nameGap: 42, min: limits.min, max }),
+      tooltip: tooltip((event) => describeTrial(store, store.byId.get(event.seriesId), [
+        `${measure.title} ${formatNumber(event.value[1], measure.decimals)} at update ${formatCount(event.value[0])}`,
+      ])),
+      series: trials.map((trial, i) => {
+        const curve = store.data.curves[trial.trial_id];
+        return {
+          id: trial.trial_id,
+          name: trial.status,
+          type: "line",
+          symbol: "circle",
+          symbolSize: 4,
+          triggerLineEvent: true,
+          itemStyle: { color: statusColour(trial.status) },
+          lineStyle: { width: 1.4, opacity: 0.75 },
+          emphasis: { focus: "series", lineStyle: { width: 3 } },
+          data: curve.updates.map((updates, at) => [updates, curve[key][at]]),
+          ...(i === 0 && line ? { markLine: referenceLine(line) } : {}),
+        };
+      }),
+    };
+  };
+  const options = measures.map((measure) => [measure.key, measure.title]);
+  const plot = new Plot("Learning curves", option, {
+    onpick: open,
+    menus: [menu("measure", options, key, (value) => { key = value; plot.draw(); })],
+    note: () => {
+      const line = key === "valid_ll" && store.run.training;
+      const n = Object.keys(store.data.curves).length;
+      return [
+        "One line for each trial; click a status to hide it, a line to open its trial.",
+        line ? ` The dashed line is that of ${formatCount(line.n_samples)} ${line.name}.` : "",
+        limits.n_outside ? ` ${formatCount(limits.n_outside)} values lie far outside and are cut off.` : "",
+        n < store.trials.length ? ` Of ${formatCount(store.data.n_trials)} trials ${formatCount(n)} have curves in this page.` : "",
+      ].join("");
+    },
+  });
+  return plot;
+}
+
+function referenceLine(training) {
+  return {
+    symbol: "none",
+    silent: true,
+    label: { show: false },
+    lineStyle: { color: VERMILION, type: "dashed" },
+    data: [{ yAxis: training.valid_ll }],
+  };
+}
+
+/** Returns the scores of trials in the order in which they began, and the best so far. */
+function historyPlot(store, open) {
+  let by = "number";
+  let limits = {};
+  const titles = { number: "trial", started: "minutes since the start", spent: "updates spent" };
+  const option = () => {
+    const key = store.run.objective;
+    const trials = store.filtered().filter((trial) => trial[key] !== null && trial[key] !== undefined);
+    if (!trials.length) return null;
+    const began = Math.min(...store.trials.map((trial) => trial.started ?? Infinity));
+    const ordered = [...trials].sort((a, b) => a.number - b.number);
+    let spent = 0;
+    const points = ordered.map((trial) => {
+      spent += trial.updates;
+      const x = { number: trial.number, spent, started: trial.started === null ? null : (trial.started - began) / 60 };
+      return { trial: trial.trial_id, status: trial.status, value: [x[by], trial[key]] };
+    }).filter((point) => point.value[0] !== null);
+    const better = store.run.minimize ? Math.min : Math.max;
+    let best = null;
+    const steps = [...points].sort((a, b) => a.value[0] - b.value[0]).flatMap((point) => {
+      if (!SURVIVED.includes(point.status) && point.status !== "running") return [];
+      best = best === null ? point.value[1] : better(best, point.value[1]);
+      return [[point.value[0], best]];
+    });
+    limits = robustLimits(points.map((point) => point.value[1]));
+    const statuses = statusesOf(store, trials);
+    return {
+      legend: { ...statusLegend(statuses), data: [...statusLegend(statuses).data, { name: "best so far" }] },
+      grid: { left: 28, right: 24, top: 44, bottom: 44, containLabel: true },
+      dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
+      xAxis: valueAxis(titles[by], { min: "dataMin", max: "dataMax" }),
+      yAxis: axisOf(store, store.objective, trials, { nameGap: 42, min: limits.min, max: limits.max }),
+      tooltip: tooltip((event) => event.data.trial
+        ? describeTrial(store, store.byId.get(event.data.trial))
+        : `best so far ${formatNumber(event.value[1], 2)}`),
+      series: [
+        ...statuses.map((status) => ({
+          name: status,
+          type: "scatter",
+          symbol: SYMBOLS[status],
+          symbolSize: 9,
+          itemStyle: { color: statusColour(status) },
+          data: points.filter((point) => point.status === status),
+        })),
+        {
+          name: "best so far",
+          type: "line",
+          step: "end",
+          showSymbol: false,
+          itemStyle: { color: pageColour("ink") },
+          lineStyle: { color: pageColour("ink"), width: 1.2 },
+          data: steps,
+        },
+      ],
+    };
+  };
+  const plot = new Plot("Optimisation history", option, {
+    onpick: open,
+    menus: [menu("by", Object.entries(titles), by, (value) => { by = value; plot.draw(); })],
+    note: () => `Each mark is a trial by its last score; collapsed and diverged ones never count as best.${
+      limits.n_outside ? ` ${formatCount(limits.n_outside)} lie far outside and are cut off.` : ""}`,
+  });
+  return plot;
+}
+
+/** Returns the trials as lines over axes of parameters and measures, which a brush selects. */
+function parallelPlot(store, open) {
+  const most = 12;
+  const shownColumns = () => {
+    const parameters = store.columns.filter((column) => column.isParameter);
+    const measures = store.columns.filter((column) => ["coverage", store.run.objective].includes(column.key));
+    return [...parameters.slice(0, most - measures.length), ...measures.reverse()];
+  };
+  const option = () => {
+    const trials = store.filtered({ brush: false });
+    const columns = shownColumns();
+    if (!trials.length || columns.length < 2) return null;
+    const statuses = statusesOf(store, trials);
+    const axes = columns.map((column, dim) => {
+      const axis = axisOf(store, column, trials);
+      return {
+        dim,
+        name: column.title,
+        type: axis.type,
+        ...(axis.data ? { data: axis.data } : { scale: true, minInterval: column.isInteger ? 1 : 0 }),
+        nameLocation: "start",
+        nameRotate: 35,
+        nameGap: 14,
+        nameTextStyle: { color: pageColour("ink"), fontSize: 11, align: "right" },
+        axisLine: { lineStyle: { color: pageColour("soft") } },
+        axisTick: { lineStyle: { color: pageColour("soft") } },
+        axisLabel: { color: pageColour("soft"), fontSize: 10, ...(axis.data ? {} : { formatter: axisNumber }) },
+        inverse: false,
+      };
+    });
+    return {
+      legend: statusLegend(statuses),
+      parallel: { left: 60, right: 60, top: 44, bottom: 104, axisExpandable: false },
+      parallelAxis: axes,
+      tooltip: tooltip((event) => {
+        const trial = event.data && store.byId.get(event.data.trial);
+        return trial ? describeTrial(store, trial) : "";
+      }),
+      series: statuses.map((status) => ({
+        name: status,
+        type: "parallel",
+        smooth: 0.15,
+        color: statusColour(status),
+        lineStyle: { color: statusColour(status), width: 1.3, opacity: trials.length > 200 ? 0.3 : 0.7 },
+        inactiveOpacity: 0.04,
+        activeOpacity: 0.95,
+        emphasis: { lineStyle: { width: 3, opacity: 1 } },
+        data: trials.filter((trial) => trial.status === status).map((trial) => ({
+          trial: trial.trial_id,
+          name: trial.trial_id,
+          value: columns.map((column) => axisValue(column, trial) ?? "-"),
+        })),
+      })),
+    };
+  };
+  const clear = element("button", {
+    type: "button",
+    onclick: () => { store.change({ brushed: null }); plot.draw(); },
+  }, "Clear the selection");
+  const plot = new Plot("Parallel coordinates", option, {
+    height: 440,
+    width: 760,
+    onpick: open,
+    menus: [clear],
+    note: () => {
+      const n = store.columns.filter((column) => column.isParameter).length;
+      return `Drag along an axis to select trials, here and in all that is below; click a line to open its trial. A line has gaps where a parameter does not apply.${
+        n > most - 2 ? ` ${most - 2} of ${n} parameters have an axis.` : ""}`;
+    },
+  });
+  plot.onready = (chart) => {
+    chart.on("axisareaselected", () => {
+      const series = chart.getModel().getSeries();
+      const isBrushed = chart.getOption().parallelAxis.some((axis) => (axis.activeIntervals || []).length)
+        || chart.getModel().queryComponents({ mainType: "parallelAxis" }).some((axis) => axis.activeIntervals.length);
+      const ids = series.flatMap((each) => each
+        .getRawIndicesByActiveState("active")
+        .map((index) => each.option.data[index].trial));
+      store.change({ brushed: isBrushed ? new Set(ids) : null });
+    });
+  };
+  return plot;
+}
+
+/** Returns trials by any two columns. */
+function scatterPlot(store, open) {
+  const options = store.columns.map((column) => [column.key, column.title]);
+  const first = store.columns.find((column) => column.isParameter && column.kind === "number")
+    || store.columns[0];
+  const chosen = { x: first.key, y: store.run.objective };
+  let limits = {};
+  const option = () => {
+    const [x, y] = [store.column(chosen.x), store.column(chosen.y)];
+    if (!x || !y) return null;
+    const trials = store.filtered().filter((trial) => axisValue(x, trial) !== null && axisValue(y, trial) !== null);
+    if (!trials.length) return null;
+    limits = y.kind === "number" && y.isMeasure ? robustLimits(trials.map((trial) => trial[y.key])) : {};
+    const statuses = statusesOf(store, trials);
+    return {
+      legend: statusLegend(statuses),
+      grid: { left: 28, right: 24, top: 44, bottom: 44, containLabel: true },
+      dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
+      xAxis: axisOf(store, x, trials, { boundaryGap: x.kind === "text" ? true : ["4%", "4%"] }),
+      yAxis: axisOf(store, y, trials, { nameGap: 42, min: limits.min, max: limits.max }),
+      tooltip: tooltip((event) => {
+        const trial = store.byId.get(event.data.trial);
+        return describeTrial(store, trial, [x, y].map((column) => `${column.title} ${formatValue(trial[column.key])}`));
+      }),
+      series: statuses.map((status) => ({
+        name: status,
+        type: "scatter",
+        symbol: SYMBOLS[status],
+        symbolSize: 9,
+        itemStyle: { color: statusColour(status), opacity: 0.85 },
+        data: trials.filter((trial) => trial.status === status).map((trial) => ({
+          trial: trial.trial_id,
+          value: [axisValue(x, trial), axisValue(y, trial)],
+        })),
+      })),
+    };
+  };
+  const plot = new Plot("Any two columns", option, {
+    onpick: open,
+    menus: ["x", "y"].map((axis) => menu(axis, options, chosen[axis], (value) => { chosen[axis] = value; plot.draw(); })),
+    note: () => limits.n_outside ? `${formatCount(limits.n_outside)} trials lie far outside and are cut off.` : "",
+  });
+  return plot;
+}
+
+/** Returns the survivors of the search in cells of any two parameters. */
+function survivalPlot(store) {
+  const parameters = store.columns.filter((column) => column.isParameter);
+  const wanted = ["config.discriminator_lr", "config.k"].map((key) => parameters.find((column) => column.key === key));
+  const [x, y] = [wanted[0] || parameters[0], wanted[1] || parameters.find((column) => column !== wanted[0]) || parameters[0]];
+  const chosen = { x: x && x.key, y: y && y.key };
+  const option = () => {
+    const trials = store.trials.filter(
+      (trial) => trial.phase === "search" && [...DIED, ...SURVIVED].includes(trial.status),
+    );
+    const [across, up] = [store.column(chosen.x), store.column(chosen.y)];
+    if (!across || !up || !trials.some((trial) => DIED.includes(trial.status))) return null;
+    const [columns, rows] = [binsOf(store, across, trials), binsOf(store, up, trials)];
+    const cells = [];
+    rows.forEach((row, j) => columns.forEach((column, i) => {
+      const inside = trials.filter((trial) => column.holds(trial) && row.holds(trial));
+      const n_survived = inside.filter((trial) => SURVIVED.includes(trial.status)).length;
+      if (inside.length) cells.push({ value: [i, j, n_survived / inside.length], n: inside.length, n_survived });
+    }));
+    return {
+      toolbox: { show: false },
+      grid: { left: 8, right: 90, top: 16, bottom: 44, containLabel: true },
+      xAxis: categoryAxis(across.title, columns.map((bin) => bin.title)),
+      yAxis: categoryAxis(up.title, rows.map((bin) => bin.title), { nameGap: 70 }),
+      visualMap: {
+        min: 0,
+        max: 1,
+        right: 0,
+        top: "middle",
+        calculable: true,
+        itemHeight: 120,
+        text: ["survived", "died"],
+        textStyle: { color: pageColour("soft") },
+        inRange: { color: ["#D55E00", "#F0E442", "#009E73"] },
+      },
+      tooltip: tooltip((event) => {
+        const { n, n_survived: alive, value } = event.data;
+        return `${across.title} ${columns[value[0]].title}, ${up.title} ${rows[value[1]].title}: ${alive} of ${n} survived`;
+      }),
+      series: [{
+        type: "heatmap",
+        data: cells,
+        itemStyle: { borderColor: pageColour("paper"), borderWidth: 2, opacity: 0.8 },
+        label: { show: true, color: "#000", formatter: (event) => `${event.data.n_survived}/${event.data.n}` },
+      }],
+    };
+  };
+  const options = parameters.map((column) => [column.key, column.title]);
+  const plot = new Plot("Survivors/trials by two parameters", option, {
+    menus: ["x", "y"].map((axis) => menu(axis, options, chosen[axis], (value) => { chosen[axis] = value; plot.draw(); })),
+    note: "A trial survived if it was completed or pruned, and died if it collapsed or diverged. A cell without trials is blank.",
+  });
+  return plot;
+}
+
+/** Returns the values of a parameter in a few ranges or, if they are few, one by one. */
+function binsOf(store, column, trials) {
+  const names = store.categories(column.key, trials);
+  if (column.kind === "text" || names.length <= 6) {
+    return names.map((name) => ({ title: name, holds: (trial) => {
+      const value = trial[column.key];
+      return value !== null && value !== undefined && formatValue(value) === name;
+    } }));
+  }
+  const asLog = isLog(column, trials);
+  const [low, high] = store.extent(column.key, trials).map((value) => (asLog ? Math.log(value) : value));
+  const n = 5;
+  const ends = Array.from({ length: n + 1 }, (_, i) => low + ((high - low) * i) / n)
+    .map((end) => (asLog ? Math.exp(end) : end));
+  return Array.from({ length: n }, (_, i) => ({
+    title: `${axisNumber(Number(ends[i].toPrecision(2)))} to ${axisNumber(Number(ends[i + 1].toPrecision(2)))}`,
+    holds: (trial) => {
+      const value = trial[column.key];
+      if (value === null || value === undefined) return false;
+      return (i === 0 || value >= ends[i]) && (i === n - 1 || value < ends[i + 1]);
+    },
+  }));
+}
+
+/** Returns the parameters' importances for survival and quality. */
+function importancesPlot(store) {
+  const option = () => {
+    const rows = store.data.importances;
+    if (!rows.length) return null;
+    const targets = [...new Set(rows.map((row) => row.target))];
+    const value = (parameter, target) =>
+      Math.max(0, (rows.find((row) => row.parameter === parameter && row.target === target) || { importance: 0 }).importance);
+    const parameters = [...new Set(rows.map((row) => row.parameter))].sort(
+      (a, b) => Math.max(...targets.map((t) => value(a, t))) - Math.max(...targets.map((t) => value(b, t))),
+    );
+    return {
+      toolbox: { show: false },
+      legend: { left: 0, top: 0, textStyle: { color: pageColour("ink") } },
+      grid: { left: 8, right: 24, top: 36, bottom: 44, containLabel: true },
+      xAxis: valueAxis("share of skill lost when permuted", { min: 0, max: 1 }),
+      yAxis: categoryAxis("", parameters),
+      tooltip: { ...tooltip(), trigger: "axis", valueFormatter: (share) => `${Math.round(100 * share)} %` },
+      series: targets.map((target) => ({
+        name: target,
+        type: "bar",
+        itemStyle: { color: target === "survival" ? VERMILION : BLUE },
+        data: parameters.map((parameter) => value(parameter, target)),
+      })),
+    };
+  };
+  const n = new Set(store.data.importances.map((row) => row.parameter)).size;
+  return new Plot("Importances", option, {
+    height: 110 + 28 * n,
+    note: "The share of a random forest's skill on held-out trials that is lost when a parameter is permuted.",
+  });
+}
+
+/** Returns when each worker trained which trial. */
+function timelinePlot(store, open) {
+  const option = () => {
+    const trials = store.trials.filter((trial) => trial.started !== null && trial.ended !== null);
+    if (!trials.length) return null;
+    const lanes = lanesOf(trials);
+    const began = Math.min(...trials.map((trial) => trial.started));
+    const names = [...new Set(lanes.map((lane) => lane.name))];
+    const statuses = statusesOf(store, trials);
+    return {
+      legend: statusLegend(statuses),
+      grid: { left: 28, right: 24, top: 44, bottom: 44, containLabel: true },
+      dataZoom: [{ type: "inside", xAxisIndex: 0, filterMode: "weakFilter", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
+      xAxis: valueAxis("minutes since the first trial began", { min: 0, max: "dataMax", scale: false }),
+      yAxis: categoryAxis("", names, { inverse: true }),
+      tooltip: tooltip((event) => {
+        const trial = store.byId.get(event.data.trial);
+        return describeTrial(store, trial, [`trained for ${formatSeconds(trial.ended - trial.started)}, ${trial.phase}`]);
+      }),
+      series: statuses.map((status) => ({
+        name: status,
+        type: "custom",
+        itemStyle: { color: statusColour(status) },
+        encode: { x: [1, 2], y: 0 },
+        renderItem: (_, api) => {
+          const [left, middle] = api.coord([api.value(1), api.value(0)]);
+          const right = api.coord([api.value(2), api.value(0)])[0];
+          const height = Math.min(22, api.size([0, 1])[1] * 0.7);
+          return {
+            type: "rect",
+            shape: { x: left, y: middle - height / 2, width: Math.max(1, right - left - 1), height },
+            style: { fill: statusColour(status), opacity: 0.85 },
+          };
+        },
+        data: lanes.filter((lane) => lane.trial.status === status).map((lane) => ({
+          trial: lane.trial.trial_id,
+          value: [names.indexOf(lane.name), (lane.trial.started - began) / 60, (lane.trial.ended - began) / 60],
+        })),
+      })),
+    };
+  };
+  const lanes = new Set(lanesOf(store.trials.filter((trial) => trial.started !== null)).map((lane) => lane.name)).size;
+  return new Plot("Timeline of the workers", option, {
+    height: Math.min(900, 130 + 26 * lanes),
+    onpick: open,
+    note: "From the beginning of each training to its last report. Gaps are starts, final scores and waiting.",
+  });
+}
+
+/** Returns each trial with the name of its lane: the first of its device's that is free by then. */
+function lanesOf(trials) {
+  const free = new Map(); // by device: when each of its lanes is free again
+  return [...trials].sort((a, b) => a.started - b.started).map((trial) => {
+    const device = trial.device || "?";
+    if (!free.has(device)) free.set(device, []);
+    const ends = free.get(device);
+    let lane = ends.findIndex((end) => end <= trial.started + 0.5);
+    if (lane < 0) lane = ends.length;
+    ends[lane] = trial.ended;
+    return { trial, name: `${device} ${lane + 1}` };
+  });
+}

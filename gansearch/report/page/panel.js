@@ -1,0 +1,217 @@
+// The panel of one trial: what it was, how it went, why it ended, what it made, what to type.
+
+/** Returns the panel, with `open(id)` and `close()`; `#trial=ID` in the address opens it too. */
+function trialPanel(store) {
+  const body = element("div");
+  const dialog = element("dialog", { class: "panel", "aria-label": "trial" }, body);
+  let chart = null;
+  let key = null;
+
+  const close = () => dialog.open && dialog.close();
+  const open = (id) => {
+    if (!store.byId.has(id)) return;
+    if (location.hash !== hashOf(id)) history.replaceState(null, "", hashOf(id));
+    show(id);
+  };
+  const show = (id) => {
+    const trial = store.byId.get(id);
+    if (chart) chart.dispose();
+    chart = panelCurve(store, trial, key, (chosen) => { key = chosen; });
+    body.replaceChildren(...panelParts(store, trial, chart, { open, close }));
+    if (!dialog.open) dialog.showModal();
+    dialog.scrollTop = 0;
+    store.change({ selected: id });
+    chart.draw();
+  };
+  dialog.addEventListener("close", () => {
+    store.change({ selected: null });
+    if (location.hash.startsWith("#trial=")) history.replaceState(null, "", location.pathname + location.search);
+  });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) close(); });
+  const follow = () => {
+    const match = location.hash.match(/^#trial=(.*)$/);
+    if (match) {
+      try { open(decodeURIComponent(match[1])); } catch (error) { if (!(error instanceof URIError)) throw error; }
+    }
+  };
+  window.addEventListener("hashchange", follow);
+  const refresh = () => {
+    const id = store.view.selected;
+    if (!dialog.open || !id || !store.byId.has(id)) return;
+    const top = dialog.scrollTop;
+    show(id);
+    dialog.scrollTop = top;
+  };
+  return { root: dialog, open, close, follow, refresh };
+}
+
+function hashOf(id) {
+  return `#trial=${encodeURIComponent(id)}`;
+}
+
+function panelParts(store, trial, chart, { open, close }) {
+  const ids = store.sorted().map((each) => each.trial_id);
+  const at = ids.indexOf(trial.trial_id);
+  const step = (to, title) => element("button", { type: "button", disabled: at < 0 || !ids[to], onclick: () => open(ids[to]) }, title);
+  return [
+    element("div", { class: "bar" },
+      step(at - 1, "‹ previous"), step(at + 1, "next ›"),
+      element("button", { type: "button", class: "close", onclick: close }, "Close")),
+    element("h2", {}, `${trial.trial_id} · ${trial.label}`),
+    element("p", {}, statusBadge(trial.status), ` · ${trialFacts(store, trial)}`),
+    trial.reason ? element("p", { class: "why" }, trial.reason) : null,
+    element("h3", {}, "Scores"), scoresList(store, trial),
+    element("h3", {}, "Curves"), chart.root,
+    ...picturesOf(store, trial),
+    element("h3", {}, "Configuration"), configurationTable(store, trial),
+    ...siblings(store, trial, open),
+    element("h3", {}, "To type"), ...commandsOf(store, trial),
+  ].filter(Boolean);
+}
+
+function trialFacts(store, trial) {
+  const kept = !store.run.keeps_best || trial.kept_updates === null ? "" : `, best state after ${formatCount(trial.kept_updates)}`;
+  return `${trial.phase}, seed ${trial.seed}; ${formatCount(trial.updates)} updates (D ${formatCount(trial.d_updates)}, ` +
+    `G ${formatCount(trial.g_updates)})${kept}; trained for ${formatSeconds(trial.seconds)} on ${trial.device || "-"}`;
+}
+
+// Units that the name of a measure says already.
+const SPOKEN_UNITS = ["share", "ratio", "probability", "data", "classes"];
+
+function scoresList(store, trial) {
+  const measures = store.data.measures.filter((measure) => trial[measure.key] !== null && trial[measure.key] !== undefined);
+  if (!measures.length) return element("p", { class: "note" }, "No score yet.");
+  return element("dl", { class: "facts" }, measures.map((measure) => element("div", {},
+    element("dt", {}, measure.title),
+    element("dd", {}, `${formatNumber(trial[measure.key], measure.decimals)} ${SPOKEN_UNITS.includes(measure.unit) ? "" : measure.unit}`))));
+}
+
+/** Returns the curve of any measure of one trial. */
+function panelCurve(store, trial, chosen, onchoose) {
+  const curve = store.data.curves[trial.trial_id];
+  const pairs = { "D's outputs": ["d_real", "d_fake"], losses: ["d_loss", "g_loss"], "coverage and recall": ["coverage", "recall"] };
+  const measures = store.data.measures.filter((measure) => curve && curve[measure.key]);
+  const options = [
+    ...measures.map((measure) => [measure.key, measure.title]),
+    ...Object.entries(pairs).filter(([, keys]) => curve && keys.every((key) => curve[key])).map(([name]) => [name, name]),
+  ];
+  let key = options.some(([name]) => name === chosen) ? chosen : options.length ? options[0][0] : null;
+  const colours = [BLUE, VERMILION];
+  const option = () => {
+    if (!curve || !key) return null;
+    const keys = pairs[key] || [key];
+    return {
+      legend: keys.length > 1 ? { left: 0, top: 0, textStyle: { color: pageColour("ink") } } : { show: false },
+      grid: { left: 24, right: 24, top: 32, bottom: 44, containLabel: true },
+      dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
+      xAxis: valueAxis(store.run.updates_title, { min: 0, max: store.run.max_updates, scale: false }),
+      yAxis: valueAxis("", { nameGap: 44 }),
+      tooltip: { ...tooltip(), trigger: "axis", valueFormatter: (value) => formatNumber(value) },
+      series: keys.map((name, i) => ({
+        name,
+        type: "line",
+        symbolSize: 5,
+        itemStyle: { color: colours[i] },
+        data: curve.updates.map((updates, at) => [updates, curve[name][at]]),
+      })),
+    };
+  };
+  const plot = new Plot(`Curve of ${trial.trial_id}`, option, {
+    height: 260,
+    menus: options.length ? [menu("measure", options, key, (value) => { key = value; onchoose(value); plot.draw(); })] : [],
+    note: "The axis ends at the budget of a full training.",
+  });
+  if (!curve) {
+    plot.root = element("p", { class: "note" },
+      store.trials.length < store.data.n_trials || Object.keys(store.data.curves).length
+        ? "This page has no curve of this trial; history/ in the run's folder has all."
+        : "No report yet.");
+  }
+  return plot;
+}
+
+function picturesOf(store, trial) {
+  const pictures = store.data.pictures[trial.trial_id];
+  const title = element("h3", {}, "Samples");
+  if (!pictures) {
+    const why = trial.updates ? "This page has no pictures of this trial: see models/ in the run's folder." : "No samples yet.";
+    return [title, element("p", { class: "note" }, why)];
+  }
+  return [
+    title,
+    pictures.strip ? (pictures.frames ? sampleSlider(trial, pictures) : pictureFigure(pictures.strip, "Samples of the same noise, from the first evaluation to the last.")) : null,
+    pictures.nearest ? pictureFigure(pictures.nearest, "Unpicked samples at the end of the training, beside what is nearest in the training data.") : null,
+  ];
+}
+
+function pictureFigure(uri, caption) {
+  return element("figure", {}, element("img", { src: uri, alt: caption }), element("figcaption", {}, caption));
+}
+
+/** Returns the samples of the same noise at one evaluation, which a slider chooses. */
+function sampleSlider(trial, pictures) {
+  const { updates, frames } = pictures.frames;
+  const canvas = element("canvas", { class: "frame", role: "img" });
+  const said = element("output");
+  const image = new Image();
+  const input = element("input", {
+    type: "range", min: 0, max: frames.length - 1, step: 1, value: frames.length - 1,
+    "aria-label": "evaluation", oninput: () => draw(),
+  });
+  const draw = () => {
+    const i = Number(input.value);
+    const [left, top, width, height] = frames[i];
+    canvas.width = width;
+    canvas.height = height;
+    said.textContent = `update ${formatCount(updates[i])}`;
+    input.setAttribute("aria-valuetext", said.textContent);
+    canvas.setAttribute("aria-label", `samples of ${trial.trial_id} at ${said.textContent}`);
+    if (image.complete && image.naturalWidth) {
+      canvas.getContext("2d").drawImage(image, left, top, width, height, 0, 0, width, height);
+    }
+  };
+  image.onload = draw;
+  image.src = pictures.strip;
+  draw();
+  return element("figure", { class: "slider" }, canvas, element("div", { class: "row" }, input, said),
+    element("figcaption", {}, "Unpicked samples of the same noise over the training; move the slider."));
+}
+
+/** Returns the configuration, with what differs from the baseline marked. */
+function configurationTable(store, trial) {
+  const base = store.run.baseline_config;
+  const rows = store.data.parameters
+    .map((parameter) => ({ parameter, value: trial[`config.${parameter.key}`] }))
+    .filter(({ value }) => value !== null && value !== undefined);
+  const differs = ({ parameter, value }) => base && formatValue(base[parameter.key]) !== formatValue(value);
+  rows.sort((a, b) => (differs(b) ? 1 : 0) - (differs(a) ? 1 : 0));
+  return element("div", { class: "wide" }, element("table", {},
+    element("thead", {}, element("tr", {}, ["parameter", "value", ...(base ? [store.run.baseline] : [])].map((title) => element("th", { scope: "col" }, title)))),
+    element("tbody", {}, rows.map((row) => element("tr", { class: differs(row) ? "differs" : null },
+      element("th", { scope: "row", title: row.parameter.doc }, row.parameter.key),
+      element("td", {}, formatValue(row.value)),
+      base ? element("td", { class: "note" }, formatValue(base[row.parameter.key])) : null)))));
+}
+
+/** Returns links to other trials of the same configuration. */
+function siblings(store, trial, open) {
+  const others = store.trials.filter((each) => each.config_id === trial.config_id && each !== trial);
+  if (!others.length) return [];
+  return [
+    element("h3", {}, "Other trainings of this configuration"),
+    element("p", {}, others.slice(0, 40).map((other) => element("span", { class: "sibling" },
+      element("button", { type: "button", class: "link", onclick: () => open(other.trial_id) }, other.trial_id),
+      ` ${other.status} `))),
+  ];
+}
+
+function commandsOf(store, trial) {
+  const lines = [
+    ["Train this configuration again, on fresh seeds:", store.run.commands.again],
+    trial.status === "completed" ? ["Samples of its generator:", store.run.commands.sample] : null,
+  ].filter((line) => line && line[1]);
+  return lines.flatMap(([title, text]) => [
+    element("p", { class: "note" }, title),
+    copyable(`${text}${trial.trial_id}`),
+  ]);
+}
