@@ -332,6 +332,6 @@ def test_a_resumed_trial_of_a_users_family_ends_as_one_that_was_not_stopped(tmp_
     models = [tmp_path / "models" / name for name in ("whole", "cut")]
     for model_dir in models:
         names = sorted(path.name for path in model_dir.iterdir())
-        assert names == ["config.json", "generator.safetensors", "strip.png"]
+        assert names == ["config.json", "generator.safetensors", "nearest.png", "strip.png"]
     first, second = (load_generator(path, lambda _: LINE).generator for path in models)
     np.testing.assert_array_equal(first.samples(30), second.samples(30))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from gansearch.data.dataset import Dataset
 from gansearch.figures.figure1 import x_grid
@@ -15,28 +16,89 @@ from gansearch.figures.style import BLUE, GREY, SKY, VERMILION, figure_png, new_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_POINT_TILE_PIXELS = 96
+PANEL_PIXELS = 144  # of a panel of many, a multiple of the bins
+_N_BINS = 36
 _MAX_POINTS = 5000
+_MAX_PANEL_POINTS = 2000  # of training
+_Box = tuple[np.ndarray, np.ndarray]  # its corners, `[2]` each
 
 
-def point_tile(samples: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Draw a few points `[n, d]` in the frame of the training data, with the modes as rings."""
-    low, high = _training_box(dataset)
-    image = Image.new("RGB", (_POINT_TILE_PIXELS, _POINT_TILE_PIXELS), "#eeeeee")
+def point_panels(
+    sets: Sequence[np.ndarray], dataset: Dataset, side: int = PANEL_PIXELS
+) -> np.ndarray:
+    """Draw sets of points `[n, d]`, each in a panel over the training points and the true modes.
+
+    Dots are translucent, so that dense places are darker. One-dimensional points become densities,
+    of which a peak above twice the highest of the training points is cut off. Points outside the
+    training data's box, widened by a fifth, are not seen.
+
+    Returns:
+        `[n_sets, side, side, 3]`, RGB, uint8.
+    """
+    box = _training_box(dataset)
+    train = dataset.train[:: max(1, len(dataset.train) // _MAX_PANEL_POINTS)]
+    if dataset.dim == 1:
+        panels = [_density_panel(points[:, 0], train[:, 0], box, side) for points in sets]
+    else:
+        paper = _paper(train, dataset.modes, box, side)
+        panels = [_dotted(paper, points, box, BLUE, 0.45) for points in sets]
+    return np.stack(panels).round().astype(np.uint8)
+
+
+def _paper(train: np.ndarray, modes: np.ndarray | None, box: _Box, side: int) -> np.ndarray:
+    """Return a panel `[side, side, 3]` with training points, and the modes as rings."""
+    blank = np.full((side, side, 3), 255.0)
+    paper = _dotted(blank, train, box, GREY, 0.12)
+    if modes is None:
+        return paper
+    image = Image.fromarray(paper.round().astype(np.uint8))
     draw = ImageDraw.Draw(image)
-    if dataset.modes is not None:
-        for x, y in _pixels(dataset.modes, low, high):
-            draw.ellipse((x - 3, y - 3, x + 3, y + 3), outline=GREY)
-    for x, y in _pixels(samples, low, high):
-        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=BLUE)
-    return np.asarray(image)
+    for x, y in _pixels(modes, box, side):
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), outline=VERMILION)
+    return np.asarray(image, np.float64)
 
 
-def _pixels(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the positions of points `[n, d]` on a tile, `[n, 2]`, clipped to just outside it."""
+def _dotted(
+    paper: np.ndarray, points: np.ndarray, box: _Box, colour: str, alpha: float
+) -> np.ndarray:
+    """Return a panel with a translucent dot of 3 by 3 pixels at each of the points `[n, d]`."""
+    side = len(paper)
+    x, y = _pixels(points, box, side).round().astype(int).T
+    counts = np.zeros((side, side))
+    for right in (-1, 0, 1):
+        for down in (-1, 0, 1):
+            column, row = x + right, y + down
+            inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+            np.add.at(counts, (row[inside], column[inside]), 1)
+    return _blended(paper, colour, 1 - (1 - alpha) ** counts)
+
+
+def _density_panel(points: np.ndarray, train: np.ndarray, box: _Box, side: int) -> np.ndarray:
+    """Return a panel `[side, side, 3]` of the density of points `[n]` over that of training."""
+    edges = np.linspace(box[0][0], box[1][0], _N_BINS + 1)
+    real, made = (np.histogram(x, edges)[0] / max(1, len(x)) for x in (train, points))
+    panel = np.full((side, side, 3), 255.0)
+    bins = np.arange(side) * _N_BINS // side
+    above_floor = side - 1 - np.arange(side)[:, None]
+    for shares, colour, alpha in ((real, GREY, 0.5), (made, BLUE, 0.5)):
+        heights = shares / max(2 * real.max(), 1e-12) * side
+        panel = _blended(panel, colour, alpha * (above_floor < heights[bins]))
+    return panel
+
+
+def _blended(panel: np.ndarray, colour: str, alpha: np.ndarray) -> np.ndarray:
+    """Return a panel `[h, w, 3]` under a colour of the opacities `[h, w]`."""
+    opacity = alpha[..., None]
+    blended: np.ndarray = panel * (1 - opacity) + np.array(ImageColor.getrgb(colour)) * opacity
+    return blended
+
+
+def _pixels(points: np.ndarray, box: _Box, side: int) -> np.ndarray:
+    """Return the positions of points `[n, d]` on a panel, `[n, 2]`, clipped to outside it."""
+    low, high = box
     share = (_first_two(np.nan_to_num(points)) - low) / (high - low)
     share[:, 1] = 1 - share[:, 1]
-    pixels: np.ndarray = share.clip(-0.1, 1.1) * _POINT_TILE_PIXELS
+    pixels: np.ndarray = share.clip(-0.5, 1.5) * side
     return pixels
 
 
@@ -47,7 +109,7 @@ def _first_two(points: np.ndarray) -> np.ndarray:
     return points[:, :2].astype(np.float64)
 
 
-def _training_box(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _training_box(dataset: Dataset) -> _Box:
     """Return the corners of the training data's box, each `[2]`, widened by a fifth."""
     points = _first_two(dataset.train)
     low, high = points.min(axis=0), points.max(axis=0)

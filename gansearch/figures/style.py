@@ -32,6 +32,19 @@ def evenly_spaced(n: int, most: int) -> list[int]:
     return [int(i) for i in steps[::-1]]
 
 
+def short_count(n: int) -> str:
+    """Return a number in three digits at most, for an axis.
+
+    >>> [short_count(n) for n in (500, 1000, 12_345, 999_999, 1_500_000)]
+    ['500', '1k', '12.3k', '1M', '1.5M']
+    """
+    rounded = int(float(f"{n:.3g}"))
+    for size, letter in ((1_000_000, "M"), (1000, "k")):
+        if rounded >= size:
+            return f"{rounded / size:.12g}{letter}"
+    return str(rounded)
+
+
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of this size in inches, and its axes without the upper and right spines."""
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from gansearch.system.failures import (
     own_code_error,
 )
 from gansearch.system.user_code import describe_error, last_line, provide
+from gansearch.trial.pictures import PicturePace
 from gansearch.trial.plan import TrialPlan
 
 
@@ -40,6 +41,7 @@ class TrialProcess:
         own: computes the measures of the user's own.
         device_name: of the GPU, or "cpu", or "mps".
         engine: trains them together; None where each trains by itself.
+        picture_pace: of the pictures that all of them draw while they train.
     """
 
     dataset: Dataset
@@ -49,6 +51,7 @@ class TrialProcess:
     own: OwnEvaluator
     device_name: str
     engine: Engine | None
+    picture_pace: PicturePace = field(default_factory=PicturePace)
 
     @classmethod
     def prepare(

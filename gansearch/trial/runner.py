@@ -22,7 +22,6 @@ from gansearch.errors import (
     StorageError,
 )
 from gansearch.family import Metrics, Split
-from gansearch.figures.samples import png, strip
 from gansearch.measures import N_FINAL_SAMPLES, Evaluation, columns
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_discriminator, save_generator, write_outputs
@@ -37,13 +36,13 @@ from gansearch.system.precision import full_precision
 from gansearch.trial.best import BestState
 from gansearch.trial.checkpoint import Checkpoint
 from gansearch.trial.messages import StepResult, TrialSpec
+from gansearch.trial.pictures import TrialPictures
 from gansearch.trial.process import TrialProcess
 
 # A checkpoint is written when this many times as long has passed since the last one as that one
 # took. So they cost 1 % of the time, and below 2 % where every other write is slow.
 _CHECKPOINT_PAYS_AFTER = 100
 _CHECKPOINT_SECONDS = 5.0
-_STRIP_SAMPLES = 8
 _ROUNDING = 1e-3  # of samples of the same state on a GPU
 
 
@@ -90,7 +89,7 @@ class TrialRunner:
             ShortOfMemoryError: there is not enough memory; Tune tries the trial once more.
         """
         result = self._step()
-        self._notes += take_notes()
+        self._notes += take_notes() + self._pictures.take_notes()
         if self._notes:
             # Not part of the stored result, which may be sent again.
             result = dataclasses.replace(result, note=self._notes.pop(0))
@@ -104,10 +103,12 @@ class TrialRunner:
         """
         if self._has_state:
             self._save()
+            self._pictures.draw_strip()
 
     def close(self) -> None:
         """End what the training has begun: another trial takes its place."""
         if self._has_state:
+            self._pictures.draw_strip()
             self._training.close()
 
     def _step(self) -> StepResult:
@@ -127,6 +128,7 @@ class TrialRunner:
             verdict = Verdict("diverged", str(error))
             end = dataclasses.replace(self._progress(), verdict=verdict)
             self._results.append(end)
+            self._pictures.draw_strip()
             return end
         except StorageError as error:
             self._has_state = False
@@ -158,6 +160,9 @@ class TrialRunner:
     def _set_up(self) -> None:
         process, budget = self._process, self._process.plan.budget
         self._has_state = False
+        self._pictures = TrialPictures(
+            self._folder.model_dir(self._spec.trial_id), process.dataset, process.picture_pace
+        )
         self._training = process.build(self._config, self._spec.seed)
         self._health = HealthMonitor(
             process.evaluator.reference.null,
@@ -170,7 +175,6 @@ class TrialRunner:
         )
         self._n_evaluations = 0
         self._best: BestState | None = None
-        self._strip: list[np.ndarray] = []
         self._results: list[StepResult] = []
         self._to_resend = []
         self._has_state = True
@@ -181,7 +185,7 @@ class TrialRunner:
         samples, evaluation = self._measure(metrics.updates)
         # With a large k an iteration may pass several of these at once; it is one evaluation.
         self._n_evaluations = sum(n <= metrics.updates for n in self._evaluation_updates)
-        self._strip.append(samples[:_STRIP_SAMPLES])
+        self._pictures.add(samples, metrics.updates)
         self._observe()
         result = self._result(metrics, evaluation, samples)
         self._results.append(result)
@@ -255,7 +259,7 @@ class TrialRunner:
         else:
             samples, evaluation = self._rewind(best)
             result = dataclasses.replace(result, kept_updates=best.updates, best=evaluation)
-        self._write_model()
+        self._write_model(samples)
         if result.is_unsound:
             return result
         if self._spec.phase == "replica":
@@ -278,7 +282,7 @@ class TrialRunner:
         if self._process.plan.keep == "best" and self._is_best(result):
             self._best = BestState(
                 updates=result.updates,
-                number=len(self._strip) - 1,
+                number=len(self._pictures.samples) - 1,
                 stage_start=result.metrics.stage_start,
                 score=self._score(result),
                 evaluation=result.evaluation,
@@ -306,7 +310,7 @@ class TrialRunner:
         """Go back to the best state; return its samples and what they score."""
         self._training.rewind(best.training)
         samples = self._training.samples(self._process.evaluator.n_samples)
-        before = self._strip[best.number]
+        before = self._pictures.samples[best.number]
         if np.allclose(samples[: len(before)], before, rtol=_ROUNDING, atol=_ROUNDING):
             return samples, best.evaluation
         self._notes.append(
@@ -320,8 +324,8 @@ class TrialRunner:
         score = result.score(self._process.plan.objective)
         return math.nan if score is None else score
 
-    def _write_model(self) -> None:
-        """Write the generator, and the pictures of its training."""
+    def _write_model(self, samples: np.ndarray) -> None:
+        """Write the generator, and pictures of its training and of its samples `[n, dim]`."""
         model_dir = self._folder.model_dir(self._spec.trial_id)
         process = self._process
         export = process.family.export(self._training, self._spec.seed)
@@ -336,7 +340,8 @@ class TrialRunner:
         )
         if process.plan.keep_discriminator:
             save_discriminator(model_dir, process.family.discriminator(self._training))
-        write_atomically(model_dir / "strip.png", png(strip(self._strip, process.dataset)))
+        self._pictures.draw_strip()
+        self._pictures.draw_nearest(samples)
         outputs = self._training.discriminator_outputs()
         if outputs is not None:
             write_outputs(model_dir, outputs)
@@ -395,7 +400,7 @@ class TrialRunner:
         start = time.monotonic()
         checkpoint = Checkpoint(
             training=self._training.save(),
-            strip=np.array(self._strip, np.float32),
+            strip=np.array(self._pictures.samples, np.float32),
             n_evaluations=self._n_evaluations,
             results=self._results,
             health=self._health.state_dict(),
@@ -410,7 +415,8 @@ class TrialRunner:
     def _load(self, content: bytes) -> None:
         checkpoint = Checkpoint.decode(content)
         self._training.load(checkpoint.training)
-        self._strip = list(checkpoint.strip)
+        evaluated = [result.updates for result in checkpoint.results if result.is_evaluation]
+        self._pictures.restore(checkpoint.strip, evaluated)
         if self._observer is not None:
             self._observer.load_state(checkpoint.observed)
         self._n_evaluations = checkpoint.n_evaluations

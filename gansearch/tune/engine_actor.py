@@ -55,8 +55,8 @@ class EngineProcess:
         from gansearch.trial.runner import TrialRunner
 
         with self._calls, self._process.guarded():
-            if replaces is not None:
-                self._runners.pop(replaces, None)
+            if replaces is not None and (replaced := self._runners.pop(replaces, None)):
+                replaced.close()
             self._runners[spec.trial_id] = TrialRunner(spec, self._process)
 
     def step(self, trial_id: str) -> StepResult:

@@ -33,10 +33,13 @@ from gansearch.data import registry
 from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import load_dataset
 from gansearch.family import family_of, load_family
+from gansearch.figures.samples import png
+from gansearch.figures.strips import strip, strip_size
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import save_generator
 from gansearch.space.load import load_space
+from gansearch.system.files import write_atomically
 from gansearch.tune import driver, dry_run, preflight
 from gansearch.tune.share import Share
 from tests.benchmark_scripts import script
@@ -224,7 +227,14 @@ def write_run(name: str) -> RunFolder:
         else:
             write = write_completing if "inpainting" in name else write_generator
             write(model_dir, dataset)
+        write_strip(model_dir, load_dataset(dataset))
     return folder
+
+
+def write_strip(model_dir: Path, dataset: Dataset) -> None:
+    """Write the picture of a training of one evaluation."""
+    samples = dataset.to_float(dataset.valid[: strip_size(dataset)])
+    write_atomically(model_dir / "strip.png", png(strip([samples], [500], dataset)))
 
 
 def write_completing(model_dir: Path, dataset: str) -> None:

@@ -118,7 +118,7 @@ def test_what_a_worker_can_not_write_ends_no_trial_but_is_told(process):
     while runner.step().updates < 300:
         pass
     models = process.plan.folder / "models"
-    models.parent.mkdir(exist_ok=True)
+    shutil.rmtree(models)
     models.write_bytes(b"")  # where a folder is to be made
     result = runner.step()
     assert result.unwritable.startswith(f"{models}/t00000/") and not result.done

@@ -4,8 +4,8 @@ import numpy as np
 
 from gansearch.figures import points as points_module
 from gansearch.figures import style
-from gansearch.figures.samples import interpolation_picture, sample_grid, strip
-from tests.figures.pictures import BLUE, VERMILION, has, points
+from gansearch.figures.samples import interpolation_picture, sample_grid
+from tests.figures.pictures import VERMILION, has, points
 
 
 def test_paths_of_points_are_drawn_in_the_plane_between_their_ends():
@@ -59,15 +59,3 @@ def test_points_on_a_line_become_a_histogram():
     blue = [np.asarray(p)[..., 2].astype(int) - np.asarray(p)[..., 0] > 60 for p in (low, high)]
     places = [np.argwhere(b)[:, 1].mean() for b in blue]
     assert places[1] > places[0] + 200
-
-
-def test_a_strip_of_points_follows_them_to_the_modes():
-    ring = points([[0, 1], [1, 0], [0, -1], [-1, 0]])
-    picture = np.asarray(strip([np.zeros((1, 2)), np.array([[1.0, 0.0]])], ring))
-    blue = np.argwhere((picture == BLUE).all(axis=2))
-    first, last = blue[blue[:, 1] < 98], blue[blue[:, 1] > 98]
-    # The frame is the training data's box, widened by a fifth of its size on every side.
-    low, high = ring.train[:, 0].min(), ring.train[:, 0].max()
-    share = (1 - (low - 0.2 * (high - low))) / (1.4 * (high - low))
-    np.testing.assert_allclose(first.mean(axis=0), [2 + 48, 2 + 48], atol=1.5)
-    np.testing.assert_allclose(last.mean(axis=0), [2 + 48, 100 + 96 * share], atol=1.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gansearch.data.dataset import Dataset
-from gansearch.figures.samples import interpolation_picture, png, sample_grid, strip
+from gansearch.figures.samples import interpolation_picture, png, sample_grid
 from tests.figures.pictures import ORANGE, dataset, images, opened
 
 
@@ -114,31 +114,17 @@ def test_a_picture_becomes_the_bytes_of_a_png():
     np.testing.assert_array_equal(np.asarray(opened(png(picture))), np.asarray(picture))
 
 
-def test_a_strip_runs_from_the_first_report_to_the_last_a_row_a_noise():
-    reports = [np.stack([np.full(64, t / 5), np.full(64, 1 - t / 5)]) for t in range(6)]
-    picture = np.asarray(strip(reports, dataset()))
-    for t in range(6):
-        left = 2 + t * 50
-        assert np.unique(picture[2:50, left : left + 48]).tolist() == [51 * t]
-        assert np.unique(picture[52:100, left : left + 48]).tolist() == [255 - 51 * t]
-
-
-def test_a_long_strip_shows_twenty_reports_the_first_and_the_last_among_them():
-    reports = [np.full((1, 64), t / 999) for t in range(1000)]
-    picture = np.asarray(strip(reports, dataset()))
-    assert picture.shape[1] == 20 * 50 + 2
-    assert picture[20, 20, 0] == 0
-    assert picture[20, -20, 0] == 255
-
-
 def test_workers_that_draw_strips_do_not_load_matplotlib():
     code = (
         "import sys, numpy as np\n"
         "from gansearch.data.dataset import Dataset\n"
-        "from gansearch.figures.samples import sample_grid, strip\n"
+        "from gansearch.figures.samples import sample_grid\n"
+        "from gansearch.figures.strips import points_overview, strip\n"
         "x = np.zeros((4, 64), np.uint8)\n"
         "images = Dataset('some', x, x, x, shape=(8, 8, 1), scale=255.0)\n"
-        "strip([x / 255.0], images); sample_grid(x / 255.0, images)\n"
+        "strip([x / 255.0], [1], images); sample_grid(x / 255.0, images)\n"
+        "points = Dataset('some', x[:, :2], x, x, shape=(2,), scale=1.0)\n"
+        "strip([x[:, :2]], [1], points); points_overview(x[:, :2], points)\n"
         "print('matplotlib' in sys.modules, 'torch' in sys.modules, 'ray' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -273,7 +273,7 @@ def test_a_trial_on_a_line_draws_its_game_the_same_after_a_restart(tmp_path):
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
     for path in (tmp_path / "models").glob("*/*"):
         assert path.name in (
-            *("game.png", "strip.png", "generator.safetensors", "config.json"),
+            *("game.png", "strip.png", "nearest.png", "generator.safetensors", "config.json"),
             "discriminator_outputs.npy",
         )
     assert json.loads((pictures[0].parent / "config.json").read_text())["dataset"] == "gaussian"

@@ -170,7 +170,7 @@ def test_the_best_state_is_stored_and_scored_in_place_of_the_last(
     assert last.stored_score(VALID_LL) == 5.0
     folder = RunFolder(process.plan.folder)
     stored = load_generator(folder.model_dir("t00000"), load_dataset).generator
-    assert not np.allclose(runner._strip[2], runner._strip[3], atol=1e-3)
+    assert not np.allclose(*runner._pictures.samples[2:4], atol=1e-3)
     np.testing.assert_allclose(stored.samples(1000), samples[:1000], atol=1e-5)
     if spec is REPLICA:
         score = final_score(process.dataset, samples, collapse_test=process.evaluator.collapse_test)
