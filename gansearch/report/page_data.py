@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -341,7 +341,7 @@ def _ranking(report: Report) -> list[dict[str, Any]]:
                     "mean": _plain(row[column]),
                     "low": _plain(row[f"{column}_low"]),
                     "high": _plain(row[f"{column}_high"]),
-                    "seeds": [_plain(v) for v in seeds_of(report.trials, row["config_id"], column)],
+                    "seeds": [_plain(seed) for seed in _seeds(report, row, column)],
                 }
                 for column in columns
                 if column in row and pd.notna(row[column])
@@ -349,6 +349,14 @@ def _ranking(report: Report) -> list[dict[str, Any]]:
         }
         for row in rows_of(report.ranking)
     ]
+
+
+def _seeds(report: Report, row: Mapping[str, Any], column: str) -> Sequence[float]:
+    """Return a score of each replica that works; an older ranking lacks log-likelihoods."""
+    if column != "test_ll":
+        return seeds_of(report.trials, row["config_id"], column)
+    seeds = row["test_ll_seeds"]
+    return [] if seeds is None else list(seeds)
 
 
 def _scales(report: Report) -> list[dict[str, Any]]:

@@ -265,9 +265,7 @@ function historyPlot(store, open) {
       dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
       xAxis: valueAxis(titles[by], { min: "dataMin", max: "dataMax" }),
       yAxis: axisOf(store, store.objective, trials, { nameGap: 42, min: limits.min, max: limits.max }),
-      tooltip: tooltip((event) => event.data.trial
-        ? describeTrial(store, store.byId.get(event.data.trial))
-        : `best so far ${formatNumber(event.value[1], 2)}`),
+      tooltip: tooltip((event) => describeTrial(store, store.byId.get(event.data.trial))),
       series: [
         ...statuses.map((status) => ({
           name: status,
@@ -281,6 +279,8 @@ function historyPlot(store, open) {
           name: "best so far",
           type: "line",
           step: "end",
+          silent: true,
+          z: 1,
           showSymbol: false,
           itemStyle: { color: pageColour("ink") },
           lineStyle: { color: pageColour("ink"), width: 1.2 },

@@ -1,0 +1,343 @@
+"""The page of a report in a real browser."""
+
+import json
+
+import pytest
+
+from tests.browser.conftest import until
+from tests.browser.pages import played_run, searched_trials
+from tests.report.conftest import HOSTILE
+from tests.written_runs import PAPER, WINNER, run_info, searching_run, trial, write_run
+
+pytestmark = pytest.mark.browser
+
+ROWS = "table.trials tbody tr"
+
+
+def ids(page):
+    return page.eval_on_selector_all(ROWS, "rows => rows.map((row) => row.dataset.trial)")
+
+
+def view(page, what):
+    return page.evaluate(f"window.gansearch.store.{what}")
+
+
+def wait_for_rows(page, n):
+    until(page, f"document.querySelectorAll('{ROWS}').length === {n}")
+
+
+def plot_box(page, title):
+    return page.locator(f"figure[data-title='{title}'] .plot").bounding_box()
+
+
+def values_drawn(page, title):
+    """How many points or lines a plot has, over its series."""
+    script = """title => {
+        const plot = [...window.gansearch.plots].find((each) => each.title === title);
+        return plot.chart.getOption().series.reduce((n, series) => n + series.data.length, 0);
+    }"""
+    return page.evaluate(script, title)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [420, 1400])
+def test_a_page_loads_fits_its_window_and_draws_all_its_plots(look, url, width, scheme):
+    with look.at(url, width=width, scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        n_plots = page.evaluate("[...window.gansearch.plots].filter((p) => p.chart).length")
+        assert n_plots == 9
+        blank = page.evaluate(
+            """() => [...window.gansearch.plots].filter((plot) => plot.chart).filter((plot) => {
+                const canvas = plot.canvas.querySelector('canvas');
+                const pixels = canvas.getContext('2d')
+                    .getImageData(0, 0, canvas.width, canvas.height).data;
+                return !pixels.some((value) => value !== 0);
+            }).map((plot) => plot.title)"""
+        )
+        assert blank == []
+        look.keep(page, f"{width}-{scheme}", full_page=True)
+
+
+def test_plots_follow_a_change_from_light_to_dark(look, url):
+    def ink(page):
+        return page.evaluate("[...window.gansearch.plots][0].chart.getOption().textStyle.color")
+
+    with look.at(url) as page:
+        light = ink(page)
+        page.emulate_media(color_scheme="dark")
+        until(
+            page, f"[...window.gansearch.plots][0].chart.getOption().textStyle.color !== '{light}'"
+        )
+        assert (light, ink(page)) == ("#1a1a1a", "#e8e8e8")
+
+
+def test_a_stranger_learns_what_won_by_how_much_and_what_to_type(look, url):
+    with look.at(url) as page:
+        answer = page.locator("#answer").inner_text()
+        assert f"{WINNER.config_id} won" in answer
+        assert "The winner beats the paper's configuration by" in answer
+        assert "gansearch sample " in answer
+        assert page.locator("#answer button.copy").count() == 2
+
+
+def test_the_table_has_all_trials_and_sorts_by_any_column(look, url):
+    with look.at(url) as page:
+        wait_for_rows(page, 42)
+        scores = [view(page, f"byId.get('{trial_id}').valid_ll") for trial_id in ids(page)]
+        assert scores == sorted(scores, reverse=True)
+        page.get_by_role("button", name="coverage", exact=True).click()
+        page.wait_for_selector("th[aria-sort=descending] >> text=coverage")
+        values = [view(page, f"byId.get('{trial_id}').coverage") for trial_id in ids(page)]
+        assert values == sorted(values, reverse=True)
+        page.get_by_role("button", name="coverage ↓").click()
+        page.wait_for_selector("th[aria-sort=ascending] >> text=coverage")
+        assert ids(page)[0] == ids(page)[0]
+        values = [view(page, f"byId.get('{trial_id}').coverage") for trial_id in ids(page)]
+        assert values == sorted(values)
+        look.keep(page, "sorted")
+
+
+def test_the_trials_are_filtered_by_status_words_ranges_and_values(look, url):
+    with look.at(url) as page:
+        page.locator("button[data-status=collapsed]").click()
+        wait_for_rows(page, 6)
+        assert values_drawn(page, "Learning curves") == 6 * 4
+        page.locator("button[data-status=diverged]").click()
+        wait_for_rows(page, 12)
+        page.get_by_role("searchbox").fill("t00003")
+        wait_for_rows(page, 1)
+        page.get_by_role("button", name="Show all").click()
+        wait_for_rows(page, 42)
+        page.get_by_label("add a range of").select_option("config.generator_lr")
+        page.get_by_label("generator_lr, from").fill("0.1")
+        kept = [t for t in view(page, "trials") if t["phase"] == "search"]
+        kept = [t for t in kept if t["config.generator_lr"] >= 0.1]
+        wait_for_rows(page, len(kept))
+        page.get_by_label("add a range of").select_option("config.k")
+        page.get_by_role("checkbox", name="2").uncheck()
+        kept = [t for t in kept if t["config.k"] != 2]
+        wait_for_rows(page, len(kept))
+        assert sorted(ids(page)) == sorted(t["trial_id"] for t in kept)
+        look.keep(page, "filtered")
+        page.get_by_label("remove the range of generator_lr").click()
+        page.get_by_label("remove the range of k").click()
+        wait_for_rows(page, 42)
+
+
+def test_the_phase_of_replicas_has_their_final_scores(look, url):
+    with look.at(url) as page:
+        page.get_by_label("phase").select_option("replica")
+        wait_for_rows(page, 12)
+        page.get_by_label("phase").select_option("")
+        page.wait_for_selector("text=54 of 54 shown")
+
+
+def test_a_brush_on_an_axis_selects_trials_everywhere(look, url):
+    with look.at(url) as page:
+        page.locator("figure[data-title='Parallel coordinates']").scroll_into_view_if_needed()
+        box = plot_box(page, "Parallel coordinates")
+        place = page.evaluate(
+            """() => {
+                const plot = [...window.gansearch.plots]
+                    .find((each) => each.title === "Parallel coordinates");
+                const model = plot.chart.getModel().getComponent("parallel");
+                const axis = model.parallelAxisIndex.length - 1;
+                const layout = model.coordinateSystem.getAxisLayout(`dim${axis}`);
+                return { x: layout.position[0], y: layout.position[1] };
+            }"""
+        )
+        x, bottom = box["x"] + place["x"], box["y"] + place["y"]
+        page.mouse.move(x, bottom - 150)
+        page.mouse.down()
+        page.mouse.move(x, bottom - 260, steps=8)
+        page.mouse.up()
+        until(page, "window.gansearch.store.view.brushed !== null")
+        n = view(page, "view.brushed.size")
+        assert 0 < n < 42
+        wait_for_rows(page, n)
+        assert values_drawn(page, "Learning curves") == 4 * n
+        look.keep(page, "brushed")
+        page.get_by_role("button", name="Clear the selection").click()
+        wait_for_rows(page, 42)
+
+
+def test_hovering_over_a_mark_names_its_trial(look, url):
+    with look.at(url) as page:
+        page.locator("figure[data-title='Optimisation history']").scroll_into_view_if_needed()
+        box = plot_box(page, "Optimisation history")
+        place = page.evaluate(
+            """() => {
+                const plot = [...window.gansearch.plots]
+                    .find((each) => each.title === "Optimisation history");
+                const series = plot.chart.getOption().series[0];
+                return [...plot.chart.convertToPixel({ seriesIndex: 0 }, series.data[1].value),
+                    series.data[1].trial];
+            }"""
+        )
+        page.mouse.move(box["x"] + place[0], box["y"] + place[1])
+        page.wait_for_selector(f".tip >> text={place[2]}")
+        look.keep(page, "hover")
+        page.mouse.click(box["x"] + place[0], box["y"] + place[1])
+        page.wait_for_selector(f"dialog[open] h2 >> text={place[2]}")
+
+
+def test_a_legend_hides_a_status(look, url):
+    with look.at(url) as page:
+        page.locator("figure[data-title='Learning curves']").scroll_into_view_if_needed()
+        page.evaluate(
+            """() => [...window.gansearch.plots].find((each) => each.title === "Learning curves")
+                .chart.dispatchAction({ type: "legendUnSelect", name: "pruned" })"""
+        )
+        shown = page.evaluate(
+            """() => [...window.gansearch.plots].find((each) => each.title === "Learning curves")
+                .chart.getModel().getSeries()
+                .filter((series) => series.name === "pruned").length"""
+        )
+        assert shown == 12  # they are there; ECharts leaves them out of what it draws
+        look.keep(page, "legend")
+
+
+def test_every_measure_of_the_reports_has_curves(look, url):
+    with look.at(url) as page:
+        names = page.eval_on_selector_all(
+            "figure[data-title='Learning curves'] select option", "all => all.map((o) => o.value)"
+        )
+        assert set(names) >= {"valid_ll", "coverage", "recall", "d_loss", "g_loss", "d_real"}
+        page.locator("figure[data-title='Learning curves'] select").select_option("d_real")
+        until(
+            page,
+            """() => [...window.gansearch.plots].find((each) => each.title === "Learning curves")
+                .chart.getOption().yAxis[0].name.startsWith("d_real")""",
+        )
+
+
+def test_the_survival_map_takes_any_two_parameters(look, url):
+    with look.at(url) as page:
+        title = "Survivors/trials by two parameters"
+        chosen = page.locator(f"figure[data-title='{title}'] select")
+        chosen.nth(0).select_option("config.generator_activation")
+        chosen.nth(1).select_option("config.noise_dim")
+        until(
+            page,
+            """title => [...window.gansearch.plots].find((each) => each.title === title)
+                .chart.getOption().xAxis[0].data.join() === "leaky_relu,relu" """,
+            title,
+        )
+        cells = page.evaluate(
+            """title => [...window.gansearch.plots].find((each) => each.title === title)
+                .chart.getOption().series[0].data.map((cell) => [cell.n, cell.n_survived])""",
+            title,
+        )
+        assert sum(n for n, _ in cells) == 36  # without the six that failed
+        assert sum(alive for _, alive in cells) == 24
+        look.keep(page, "map")
+
+
+def test_a_panel_says_all_of_a_trial(look, url, run_with_everything):
+    with look.at(url) as page:
+        page.locator("tr[data-trial=t00003] a").click()
+        page.wait_for_selector("dialog[open]")
+        text = page.locator("dialog").inner_text()
+        assert "the samples look collapsed: coverage 0.03" in text
+        assert f"--only {run_with_everything.path}/t00003" in text
+        assert "gansearch sample" not in text  # it has no generator
+        assert page.evaluate("location.hash") == "#trial=t00003"
+        differs = page.locator("dialog tr.differs th").all_inner_texts()
+        assert "k" not in differs  # 1, as the paper's
+        assert {"generator_lr", "noise_dim"} <= set(differs)
+        look.keep(page, "panel")
+        page.get_by_role("button", name="next").click()
+        until(page, "location.hash !== '#trial=t00003'")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="hidden")
+        assert page.evaluate("location.hash") == ""
+
+
+def test_a_panel_has_the_line_that_samples_a_completed_trial(look, url, run_with_everything):
+    with look.at(f"{url}#trial=t00000") as page:
+        page.wait_for_selector("dialog[open]")
+        text = page.locator("dialog").inner_text()
+        assert f"gansearch sample {run_with_everything.path} --trial t00000" in text
+
+
+def test_the_slider_shows_the_samples_of_each_evaluation(look, url):
+    picture = "() => document.querySelector('canvas.frame').toDataURL()"
+    with look.at(f"{url}#trial=t00003", width=420) as page:
+        slider = page.get_by_label("evaluation", exact=True)
+        slider.scroll_into_view_if_needed()
+        page.wait_for_selector("output >> text=update 8,000")
+        last = page.evaluate(picture)
+        slider.fill("0")
+        page.wait_for_selector("output >> text=update 2,000")
+        assert page.evaluate(picture) != last
+        look.keep(page, "slider")
+
+
+def test_the_curve_of_a_panel_shows_pairs_of_measures(look, url):
+    with look.at(f"{url}#trial=t00000") as page:
+        chosen = page.locator("dialog select")
+        chosen.select_option("D's outputs")
+        until(
+            page,
+            """() => [...window.gansearch.plots].some((plot) => plot.title === "Curve of t00000"
+                && plot.chart.getOption().series.length === 2)""",
+        )
+
+
+def test_reasons_are_counted_and_filter_the_trials(look, url):
+    with look.at(url) as page:
+        rows = page.locator("table.reasons tbody tr")
+        texts = rows.all_inner_texts()
+        assert any(text.startswith("collapsed\t6") for text in texts)
+        assert any(text.startswith("diverged\t6") for text in texts)
+        rows.filter(has_text="D's loss is NaN").get_by_role("button").click()
+        wait_for_rows(page, 6)
+        assert "onerror" in " ".join(texts)  # as text
+
+
+def test_markup_in_names_and_reasons_stays_text(look, tmp_path, written):
+    name = "<img src=x onerror=alert(1)>\N{GRINNING FACE}" + "x" * 300
+    presets = {name: {"k": 2}, **run_info()["space"]["presets"]}
+    space = {**run_info()["space"], "presets": presets}
+    rows = [trial("t00000", PAPER, "failed", reason=HOSTILE), *searched_trials(9)[1:]]
+    with look.at(f"{written(write_run(tmp_path, rows, space=space))}#trial=t00000") as page:
+        page.wait_for_selector("dialog[open]")
+        assert "alert(1)" in page.locator("dialog .why").inner_text()
+        assert page.locator("dialog img, table img, dialog script").count() == 0
+
+
+def empty_run(tmp_path):
+    return write_run(tmp_path, [], state="searching")
+
+
+def one_trial(tmp_path):
+    return write_run(tmp_path, [trial("t00000", PAPER, "running", valid_ll=None, updates=0)])
+
+
+def none_completed(tmp_path):
+    rows = [row for row in searched_trials(14) if row["status"] in ("collapsed", "failed")]
+    return write_run(tmp_path, rows, state="failed")
+
+
+@pytest.mark.parametrize("make", [empty_run, one_trial, none_completed, searching_run])
+def test_runs_with_little_in_them_have_a_page_too(look, tmp_path, written, make):
+    with look.at(written(make(tmp_path)), width=420) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        assert "Nothing has won yet" in page.locator("#answer").inner_text()
+        look.keep(page, make.__name__, full_page=True)
+
+
+def test_a_hundred_trials_fit_in_three_megabytes(tmp_path, written):
+    folder = played_run(tmp_path, 100)
+    page = written(folder).removeprefix("file://")
+    with open(page, "rb") as file:  # noqa: PTH123
+        assert len(file.read()) < 3e6
+
+
+def test_a_sampled_page_says_so(look, url, monkeypatch, run_with_everything, written):
+    monkeypatch.setattr("gansearch.report.page_data.MOST_TRIALS", 30)
+    monkeypatch.setattr("gansearch.report.page_data._MOST_BEST", 5)
+    with look.at(written(run_with_everything)) as page:
+        note = page.locator("#explorer .note").first.inner_text()
+        assert note.startswith("This page has 30 of 54 trials")
+        assert json.dumps(view(page, "trials.length")) == "30"
