@@ -19,6 +19,7 @@ _FILES = {  # of a finished run, in the order of the closing list
     "report.html": "the report with figures",
     "samples.png": "the winner's samples, each beside its nearest training image",
     "interpolation.png": "samples along straight lines in the winner's noise space",
+    "finalists.png": "samples of every replica of the ranked configurations",
     "trials.parquet": "one row per trial",
     "history/": "one row per evaluation of a trial",
     "ranking.parquet": "the ranking, one row per configuration",

@@ -165,7 +165,8 @@ def path_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
         _name_columns(axes, paths.shape[2])
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axes.set_title(
-        f"{len(paths)} straight lines in noise space between unpicked {_kind(dataset)}samples",
+        f"{len(paths)} straight lines in noise space between unpicked {_kind(dataset)}samples, "
+        "in equal steps:\ndots far apart mark a jump",
         fontsize=10,
         loc="left",
     )

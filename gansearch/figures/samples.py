@@ -12,11 +12,12 @@ from PIL.PngImagePlugin import PngInfo
 from gansearch.artifacts import ConditionalSamples
 from gansearch.data.dataset import Dataset
 from gansearch.figures.points import path_picture, point_picture
-from gansearch.figures.style import SKY
+from gansearch.figures.style import BLUE, GREY, SKY
 from gansearch.figures.tiles import captioned, framed, image_tiles, mosaic
 
 _PAGE_PIXELS = 1200  # a grid is at most this wide
 _GAP, _PAIR_GAP = 2, 8
+_BAND_PIXELS, _BAND_GAP, _BAR_PIXELS = 42, 14, 10  # under a row of an interpolation
 _MAX_ROWS = 20  # of classes
 # The key of a picture's layout, in `Image.info` and in the text of a PNG file.
 LAYOUT_KEY = "gansearch"
@@ -78,8 +79,13 @@ def class_grid(conditional: ConditionalSamples, dataset: Dataset, columns: int =
     return captioned(mosaic(tiles, columns, _GAP), caption)
 
 
-def interpolation_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
+def interpolation_picture(
+    paths: np.ndarray, dataset: Dataset, *, unit: float | None = None
+) -> Image.Image:
     """Draw the samples along straight lines in noise space, one row per line.
+
+    With a `unit`, bars under a row of images say how far each step moves, beside a line at one
+    unit: a jump between two modes is a bar that is higher than its neighbours.
 
     This is Figure 3 of Goodfellow et al. (2014). Points are drawn as paths over training points, by
     their first two coordinates, and one-dimensional ones as curves over the position on the line.
@@ -87,13 +93,56 @@ def interpolation_picture(paths: np.ndarray, dataset: Dataset) -> Image.Image:
     Args:
         paths: `[rows, steps, d]` as in `sample_grid`, each row from one unpicked sample to another.
         dataset: the data set that they imitate.
+        unit: of distances between images (L2): how far a new real one lies from its nearest
+            training image; None for no bars.
     """
     n_rows, n_steps, _ = paths.shape
     if not dataset.is_image:
         return path_picture(paths, dataset)
     tiles = image_tiles(paths.reshape(n_rows * n_steps, -1), dataset)
     caption = "each row: a straight line in noise space between two unpicked samples"
-    return captioned(mosaic(tiles, n_steps, _GAP), caption)
+    if not unit:
+        return captioned(mosaic(tiles, n_steps, _GAP), caption)
+    steps = np.linalg.norm(np.diff(np.nan_to_num(paths), axis=1), axis=2) / unit
+    scale = max(1.25, float(steps.max()))
+    rows = []
+    for row, moved in zip(tiles.reshape(n_rows, n_steps, *tiles.shape[1:]), steps, strict=True):
+        rows += [
+            mosaic(row, n_steps, _GAP)[:-_GAP],
+            _bars(moved / scale, 1 / scale, tiles.shape[2]),
+        ]
+    caption += (
+        ". Bars: how far each step moves, at most "
+        f"{steps.max():.2g} times as far as the grey line, the median distance from a new real "
+        "image to its nearest training image. A bar much higher than those beside it is a jump "
+        "between modes"
+    )
+    return captioned(np.concatenate(rows), caption)
+
+
+def _bars(shares: np.ndarray, line: float, width: int) -> np.ndarray:
+    """Draw a bar between each two images of a row, `width` pixels wide.
+
+    Args:
+        shares: of the height, `[n_steps - 1]`.
+        line: where a line is drawn, a share of the height.
+        width: of an image, in pixels.
+
+    Returns:
+        `[h, w, 3]`, as wide as the row.
+    """
+    pitch = width + _GAP
+    band = np.full((_BAND_PIXELS + _GAP, (len(shares) + 1) * pitch + _GAP, 3), 255, np.uint8)
+    floor = _BAND_PIXELS - _BAND_GAP
+    band[floor - round(line * (floor - _GAP)), :] = ImageColor.getrgb(GREY)
+    band[floor, :] = ImageColor.getrgb("#dddddd")
+    for i, share in enumerate(shares):
+        middle = (i + 1) * pitch + _GAP // 2
+        top = floor - round(float(share) * (floor - _GAP))
+        band[top:floor, middle - _BAR_PIXELS // 2 : middle + _BAR_PIXELS // 2] = ImageColor.getrgb(
+            BLUE
+        )
+    return band
 
 
 def completion_picture(

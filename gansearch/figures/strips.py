@@ -15,7 +15,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.figures.points import PANEL_PIXELS, point_panels
 from gansearch.figures.samples import LAYOUT_KEY
 from gansearch.figures.style import evenly_spaced, short_count
-from gansearch.figures.tiles import captioned, image_tiles, mosaic, with_axis
+from gansearch.figures.tiles import captioned, image_tiles, mosaic, padded, with_axis
 
 _MAX_FRAMES = 20
 _PANELS_IN_A_ROW = 7
@@ -72,9 +72,9 @@ def strip(
     labels = [short_count(n) for n in shown]
     draw = _columns if dataset.is_image else _panels
     picture, frames = draw(drawn, labels, dataset)
-    padding = max(0, _LEAST_PIXELS - picture.shape[1])
-    picture = np.pad(picture, ((0, 0), (0, padding), (0, 0)), constant_values=255)
-    image = captioned(picture, _caption(drawn, len(samples_by_update), dataset))
+    image = captioned(
+        padded(picture, _LEAST_PIXELS), _caption(drawn, len(samples_by_update), dataset)
+    )
     image.info[LAYOUT_KEY] = json.dumps(dict(zip(_KEYS, (shown, frames), strict=True)))
     return image
 
@@ -109,8 +109,7 @@ def _panels(
         top = sum(len(each) for each in rows) + _GAP
         frames += [(left, top, PANEL_PIXELS, PANEL_PIXELS) for left in lefts[: len(row)]]
         picture = with_axis(mosaic(row, len(row), _GAP), centres, labels[start : start + n_columns])
-        missing = lefts[-1] + PANEL_PIXELS + _GAP - picture.shape[1]
-        rows.append(np.pad(picture, ((0, 0), (0, missing), (0, 0)), constant_values=255))
+        rows.append(padded(picture, lefts[-1] + PANEL_PIXELS + _GAP))
     return np.concatenate(rows), frames
 
 

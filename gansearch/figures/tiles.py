@@ -93,14 +93,30 @@ def with_axis(picture: np.ndarray, centres: Sequence[float], labels: Sequence[st
     return np.asarray(image)
 
 
+def with_label(picture: Image.Image, label: str) -> Image.Image:
+    """Return a picture with a line below it; as it is if the line is empty."""
+    return captioned(np.asarray(picture), label) if label else picture
+
+
 def captioned(picture: np.ndarray, caption: str) -> Image.Image:
     """Return a picture `[h, w, 3]` with a caption below, in as many lines as it takes."""
-    height, width, _ = picture.shape
-    letters = max(12, int(width / (0.55 * _FONT_PIXELS)))
-    lines = textwrap.wrap(caption, letters)
-    image = Image.new("RGB", (width, height + len(lines) * (_FONT_PIXELS + 4) + 4), "white")
-    image.paste(Image.fromarray(picture))
-    font = ImageFont.load_default(_FONT_PIXELS)
-    position = (_CAPTION_LEFT, height)
+    return Image.fromarray(np.concatenate([picture, text_block(caption, picture.shape[1])]))
+
+
+def text_block(text: str, width: int, font_pixels: int = _FONT_PIXELS) -> np.ndarray:
+    """Return a text in lines as a picture `[h, width, 3]`."""
+    font = ImageFont.load_default(font_pixels)
+    # Its lines are hardly wider than the mean of its letters says.
+    per_letter = 1.05 * font.getlength(text) / max(1, len(text))
+    letters = max(12, int((width - 2 * _CAPTION_LEFT) / max(1.0, per_letter)))
+    lines = textwrap.wrap(text, letters)
+    image = Image.new("RGB", (width, len(lines) * (font_pixels + 4) + 4), "white")
+    position = (_CAPTION_LEFT, 0)
     ImageDraw.Draw(image).multiline_text(position, "\n".join(lines), "black", font, spacing=4)
-    return image
+    return np.asarray(image)
+
+
+def padded(picture: np.ndarray, width: int, height: int = 0) -> np.ndarray:
+    """Return a picture `[h, w, 3]` with white to its right and below, of at least this size."""
+    right, below = max(0, width - picture.shape[1]), max(0, height - picture.shape[0])
+    return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=255)

@@ -15,24 +15,27 @@ from gansearch.artifacts import conditional_of
 from gansearch.data.dataset import Dataset
 from gansearch.data.image_options import ImageOptions
 from gansearch.data.registry import DATASETS, load_again
-from gansearch.errors import BadInputError, ResultsError, did_you_mean
+from gansearch.errors import BadInputError, DataError, ResultsError, did_you_mean
 from gansearch.figures.samples import (
     class_grid,
     interpolation_picture,
     sample_grid,
 )
+from gansearch.figures.tiles import with_label
+from gansearch.report.labels import trial_label
 from gansearch.report.output import check_output, write_output
 from gansearch.report.recovery import read_or_rank, read_with_warnings
 from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
 from gansearch.runs.provenance import require_same_data
-from gansearch.scoring.neighbours import nearest_training
+from gansearch.scoring.neighbours import distances_to_training, nearest_training
 from gansearch.system.user_code import provided
 
 N_SAMPLES = 64
 _N_ROWS = 8
 _MAX_DRAWN = 1000
+_N_REAL = 200  # whose distances are typical
 _MAX_BYTES = 4 * 2**30
 
 
@@ -154,7 +157,9 @@ def write_samples(
         elif n_steps is None:
             picture = _drawn_samples(make(n, None), dataset, nearest=nearest)
         else:
-            picture = interpolation_picture(make(n, n_steps), dataset)
+            unit = _neighbour_distance(folder, saved, dataset)
+            picture = interpolation_picture(make(n, n_steps), dataset, unit=unit)
+        picture = with_label(picture, trial_label(folder, trial_id))
         write_output("--out", out, lambda file: picture.save(file, format="PNG"))
     return f"{content} of {trial_id}"
 
@@ -225,6 +230,25 @@ def _maker(
     )
 
 
+def _neighbour_distance(
+    folder: RunFolder, saved: StoredGenerator, dataset: Dataset
+) -> float | None:
+    """Return `real_neighbour_distance` of images; None if they are no longer the run's own."""
+    if not dataset.is_image or dataset.train.shape[1] != math.prod(saved.shape):
+        return None
+    try:
+        require_same_data(folder, folder.read_run(), dataset, asked="sample")
+    except DataError:  # the picture is drawn without it
+        return None
+    return real_neighbour_distance(dataset)
+
+
+def real_neighbour_distance(dataset: Dataset) -> float:
+    """Return how far a new real image lies from its nearest training image: the median (L2)."""
+    some = dataset.to_float(dataset.valid[:_N_REAL])
+    return float(np.median(distances_to_training(dataset, some)))
+
+
 def picture_of_samples(
     saved: StoredGenerator, dataset: Dataset, n: int, *, nearest: bool
 ) -> Image.Image:
@@ -248,7 +272,8 @@ def interpolation_of_samples(
     saved: StoredGenerator, dataset: Dataset, n_rows: int, n_steps: int
 ) -> Image.Image:
     """Draw `n_rows` rows of `n_steps` points, each from one sample to another."""
-    return interpolation_picture(saved.generator.interpolate(n_rows, n_steps), dataset)
+    unit = real_neighbour_distance(dataset) if dataset.is_image else None
+    return interpolation_picture(saved.generator.interpolate(n_rows, n_steps), dataset, unit=unit)
 
 
 def _checked_trial_id(folder: RunFolder, trial_id: str) -> str:

@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import optuna
@@ -14,9 +15,12 @@ import pandas as pd
 
 from gansearch.errors import BadInputError, ResultsError, RunFailedError, SamplesError
 from gansearch.figures.samples import png
+from gansearch.figures.tiles import with_label
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
+from gansearch.report.finalists import finalists_picture
 from gansearch.report.formatting import duration
+from gansearch.report.labels import trial_label
 from gansearch.report.render import render
 from gansearch.report.report import build_report
 from gansearch.report.sampling import interpolation_of_samples, picture_of_samples, winning_trial
@@ -183,6 +187,7 @@ def conclude(session: Session) -> None:
         )
         folder.write_ranking(ranking)
         _show_winner(session, references)
+        _draw_finalists(session)
     session.describe(state="finished")
     session.progress.activity("writing the report")
     _write_report(folder)
@@ -216,12 +221,13 @@ def _with_own_measures(session: Session, lines: list[dict[str, Any]]) -> list[di
 def _show_winner(session: Session, references: References) -> None:
     """Write the pictures and the curve of the winner; a lost generator leaves them out."""
     try:
-        winner = _generator(session, winning_trial(session.folder))
+        trial_id = winning_trial(session.folder)
+        winner = _generator(session, trial_id)
     except ResultsError as error:
         session.progress.note(f"no pictures of the winner: {error}")
         return
     session.progress.activity("drawing the winner's samples")
-    _draw_winner(session, winner)
+    _draw_winner(session, winner, trial_label(session.folder, trial_id))
     session.progress.activity("scoring the winner by the number of samples")
     _score_winner_by_count(session, winner, references)
 
@@ -356,17 +362,26 @@ def _write_report(folder: RunFolder) -> None:
     write_atomically(folder.path / "report.html", render(report, "html").encode())
 
 
-def _draw_winner(session: Session, winner: StoredGenerator) -> None:
+def _draw_winner(session: Session, winner: StoredGenerator, label: str) -> None:
     """Write pictures of the winner's unselected samples, and of interpolations between samples."""
     is_image = session.dataset.is_image
     n = _N_PICTURED if is_image else _N_PICTURED_POINTS
     grid = picture_of_samples(winner, session.dataset, n, nearest=is_image)
-    write_atomically(session.folder.path / "samples.png", png(grid))
+    write_atomically(session.folder.path / "samples.png", png(with_label(grid, label)))
     if not session.space.family.interpolates:
         return
     steps = _N_STEPS if is_image else _N_POINT_STEPS
     interpolation = interpolation_of_samples(winner, session.dataset, _N_ROWS, steps)
-    write_atomically(session.folder.path / "interpolation.png", png(interpolation))
+    picture = png(with_label(interpolation, label))
+    write_atomically(session.folder.path / "interpolation.png", picture)
+
+
+def _draw_finalists(session: Session) -> None:
+    """Write a contact sheet of all replicas of the ranking."""
+    session.progress.activity("drawing samples of all finalists")
+    sheet = finalists_picture(session.folder, session.dataset, partial(_generator, session))
+    if sheet is not None:
+        write_atomically(session.folder.path / "finalists.png", png(sheet))
 
 
 def _score_winner_by_count(

@@ -72,7 +72,7 @@ def test_the_files_are_those_of_the_contract_and_open_in_pandas(finished):
     assert info["state"] == "finished" and info["seed"] == 3
     assert info["training_report"] == evaluate_training_examples(load_dataset("digits"))
     assert info["versions"]["torch"] and info["space"]["budget"]["max_updates"] == 600
-    for name in ("optuna.journal", "samples.png", "report.html", "references.parquet", "tune"):
+    for name in ("optuna.journal", "samples.png", "finalists.png", "report.html", "tune"):
         assert (path / name).exists(), name
 
 

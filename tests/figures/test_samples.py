@@ -8,7 +8,7 @@ import pytest
 
 from gansearch.data.dataset import Dataset
 from gansearch.figures.samples import interpolation_picture, png, sample_grid
-from tests.figures.pictures import ORANGE, dataset, images, opened
+from tests.figures.pictures import BLUE, GREY, ORANGE, dataset, has, images, opened
 
 
 def test_every_sample_is_drawn_in_order_enlarged_by_a_whole_factor():
@@ -107,6 +107,32 @@ def test_a_row_of_an_interpolation_is_a_row_of_the_picture():
         for step in range(4):
             tile = picture[2 + 50 * row :, 2 + 50 * step :][:48, :48]
             assert np.unique(tile).tolist() == [round((4 * row + step) / 11 * 255)]
+
+
+def test_a_jump_in_a_row_is_a_high_bar_beside_the_distance_between_real_images():
+    rows = np.zeros((2, 4, 64))
+    rows[0, 2:] = 0.5  # one step of the length 4
+    rows[1] = np.linspace(0, 0.5, 4)[:, None]
+    picture = np.asarray(interpolation_picture(rows, dataset(), unit=2.0))
+    top, height = 50, 42 + 2  # of the bars of the first row
+    grey = np.flatnonzero((picture[top : top + height, 0] == GREY).all(axis=1))
+    assert len(grey) == 1
+
+    def bars(top):
+        """The height of each bar, in pixels."""
+        blue = (picture[top : top + height] == BLUE).all(axis=2)
+        return [int(blue[:, 50 * i + 51].sum()) for i in range(3)]
+
+    floor = 28
+    assert bars(top) == [0, 26, 0]
+    assert floor - grey[0] == 13  # the step is twice as long
+    assert bars(50 + 44 + 50) == [9, 9, 9]
+    assert not (picture == BLUE).all(axis=2)[:, :40].any()
+
+
+def test_steps_that_do_not_move_have_no_bars():
+    picture = interpolation_picture(np.zeros((1, 4, 64)), dataset(), unit=2.0)
+    assert not has(picture, BLUE) and has(picture, GREY)
 
 
 def test_a_picture_becomes_the_bytes_of_a_png():
