@@ -69,7 +69,9 @@ def test_a_large_run_is_sampled_and_keeps_its_best_and_its_replicas(tmp_path, mo
     assert set(best[:5]) <= set(chosen["trial_id"])
     rest = chosen[(chosen["phase"] == "search") & ~chosen["trial_id"].isin(best[:5])]
     assert rest["status"].value_counts().min() >= 5
-    assert chosen["trial_id"].tolist() == sorted(chosen["trial_id"], key=list(report.trials["trial_id"]).index)
+    assert chosen["trial_id"].tolist() == sorted(
+        chosen["trial_id"], key=list(report.trials["trial_id"]).index
+    )
     assert module._chosen(report, 60).equals(chosen)
 
 
@@ -121,5 +123,3 @@ def test_the_baseline_is_there_to_compare_with(finished):
     run = data_of(finished)["run"]
     assert run["baseline"] == "the paper's configuration"
     assert run["baseline_config"]["k"] == PAPER.k
-
-
