@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from gansearch.rules import Validated, parameter
@@ -96,3 +97,22 @@ class Budget(Validated):
     def grace_updates(self) -> int:
         """Number of updates before which no trial is stopped for its score or its health."""
         return max(1, round(self.grace * self.max_updates))
+
+    @property
+    def rung_updates(self) -> list[float]:
+        """Updates of the rungs: the first at the grace, each next reduction_factor times as far."""
+        rungs = []
+        updates = float(min(self.grace_updates, self.max_updates))
+        while updates <= self.max_updates:
+            rungs.append(updates)
+            updates *= self.reduction_factor
+        return rungs
+
+    @property
+    def expected_updates(self) -> float:
+        """Updates of a trial of the search on average, if each rung stops as many as it should."""
+        ends = [0.0, *self.rung_updates, float(self.max_updates)]
+        return sum(
+            self.reduction_factor**-i * (end - start)
+            for i, (start, end) in enumerate(pairwise(ends))
+        )

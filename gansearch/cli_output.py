@@ -44,13 +44,17 @@ def run_console(quiet: bool) -> Iterator[Console | None]:
 
 
 def show_end(folder: RunFolder, console: Console | None) -> None:
-    """Print the report of a run that has ended, and what its files are."""
+    """Print what has won, then the report of a run that has ended, and what its files are."""
+    from gansearch.report.conclusion import conclusion_section
     from gansearch.report.console import print_report
     from gansearch.report.report import build_report
+    from gansearch.report.tables import print_section
 
     if console is None:
         return
-    print_report(build_report(folder), console)
+    report = build_report(folder)
+    print_section(conclusion_section(report), console)
+    print_report(report, console)
     # A path is not wrapped, so that it can be copied.
     where = f"\nResults: {escape(str(folder.path))}/"
     console.print(where, highlight=False, soft_wrap=True)

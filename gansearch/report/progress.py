@@ -1,8 +1,8 @@
 """The progress of a run in words. The driver tells it about every event; it knows nothing of Ray.
 
-On a terminal it is a few lines that are redrawn at a fixed rate. Elsewhere (CI, nohup, a pipe, a
-notebook) it is one line for each thing that begins and each trial that ends, and a line of progress
-every 15 seconds.
+On a terminal it is a few lines that are redrawn at a fixed rate, with the last ends of trials.
+Elsewhere (CI, nohup, a pipe, a notebook) it is one line for each thing that begins and each trial
+that ends, and a line of progress every 15 seconds.
 """
 
 from __future__ import annotations
@@ -10,30 +10,31 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeGuard
+from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from gansearch.budget import Budget
 from gansearch.errors import BadInputError, InterruptedRunError
-from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
 from gansearch.own_measures import VALID_LL, Objective
+from gansearch.report.bests import Bests, ScoredTrial
 from gansearch.report.display import (
     FIRST_LINE_SECONDS,
     HEARTBEAT_SECONDS,
     Display,
     expendable,
 )
-from gansearch.report.formatting import duration
-from gansearch.report.frame import Frame, KnownTrial, Score, TrialLine
+from gansearch.report.formatting import duration, printable
+from gansearch.report.frame import Frame, KnownTrial, Paragraph, Score, TrialLine
 from gansearch.report.pace import MIN_ENDED, Pace
 from gansearch.runs.schemas import UNSOUND
+from gansearch.system.signals import is_raised
 
 _SEARCH, _REPLICAS = "search", "replicas"
 _STYLES = {
@@ -43,6 +44,8 @@ _STYLES = {
     "diverged": "yellow",
     "failed": "red",
 }
+_N_ENDS = 5  # that a terminal shows
+_CONFIG_LINES, _END_LINES = 3, 2
 
 
 class Progress:
@@ -63,7 +66,7 @@ class Progress:
         current_phase: the name of the phase, "" before the first.
         is_stopping: asked again and again: whether the user has stopped the run.
         pace: how fast the run trains.
-        n_evaluation_samples: that an evaluation uses.
+        bests: the best trials, which are told how many samples an evaluation uses.
     """
 
     def __init__(
@@ -78,9 +81,9 @@ class Progress:
         quiet: bool = False,
     ) -> None:
         self.current_phase = ""
-        self.is_stopping: Callable[[], bool] = lambda: False
+        self.is_stopping: Callable[[], bool] = is_raised
         self.pace = Pace(earlier_seconds)
-        self.n_evaluation_samples = N_EVALUATION_SAMPLES
+        self.bests = Bests(objective)
         self._console = console
         self._budget = budget
         self._n_replicas = n_replicas
@@ -102,8 +105,10 @@ class Progress:
         self._waiting: dict[str, TrialLine] = {}
         self._counts: Counter[str] = Counter()
         self._ended_updates = 0
-        self._best_ended: tuple[Score, str] | None = None
-        self._tallies: dict[str, str] = {}
+        self._ends: deque[Paragraph] = deque(maxlen=_N_ENDS)
+        self._said_best = ""
+        self._is_cut_short = True
+        self._earlier_phases = ""
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -125,6 +130,13 @@ class Progress:
                 # What the user gave can't be used: the message says all.
                 self._display.stop(erase=isinstance(exc, BadInputError))
 
+    def recall(self, known: Iterable[KnownTrial]) -> None:
+        """Show the best of earlier sessions from the start on, before a phase begins."""
+        with self._lock:
+            for trial in known:
+                if trial.status != "running" or trial.phase == _SEARCH:
+                    self._remember(trial)
+
     def activity(self, text: str) -> None:
         """Show what the run does now, between two phases, as "starting Ray".
 
@@ -135,6 +147,7 @@ class Progress:
                 return
             self._activity = text
             self._is_said, self._last_change = False, time.monotonic()
+            self._is_cut_short = not self.is_stopping()
             # Trials that a stop interrupts keep their scores.
             self._waiting |= self._lines
             self._lines.clear()
@@ -145,6 +158,9 @@ class Progress:
         `known` are those that earlier sessions have begun.
         """
         with self._lock:
+            if self.current_phase:
+                ended = f"{self.current_phase} {self._counts.total()}/{self._n_trials}"
+                self._earlier_phases = ended
             self.current_phase = name
             self._activity = ""
             self._is_said = True
@@ -153,13 +169,11 @@ class Progress:
             self._waiting.clear()
             self._counts.clear()
             self._ended_updates = 0
-            self._best_ended = None
             for trial in known:
-                if trial.status == "running":
-                    line = TrialLine(trial.trial_id, "", trial.updates, trial.score)
-                    self._waiting[trial.trial_id] = line
-                else:
-                    self._count(trial.trial_id, trial.status, trial.updates, trial.score)
+                self._remember(trial)
+                if trial.status != "running":
+                    self._counts[trial.status] += 1
+                    self._ended_updates += trial.updates
             text = self._line()
         self._print_plain(text)
 
@@ -167,21 +181,34 @@ class Progress:
         """Record that a trial starts, or resumes at `updates`; `summary` is its configuration."""
         with self._lock:
             known = self._waiting.pop(trial_id, None) or self._lines.get(trial_id)
-            score = known.score if known is not None else None
-            self._lines[trial_id] = TrialLine(trial_id, summary, updates, score)
+            line = self._lines[trial_id] = TrialLine(trial_id, summary, updates)
+            if known is not None:
+                line.score, line.values = known.score, known.values
+            self.bests.withdraw(trial_id)
             self.pace.trial_started()
             # More than expected where the configuration of a failed trial is tried again.
             n_begun = self._counts.total() + len(self._lines) + len(self._waiting)
             self._n_trials = max(self._n_trials, n_begun)
 
     def trial_reported(
-        self, trial_id: str, updates: int, score: Score | None, coverage: float | None
+        self,
+        trial_id: str,
+        updates: int,
+        score: Score | None,
+        coverage: float | None,
+        *,
+        is_evaluation: bool = True,
     ) -> None:
-        """Record that a trial is at `updates`, with its latest scores, None before the first."""
+        """Record that a trial is at `updates`, with its latest scores, None before the first.
+
+        With `is_evaluation` they are new.
+        """
         with self._lock:
             line = self._lines[trial_id]
             self.pace.trained(updates - line.updates)
             line.updates, line.score, line.coverage = updates, score, coverage
+            if is_evaluation and score is not None:
+                line.values.append(score.value)
 
     def trial_ended(self, trial_id: str, status: str, reason: str, score: Score | None) -> None:
         """Record that a trial has ended, with the reason in words."""
@@ -189,13 +216,17 @@ class Progress:
             # A trial that was interrupted earlier may end without having resumed.
             waiting = self._waiting.pop(trial_id, None) or TrialLine(trial_id, "", 0)
             line = self._lines.pop(trial_id, waiting)
-            self._count(trial_id, status, line.updates, score)
+            self._counts[status] += 1
+            self._ended_updates += line.updates
+            if status not in UNSOUND:
+                self.bests.enter(trial_id, score, line.summary)
             self.pace.trial_ended()
-            text = (
-                f"[{self._counts.total()}/{self._n_trials}] {trial_id} {status} "
-                f"at {line.updates:,} updates, {self._in_words(score)}"
-            )
-        self._print_plain(f"{text}: {reason}" if reason else text)
+            text = f"at {line.updates:,} updates, {self._in_words(score)}"
+            text = f"{text}: {reason}" if reason else text
+            end = Text(f"{trial_id} ").append(status, style=_STYLES[status])
+            self._ends.appendleft(Paragraph(end.append(f" {printable(text)}"), _END_LINES))
+            count = f"[{self._counts.total()}/{self._n_trials}]"
+        self._print_plain(f"{count} {trial_id} {status} {text}")
 
     def note(self, text: str) -> None:
         """Print a note to the user."""
@@ -204,18 +235,15 @@ class Progress:
         else:
             self._print_plain(text)
 
-    def _count(self, trial_id: str, status: str, updates: int, score: Score | None) -> None:
-        """Count a trial that has ended, and remember the best of comparable scores."""
-        self._counts[status] += 1
-        self._ended_updates += updates
-        if status in UNSOUND or not self._is_comparable(score):
-            return
-        ended = (score, trial_id)
-        self._best_ended = max(filter(None, (self._best_ended, ended)), key=self._rank)
-
-    def _rank(self, of_trial: tuple[Score, str]) -> float:
-        """Return a number that is larger for a better score."""
-        return float(self._objective.as_score(of_trial[0].value))
+    def _remember(self, trial: KnownTrial) -> None:
+        """Take a trial of an earlier session into account that has ended, or will continue."""
+        self.bests.withdraw(trial.trial_id)
+        if trial.status == "running":
+            self._waiting[trial.trial_id] = TrialLine(
+                trial.trial_id, trial.summary, trial.updates, trial.score
+            )
+        elif trial.status not in UNSOUND:
+            self.bests.enter(trial.trial_id, trial.score, trial.summary)
 
     def _in_words(self, score: Score | None) -> str:
         """Return a score as `valid_ll 5.13 nats from 1,000 samples`."""
@@ -223,16 +251,6 @@ class Progress:
             return f"{self._objective.name} -"
         what = (self._objective.name, self._objective.format(score.value), self._objective.unit)
         return f"{' '.join(filter(None, what))} from {score.n_samples:,} samples"
-
-    def _is_comparable(self, score: Score | None) -> TypeGuard[Score]:
-        """Return whether a score comes from as many samples as the others that are compared.
-
-        In the phase of replicas, these are the final scores.
-        """
-        is_final = self.current_phase == _REPLICAS
-        n = self._objective.n_samples(self.n_evaluation_samples)
-        n_samples = N_FINAL_SAMPLES if is_final else n
-        return score is not None and math.isfinite(score.value) and score.n_samples == n_samples
 
     def _due_line(self) -> str | None:
         """Return the line that is due where lines aren't redrawn, if any."""
@@ -253,10 +271,15 @@ class Progress:
         self._display.print(text)
 
     def _line(self) -> str:
-        """Return the progress in one line."""
+        """Return the progress in one line, with the configuration of the best where that is new."""
         ended = ", ".join(f"{n} {status}" for status, n in self._n_by_status.items())
         head = f"{self._head()}{ended and f' ({ended})'}"
-        return "; ".join(filter(None, (head, self._best(), self._times())))
+        bests = []
+        for text, summary in self._bests():
+            is_new = bool(summary) and text != self._said_best
+            self._said_best = text if is_new else self._said_best
+            bests.append(f"{text} ({summary})" if is_new else text)
+        return "; ".join(filter(None, (head, *bests, self._times())))
 
     def _frame(self) -> RenderableType:
         """Return what the terminal shows at this moment."""
@@ -264,9 +287,16 @@ class Progress:
             head = Text(self._head(), style="bold")
             for status, n in self._n_by_status.items():
                 head.append(f"  {n} {status}", style=f"not bold {_STYLES[status]}")
+            about = [Paragraph(head)]
+            for text, summary in self._bests():
+                about.append(Paragraph(Text(text)))
+                if summary:
+                    about.append(Paragraph(Text(f"  {summary}", style="dim"), _CONFIG_LINES))
+            about.append(Paragraph(Text(self._times())))
             return Frame(
-                [head, *map(Text, filter(None, (self._best(), self._times())))],
+                about,
                 [] if self._outcome else [replace(line) for line in self._lines.values()],
+                [] if self._outcome == "finished" else list(self._ends),
                 objective=self._objective,
                 max_updates=self._budget.max_updates,
                 is_last=bool(self._outcome),
@@ -285,10 +315,9 @@ class Progress:
 
     def _head(self) -> str:
         ended = f"{self.current_phase} {self._counts.total()}/{self._n_trials}"
-        if self.current_phase:
-            self._tallies[self.current_phase] = ended
         if self._outcome:
-            done = ", ".join(self._tallies.values())  # as `search 26/26, replicas 8/8`
+            # As `search 26/26, replicas 8/8`.
+            done = ", ".join(filter(None, (self._earlier_phases, self.current_phase and ended)))
             what = done or ("" if self._outcome == "finished" else self._activity)
             return ": ".join(filter(None, (self._outcome, what)))
         if self.is_stopping():
@@ -299,31 +328,43 @@ class Progress:
     def _awaited(self) -> str:
         """Return what a run that stops is waiting for."""
         if self._activity:
-            return self._activity
+            return f"{self._activity}{' is cut short' if self._is_cut_short else ''}"
         n = len(self._lines)
         trials = "1 trial saves its state" if n == 1 else f"{n} trials save their state"
         return f"{trials if n else 'Ray ends'}; Ctrl-C again stops at once"
 
-    def _best(self) -> str:
-        if not self.current_phase:
-            return ""
-        ended = [self._best_ended] if self._best_ended else []
-        running = [
-            (line.score, line.trial_id)
-            for line in self._open_lines()
-            if self._is_comparable(line.score)
+    def _bests(self) -> list[tuple[str, str]]:
+        """Return the best so far in words, and the configuration of the first of them.
+
+        In the phase of replicas it is the best final score; that of the search stays beside it.
+        """
+        running = self._open_lines() if self.current_phase != _REPLICAS else []
+        of_search = self.bests.of_search(
+            ScoredTrial(line.trial_id, line.score, line.summary)
+            for line in running
+            if line.score is not None
+        )
+        found = {"final score": self.bests.of_replicas(), "of the search": of_search}
+        bests = [
+            (f"best {what}: {trial.trial_id}, {self._in_words(trial.score)}", trial.summary)
+            for what, trial in found.items()
+            if trial is not None
         ]
-        if not ended and not running:
-            return f"no {'final ' if self.current_phase == _REPLICAS else ''}score yet"
-        score, trial_id = max([*ended, *running], key=self._rank)
-        return f"best {self._in_words(score)} ({trial_id})"
+        bests[1:] = [(text, "") for text, _ in bests[1:]]
+        if self.current_phase == _REPLICAS and found["final score"] is None:
+            return [("no final score yet", ""), *bests]
+        return bests or ([("no score yet", "")] if self.current_phase else [])
 
     def _times(self) -> str:
         elapsed = self._earlier_seconds + time.monotonic() - self._started
         if self._outcome:
             return f"{duration(elapsed)} in all"
-        left = self._time_left(elapsed) if self.current_phase and not self._activity else ""
-        return f"{duration(elapsed)} so far{left and f', {left}'}"
+        said = [f"{duration(elapsed)} so far"]
+        if self.current_phase and not self._activity and not self.is_stopping():
+            said.append(self._time_left(elapsed))
+            if (speed := self.pace.updates_per_second) is not None:
+                said.append(f"{speed:,.0f} updates/s")
+        return ", ".join(said)
 
     def _time_left(self, elapsed: float) -> str:
         """Return the estimate in words, "-" if there is none."""
@@ -337,18 +378,17 @@ class Progress:
     def _estimate_seconds(self) -> float | None:
         """Estimate the time left from the pace so far and the updates that are expected to follow.
 
-        A trial of the search is expected to make as many updates as the ended ones on average, a
-        replica all of them. None if too little is known.
+        A trial of the search is expected to make as many updates as the ended ones on average or,
+        before some have ended, as the rungs leave it; a replica all of them. None before a report.
         """
         n_ended = self._counts.total()
         if self.current_phase == _REPLICAS:
             expected = float(self._budget.max_updates)
             later = 0
-        elif self.current_phase == _SEARCH and n_ended >= MIN_ENDED:
-            expected = self._ended_updates / n_ended
-            later = self._n_replicas * self._budget.max_updates
         else:
-            return None
+            is_known = n_ended >= MIN_ENDED
+            expected = self._ended_updates / n_ended if is_known else self._budget.expected_updates
+            later = self._n_replicas * self._budget.max_updates
         begun = self._open_lines()
         n_new = max(0, self._n_trials - n_ended - len(begun))
         rest = sum(max(0.0, expected - line.updates) for line in begun)

@@ -68,6 +68,7 @@ class Report:
         winner_minus_paper: by how much the winner is better against the test set, in
             log-likelihood or by the objective; None if it can't be computed.
         baseline_row: the baseline's row of the ranking, if it has one.
+        winner_minus_second: as `winner_minus_paper`, over the second of the ranking.
         endings: trial id, status and reason of failed trials, and of all trials of a phase in
             which none was completed.
         warnings: sentences that a reader must know before believing the figures.
@@ -90,6 +91,7 @@ class Report:
     stability: Stability | None
     winner_minus_paper: Difference | None
     baseline_row: Mapping[str, Any] | None
+    winner_minus_second: Difference | None
     endings: Sequence[tuple[str, str, str]]
     warnings: Sequence[str]
 
@@ -134,7 +136,6 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     lines = folder.path / "references.parquet" if run.state == "finished" else None
     references, reference_faults = read_or_leave_out(folder.references, REFERENCES, lines)
     curve, curve_faults = read_or_leave_out(folder.curve, CURVE, None)
-    difference = _winner_minus_paper(test_lls, trials, ranking, run)
     history_warnings: list[str] = []
     if recompute or (survival := _stored_stability(folder, run)) is None:
         survival, history_warnings = _compute_stability(folder, trials, run, budget)
@@ -142,6 +143,11 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
     searched = trials[trials["phase"] == "search"]
     n_tried = searched["config_id"].nunique()
     ranked = ranking.dropna(subset=["rank"])
+    first, second, *_ = [*ranked["config_id"], None, None]
+
+    def lead_over(other: str | None) -> Difference | None:
+        return _lead(test_lls, trials, ranked, run, first, other)
+
     return Report(
         folder=folder,
         run=run,
@@ -158,8 +164,9 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         training=_training(run, curve),
         curve=curve,
         stability=survival,
-        winner_minus_paper=difference,
+        winner_minus_paper=lead_over(run.paper_config_id),
         baseline_row=next(iter(rows_of(ranking[ranking["is_paper"]])), None),
+        winner_minus_second=lead_over(second),
         endings=_endings(trials, counts),
         warnings=[
             *run_warnings,
@@ -220,22 +227,23 @@ def _leaderboard(
     return with_names(trials.loc[best.index], names)
 
 
-def _winner_minus_paper(
+def _lead(
     test_lls: Mapping[str, np.ndarray],
     trials: pd.DataFrame,
-    ranking: pd.DataFrame,
+    ranked: pd.DataFrame,
     run: RunDescription,
+    winner: str | None,
+    other: str | None,
 ) -> Difference | None:
-    """Return the winner's lead over the baseline; None if it can't be computed."""
-    ranked = ranking.dropna(subset=["rank"]).set_index("config_id")
-    scored, paper_id = ranked.index.tolist(), run.paper_config_id
-    if paper_id is None or paper_id not in scored or scored[0] == paper_id:
+    """Return the winner's lead over another configuration; None if it can't be computed."""
+    failed = ranked.set_index("config_id")["n_failed"].to_dict()
+    if winner is None or other is None or other not in failed or other == winner:
         return None
-    n_failed = int(ranked["n_failed"][scored[0]]), int(ranked["n_failed"][paper_id])
+    n_failed = int(failed[winner]), int(failed[other])
     if measure := run.objective.measure:
         seeds = [
             [measure.as_score(value) for value in seeds_of(trials, config_id, measure.test_column)]
-            for config_id in (scored[0], paper_id)
+            for config_id in (winner, other)
         ]
         return compare_seeds(*seeds, n_failed=n_failed) if all(seeds) else None
     done = completed_replicas(trials)
@@ -245,7 +253,7 @@ def _winner_minus_paper(
             for trial_id in done.loc[done["config_id"] == config_id, "trial_id"]
             if trial_id in test_lls and np.isfinite(test_lls[trial_id]).all()
         ]
-        for config_id in (scored[0], paper_id)
+        for config_id in (winner, other)
     ]
     if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
         return None

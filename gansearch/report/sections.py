@@ -308,8 +308,7 @@ def _legend(report: Report) -> list[str]:
 def _configurations(report: Report, listed: pd.DataFrame) -> Section:
     """Return the configurations of some rows of the ranking or of the leaderboard."""
     has_baseline = report.baseline is not None
-    describe = _differences if has_baseline else _parameters
-    configs = {row["config_id"]: describe(report, row) for row in rows_of(listed)}
+    configs = {row["config_id"]: describe_config(report, row) for row in rows_of(listed)}
     return Section(
         "configurations",
         f"Differences from {report.run.baseline_title}" if has_baseline else "Configurations",
@@ -409,6 +408,11 @@ def _endings_section(report: Report) -> Section:
         report.endings[:_N_ENDINGS],
         [f"and {n_more} more in trials.parquet"] if n_more > 0 else [],
     )
+
+
+def describe_config(report: Report, row: Mapping[str, Any]) -> str:
+    """Return what a configuration differs in from the baseline or, without one, consists of."""
+    return (_parameters if report.baseline is None else _differences)(report, row)
 
 
 def _differences(report: Report, row: Mapping[str, Any]) -> str:

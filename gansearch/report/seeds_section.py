@@ -88,17 +88,24 @@ def lead(report: Report, decimals: int) -> list[str]:
         return []
     title = report.run.baseline_title
     winner = rows_of(report.ranking.iloc[:1])[0]
-    size = _size(found, decimals, report.run.objective)
-    if report.paper_config_id in list(winner["tied_with"]):
-        said = f"The winner's lead over {title}, {size}, may be chance."
-    elif found.low > 0:
-        said = f"The winner beats {title} by {size}."
-    else:
-        said = f"The winner works more often than {title}. Where both work, its lead is {size}."
+    is_tied = report.paper_config_id in list(winner["tied_with"])
+    said = lead_in_words(report, found, title, decimals, is_tied=is_tied)
     if report.baseline_row is None:
         return [said]
     works, of_baseline = share_that_works(winner), share_that_works(report.baseline_row)
     return [f"{said} Of the winner's replicas {works} work, of those of {title} {of_baseline}."]
+
+
+def lead_in_words(
+    report: Report, found: Difference, title: str, decimals: int, *, is_tied: bool
+) -> str:
+    """Return the winner's lead over a configuration that is called `title`."""
+    size = _size(found, decimals, report.run.objective)
+    if is_tied:
+        return f"The winner's lead over {title}, {size}, may be chance."
+    if found.low > 0:
+        return f"The winner beats {title} by {size}."
+    return f"The winner works more often than {title}. Where both work, its lead is {size}."
 
 
 def _size(found: Difference, decimals: int, objective: Objective) -> str:

@@ -45,8 +45,16 @@ def raised() -> Iterator[None]:
         _raised.append(signum)
         raise KeyboardInterrupt
 
-    with handled_by(handle):
-        yield
+    try:
+        with handled_by(handle):
+            yield
+    finally:
+        _raised.clear()
+
+
+def is_raised() -> bool:
+    """Return whether `raised`, which is still at work, has raised KeyboardInterrupt."""
+    return bool(_raised)
 
 
 def raise_again() -> None:

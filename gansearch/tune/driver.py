@@ -24,6 +24,7 @@ from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.location import require_utf8
+from gansearch.runs.tables import rows_of
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.signals import raised
@@ -42,6 +43,7 @@ from gansearch.tune.preflight import (
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
 from gansearch.tune.resumption import load_resumed_data, own_code, resumption
+from gansearch.tune.rows import known_trials
 from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import AUTO, Settings
 from gansearch.tune.share import Share
@@ -199,6 +201,9 @@ def resume(
         space, settings = plan.space, plan.settings
         configs = [space.table.from_dict(config) for config in description.only or ()]
         with _progress(console, space, configs, settings, description.wall_seconds) as progress:
+            n_samples = progress.bests.n_evaluation_samples = description.n_evaluation_samples
+            rows = rows_of(folder.trials())
+            progress.recall(known_trials(rows, n_samples, space))
             for note in (*plan.notes, *code, *machine_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
@@ -280,7 +285,7 @@ def _execute(
     `configs` are trained instead of a search, if there are any.
     """
     n_samples = description.n_evaluation_samples
-    progress.n_evaluation_samples = n_samples
+    progress.bests.n_evaluation_samples = n_samples
     recorder = Recorder(
         folder,
         progress,

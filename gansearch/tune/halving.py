@@ -19,11 +19,7 @@ class SuccessiveHalving:
     def __init__(self, budget: Budget, objective: Objective = VALID_LL) -> None:
         self._objective = objective
         self._reduction_factor = budget.reduction_factor
-        self._rungs: list[Rung] = []  # the lowest first
-        updates = float(min(budget.grace_updates, budget.max_updates))
-        while updates <= budget.max_updates:
-            self._rungs.append(Rung(updates))
-            updates *= budget.reduction_factor
+        self._rungs = [Rung(updates) for updates in budget.rung_updates]  # the lowest first
         self._withdrawn: dict[str, list[tuple[Rung, float]]] = {}
 
     def add_score(self, name: str, updates: int, score: float) -> str | None:

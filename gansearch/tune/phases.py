@@ -99,7 +99,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     session.progress.phase(
         "search",
         len(rows) + n_untried,
-        known_trials(rows, session.description.n_evaluation_samples, session.space.objective),
+        known_trials(rows, session.description.n_evaluation_samples, session.space),
     )
     for repair in repairs:
         session.progress.note(repair)
@@ -145,7 +145,7 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         session.progress.phase(
             "replicas",
             n_replicas,
-            known_trials(known, session.description.n_evaluation_samples, session.space.objective),
+            known_trials(known, session.description.n_evaluation_samples, session.space),
         )
         scheduler = make_scheduler(session, halving=False)
         if session.stop.reason == "time":

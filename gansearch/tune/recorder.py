@@ -155,7 +155,13 @@ class Recorder(Callback):
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
         self._trials_changed = True
-        self._progress.trial_reported(row["trial_id"], step.updates, score, row["coverage"])
+        self._progress.trial_reported(
+            row["trial_id"],
+            step.updates,
+            score,
+            row["coverage"],
+            is_evaluation=step.is_evaluation,
+        )
         self._write_if_due()
 
     def on_trial_complete(

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gansearch.measures import N_EVALUATION_SAMPLES, N_FINAL_SAMPLES
+from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.own_measures import VALID_LL, Objective
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.history import HISTORY_COLUMNS
 from gansearch.runs.schemas import EVALUATION_COLUMNS, config_values
+from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 
 # Columns of `trials.parquet` that a trial's results fill.
@@ -73,14 +74,13 @@ def score_of_row(
     """
     if (value := objective.value_of(row)) is None:
         return None
-    is_final = not pd.isna(row.get("test_ll"))
-    return Score(value, N_FINAL_SAMPLES if is_final else objective.n_samples(n_evaluation_samples))
+    if not pd.isna(row.get("test_ll")):
+        return Score(value, N_FINAL_SAMPLES, is_final=True)
+    return Score(value, objective.n_samples(n_evaluation_samples))
 
 
 def known_trials(
-    rows: Iterable[Mapping[str, Any]],
-    n_evaluation_samples: int = N_EVALUATION_SAMPLES,
-    objective: Objective = VALID_LL,
+    rows: Iterable[Mapping[str, Any]], n_evaluation_samples: int, space: SearchSpace
 ) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun."""
     return [
@@ -88,7 +88,9 @@ def known_trials(
             row["trial_id"],
             row["status"],
             row["updates"],
-            score_of_row(row, n_evaluation_samples, objective),
+            score_of_row(row, n_evaluation_samples, space.objective),
+            row["phase"],
+            summary(config_values(row, space.table), tuple(space.search)),
         )
         for row in rows
     ]

@@ -175,9 +175,10 @@ def stopping_on_signals(stop: Stop) -> Iterator[None]:
     """Let the first signal to stop end the run in order, and a second one at once."""
 
     def handle(_signum: int, _frame: Any) -> None:
-        if stop.at_once or stop.reason == "interrupted":
+        is_second = stop.reason == "interrupted"
+        stop.reason = "interrupted"  # which the display shows, also while the run unwinds
+        if stop.at_once or is_second:
             raise KeyboardInterrupt
-        stop.reason = "interrupted"
 
     with handled_by(handle):
         yield

@@ -51,10 +51,15 @@ def make(to, *, n_replicas=4, time_budget_seconds=None, **arguments):
     )
 
 
-def train(progress, trial_id, updates, valid_ll=1.0, status="completed", reason="", n_samples=1000):
+def final(valid_ll):
+    """A score of a replica at its end."""
+    return Score(valid_ll, 10_000, is_final=True)
+
+
+def train(progress, trial_id, updates, valid_ll=1.0, status="completed", reason="", score=None):
     progress.trial_started(trial_id, "k=2")
     progress.trial_reported(trial_id, updates, evaluated(valid_ll), 0.5)
-    score = None if valid_ll is None else Score(valid_ll, n_samples)
+    score = score or evaluated(valid_ll)
     progress.trial_ended(trial_id, status, reason, score)
 
 
@@ -103,10 +108,10 @@ def test_a_log_gives_a_sign_of_life_every_15_seconds_and_not_more_often(clock):
             clock.seconds = 1000.0 + second
             progress.trial_reported("t00000", 100 * second, evaluated(2.0), 0.5)
             progress._display.tick()
-    best = "best valid_ll 2.00 nats from 1,000 samples (t00000)"
+    best = "best of the search: t00000, valid_ll 2.00 nats from 1,000 samples"
     assert to.file.getvalue().splitlines()[1:] == [
-        f"search 0/10, 1 running; {best}; 15 s so far, time left: -",
-        f"search 0/10, 1 running; {best}; 30 s so far, time left: -",
+        f"search 0/10, 1 running; {best} (k=2); 15 s so far, about 9 min left, 100 updates/s",
+        f"search 0/10, 1 running; {best}; 30 s so far, about 9 min left, 100 updates/s",
     ]
 
 
@@ -166,14 +171,24 @@ def test_the_terminal_shows_counts_the_best_and_every_running_trial(clock):
         train(progress, "t00000", 8000, 5.0)
         train(progress, "t00001", 2000, 1.5, "pruned", "not in the best third")
         progress.trial_started("t00002", "k=2 generator_lr=0.05")
-        progress.trial_reported("t00002", 4000, evaluated(3.25), 0.41)
-        clock.seconds += 80
-    head, best, times, running = to.shown.rstrip().splitlines()
+        for updates, valid_ll in ((1000, 1.0), (2000, 2.5), (4000, 3.25)):
+            clock.seconds += 20
+            progress.trial_reported("t00002", updates, evaluated(valid_ll), 0.41)
+        progress.trial_reported("t00002", 4000, evaluated(3.25), 0.41, is_evaluation=False)
+        clock.seconds += 20
+    head, best, config, times, running, *ends = to.shown.rstrip().splitlines()
     assert head == "search 2/10, 1 running  1 completed  1 pruned"
-    assert best == "best valid_ll 5.00 nats from 1,000 samples (t00000)"
-    assert times == "80 s so far, time left: -"
+    assert best == "best of the search: t00000, valid_ll 5.00 nats from 1,000 samples"
+    assert config == "  k=2"
+    assert times == "80 s so far, about 11 min left, 50 updates/s"
     bar = "━" * 8 + " " * 8
-    assert running == f"t00002 {bar} 4,000 valid_ll 3.25 coverage 0.41 k=2 generator_lr=0.05"
+    said = "4,000 ▁▆█ valid_ll 3.25 coverage 0.41 k=2 generator_lr=0.05"
+    assert running.rstrip() == f"t00002 {bar} {said}"
+    assert ends == [
+        "t00001 pruned at 2,000 updates, valid_ll 1.50 nats from 1,000 samples: not in the best "
+        "third",
+        "t00000 completed at 8,000 updates, valid_ll 5.00 nats from 1,000 samples",
+    ]
 
 
 def test_only_as_many_trials_are_shown_as_the_terminal_has_room_for(clock):
@@ -193,11 +208,12 @@ def test_a_long_summary_is_cut_at_the_edge_of_the_terminal(clock):
         progress.phase("search", 10)
         progress.trial_started("t00000", "discriminator_activation=leaky_relu " * 5)
         progress.trial_reported("t00000", 4000, evaluated(3.25), 0.41)
-    lines = to.shown.rstrip().splitlines()
-    assert len(lines) == 4
-    assert lines[3].startswith("t00000 ")
-    assert "coverage 0.41" in lines[3]
-    assert lines[3].endswith("…")
+    *_, first, second, third, _times, running = to.shown.rstrip().splitlines()
+    for line in (first, second, third):
+        assert line.strip().startswith("discriminator_activation=leaky_relu")
+    assert running.startswith("t00000 ")
+    assert "coverage 0.41" in running
+    assert running.endswith("…")
 
 
 @pytest.mark.parametrize("status", ["collapsed", "diverged", "failed"])
@@ -207,7 +223,7 @@ def test_the_score_of_an_unsound_trial_is_never_the_best(clock, status):
         progress.phase("search", 10)
         train(progress, "t00000", 8000, 5.0)
         train(progress, "t00001", 8000, 99.0, status, "bad")
-    assert "best valid_ll 5.00 nats from 1,000 samples (t00000)" in to.shown
+    assert "best of the search: t00000, valid_ll 5.00 nats from 1,000 samples" in to.shown
 
 
 def test_a_negative_score_can_be_the_best(clock):
@@ -218,7 +234,7 @@ def test_a_negative_score_can_be_the_best(clock):
         train(progress, "t00001", 8000, -20.0, "pruned", "")
         progress.trial_started("t00002", "k=2")
         progress.trial_reported("t00002", 10, evaluated(float("nan")), None)
-    assert "best valid_ll -20.00 nats from 1,000 samples (t00001)" in to.shown
+    assert "best of the search: t00001, valid_ll -20.00 nats from 1,000 samples" in to.shown
 
 
 def test_the_time_left_of_a_search_counts_on_what_trials_have_taken_so_far(clock):
@@ -237,15 +253,23 @@ def test_the_time_left_of_a_search_counts_on_what_trials_have_taken_so_far(clock
     assert "about 7 min left" in to.shown
 
 
-def test_the_time_left_is_unknown_before_three_trials_have_ended(clock):
+def test_the_time_left_is_there_from_the_first_report_on(clock):
     to = console(terminal=True)
-    with showing(to) as progress:
-        progress.phase("search", 10)
+    with showing(to, n_replicas=2) as progress:
+        progress.phase("search", 4)
+        assert "time left: -" in progress._line()
+        for i in range(2):
+            progress.trial_started(f"t{i}", "")
+        clock.seconds += 60  # workers start
+        assert "time left: -" in progress._line()
+        progress.trial_reported("t0", 100, evaluated(1.0), 0.5)
+        assert "about " in progress._line()
         clock.seconds += 10
-        train(progress, "t0", 2000)
-        clock.seconds += 10
-        train(progress, "t1", 2000)
-    assert "time left: -" in to.shown
+        progress.trial_reported("t1", 1000, evaluated(1.0), 0.5)
+    # 100 updates a second. Expected: 1,200 to the first rung, a third of the trials go on to
+    # 3,600 and a ninth to the end, 2,489 in all; of these four trials, and 8,000 of two replicas.
+    assert BUDGET.expected_updates == pytest.approx(1200 + 2400 / 3 + 4400 / 9)
+    assert "70 s so far, about 4 min left, 100 updates/s" in to.shown
 
 
 def test_replicas_are_expected_to_go_to_the_end(clock):
@@ -294,10 +318,13 @@ def test_a_new_phase_counts_anew(clock):
         train(progress, "t00000", 8000, 50.0)
         progress.phase("replicas", 4)
         assert progress.current_phase == "replicas"
-        train(progress, "r-1-0", 8000, 5.0, n_samples=10_000)
-    assert to.shown.startswith(
-        "replicas 1/4  1 completed\nbest valid_ll 5.00 nats from 10,000 samples (r-1-0)"
-    )
+        train(progress, "r-1-0", 8000, 60.0, score=final(5.0))
+    assert to.shown.splitlines()[:4] == [
+        "replicas 1/4  1 completed",
+        "best final score: r-1-0, valid_ll 5.00 nats from 10,000 samples",
+        "  k=2",
+        "best of the search: t00000, valid_ll 50.00 nats from 1,000 samples",
+    ]
 
 
 def test_a_trial_that_an_earlier_stop_cut_short_may_end_without_having_gone_on(clock):
@@ -376,7 +403,7 @@ def test_a_resumed_run_knows_its_best_its_time_and_the_time_left(clock):
     # 24,000 updates in 20 minutes. To come: 4,000 of t00003, 8,000 of t00004, and two replicas.
     assert to.shown.splitlines() == [
         "search 3/5  1 pruned  2 collapsed",
-        "best valid_ll 6.10 nats from 1,000 samples (t00000)",
+        "best of the search: t00000, valid_ll 6.10 nats from 1,000 samples",
         "20 min so far, about 23 min left",
     ]
 
@@ -386,18 +413,19 @@ def test_an_interrupted_trial_has_its_score_before_it_reports_again(clock):
     with showing(to) as progress:
         progress.phase("search", 5, [KnownTrial("t00003", "running", 4000, evaluated(2.0))])
         progress.trial_started("t00003", "k=2", 4000)
-    assert "best valid_ll 2.00 nats from 1,000 samples (t00003)" in to.shown
+    assert "best of the search: t00003, valid_ll 2.00 nats from 1,000 samples" in to.shown
 
 
 def test_replicas_that_are_resumed_keep_their_best_and_what_they_have_trained(clock):
     to = console(terminal=True)
     with showing(to, earlier_seconds=80.0) as progress:
         progress.pace.earlier_updates = 8000
-        done = KnownTrial("r-a-0", "completed", 8000, Score(14.0, 10_000))
-        open_ = KnownTrial("r-a-1", "running", 6000, evaluated(20.0))
+        done = KnownTrial("r-a-0", "completed", 8000, final(14.0), "replica", "k=2")
+        open_ = KnownTrial("r-a-1", "running", 6000, evaluated(20.0), "replica")
         progress.phase("replicas", 2, [done, open_])
     assert to.shown.splitlines()[1:] == [
-        "best valid_ll 14.00 nats from 10,000 samples (r-a-0)",
+        "best final score: r-a-0, valid_ll 14.00 nats from 10,000 samples",
+        "  k=2",
         "80 s so far, about 20 s left",
     ]
 
@@ -427,14 +455,16 @@ def test_scores_of_other_numbers_of_samples_are_never_the_best(clock):
     with showing(to) as progress:
         progress.phase("search", 2)
         train(progress, "t00000", 8000, 9.0)
-        train(progress, "t00001", 8000, 99.0, n_samples=10_000)
-        assert "best valid_ll 9.00 nats from 1,000 samples (t00000)" in progress._line()
+        train(progress, "t00001", 8000, 99.0, score=Score(99.0, 10_000))
+        assert (
+            "best of the search: t00000, valid_ll 9.00 nats from 1,000 samples" in progress._line()
+        )
         progress.phase("replicas", 2)
         progress.trial_started("r-a-0", "")
         progress.trial_reported("r-a-0", 8000, evaluated(20.0), 0.5)
-        assert "no final score yet" in progress._line()
-        progress.trial_ended("r-a-0", "completed", "", Score(14.0, 10_000))
-    assert "best valid_ll 14.00 nats from 10,000 samples (r-a-0)" in to.shown
+        assert "no final score yet; best of the search: t00000" in progress._line()
+        progress.trial_ended("r-a-0", "completed", "", final(14.0))
+    assert "best final score: r-a-0, valid_ll 14.00 nats from 10,000 samples" in to.shown
 
 
 def test_a_stop_is_acknowledged_at_once_in_a_log_too(clock):
@@ -446,8 +476,7 @@ def test_a_stop_is_acknowledged_at_once_in_a_log_too(clock):
         progress._display.tick()
         progress._display.tick()
     assert to.file.getvalue().splitlines()[1:] == [
-        "stopping: 1 trial saves its state; Ctrl-C again stops at once; no score yet; 0 s so far, "
-        "time left: -"
+        "stopping: 1 trial saves its state; Ctrl-C again stops at once; no score yet; 0 s so far"
     ]
 
 
@@ -479,7 +508,8 @@ def test_the_last_frame_of_an_interrupted_run_has_the_best_score_of_its_running_
         raise InterruptedRunError("stopped")
     assert last_frame(to).splitlines() == [
         "interrupted: search 0/10",
-        "best valid_ll 3.25 nats from 1,000 samples (t00000)",
+        "best of the search: t00000, valid_ll 3.25 nats from 1,000 samples",
+        "  k=2",
         "0 s in all",
     ]
 
@@ -500,11 +530,142 @@ def test_an_objective_is_shown_by_its_name_and_the_best_by_its_direction(
         for trial_id in ("t00000", "t00001"):
             progress.trial_ended(trial_id, "completed", "", Score(values[trial_id], 5000))
         said = progress._line()
-    assert f"best fid {best} px from 5,000 samples" in said
+    said_best = f", fid {best} px from 5,000 samples"
+    assert said_best in said
     assert "valid_ll" not in to.file.getvalue()
     if terminal:
-        assert f"best fid {best} px from 5,000 samples" in to.shown
+        assert said_best in to.shown
         assert re.search(r"t00002 .* fid 500 coverage 0\.50 k=2", to.shown)
     else:
         ended = "[1/10] t00000 completed at 100 updates, fid 1235 px from 5,000 samples\n"
         assert ended in to.file.getvalue()
+
+
+def test_a_resume_shows_the_best_of_all_sessions_before_its_first_phase(clock):
+    to = console(terminal=True)
+    with showing(to, earlier_seconds=600.0) as progress:
+        progress.recall(
+            [
+                KnownTrial("t00000", "completed", 8000, evaluated(6.1), "search", "k=3"),
+                KnownTrial("t00001", "diverged", 8000, evaluated(99.0)),
+                KnownTrial("t00002", "running", 4000, evaluated(7.5), "search", "k=4"),
+                KnownTrial("r-a-0", "completed", 8000, final(14.0), "replica", "k=5"),
+                KnownTrial("r-a-1", "running", 4000, evaluated(20.0), "replica"),
+            ]
+        )
+        progress.activity("starting Ray")
+    assert to.shown.splitlines() == [
+        "starting Ray",
+        "best final score: r-a-0, valid_ll 14.00 nats from 10,000 samples",
+        "  k=5",
+        "best of the search: t00002, valid_ll 7.50 nats from 1,000 samples",
+        "10 min so far",
+    ]
+
+
+def test_the_score_of_a_trial_that_goes_on_is_no_longer_that_of_its_end(clock):
+    to = console()
+    with showing(to) as progress:
+        progress.recall([KnownTrial("t00000", "pruned", 4000, evaluated(9.0))])
+        progress.phase("search", 2, [KnownTrial("t00001", "completed", 8000, evaluated(5.0))])
+        train(progress, "t00000", 8000, 9.0, "collapsed")
+        assert "best of the search: t00001" in progress._line()
+
+
+def test_the_last_ends_are_shown_newest_first_as_many_as_there_is_room_for(clock):
+    to = console(terminal=True, height=12)
+    with showing(to) as progress:
+        progress.phase("search", 20)
+        for i in range(4):
+            train(progress, f"t{i:05d}", 8000, 1.0, "pruned", "[/] not in the best third " * 9)
+            progress.trial_started(f"u{i:05d}", "k=2")
+    lines = to.shown.rstrip().splitlines()
+    assert len(lines) <= 11
+    assert [line.split()[0] for line in lines[4:8]] == ["u00000", "u00001", "u00002", "u00003"]
+    assert lines[8].startswith("t00003 pruned at 8,000 updates, valid_ll 1.00 nats")
+    assert lines[9].startswith("  ")
+    assert lines[9].endswith("…")
+
+
+def test_a_trial_that_has_ended_leaves_no_line_among_the_running_ones(clock):
+    to = console(terminal=True)
+    with showing(to) as progress:
+        progress.phase("search", 10)
+        train(progress, "t00000", 8000, 5.0)
+        progress.trial_started("t00001", "k=2")
+    lines = to.shown.rstrip().splitlines()
+    assert sum(line.startswith("t00000") for line in lines) == 1
+    assert sum(line.startswith("t00001") for line in lines) == 1
+
+
+def test_the_last_frame_of_a_finished_run_has_no_trials_and_no_time_left(clock):
+    to = console(terminal=True)
+    with make(to) as progress:
+        progress.phase("search", 1)
+        train(progress, "t00000", 8000, 5.0)
+        progress.phase("replicas", 1)
+        train(progress, "r-a-0", 8000, 5.0, score=final(14.0))
+        progress.activity("writing the report")
+    assert last_frame(to).splitlines() == [
+        "finished: search 1/1, replicas 1/1",
+        "best final score: r-a-0, valid_ll 14.00 nats from 10,000 samples",
+        "  k=2",
+        "best of the search: t00000, valid_ll 5.00 nats from 1,000 samples",
+        "0 s in all",
+    ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_stop_before_the_trials_says_at_once_what_it_cuts_short(clock, terminal):
+    to = console(terminal=terminal)
+    with make(to) as progress:
+        progress.activity("starting Ray")
+        progress.is_stopping = lambda: True
+        progress._display.tick()
+        assert "stopping: starting Ray is cut short" in to.file.getvalue()
+        progress.activity("ending Ray")
+        clock.seconds += 2
+        progress._display.tick()
+    assert "stopping: ending Ray" in to.file.getvalue()
+    assert "stopping: ending Ray is" not in to.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 79, 80, 120])
+def test_no_line_of_a_frame_is_wider_than_the_terminal(clock, width):
+    to = console(terminal=True, width=width)
+    with showing(to) as progress:
+        progress.phase("replicas", 10)
+        train(progress, "r-10d738cc-0", 8000, 5.0, "completed", "so it is " * 30, final(14.0))
+        progress.trial_started("r-10d738cc-1", "discriminator_activation=leaky_relu " * 5)
+        progress.trial_reported("r-10d738cc-1", 4000, evaluated(3.25), 0.41)
+    lines = to.shown.rstrip().splitlines()
+    assert max(map(len, lines)) <= width
+    (running,) = (line for line in lines if line.startswith("r-10d738cc-1"))
+    assert "4,000" in running
+    assert ("valid_ll 3.25" in running) == (width >= 40)
+    assert ("coverage" in running) == (width >= 80)
+
+
+def test_an_encoding_without_blocks_gets_a_chart_of_plain_characters(clock):
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    to = Console(file=file, force_terminal=True, width=100, height=24, color_system=None)
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t00000", "k=2")
+        for i in range(4):
+            progress.trial_reported("t00000", 100 * i, evaluated(float(i)), 0.5)
+        progress._display.tick()
+    assert "300 _,+# valid_ll 3.00" in file.buffer.getvalue().decode("ascii")
+
+
+def test_the_speed_is_that_of_the_last_half_minute_and_falls_to_zero(clock):
+    to = console()
+    with make(to) as progress:
+        progress.phase("search", 10)
+        progress.trial_started("t00000", "k=2")
+        for second in range(61):
+            clock.seconds += 1
+            progress.trial_reported("t00000", min(second, 30) * 100, evaluated(2.0), 0.5)
+        assert ", 0 updates/s" in progress._line()
+        clock.seconds += 100
+        assert ", 0 updates/s" in progress._line()

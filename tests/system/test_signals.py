@@ -21,6 +21,16 @@ def test_each_signal_to_stop_is_raised_as_a_ctrl_c_and_the_handlers_come_back(si
     assert signal.getsignal(signum) is before
 
 
+def test_others_can_ask_whether_a_stop_was_raised_until_it_is_handled():
+    with pytest.raises(KeyboardInterrupt), signals.raised():
+        assert not signals.is_raised()
+        try:
+            send(signal.SIGTERM)
+        finally:
+            assert signals.is_raised()
+    assert not signals.is_raised()
+
+
 @pytest.mark.parametrize("signum", ALL)
 def test_a_deferred_signal_lets_a_block_end_and_is_raised_then(signum):
     done = []

@@ -13,11 +13,12 @@ from gansearch.own_measures import Objective, OwnMeasure
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
+from gansearch.space.load import load_space
 from gansearch.system.failures import Failure
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune import recorder as module
 from gansearch.tune.recorder import Recorder
-from gansearch.tune.rows import OUT_OF_TIME, Outcome, known_trials, spec_of_row
+from gansearch.tune.rows import OUT_OF_TIME, Outcome, known_trials, score_of_row, spec_of_row
 from tests.written_runs import spec, step
 
 
@@ -308,32 +309,35 @@ def test_the_display_is_told_from_how_many_samples_a_score_comes(folder, clock, 
     scores = []
     progress = recorder._progress
     monkeypatch.setattr(
-        progress, "trial_reported", lambda _id, _updates, score, _c: scores.append(score)
+        progress, "trial_reported", lambda _id, _updates, score, _c, **_: scores.append(score)
     )
     monkeypatch.setattr(progress, "trial_ended", lambda *args: scores.append(args[-1]))
     trial = start(recorder, 0)
     final = {"valid_ll": 14.0, "test_ll": 13.0}
     report(recorder, trial, 100, 9.0, final=final)
     end(recorder, trial)
-    assert scores == [Score(9.0, 1000), Score(14.0, 10_000)]
+    final = Score(14.0, 10_000, is_final=True)
+    assert scores == [Score(9.0, 1000), final]
     recorder.flush()
-    (known,) = known_trials(recorder_of(folder).rows.values())
-    assert known == KnownTrial("t00000", "completed", 100, Score(14.0, 10_000))
+    space = load_space("digits", ["k={int: [1, 5]}", "start_from=[]"])
+    (known,) = known_trials(recorder_of(folder).rows.values(), 1000, space)
+    assert known.summary.startswith("k=")
+    assert replace(known, summary="") == KnownTrial("t00000", "completed", 100, final)
 
 
 def test_the_display_is_told_the_objective_as_it_is_from_as_many_samples_as_it_takes(folder):
     fid = OwnMeasure("fid", "m.py:fid", "minimize", n_samples=5000)
     recorder = recorder_of(folder, objective=Objective(fid))
     scores = []
-    recorder._progress.trial_reported = lambda _id, _updates, score, _c: scores.append(score)
+    recorder._progress.trial_reported = lambda _id, _updates, score, _c, **_: scores.append(score)
     trial = start(recorder, 0)
     found = step(100, 9.0)
     own = replace(found, evaluation=replace(found.evaluation, own={"measure.fid": 12.0}))
     for each in (step(50), own):
         recorder.on_trial_result(0, [], trial, each.to_tune() | {"time_total_s": 1.0})
     row = recorder.rows["t00000"] | {"measure.fid": 11.0, "test_ll": 13.0}
-    (known,) = known_trials([row], objective=Objective(fid))
-    assert [*scores, known.score] == [None, Score(12.0, 5000), Score(11.0, 10_000)]
+    score = score_of_row(row, 1000, Objective(fid))
+    assert [*scores, score] == [None, Score(12.0, 5000), Score(11.0, 10_000, is_final=True)]
 
 
 def test_a_trial_that_failed_without_an_outcome_stays_open(folder):
