@@ -9,20 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from gansearch.report.conclusion import conclusion_section
 from gansearch.report.export import json_value
 from gansearch.report.page_data import page_data
 from gansearch.report.page_pictures import EmbeddedPictures, Pictures
 from gansearch.report.report import Report, winning_replica
 from gansearch.report.section import PROSE_COLUMNS, Section
 from gansearch.report.sections import sections
-from gansearch.report.seeds_section import lead
-from gansearch.runs.commands import command
 
 # With ECharts and the data, a page with this many bytes of pictures stays below 3 MB.
 _PICTURE_BYTES = 800_000
@@ -64,7 +64,7 @@ def page(report: Report, pictures: Pictures, live: str | None = None) -> str:
     shown = sections(report)
     keys = [section.key for section in shown]
     parts = [(key, title) for key, title in _PARTS.items() if key in keys or key == "answer"]
-    scripts = [_file("echarts.min.js"), _own_scripts()]
+    scripts = [asset("echarts.min.js"), _own_scripts()]
     values = {
         "policy": _policy(scripts, live is not None),
         "live": live,
@@ -76,7 +76,7 @@ def page(report: Report, pictures: Pictures, live: str | None = None) -> str:
     }
     values["data"] = _in_script(json.dumps(page_data(report, pictures), allow_nan=False))
     values["scripts"] = [_trusted(script) for script in scripts]
-    values["style"] = _trusted(_file("page.css"))
+    values["style"] = _trusted(asset("page.css"))
     return str(_template("page.html").render(values))
 
 
@@ -109,14 +109,15 @@ def _template(name: str) -> Any:
 
 
 @cache
-def _file(name: str) -> str:
+def asset(name: str) -> str:
+    """Return one of the files that pages are made of."""
     return resources.files("gansearch.report").joinpath("page", name).read_text("utf-8")
 
 
 @cache
 def _own_scripts() -> str:
     """Return our scripts as one, whose names no other script of a page sees."""
-    parts = "\n".join(_file(f"{name}.js") for name in _SCRIPTS)
+    parts = "\n".join(asset(f"{name}.js") for name in _SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}\n}})();'
 
 
@@ -151,21 +152,18 @@ def _policy(scripts: Sequence[str], is_live: bool) -> str:
 
 def _answer(report: Report) -> dict[str, Any]:
     """Return which configuration won, by how much, and what to type next."""
-    path = report.folder.path
-    if report.ranking.empty:
-        return {
-            "title": "Nothing has won yet",
-            "lines": ["No configuration has been trained on fresh seeds: there is no ranking."],
-            "commands": [("To go on:", command("resume", path))],
-        }
-    winner = report.label(report.ranking["config_id"].iloc[0])
+    said = conclusion_section(report)
     return {
-        "title": f"{winner} won",
-        "lines": lead(report, 1),
+        "title": said.title,
+        "lines": [text for text in said.text if "`" not in text],
+        # As "Next: `gansearch sample RUN` for its samples."
         "commands": [
-            ("Images of its generator:", command("sample", path, "--out", "samples.png")),
-            ("Its generator for use elsewhere:", command("export", path)),
+            (line, purpose.strip(" ,.").capitalize())
+            for text in said.text
+            for line, purpose in re.findall("`([^`]*)`([^`]*)", text)
+            if not line.endswith(".html")  # the reader has the page
         ],
+        "trial": winning_replica(report),
     }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Protocol
 
-from gansearch.figures.strips import strip_layout
+from gansearch.figures.strips import StripLayout, strip_layout
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 
@@ -14,7 +15,17 @@ STRIP, NEAREST = "strip.png", "nearest.png"
 
 
 class Pictures(Protocol):
-    """Gives a page addresses of pictures."""
+    """Gives a page addresses of pictures.
+
+    Attributes:
+        most_trials: of how many trials a page has pictures.
+    """
+
+    most_trials: int
+
+    def layout(self, path: AnyPath) -> StripLayout | None:
+        """Return where the frames of a strip stand; None for older and damaged ones."""
+        ...
 
     def uri(self, path: AnyPath) -> str | None:
         """Return the address of a picture in the run's folder; None if there is none to have."""
@@ -28,8 +39,14 @@ class EmbeddedPictures:
         n_bytes: the most that all of them may have.
     """
 
+    most_trials = 300
+
     def __init__(self, n_bytes: int) -> None:
         self._left = n_bytes
+
+    def layout(self, path: AnyPath) -> StripLayout | None:
+        """Return where the frames of a strip stand; None for older and damaged ones."""
+        return strip_layout(path.read_bytes())
 
     def uri(self, path: AnyPath) -> str | None:
         """Return the picture itself; None where it is absent or too large for what is left."""
@@ -59,11 +76,11 @@ def trial_pictures(
         pictures: gives their addresses.
     """
     found: dict[str, dict[str, Any]] = {}
-    for trial_id in trial_ids:
+    for trial_id in islice(trial_ids, pictures.most_trials):
         model = folder.model_dir(trial_id)
         of_trial: dict[str, Any] = {}
         if uri := pictures.uri(model / STRIP):
-            layout = strip_layout((model / STRIP).read_bytes())
+            layout = pictures.layout(model / STRIP)
             of_trial["strip"] = uri
             of_trial["frames"] = None if layout is None else vars(layout)
         if uri := pictures.uri(model / NEAREST):

@@ -86,15 +86,15 @@ def test_html_shows_the_winners_pictures_that_the_run_has_left(finished):
 def test_a_page_says_first_what_won_by_how_much_and_what_to_type(finished):
     html, _ = html_of(build_report(finished))
     answer = html[html.index('id="answer"') : html.index('id="warnings"')]
-    assert f"{WINNER.config_id} won" in answer
+    assert f"Winner: {WINNER.config_id}, k=2" in answer
     assert "The winner beats the paper" in answer
-    assert f"gansearch sample {finished.path} --out samples.png" in answer
+    assert f"<code data-command>gansearch sample {finished.path}</code>" in answer
 
 
 def test_without_a_ranking_the_page_says_that_nothing_has_won(searching):
     html, _ = html_of(build_report(searching))
     assert "Nothing has won yet" in html
-    assert f"gansearch resume {searching.path}" in html
+    assert f"<code data-command>gansearch report {searching.path}</code>" in html
 
 
 def test_pictures_that_do_not_fit_are_left_out_the_less_important_first(finished):

@@ -301,14 +301,14 @@ function historyPlot(store, open) {
 /** Returns the trials as lines over axes of parameters and measures, which a brush selects. */
 function parallelPlot(store, open) {
   const most = 12;
-  const shownColumns = () => {
-    const parameters = store.columns.filter((column) => column.isParameter);
+  const shownColumns = (trials) => {
+    const parameters = store.columns.filter((column) => column.isParameter && store.categories(column.key, trials).length > 1);
     const measures = store.columns.filter((column) => ["coverage", store.run.objective].includes(column.key));
     return [...parameters.slice(0, most - measures.length), ...measures.reverse()];
   };
   const option = () => {
     const trials = store.filtered({ brush: false });
-    const columns = shownColumns();
+    const columns = shownColumns(trials);
     if (!trials.length || columns.length < 2) return null;
     const statuses = statusesOf(store, trials);
     const axes = columns.map((column, dim) => {
@@ -355,7 +355,7 @@ function parallelPlot(store, open) {
   };
   const clear = element("button", {
     type: "button",
-    onclick: () => { store.change({ brushed: null }); plot.draw(); },
+    onclick: () => { store.change({ brushed: null }); },
   }, "Clear the selection");
   const plot = new Plot("Parallel coordinates", option, {
     height: 440,
@@ -363,11 +363,14 @@ function parallelPlot(store, open) {
     onpick: open,
     menus: [clear],
     note: () => {
-      const n = store.columns.filter((column) => column.isParameter).length;
+      const trials = store.filtered({ brush: false });
+      const n = store.columns.filter((column) => column.isParameter && store.categories(column.key, trials).length > 1).length;
       return `Drag along an axis to select trials, here and in all that is below; click a line to open its trial. A line has gaps where a parameter does not apply.${
         n > most - 2 ? ` ${most - 2} of ${n} parameters have an axis.` : ""}`;
     },
   });
+  // Drawn anew, it would lose the selection.
+  plot.keeps = () => store.view.brushed !== null;
   plot.onready = (chart) => {
     chart.on("axisareaselected", () => {
       const series = chart.getModel().getSeries();

@@ -19,9 +19,7 @@ function explorer(store, open) {
     table.draw();
     if (isOrder) return;
     filters.draw();
-    // Drawn anew, the parallel coordinates would lose what is brushed in them.
-    const isBrush = Object.keys(changed).every((name) => name === "brushed");
-    for (const plot of plots) if (!(isBrush && plot === plots[1])) plot.draw();
+    for (const plot of plots) plot.draw();
   });
   return { root, draw: () => { filters.draw(); table.draw(); } };
 }
@@ -93,7 +91,6 @@ function filterPanel(store) {
         onclick: () => {
           search.value = "";
           store.change({ statuses: new Set(), text: "", ranges: new Map(), brushed: null, reason: null });
-          redrawAll();
         },
       }, "Show all") : null),
     );

@@ -16,6 +16,9 @@ function fillPlaces(store) {
     place.replaceChildren(...made.map((plot) => plot.root));
     filled.push(...made);
   }
+  for (const block of document.querySelectorAll("code[data-command]")) {
+    block.replaceWith(copyable(block.textContent));
+  }
   return filled;
 }
 
@@ -40,12 +43,11 @@ function start() {
   }
   redrawAll();
   panel.follow();
-  for (const block of document.querySelectorAll("code[data-command]")) {
-    block.replaceWith(copyable(block.textContent));
-  }
   window.gansearch = { store, panel, plots };
   const url = document.body.dataset.live;
   if (url) keepUpToDate(url, (next) => {
+    const isFirst = !store.trials.length && next.data.trials.trial_id.length;
+    if (isFirst) return location.reload();
     store.update(next.data);
     document.getElementById("sections").innerHTML = next.sections; // escaped by the server
     for (const plot of filled) plot.dispose();
@@ -53,7 +55,7 @@ function start() {
     if (explored) explored.draw();
     reasons.draw();
     redrawAll();
-    panel.refresh();
+    return panel.refresh();
   });
 }
 

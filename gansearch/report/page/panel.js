@@ -6,6 +6,8 @@ function trialPanel(store) {
   const dialog = element("dialog", { class: "panel", "aria-label": "trial" }, body);
   let chart = null;
   let key = null;
+  let shown = null;
+  const signature = (id) => JSON.stringify([store.byId.get(id), store.data.pictures[id]]);
 
   const close = () => dialog.open && dialog.close();
   const open = (id) => {
@@ -18,6 +20,7 @@ function trialPanel(store) {
     if (chart) chart.dispose();
     chart = panelCurve(store, trial, key, (chosen) => { key = chosen; });
     body.replaceChildren(...panelParts(store, trial, chart, { open, close }));
+    shown = signature(id);
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
     store.change({ selected: id });
@@ -37,7 +40,7 @@ function trialPanel(store) {
   window.addEventListener("hashchange", follow);
   const refresh = () => {
     const id = store.view.selected;
-    if (!dialog.open || !id || !store.byId.has(id)) return;
+    if (!dialog.open || !id || !store.byId.has(id) || signature(id) === shown) return;
     const top = dialog.scrollTop;
     show(id);
     dialog.scrollTop = top;

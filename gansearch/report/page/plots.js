@@ -30,10 +30,24 @@ class Plot {
       this.chart.on("click", (event) => this.picked(event));
       if (this.onready) this.onready(this.chart);
     }
-    this.chart.setOption({ ...frame(), ...option }, { notMerge: true });
+    if (this.keeps && this.keeps() && this.isDrawn) return;
+    this.isDrawn = true;
+    this.chart.setOption({ ...frame(), ...this.asBefore(option) }, { notMerge: true });
     this.canvas.setAttribute("aria-label", this.title);
     const note = typeof this.note === "function" ? this.note() : this.note;
     this.caption.replaceChildren(element("b", {}, `${this.title}. `), note || "");
+  }
+
+  /** Returns an option with the zoom and the hidden names that the reader has chosen so far. */
+  asBefore(option) {
+    const before = this.chart.getOption();
+    if (!before || !before.series) return option;
+    const zoom = (before.dataZoom || []).find((each) => each.type === "inside");
+    if (zoom && option.dataZoom) {
+      option.dataZoom = option.dataZoom.map((each) => ({ ...each, start: zoom.start, end: zoom.end }));
+    }
+    if (before.legend && option.legend) option.legend = { ...option.legend, selected: before.legend[0].selected };
+    return option;
   }
 
   picked(event) {

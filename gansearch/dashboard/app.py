@@ -1,0 +1,104 @@
+"""The dashboard's pages and their addresses. It reads the files of runs, and changes none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from gansearch.dashboard.pictures import picture
+from gansearch.dashboard.runs import Runs
+from gansearch.errors import GansearchError
+from gansearch.report.html import asset
+from gansearch.report.listing import list_runs
+from gansearch.runs.folder import RunFolder
+from gansearch.system.object_store import AnyPath
+
+# Pages of other sites that a browser shows can't reach it under another name.
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+def make_app(results: AnyPath) -> Starlette:
+    """Return the dashboard of the runs below a folder, as an ASGI application."""
+    runs = Runs(results)
+
+    def listed(request: Request) -> Response:  # noqa: ARG001
+        return _html("runs.html", runs=list_runs(results), results=str(results))
+
+    def shown(request: Request) -> Response:
+        return _of_run(runs, request, lambda folder: HTMLResponse(runs.page(folder)), _error_page)
+
+    def changes(request: Request) -> Response:
+        def answer(folder: RunFolder) -> Response:
+            found = runs.changes(folder, request.query_params.get("version"))
+            return Response(status_code=204) if found is None else _json(found)
+
+        return _of_run(runs, request, answer, lambda text, code: _json({"error": text}, code))
+
+    def file(request: Request) -> Response:
+        def answer(folder: RunFolder) -> Response:
+            content = picture(folder, request.path_params["path"])
+            if content is None:
+                return Response(status_code=404)
+            return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
+
+        return _of_run(runs, request, answer, _error_page)
+
+    return Starlette(
+        routes=[
+            Route("/", listed),
+            Route("/runs/{name}", shown),
+            Route("/runs/{name}/data", changes),
+            Route("/runs/{name}/files/{path:path}", file),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))],
+    )
+
+
+def _of_run(
+    runs: Runs,
+    request: Request,
+    answer: Callable[[RunFolder], Response],
+    refuse: Callable[[str, int], Response],
+) -> Response:
+    """Return the answer on a run; of one that is damaged or absent, what is wrong."""
+    name = request.path_params["name"]
+    try:
+        folder = runs.folder(name)
+        if folder is None:
+            return refuse(f"{runs.results / name}: no such run.", 404)
+        return answer(folder)
+    except (GansearchError, OSError) as error:
+        return refuse(str(error), 503)
+    except Exception as error:  # a damaged file may raise anything; the other runs are shown
+        return refuse(f"{type(error).__name__}: {error}", 500)
+
+
+def _json(content: Any, code: int = 200) -> Response:
+    text = json.dumps(content, allow_nan=False)
+    return Response(text, code, media_type="application/json")
+
+
+def _error_page(text: str, code: int) -> Response:
+    return _html("error.html", code, text=text)
+
+
+def _html(name: str, code: int = 200, **values: Any) -> Response:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gansearch.dashboard", "pages"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    text = environment.get_template(name).render(style=asset("page.css"), **values)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"
+    return HTMLResponse(text, code, headers={"Content-Security-Policy": policy})
