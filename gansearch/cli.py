@@ -434,6 +434,32 @@ def export(
     click.echo(f"{written}: the generator of {trial}, and load_generator.py")
 
 
+@cli.command("list")
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
+def list_(results: AnyPath, as_json: bool) -> None:
+    """List the runs below --results, the newest first.
+
+    A run's state is that of its process too: one that was killed is interrupted.
+    """
+    from gansearch.report.display import activities
+    from gansearch.report.listing import list_runs, listing_section
+    from gansearch.report.tables import print_section
+
+    with activities(Console(stderr=True)) as begin:
+        begin("reading the runs")
+        runs = list_runs(results)
+    if as_json:
+        click.echo(json.dumps([run.to_dict() for run in runs]))
+    elif runs:
+        print_section(listing_section(runs), Console())
+    else:
+        click.echo(
+            f"There is no run in {results} yet: start one with `gansearch run`, or say where it is "
+            "with --results."
+        )
+
+
 @cli.command()
 @click.argument("space", required=False, metavar="[NAME_OR_PATH]")
 def spaces(space: str | None) -> None:
