@@ -35,7 +35,7 @@ from gansearch.cli_options import (
     trial_option,
 )
 from gansearch.cli_output import run_console, show_end
-from gansearch.cli_types import LocalPathType, OnceCommand, TextType
+from gansearch.cli_types import FolderType, LocalPathType, OnceCommand, TextType
 from gansearch.errors import BadInputError
 from gansearch.system.paths import require_working_folder
 from gansearch.system.signals import raised
@@ -432,6 +432,51 @@ def export(
         begin("exporting the generator")
         written, trial = write_export(folder, trial_id=trial, to=to, out=out, data_dir=data_dir)
     click.echo(f"{written}: the generator of {trial}, and load_generator.py")
+
+
+@cli.command("list")
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
+def list_(results: AnyPath, as_json: bool) -> None:
+    """List the runs below --results, the newest first.
+
+    A run's state is that of its process too: one that was killed is interrupted.
+    """
+    from gansearch.report.display import activities
+    from gansearch.report.listing import list_runs, listing_section
+    from gansearch.report.tables import print_section
+
+    with activities(Console(stderr=True)) as begin:
+        begin("reading the runs")
+        runs = list_runs(results)
+    if as_json:
+        click.echo(json.dumps([run.to_dict() for run in runs]))
+    elif runs:
+        print_section(listing_section(runs), Console())
+    else:
+        click.echo(
+            f"There is no run in {results} yet: start one with `gansearch run`, or say where it is "
+            "with --results."
+        )
+
+
+@cli.command()
+@click.argument("results", type=FolderType(), default="results", metavar="[RESULTS]")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port to listen at.  [default: the first free one from 8350 on]",
+)
+@click.option("--open", "open_browser", is_flag=True, help="Show the page in your browser.")
+def dashboard(results: AnyPath, port: int | None, open_browser: bool) -> None:
+    """Serve the reports of all runs as live pages, on this machine alone.
+
+    RESULTS is the folder of the runs, results by default. The pages are refreshed while runs go on.
+    They read the runs' files and change nothing. Ctrl-C ends it.
+    """
+    from gansearch.dashboard.serve import serve
+
+    serve(results, port=port, open_browser=open_browser, say=click.echo)
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -432,6 +433,29 @@ def test_a_mistyped_run_is_answered_with_the_nearest(
     assert refused(command, "digit-1") == (
         "digit-1: no such run. A run is a folder with a run.json. Did you mean digits-1?"
     )
+
+
+def test_runs_are_listed_as_a_table_or_as_json(call: Call, stopped_run: str) -> None:
+    code, out, _ = call("list")
+    assert code == 0
+    assert re.search(r"^digits-1 +interrupted +digits +2026-11-24", out, re.MULTILINE)
+    code, out, _ = call("list", "--json", "--results", "results")
+    (run,) = json.loads(out)
+    assert (code, run["name"], run["state"], run["best"]) == (0, "digits-1", "interrupted", None)
+
+
+def test_a_list_of_no_runs_says_how_to_start_one(scratch: Path, call: Call) -> None:
+    code, out, _ = call("list")
+    assert (code, "start one with `gansearch run`" in out) == (0, True)
+    assert call("list", "--json")[:2] == (0, "[]\n")
+
+
+@pytest.mark.parametrize("more", [(), ("--results", "results")])
+def test_the_newest_run_is_called_latest(call: Call, stopped_run: str, more: tuple[str]) -> None:
+    code, out, _ = call("report", "latest", *more)
+    assert (code, out.splitlines()[0]) == (0, "digits-1: interrupted")
+    code, out, _ = call("report", "results/latest")
+    assert (code, out.splitlines()[0]) == (0, "digits-1: interrupted")
 
 
 def test_samples_are_written_as_a_picture_or_an_array_only(

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from gansearch.dashboard.pictures import ServedPictures
-from gansearch.report.html import page, sections_html
+from gansearch.report.html import Live, page, sections_html
+from gansearch.report.listing import list_run
 from gansearch.report.page_data import page_data
 from gansearch.report.report import Report, build_report
 from gansearch.runs.description import DESCRIPTION_FILES
@@ -66,8 +67,9 @@ class Runs:
             ResultsError: its files can't be read.
         """
         base = address_of(folder)
-        _, report = self.report(folder)
-        return page(report, ServedPictures(folder, base), live=f"{base}/data")
+        version, report = self.report(folder)
+        live = Live(f"{base}/data", version, list_run(folder).state)
+        return page(report, ServedPictures(folder, base), live)
 
     def changes(self, folder: RunFolder, version: str | None) -> dict[str, Any] | None:
         """Return what a page that has a version needs to be up to date; None if it is.
@@ -81,6 +83,7 @@ class Runs:
         pictures = ServedPictures(folder, address_of(folder))
         return {
             "version": version,
+            "state": list_run(folder).state,
             "sections": sections_html(report, pictures),
             "data": page_data(report, pictures),
         }
@@ -93,7 +96,7 @@ def address_of(folder: RunFolder) -> str:
 
 def version_of(folder: RunFolder) -> str:
     """Return a text that changes when files of a run do that its report is made of."""
-    seen = [(name, _stat(folder.path / name)) for name in _FILES]
+    seen: list[tuple[str, Any]] = [(name, _stat(folder.path / name)) for name in _FILES]
     for place in ("history", "models"):
         inside = folder.path / place
         names = sorted(path.name for path in inside.iterdir()) if inside.is_dir() else []

@@ -52,15 +52,23 @@ def to_html(report: Report) -> str:
     return page(report, EmbeddedPictures(_PICTURE_BYTES))
 
 
-def page(report: Report, pictures: Pictures, live: str | None = None) -> str:
-    """Return the page of a report.
+@dataclass(frozen=True)
+class Live:
+    """What keeps a page up to date.
 
-    Args:
-        report: of the run.
-        pictures: how the page gets at pictures.
-        live: the address of newer data, which the page then asks for again and again; None for a
-            page that asks for nothing.
+    Attributes:
+        address: of newer data, which the page asks for again and again.
+        version: of the data that the page has.
+        state: of the run: whether a process is at work on it.
     """
+
+    address: str
+    version: str
+    state: str
+
+
+def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
+    """Return the page of a report; without `live` it asks for nothing."""
     shown = sections(report)
     keys = [section.key for section in shown]
     parts = [(key, title) for key, title in _PARTS.items() if key in keys or key == "answer"]

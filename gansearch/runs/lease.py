@@ -109,6 +109,15 @@ def leased(path: RemotePath) -> Iterator[Lease]:
         lease.release()
 
 
+def is_leased(path: RemotePath) -> bool:
+    """Return whether a live process holds the run with the lock at `path`.
+
+    Raises:
+        StorageError: the store can't be read.
+    """
+    return Lease(path)._other() is not None
+
+
 def _is_dead(holder: dict[str, Any]) -> bool:
     """Whether a holder was a process of this machine that has ended."""
     if holder["host"] != socket.gethostname():

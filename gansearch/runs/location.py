@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 from gansearch.errors import ResultsError, did_you_mean
 from gansearch.runs.commands import command
@@ -15,6 +19,7 @@ from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath, par
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST_NAME = 200
+LATEST = "latest"  # in place of a run's name
 
 
 def make_run_folder(results: AnyPath, name: str) -> AnyPath:
@@ -101,6 +106,8 @@ def _make(path: AnyPath) -> bool:
 def find_run_folder(path: AnyPath | str, results: AnyPath) -> AnyPath:
     """Return the folder of a run, given its path or its name below `results`.
 
+    Of no run of this name, `latest` is the one that has begun last.
+
     Raises:
         ResultsError: neither is a run (the message names those that exist), or the places can't be
             read, for example without a network.
@@ -115,11 +122,13 @@ def find_run_folder(path: AnyPath | str, results: AnyPath) -> AnyPath:
         for candidate in candidates:
             if is_run(candidate):
                 return candidate.resolve()
-        runs = _runs_in(results)
+        runs = runs_in(results)
+        if named.name == LATEST and (newest := _newest(_folder_of_latest(named, results))):
+            return newest.resolve()
     except OSError as error:
         raise unreadable(candidate, error) from error
     hint = (
-        did_you_mean(named.name, runs)
+        did_you_mean(named.name, [run.name for run in runs])
         if runs
         else f"There is no run in {results} yet: start one with `gansearch run`, or say where "
         "it is with --results."
@@ -160,5 +169,32 @@ def _check_writable(path: RemotePath) -> None:
     probe.unlink()
 
 
-def _runs_in(results: AnyPath) -> list[str]:
-    return [run.name for run in results.iterdir() if is_run(run)] if results.is_dir() else []
+def runs_in(results: AnyPath) -> list[AnyPath]:
+    """Return the folders of the runs below `results`, by name; none where there is no such folder.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    folders = results.iterdir() if results.is_dir() else ()
+    return sorted(filter(is_run, folders), key=lambda run: run.name)
+
+
+def _folder_of_latest(named: AnyPath, results: AnyPath) -> AnyPath:
+    """Return where `latest` is looked for: where a path says or, of a mere name, in `results`."""
+    is_name = isinstance(named, Path) and len(named.parts) == 1
+    return results if is_name else named.parent
+
+
+def _newest(results: AnyPath) -> AnyPath | None:
+    """Return the run that has begun last, of those whose description can be read."""
+    started = [(began, run.name, run) for run in runs_in(results) if (began := _started(run))]
+    return max(started, key=lambda entry: entry[:2])[-1] if started else None
+
+
+def _started(run: AnyPath) -> datetime | None:
+    """Return when a run has begun, without reading more of it than that."""
+    for name in DESCRIPTION_FILES:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            began = datetime.fromisoformat(json.loads((run / name).read_bytes())["started_at"])
+            return began if began.tzinfo else began.replace(tzinfo=UTC)
+    return None

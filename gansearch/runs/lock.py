@@ -4,14 +4,55 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gansearch.errors import ResultsError
-from gansearch.runs.lease import Lease, leased
+from gansearch.runs.lease import Lease, is_leased, leased
 from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
+
+
+def is_held(path: AnyPath) -> bool:
+    """Return whether a live process holds the lock at `path`; nothing is written.
+
+    Raises:
+        OSError, StorageError: it can't be read.
+    """
+    if isinstance(path, RemotePath):
+        return is_leased(path)
+    try:
+        with path.open() as file:
+            # Most often the holder is a process here: of one that has ended, the lock isn't tried,
+            # which could be in the way of one that is just beginning.
+            return not _has_ended(file.read()) and not _is_free(file.fileno())
+    except FileNotFoundError:
+        return False
+
+
+def _has_ended(holder: str) -> bool:
+    """Return whether what a lock says of its holder names a process here that has ended."""
+    match = re.fullmatch(r"process (\d+) on (.+)\n", holder)
+    if match is None or match[2] != socket.gethostname():
+        return not holder
+    try:
+        os.kill(int(match[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 @contextmanager

@@ -6,20 +6,23 @@ const SECONDS_BETWEEN = 3;
 function keepUpToDate(address, take) {
   const state = element("p", { class: "live", role: "status" });
   document.querySelector("nav").append(state);
-  let version = null;
+  let { version, state: running } = document.body.dataset;
+  const say = (text) => { state.textContent = text; };
+  const sayState = () => say(`${running} · as of ${new Date().toLocaleTimeString("en-GB")}`);
+  sayState();
   const ask = async () => {
     try {
-      const response = await fetch(version === null ? address : `${address}?version=${encodeURIComponent(version)}`);
+      const response = await fetch(`${address}?version=${encodeURIComponent(version)}`);
       if (response.status === 200) {
         const next = await response.json();
-        version = next.version;
+        ({ version, state: running } = next);
         take(next);
       }
-      if (response.status === 200 || response.status === 204) state.textContent = `as of ${new Date().toLocaleTimeString()}`;
-      else state.textContent = (await response.json()).error;
+      if (response.ok) sayState();
+      else say((await response.json()).error);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // what fetch raises without a server
-      state.textContent = "the server can't be reached: this is its last word";
+      say("the server can't be reached: this is its last word");
     }
     setTimeout(ask, 1000 * SECONDS_BETWEEN);
   };
