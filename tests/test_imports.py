@@ -51,7 +51,18 @@ MAY_IMPORT = {
 }
 # What works with any family of models imports nothing of the paper's networks and their training.
 KNOWS_NO_GAN = (
-    *("scoring", "runs", "ranking", "figures", "report", "dashboard", "export", "trial", "tune", "doctor"),
+    *(
+        "scoring",
+        "runs",
+        "ranking",
+        "figures",
+        "report",
+        "dashboard",
+        "export",
+        "trial",
+        "tune",
+        "doctor",
+    ),
     *("cli_types", "cli_options", "cli_output", "cli_errors", "cli"),
 )
 OF_GANS = (

@@ -100,5 +100,5 @@ def _html(name: str, code: int = 200, **values: Any) -> Response:
         undefined=jinja2.StrictUndefined,
     )
     text = environment.get_template(name).render(style=asset("page.css"), **values)
-    policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'"
     return HTMLResponse(text, code, headers={"Content-Security-Policy": policy})

@@ -52,6 +52,8 @@ def serve(
         say("No browser could be opened here: open the address in yours.")
     try:
         thread.join()
+    except KeyboardInterrupt:  # how a user ends it
+        pass
     finally:
         server.should_exit = True
         thread.join(timeout=5)
@@ -75,5 +77,5 @@ def _listener(port: int | None) -> socket.socket:
     asked = f"--port {port}" if port is not None else f"ports {ports[0]} to {ports[-1]}"
     raise BadInputError(
         f"{asked}: taken by another program, or not allowed. Choose another --port, or leave it "
-        f"out for a free one."
+        "out for a free one."
     )
