@@ -1,13 +1,16 @@
 """Make the pictures of the README from a run, each below 60 kB.
 
     python benchmarks/studies/readme_pictures.py results/readme-digits   # or `make pictures`
-    python benchmarks/studies/readme_pictures.py RUN --keep results/readme-digits
+
+Of another run:
+
+    gansearch run --space digits --results runs --name readme-digits     # five minutes
+    python benchmarks/studies/readme_pictures.py runs/readme-digits --keep results/readme-digits
 
 `samples.png` is that of the run. `report.png` is the top of its report, written anew from tables
 and pictures, as Chromium shows it. Colours are reduced where a picture would be too large.
 
-`--keep` first copies of a run what its report reads, without weights, and works from the copy. The
-run that is kept was made by `gansearch run --space digits --name readme-digits`, in five minutes.
+`--keep` first copies of a run what its report reads, without weights, and works from the copy.
 """
 
 from __future__ import annotations

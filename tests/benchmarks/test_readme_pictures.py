@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansearch.runs.folder import RunFolder
 from tests.benchmark_scripts import script
 from tests.written_runs import WINNER, finished_run
 
@@ -60,6 +61,15 @@ def test_every_picture_of_the_readme_is_made_from_the_run(tool, run, browser, tm
 def test_the_pictures_of_the_readme_are_small():
     for name in re.findall(r"docs/images/\S+?\.png", (TOP / "README.md").read_text()):
         assert (TOP / name).stat().st_size < 60_000, name
+
+
+def test_the_run_that_is_kept_gives_the_pictures_of_the_readme(tool, browser, tmp_path):
+    tool.make(RunFolder.open(TOP / "results" / "readme-digits"), tmp_path, browser)
+    images = [
+        np.asarray(Image.open(folder / "samples.png").convert("RGB"))
+        for folder in (tmp_path, TOP / "docs" / "images")
+    ]
+    np.testing.assert_array_equal(*images)
 
 
 def test_a_copy_without_weights_is_enough(tool, run, browser, tmp_path):
