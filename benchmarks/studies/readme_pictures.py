@@ -112,7 +112,9 @@ def screenshot(folder: RunFolder, browser: str) -> Image.Image:
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         page, shot = Path(scratch, "report.html"), Path(scratch, "report.png")
-        page.write_text(render(build_report(folder), "html"))
+        html = render(build_report(folder), "html")
+        # Commands as a reader would type them, not with the path of this machine.
+        page.write_text(html.replace(str(folder.path), f"results/{folder.path.name}"))
         width, height = _WINDOW
         flags = [
             *(
