@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-unit test-ray test-slow test-cluster fuzz chaos lint format bench bench-collapse clean
+.PHONY: run test test-unit test-ray test-slow test-cluster fuzz pictures chaos lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
@@ -42,6 +42,10 @@ format: $(READY)
 # Ten thousand cases of malformed input; `.venv/bin/python -m tests.fuzzing --help` has its flags.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzzing
+
+# The README's pictures, from a run that is kept without its weights; needs Chromium.
+pictures: $(READY)
+	$(BIN)/python benchmarks/studies/readme_pictures.py results/readme-digits
 
 # Kills processes of searches 48 times, and checks that nothing is lost; `benchmarks/studies/chaos.py --help` has its flags.
 chaos: $(READY)

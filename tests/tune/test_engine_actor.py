@@ -1,12 +1,15 @@
 """The engine's actor, without Ray running."""
 
 import os
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
 from gansearch.budget import Budget
 from gansearch.trial.plan import TrialPlan
 from gansearch.tune import engine_actor
+from tests.written_runs import spec
 
 
 class Remote:
@@ -53,6 +56,27 @@ def test_an_engine_sees_no_gpu_but_its_trials(tmp_path, monkeypatch):
     plan = TrialPlan(tmp_path, {}, Budget(), device="cuda", n_slots=1)
     engine_actor.EngineProcess("GPU-3f2a", [None], plan)
     assert seen == ["GPU-3f2a"]
+
+
+def test_a_trial_that_another_replaces_in_an_engine_is_closed(tmp_path, monkeypatch):
+    """So that a pruned one draws what it has not drawn yet."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    process = SimpleNamespace(guarded=nullcontext)
+    begun, closed = [], []
+
+    def runner(spec, _):
+        begun.append(spec.trial_id)
+        return SimpleNamespace(close=lambda: closed.append(spec.trial_id))
+
+    monkeypatch.setattr(engine_actor.ray, "get", lambda _: (None, None))
+    monkeypatch.setattr(engine_actor.EngineProcess, "_end_when_idle", lambda _: None)
+    monkeypatch.setattr("gansearch.trial.process.TrialProcess.prepare", lambda *_, **__: process)
+    monkeypatch.setattr("gansearch.trial.runner.TrialRunner", runner)
+    engine = engine_actor.EngineProcess("", [None], TrialPlan(tmp_path, {}, Budget(), n_slots=1))
+    engine.begin(spec(0), None)
+    engine.begin(spec(1), "t00000")
+    engine.begin(spec(2), "t00099")  # which another engine has had
+    assert (begun, closed) == (["t00000", "t00001", "t00002"], ["t00000"])
 
 
 def test_a_trial_in_a_process_of_its_own_sees_no_gpu_but_its_own(monkeypatch):
