@@ -221,6 +221,33 @@ def report(
 
 
 @cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def compare(runs: tuple[str, ...], results: AnyPath, as_json: bool) -> None:
+    """Show two or more runs side by side: rankings, bests, what differs, what they share.
+
+    Each RUN is a folder or name. Where their scores can't be compared, it is said why.
+    """
+    from gansearch.report.compare import compare_runs
+    from gansearch.report.compare_sections import comparison_sections
+    from gansearch.report.display import activities
+    from gansearch.report.tables import print_section
+    from gansearch.runs.folder import RunFolder
+
+    with activities(Console(stderr=True)) as begin:
+        begin("reading the runs")
+        comparison = compare_runs(
+            [RunFolder.open(run_below(results, run), results) for run in runs]
+        )
+    if as_json:
+        click.echo(json.dumps(comparison.to_dict(), allow_nan=False))
+        return
+    for section in comparison_sections(comparison):
+        print_section(section, Console())
+
+
+@cli.command()
 @click.argument("samples", type=LocalPathType())
 @click.option(
     "--dataset",

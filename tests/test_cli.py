@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -456,6 +457,22 @@ def test_the_newest_run_is_called_latest(call: Call, stopped_run: str, more: tup
     assert (code, out.splitlines()[0]) == (0, "digits-1: interrupted")
     code, out, _ = call("report", "results/latest")
     assert (code, out.splitlines()[0]) == (0, "digits-1: interrupted")
+
+
+def test_runs_are_compared_as_tables_or_as_json(
+    scratch: Path, call: Call, stopped_run: str
+) -> None:
+    shutil.copytree(scratch / "results" / stopped_run, scratch / "results" / "other")
+    code, out, _ = call("compare", "digits-1", "other")
+    assert (code, out.splitlines()[0]) == (0, "2 runs: digits-1, other")
+    code, out, _ = call("compare", "digits-1", "results/other", "--json")
+    assert (code, [run["name"] for run in json.loads(out)["runs"]]) == (0, ["digits-1", "other"])
+
+
+def test_one_run_alone_is_not_compared(refused: Refused, stopped_run: str) -> None:
+    assert refused("compare", "digits-1").startswith("One run alone can't be compared.")
+    assert "given twice" in refused("compare", "digits-1", "latest")
+    assert "no such run" in refused("compare", "digits-1", "absent")
 
 
 def test_samples_are_written_as_a_picture_or_an_array_only(

@@ -135,7 +135,7 @@ def list_run(folder: RunFolder) -> ListedRun:
             state=_state(folder, run),
             n_trials=int((has_ended & (trials["phase"] == "search")).sum()),
             n_replicas=int((has_ended & (trials["phase"] == "replica")).sum()),
-            best=_best(run, trials, ranking),
+            best=best_of(run, trials, ranking),
         )
     except Exception as error:  # whatever a damaged file leads to, the other runs are listed
         known = isinstance(error, GansearchError | OSError)
@@ -180,7 +180,7 @@ def _state(folder: RunFolder, run: RunDescription) -> str:
     return "interrupted" if run.is_going_on else run.state
 
 
-def _best(run: RunDescription, trials: pd.DataFrame, ranking: pd.DataFrame) -> BestScore | None:
+def best_of(run: RunDescription, trials: pd.DataFrame, ranking: pd.DataFrame) -> BestScore | None:
     """Return the winner of the ranking or, before there is one, the best trial of the search."""
     objective, ranked = run.objective, ranking[ranking["rank"].notna()]
     if not ranked.empty:

@@ -239,25 +239,48 @@ def _lead(
     failed = ranked.set_index("config_id")["n_failed"].to_dict()
     if winner is None or other is None or other not in failed or other == winner:
         return None
+    first, second = (
+        seed_scores(test_lls, trials, config_id, run.objective) for config_id in (winner, other)
+    )
     n_failed = int(failed[winner]), int(failed[other])
-    if measure := run.objective.measure:
-        seeds = [
-            [measure.as_score(value) for value in seeds_of(trials, config_id, measure.test_column)]
-            for config_id in (winner, other)
+    return lead_between(first, second, run.objective, n_failed=n_failed)
+
+
+def seed_scores(
+    test_lls: Mapping[str, np.ndarray],
+    trials: pd.DataFrame,
+    config_id: str,
+    objective: Objective,
+) -> list[Any]:
+    """Return the test scores of a configuration's completed replicas.
+
+    They are log-likelihoods of the examples, `[n]` each, or values of the objective, of which more
+    is better. One that is absent or not finite is left out.
+    """
+    if measure := objective.measure:
+        return [
+            measure.as_score(value) for value in seeds_of(trials, config_id, measure.test_column)
         ]
-        return compare_seeds(*seeds, n_failed=n_failed) if all(seeds) else None
     done = completed_replicas(trials)
-    sides = [
-        [
-            test_lls[trial_id]
-            for trial_id in done.loc[done["config_id"] == config_id, "trial_id"]
-            if trial_id in test_lls and np.isfinite(test_lls[trial_id]).all()
-        ]
-        for config_id in (winner, other)
-    ]
-    if not all(sides) or len({len(lls) for side in sides for lls in side}) != 1:
+    of_config = done.loc[done["config_id"] == config_id, "trial_id"]
+    found = (test_lls[trial_id] for trial_id in of_config if trial_id in test_lls)
+    return [lls for lls in found if np.isfinite(lls).all()]
+
+
+def lead_between(
+    first: list[Any], second: list[Any], objective: Objective, *, n_failed: tuple[int, int]
+) -> Difference | None:
+    """Return by how much the first is better, both as `seed_scores` gave; None without scores.
+
+    None too where the test sets have different numbers of examples.
+    """
+    if not first or not second:
         return None
-    return compare(*sides, n_failed=n_failed)
+    if objective.measure:
+        return compare_seeds(first, second, n_failed=n_failed)
+    if len({len(lls) for lls in (*first, *second)}) != 1:
+        return None
+    return compare(first, second, n_failed=n_failed)
 
 
 def completed_replicas(trials: pd.DataFrame) -> pd.DataFrame:
