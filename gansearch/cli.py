@@ -168,6 +168,7 @@ def resume(run: str, results: AnyPath, quiet: bool, **changes: Any) -> None:
 
     with run_console(quiet) as console:
         where = run_below(results, run)
+        changes["track"] = changes["track"] or None  # the trackers that the run has
         folder = driver.resume(where, results=results, console=console, **changes)
         show_end(folder, console)
 

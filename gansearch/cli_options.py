@@ -80,6 +80,13 @@ keep_discriminator_option = click.option(
     help="Store the discriminator's weights too, beside each generator's: "
     "models/TRIAL/discriminator.safetensors.",
 )
+track_option = click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Export trials to a tracker: tensorboard, mlflow, wandb or trackio. Repeatable. A resume "
+    "continues with those of the run; none there ends this.",
+)
 trial_option = click.option(
     "--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]"
 )
@@ -171,6 +178,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         ),
         address_option,
         data_dir_option,
+        track_option,
         *([keep_discriminator_option] if new else []),
     )
 

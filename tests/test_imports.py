@@ -28,7 +28,7 @@ ORDER = (
         "networks",
     ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
-    *("report", "dashboard", "export", "trial", "tune"),
+    *("report", "dashboard", "export", "trial", "tracking", "tune"),
     *("api_keywords", "api", "guard", "lightning", "doctor", "cli_types", "cli_options"),
     *("cli_output", "cli_errors", "cli", "__init__", "__main__"),
 )
@@ -51,18 +51,8 @@ MAY_IMPORT = {
 }
 # What works with any family of models imports nothing of the paper's networks and their training.
 KNOWS_NO_GAN = (
-    *(
-        "scoring",
-        "runs",
-        "ranking",
-        "figures",
-        "report",
-        "dashboard",
-        "export",
-        "trial",
-        "tune",
-        "doctor",
-    ),
+    *("scoring", "runs", "ranking", "figures", "report", "dashboard", "export", "trial"),
+    *("tracking", "tune", "doctor"),
     *("cli_types", "cli_options", "cli_output", "cli_errors", "cli"),
 )
 OF_GANS = (

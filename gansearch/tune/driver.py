@@ -30,6 +30,7 @@ from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.signals import raised
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.system.user_code import UserCode
+from gansearch.tracking.exporter import open_exporter
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
@@ -150,6 +151,7 @@ def resume(
     cpus_per_trial: float | str | None = None,
     group_trials: str | None = None,
     max_concurrent: int | None = None,
+    track: str | Sequence[str] | None = None,
     console: Console | None = None,
 ) -> RunFolder:
     """Continue a run that was stopped or killed, or that gets more trials, replicas or time.
@@ -170,6 +172,8 @@ def resume(
             is no longer there, that of the environment variable GANSEARCH_DATA, or the default.
         gpus_per_trial, cpus_per_trial, group_trials, max_concurrent: as in `Settings`, to suit
             another machine.
+        track: as in `Settings`; "none" ends the export to the run's trackers. A tracker that the
+            run gets late receives all its trials.
         console: as in `search`.
 
     Raises:
@@ -187,6 +191,7 @@ def resume(
         "cpus_per_trial": cpus_per_trial,
         "group_trials": group_trials,
         "max_concurrent": max_concurrent,
+        "track": track,
     }
     folder = RunFolder.open(run, parse_path(results))
     require_utf8(folder.path)
@@ -284,6 +289,7 @@ def _execute(
 
     `configs` are trained instead of a search, if there are any.
     """
+    exporter = open_exporter(folder, description, settings.track, tell=progress.note)
     n_samples = description.n_evaluation_samples
     progress.bests.n_evaluation_samples = n_samples
     recorder = Recorder(
@@ -292,6 +298,7 @@ def _execute(
         searched=tuple(space.search),
         n_evaluation_samples=n_samples,
         objective=space.objective,
+        exporter=exporter,
     )
     session = Session(
         folder=folder,
@@ -318,4 +325,7 @@ def _execute(
         except KeyboardInterrupt:
             raise session.interrupted() from None
         finally:
+            if exporter is not None:
+                progress.activity("waiting for the trackers")
+                exporter.close()
             progress.activity("ending Ray")

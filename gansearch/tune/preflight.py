@@ -33,6 +33,7 @@ from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath, parse_path
 from gansearch.system.temporary import temporary_root
 from gansearch.system.user_code import describe_error, shown
+from gansearch.tracking.names import require_trackers
 from gansearch.trial.evaluation_size import choose_evaluation_size
 from gansearch.trial.footprint import footprint
 from gansearch.trial.memory_check import (
@@ -118,6 +119,7 @@ def check_request(
     settings = settings or Settings()
     seed = run_seed(seed)
     make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
+    require_trackers(settings.track)
     if isinstance(space, str):
         space = load_space(space, overrides)
     elif overrides:

@@ -24,6 +24,7 @@ from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.system.failures import Failure
 from gansearch.system.files import unwritable
+from gansearch.tracking.exporter import Exporter
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.node_losses import NodeLosses
 from gansearch.tune.rows import (
@@ -86,6 +87,7 @@ class Recorder(Callback):
         searched: Sequence[str] = (),
         n_evaluation_samples: int = N_EVALUATION_SAMPLES,
         objective: Objective = VALID_LL,
+        exporter: Exporter | None = None,
     ) -> None:
         self.rows: dict[str, dict[str, Any]] = {
             row["trial_id"]: {str(name): value for name, value in row.items()}
@@ -102,6 +104,7 @@ class Recorder(Callback):
         self._searched = searched
         self._n_evaluation_samples = n_evaluation_samples
         self._objective = objective
+        self._exporter = exporter
         self._start_times: dict[str, float] = {}
         self._busy_seconds: dict[str, float] = {}
         self._pending_evaluations: list[dict[str, Any]] = []
@@ -120,6 +123,8 @@ class Recorder(Callback):
         if spec.trial_id not in self.rows:
             self.rows[spec.trial_id] = new_row(spec, self._folder.table)
             self._trials_changed = self._has_new_trial = True
+        if self._exporter is not None:
+            self._exporter.begin(self.rows[spec.trial_id])
         self._progress.trial_started(
             spec.trial_id,
             summary(spec.config, self._searched),
@@ -150,6 +155,8 @@ class Recorder(Callback):
         if step.is_evaluation and step.updates not in recorded:
             recorded.add(step.updates)
             self._pending_evaluations.append(history_row(row, step))
+            if self._exporter is not None:
+                self._exporter.report(self._pending_evaluations[-1])
         score = score_of_row(row, self._n_evaluation_samples, self._objective)
         row.update(step.final or {})
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
@@ -213,6 +220,8 @@ class Recorder(Callback):
             row["overhead_seconds"] = wall - self._busy_seconds.pop(trial_id, 0.0)
         self._trials_changed = True
         self._ended_trials.append(trial_id)
+        if self._exporter is not None:
+            self._exporter.end(row)
         score = score_of_row(row, self._n_evaluation_samples, self._objective)
         self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score)
         self._write_if_due()

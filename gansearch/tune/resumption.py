@@ -21,6 +21,7 @@ from gansearch.runs.tables import unreadable
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import is_given, is_missing, load, provided
+from gansearch.tracking.names import require_trackers
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings, flag_of
 from gansearch.tune.study import make_sampler
@@ -235,4 +236,5 @@ def _changed_settings(
     own = {key: value for key, value in changes.items() if key not in _BUDGET}
     settings = replace(stored, **own)
     make_sampler(settings.sampler, 0)
+    require_trackers(settings.track)
     return settings

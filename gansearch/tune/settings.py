@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, get_type_hints
 
 from gansearch.errors import BadInputError, did_you_mean
+from gansearch.tracking.names import tracker_names
 
 GROUP_TRIALS = ("auto", "on", "off")
 AUTO = "auto"  # a number that is found from the machine and the space; stored as None
@@ -37,6 +38,8 @@ class Settings:
         time_budget_seconds: time after which the search ends, in seconds since the run began, or
             None. It ends earlier by the estimated time of the replicas, which are never cut short.
         keep_discriminator: store the discriminator beside each generator that is stored.
+        track: trackers to which trials are exported: "tensorboard", "mlflow", "wandb", "trackio"; a
+            name or several. "none" is none.
 
     Raises:
         BadInputError: a value has a wrong type or is out of its range.
@@ -51,10 +54,12 @@ class Settings:
     data_dir: str | None = None
     time_budget_seconds: float | None = None
     keep_discriminator: bool = False
+    track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             object.__setattr__(self, name, _converted(name, getattr(self, name), kind))
+        object.__setattr__(self, "track", tracker_names(self.track))
         if self.address == "local":  # as for `ray.init`; a resume may so leave a cluster
             object.__setattr__(self, "address", None)
         if self.group_trials not in GROUP_TRIALS:
@@ -90,6 +95,7 @@ class Settings:
                 raise ValueError(f"{name} is no setting")
             # JSON may have made a whole number of a float.
             kind = types[name] | int if types[name] in (float, float | None) else types[name]
+            kind = list | tuple if name == "track" else kind
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise ValueError(f"found {value!r} for {name}")
         try:
@@ -117,6 +123,14 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     Raises:
         BadInputError: it is of another type.
     """
+    if name == "track":
+        names = (value,) if isinstance(value, str) else value
+        if isinstance(names, list | tuple) and all(isinstance(each, str) for each in names):
+            return tuple(names)
+        found = reprlib.repr(value)
+        raise BadInputError(
+            f"track: found {found}. It must be a tracker's name, or a list of them."
+        )
     is_found = name in _FOUND
     if (value is None and isinstance(None, kind)) or (is_found and value == AUTO):
         return None
