@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -14,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from gansearch.dashboard.comparison import comparison_page
 from gansearch.dashboard.pictures import picture
-from gansearch.dashboard.runs import Runs
-from gansearch.errors import GansearchError
-from gansearch.report.html import asset
+from gansearch.dashboard.runs import NoSuchRunError, Runs
+from gansearch.errors import GansearchError, ResultsError
 from gansearch.report.listing import list_runs
+from gansearch.report.page_parts import asset, template, trusted
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 
@@ -43,6 +43,13 @@ def make_app(results: AnyPath) -> Starlette:
 
         return _of_run(runs, request, answer, lambda text, code: _json({"error": text}, code))
 
+    def compared(request: Request) -> Response:
+        names = request.query_params.getlist("run")
+        return _answer(
+            lambda: HTMLResponse(comparison_page([runs.folder(name) for name in names])),
+            _error_page,
+        )
+
     def file(request: Request) -> Response:
         def answer(folder: RunFolder) -> Response:
             content = picture(folder, request.path_params["path"])
@@ -55,6 +62,7 @@ def make_app(results: AnyPath) -> Starlette:
     return Starlette(
         routes=[
             Route("/", listed),
+            Route("/compare", compared),
             Route("/runs/{name}", shown),
             Route("/runs/{name}/data", changes),
             Route("/runs/{name}/files/{path:path}", file),
@@ -69,15 +77,19 @@ def _of_run(
     answer: Callable[[RunFolder], Response],
     refuse: Callable[[str, int], Response],
 ) -> Response:
-    """Return the answer on a run; of one that is damaged or absent, what is wrong."""
-    name = request.path_params["name"]
+    return _answer(lambda: answer(runs.folder(request.path_params["name"])), refuse)
+
+
+def _answer(answer: Callable[[], Response], refuse: Callable[[str, int], Response]) -> Response:
+    """Return an answer, or what is wrong where a run is damaged or absent."""
     try:
-        folder = runs.folder(name)
-        if folder is None:
-            return refuse(f"{runs.results / name}: no such run.", 404)
-        return answer(folder)
-    except (GansearchError, OSError) as error:
+        return answer()
+    except NoSuchRunError as error:
+        return refuse(str(error), 404)
+    except (ResultsError, OSError) as error:
         return refuse(str(error), 503)
+    except GansearchError as error:
+        return refuse(str(error), 400)
     except Exception as error:  # a damaged file may raise anything; the other runs are shown
         return refuse(f"{type(error).__name__}: {error}", 500)
 
@@ -92,13 +104,6 @@ def _error_page(text: str, code: int) -> Response:
 
 
 def _html(name: str, code: int = 200, **values: Any) -> Response:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gansearch.dashboard", "pages"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    text = environment.get_template(name).render(style=asset("page.css"), **values)
+    page = template(name, "gansearch.dashboard").render(style=trusted(asset("page.css")), **values)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'"
-    return HTMLResponse(text, code, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(page, code, headers={"Content-Security-Policy": policy})

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gansearch.dashboard.pictures import ServedPictures
+from gansearch.errors import ResultsError
 from gansearch.report.html import Live, page, sections_html
 from gansearch.report.listing import list_run
 from gansearch.report.page_data import page_data
@@ -21,6 +22,10 @@ from gansearch.runs.tables import TRIALS_FILE
 from gansearch.system.object_store import AnyPath
 
 _FILES = (*DESCRIPTION_FILES, TRIALS_FILE, "ranking.parquet", "references.parquet", "samples.png")
+
+
+class NoSuchRunError(ResultsError):
+    """There is no run of a name."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,16 @@ class Runs:
         # Reports are built one at a time: what catches warnings is the same for all threads.
         self._lock = threading.Lock()
 
-    def folder(self, name: str) -> RunFolder | None:
-        """Return the folder of a run; None if there is no run of this name."""
-        return next((RunFolder(path) for path in runs_in(self.results) if path.name == name), None)
+    def folder(self, name: str) -> RunFolder:
+        """Return the folder of a run.
+
+        Raises:
+            NoSuchRunError: there is no run of this name.
+        """
+        for path in runs_in(self.results):
+            if path.name == name:
+                return RunFolder(path)
+        raise NoSuchRunError(f"{self.results / name}: no such run.")
 
     def report(self, folder: RunFolder) -> tuple[str, Report]:
         """Return a run's report, with what changes when the report would.

@@ -6,19 +6,23 @@ lets no other script run than those two, known by their hashes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from gansearch.report.conclusion import conclusion_section
 from gansearch.report.export import json_value
 from gansearch.report.page_data import page_data
+from gansearch.report.page_parts import (
+    asset,
+    data_in_script,
+    page_scripts,
+    policy,
+    template,
+    trusted,
+)
 from gansearch.report.page_pictures import EmbeddedPictures, Pictures
 from gansearch.report.report import Report, winning_replica
 from gansearch.report.section import PROSE_COLUMNS, Section
@@ -72,9 +76,9 @@ def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
     shown = sections(report)
     keys = [section.key for section in shown]
     parts = [(key, title) for key, title in _PARTS.items() if key in keys or key == "answer"]
-    scripts = [asset("echarts.min.js"), _own_scripts()]
+    scripts = page_scripts(*_SCRIPTS)
     values = {
-        "policy": _policy(scripts, live is not None),
+        "policy": policy(scripts, is_live=live is not None),
         "live": live,
         "run": report.run.to_dict(),
         "parts": [*parts, *_LATER_PARTS],
@@ -82,16 +86,16 @@ def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
         # The order matters: pictures of the whole run are in the page before those of its trials.
         **_section_values(report, pictures, shown),
     }
-    values["data"] = _in_script(json.dumps(page_data(report, pictures), allow_nan=False))
-    values["scripts"] = [_trusted(script) for script in scripts]
-    values["style"] = _trusted(asset("page.css"))
-    return str(_template("page.html").render(values))
+    values["data"] = data_in_script(page_data(report, pictures))
+    values["scripts"] = [trusted(script) for script in scripts]
+    values["style"] = trusted(asset("page.css"))
+    return str(template("page.html").render(values))
 
 
 def sections_html(report: Report, pictures: Pictures) -> str:
     """Return the part of the page that has no script: text, tables and pictures."""
     values = _section_values(report, pictures, sections(report))
-    return str(_template("sections.html").render(values))
+    return str(template("sections.html").render(values))
 
 
 def _section_values(report: Report, pictures: Pictures, shown: Sequence[Section]) -> dict[str, Any]:
@@ -102,60 +106,6 @@ def _section_values(report: Report, pictures: Pictures, shown: Sequence[Section]
         "pictures": list(_pictures(report, pictures)),
         "prose": PROSE_COLUMNS,
     }
-
-
-def _template(name: str) -> Any:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("gansearch.report", "page"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template(name)
-
-
-@cache
-def asset(name: str) -> str:
-    """Return one of the files that pages are made of."""
-    return resources.files("gansearch.report").joinpath("page", name).read_text("utf-8")
-
-
-@cache
-def _own_scripts() -> str:
-    """Return our scripts as one, whose names no other script of a page sees."""
-    parts = "\n".join(asset(f"{name}.js") for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}\n}})();'
-
-
-def _trusted(text: str) -> Any:
-    """Return a text of our own that is to stay as it is."""
-    from markupsafe import Markup
-
-    return Markup(text)
-
-
-def _in_script(data: str) -> Any:
-    """Return JSON as a script element may have it: no text in it ends the element."""
-    for mark, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        data = data.replace(mark, escaped)
-    return _trusted(data)
-
-
-def _policy(scripts: Sequence[str], is_live: bool) -> str:
-    """Return the content security policy: nothing but what is in the page, or its own server."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    own = " 'self'" if is_live else ""
-    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
-    rules = [
-        "default-src 'none'",
-        f"img-src data:{own}",
-        "style-src 'unsafe-inline'",
-        f"script-src {allowed}",
-        *(["connect-src 'self'"] if is_live else []),
-    ]
-    return "; ".join(rules)
 
 
 def _answer(report: Report) -> dict[str, Any]:

@@ -49,8 +49,8 @@ class Looker:
         self.asked = []
 
     @contextmanager
-    def at(self, url, *, width=1400, scheme="light"):
-        """Yield the page at an address."""
+    def at(self, url, *, width=1400, scheme="light", script=True):
+        """Yield the page at an address; `script` if it has plots."""
         page = self.browser.new_page(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
@@ -59,7 +59,8 @@ class Looker:
         page.on("request", lambda request: self._note(request.url, url))
         try:
             page.goto(url)
-            until(page, "window.gansearch !== undefined")
+            if script:
+                until(page, "window.gansearch !== undefined")
             yield page
         finally:
             page.close()

@@ -126,9 +126,7 @@ function panelCurve(store, trial, chosen, onchoose) {
   });
   if (!curve) {
     plot.root = element("p", { class: "note" },
-      store.trials.length < store.data.n_trials || Object.keys(store.data.curves).length
-        ? "This page has no curve of this trial; history/ in the run's folder has all."
-        : "No report yet.");
+      trial.updates ? "This page has no curve of this trial; history/ in the run's folder has all." : "No report yet.");
   }
   return plot;
 }

@@ -1,0 +1,112 @@
+"""The page that has several runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from gansearch.figures.style import evenly_spaced
+from gansearch.report.compare import compare_runs
+from gansearch.report.compare_sections import comparison_sections
+from gansearch.report.page_parts import (
+    asset,
+    data_in_script,
+    page_scripts,
+    policy,
+    template,
+    trusted,
+)
+from gansearch.report.recovery import read_with_warnings
+from gansearch.report.section import PROSE_COLUMNS
+from gansearch.runs.description import RunDescription
+from gansearch.runs.folder import RunFolder
+from gansearch.runs.schemas import UNSOUND
+from gansearch.runs.tables import rows_of
+
+_SCRIPTS = ("values", "plots", "compare")
+_MOST_CURVES = 60  # of one phase of a run
+_MOST_BESTS = 300
+
+
+def comparison_page(folders: Sequence[RunFolder]) -> str:
+    """Return the page of two or more runs side by side.
+
+    Raises:
+        BadInputError: one alone, or one of them twice.
+        ResultsError: a run can't be read.
+    """
+    comparison = compare_runs(folders)
+    runs = [read_with_warnings(folder.read_run)[0] for folder in folders]
+    objective = runs[0].objective
+    data = {
+        "title": f"{objective.name}{f' ({objective.unit})' if objective.unit else ''}",
+        "runs": [
+            {"name": compared.name, **_drawn(folder, run)}
+            for compared, folder, run in zip(comparison.runs, folders, runs, strict=True)
+        ],
+    }
+    scripts = page_scripts(*_SCRIPTS)
+    return template("compare.html", "gansearch.dashboard").render(
+        policy=policy(scripts, is_live=False),
+        is_live=any(run.is_going_on for run in runs),
+        names=[folder.path.name for folder in folders],
+        style=trusted(asset("page.css")),
+        sections=comparison_sections(comparison),
+        prose=PROSE_COLUMNS,
+        data=data_in_script(data),
+        scripts=[trusted(script) for script in scripts],
+    )
+
+
+def _drawn(folder: RunFolder, run: RunDescription) -> dict[str, Any]:
+    """Return a run's bests so far and its curves, as `[updates, score]`."""
+    trials, _ = read_with_warnings(folder.trials)
+    column = run.objective.column
+    history, _ = read_with_warnings(lambda: folder.history(["trial_id", "updates", column]))
+    return {
+        "bests": _bests(trials, run),
+        "curves": [
+            curve
+            for phase in ("search", "replica")
+            for curve in _curves(trials[trials["phase"] == phase], history, run)
+        ],
+    }
+
+
+def _bests(trials: pd.DataFrame, run: RunDescription) -> list[list[float]]:
+    """Return the best score of the search so far, by the updates that its trials have made."""
+    searched = trials[trials["phase"] == "search"].sort_values("number")
+    score = run.objective.as_score(searched[run.objective.column])
+    best = score.where(~searched["status"].isin(UNSOUND)).cummax()
+    values = run.objective.as_score(best)
+    points = [
+        [int(spent), float(value)]
+        for spent, value in zip(searched["updates"].cumsum(), values, strict=True)
+        if pd.notna(value)
+    ]
+    return [points[i] for i in evenly_spaced(len(points), _MOST_BESTS)]
+
+
+def _curves(
+    trials: pd.DataFrame, history: pd.DataFrame, run: RunDescription
+) -> list[dict[str, Any]]:
+    names, column = run.names, run.objective.column
+    known = history[history["trial_id"].isin(trials["trial_id"]) & history[column].notna()]
+    by_trial = {
+        str(trial_id): [
+            [int(x), float(y)] for x, y in zip(rows["updates"], rows[column], strict=True)
+        ]
+        for trial_id, rows in known.groupby("trial_id")
+    }
+    drawn = [row for row in rows_of(trials) if row["trial_id"] in by_trial]
+    return [
+        {
+            "trial": row["trial_id"],
+            "label": names.get(row["config_id"], row["config_id"]),
+            "phase": row["phase"],
+            "points": by_trial[row["trial_id"]],
+        }
+        for row in (drawn[i] for i in evenly_spaced(len(drawn), _MOST_CURVES))
+    ]
