@@ -92,16 +92,20 @@ function scoresList(store, trial) {
 /** Returns the curve of any measure of one trial. */
 function panelCurve(store, trial, chosen, onchoose) {
   const curve = store.data.curves[trial.trial_id];
+  if (!curve) {
+    const why = trial.updates ? "This page has no curve of this trial; history/ in the run's folder has all." : "No report yet.";
+    return { root: element("p", { class: "note" }, why), draw: () => {}, dispose: () => {} };
+  }
   const pairs = { "D's outputs": ["d_real", "d_fake"], losses: ["d_loss", "g_loss"], "coverage and recall": ["coverage", "recall"] };
-  const measures = store.data.measures.filter((measure) => curve && curve[measure.key]);
+  const measures = store.data.measures.filter((measure) => curve[measure.key]);
   const options = [
     ...measures.map((measure) => [measure.key, measure.title]),
-    ...Object.entries(pairs).filter(([, keys]) => curve && keys.every((key) => curve[key])).map(([name]) => [name, name]),
+    ...Object.entries(pairs).filter(([, keys]) => keys.every((key) => curve[key])).map(([name]) => [name, name]),
   ];
   let key = options.some(([name]) => name === chosen) ? chosen : options.length ? options[0][0] : null;
   const colours = [BLUE, VERMILION];
   const option = () => {
-    if (!curve || !key) return null;
+    if (!key) return null;
     const keys = pairs[key] || [key];
     return {
       legend: keys.length > 1 ? { left: 0, top: 0, textStyle: { color: pageColour("ink") } } : { show: false },
@@ -124,10 +128,6 @@ function panelCurve(store, trial, chosen, onchoose) {
     menus: options.length ? [menu("measure", options, key, (value) => { key = value; onchoose(value); plot.draw(); })] : [],
     note: "The axis ends at the budget of a full training.",
   });
-  if (!curve) {
-    plot.root = element("p", { class: "note" },
-      trial.updates ? "This page has no curve of this trial; history/ in the run's folder has all." : "No report yet.");
-  }
   return plot;
 }
 
