@@ -29,13 +29,15 @@ def conclusion_section(report: Report) -> Section:
 def _of_ranking(report: Report, ranked: list[dict[str, Any]]) -> tuple[str, str, str]:
     winner = ranked[0]
     is_over = report.run.state == "finished"
-    if winner["config_id"] == report.paper_config_id:
-        what = report.run.baseline_title
-    else:
-        what = describe_config(report, winner)
+    what = _described(report, winner)
     name = label_of(winner)
     said = f"Winner{'' if is_over else ' so far'}: {name}{'' if what == name else f', {what}'}"
     return said, _lead(report, ranked), _next(report)
+
+
+def _described(report: Report, row: Mapping[str, Any]) -> str:
+    is_baseline = row["config_id"] == report.paper_config_id
+    return report.run.baseline_title if is_baseline else describe_config(report, row)
 
 
 def _lead(report: Report, ranked: list[dict[str, Any]]) -> str:
@@ -100,7 +102,7 @@ def _best_of_search(report: Report) -> str:
         return "No trial of the search has a score."
     best = rows_of(report.leaderboard.iloc[:1])[0]
     score = _score(best, report.run.objective, report.run.n_evaluation_samples)
-    config = describe_config(report, best)
+    config = _described(report, best)
     return (
         f"The best of the search, a single training: {label_of(best)} ({best['trial_id']}), "
         f"{score}: {config}"
