@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from gansearch.figures.strips import StripLayout, strip_layout
+from gansearch.figures.strip_layout import StripLayout, strip_layout
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from gansearch.artifacts import ConditionalSamples
 from gansearch.data.dataset import Dataset
 from gansearch.figures.points import path_picture, point_picture
+from gansearch.figures.strip_layout import LAYOUT_KEY
 from gansearch.figures.style import BLUE, GREY, SKY
 from gansearch.figures.tiles import captioned, framed, image_tiles, mosaic
 
@@ -19,8 +20,6 @@ _PAGE_PIXELS = 1200  # a grid is at most this wide
 _GAP, _PAIR_GAP = 2, 8
 _BAND_PIXELS, _BAND_GAP, _BAR_PIXELS = 42, 14, 10  # under a row of an interpolation
 _MAX_ROWS = 20  # of classes
-# The key of a picture's layout, in `Image.info` and in the text of a PNG file.
-LAYOUT_KEY = "gansearch"
 
 
 def sample_grid(

@@ -1,19 +1,15 @@
-"""Strips: samples of the same noise over a training, and where in the picture each time stands."""
+"""Strips: samples of the same noise over a training."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeGuard
 
 import numpy as np
 from PIL import Image
 
 from gansearch.data.dataset import Dataset
 from gansearch.figures.points import PANEL_PIXELS, point_panels
-from gansearch.figures.samples import LAYOUT_KEY
+from gansearch.figures.strip_layout import LAYOUT_KEY, Frame, layout_text
 from gansearch.figures.style import evenly_spaced, short_count
 from gansearch.figures.tiles import captioned, image_tiles, mosaic, padded, with_axis
 
@@ -25,24 +21,6 @@ _GAP = 2
 _LEAST_PIXELS = 400  # of the width, so that a caption of few frames stands in few lines
 _N_IMAGES, _N_POINTS = 8, 400
 _MAX_VALUES = 2**15  # of an evaluation, which every checkpoint holds
-_KEYS = ("updates", "frames")
-
-Frame = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class StripLayout:
-    """Where the frames of a strip stand in its picture.
-
-    Attributes:
-        size: width and height of the picture, in pixels.
-        updates: of each frame, ascending.
-        frames: left, top, width and height of each, in pixels: all samples of one evaluation.
-    """
-
-    size: tuple[int, int]
-    updates: tuple[int, ...]
-    frames: tuple[Frame, ...]
 
 
 def strip_size(dataset: Dataset) -> int:
@@ -75,7 +53,7 @@ def strip(
     image = captioned(
         padded(picture, _LEAST_PIXELS), _caption(drawn, len(samples_by_update), dataset)
     )
-    image.info[LAYOUT_KEY] = json.dumps(dict(zip(_KEYS, (shown, frames), strict=True)))
+    image.info[LAYOUT_KEY] = layout_text(shown, frames)
     return image
 
 
@@ -143,36 +121,3 @@ def points_overview(samples: np.ndarray, dataset: Dataset) -> Image.Image:
     """Draw points `[n, d]` in one panel like those of a strip, but larger; without Matplotlib."""
     panel = _bordered(point_panels([samples], dataset, _OVERVIEW_PIXELS))
     return captioned(mosaic(panel, 1, _GAP), _content(len(samples), dataset))
-
-
-def strip_layout(png: bytes) -> StripLayout | None:
-    """Return where the frames of a strip stand; None for older pictures and damaged files.
-
-    Args:
-        png: the content of `strip.png`.
-    """
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            size, text = image.size, image.info.get(LAYOUT_KEY)
-        found: Any = json.loads(text) if isinstance(text, str) else None
-    except Exception:  # damaged files raise many types of errors, and are only not shown
-        return None
-    updates, frames = (found.get(key) if isinstance(found, dict) else None for key in _KEYS)
-    if not _are_counts(updates) or not isinstance(frames, list) or len(frames) != len(updates):
-        return None
-    if not all(_is_inside(frame, size) for frame in frames):
-        return None
-    return StripLayout(size, tuple(updates), tuple((f[0], f[1], f[2], f[3]) for f in frames))
-
-
-def _are_counts(values: Any) -> TypeGuard[list[int]]:
-    if not isinstance(values, list) or not values:
-        return False
-    return all(type(value) is int and value >= 0 for value in values)
-
-
-def _is_inside(frame: Any, size: tuple[int, int]) -> bool:
-    if not _are_counts(frame) or len(frame) != 4:
-        return False
-    left, top, width, height = frame
-    return width > 0 and height > 0 and left + width <= size[0] and top + height <= size[1]

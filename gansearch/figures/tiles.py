@@ -19,6 +19,7 @@ _LABEL_PIXELS = 11
 _TICK_PIXELS, _BAND_PIXELS = 3, 22  # of an axis
 _FRAME = 2
 _CAPTION_LEFT = 8
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def image_tiles(images: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -106,14 +107,21 @@ def captioned(picture: np.ndarray, caption: str) -> Image.Image:
 def text_block(text: str, width: int, font_pixels: int = _FONT_PIXELS) -> np.ndarray:
     """Return a text in lines as a picture `[h, width, 3]`."""
     font = ImageFont.load_default(font_pixels)
-    # Its lines are hardly wider than the mean of its letters says.
-    per_letter = 1.05 * font.getlength(text) / max(1, len(text))
-    letters = max(12, int((width - 2 * _CAPTION_LEFT) / max(1.0, per_letter)))
-    lines = textwrap.wrap(text, letters)
+    lines = _lines(text, width - 2 * _CAPTION_LEFT, font)
     image = Image.new("RGB", (width, len(lines) * (font_pixels + 4) + 4), "white")
     position = (_CAPTION_LEFT, 0)
     ImageDraw.Draw(image).multiline_text(position, "\n".join(lines), "black", font, spacing=4)
     return np.asarray(image)
+
+
+def _lines(text: str, width: int, font: _Font) -> list[str]:
+    """Break a text into lines of at most so many pixels, or of few letters where that is little."""
+    letters = max(12, int(1.2 * width * len(text) / max(1.0, font.getlength(text))))
+    lines = textwrap.wrap(text, letters)
+    while letters > 4 and max(map(font.getlength, lines), default=0) > width:
+        letters -= 1
+        lines = textwrap.wrap(text, letters)
+    return lines
 
 
 def padded(picture: np.ndarray, width: int, height: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Protocol
 
-from gansearch.figures.strips import StripLayout, strip_layout
+from gansearch.figures.strip_layout import StripLayout, strip_layout
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 

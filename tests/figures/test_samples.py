@@ -8,6 +8,7 @@ import pytest
 
 from gansearch.data.dataset import Dataset
 from gansearch.figures.samples import interpolation_picture, png, sample_grid
+from gansearch.figures.tiles import with_label
 from tests.figures.pictures import BLUE, GREY, ORANGE, dataset, has, images, opened
 
 
@@ -133,6 +134,23 @@ def test_a_jump_in_a_row_is_a_high_bar_beside_the_distance_between_real_images()
 def test_steps_that_do_not_move_have_no_bars():
     picture = interpolation_picture(np.zeros((1, 4, 64)), dataset(), unit=2.0)
     assert not has(picture, BLUE) and has(picture, GREY)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "W" * 40 + " i" * 40, "\N{GRINNING FACE} größe 猫 <b>"]
+)
+def test_a_label_of_any_name_stands_below_a_picture_within_its_width(name):
+    picture = sample_grid(images(10), dataset())
+    labelled = np.asarray(with_label(picture, f"rank 1 of 3: {name}"))
+    np.testing.assert_array_equal(labelled[: picture.height], np.asarray(picture))
+    below = labelled[picture.height :, :, 0]
+    assert (below < 128).any()
+    assert (below[:, -4:] == 255).all() and (below[:, :6] == 255).all()
+
+
+def test_without_a_label_a_picture_stays_as_it_is():
+    picture = sample_grid(images(10), dataset())
+    assert with_label(picture, "") is picture
 
 
 def test_a_picture_becomes_the_bytes_of_a_png():

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from gansearch.figures.samples import png
-from gansearch.figures.strips import StripLayout, points_overview, strip, strip_layout, strip_size
+from gansearch.figures.strip_layout import StripLayout, strip_layout
+from gansearch.figures.strips import points_overview, strip, strip_size
 from gansearch.figures.style import short_count
 from gansearch.figures.tiles import with_axis
 from tests.figures.pictures import BLUE, GREY, dataset, images, opened, pixels_of, points

@@ -9,7 +9,7 @@ from PIL import Image
 from gansearch.budget import Budget
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError
-from gansearch.figures.strips import strip_layout
+from gansearch.figures.strip_layout import strip_layout
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.trial import pictures as pictures_module
