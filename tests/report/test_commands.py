@@ -39,7 +39,11 @@ def on_a_console(report):
 
 
 def in_html(report):
-    return html.unescape(re.sub(r"</?p[^>]*>", "\n", render(report, "html").split("<details>")[0]))
+    text, page = [], render(report, "html").split("<details>")[0]
+    for line in re.sub(r"</?(p|code)[^>]*>", "\n", page).splitlines():
+        if line not in text:  # what to do next stands at the top, and below the warnings
+            text.append(line)
+    return html.unescape("\n".join(text))
 
 
 FORMATS = {

@@ -13,6 +13,8 @@ from gansearch.own_measures import OwnMeasure
 from gansearch.ranking.ranking import compare_seeds, rank
 from gansearch.report.export import to_csv, to_json
 from gansearch.report.html import to_html
+from gansearch.report.page_data import page_data
+from gansearch.report.page_pictures import EmbeddedPictures
 from gansearch.report.report import build_report
 from gansearch.report.run import open_run
 from gansearch.report.sections import sections
@@ -92,9 +94,15 @@ def test_own_measures_are_in_every_format_for_programs(report):
     assert first["measure.fid"] == pytest.approx(report.ranking["measure.fid"].iloc[0])
     assert first["measure.never"] is None
     assert "measure.fid_test_low" in to_csv(report).partition("\n")[0]
-    page = to_html(report)
-    assert "Your own measures" in page
-    assert "fid at the evaluations of all trials" in page
+    assert "Your own measures" in to_html(report)
+    data = page_data(report, EmbeddedPictures(0))
+    fid = next(measure for measure in data["measures"] if measure["key"] == "measure.fid")
+    assert (fid["title"], fid["unit"], fid["better"], fid["of_curves"]) == (
+        "fid",
+        "px",
+        "lower",
+        True,
+    )
 
 
 def test_a_report_of_a_run_without_own_measures_says_nothing_of_them(finished):
@@ -127,8 +135,12 @@ def test_under_an_objective_a_report_ranks_compares_and_lists_by_it(tmp_path, di
     assert f"({better} is better)" in " ".join(table.notes)
     log_likelihoods = section(report, "measures")
     assert [name for name, _ in log_likelihoods.columns][1:3] == ["test LL", "to train"]
-    page = to_html(report)
-    assert "fid of each ranked configuration" in page and f"; {better} is better" in page
+    data = page_data(report, EmbeddedPictures(0))
+    scale = data["scales"][0]
+    assert (scale["title"], scale["better"]) == ("test fid", f"{better} is better")
+    drawn = data["ranking"][0]["scores"]["measure.fid_test"]
+    assert len(drawn["seeds"]) == (4 if direction == "minimize" else 3)
+    assert drawn["low"] < drawn["mean"] < drawn["high"]
 
 
 def test_the_winners_lead_by_an_objective_is_in_its_unit_and_positive_where_it_is_better(tmp_path):
