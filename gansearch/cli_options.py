@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from gansearch.cli_completion import SAMPLERS, complete_trial, one_of
 from gansearch.cli_types import (
     BudgetNumberType,
     DurationType,
@@ -88,7 +89,10 @@ track_option = click.option(
     "continues with those of the run; none there ends this.",
 )
 trial_option = click.option(
-    "--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]"
+    "--trial",
+    type=TextType(),
+    help="Trial id.  [default: a replica of the winner]",
+    shell_complete=complete_trial,
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 time_budget_option = click.option(
@@ -144,6 +148,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
             "--sampler",
             **default("tpe"),
             help="Optuna sampler that proposes configurations: tpe, random, qmc or gp.",
+            shell_complete=one_of(*SAMPLERS),
         ),
         click.option(
             "--max-concurrent",
@@ -173,6 +178,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
             former_flag="--packing",
             **default("auto"),
             metavar="auto|on|off",
+            shell_complete=one_of("auto", "on", "off"),
             help="Train the trials of a device together in one process. auto: only on a GPU that "
             "several trials share.",
         ),

@@ -31,7 +31,8 @@ from gansearch.runs.generators import read_outputs
 from gansearch.runs.schemas import STATUSES, config_values, history_schema
 from gansearch.runs.tables import rows_of
 from gansearch.scoring.lines import line_title
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 
 MOST_TRIALS = 2000  # of which a page has rows
 _MOST_BEST = 400  # trials of the search among them that are there for their score
