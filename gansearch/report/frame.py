@@ -89,6 +89,8 @@ class Paragraph:
         text, overflow = self.text.copy(), "crop" if ascii_only else "ellipsis"
         if self.most_lines > 1 and text.cell_len > width:
             first, *rest = text.wrap(console, max(1, width - len(_INDENT)))
+            for line in rest:
+                line.rstrip()  # of the space at which it was broken
             shown = rest[: self.most_lines - 1]
             if len(rest) > len(shown):
                 shown[-1] = Text(" ").join(rest[len(shown) - 1 :])
