@@ -169,7 +169,7 @@ class Frame:
             table.add_column(
                 justify=column.justify,
                 no_wrap=True,
-                overflow="ellipsis",
+                overflow="crop" if options.ascii_only else "ellipsis",
                 ratio=1 if column.name == "summary" else None,
             )
         for line in trials:

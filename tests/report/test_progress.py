@@ -651,11 +651,14 @@ def test_an_encoding_without_blocks_gets_a_chart_of_plain_characters(clock):
     to = Console(file=file, force_terminal=True, width=100, height=24, color_system=None)
     with make(to) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t00000", "k=2")
+        progress.trial_started("t00000", "k=2 " * 50)
         for i in range(4):
             progress.trial_reported("t00000", 100 * i, evaluated(float(i)), 0.5)
         progress._display.tick()
-    assert "300 _,+# valid_ll 3.00" in file.buffer.getvalue().decode("ascii")
+    shown = file.buffer.getvalue().decode("ascii")
+    assert "300 _,+# valid_ll 3.00" in shown
+    assert "[?25l" in shown
+    assert "?" not in shown.replace("[?25", "")  # no character was lacking
 
 
 def test_the_speed_is_that_of_the_last_half_minute_and_falls_to_zero(clock):
