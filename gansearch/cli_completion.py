@@ -95,10 +95,18 @@ def _trials(context: click.Context) -> Iterator[str]:
         yield from sorted(path.name for path in (folder / "models").iterdir() if path.is_dir())
 
 
+def _trackers(_: click.Context) -> Iterable[str]:
+    from gansearch.tracking.names import NO_TRACKER, PACKAGES
+
+    return (*PACKAGES, NO_TRACKER)
+
+
 complete_space = _completing(_spaces, else_a="file")
 complete_preset = _completing(_presets, else_a="file")
 complete_run = _completing(_runs, else_a="dir")
 complete_trial = _completing(_trials)
+complete_folder = _completing(lambda _: (), else_a="dir")
+complete_tracker = _completing(_trackers)
 
 
 def run_argument(**settings: Any) -> Callable[[Any], Any]:

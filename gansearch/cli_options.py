@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from gansearch.cli_completion import SAMPLERS, complete_trial, one_of
+from gansearch.cli_completion import (
+    SAMPLERS,
+    complete_folder,
+    complete_tracker,
+    complete_trial,
+    one_of,
+)
 from gansearch.cli_types import (
     BudgetNumberType,
     DurationType,
@@ -46,6 +52,7 @@ results_option = click.option(
     type=FolderType(),
     default="results",
     show_default=True,
+    shell_complete=complete_folder,
     help="Folder of all runs; also s3://BUCKET/PATH or gs://BUCKET/PATH.",
 )
 data_dir_option = click.option(
@@ -85,6 +92,7 @@ track_option = click.option(
     "--track",
     multiple=True,
     metavar="TRACKER",
+    shell_complete=complete_tracker,
     help="Export trials to a tracker: tensorboard, mlflow, wandb or trackio. Repeatable. A resume "
     "continues with those of the run; none there ends this.",
 )

@@ -53,6 +53,7 @@ def show_end(folder: RunFolder, console: Console | None) -> None:
     if console is None:
         return
     report = build_report(folder)
+    console.print()  # apart from the last lines of the progress
     print_section(conclusion_section(report), console)
     print_report(report, console)
     # A path is not wrapped, so that it can be copied.

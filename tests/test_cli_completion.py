@@ -91,6 +91,8 @@ def test_words_that_an_option_takes_are_those_of_the_code():
     assert completed("run --sampler ") == list(SAMPLERS) == list(study.SAMPLERS)
     assert completed("sample x --complete ") == list(MASKS) == list(KINDS)
     assert completed("run --group-trials o") == ["on", "off"]
+    assert completed("run --track t") == ["tensorboard", "trackio"]
+    assert completed("list --results x") == ["<dir>"]
     assert LATEST == "latest"
 
 

@@ -48,7 +48,9 @@ def _lead(report: Report, ranked: list[dict[str, Any]]) -> str:
         baseline = report.label(report.paper_config_id or "")
         return " ".join([*said, *_ties([name for name in tied if name != baseline])])
     if not others:
-        return "Nothing else has a score, so there is nothing to compare it with."
+        unscored = report.ranking[report.ranking["rank"].isna()]
+        names = ", ".join(map(label_of, rows_of(unscored)))
+        return f"It alone has a score{names and f': no replica of {names} works'}."
     second, found = others[0], report.winner_minus_second
     name = label_of(second)
     if found is None or math.isnan(found.low):
