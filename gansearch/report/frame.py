@@ -54,7 +54,8 @@ class Score:
 class KnownTrial:
     """A trial that an earlier session has begun; its status is "running" if it will continue.
 
-    Its phase is "search" or "replica", as in `trials.parquet`; `summary` is its configuration.
+    Its phase is "search" or "replica", as in `trials.parquet`; `summary` is its configuration, and
+    `values` are those of its evaluations, if it will continue.
     """
 
     trial_id: str
@@ -63,6 +64,7 @@ class KnownTrial:
     score: Score | None = None
     phase: str = "search"
     summary: str = ""
+    values: tuple[float, ...] = ()
 
 
 @dataclass

@@ -240,7 +240,11 @@ class Progress:
         self.bests.withdraw(trial.trial_id)
         if trial.status == "running":
             self._waiting[trial.trial_id] = TrialLine(
-                trial.trial_id, trial.summary, trial.updates, trial.score
+                trial.trial_id,
+                trial.summary,
+                trial.updates,
+                trial.score,
+                values=list(trial.values),
             )
         elif trial.status not in UNSOUND:
             self.bests.enter(trial.trial_id, trial.score, trial.summary)

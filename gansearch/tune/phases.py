@@ -116,8 +116,15 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
 
 def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun."""
-    run = session.description
-    return known_trials(rows, run.n_evaluation_samples, session.space, run.names)
+    run, column = session.description, session.space.objective.column
+    running = {row["trial_id"] for row in rows if row["status"] == "running"}
+    values: dict[str, list[float]] = {trial_id: [] for trial_id in running}
+    if running:
+        history = session.folder.history(list(dict.fromkeys(["trial_id", "updates", column])))
+        for trial_id, value in zip(history["trial_id"], history[column], strict=True):
+            if trial_id in running:
+                values[trial_id].append(value)
+    return known_trials(rows, run.n_evaluation_samples, session.space, run.names, values)
 
 
 def _exhausted(session: Session, n_in_space: int | None) -> str:

@@ -85,10 +85,16 @@ def known_trials(
     n_evaluation_samples: int,
     space: SearchSpace,
     names: Mapping[str, str] = MappingProxyType({}),
+    values: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun.
 
-    `names` are those of configurations, by id.
+    Args:
+        rows: of `trials.parquet`.
+        n_evaluation_samples: that an evaluation uses.
+        space: of the run.
+        names: of configurations, by id.
+        values: of the objective at the evaluations of trials that will continue, by trial.
     """
     return [
         KnownTrial(
@@ -102,6 +108,7 @@ def known_trials(
                 tuple(space.search),
                 names.get(row["config_id"]),
             ),
+            tuple(values.get(row["trial_id"], ())),
         )
         for row in rows
     ]
