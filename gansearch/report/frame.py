@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -55,7 +55,7 @@ class KnownTrial:
     """A trial that an earlier session has begun; its status is "running" if it will continue.
 
     Its phase is "search" or "replica", as in `trials.parquet`; `summary` is its configuration, and
-    `values` are those of its evaluations, if it will continue.
+    `values` are those of its evaluations by updates, if it will continue.
     """
 
     trial_id: str
@@ -64,19 +64,23 @@ class KnownTrial:
     score: Score | None = None
     phase: str = "search"
     summary: str = ""
-    values: tuple[float, ...] = ()
+    values: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass
 class TrialLine:
-    """What the display shows of a running trial; `values` are those of its evaluations."""
+    """What the display shows of a running trial.
+
+    `values` are those of its evaluations by updates: one that continues from its checkpoint may
+    repeat some.
+    """
 
     trial_id: str
     summary: str
     updates: int
     score: Score | None = None
     coverage: float | None = None
-    values: list[float] = field(default_factory=list)
+    values: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ class Frame:
     def _cells(self, line: TrialLine, options: ConsoleOptions) -> dict[str, RenderableType]:
         bar = 16 if options.max_width >= _WIDE else 8
         score = self._objective.format(line.score.value) if line.score else "-"
-        chart = sparkline(line.values, bar - 4, ascii_only=options.ascii_only)
+        chart = sparkline(list(line.values.values()), bar - 4, ascii_only=options.ascii_only)
         has_coverage = line.coverage is not None and math.isfinite(line.coverage)
         return {
             "trial": Text(line.trial_id),

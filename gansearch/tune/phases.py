@@ -118,12 +118,12 @@ def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTri
     """Return what the display shows of trials that earlier sessions have begun."""
     run, column = session.description, session.space.objective.column
     running = {row["trial_id"] for row in rows if row["status"] == "running"}
-    values: dict[str, list[float]] = {trial_id: [] for trial_id in running}
+    values: dict[str, dict[int, float]] = {trial_id: {} for trial_id in running}
     if running:
-        history = session.folder.history(list(dict.fromkeys(["trial_id", "updates", column])))
-        for trial_id, value in zip(history["trial_id"], history[column], strict=True):
+        history = session.folder.history(["trial_id", "updates", column])
+        for trial_id, updates, value in history.itertuples(index=False, name=None):
             if trial_id in running:
-                values[trial_id].append(value)
+                values[trial_id][updates] = value
     return known_trials(rows, run.n_evaluation_samples, session.space, run.names, values)
 
 

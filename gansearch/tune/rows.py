@@ -85,7 +85,7 @@ def known_trials(
     n_evaluation_samples: int,
     space: SearchSpace,
     names: Mapping[str, str] = MappingProxyType({}),
-    values: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    values: Mapping[str, Mapping[int, float]] = MappingProxyType({}),
 ) -> list[KnownTrial]:
     """Return what the display shows of trials that earlier sessions have begun.
 
@@ -94,7 +94,7 @@ def known_trials(
         n_evaluation_samples: that an evaluation uses.
         space: of the run.
         names: of configurations, by id.
-        values: of the objective at the evaluations of trials that will continue, by trial.
+        values: of the objective at evaluations of trials that will continue, by trial and updates.
     """
     return [
         KnownTrial(
@@ -108,7 +108,7 @@ def known_trials(
                 tuple(space.search),
                 names.get(row["config_id"]),
             ),
-            tuple(values.get(row["trial_id"], ())),
+            values.get(row["trial_id"], {}),
         )
         for row in rows
     ]

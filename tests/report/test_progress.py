@@ -566,11 +566,13 @@ def test_a_resume_shows_the_best_of_all_sessions_before_its_first_phase(clock):
 def test_a_trial_that_goes_on_keeps_the_chart_of_its_evaluations(clock):
     to = console(terminal=True)
     with showing(to) as progress:
-        open_ = KnownTrial("t00003", "running", 2000, evaluated(2.0), values=(0.0, 2.0))
+        before = {1000: 0.0, 2000: 2.0}
+        open_ = KnownTrial("t00003", "running", 2000, evaluated(2.0), values=before)
         progress.phase("search", 5, [open_])
         progress.trial_started("t00003", "k=2", 2000)
-        progress.trial_reported("t00003", 3000, evaluated(4.0), 0.5)
-    assert "3,000 ▁▅█ valid_ll 4.00" in to.shown
+        for updates in (2000, 3000):  # the checkpoint was older than the last report
+            progress.trial_reported("t00003", updates, evaluated(updates / 1000), 0.5)
+    assert "3,000 ▁▆█ valid_ll 3.00" in to.shown
 
 
 def test_the_score_of_a_trial_that_goes_on_is_no_longer_that_of_its_end(clock):

@@ -134,5 +134,5 @@ def test_a_trial_that_goes_on_is_shown_with_its_earlier_evaluations_and_its_name
     )
     session = SimpleNamespace(folder=folder, space=space, description=run)
     going_on, ended = _known(session, rows)
-    assert (going_on.values, ended.values) == ((1.0, 2.0), ())
+    assert (going_on.values, ended.values) == ({100: 1.0, 200: 2.0}, {})
     assert going_on.summary.startswith("vanilla: k=1 optimizer=adam ")

@@ -322,7 +322,9 @@ def test_the_display_is_told_from_how_many_samples_a_score_comes(folder, clock, 
     space = load_space("digits", ["k={int: [1, 5]}", "start_from=[]"])
     (known,) = known_trials(recorder_of(folder).rows.values(), 1000, space)
     assert known.summary.startswith("k=")
-    assert replace(known, summary="") == KnownTrial("t00000", "completed", 100, final)
+    assert replace(known, summary="", values={}) == KnownTrial(
+        "t00000", "completed", 100, final, values={}
+    )
 
 
 def test_the_display_calls_a_configuration_by_its_name(folder, monkeypatch):
