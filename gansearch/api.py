@@ -36,7 +36,7 @@ from gansearch.data.own_names import GIVEN
 from gansearch.errors import BadInputError
 from gansearch.report.run import Run, open_run
 from gansearch.runs.folder import RunFolder
-from gansearch.space.load import builtin_spaces
+from gansearch.space.builtin import builtin_spaces
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import parse_path
 from gansearch.tune import driver

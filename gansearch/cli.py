@@ -17,6 +17,14 @@ import click
 from rich.console import Console
 
 from gansearch import __version__
+from gansearch.cli_completion import (
+    MASKS,
+    complete_preset,
+    complete_run,
+    complete_space,
+    one_of,
+    run_argument,
+)
 from gansearch.cli_errors import is_bug, print_error
 from gansearch.cli_options import (
     address_option,
@@ -77,16 +85,18 @@ def cli() -> None:
     default="digits",
     show_default=True,
     help="A built-in space (`gansearch spaces` lists them) or the path of a space file.",
+    shell_complete=complete_space,
 )
 @set_option
 @click.option(
     "--only",
     multiple=True,
     metavar="PRESET|CONFIG.yaml",
+    shell_complete=complete_preset,
     help="No search: compare configurations over seeds. Each is a preset of the space, such as "
     "paper, or a file; several can follow. Repeatable.",
 )
-@click.argument("more", nargs=-1, metavar="[CONFIG]...")
+@click.argument("more", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_preset)
 @budget_options
 @settings_options(new=True)
 @click.option(
@@ -153,7 +163,7 @@ def run(
 
 
 @cli.command()
-@click.argument("run", metavar="RUN")
+@run_argument()
 @results_option
 @extension_options
 @settings_options(new=False)
@@ -174,7 +184,7 @@ def resume(run: str, results: AnyPath, quiet: bool, **changes: Any) -> None:
 
 
 @cli.command()
-@click.argument("run", metavar="RUN")
+@run_argument()
 @results_option
 @click.option(
     "--format",
@@ -222,7 +232,7 @@ def report(
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=complete_run)
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(runs: tuple[str, ...], results: AnyPath, as_json: bool) -> None:
@@ -320,7 +330,7 @@ def evaluate(
 
 
 @cli.command()
-@click.argument("run", metavar="RUN")
+@run_argument()
 @results_option
 @data_dir_option
 @trial_option
@@ -348,6 +358,7 @@ def evaluate(
 @click.option(
     "--complete",
     metavar="MASK",
+    shell_complete=one_of(*MASKS),
     help="Complete test examples of which a mask hides a part: random, halves or blocks, or a .npy "
     "array that is 1 where an example is visible.",
 )
@@ -418,7 +429,7 @@ def _check_one_kind(of_test_examples: dict[str, Any], of_samples: dict[str, Any]
 
 
 @cli.command()
-@click.argument("run", metavar="RUN")
+@run_argument()
 @results_option
 @data_dir_option
 @trial_option
@@ -508,11 +519,12 @@ def dashboard(results: AnyPath, port: int | None, open_browser: bool) -> None:
 
 
 @cli.command()
-@click.argument("space", required=False, metavar="[NAME_OR_PATH]")
+@click.argument("space", required=False, metavar="[NAME_OR_PATH]", shell_complete=complete_space)
 def spaces(space: str | None) -> None:
     """List the built-in spaces, or validate and show one."""
     from gansearch.report.tables import print_spaces
-    from gansearch.space.load import builtin_spaces, load_space
+    from gansearch.space.builtin import builtin_spaces
+    from gansearch.space.load import load_space
 
     if space is not None:
         click.echo(load_space(space).describe())

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from gansearch.cli_completion import (
+    SAMPLERS,
+    complete_folder,
+    complete_tracker,
+    complete_trial,
+    one_of,
+)
 from gansearch.cli_types import (
     BudgetNumberType,
     DurationType,
@@ -45,6 +52,7 @@ results_option = click.option(
     type=FolderType(),
     default="results",
     show_default=True,
+    shell_complete=complete_folder,
     help="Folder of all runs; also s3://BUCKET/PATH or gs://BUCKET/PATH.",
 )
 data_dir_option = click.option(
@@ -84,11 +92,15 @@ track_option = click.option(
     "--track",
     multiple=True,
     metavar="TRACKER",
+    shell_complete=complete_tracker,
     help="Export trials to a tracker: tensorboard, mlflow, wandb or trackio. Repeatable. A resume "
     "continues with those of the run; none there ends this.",
 )
 trial_option = click.option(
-    "--trial", type=TextType(), help="Trial id.  [default: a replica of the winner]"
+    "--trial",
+    type=TextType(),
+    help="Trial id.  [default: a replica of the winner]",
+    shell_complete=complete_trial,
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 time_budget_option = click.option(
@@ -144,6 +156,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
             "--sampler",
             **default("tpe"),
             help="Optuna sampler that proposes configurations: tpe, random, qmc or gp.",
+            shell_complete=one_of(*SAMPLERS),
         ),
         click.option(
             "--max-concurrent",
@@ -173,6 +186,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
             former_flag="--packing",
             **default("auto"),
             metavar="auto|on|off",
+            shell_complete=one_of("auto", "on", "off"),
             help="Train the trials of a device together in one process. auto: only on a GPU that "
             "several trials share.",
         ),

@@ -45,7 +45,7 @@ def run_console(quiet: bool) -> Iterator[Console | None]:
 
 def show_end(folder: RunFolder, console: Console | None) -> None:
     """Print what has won, then the report of a run that has ended, and what its files are."""
-    from gansearch.report.conclusion import conclusion_section
+    from gansearch.report.conclusion import conclusion
     from gansearch.report.console import print_report
     from gansearch.report.report import build_report
     from gansearch.report.tables import print_section
@@ -53,7 +53,8 @@ def show_end(folder: RunFolder, console: Console | None) -> None:
     if console is None:
         return
     report = build_report(folder)
-    print_section(conclusion_section(report), console)
+    console.print()  # apart from the last lines of the progress
+    print_section(conclusion(report).section(), console)
     print_report(report, console)
     # A path is not wrapped, so that it can be copied.
     where = f"\nResults: {escape(str(folder.path))}/"

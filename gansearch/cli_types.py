@@ -89,6 +89,9 @@ class FolderType(click.ParamType):  # type: ignore[type-arg]  # as DurationType
         ctx: click.Context | None,
     ) -> Any:
         """Return the path."""
+        if ctx is not None and ctx.resilient_parsing:
+            return value  # of a completion, which must not wait for the import
+
         from gansearch.system.object_store import parse_path
 
         if value == "":

@@ -23,7 +23,8 @@ from packaging.requirements import Requirement
 
 from gansearch.data.registry import DATASETS, FOLDER, OTHER_FOLDS, load_dataset
 from gansearch.errors import BadInputError, DataError
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 from gansearch.system.checks import Check, Status, first_line
 from gansearch.system.machine import limit_bytes, memory_bytes, usable_bytes, usable_cores
 from gansearch.system.object_store import AnyPath, RemotePath

@@ -45,7 +45,8 @@ from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.references import evaluate_training_examples
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share

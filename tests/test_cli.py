@@ -27,7 +27,8 @@ from gansearch.cli_errors import is_bug
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
 from gansearch.networks.models import Generator
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 from tests.saved_generators import save
 from tests.traps import Trap
 from tests.written_runs import finished_run

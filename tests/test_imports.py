@@ -29,7 +29,8 @@ ORDER = (
     ),
     *("training", "grouping", "scoring", "runs", "ranking", "figures", "families"),
     *("report", "dashboard", "export", "trial", "tracking", "tune"),
-    *("api_keywords", "api", "guard", "lightning", "doctor", "cli_types", "cli_options"),
+    *("api_keywords", "api", "guard", "lightning", "doctor"),
+    *("cli_completion", "cli_types", "cli_options"),
     *("cli_output", "cli_errors", "cli", "__init__", "__main__"),
 )
 # Who may import the slow packages, wherever in its text: folders, or single modules of one.
@@ -53,7 +54,7 @@ MAY_IMPORT = {
 KNOWS_NO_GAN = (
     *("scoring", "runs", "ranking", "figures", "report", "dashboard", "export", "trial"),
     *("tracking", "tune", "doctor"),
-    *("cli_types", "cli_options", "cli_output", "cli_errors", "cli"),
+    *("cli_completion", "cli_types", "cli_options", "cli_output", "cli_errors", "cli"),
 )
 OF_GANS = (
     "networks",

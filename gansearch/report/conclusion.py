@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gansearch.own_measures import Objective
@@ -19,20 +20,48 @@ from gansearch.runs.tables import rows_of
 _N_TIED = 3  # that are named
 
 
-def conclusion_section(report: Report) -> Section:
-    """Return what a reader wants to know first of a run, in three lines."""
+# Commands to type next, each with what it is for: "" where that is plain.
+Commands = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a reader wants to know first of a run.
+
+    Attributes:
+        said: what has won.
+        lead: by how much.
+        commands: to type next.
+        advice: what to do next where no command alone does it.
+    """
+
+    said: str
+    lead: str
+    commands: Commands = ()
+    advice: str = ""
+
+    def section(self) -> Section:
+        """Return it in three lines."""
+        said = [f"`{line}`{f' {purpose}' if purpose else ''}" for line, purpose in self.commands]
+        end = "." if any(purpose for _, purpose in self.commands) else ""
+        return Section(
+            "conclusion", self.said, [self.lead, f"Next: {self.advice or ', '.join(said) + end}"]
+        )
+
+
+def conclusion(report: Report) -> Conclusion:
+    """Return what has won, by how much, and what to type next."""
     ranked = rows_of(report.ranking[report.ranking["rank"].notna()])
-    won, by_how_much, then = _of_ranking(report, ranked) if ranked else _without_ranking(report)
-    return Section("conclusion", won, [by_how_much, then])
+    return _of_ranking(report, ranked) if ranked else _without_ranking(report)
 
 
-def _of_ranking(report: Report, ranked: list[dict[str, Any]]) -> tuple[str, str, str]:
+def _of_ranking(report: Report, ranked: list[dict[str, Any]]) -> Conclusion:
     winner = ranked[0]
     is_over = report.run.state == "finished"
     what = _described(report, winner)
     name = label_of(winner)
     said = f"Winner{'' if is_over else ' so far'}: {name}{'' if what == name else f', {what}'}"
-    return said, _lead(report, ranked), _next(report)
+    return Conclusion(said, _lead(report, ranked), _next(report))
 
 
 def _described(report: Report, row: Mapping[str, Any]) -> str:
@@ -50,7 +79,9 @@ def _lead(report: Report, ranked: list[dict[str, Any]]) -> str:
         baseline = report.label(report.paper_config_id or "")
         return " ".join([*said, *_ties([name for name in tied if name != baseline])])
     if not others:
-        return "Nothing else has a score, so there is nothing to compare it with."
+        unscored = report.ranking[report.ranking["rank"].isna()]
+        names = ", ".join(map(label_of, rows_of(unscored)))
+        return f"It alone has a score{names and f': no replica of {names} works'}."
     second, found = others[0], report.winner_minus_second
     name = label_of(second)
     if found is None or math.isnan(found.low):
@@ -67,34 +98,33 @@ def _ties(tied: list[str]) -> list[str]:
     return [f"It is tied with {', '.join(tied[:_N_TIED])}{more}."]
 
 
-def _next(report: Report) -> str:
+def _next(report: Report) -> Commands:
     folder, run = report.folder.path, report.run
     if run.is_going_on:
-        return f"Next: `{command('report', folder)}` again, when the run has ended."
+        return ((command("report", folder), "again, when the run has ended"),)
     if run.state != "finished":
-        return f"Next: `{command('resume', folder)}`"
+        return ((command("resume", folder), ""),)
     page = command("report", folder, "--out", "report.html")
-    return f"Next: `{command('sample', folder)}` for its samples, `{page}` for a page."
+    return (command("sample", folder), "for its samples"), (page, "for a page")
 
 
-def _without_ranking(report: Report) -> tuple[str, str, str]:
+def _without_ranking(report: Report) -> Conclusion:
     run, folder = report.run, report.folder
+    best = _best_of_search(report)
     if run.state == "failed":
         phase = "replica" if any(report.counts["replica"].values()) else "search"
         counts = report.counts[phase]
         said = f"Nothing has won: {none_completed(phase, counts)}."
-        remedy = failure_remedy(folder, run, phase, counts)
-        return said, _best_of_search(report), f"Next: {remedy}"
+        return Conclusion(said, best, advice=failure_remedy(folder, run, phase, counts))
     if run.is_going_on:
-        return "Nothing has won yet: the run goes on.", _best_of_search(report), _next(report)
+        return Conclusion("Nothing has won yet: the run goes on.", best, _next(report))
     if run.state == "interrupted":
-        said = "Nothing has won yet: the run was interrupted."
-        return said, _best_of_search(report), _next(report)
+        return Conclusion("Nothing has won yet: the run was interrupted.", best, _next(report))
     said = "Nothing has won: no configuration was trained on fresh seeds."
     if not report.budget.top and report.baseline is None:
-        return said, _best_of_search(report), "Next: a run with --top 3, to compare the best."
+        return Conclusion(said, best, advice="a run with --top 3, to compare the best.")
     seeds = command("resume", folder.path, "--replicas", str(report.budget.replicas or 5))
-    return said, _best_of_search(report), f"Next: `{seeds}` trains the best on fresh seeds."
+    return Conclusion(said, best, ((seeds, "trains the best on fresh seeds"),))
 
 
 def _best_of_search(report: Report) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -54,7 +54,8 @@ class Score:
 class KnownTrial:
     """A trial that an earlier session has begun; its status is "running" if it will continue.
 
-    Its phase is "search" or "replica", as in `trials.parquet`; `summary` is its configuration.
+    Its phase is "search" or "replica", as in `trials.parquet`; `summary` is its configuration, and
+    `values` are those of its evaluations by updates, if it will continue.
     """
 
     trial_id: str
@@ -63,18 +64,23 @@ class KnownTrial:
     score: Score | None = None
     phase: str = "search"
     summary: str = ""
+    values: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass
 class TrialLine:
-    """What the display shows of a running trial; `values` are those of its evaluations."""
+    """What the display shows of a running trial.
+
+    `values` are those of its evaluations by updates: one that continues from its checkpoint may
+    repeat some.
+    """
 
     trial_id: str
     summary: str
     updates: int
     score: Score | None = None
     coverage: float | None = None
-    values: list[float] = field(default_factory=list)
+    values: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Paragraph:
         text, overflow = self.text.copy(), "crop" if ascii_only else "ellipsis"
         if self.most_lines > 1 and text.cell_len > width:
             first, *rest = text.wrap(console, max(1, width - len(_INDENT)))
+            for line in rest:
+                line.rstrip()  # of the space at which it was broken
             shown = rest[: self.most_lines - 1]
             if len(rest) > len(shown):
                 shown[-1] = Text(" ").join(rest[len(shown) - 1 :])
@@ -167,7 +175,7 @@ class Frame:
             table.add_column(
                 justify=column.justify,
                 no_wrap=True,
-                overflow="ellipsis",
+                overflow="crop" if options.ascii_only else "ellipsis",
                 ratio=1 if column.name == "summary" else None,
             )
         for line in trials:
@@ -178,7 +186,7 @@ class Frame:
     def _cells(self, line: TrialLine, options: ConsoleOptions) -> dict[str, RenderableType]:
         bar = 16 if options.max_width >= _WIDE else 8
         score = self._objective.format(line.score.value) if line.score else "-"
-        chart = sparkline(line.values, bar - 4, ascii_only=options.ascii_only)
+        chart = sparkline(list(line.values.values()), bar - 4, ascii_only=options.ascii_only)
         has_coverage = line.coverage is not None and math.isfinite(line.coverage)
         return {
             "trial": Text(line.trial_id),

@@ -7,12 +7,11 @@ lets no other script run than those two, known by their hashes.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansearch.report.conclusion import conclusion_section
+from gansearch.report.conclusion import conclusion
 from gansearch.report.export import json_value
 from gansearch.report.page_data import page_data
 from gansearch.report.page_parts import (
@@ -110,15 +109,13 @@ def _section_values(report: Report, pictures: Pictures, shown: Sequence[Section]
 
 def _answer(report: Report) -> dict[str, Any]:
     """Return which configuration won, by how much, and what to type next."""
-    said = conclusion_section(report)
+    found = conclusion(report)
     return {
-        "title": said.title,
-        "lines": [text for text in said.text if "`" not in text],
-        # As "Next: `gansearch sample RUN` for its samples."
+        "title": found.said,
+        "lines": [found.lead, *([f"Next: {found.advice}"] if found.advice else [])],
         "commands": [
-            (line, purpose.strip(" ,.").capitalize())
-            for text in said.text
-            for line, purpose in re.findall("`([^`]*)`([^`]*)", text)
+            (line, purpose.capitalize())
+            for line, purpose in found.commands
             if not line.endswith(".html")  # the reader has the page
         ],
         "trial": winning_replica(report),

@@ -208,7 +208,7 @@ class Progress:
             self.pace.trained(updates - line.updates)
             line.updates, line.score, line.coverage = updates, score, coverage
             if is_evaluation and score is not None:
-                line.values.append(score.value)
+                line.values[updates] = score.value
 
     def trial_ended(self, trial_id: str, status: str, reason: str, score: Score | None) -> None:
         """Record that a trial has ended, with the reason in words."""
@@ -240,7 +240,11 @@ class Progress:
         self.bests.withdraw(trial.trial_id)
         if trial.status == "running":
             self._waiting[trial.trial_id] = TrialLine(
-                trial.trial_id, trial.summary, trial.updates, trial.score
+                trial.trial_id,
+                trial.summary,
+                trial.updates,
+                trial.score,
+                values=dict(trial.values),
             )
         elif trial.status not in UNSOUND:
             self.bests.enter(trial.trial_id, trial.score, trial.summary)

@@ -197,13 +197,19 @@ TEST_LL = pa.schema([("test_ll", FLOAT)])
 EVALUATION_COLUMNS: tuple[str, ...] = (*(name for name, _ in _COUNTS), *columns("evaluation"))
 
 
-def config_values(row: Mapping[str, Any], table: type[Config]) -> dict[str, Any]:
+def config_values(
+    row: Mapping[str, Any], table: type[Config], names: Iterable[str] | None = None
+) -> dict[str, Any]:
     """Return a row's `config.<name>` entries as `Config.to_dict` returns them.
 
     Undoes the conversions of pandas: NaN is None again, 5.0 in a whole-number column is 5, and an
-    array of widths is a list. `table.from_dict` takes the result.
+    array of widths is a list. `table.from_dict` takes the result. `names` limits it to some.
     """
-    return {name: _value(row[f"config.{name}"], rule.kind) for name, rule in table.rules().items()}
+    rules = table.rules()
+    return {
+        name: _value(row[f"config.{name}"], rules[name].kind)
+        for name in (rules if names is None else names)
+    }
 
 
 def _config(table: type[Config]) -> Fields:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gansearch.errors import ConfigError, SpaceError, did_you_mean
 from gansearch.rules import Config
+from gansearch.space.builtin import builtin_spaces
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.parse import parse_mapping, parse_values
 from gansearch.space.search_space import SearchSpace, build_space
@@ -17,16 +18,6 @@ from gansearch.space.yaml_source import SourceValue, attach_source, read_yaml
 from gansearch.system.paths import local_path
 
 _RUN_FILE = "run.json"  # which has the space of a run
-
-
-def builtin_spaces() -> dict[str, Path]:
-    """Return the files of the built-in spaces, by name."""
-    package = Path(__file__).parents[1]
-    folder = package / "search_spaces"
-    if not folder.is_dir():  # a checkout: the wheel takes them from beside the package
-        folder = package.parent / "search_spaces"
-    # By name: as a file, `digits.yaml` would come after `digits-conditional.yaml`.
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def load_space(

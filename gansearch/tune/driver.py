@@ -208,7 +208,7 @@ def resume(
         with _progress(console, space, configs, settings, description.wall_seconds) as progress:
             n_samples = progress.bests.n_evaluation_samples = description.n_evaluation_samples
             rows = rows_of(folder.trials())
-            progress.recall(known_trials(rows, n_samples, space))
+            progress.recall(known_trials(rows, n_samples, space, description.names))
             for note in (*plan.notes, *code, *machine_notes(settings)):
                 progress.note(note)
             progress.activity(f"loading the data set {space.dataset}")
@@ -299,6 +299,7 @@ def _execute(
         n_evaluation_samples=n_samples,
         objective=space.objective,
         exporter=exporter,
+        names=description.names,
     )
     session = Session(
         folder=folder,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.ranking.ranking import rank
 from gansearch.report.finalists import finalists_picture
 from gansearch.report.formatting import duration
+from gansearch.report.frame import KnownTrial
 from gansearch.report.labels import trial_label
 from gansearch.report.render import render
 from gansearch.report.report import build_report
@@ -99,7 +100,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     session.progress.phase(
         "search",
         len(rows) + n_untried,
-        known_trials(rows, session.description.n_evaluation_samples, session.space),
+        _known(session, rows),
     )
     for repair in repairs:
         session.progress.note(repair)
@@ -111,6 +112,19 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
         session.progress.note(_exhausted(session, searcher.proposals.n_in_space))
+
+
+def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTrial]:
+    """Return what the display shows of trials that earlier sessions have begun."""
+    run, column = session.description, session.space.objective.column
+    running = {row["trial_id"] for row in rows if row["status"] == "running"}
+    values: dict[str, dict[int, float]] = {trial_id: {} for trial_id in running}
+    if running:
+        history = session.folder.history(["trial_id", "updates", column])
+        for trial_id, updates, value in history.itertuples(index=False, name=None):
+            if trial_id in running:
+                values[trial_id][updates] = value
+    return known_trials(rows, run.n_evaluation_samples, session.space, run.names, values)
 
 
 def _exhausted(session: Session, n_in_space: int | None) -> str:
@@ -145,7 +159,7 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         session.progress.phase(
             "replicas",
             n_replicas,
-            known_trials(known, session.description.n_evaluation_samples, session.space),
+            _known(session, known),
         )
         scheduler = make_scheduler(session, halving=False)
         if session.stop.reason == "time":

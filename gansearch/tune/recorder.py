@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ray.tune import Callback
@@ -88,6 +89,7 @@ class Recorder(Callback):
         n_evaluation_samples: int = N_EVALUATION_SAMPLES,
         objective: Objective = VALID_LL,
         exporter: Exporter | None = None,
+        names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.rows: dict[str, dict[str, Any]] = {
             row["trial_id"]: {str(name): value for name, value in row.items()}
@@ -102,6 +104,7 @@ class Recorder(Callback):
         self._folder = folder
         self._progress = progress
         self._searched = searched
+        self._names = names
         self._n_evaluation_samples = n_evaluation_samples
         self._objective = objective
         self._exporter = exporter
@@ -127,7 +130,11 @@ class Recorder(Callback):
             self._exporter.begin(self.rows[spec.trial_id])
         self._progress.trial_started(
             spec.trial_id,
-            summary(spec.config, self._searched),
+            summary(
+                spec.config,
+                self._searched,
+                self._names.get(self.rows[spec.trial_id]["config_id"]),
+            ),
             self.rows[spec.trial_id]["updates"],
         )
         self._write_if_due()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,21 @@ def score_of_row(
 
 
 def known_trials(
-    rows: Iterable[Mapping[str, Any]], n_evaluation_samples: int, space: SearchSpace
+    rows: Iterable[Mapping[str, Any]],
+    n_evaluation_samples: int,
+    space: SearchSpace,
+    names: Mapping[str, str] = MappingProxyType({}),
+    values: Mapping[str, Mapping[int, float]] = MappingProxyType({}),
 ) -> list[KnownTrial]:
-    """Return what the display shows of trials that earlier sessions have begun."""
+    """Return what the display shows of trials that earlier sessions have begun.
+
+    Args:
+        rows: of `trials.parquet`.
+        n_evaluation_samples: that an evaluation uses.
+        space: of the run.
+        names: of configurations, by id.
+        values: of the objective at evaluations of trials that will continue, by trial and updates.
+    """
     return [
         KnownTrial(
             row["trial_id"],
@@ -90,7 +103,12 @@ def known_trials(
             row["updates"],
             score_of_row(row, n_evaluation_samples, space.objective),
             row["phase"],
-            summary(config_values(row, space.table), tuple(space.search)),
+            summary(
+                config_values(row, space.table, space.search),
+                tuple(space.search),
+                names.get(row["config_id"]),
+            ),
+            values.get(row["trial_id"], {}),
         )
         for row in rows
     ]
@@ -102,10 +120,14 @@ def spec_of_row(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:
     return TrialSpec(**{name: row[name] for name in names}, config=config_values(row, table))
 
 
-def summary(config: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return the named parameters that apply to a configuration, as `k=2 noise=normal`."""
+def summary(config: Mapping[str, Any], names: Sequence[str], title: str | None = None) -> str:
+    """Return the named parameters that apply to a configuration, as `k=2 noise=normal`.
+
+    A configuration that has a name, its `title`, begins with it: `paper: k=1 noise=uniform`.
+    """
     values = {name: config[name] for name in names}
-    return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
+    said = " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
+    return f"{title}: {said}" if title else said
 
 
 def results(step: StepResult) -> dict[str, Any]:

@@ -271,8 +271,11 @@ def run_gansearch(words: list[str], line: Snippet) -> None:
         words = ["run", "--dry-run", *words[1:]]
     if command == "run" and "--name" in words:
         shutil.rmtree(Path("results", words[words.index("--name") + 1]), ignore_errors=True)
-    if command in ("resume", "report", "sample", "export") and words[1:] and words[1][0] != "-":
-        write_run(Path(words[1]).name)
+    if command in ("resume", "report", "sample", "export", "compare"):
+        named = words[1:] if command == "compare" else words[1:2]
+        for word in named:
+            if not word.startswith("-"):
+                write_run(Path(word).name)
     if command == "evaluate" and "--dataset" in words:
         dim = load_dataset(words[words.index("--dataset") + 1], Path("photographs")).dim
         np.save(words[1], np.random.default_rng(1).random((100, dim)))

@@ -6,7 +6,8 @@ import pytest
 
 from gansearch.config import TrialConfig
 from gansearch.family import _FAMILIES, DEFAULT_FAMILY, load_family
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 
 PAGE = (Path(__file__).parents[2] / "docs" / "families.md").read_text()
 FAMILIES = sorted(set(_FAMILIES) - {DEFAULT_FAMILY})

@@ -11,7 +11,8 @@ from gansearch import Settings, search
 from gansearch.data import registry
 from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import WITHOUT_FILES, load_dataset
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 from gansearch.tune.cluster import connected
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 
 from .searches import command, killed, output
 

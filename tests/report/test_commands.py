@@ -39,11 +39,9 @@ def on_a_console(report):
 
 
 def in_html(report):
-    text, page = [], render(report, "html").split("<details>")[0]
-    for line in re.sub(r"</?(p|code)[^>]*>", "\n", page).splitlines():
-        if line not in text:  # what to do next stands at the top, and below the warnings
-            text.append(line)
-    return html.unescape("\n".join(text))
+    # What to do next stands at the top, and below the warnings: once is enough.
+    _, _, page = render(report, "html").split("<details>")[0].partition('id="warnings"')
+    return html.unescape(re.sub(r"</?p[^>]*>", "\n", page))
 
 
 FORMATS = {

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gansearch.cli_output import show_end
-from gansearch.report.conclusion import conclusion_section
+from gansearch.report.conclusion import conclusion
 from gansearch.report.report import build_report
 from gansearch.runs.commands import command
 from tests.report.printed_reports import with_fixed_ids
@@ -26,7 +26,7 @@ from tests.written_runs import (
 
 
 def conclusion(folder):
-    section = conclusion_section(build_report(folder))
+    section = conclusion(build_report(folder)).section()
     return [with_fixed_ids(line) for line in (section.title, *section.text)]
 
 
@@ -79,7 +79,13 @@ def test_one_seed_each_has_no_lead(tmp_path):
 
 def test_the_only_one_with_a_score_is_compared_with_nothing(tmp_path):
     _, lead, _ = conclusion(compared(tmp_path, WINNER, means={WINNER.config_id: 24.0}))
-    assert lead == "Nothing else has a score, so there is nothing to compare it with."
+    assert lead == "It alone has a score."
+
+
+def test_a_baseline_without_a_score_is_named_as_such(tmp_path):
+    replicated = [*replicas(WINNER), *(row | {"status": "collapsed"} for row in replicas(PAPER))]
+    folder = write_run(tmp_path, searched(), replicated, {WINNER.config_id: 24.0})
+    assert conclusion(folder)[1] == "It alone has a score: no replica of paper works."
 
 
 @pytest.mark.parametrize("state", ["interrupted", "replicating"])
@@ -132,6 +138,6 @@ def test_a_run_ends_with_the_three_lines_first_and_its_files_last(finished, widt
     to = Console(file=io.StringIO(), width=width, color_system=None)
     show_end(finished, to)
     text = with_fixed_ids(to.file.getvalue())
-    assert text.startswith("Winner: 3b632cbb, k=2 ")
+    assert text.startswith("\nWinner: 3b632cbb, k=2 ")
     assert text.index("Next:") < text.index("digits-1: finished") < text.index("Results: ")
     assert f"`{command('sample', finished.path)}`" in text

@@ -563,6 +563,18 @@ def test_a_resume_shows_the_best_of_all_sessions_before_its_first_phase(clock):
     ]
 
 
+def test_a_trial_that_goes_on_keeps_the_chart_of_its_evaluations(clock):
+    to = console(terminal=True)
+    with showing(to) as progress:
+        before = {1000: 0.0, 2000: 2.0}
+        open_ = KnownTrial("t00003", "running", 2000, evaluated(2.0), values=before)
+        progress.phase("search", 5, [open_])
+        progress.trial_started("t00003", "k=2", 2000)
+        for updates in (2000, 3000):  # the checkpoint was older than the last report
+            progress.trial_reported("t00003", updates, evaluated(updates / 1000), 0.5)
+    assert "3,000 ▁▆█ valid_ll 3.00" in to.shown
+
+
 def test_the_score_of_a_trial_that_goes_on_is_no_longer_that_of_its_end(clock):
     to = console()
     with showing(to) as progress:
@@ -651,11 +663,14 @@ def test_an_encoding_without_blocks_gets_a_chart_of_plain_characters(clock):
     to = Console(file=file, force_terminal=True, width=100, height=24, color_system=None)
     with make(to) as progress:
         progress.phase("search", 10)
-        progress.trial_started("t00000", "k=2")
+        progress.trial_started("t00000", "k=2 " * 50)
         for i in range(4):
             progress.trial_reported("t00000", 100 * i, evaluated(float(i)), 0.5)
         progress._display.tick()
-    assert "300 _,+# valid_ll 3.00" in file.buffer.getvalue().decode("ascii")
+    shown = file.buffer.getvalue().decode("ascii")
+    assert "300 _,+# valid_ll 3.00" in shown
+    assert "[?25l" in shown
+    assert "?" not in shown.replace("[?25", "")  # no character was lacking
 
 
 def test_the_speed_is_that_of_the_last_half_minute_and_falls_to_zero(clock):

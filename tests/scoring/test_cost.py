@@ -11,7 +11,8 @@ from gansearch.data.registry import load_dataset
 from gansearch.family import Operations
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize, evaluation_size
 from gansearch.scoring.evaluation import Evaluator
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 from gansearch.training.operations import rough_operations
 from gansearch.trial.evaluation_size import choose_evaluation_size
 

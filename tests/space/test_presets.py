@@ -9,7 +9,8 @@ import torch
 from gansearch.config import TrialConfig
 from gansearch.family import DEFAULT_FAMILY
 from gansearch.networks.models import Discriminator, Generator
-from gansearch.space.load import builtin_spaces, load_space
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_space
 
 SHAPES = {
     "cifar10": (32, 32, 3),

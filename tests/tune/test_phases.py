@@ -12,7 +12,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.phases import _reports_of_sound_trials, finalists
+from gansearch.tune.phases import _known, _reports_of_sound_trials, finalists
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import new_row
 from gansearch.tune.scheduler import GuardedScheduler
@@ -120,3 +120,19 @@ def test_a_resume_goes_on_by_the_objective_in_its_rungs_its_study_and_its_finali
     assert [config.config_id for config in finalists(session)] == [
         rows[number]["config_id"] for number in best
     ]
+
+
+def test_a_trial_that_goes_on_is_shown_with_its_earlier_evaluations_and_its_name(tmp_path):
+    space = load_space("ring")
+    folder = RunFolder.create(tmp_path, "mine")
+    run = described(space=space.to_dict(), state="interrupted")
+    folder.write_run(run)
+    rows = [new_row(search_spec(i, 0, space.preset("vanilla")), space.table) for i in range(2)]
+    rows[1]["status"] = "completed"
+    folder.append_history(
+        [row | {"updates": n, "valid_ll": n / 100} for n in (100, 200) for row in rows]
+    )
+    session = SimpleNamespace(folder=folder, space=space, description=run)
+    going_on, ended = _known(session, rows)
+    assert (going_on.values, ended.values) == ({100: 1.0, 200: 2.0}, {})
+    assert going_on.summary.startswith("vanilla: k=1 optimizer=adam ")

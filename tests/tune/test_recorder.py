@@ -322,7 +322,22 @@ def test_the_display_is_told_from_how_many_samples_a_score_comes(folder, clock, 
     space = load_space("digits", ["k={int: [1, 5]}", "start_from=[]"])
     (known,) = known_trials(recorder_of(folder).rows.values(), 1000, space)
     assert known.summary.startswith("k=")
-    assert replace(known, summary="") == KnownTrial("t00000", "completed", 100, final)
+    assert replace(known, summary="", values={}) == KnownTrial(
+        "t00000", "completed", 100, final, values={}
+    )
+
+
+def test_the_display_calls_a_configuration_by_its_name(folder, monkeypatch):
+    config_id = TrialConfig().config_id
+    recorder = recorder_of(folder, names={config_id: "paper"})
+    summaries = []
+    monkeypatch.setattr(recorder._progress, "trial_started", lambda *args: summaries.append(args))
+    start(recorder, 0)
+    recorder.flush()
+    space = load_space("digits", ["k={int: [1, 5]}", "start_from=[]"])
+    rows = recorder_of(folder).rows.values()
+    (known,) = known_trials(rows, 1000, space, {config_id: "paper"})
+    assert [summaries[0][1][:6], known.summary[:9]] == ["paper:", "paper: k="]
 
 
 def test_the_display_is_told_the_objective_as_it_is_from_as_many_samples_as_it_takes(folder):
