@@ -38,6 +38,7 @@ from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.dashboard import ReplicaStudy, attach_pictures, describe_study
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.given_configs import distinct
 from gansearch.tune.repair import open_or_rebuild_study
@@ -80,7 +81,9 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     study, repairs = open_or_rebuild_study(
         session.folder, session.space, sampler, rows, faults=session.recorder.faults
     )
-    tell_known_ends(study, rows, session.space.objective)
+    describe_study(study, session.description)
+    attach = partial(attach_pictures, session.folder, session.recorder.faults)
+    tell_known_ends(study, rows, session.space.objective, attach)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         enqueue_starts(study, session.space)
@@ -92,6 +95,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         outcomes=scheduler.outcomes,
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
         rows=rows,
+        attach=attach,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
     if interrupted or n_untried:
@@ -153,7 +157,10 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         # Of all replicas, so that it stays the same when a run is resumed.
         keys = [session.space.family.group_key(config) for config in configs]
         grouping = replica_grouping(keys, session.budget.replicas, session.share.n_together)
-        run_experiment(session, "replicas", scheduler, 1, grouping=grouping, specs=specs)
+        study = ReplicaStudy(session.folder, session.description, session.space, session.recorder)
+        run_experiment(
+            session, "replicas", scheduler, 1, grouping=grouping, specs=specs, callbacks=[study]
+        )
         session.raise_if_interrupted()
     if session.budget.replicas and configs:
         _raise_if_none_completed(session, "replica")
