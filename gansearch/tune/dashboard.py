@@ -140,13 +140,15 @@ class ReplicaStudy(Callback):
 
     def _add_earlier(self) -> None:
         """Write replicas of which the study lacks the end, as after a kill."""
-        history = self._folder.history()
+        rows = [row for row in self._recorder.rows.values() if row["phase"] == "replica"]
+        if not rows:
+            return
+        history = self._folder.history(["trial_id", "updates", "phase", self._objective.column])
         for report in history[history["phase"] == "replica"].to_dict("records"):
             measured = {str(name): value for name, value in report.items()}
             self._note(measured["trial_id"], measured["updates"], measured)
-        for row in list(self._recorder.rows.values()):
-            if row["phase"] == "replica":
-                self._add(row["trial_id"])
+        for row in rows:
+            self._add(row["trial_id"])
 
     def _note(self, trial_id: str, updates: int, measured: Mapping[str, Any]) -> None:
         if (value := self._objective.value_of(measured)) is not None:
