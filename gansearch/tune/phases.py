@@ -38,7 +38,6 @@ from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.dashboard import ReplicaStudy, attach_pictures, describe_study
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.given_configs import distinct
 from gansearch.tune.repair import open_or_rebuild_study
@@ -47,6 +46,7 @@ from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
+from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 
 # The longest that the user's own measures of training examples are expected to take.
 _OWN_SECONDS = 120.0

@@ -66,7 +66,7 @@ def attach_pictures(
         return
     artifacts = folder.path / "artifacts"
     try:
-        for picture in sorted(model.glob("*.png")):
+        for picture in sorted(model.glob("[!._]*.png")):
             artifacts.mkdir(exist_ok=True)
             upload_artifact(
                 artifact_store=FileSystemArtifactStore(artifacts),

@@ -16,9 +16,9 @@ from gansearch.own_measures import Objective
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.dashboard import ReplicaStudy, attach_pictures, describe_study
 from gansearch.tune.rows import Outcome, history_row, new_row
 from gansearch.tune.study import load_study, make_sampler, open_study, tell
+from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 from tests.written_runs import described, spec, step
 
 HOSTILE = "<b>\U0001f600" + "x" * 300
