@@ -31,6 +31,7 @@ from gansearch.runs.generators import read_outputs
 from gansearch.runs.schemas import STATUSES, config_values, history_schema
 from gansearch.runs.tables import rows_of
 from gansearch.scoring.lines import line_title
+from gansearch.space.builtin import builtin_spaces
 
 MOST_TRIALS = 2000  # of which a page has rows
 _MOST_BEST = 400  # trials of the search among them that are there for their score
@@ -107,7 +108,7 @@ def _commands(report: Report) -> dict[str, str]:
 
 def _space_source(report: Report) -> str:
     """Return what `--space` takes for the run's space: a name, or else the run's description."""
-    from gansearch.space.load import builtin_spaces, load_space  # which imports Optuna
+    from gansearch.space.load import load_space  # which imports Optuna
 
     space = report.run.full_space
     name = str(space["name"])

@@ -136,7 +136,7 @@ class TrialEnd:
 
         Those in an object store are left out.
         """
-        pictures = sorted(model.resolve().glob("*.png")) if isinstance(model, Path) else []
+        pictures = sorted(model.resolve().glob("[!._]*.png")) if isinstance(model, Path) else []
         reason = escape_unprintable(row["reason"])
         return cls(row["status"], reason, int(row["updates"]), measures_of(row), pictures)
 

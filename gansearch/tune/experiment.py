@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import RayError
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from gansearch.errors import RunFailedError, StorageError
 from gansearch.system.files import unwritable
@@ -46,8 +46,12 @@ def run_experiment(
     grouping: Grouping,
     searcher: OptunaSearcher | None = None,
     specs: Sequence[TrialSpec] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Run one Tune experiment to its end, or until the run is stopped."""
+    """Run one Tune experiment to its end, or until the run is stopped.
+
+    `callbacks` come after the recorder.
+    """
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
     plan = _trial_plan(session, grouping)
     tuner = Tuner(
@@ -60,7 +64,7 @@ def run_experiment(
             max_concurrent_trials=session.share.at_a_time(grouping.n_at_a_time),
             reuse_actors=True,
         ),
-        run_config=_run_config(session, phase),
+        run_config=_run_config(session, phase, callbacks),
     )
     # A killed driver may have left engines on a cluster, with the state of its trials.
     end_engines(plan)
@@ -116,7 +120,7 @@ def _tune_path(session: Session) -> AnyPath:
     return session.folder.path.resolve() / "tune"
 
 
-def _run_config(session: Session, phase: str) -> RunConfig:
+def _run_config(session: Session, phase: str, callbacks: Sequence[Callback]) -> RunConfig:
     """Return Tune's configuration of the next attempt at a phase: its storage and callbacks."""
     storage = _tune_path(session)
     attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
@@ -125,7 +129,7 @@ def _run_config(session: Session, phase: str) -> RunConfig:
         storage_path=storage.key if isinstance(storage, RemotePath) else str(storage),
         storage_filesystem=storage.store if isinstance(storage, RemotePath) else None,
         stop=_Stopper(session),
-        callbacks=[session.recorder],
+        callbacks=[session.recorder, *callbacks],
         checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         failure_config=FailureConfig(max_failures=MAX_FAILURES),
         verbose=0,

@@ -47,6 +47,7 @@ from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
+from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 
 # The longest that the user's own measures of training examples are expected to take.
 _OWN_SECONDS = 120.0
@@ -81,7 +82,9 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     study, repairs = open_or_rebuild_study(
         session.folder, session.space, sampler, rows, faults=session.recorder.faults
     )
-    tell_known_ends(study, rows, session.space.objective)
+    describe_study(study, session.description)
+    attach = partial(attach_pictures, session.folder, session.recorder.faults)
+    tell_known_ends(study, rows, session.space.objective, attach)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         enqueue_starts(study, session.space)
@@ -93,6 +96,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         outcomes=scheduler.outcomes,
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
         rows=rows,
+        attach=attach,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
     if interrupted or n_untried:
@@ -167,7 +171,10 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
         # Of all replicas, so that it stays the same when a run is resumed.
         keys = [session.space.family.group_key(config) for config in configs]
         grouping = replica_grouping(keys, session.budget.replicas, session.share.n_together)
-        run_experiment(session, "replicas", scheduler, 1, grouping=grouping, specs=specs)
+        study = ReplicaStudy(session.folder, session.description, session.space, session.recorder)
+        run_experiment(
+            session, "replicas", scheduler, 1, grouping=grouping, specs=specs, callbacks=[study]
+        )
         session.raise_if_interrupted()
     if session.budget.replicas and configs:
         _raise_if_none_completed(session, "replica")

@@ -28,20 +28,18 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
 from gansearch.system.object_store import AnyPath
 from gansearch.tune.rows import new_row, spec_of_row
-from gansearch.tune.study import UNHEALTHY, load_study, open_study, search_spec
+from gansearch.tune.study import (
+    STATES,
+    UNHEALTHY,
+    is_unhealthy,
+    load_study,
+    open_study,
+    search_spec,
+)
 
 Rows = Sequence[Mapping[str, Any]]
 
 _SCORES = [field.name for field in fields(Evaluation) if field.name != "own"]
-
-_STATES = {
-    "running": TrialState.RUNNING,
-    "completed": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "collapsed": TrialState.PRUNED,
-    "diverged": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 def repair_run(folder: RunFolder) -> list[str]:
@@ -104,9 +102,9 @@ def open_or_rebuild_study(
         rows: of the search's trials, as in `trials.parquet`.
         faults: as `open_study` takes them.
     """
-    path = folder.journal()
+    path, name = folder.journal(), folder.path.name
     if not rows:
-        return open_study(path, sampler, faults), []
+        return open_study(path, sampler, faults, name), []
     objective = space.objective
     history = folder.history(["trial_id", "updates", objective.column])
     reports = {
@@ -116,7 +114,7 @@ def open_or_rebuild_study(
     why = "absent"
     if path.exists():
         try:
-            study = open_study(path, sampler, faults)
+            study = open_study(path, sampler, faults, name)
             mismatches = _mismatches(study, space, rows, reports)
             if (why := next(mismatches, "")) == "":
                 return study, []
@@ -126,7 +124,7 @@ def open_or_rebuild_study(
             why = f"damaged ({type(error).__name__}: {error})"
         aside = set_aside(path)
         why += f"; set aside as {aside.name}"
-    study = open_study(path, sampler, faults)
+    study = open_study(path, sampler, faults, name)
     _rebuild_study(study, space, rows, reports)
     repair = f"{folder.path / path.name}: {why}. It was rebuilt from trials.parquet and the history"
     return study, [repair]
@@ -160,7 +158,7 @@ def _mismatch(
     values, status = trial.intermediate_values, row["status"]
     # After a kill, either may know an end that the other doesn't know. The study lacks the last
     # report of a trial that collapses or diverges.
-    is_over = TrialState.RUNNING not in (trial.state, _STATES[status])
+    is_over = TrialState.RUNNING not in (trial.state, STATES[status])
     is_sound = is_over and status not in ("collapsed", "diverged")
     needed = reports.keys() - (set() if is_sound else {max(reports, default=0)})
     if any(_differ(reports.get(updates, ll), ll) for updates, ll in values.items()):
@@ -172,7 +170,9 @@ def _mismatch(
     expected = _trial_of(row, space, reports)
     if trial.state != expected.state or trial.constraints != expected.constraints:
         return "end"
-    if any(trial.user_attrs.get(name) != value for name, value in expected.user_attrs.items()):
+    is_old = status == "failed" and "status" not in trial.user_attrs  # which said nothing of it
+    attrs = {} if is_old else expected.user_attrs
+    if any(trial.user_attrs.get(name) != value for name, value in attrs.items()):
         return "end"
     return "score" if is_sound and _differ(trial.value, expected.value) else None
 
@@ -213,13 +213,14 @@ def _trial_of(
     space.suggest(fixed)  # which adds the distributions
     status = row["status"]
     attrs, constraints = {}, {}
-    if status not in ("running", "failed"):
+    if status != "running":
         attrs = {"status": status, "reason": row["reason"]}
-        constraints = {UNHEALTHY: 1.0 if status in ("collapsed", "diverged") else -1.0}
+    if status not in ("running", "failed"):
+        constraints = {UNHEALTHY: 1.0 if is_unhealthy(status) else -1.0}
     # Optuna takes the last report of a pruned trial as its value.
-    last = reports[max(reports)] if reports and _STATES[status] == TrialState.PRUNED else None
+    last = reports[max(reports)] if reports and STATES[status] == TrialState.PRUNED else None
     return create_trial(
-        state=_STATES[status],
+        state=STATES[status],
         value=space.objective.score_of(row) if status == "completed" else last,
         params=fixed.params,
         distributions=fixed.distributions,
@@ -253,7 +254,8 @@ def _rows_of_search(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the journal's trials, with the values of their last reports."""
     reports = {name: of.to_dict("records") for name, of in folder.history().groupby("trial_id")}
-    for trial in load_study(journal).get_trials(deepcopy=False) if journal.exists() else ():
+    study = load_study(journal) if journal.exists() else None
+    for trial in study.get_trials(deepcopy=False) if study is not None else ():
         status = _status_of(trial)
         fixed = FixedTrial(trial.params)
         if _config_id(fixed, space) is None:

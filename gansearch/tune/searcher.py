@@ -6,7 +6,7 @@ pruned, collapsed, diverged or failed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -18,7 +18,7 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.optuna_internals import reported_values, running_trial_ids
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import Outcome
-from gansearch.tune.study import search_spec, tell
+from gansearch.tune.study import search_id, search_spec, tell
 
 
 class OptunaSearcher(Searcher):
@@ -32,6 +32,7 @@ class OptunaSearcher(Searcher):
         outcomes: how trials ended, by Tune's trial ids; the scheduler fills it.
         interrupted: earlier trials, which continue first.
         rows: of all earlier trials of the search, whose configurations are not proposed again.
+        attach: called with a trial of the study that is about to end, and the run's id of it.
 
     Attributes:
         proposals: the configurations that are still to be tried.
@@ -48,6 +49,7 @@ class OptunaSearcher(Searcher):
         outcomes: Mapping[str, Outcome],
         interrupted: Sequence[TrialSpec] = (),
         rows: Sequence[Mapping[str, Any]] = (),
+        attach: Callable[[Trial, str], None] = lambda *_: None,
     ) -> None:
         super().__init__()
         self.proposals = Proposals(space, study, seed=seed, rows=rows)
@@ -60,6 +62,7 @@ class OptunaSearcher(Searcher):
         self._interrupted = list(interrupted)
         self._trials: dict[str, Trial] = {}
         self._running_ids = running_trial_ids(study)
+        self._attach = attach
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
@@ -103,6 +106,7 @@ class OptunaSearcher(Searcher):
         if step is not None and outcome.status in ("completed", "pruned"):
             self._report_value(trial, step)
         score = step.stored_score(self._objective) if step is not None else None
+        self._attach(trial, search_id(trial.number))
         tell(self._study, trial, outcome, score)
         if outcome.status == "failed":
             self.proposals.note_failure(trial.number)

@@ -8,6 +8,9 @@ import optuna
 import pandas as pd
 import pytest
 import ray
+from optuna.artifacts import get_all_artifact_meta
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import gansearch
@@ -40,7 +43,12 @@ def finished(tmp_path_factory, _ray):
     """A small search of digits that ran to its end, with secrets in its environment."""
     assert all(os.environ[name] == SECRET for name in HOLDERS)
     return search(
-        "digits", overrides=SMALL, seed=3, name="small", results=results(tmp_path_factory)
+        "digits",
+        overrides=SMALL,
+        seed=3,
+        name="small",
+        results=results(tmp_path_factory),
+        settings=Settings(track=("tensorboard",)),
     )
 
 
@@ -161,6 +169,28 @@ def test_optuna_is_told_how_every_trial_ended(finished):
             assert told.value == row["valid_ll"]
         if row["status"] == "pruned":
             assert max(told.intermediate_values) == row["updates"]
+
+
+def test_replicas_are_a_second_study_and_trials_have_their_pictures(finished):
+    storage = JournalStorage(JournalFileBackend(str(finished.path / "optuna.journal")))
+    assert optuna.get_all_study_names(storage) == ["small", "small-replicas"]
+    study = optuna.load_study(study_name="small-replicas", storage=storage)
+    replicas = finished.trials().query("phase == 'replica'").set_index("trial_id")
+    assert {t.user_attrs["trial_id"]: t.value for t in study.trials if t.value is not None} == {
+        name: row["test_ll"] for name, row in replicas.iterrows() if row["status"] == "completed"
+    }
+    stored = [t for t in study.trials if (finished.model_dir(t.user_attrs["trial_id"])).exists()]
+    for trial in stored:
+        (picture,) = get_all_artifact_meta(trial, storage=storage)
+        assert (finished.path / "artifacts" / picture.artifact_id).is_file()
+    assert stored
+
+
+def test_every_trial_reaches_the_tracker(finished):
+    exported = finished.path / "tracking"
+    names = set(finished.trials()["trial_id"])
+    assert set((exported / "tensorboard.txt").read_text().split()) == names
+    assert {path.name for path in (exported / "tensorboard").iterdir()} == names
 
 
 def test_the_report_and_samples_come_from_the_files_alone(finished, tmp_path):

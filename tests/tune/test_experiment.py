@@ -15,7 +15,7 @@ from gansearch.tune.session import Stop
 def test_tune_never_takes_its_reporter_that_clears_the_output_of_a_notebook(tmp_path, monkeypatch):
     monkeypatch.setattr(progress_reporter, "IS_NOTEBOOK", True)
     session = SimpleNamespace(folder=RunFolder.create(tmp_path, "run"), recorder=None)
-    reporter = experiment._run_config(session, "search").progress_reporter
+    reporter = experiment._run_config(session, "search", ()).progress_reporter
     assert isinstance(reporter, progress_reporter.ProgressReporter)
     assert not isinstance(reporter, progress_reporter.JupyterNotebookReporter)
     assert not reporter.should_report([], done=True)

@@ -96,7 +96,7 @@ def test_a_trial_that_failed_with_its_machine_teaches_nothing(space, study, how,
     (trial,) = study.trials
     assert trial.state == TrialState.FAIL
     assert not trial.constraints
-    assert "status" not in trial.user_attrs
+    assert trial.user_attrs == {"status": "failed", "reason": how}
 
 
 def test_a_trial_that_the_time_budget_cut_short_is_not_taken_for_dead(space, study):

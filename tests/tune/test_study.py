@@ -43,12 +43,15 @@ def test_an_end_that_only_the_results_know_is_told_to_optuna_at_a_resume(
     killed = open_study(journal, make_sampler("random", 0))
     searcher_of(space, killed, {}).suggest("ray-0")
     resumed = open_study(journal, make_sampler("random", 1))
-    row = {"number": 0, "status": status, "reason": "because", "valid_ll": 3.5}
-    tell_known_ends(resumed, [row])
-    tell_known_ends(resumed, [row])  # known by now: nothing changes
+    row = {"trial_id": "t00000", "number": 0, "status": status, "reason": "because"}
+    row["valid_ll"] = 3.5
+    attached = []
+    for _ in range(2):  # the second time the end is known: nothing changes
+        tell_known_ends(resumed, [row], attach=lambda trial, name: attached.append(name))
     (trial,) = resumed.trials
     assert (trial.state, trial.constraints) == (state, constraints)
     assert trial.value == (3.5 if status == "completed" else None)
+    assert attached == ([] if status == "running" else ["t00000"])
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
