@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-unit test-ray test-slow test-cluster fuzz pictures chaos lint format bench bench-collapse clean
+.PHONY: run test test-browser test-unit test-ray test-slow test-cluster fuzz pictures chaos lint format bench bench-collapse clean
 
 run: $(READY)
 	$(BIN)/gansearch run --space digits
@@ -15,6 +15,11 @@ run: $(READY)
 # first, in the order of tests/conftest.py.
 test: $(READY)
 	$(BIN)/pytest -m "not slow and not cluster" -n 3 $(BY_FILE) --durations 20
+
+# Installs Debian's Chromium where it is absent; keeps pictures of the pages in build/screenshots.
+test-browser: $(READY)
+	command -v chromium || (apt-get update && apt-get install --yes --no-install-recommends chromium)
+	$(BIN)/pytest -m browser
 
 test-unit: $(READY)
 	$(BIN)/pytest -m "not ray and not slow and not cluster" -n auto --maxprocesses 4 --dist worksteal --durations 10

@@ -91,6 +91,20 @@ def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
     return str(template("page.html").render(values))
 
 
+def trial_page(report: Report, trial_id: str) -> str:
+    """Return the panel of one trial as an HTML page that needs no other file."""
+    scripts = page_scripts(*_SCRIPTS)
+    values = {
+        "policy": policy(scripts, is_live=False),
+        "trial_id": trial_id,
+        "name": report.run.name,
+        "style": trusted(asset("page.css")),
+        "data": data_in_script(page_data(report, EmbeddedPictures(_PICTURE_BYTES), trial_id)),
+        "scripts": [trusted(script) for script in scripts],
+    }
+    return str(template("trial.html").render(values))
+
+
 def sections_html(report: Report, pictures: Pictures) -> str:
     """Return the part of the page that has no script: text, tables and pictures."""
     values = _section_values(report, pictures, sections(report))

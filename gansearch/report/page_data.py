@@ -46,14 +46,17 @@ _TRIAL_COLUMNS = (
 )
 
 
-def page_data(report: Report, pictures: Pictures) -> dict[str, Any]:
+def page_data(report: Report, pictures: Pictures, trial_id: str | None = None) -> dict[str, Any]:
     """Return what the page of a report needs, without NaN and NumPy types.
 
     Args:
         report: of the run.
         pictures: how the page gets at pictures.
+        trial_id: of the only trial that the page has; None for all.
     """
     trials = _chosen(report, MOST_TRIALS)
+    if trial_id is not None:
+        trials = report.trials[report.trials["trial_id"] == trial_id]
     history = _history(report, trials["trial_id"])
     curves = _curves(report, trials, history)
     content = {

@@ -14,21 +14,20 @@ import numpy as np
 from rich.console import Console
 
 from gansearch.artifacts import inference_of, module_of
-from gansearch.errors import BadInputError, GansearchError
+from gansearch.errors import BadInputError, GansearchError, ResultsError, did_you_mean
+from gansearch.measures import MEASURES
 from gansearch.report.completing import completions_of
 from gansearch.report.console import print_report
+from gansearch.report.html import trial_page
 from gansearch.report.output import write_output
 from gansearch.report.render import render
 from gansearch.report.report import Report, build_report
 from gansearch.report.sampling import samples_of, stored_generator, winning_trial
-from gansearch.report.sections import sections
-from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of
 
 _WIDTH = 100  # of a report as text, in characters
-_IN_SUMMARY = ("summary", "ranking", "leaderboard")
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,7 @@ class ShownReport:
 
     def _repr_html_(self) -> str:
         """Return the HTML report in a frame, so that its styles don't change the notebook's."""
-        page = html.escape(self.to("html"), quote=True)
-        return f'<iframe srcdoc="{page}" style="width: 100%; height: 48em; border: 0"></iframe>'
+        return _framed(self.to("html"))
 
     def to(self, format: str) -> str:
         """Return the report as `json`, `csv`, `markdown` or `html`.
@@ -105,6 +103,38 @@ class ShownReport:
         write_output("out", Path(out), lambda file: file.write(text.encode()))
 
 
+class ShownTrial:
+    """One trial of a run, which a notebook shows as its panel in the report.
+
+    Attributes:
+        trial_id: of the trial.
+        status: how it ended, or "running".
+        reason: why, in words.
+        config: its parameters that apply, by name.
+        scores: its measures by column; those that it lacks are left out.
+    """
+
+    def __init__(self, content: Report, row: Mapping[str, Any]) -> None:
+        self._content = content
+        values = config_values(row, content.run.family.config_type)
+        self.trial_id = str(row["trial_id"])
+        self.status = str(row["status"])
+        self.reason = str(row["reason"] or "")
+        self.config = {name: value for name, value in values.items() if value is not None}
+        own = (column for each in content.run.measures for column in each.final_columns)
+        names = (*(measure.column for measure in MEASURES), *own)
+        found = {name: _number(row[name]) for name in names if name in row}
+        self.scores = {name: value for name, value in found.items() if value is not None}
+
+    def __repr__(self) -> str:
+        why = f", {self.reason}" if self.reason else ""
+        return f"<trial {self.trial_id}: {self.status}{why}>"
+
+    def _repr_html_(self) -> str:
+        """Return the trial's configuration, curves and pictures in a frame."""
+        return _framed(trial_page(self._content, self.trial_id))
+
+
 class Run(RunFolder):
     """A run that `search`, `resume` or `load` returns.
 
@@ -122,6 +152,19 @@ class Run(RunFolder):
             ResultsError: the run's description or a table can't be read.
         """
         return ShownReport(build_report(self, top=top))
+
+    def trial(self, trial_id: str) -> ShownTrial:
+        """Return one trial, which a notebook shows with its curves and pictures.
+
+        Raises:
+            ResultsError: there is no such trial, or a table can't be read.
+        """
+        report = build_report(self)
+        found = rows_of(report.trials[report.trials["trial_id"] == trial_id])
+        if not found:
+            known = [str(each) for each in report.trials["trial_id"]]
+            raise ResultsError(f"{trial_id}: no such trial. {did_you_mean(trial_id, known)}")
+        return ShownTrial(report, found[0])
 
     @property
     def best(self) -> Best:
@@ -249,21 +292,11 @@ class Run(RunFolder):
         return saved.in_own_units(made)
 
     def _repr_html_(self) -> str | None:
-        """Return the state, the counts and the ranking, for notebooks."""
+        """Return the report, for notebooks."""
         try:
-            parts = [s for s in sections(build_report(self)) if s.key in _IN_SUMMARY]
+            return self.report()._repr_html_()
         except GansearchError:
             return None  # then the notebook shows the path alone
-        blocks = []
-        for section in parts[:2]:
-            blocks.append(f"<p><b>{html.escape(section.title)}</b></p>")
-            blocks += [f"<div>{html.escape(line)}</div>" for line in section.text]
-            if section.rows:
-                head = _row("th", [name for name, _ in section.columns])
-                body = "".join(_row("td", row) for row in section.rows)
-                blocks.append(f"<table><thead>{head}</thead><tbody>{body}</tbody></table>")
-        show = command("report", self.path)
-        return "\n".join([*blocks, f"<p><code>{html.escape(show)}</code></p>"])
 
 
 def open_run(folder: RunFolder) -> Run:
@@ -271,8 +304,10 @@ def open_run(folder: RunFolder) -> Run:
     return folder if isinstance(folder, Run) else Run(folder.path)
 
 
-def _row(tag: str, cells: Any) -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in cells)}</tr>"
+def _framed(page: str) -> str:
+    """Return a page in a frame, as a notebook shows it."""
+    escaped = html.escape(page, quote=True)
+    return f'<iframe srcdoc="{escaped}" style="width: 100%; height: 48em; border: 0"></iframe>'
 
 
 def _number(value: Any) -> float | None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gansearch.report.run import Run
 from tests.browser.conftest import until
 from tests.browser.pages import played_run, searched_trials
 from tests.report.conftest import HOSTILE
@@ -341,3 +342,16 @@ def test_a_sampled_page_says_so(look, url, monkeypatch, run_with_everything, wri
         note = page.locator("#explorer .note").first.inner_text()
         assert note.startswith("This page has 30 of 54 trials")
         assert json.dumps(view(page, "trials.length")) == "30"
+
+
+def test_a_notebook_shows_one_trial_in_a_frame(look, tmp_path, run_with_everything):
+    page_of_trial = Run(run_with_everything.path).trial("t00003")._repr_html_()
+    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{page_of_trial}")
+    with look.at((tmp_path / "notebook.html").as_uri(), script=False) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("h2 >> text=t00003").wait_for()
+        frame.locator("canvas.frame").wait_for()
+        frame.locator("figure[data-title='Curve of t00003'] canvas").wait_for()
+        assert "--only" in frame.locator("body").inner_text()
+        look.keep(page, "notebook")
+    look.asked = [asked for asked in look.asked if asked != "about:srcdoc"]

@@ -29,6 +29,7 @@ from PIL import Image
 from gansearch import doctor
 from gansearch.cli import cli
 from gansearch.cli_types import RenamedOption
+from gansearch.dashboard import serve
 from gansearch.data import registry
 from gansearch.data.dataset import SPLITS, Dataset, Labels
 from gansearch.data.registry import load_dataset
@@ -178,6 +179,7 @@ def _quick(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.25, 4))
     monkeypatch.setattr(driver, "search", planned)
     monkeypatch.setattr(driver, "resume", reopened)
+    monkeypatch.setattr(serve, "serve", lambda *_, **__: None)
     monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Check("all", "ok", "well")])
 
 

@@ -31,7 +31,7 @@ def test_the_tutorial_runs_and_shows_what_it_says(tmp_path):
     progress, _ = find("gansearch.search(")
     assert "[1/3] t0000" in progress and "[1/1] r-" in progress and "\x1b" not in progress
     assert "<table" in find("run.ranking()")[1]["text/html"]
-    assert "<table" in by_source["run"][1]["text/html"]
+    assert "<iframe" in by_source["run"][1]["text/html"]
     assert "Best(" in by_source["run.best"][1]["text/plain"]
     assert "image/png" in find("imshow")[1]
     assert "GuardVerdict(" in find("guard.check")[1]["text/plain"]

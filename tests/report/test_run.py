@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
 import pytest
 
@@ -57,15 +59,21 @@ def test_the_report_can_be_saved(run, tmp_path) -> None:
     assert (tmp_path / "mine" / "run.html").read_text().startswith("<!")
 
 
-def test_a_notebook_shows_the_state_the_counts_and_the_ranking(run) -> None:
-    shown = run._repr_html_()
-    assert "digits-1: finished" in shown and "6 of 6 configurations tried" in shown
-    assert "<td>paper*</td>" in shown and "NN ratio" in shown
+def test_a_notebook_shows_a_run_as_its_report(run, searching) -> None:
+    assert run._repr_html_() == run.report()._repr_html_()
+    assert "digits-1: searching" in html.unescape(Run(searching.path)._repr_html_())
 
 
-def test_a_notebook_shows_the_searchs_best_before_there_is_a_ranking(searching) -> None:
-    shown = Run(searching.path)._repr_html_()
-    assert "digits-1: searching" in shown and "<td>t00000</td>" in shown
+def test_a_notebook_shows_a_trial_as_its_panel(run) -> None:
+    trial = run.trial("t00004")
+    assert repr(trial) == "<trial t00004: collapsed, coverage .02 at three reports in a row>"
+    assert trial.config["k"] == 4
+    assert trial.scores["valid_ll"] == 12.0
+    page = html.unescape(trial._repr_html_())
+    assert '<body data-trial="t00004">' in page
+    assert '"trial_id": ["t00004"]' in page
+    with pytest.raises(ResultsError, match=r"t00099: no such trial\. "):
+        run.trial("t00099")
 
 
 def test_a_notebook_shows_nothing_of_a_damaged_run(tmp_path) -> None:

@@ -25,6 +25,8 @@ function fillPlaces(store) {
 function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
   const store = new Store(data);
+  const alone = document.body.dataset.trial;
+  if (alone) return showAlone(store, alone);
   const panel = trialPanel(store);
   document.body.append(panel.root);
   let filled = fillPlaces(store);

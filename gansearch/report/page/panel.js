@@ -19,7 +19,7 @@ function trialPanel(store) {
     const trial = store.byId.get(id);
     if (chart) chart.dispose();
     chart = panelCurve(store, trial, key, (chosen) => { key = chosen; });
-    body.replaceChildren(...panelParts(store, trial, chart, { open, close }));
+    body.replaceChildren(panelBar(store, trial, { open, close }), ...panelParts(store, trial, chart, open));
     shown = signature(id);
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
@@ -48,18 +48,32 @@ function trialPanel(store) {
   return { root: dialog, open, close, follow, refresh };
 }
 
+/** Fills the page with the panel of its only trial. */
+function showAlone(store, id) {
+  const trial = store.byId.get(id);
+  const chart = panelCurve(store, trial, null, () => {});
+  document.querySelector("main").replaceChildren(...panelParts(store, trial, chart));
+  chart.draw();
+  window.gansearch = { store, plots };
+}
+
 function hashOf(id) {
   return `#trial=${encodeURIComponent(id)}`;
 }
 
-function panelParts(store, trial, chart, { open, close }) {
+/** Returns the buttons that lead to other trials of the table, and away. */
+function panelBar(store, trial, { open, close }) {
   const ids = store.sorted().map((each) => each.trial_id);
   const at = ids.indexOf(trial.trial_id);
   const step = (to, title) => element("button", { type: "button", disabled: at < 0 || !ids[to], onclick: () => open(ids[to]) }, title);
+  return element("div", { class: "bar" },
+    step(at - 1, "‹ previous"), step(at + 1, "next ›"),
+    element("button", { type: "button", class: "close", onclick: close }, "Close"));
+}
+
+/** Returns what a panel has; `open` leads to another trial, null where the page has no other. */
+function panelParts(store, trial, chart, open = null) {
   return [
-    element("div", { class: "bar" },
-      step(at - 1, "‹ previous"), step(at + 1, "next ›"),
-      element("button", { type: "button", class: "close", onclick: close }, "Close")),
     element("h2", {}, `${trial.trial_id} · ${trial.label}`),
     element("p", {}, statusBadge(trial.status), ` · ${trialFacts(store, trial)}`),
     trial.reason ? element("p", { class: "why" }, trial.reason) : null,
@@ -67,7 +81,7 @@ function panelParts(store, trial, chart, { open, close }) {
     element("h3", {}, "Curves"), chart.root,
     ...picturesOf(store, trial),
     element("h3", {}, "Configuration"), configurationTable(store, trial),
-    ...siblings(store, trial, open),
+    ...(open ? siblings(store, trial, open) : []),
     element("h3", {}, "To type"), ...commandsOf(store, trial),
   ].filter(Boolean);
 }
