@@ -59,8 +59,11 @@ def test_the_report_can_be_saved(run, tmp_path) -> None:
     assert (tmp_path / "mine" / "run.html").read_text().startswith("<!")
 
 
-def test_a_notebook_shows_a_run_as_its_report(run, searching) -> None:
+def test_a_notebook_shows_a_run_as_its_report(run) -> None:
     assert run._repr_html_() == run.report()._repr_html_()
+
+
+def test_a_notebook_shows_a_run_that_goes_on_too(searching) -> None:
     assert "digits-1: searching" in html.unescape(Run(searching.path)._repr_html_())
 
 
