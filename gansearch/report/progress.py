@@ -158,9 +158,7 @@ class Progress:
         `known` are those that earlier sessions have begun.
         """
         with self._lock:
-            if self.current_phase:
-                ended = f"{self.current_phase} {self._counts.total()}/{self._n_trials}"
-                self._earlier_phases = ended
+            self._earlier_phases = self._tally()
             self.current_phase = name
             self._activity = ""
             self._is_said = True
@@ -317,17 +315,22 @@ class Progress:
         """Return the lines of trials that run, or were interrupted earlier and will continue."""
         return [*self._lines.values(), *self._waiting.values()]
 
+    def _tally(self) -> str:
+        """Return how far the phase is, as `search 3/26`; nothing before the first."""
+        if not self.current_phase:
+            return ""
+        return f"{self.current_phase} {self._counts.total()}/{self._n_trials}"
+
     def _head(self) -> str:
-        ended = f"{self.current_phase} {self._counts.total()}/{self._n_trials}"
         if self._outcome:
             # As `search 26/26, replicas 8/8`.
-            done = ", ".join(filter(None, (self._earlier_phases, self.current_phase and ended)))
+            done = ", ".join(filter(None, (self._earlier_phases, self._tally())))
             what = done or ("" if self._outcome == "finished" else self._activity)
             return ": ".join(filter(None, (self._outcome, what)))
         if self.is_stopping():
             return f"stopping: {self._awaited()}"
         running = f", {len(self._lines)} running" if self._lines else ""
-        return self._activity or (f"{ended}{running}" if self.current_phase else "starting")
+        return self._activity or (f"{self._tally()}{running}" if self._tally() else "starting")
 
     def _awaited(self) -> str:
         """Return what a run that stops is waiting for."""

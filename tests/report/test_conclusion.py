@@ -128,9 +128,9 @@ def test_a_search_without_replicas_says_how_to_get_some(tmp_path, top, paper, th
     space = dict(described().space)
     space["budget"] = {**space["budget"], "top": top, "replicas": 0}
     folder.write_run(described(space={**space, "baseline": "none"}, paper_config_id=paper))
-    won, _, after = said(folder)
+    won, _, next_line = said(folder)
     assert won == "Nothing has won: no configuration was trained on fresh seeds."
-    assert then in after
+    assert then in next_line
 
 
 @pytest.mark.parametrize("width", [60, 100])
