@@ -32,6 +32,8 @@ from gansearch.tracking.tracker import (
 )
 
 _NICENESS = 10
+# By tracker, the time of the child and of processes that it starts, in multiples of the child's.
+_WITH_SERVICE = {"wandb": 2.0}
 _LAST_SECONDS = 60  # that the packages may take to end the process after the last reply
 
 
@@ -50,6 +52,7 @@ class ChildTracker(Tracker):
         )
         self._run: TrackedRun | None = run
         self._seconds = 0.0
+        self._factor = _WITH_SERVICE.get(name, 1.0)
 
     @property
     def seconds(self) -> float:
@@ -106,7 +109,7 @@ class ChildTracker(Tracker):
         if not reply:
             raise UnusableError("its process has ended")
         answer = json.loads(reply)
-        self._seconds += answer["seconds"]
+        self._seconds += self._factor * answer["seconds"]
         if answer["error"] is not None:
             raise TrackerError(answer["error"])
 
