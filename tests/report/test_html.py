@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from importlib import resources
 
 from gansearch.report.page_data import page_data
 from gansearch.report.page_pictures import EmbeddedPictures
@@ -103,3 +104,14 @@ def test_pictures_that_do_not_fit_are_left_out_the_less_important_first(finished
         (finished.model_dir(trial_id) / "strip.png").write_bytes(bytes(600))
     data = page_data(build_report(finished), EmbeddedPictures(1000))
     assert list(data["pictures"]) == [f"r-{WINNER.config_id}-0"]
+
+
+def test_echarts_is_as_it_was_published_with_its_licence():
+    folder = resources.files("gansearch.report").joinpath("page")
+    content = folder.joinpath("echarts.min.js").read_bytes()
+    # dist/echarts.min.js of the package echarts 6.1.0.
+    assert hashlib.sha256(content).hexdigest() == (
+        "b66b25aeb4df84e33199dc21694014d336d222cbd9deb0e5a7c14bd6aa0d0fd0"
+    )
+    assert "Apache License" in folder.joinpath("echarts.LICENSE").read_text()
+    assert "Apache ECharts" in folder.joinpath("echarts.NOTICE").read_text()
