@@ -29,7 +29,17 @@ from gansearch.report.sections import sections
 
 # With ECharts and the data, a page with this many bytes of pictures stays below 3 MB.
 _PICTURE_BYTES = 800_000
-_SCRIPTS = ("values", "store", "plots", "charts", "explorer", "panel", "live", "main")
+_SCRIPTS = (
+    "values",
+    "store",
+    "plots",
+    "run_plots",
+    "trial_plots",
+    "explorer",
+    "panel",
+    "live",
+    "main",
+)
 # What is drawn below a section's table, by the section's key: see PLACES in main.js.
 _PLOTS: Mapping[str, tuple[str, ...]] = {
     "ranking": ("ranking",),

@@ -337,7 +337,7 @@ def test_a_hundred_trials_fit_in_three_megabytes(tmp_path, written):
 
 def test_a_sampled_page_says_so(look, url, monkeypatch, run_with_everything, written):
     monkeypatch.setattr("gansearch.report.page_data.MOST_TRIALS", 30)
-    monkeypatch.setattr("gansearch.report.page_data._MOST_BEST", 5)
+    monkeypatch.setattr("gansearch.report.page_trials._MOST_BEST", 5)
     with look.at(written(run_with_everything)) as page:
         note = page.locator("#explorer .note").first.inner_text()
         assert note.startswith("This page has 30 of 54 trials")

@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from gansearch.report import page_data as module
+from gansearch.report import page_trials as trials_module
 from gansearch.report.page_data import page_data
 from gansearch.report.page_pictures import EmbeddedPictures
 from gansearch.report.report import build_report
@@ -56,13 +56,13 @@ def test_parameters_that_vary_come_first_with_their_meaning(finished):
 
 
 def test_a_large_run_is_sampled_and_keeps_its_best_and_its_replicas(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_BEST", 5)
+    monkeypatch.setattr(trials_module, "_MOST_BEST", 5)
     statuses = ["pruned", "collapsed", "completed", "diverged"]
     rows = [
         trial(f"t{i:05d}", SECOND, statuses[i % 4], number=i, valid_ll=float(i)) for i in range(400)
     ]
     report = build_report(write_run(tmp_path, rows, replicas(WINNER), MEANS))
-    chosen = module._chosen(report, 60)
+    chosen = trials_module.chosen_trials(report, 60)
     assert 55 <= len(chosen) <= 60
     assert (chosen["phase"] == "replica").sum() == 4
     best = [f"t{i:05d}" for i in range(399, 0, -1) if statuses[i % 4] in ("pruned", "completed")]
@@ -72,7 +72,7 @@ def test_a_large_run_is_sampled_and_keeps_its_best_and_its_replicas(tmp_path, mo
     assert chosen["trial_id"].tolist() == sorted(
         chosen["trial_id"], key=list(report.trials["trial_id"]).index
     )
-    assert module._chosen(report, 60).equals(chosen)
+    assert trials_module.chosen_trials(report, 60).equals(chosen)
 
 
 def test_the_ranking_has_means_intervals_seeds_and_ties(finished):
@@ -85,7 +85,7 @@ def test_the_ranking_has_means_intervals_seeds_and_ties(finished):
 
 def test_the_winner_comes_first_among_those_whose_pictures_are_embedded(finished):
     report = build_report(finished)
-    order = module._by_interest(report, report.trials)
+    order = trials_module.by_interest(report, report.trials)
     assert order[0] == f"r-{WINNER.config_id}-0"
     assert sorted(order) == sorted(report.trials["trial_id"])
 
@@ -95,7 +95,7 @@ def test_the_winner_comes_first_among_those_whose_pictures_are_embedded(finished
     [(1.23456789, 1.23457), (5.0, 5), (math.nan, None), (math.inf, None), ((64, 64), [64, 64])],
 )
 def test_numbers_have_six_digits_and_none_stands_for_what_is_no_number(value, plain):
-    assert module._plain(value) == plain
+    assert trials_module.plain(value) == plain
 
 
 def test_commands_name_the_space_and_the_trial(finished):

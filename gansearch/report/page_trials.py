@@ -1,0 +1,253 @@
+"""The trials of a page: which of them it has, and their parameters, measures and curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gansearch.errors import GansearchError
+from gansearch.figures.style import evenly_spaced
+from gansearch.measures import MEASURES, Measure
+from gansearch.own_measures import OwnMeasure
+from gansearch.ranking.stability import DIED
+from gansearch.report.recovery import read_with_warnings
+from gansearch.report.report import Report, winning_replica
+from gansearch.report.section import TABLE_MEASURES
+from gansearch.runs.schemas import config_values, history_schema
+from gansearch.runs.tables import rows_of
+
+_MOST_BEST = 400  # trials of the search that are in a page for their score
+_MOST_CURVES = 300  # trials with curves
+_MOST_POINTS = 60  # of one trial's curves
+_DIGITS = 6
+_NO_MEASURE = ("trial_id", "number", "phase", "verdict", "reported_at", "sigma_at_edge")
+_TRIAL_COLUMNS = (
+    *("trial_id", "number", "phase", "config_id", "seed", "status", "reason", "updates"),
+    *("d_updates", "g_updates", "seconds", "overhead_seconds", "device", "kept_updates"),
+)
+
+
+def chosen_trials(report: Report, most: int) -> pd.DataFrame:
+    """Return at most about `most` trials, in their order."""
+    trials = report.trials
+    if len(trials) <= most:
+        return trials
+    score = report.run.objective.as_score(trials[report.run.objective.column])
+    is_replica = (trials["phase"] == "replica").to_numpy()
+    is_running = (trials["status"] == "running").to_numpy()
+    searched = ~is_replica & ~trials["status"].isin((*DIED, "failed")).to_numpy()
+    best = score[searched].nlargest(_MOST_BEST).index
+    chosen = is_replica | is_running | trials.index.isin(best)
+    rest = trials[~chosen]
+    n = max(0, most - int(chosen.sum()))
+    sampled = rest.sample(min(n, len(rest)), random_state=0).index  # so each status has its share
+    return trials[chosen | trials.index.isin(sampled)]
+
+
+def by_interest(report: Report, trials: pd.DataFrame) -> list[str]:
+    """Return ids of trials, those first that a reader looks at first."""
+    winner = winning_replica(report)
+    ranks = trials["config_id"].map(report.ranks).fillna(math.inf)
+    is_search = trials["phase"] == "search"
+    # As they are, the scores of collapsed trials mean nothing.
+    is_sound = ~trials["status"].isin((*DIED, "failed"))
+    score = report.run.objective.as_score(trials[report.run.objective.column])
+    order = pd.DataFrame(
+        {
+            "id": trials["trial_id"],
+            "group": is_search.astype(int) + (is_search & ~is_sound).astype(int),
+            "rank": ranks.where(~is_search, 0.0),
+            "number": trials["number"].where(~is_search, 0),
+            "score": -score.fillna(-math.inf),
+        }
+    ).sort_values(["group", "number", "rank", "score"], kind="stable")
+    ids = [str(trial_id) for trial_id in order["id"]]
+    # Collapsed trials are a reason to look: some stand before the last of the sound ones.
+    died = [str(trial_id) for trial_id in trials.loc[is_search & ~is_sound, "trial_id"]]
+    first = [winner] if winner else []
+    return list(dict.fromkeys([*first, *ids[:30], *died[:10], *ids]))
+
+
+def evaluations_of(report: Report, trial_ids: pd.Series[str]) -> pd.DataFrame:
+    """Return the evaluations of these trials, oldest first; none if they can't be read."""
+    names = history_schema(report.run.measures).names
+    try:
+        history, _ = read_with_warnings(lambda: report.folder.history(names))
+    except GansearchError:  # the report itself warns of it
+        return pd.DataFrame(columns=names)
+    return history[history["trial_id"].isin(set(trial_ids))]
+
+
+def _measured(history: pd.DataFrame) -> list[str]:
+    """Return the columns of the history that are measures and have a value."""
+    return [
+        name
+        for name in history.columns
+        if name not in _NO_MEASURE
+        and name not in ("updates", "d_updates", "g_updates", "seconds")
+        and pd.to_numeric(history[name], errors="coerce").notna().any()
+    ]
+
+
+def measures_of(
+    report: Report, trials: pd.DataFrame, history: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Return the measures that trials or their curves have, the objective first."""
+    known = {measure.column: measure for measure in MEASURES}
+    own = {
+        column: each for each in report.run.measures for column in (each.column, each.test_column)
+    }
+    of_trials = [
+        name
+        for name in (*known, *own)
+        if name in trials and name != "sigma_at_edge" and trials[name].notna().any()
+    ]
+    of_curves = _measured(history)
+    first = report.run.objective.column
+    beside = [m.column for m in TABLE_MEASURES]
+    names = dict.fromkeys([first, "test_ll", *own, *beside, *of_trials, *of_curves])
+    found = []
+    for name in names:
+        if name not in of_trials and name not in of_curves:
+            continue
+        title, unit, goal, decimals = _words_of(name, known.get(name), own.get(name))
+        found.append(
+            {
+                "key": name,
+                "title": title,
+                "unit": unit,
+                "better": goal,
+                "decimals": decimals,
+                "of_trials": name in of_trials,
+                "of_curves": name in of_curves,
+                "beside": name in (first, "test_ll", *beside),
+            }
+        )
+    return found
+
+
+def _words_of(
+    name: str, measure: Measure | None, own: OwnMeasure | None
+) -> tuple[str, str, str | None, int | None]:
+    """Return the title of a measure, its unit, which way is better, and its decimals."""
+    if measure is not None:
+        return name, measure.unit, measure.better, measure.decimals
+    if own is not None:
+        goal = "lower" if own.direction == "minimize" else "higher"
+        return name.removeprefix("measure."), own.unit, goal, None
+    return name, "probability" if name == "p_recovers" else "", None, None
+
+
+def parameters_of(report: Report, trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the parameters that apply to some trial, those that the search varies first."""
+    rules = report.run.family.config_type.rules()
+    searched = report.run.space["search"]
+    found = []
+    for name, rule in rules.items():
+        column = f"config.{name}"
+        if column not in trials or not trials[column].notna().any():
+            continue
+        values = trials[column].dropna().map(_hashable)
+        entry = searched.get(name)
+        found.append(
+            {
+                "key": name,
+                "kind": rule.kind,
+                "doc": rule.doc,
+                "log": bool(isinstance(entry, Mapping) and entry.get("log")),
+                "choice": isinstance(entry, Mapping) and "choice" in entry,
+                "varies": len(set(values)) > 1,
+                "searched": name in searched,
+            }
+        )
+    return sorted(found, key=lambda each: (not each["varies"], not each["searched"]))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | np.ndarray) else value
+
+
+def trial_columns(
+    report: Report, trials: pd.DataFrame, history: pd.DataFrame
+) -> dict[str, list[Any]]:
+    """Return the trials by column, the values of their parameters among them."""
+    times = _times(history)
+    rows = rows_of(trials)
+    table = report.run.family.config_type
+    configs = [config_values(row, table) for row in rows]
+    columns: dict[str, list[Any]] = {
+        name: [plain(row.get(name)) for row in rows]
+        for name in (*_TRIAL_COLUMNS, *_numbers_of(report, trials))
+    }
+    columns["label"] = [report.label(row["config_id"]) for row in rows]
+    columns["rank"] = [report.ranks.get(row["config_id"]) for row in rows]
+    columns["started"] = [times.get(row["trial_id"], (None, None))[0] for row in rows]
+    columns["ended"] = [times.get(row["trial_id"], (None, None))[1] for row in rows]
+    for name in table.rules():
+        values = [config[name] for config in configs]
+        if any(value is not None for value in values):
+            columns[f"config.{name}"] = [plain(value) for value in values]
+    return columns
+
+
+def _numbers_of(report: Report, trials: pd.DataFrame) -> list[str]:
+    """Return the columns of trials that are measures."""
+    own = [name for each in report.run.measures for name in each.final_columns]
+    names = [*(measure.column for measure in MEASURES), *own, "p_recovers"]
+    return [name for name in names if name in trials]
+
+
+def _times(history: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return when trials began and last reported, in seconds since 1970, by their ids.
+
+    A trial began as long before its first report as it had trained and been evaluated.
+    """
+    if history.empty:
+        return {}
+    reported = history["reported_at"].astype("int64") / 1e6
+    frame = pd.DataFrame(
+        {"id": history["trial_id"], "began": reported - history["seconds"], "ended": reported}
+    )
+    found = frame.groupby("id").agg(began=("began", "first"), ended=("ended", "max"))
+    return {
+        str(trial_id): (round(began, 2), round(ended, 2))
+        for trial_id, began, ended in found.itertuples()
+    }
+
+
+def curves_of(
+    report: Report, trials: pd.DataFrame, history: pd.DataFrame
+) -> dict[str, dict[str, list[Any]]]:
+    """Return the curves of trials by their ids: each measure's values, and `updates`."""
+    chosen = set(by_interest(report, trials)[:_MOST_CURVES])
+    names = ["updates", *_measured(history)]
+    found = {}
+    for trial_id, rows in history[history["trial_id"].isin(chosen)].groupby("trial_id"):
+        thinned = rows.iloc[evenly_spaced(len(rows), _MOST_POINTS)]
+        found[str(trial_id)] = {
+            name: [plain(value) for value in thinned[name]]
+            for name in names
+            if thinned[name].notna().any()
+        }
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return a value for JSON, numbers with six digits."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return (
+            int(value)
+            if value.is_integer() and abs(value) < 1e15
+            else float(f"{value:.{_DIGITS}g}")
+        )
+    return None if value is pd.NA or value is pd.NaT else value
