@@ -1,16 +1,21 @@
 """The page of a report in a real browser."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from gansearch.report.run import Run
+from gansearch.runs.folder import RunFolder
 from tests.browser.conftest import until
 from tests.browser.pages import played_run, searched_trials
 from tests.report.conftest import HOSTILE
-from tests.written_runs import PAPER, WINNER, run_info, searching_run, trial, write_run
+from tests.written_runs import PAPER, WINNER, described, run_info, searching_run, trial, write_run
 
 pytestmark = pytest.mark.browser
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "run-0.1"
 
 ROWS = "table.trials tbody tr"
 
@@ -355,3 +360,12 @@ def test_a_notebook_shows_one_trial_in_a_frame(look, tmp_path, run_with_everythi
         assert "--only" in frame.locator("body").inner_text()
         look.keep(page, "notebook")
     look.asked = [asked for asked in look.asked if asked != "about:srcdoc"]
+
+
+def test_a_run_of_version_0_1_has_a_page(look, tmp_path, written):
+    folder = RunFolder(shutil.copytree(GOLDEN, tmp_path / "run"))
+    folder.write_run(described(name="run"))
+    with look.at(written(folder), width=420) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        assert view(page, "trials.length") == len(folder.trials()) > 0
+        look.keep(page, "old", full_page=True)
