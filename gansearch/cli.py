@@ -91,10 +91,10 @@ def cli() -> None:
 @click.option(
     "--only",
     multiple=True,
-    metavar="PRESET|CONFIG.yaml",
+    metavar="PRESET|CONFIG.yaml|RUN/TRIAL",
     shell_complete=complete_preset,
     help="No search: compare configurations over seeds. Each is a preset of the space, such as "
-    "paper, or a file; several can follow. Repeatable.",
+    "paper, a file, or the trial of a run; several can follow. Repeatable.",
 )
 @click.argument("more", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_preset)
 @budget_options
@@ -238,7 +238,7 @@ def report(
 def compare(runs: tuple[str, ...], results: AnyPath, as_json: bool) -> None:
     """Show two or more runs side by side: rankings, bests, what differs, what they share.
 
-    Each RUN is a folder or name. Where their scores can't be compared, it is said why.
+    Each RUN is a folder or name. Where their scores can't be compared, the output says why.
     """
     from gansearch.report.compare import compare_runs
     from gansearch.report.compare_sections import comparison_sections
@@ -479,7 +479,7 @@ def export(
 def list_(results: AnyPath, as_json: bool) -> None:
     """List the runs below --results, the newest first.
 
-    A run's state is that of its process too: one that was killed is interrupted.
+    A run whose process was killed is shown as interrupted.
     """
     from gansearch.report.display import activities
     from gansearch.report.listing import list_runs, listing_section

@@ -15,25 +15,32 @@ from starlette.routing import Route
 
 from gansearch.dashboard.comparison import comparison_page
 from gansearch.dashboard.pictures import picture
-from gansearch.dashboard.runs import NoSuchRunError, Runs
+from gansearch.dashboard.runs import NoSuchRunError, Runs, address_of
 from gansearch.errors import GansearchError, ResultsError
 from gansearch.report.listing import list_runs
-from gansearch.report.page_parts import asset, template, trusted
+from gansearch.report.page_parts import asset, policy, template, trusted
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 
+_PASSING = 503  # of what may be whole in a moment
 # Pages of other sites that a browser shows can't reach it under another name.
-HOSTS = ("127.0.0.1", "localhost", "[::1]")
+HOSTS = ("127.0.0.1", "localhost")
 
 
 def make_app(results: AnyPath) -> Starlette:
     """Return the dashboard of the runs below a folder, as an ASGI application."""
     runs = Runs(results)
 
-    def listed(request: Request) -> Response:  # noqa: ARG001
-        return _html("runs.html", runs=list_runs(results), results=str(results))
+    def runs_page(request: Request) -> Response:  # noqa: ARG001
+        def answer() -> Response:
+            found = [
+                (run, address_of(run.name), _printable(run.name)) for run in list_runs(results)
+            ]
+            return _html("runs.html", runs=found, results=_printable(str(results)))
 
-    def shown(request: Request) -> Response:
+        return _answer(answer, _error_page)
+
+    def run_page(request: Request) -> Response:
         return _of_run(runs, request, lambda folder: HTMLResponse(runs.page(folder)), _error_page)
 
     def changes(request: Request) -> Response:
@@ -43,7 +50,7 @@ def make_app(results: AnyPath) -> Starlette:
 
         return _of_run(runs, request, answer, lambda text, code: _json({"error": text}, code))
 
-    def compared(request: Request) -> Response:
+    def compare_page(request: Request) -> Response:
         names = request.query_params.getlist("run")
         return _answer(
             lambda: HTMLResponse(comparison_page([runs.folder(name) for name in names])),
@@ -61,9 +68,9 @@ def make_app(results: AnyPath) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/", listed),
-            Route("/compare", compared),
-            Route("/runs/{name}", shown),
+            Route("/", runs_page),
+            Route("/compare", compare_page),
+            Route("/runs/{name}", run_page),
             Route("/runs/{name}/data", changes),
             Route("/runs/{name}/files/{path:path}", file),
         ],
@@ -87,7 +94,7 @@ def _answer(answer: Callable[[], Response], refuse: Callable[[str, int], Respons
     except NoSuchRunError as error:
         return refuse(str(error), 404)
     except (ResultsError, OSError) as error:
-        return refuse(str(error), 503)
+        return refuse(str(error), _PASSING)
     except GansearchError as error:
         return refuse(str(error), 400)
     except Exception as error:  # a damaged file may raise anything; the other runs are shown
@@ -100,10 +107,20 @@ def _json(content: Any, code: int = 200) -> Response:
 
 
 def _error_page(text: str, code: int) -> Response:
-    return _html("error.html", code, text=text)
+    return _html("error.html", code, text=_printable(text), is_passing=code == _PASSING)
+
+
+def _printable(text: str) -> str:
+    """Return a text that may have bytes of a file's name that aren't UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _html(name: str, code: int = 200, **values: Any) -> Response:
-    page = template(name, "gansearch.dashboard").render(style=trusted(asset("page.css")), **values)
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'"
-    return HTMLResponse(page, code, headers={"Content-Security-Policy": policy})
+    scripts = (asset("runs.js"),) if name == "runs.html" else ()
+    page = template(name, "gansearch.dashboard").render(
+        style=trusted(asset("page.css")),
+        policy=policy(scripts, is_live=bool(scripts)),
+        scripts=[trusted(script) for script in scripts],
+        **values,
+    )
+    return HTMLResponse(page, code)

@@ -20,7 +20,7 @@ from gansearch.report.page_parts import (
 )
 from gansearch.report.recovery import read_with_warnings
 from gansearch.report.section import PROSE_COLUMNS
-from gansearch.runs.description import RunDescription
+from gansearch.runs.description import ENDED, RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import UNSOUND
 from gansearch.runs.tables import rows_of
@@ -40,17 +40,22 @@ def comparison_page(folders: Sequence[RunFolder]) -> str:
     comparison = compare_runs(folders)
     runs = [read_with_warnings(folder.read_run)[0] for folder in folders]
     objective = runs[0].objective
+    can_be_drawn = not comparison.search_obstacles
     data = {
+        "updates_title": runs[0].family.updates_title,
         "title": f"{objective.name}{f' ({objective.unit})' if objective.unit else ''}",
         "runs": [
             {"name": compared.name, **_drawn(folder, run)}
             for compared, folder, run in zip(comparison.runs, folders, runs, strict=True)
+            if can_be_drawn  # or the scores would stand on one axis
         ],
     }
     scripts = page_scripts(*_SCRIPTS)
     return template("compare.html", "gansearch.dashboard").render(
         policy=policy(scripts, is_live=False),
-        is_live=any(run.is_going_on for run in runs),
+        is_live=any(
+            folder.state_of(run) not in ENDED for folder, run in zip(folders, runs, strict=True)
+        ),
         names=[folder.path.name for folder in folders],
         style=trusted(asset("page.css")),
         sections=comparison_sections(comparison),

@@ -22,6 +22,7 @@ class ServedPictures:
     """
 
     most_trials = _MOST_TRIALS
+    is_full = False
 
     def __init__(self, folder: RunFolder, base: str) -> None:
         self._folder = folder
@@ -36,10 +37,11 @@ class ServedPictures:
         inside = str(path).removeprefix(f"{self._folder.path}/")
         return f"{self._base}/files/{quote(inside)}?changed={changed}"
 
-    def layout(self, path: AnyPath) -> StripLayout | None:
-        """Return where the frames of a strip stand."""
+    def strip(self, path: AnyPath) -> tuple[str, StripLayout | None] | None:
+        """Return the address of a strip, and where its frames stand."""
+        uri = self.uri(path)
         try:
-            return _layout(path, path.stat().st_mtime)
+            return None if uri is None else (uri, _layout(path, path.stat().st_mtime))
         except OSError:
             return None
 

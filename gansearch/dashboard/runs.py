@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from dataclasses import dataclass
+from collections import OrderedDict
 from typing import Any
 from urllib.parse import quote
 
 from gansearch.dashboard.pictures import ServedPictures
 from gansearch.errors import ResultsError
 from gansearch.report.html import Live, page, sections_html
-from gansearch.report.listing import list_run
 from gansearch.report.page_data import page_data
 from gansearch.report.report import Report, build_report
 from gansearch.runs.description import DESCRIPTION_FILES
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.location import runs_in
+from gansearch.runs.location import is_run
 from gansearch.runs.lock import is_held
 from gansearch.runs.tables import TRIALS_FILE
 from gansearch.system.object_store import AnyPath
 
+_MOST_REPORTS = 8  # that are kept
 _FILES = (*DESCRIPTION_FILES, TRIALS_FILE, "ranking.parquet", "references.parquet", "samples.png")
 
 
 class NoSuchRunError(ResultsError):
     """There is no run of a name."""
-
-
-@dataclass(frozen=True)
-class _Built:
-    version: str
-    report: Report
 
 
 class Runs:
@@ -43,8 +38,7 @@ class Runs:
 
     def __init__(self, results: AnyPath) -> None:
         self.results = results
-        self._built: dict[str, _Built] = {}
-        # Reports are built one at a time: what catches warnings is the same for all threads.
+        self._reports: OrderedDict[str, tuple[str, Report]] = OrderedDict()
         self._lock = threading.Lock()
 
     def folder(self, name: str) -> RunFolder:
@@ -53,10 +47,10 @@ class Runs:
         Raises:
             NoSuchRunError: there is no run of this name.
         """
-        for path in runs_in(self.results):
-            if path.name == name:
-                return RunFolder(path)
-        raise NoSuchRunError(f"{self.results / name}: no such run.")
+        is_name = "/" not in name and name not in ("", ".", "..")
+        if not is_name or not is_run(self.results / name):
+            raise NoSuchRunError(f"{self.results}: there is no run {name}.")
+        return RunFolder(self.results / name)
 
     def report(self, folder: RunFolder) -> tuple[str, Report]:
         """Return a run's report, with what changes when the report would.
@@ -65,12 +59,15 @@ class Runs:
             ResultsError: its files can't be read.
         """
         name = folder.path.name
-        with self._lock:
+        with self._lock:  # several pages of a run ask at once, and one answer does for all
             version = version_of(folder)
-            known = self._built.get(name)
-            if known is None or known.version != version:
-                known = self._built[name] = _Built(version, build_report(folder))
-            return version, known.report
+            known = self._reports.pop(name, None)
+            if known is None or known[0] != version:
+                known = version, build_report(folder)
+            self._reports[name] = known
+            if len(self._reports) > _MOST_REPORTS:
+                self._reports.popitem(last=False)
+            return known
 
     def page(self, folder: RunFolder) -> str:
         """Return the live page of a run.
@@ -78,9 +75,9 @@ class Runs:
         Raises:
             ResultsError: its files can't be read.
         """
-        base = address_of(folder)
+        base = address_of(folder.path.name)
         version, report = self.report(folder)
-        live = Live(f"{base}/data", version, list_run(folder).state)
+        live = Live(f"{base}/data", version, _state(report))
         return page(report, ServedPictures(folder, base), live)
 
     def changes(self, folder: RunFolder, version: str | None) -> dict[str, Any] | None:
@@ -92,18 +89,23 @@ class Runs:
         if version is not None and version == version_of(folder):
             return None
         version, report = self.report(folder)
-        pictures = ServedPictures(folder, address_of(folder))
+        pictures = ServedPictures(folder, address_of(folder.path.name))
         return {
             "version": version,
-            "state": list_run(folder).state,
+            "state": _state(report),
             "sections": sections_html(report, pictures),
             "data": page_data(report, pictures),
         }
 
 
-def address_of(folder: RunFolder) -> str:
-    """Return the address of a run's page on its server."""
-    return f"/runs/{quote(folder.path.name, safe='')}"
+def _state(report: Report) -> str:
+    """Return the state of a run in the words of the list of runs."""
+    return "running" if report.run.is_going_on else report.run.state
+
+
+def address_of(name: str) -> str:
+    """Return the address of the page of a run."""
+    return f"/runs/{quote(os.fsencode(name), safe='')}"
 
 
 def version_of(folder: RunFolder) -> str:

@@ -47,7 +47,7 @@ def serve(
     # Not in the main thread, where it would replace the handlers of signals.
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
-    say(f"The runs in {results} are at {address} until Ctrl-C.")
+    say(f"The runs in {results} are at {address} (press Ctrl-C to stop).")
     if open_browser and not webbrowser.open(address):
         say("No browser could be opened here: open the address in yours.")
     try:

@@ -255,6 +255,12 @@ def _settings(report: Report) -> dict[str, str]:
         **{name: short(value) for name, value in space["fixed"].items()},
         **{name: _range(entry) for name, entry in space["search"].items()},
         **{f"budget.{name}": short(value) for name, value in report.budget.to_dict().items()},
+        **{f"preset {name}": _words(preset) for name, preset in space["presets"].items()},
+        "start from": ", ".join(space.get("start_from", ())) or "none",
+        "own measures": ", ".join(
+            f"{each.name} ({each.direction}, {each.function or 'of the family'})"
+            for each in run.measures
+        ),
         "given configurations": str(len(run.only)) if run.only else "none",
         "seed": str(run.seed),
         "sampler": str(run.settings.get("sampler", "-")),
@@ -262,6 +268,10 @@ def _settings(report: Report) -> dict[str, str]:
         "gansearch": str(run.facts.get("versions", {}).get("gansearch", "-")),
     }
     return {name: value for name, value in values.items() if value}
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={short(value)}" for name, value in sorted(values.items())) or "nothing"
 
 
 def _range(entry: Mapping[str, Any]) -> str:

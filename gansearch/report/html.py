@@ -53,11 +53,15 @@ _PARTS = {
     "warnings": "warnings",
     "ranking": "ranking",
     "leaderboard": "search's best",
-    "stability": "where it dies",
+    "stability": "failures",
 }
 
 
-_LATER_PARTS = (("trials", "trials"), ("why", "why trials ended"), ("workers", "workers"))
+_LATER_PARTS = (
+    ("trials", "trials", True),
+    ("why", "why trials ended", True),
+    ("workers", "workers", True),
+)
 
 
 def to_html(report: Report) -> str:
@@ -84,7 +88,12 @@ def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
     """Return the page of a report; without `live` it asks for nothing."""
     shown = sections(report)
     keys = [section.key for section in shown]
-    parts = [(key, title) for key, title in _PARTS.items() if key in keys or key == "answer"]
+    # A live page may have more of them later.
+    parts = [
+        (key, title, key == "answer" or key in keys)
+        for key, title in _PARTS.items()
+        if live or key == "answer" or key in keys
+    ]
     scripts = page_scripts(*_SCRIPTS)
     values = {
         "policy": policy(scripts, is_live=live is not None),

@@ -18,10 +18,9 @@ from gansearch.own_measures import Objective
 from gansearch.report.formatting import format_number
 from gansearch.report.recovery import read_with_warnings
 from gansearch.report.section import Section, make_columns
-from gansearch.runs.description import RunDescription
+from gansearch.runs.description import ENDED, RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.location import runs_in
-from gansearch.runs.lock import is_held
 from gansearch.runs.schemas import UNSOUND
 from gansearch.runs.tables import unreadable
 from gansearch.system.object_store import AnyPath
@@ -175,9 +174,8 @@ def _cells(run: ListedRun) -> dict[str, str]:
 
 
 def _state(folder: RunFolder, run: RunDescription) -> str:
-    if is_held(folder.path / "lock"):
-        return "running"
-    return "interrupted" if run.is_going_on else run.state
+    state = folder.state_of(run)
+    return state if state in ENDED else "running"
 
 
 def best_of(run: RunDescription, trials: pd.DataFrame, ranking: pd.DataFrame) -> BestScore | None:

@@ -51,13 +51,13 @@ def page_data(report: Report, pictures: Pictures, trial_id: str | None = None) -
     """
     trials = chosen_trials(report, MOST_TRIALS)
     if trial_id is not None:
-        trials = report.trials[report.trials["trial_id"] == trial_id]
+        every = chosen_trials(report, len(report.trials))
+        trials = every[every["trial_id"] == trial_id]
     history = evaluations_of(report, trials["trial_id"])
     curves = curves_of(report, trials, history)
     content = {
         "run": _run(report),
         "statuses": list(STATUSES),
-        "counts": report.counts,
         "n_trials": len(report.trials),
         "measures": measures_of(report, trials, history),
         "parameters": parameters_of(report, trials),
@@ -79,8 +79,6 @@ def _run(report: Report) -> dict[str, Any]:
     winner = winning_replica(report)
     return {
         "name": run.name,
-        "state": run.state,
-        "space": run.space["name"],
         "updates_title": run.family.updates_title,
         "max_updates": report.budget.max_updates,
         "objective": objective.column,

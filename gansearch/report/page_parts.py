@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+_NOTHING = "'none'"
+
+
+@cache
 def template(name: str, *more: str) -> jinja2.Template:
     """Return a template, which escapes all texts.
 
@@ -76,10 +80,12 @@ def policy(scripts: Sequence[str], *, is_live: bool) -> str:
     own = " 'self'" if is_live else ""
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     rules = [
-        "default-src 'none'",
+        f"default-src {_NOTHING}",
         f"img-src data:{own}",
         "style-src 'unsafe-inline'",
-        f"script-src {allowed}",
+        *([f"script-src {allowed}"] if scripts else []),
+        f"base-uri {_NOTHING}",
+        f"form-action {own.strip() or _NOTHING}",
         *(["connect-src 'self'"] if is_live else []),
     ]
     return "; ".join(rules)

@@ -12,6 +12,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 
 STRIP, NEAREST = "strip.png", "nearest.png"
+_MOST_REFUSED = 10
 
 
 class Pictures(Protocol):
@@ -23,12 +24,17 @@ class Pictures(Protocol):
 
     most_trials: int
 
-    def layout(self, path: AnyPath) -> StripLayout | None:
-        """Return where the frames of a strip stand; None for older and damaged ones."""
+    @property
+    def is_full(self) -> bool:
+        """Whether the page has room for no more."""
         ...
 
     def uri(self, path: AnyPath) -> str | None:
         """Return the address of a picture in the run's folder; None if there is none to have."""
+        ...
+
+    def strip(self, path: AnyPath) -> tuple[str, StripLayout | None] | None:
+        """Return the address of a strip, and where its frames stand, None if it doesn't say."""
         ...
 
 
@@ -43,25 +49,36 @@ class EmbeddedPictures:
 
     def __init__(self, n_bytes: int) -> None:
         self._left = n_bytes
+        self._n_refused = 0
 
-    def layout(self, path: AnyPath) -> StripLayout | None:
-        """Return where the frames of a strip stand; None for older and damaged ones."""
-        return strip_layout(path.read_bytes())
+    @property
+    def is_full(self) -> bool:
+        """Whether pictures were refused again and again, so that the next will be as well."""
+        return self._n_refused >= _MOST_REFUSED
 
     def uri(self, path: AnyPath) -> str | None:
         """Return the picture itself; None where it is absent or too large for what is left."""
+        content = self._content(path)
+        return None if content is None else _png_uri(content)
+
+    def strip(self, path: AnyPath) -> tuple[str, StripLayout | None] | None:
+        """Return a strip itself, and where its frames stand."""
+        content = self._content(path)
+        return None if content is None else (_png_uri(content), strip_layout(content))
+
+    def _content(self, path: AnyPath) -> bytes | None:
         try:
             content = path.read_bytes()
         except OSError:
             return None
         if len(content) > self._left:
+            self._n_refused += 1
             return None
         self._left -= len(content)
-        return png_uri(content)
+        return content
 
 
-def png_uri(content: bytes) -> str:
-    """Return the address of a PNG picture that holds the picture itself."""
+def _png_uri(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
@@ -77,11 +94,12 @@ def trial_pictures(
     """
     found: dict[str, dict[str, Any]] = {}
     for trial_id in islice(trial_ids, pictures.most_trials):
+        if pictures.is_full:
+            break
         model = folder.model_dir(trial_id)
         of_trial: dict[str, Any] = {}
-        if uri := pictures.uri(model / STRIP):
-            layout = pictures.layout(model / STRIP)
-            of_trial["strip"] = uri
+        if strip := pictures.strip(model / STRIP):
+            of_trial["strip"], layout = strip
             of_trial["frames"] = None if layout is None else vars(layout)
         if uri := pictures.uri(model / NEAREST):
             of_trial["nearest"] = uri

@@ -28,24 +28,32 @@ _NO_MEASURE = ("trial_id", "number", "phase", "verdict", "reported_at", "sigma_a
 _TRIAL_COLUMNS = (
     *("trial_id", "number", "phase", "config_id", "seed", "status", "reason", "updates"),
     *("d_updates", "g_updates", "seconds", "overhead_seconds", "device", "kept_updates"),
+    *("spent", "is_random"),
 )
 
 
 def chosen_trials(report: Report, most: int) -> pd.DataFrame:
-    """Return at most about `most` trials, in their order."""
-    trials = report.trials
+    """Return at most about `most` trials, in their order.
+
+    A column `is_random` says which of them were drawn at random, in which each status has its
+    share; a column `spent` has the updates of all trials up to each.
+    """
+    trials = report.trials.copy()
+    order = trials.sort_values(["phase", "number"], ascending=[False, True], kind="stable").index
+    trials["spent"] = trials["updates"].reindex(order).cumsum()
+    trials["is_random"] = True
     if len(trials) <= most:
         return trials
     score = report.run.objective.as_score(trials[report.run.objective.column])
-    is_replica = (trials["phase"] == "replica").to_numpy()
-    is_running = (trials["status"] == "running").to_numpy()
-    searched = ~is_replica & ~trials["status"].isin((*DIED, "failed")).to_numpy()
-    best = score[searched].nlargest(_MOST_BEST).index
-    chosen = is_replica | is_running | trials.index.isin(best)
-    rest = trials[~chosen]
+    is_replica = trials["phase"] == "replica"
+    is_sound = ~is_replica & ~trials["status"].isin((*DIED, "failed"))
+    best = score[is_sound].nlargest(_MOST_BEST).index
+    chosen = is_replica | (trials["status"] == "running") | trials.index.isin(best)
     n = max(0, most - int(chosen.sum()))
-    sampled = rest.sample(min(n, len(rest)), random_state=0).index  # so each status has its share
-    return trials[chosen | trials.index.isin(sampled)]
+    searched = trials.index[~is_replica]
+    drawn = np.random.default_rng(0).choice(searched, min(n, len(searched)), replace=False)
+    trials["is_random"] = trials.index.isin(drawn)
+    return trials[chosen | trials["is_random"]]
 
 
 def by_interest(report: Report, trials: pd.DataFrame) -> list[str]:
@@ -68,7 +76,7 @@ def by_interest(report: Report, trials: pd.DataFrame) -> list[str]:
     ids = [str(trial_id) for trial_id in order["id"]]
     # Collapsed trials are a reason to look: some stand before the last of the sound ones.
     died = [str(trial_id) for trial_id in trials.loc[is_search & ~is_sound, "trial_id"]]
-    first = [winner] if winner else []
+    first = [winner] if winner in ids else []
     return list(dict.fromkeys([*first, *ids[:30], *died[:10], *ids]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -19,11 +20,13 @@ from gansearch.runs.tables import TRIALS_FILE, unreadable
 from gansearch.system.object_store import AnyPath
 
 T = TypeVar("T")
+# What catches warnings does so for all threads.
+_CATCHING = threading.RLock()
 
 
 def read_with_warnings(reader: Callable[[], T]) -> tuple[T, list[str]]:
     """Return the result of a reader of files, and its warnings of what it left out."""
-    with warnings.catch_warnings(record=True) as caught:
+    with _CATCHING, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = reader()
     return result, [str(warning.message) for warning in caught]

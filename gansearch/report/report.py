@@ -33,7 +33,6 @@ from gansearch.report.warnings import (
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.lock import is_held
 from gansearch.runs.schemas import CURVE, REFERENCES, STATUSES, UNSOUND
 from gansearch.runs.tables import rows_of, unreadable
 from gansearch.scoring.lines import edge_warnings
@@ -124,8 +123,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         ResultsError: the run's description or a table can't be read.
     """
     run, run_warnings = read_with_warnings(folder.read_run)
-    if run.is_going_on and not is_held(folder.path / "lock"):
-        run = replace(run, state="interrupted")  # its process was killed
+    run = replace(run, state=folder.state_of(run))
     try:
         baseline, budget = run.baseline, run.budget
     except ConfigError as error:

@@ -50,6 +50,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "code": dict,
 }
 _UNFINISHED = ("searching", "replicating")
+ENDED = ("finished", "interrupted", "failed")
 _LONGEST_NAME = 40  # of a preset, in tables and figures
 
 

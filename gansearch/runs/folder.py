@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gansearch.errors import ResultsError
+from gansearch.errors import ResultsError, StorageError
 from gansearch.own_measures import OwnMeasure
 from gansearch.rules import Config
 from gansearch.runs import schemas
@@ -42,7 +42,7 @@ from gansearch.runs.location import (
     make_run_folder,
     path_inside,
 )
-from gansearch.runs.lock import locked
+from gansearch.runs.lock import is_held, locked
 from gansearch.runs.tables import (
     TEST_LL_FOLDER,
     TRIALS_FILE,
@@ -188,6 +188,15 @@ class RunFolder:
             message = f"{what}{copy.name} was read instead. {remedy}"
             warnings.warn(message, ResultsWarning, stacklevel=2)
             return description
+
+    def state_of(self, run: RunDescription) -> str:
+        """Return the state of a run of this folder: "interrupted" if its process has died."""
+        if not run.is_going_on:
+            return run.state
+        try:
+            return run.state if is_held(self.path / "lock") else "interrupted"
+        except (OSError, StorageError):  # whether it lives can't be known
+            return run.state
 
     def restore_description(self) -> list[str]:
         """Rewrite a damaged `run.json` from its copy; return what was done, for warnings."""

@@ -6,13 +6,16 @@ import fcntl
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gansearch.errors import ResultsError
 from gansearch.runs.lease import Lease, is_leased, leased
 from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
+
+_N_RETRIES, _RETRY_SECONDS = 5, 0.05
 
 
 def is_held(path: AnyPath) -> bool:
@@ -55,6 +58,21 @@ def _is_free(descriptor: int) -> bool:
     return True
 
 
+def _take(descriptor: int) -> None:
+    """Take the lock; `is_held` of another process may hold it for a moment.
+
+    Raises:
+        OSError: a process holds it, or there are no locks.
+    """
+    # Not filelock: it does not name the holder, and without flock any file is its lock.
+    for _ in range(_N_RETRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_RETRY_SECONDS)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def locked(path: AnyPath) -> Iterator[Lease | None]:
     """Hold the lock at `path` for this process alone; the lock of a dead process is released.
@@ -75,8 +93,7 @@ def locked(path: AnyPath) -> Iterator[Lease | None]:
         raise unwritable(path, error) from error
     with file:
         try:
-            # Not filelock: it does not name the holder, and without flock any file is its lock.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file.fileno())
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"

@@ -95,9 +95,13 @@ class Worker:
                 return
             if self._has_room():
                 self._begun.add(trial_id)
-                self._of(trial_id).begin = trial
-                self._of(trial_id).end = None  # of an earlier session, after which it goes on
-                self._added()
+                if trial_id in self.exported:  # it had ended, and goes on
+                    self.exported.discard(trial_id)
+                    self._n_noted = -1
+                waiting = self._of(trial_id)
+                self._n_waiting -= len(waiting)
+                waiting.begin, waiting.end = trial, None
+                self._added(len(waiting))
 
     def report(self, trial_id: str, report: Report) -> None:
         """Add a report of a trial that has begun."""
@@ -111,8 +115,10 @@ class Worker:
         with self._changed:
             if self._has_begun(trial_id) and not self._is_given_up:
                 self._begun.discard(trial_id)
-                self._of(trial_id).end = end
-                self._added()
+                waiting = self._of(trial_id)
+                self._n_waiting -= len(waiting)
+                waiting.end = end
+                self._added(len(waiting))
 
     def close(self) -> None:
         """Let the thread end once it has handed over what waits."""
@@ -160,8 +166,8 @@ class Worker:
     def _of(self, trial_id: str) -> _Waiting:
         return self._waiting.setdefault(trial_id, _Waiting())
 
-    def _added(self) -> None:
-        self._n_waiting += 1
+    def _added(self, n: int = 1) -> None:
+        self._n_waiting += n
         self._changed.notify()
 
     def _warn(self, why: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FixedTrial, FrozenTrial, Trial, create_trial
@@ -166,10 +167,10 @@ class ReplicaStudy(Callback):
 
     def _trial_of(self, row: Mapping[str, Any]) -> FrozenTrial:
         config = self._space.table.from_dict(spec_of_row(row, self._space.table).config)
-        value = row.get(self._column) if row["status"] == "completed" else None
-        state = STATES[row["status"]]
-        if row["status"] == "completed" and value is None:
-            state = STATES["failed"]
+        is_completed = row["status"] == "completed"
+        found = row.get(self._column) if is_completed else None
+        value = None if pd.isna(found) else found  # NaN where it was read from a file
+        state = STATES["failed" if is_completed and value is None else row["status"]]
         searched = _searched(self._space, config)
         return create_trial(
             state=state,

@@ -147,3 +147,20 @@ def test_a_real_run_is_followed_killed_and_resumed(look, serve, tmp_path):
         page.wait_for_selector("dialog[open] canvas.frame")
         look.keep(page, "winner")
     own(look, address)
+
+
+def test_a_page_opened_before_the_first_report_gets_its_curves_later(look, serve, tmp_path):
+    rows = searched_trials(4, n_running=4)
+    folder = write_run(tmp_path, [{**row, "valid_ll": None} for row in rows], state="searching")
+    address = serve(tmp_path)
+    with look.at(f"{address}/runs/digits-1") as page:
+        folder.append_history(evaluations(rows))
+        folder.write_trials(rows)
+        curves = page.locator("figure[data-title='Learning curves']")
+        curves.locator("option >> text=valid_ll").wait_for(state="attached")
+        until(
+            page,
+            """() => [...window.gansearch.plots].find((plot) => plot.title === "Learning curves")
+                .chart?.getOption().series.length === 4""",
+        )
+    own(look, address)

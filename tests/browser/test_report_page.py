@@ -1,6 +1,5 @@
 """The page of a report in a real browser."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -345,13 +344,15 @@ def test_a_sampled_page_says_so(look, url, monkeypatch, run_with_everything, wri
     monkeypatch.setattr("gansearch.report.page_trials._MOST_BEST", 5)
     with look.at(written(run_with_everything)) as page:
         note = page.locator("#explorer .note").first.inner_text()
-        assert note.startswith("This page has 30 of 54 trials")
-        assert json.dumps(view(page, "trials.length")) == "30"
+        n = view(page, "trials.length")
+        assert 17 < n <= 30
+        assert note.startswith(f"This page has {n} of 54 trials")
+        assert "drawn at random" in page.locator("#reasons").inner_text()
 
 
 def test_a_notebook_shows_one_trial_in_a_frame(look, tmp_path, run_with_everything):
     page_of_trial = Run(run_with_everything.path).trial("t00003")._repr_html_()
-    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{page_of_trial}")
+    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html><meta charset=utf-8>{page_of_trial}")
     with look.at((tmp_path / "notebook.html").as_uri(), script=False) as page:
         frame = page.frame_locator("iframe")
         frame.locator("h2 >> text=t00003").wait_for()
@@ -369,3 +370,50 @@ def test_a_run_of_version_0_1_has_a_page(look, tmp_path, written):
         assert page.evaluate("document.documentElement.scrollWidth") <= 420
         assert view(page, "trials.length") == len(folder.trials()) > 0
         look.keep(page, "old", full_page=True)
+
+
+def test_a_notebook_shows_a_run_whose_trials_open(look, tmp_path, run_with_everything):
+    (tmp_path / "notebook.html").write_text(
+        f"<!DOCTYPE html><meta charset=utf-8>{Run(run_with_everything.path)._repr_html_()}"
+    )
+    with look.at((tmp_path / "notebook.html").as_uri(), script=False) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("tr[data-trial=t00003] a").click()
+        frame.locator("dialog[open] h2 >> text=t00003").wait_for()
+        frame.get_by_role("button", name="Close").click()
+        frame.locator("nav a >> text=trials").first.click()
+        assert frame.locator("h1").inner_text() == "digits-1: finished"
+    look.asked = [asked for asked in look.asked if asked != "about:srcdoc"]
+
+
+def test_a_range_keeps_what_was_typed_when_another_is_added(look, url):
+    with look.at(url) as page:
+        page.get_by_label("add a range of").select_option("config.noise_dim")
+        wait_for_rows(page, 42)  # a range without a limit hides nothing
+        page.get_by_label("noise_dim, to").fill("50")
+        page.get_by_label("add a range of").select_option("coverage")
+        assert page.get_by_label("noise_dim, to").input_value() == "50"
+
+
+def test_a_plot_with_nothing_to_draw_says_so_and_keeps_its_menus(look, url):
+    with look.at(url) as page:
+        figure = page.locator("figure[data-title='Any two columns']")
+        page.get_by_label("add a range of").select_option("coverage")
+        page.get_by_label("coverage, from").fill("5")
+        figure.locator("text=There is nothing to draw of what is chosen.").wait_for()
+        assert figure.locator("select").count() == 2
+        page.get_by_role("button", name="Show all").click()
+        figure.locator("text=There is nothing to draw").wait_for(state="hidden")
+        assert values_drawn(page, "Any two columns") == 42
+
+
+def test_the_best_so_far_is_that_of_the_search_where_replicas_are_shown_too(look, url):
+    last = """() => {
+        const plot = [...window.gansearch.plots].find((p) => p.title === "Optimisation history");
+        return plot.chart.getOption().series.at(-1).data.at(-1)[1];
+    }"""
+    with look.at(url) as page:
+        best = page.evaluate(last)
+        page.get_by_label("phase").select_option("")
+        page.wait_for_selector("text=54 of 54 shown")
+        assert page.evaluate(last) == best

@@ -49,6 +49,8 @@ def test_only_the_two_scripts_of_the_page_may_run(finished):
     rules = dict(rule.split(" ", 1) for rule in policy.replace("&#39;", "'").split("; "))
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     assert rules == {
+        "base-uri": "'none'",
+        "form-action": "'none'",
         "default-src": "'none'",
         "img-src": "data:",
         "style-src": "'unsafe-inline'",

@@ -59,7 +59,7 @@ function curvesOfRunsPlot(data) {
       legend: runLegend(data.runs),
       grid: { left: 28, right: 24, top: 44, bottom: 44, containLabel: true },
       dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
-      xAxis: valueAxis("updates", { min: 0, max: "dataMax", scale: false }),
+      xAxis: valueAxis(data.updates_title, { min: 0, max: "dataMax", scale: false }),
       yAxis: valueAxis(data.title, { nameGap: 42, min: limits.min, max: limits.max }),
       tooltip: tooltip((event) => {
         const curve = curves[event.seriesIndex];
@@ -79,7 +79,7 @@ function curvesOfRunsPlot(data) {
     };
   };
   const plot = new Plot("Learning curves", option, {
-    menus: [menu("of", [["replica", "replicas"], ["search", "search"]], phase, (value) => { phase = value; plot.draw(); })],
+    menus: () => [menu("of", [["replica", "replicas"], ["search", "search"]], phase, (value) => { phase = value; plot.draw(); })],
     note: "One line for each trial, in the colour of its run.",
   });
   return plot;
@@ -87,7 +87,7 @@ function curvesOfRunsPlot(data) {
 
 document.addEventListener("DOMContentLoaded", () => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const made = [bestsPlot(data), curvesOfRunsPlot(data)];
+  const made = !data.runs.length ? [] : [bestsPlot(data), curvesOfRunsPlot(data)];
   document.getElementById("plots").replaceChildren(...made.map((plot) => plot.root));
   redrawAll();
   window.gansearch = { plots };

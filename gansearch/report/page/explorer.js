@@ -9,9 +9,10 @@ function explorer(store, open) {
     scatterPlot(store, open),
   ];
   const [filters, table] = [filterPanel(store), trialsTable(store, open)];
+  const note = element("p", { class: "note" });
   const root = element(
     "div", {},
-    sampleNote(store), filters.root, plots[0].root, plots[1].root, table.root, plots[2].root, plots[3].root,
+    note, filters.root, plots[0].root, plots[1].root, table.root, plots[2].root, plots[3].root,
   );
   store.listen((changed) => {
     if ("selected" in changed && Object.keys(changed).length === 1) return;
@@ -21,15 +22,19 @@ function explorer(store, open) {
     filters.draw();
     for (const plot of plots) plot.draw();
   });
-  return { root, draw: () => { filters.draw(); table.draw(); } };
+  const draw = () => {
+    note.textContent = sampleNote(store);
+    filters.draw();
+    table.draw();
+  };
+  return { root, draw };
 }
 
 function sampleNote(store) {
   const [n, all] = [store.trials.length, store.data.n_trials];
-  if (n === all) return null;
-  return element("p", { class: "note" },
-    `This page has ${formatCount(n)} of ${formatCount(all)} trials: the replicas, the best of the search, ` +
-    "and a random sample of the others. trials.parquet in the run's folder has all.");
+  if (n === all) return "";
+  return `This page has ${formatCount(n)} of ${formatCount(all)} trials: the replicas, the best of the search, ` +
+    "and a random sample of all. trials.parquet in the run's folder has all.";
 }
 
 /** Returns the filters: phase, words, statuses with counts, ranges, and reasons. */
@@ -76,7 +81,7 @@ function filterPanel(store) {
         if (!key) return;
         const next = new Map(store.view.ranges);
         next.set(key, store.column(key).kind === "text" || store.categories(key).length <= 6
-          ? { values: new Set(store.categories(key)) }
+          ? { hidden: new Set() }
           : { low: null, high: null });
         store.change({ ranges: next });
       }),
@@ -95,7 +100,7 @@ function filterPanel(store) {
       }, "Show all") : null),
     );
     if (document.activeElement !== search && search.value !== store.view.text) search.value = store.view.text;
-    const keys = [...store.view.ranges.keys()].join("\n");
+    const keys = [...store.view.ranges].map(([key, range]) => `${key} ${range.hidden ? store.categories(key) : ""}`).join("\n");
     if (keys !== shown) {
       shown = keys;
       ranges.replaceChildren(...[...store.view.ranges].map(([key, range]) => rangeField(store, key, range)));
@@ -128,13 +133,13 @@ function rangeField(store, key, range) {
     },
   }, "×");
   const field = element("fieldset", {}, element("legend", {}, column.title));
-  if (range.values) {
+  if (range.hidden) {
     for (const name of store.categories(key)) {
-      const box = element("input", { type: "checkbox", checked: range.values.has(name), onchange: () => {
-        const values = new Set(store.view.ranges.get(key).values);
-        if (box.checked) values.add(name);
-        else values.delete(name);
-        set({ values });
+      const box = element("input", { type: "checkbox", checked: !range.hidden.has(name), onchange: () => {
+        const hidden = new Set(store.view.ranges.get(key).hidden);
+        if (box.checked) hidden.delete(name);
+        else hidden.add(name);
+        set({ hidden });
       } });
       field.append(element("label", {}, box, ` ${name} `));
     }
@@ -144,6 +149,7 @@ function rangeField(store, key, range) {
       const input = element("input", {
         type: "number",
         step: "any",
+        value: range[end],
         placeholder: formatNumber(extent[i]),
         "aria-label": `${column.title}, ${end === "low" ? "from" : "to"}`,
         oninput: () => set({ [end]: input.value === "" ? null : Number(input.value) }),
@@ -236,14 +242,15 @@ function reasonsTable(store) {
     class: "link",
     title: "show these trials above",
     onclick: () => {
-      store.change({ phase: "search", reason: kind, statuses: new Set(), brushed: null });
+      store.change({ phase: "", reason: kind, statuses: new Set(), brushed: null });
       document.getElementById("trials").scrollIntoView();
     },
   }, formatCount(n));
   const draw = () => {
     const kinds = new Map();
+    const hasSearch = store.trials.some((trial) => trial.phase === "search");
     for (const trial of store.trials) {
-      if (trial.phase !== "search" || !trial.reason) continue;
+      if ((hasSearch && trial.phase !== "search") || !trial.is_random || !trial.reason) continue;
       const kind = reasonKind(trial);
       if (!kinds.has(kind)) kinds.set(kind, []);
       kinds.get(kind).push(trial);
@@ -252,10 +259,11 @@ function reasonsTable(store) {
     const rows = [...kinds].sort(([, a], [, b]) =>
       (DIED.includes(b[0].status) - DIED.includes(a[0].status)) || (order.indexOf(b[0].status) - order.indexOf(a[0].status)) || (b.length - a.length));
     if (!rows.length) {
-      root.replaceChildren(element("p", {}, "No trial of the search has ended for a reason other than that it was completed."));
+      root.replaceChildren(element("p", {}, "All trials that have ended were completed."));
       return;
     }
-    root.replaceChildren(element("table", { class: "reasons" },
+    const note = randomNote(store);
+    root.replaceChildren(note ? element("p", { class: "note" }, note.trim()) : "", element("table", { class: "reasons" },
       element("thead", {}, element("tr", {}, ["status", "trials", "reason, for example"].map((title) => element("th", { scope: "col" }, title)))),
       element("tbody", {}, rows.slice(0, 30).map(([kind, trials]) => element("tr", {},
         element("td", {}, statusBadge(trials[0].status)),

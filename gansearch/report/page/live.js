@@ -11,20 +11,17 @@ function keepUpToDate(address, take) {
   const sayState = () => say(`${running} · as of ${new Date().toLocaleTimeString("en-GB")}`);
   sayState();
   const ask = async () => {
-    try {
-      const response = await fetch(`${address}?version=${encodeURIComponent(version)}`);
-      if (response.status === 200) {
-        const next = await response.json();
-        ({ version, state: running } = next);
-        take(next);
-      }
-      if (response.ok) sayState();
-      else say((await response.json()).error);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // what fetch raises without a server
-      say("the server can't be reached: this is its last word");
+    const answer = await fetch(`${address}?version=${encodeURIComponent(version)}`).catch(() => null);
+    if (answer === null) return say("the server can't be reached; this is the last data received");
+    if (!answer.ok) return say((await answer.json()).error);
+    if (answer.status !== 204) {
+      const next = await answer.json();
+      running = next.state;
+      take(next);
+      version = next.version;
     }
-    setTimeout(ask, 1000 * SECONDS_BETWEEN);
+    return sayState();
   };
-  setTimeout(ask, 1000 * SECONDS_BETWEEN);
+  const repeat = () => ask().finally(() => setTimeout(repeat, 1000 * SECONDS_BETWEEN));
+  setTimeout(repeat, 1000 * SECONDS_BETWEEN);
 }

@@ -1,25 +1,26 @@
 // Puts the plots where the page has room for them and, on a live page, keeps them up to date.
 
 const PLACES = {
-  ranking: (store) => store.data.scales.slice(0, 1).map((scale) => rankingPlot(store, scale)),
-  measures: (store) => store.data.scales.slice(1).map((scale) => rankingPlot(store, scale)),
+  ranking: (store) => [rankingPlot(store, 0)],
+  measures: (store) => (store.data.scales.length > 1 ? [rankingPlot(store, 1)] : []),
   curve: (store) => [scoreCurvePlot(store)],
   players: (store) => [outputsPlot(store)],
   stability: (store) => [survivalPlot(store), importancesPlot(store)],
 };
 
-/** Fills the places of a part of the page; returns their plots. */
-function fillPlaces(store) {
-  const filled = [];
+/** Puts plots into the places of the page; those of before, with what the reader has chosen. */
+function fillPlaces(store, made) {
   for (const place of document.querySelectorAll("[data-plots]")) {
-    const made = (PLACES[place.dataset.plots] || (() => []))(store);
-    place.replaceChildren(...made.map((plot) => plot.root));
-    filled.push(...made);
+    const key = place.dataset.plots;
+    if (!made.has(key)) made.set(key, PLACES[key](store));
+    place.replaceChildren(...made.get(key).map((plot) => plot.root));
   }
   for (const block of document.querySelectorAll("code[data-command]")) {
     block.replaceWith(copyable(block.textContent));
   }
-  return filled;
+  for (const link of document.querySelectorAll('nav a[href^="#"]')) {
+    link.hidden = !document.getElementById(link.getAttribute("href").slice(1));
+  }
 }
 
 function start() {
@@ -29,7 +30,9 @@ function start() {
   if (alone) return showAlone(store, alone);
   const panel = trialPanel(store);
   document.body.append(panel.root);
-  let filled = fillPlaces(store);
+  const made = new Map();
+  fillPlaces(store, made);
+  followLinks(panel);
   const trials = document.getElementById("explorer");
   if (!store.trials.length) {
     trials.replaceChildren(element("p", {}, "No trial has begun yet."));
@@ -52,8 +55,7 @@ function start() {
     if (isFirst) return location.reload();
     store.update(next.data);
     document.getElementById("sections").innerHTML = next.sections; // escaped by the server
-    for (const plot of filled) plot.dispose();
-    filled = fillPlaces(store);
+    fillPlaces(store, made);
     if (explored) explored.draw();
     reasons.draw();
     redrawAll();

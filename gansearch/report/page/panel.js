@@ -7,19 +7,20 @@ function trialPanel(store) {
   let chart = null;
   let key = null;
   let shown = null;
+  const kept = { trial: null, updates: null }; // where the slider stands
   const signature = (id) => JSON.stringify([store.byId.get(id), store.data.pictures[id]]);
 
   const close = () => dialog.open && dialog.close();
   const open = (id) => {
     if (!store.byId.has(id)) return;
-    if (location.hash !== hashOf(id)) history.replaceState(null, "", hashOf(id));
+    setAddress(hashOf(id));
     show(id);
   };
   const show = (id) => {
     const trial = store.byId.get(id);
     if (chart) chart.dispose();
     chart = panelCurve(store, trial, key, (chosen) => { key = chosen; });
-    body.replaceChildren(panelBar(store, trial, { open, close }), ...panelParts(store, trial, chart, open));
+    body.replaceChildren(panelBar(store, trial, { open, close }), ...panelParts(store, trial, chart, kept, open));
     shown = signature(id);
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
@@ -28,7 +29,7 @@ function trialPanel(store) {
   };
   dialog.addEventListener("close", () => {
     store.change({ selected: null });
-    if (location.hash.startsWith("#trial=")) history.replaceState(null, "", location.pathname + location.search);
+    if (location.hash.startsWith("#trial=")) setAddress("");
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) close(); });
   const follow = () => {
@@ -52,9 +53,32 @@ function trialPanel(store) {
 function showAlone(store, id) {
   const trial = store.byId.get(id);
   const chart = panelCurve(store, trial, null, () => {});
-  document.querySelector("main").replaceChildren(...panelParts(store, trial, chart));
+  document.querySelector("main").replaceChildren(...panelParts(store, trial, chart, {}));
   chart.draw();
   window.gansearch = { store, plots };
+}
+
+/** Sets what follows the path in the page's address; a page in a frame of a notebook has none. */
+function setAddress(hash) {
+  if (isFramed() || location.hash === hash) return;
+  history.replaceState(null, "", hash || location.pathname + location.search);
+}
+
+function isFramed() {
+  return location.protocol === "about:";
+}
+
+/** Lets links within the page work in a frame, where they would lead out of it. */
+function followLinks(panel) {
+  if (!isFramed()) return;
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (!link) return;
+    event.preventDefault();
+    const target = link.getAttribute("href").slice(1);
+    if (target.startsWith("trial=")) panel.open(decodeURIComponent(target.slice(6)));
+    else document.getElementById(target).scrollIntoView();
+  });
 }
 
 function hashOf(id) {
@@ -72,17 +96,17 @@ function panelBar(store, trial, { open, close }) {
 }
 
 /** Returns what a panel has; `open` leads to another trial, null where the page has no other. */
-function panelParts(store, trial, chart, open = null) {
+function panelParts(store, trial, chart, kept, open = null) {
   return [
     element("h2", {}, `${trial.trial_id} · ${trial.label}`),
     element("p", {}, statusBadge(trial.status), ` · ${trialFacts(store, trial)}`),
     trial.reason ? element("p", { class: "why" }, trial.reason) : null,
     element("h3", {}, "Scores"), scoresList(store, trial),
     element("h3", {}, "Curves"), chart.root,
-    ...picturesOf(store, trial),
+    ...picturesOf(store, trial, kept),
     element("h3", {}, "Configuration"), configurationTable(store, trial),
     ...(open ? siblings(store, trial, open) : []),
-    element("h3", {}, "To type"), ...commandsOf(store, trial),
+    element("h3", {}, "Commands"), ...commandsOf(store, trial),
   ].filter(Boolean);
 }
 
@@ -125,7 +149,7 @@ function panelCurve(store, trial, chosen, onchoose) {
       legend: keys.length > 1 ? { left: 0, top: 0, textStyle: { color: pageColour("ink") } } : { show: false },
       grid: { left: 24, right: 24, top: 32, bottom: 44, containLabel: true },
       dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false }],
-      xAxis: valueAxis(store.run.updates_title, { min: 0, max: store.run.max_updates, scale: false }),
+      xAxis: valueAxis(store.run.updates_title, { min: 0, max: Math.max(store.run.max_updates, ...curve.updates), scale: false }),
       yAxis: valueAxis("", { nameGap: 44 }),
       tooltip: { ...tooltip(), trigger: "axis", valueFormatter: (value) => formatNumber(value) },
       series: keys.map((name, i) => ({
@@ -139,13 +163,13 @@ function panelCurve(store, trial, chosen, onchoose) {
   };
   const plot = new Plot(`Curve of ${trial.trial_id}`, option, {
     height: 260,
-    menus: options.length ? [menu("measure", options, key, (value) => { key = value; onchoose(value); plot.draw(); })] : [],
+    menus: () => options.length ? [menu("measure", options, key, (value) => { key = value; onchoose(value); plot.draw(); })] : [],
     note: "The axis ends at the budget of a full training.",
   });
   return plot;
 }
 
-function picturesOf(store, trial) {
+function picturesOf(store, trial, kept) {
   const pictures = store.data.pictures[trial.trial_id];
   const title = element("h3", {}, "Samples");
   if (!pictures) {
@@ -154,7 +178,7 @@ function picturesOf(store, trial) {
   }
   return [
     title,
-    pictures.strip ? (pictures.frames ? sampleSlider(trial, pictures) : pictureFigure(pictures.strip, "Samples of the same noise, from the first evaluation to the last.")) : null,
+    pictures.strip ? (pictures.frames ? sampleSlider(trial, pictures, kept) : pictureFigure(pictures.strip, "Samples of the same noise, from the first evaluation to the last.")) : null,
     pictures.nearest ? pictureFigure(pictures.nearest, "Unpicked samples at the end of the training, beside what is nearest in the training data.") : null,
   ];
 }
@@ -164,14 +188,21 @@ function pictureFigure(uri, caption) {
 }
 
 /** Returns the samples of the same noise at one evaluation, which a slider chooses. */
-function sampleSlider(trial, pictures) {
+function sampleSlider(trial, pictures, kept) {
   const { updates, frames } = pictures.frames;
+  const at = kept.trial === trial.trial_id ? updates.indexOf(kept.updates) : -1;
   const canvas = element("canvas", { class: "frame", role: "img" });
   const said = element("output");
   const image = new Image();
   const input = element("input", {
-    type: "range", min: 0, max: frames.length - 1, step: 1, value: frames.length - 1,
-    "aria-label": "evaluation", oninput: () => draw(),
+    type: "range", min: 0, max: frames.length - 1, step: 1, value: at < 0 ? frames.length - 1 : at,
+    "aria-label": "evaluation",
+    oninput: () => {
+      const i = Number(input.value);
+      // At the end it follows a trial that trains.
+      Object.assign(kept, { trial: trial.trial_id, updates: i === frames.length - 1 ? null : updates[i] });
+      draw();
+    },
   });
   const draw = () => {
     const i = Number(input.value);

@@ -4,14 +4,16 @@ const plots = new Set();
 
 /** A plot in an element: `option` returns what ECharts draws, or null if there is nothing. */
 class Plot {
-  constructor(title, option, { height = 340, width = 0, onpick = null, menus = [], note = null } = {}) {
+  constructor(title, option, { height = 340, width = 0, onpick = null, menus = null, note = null } = {}) {
     this.option = option;
     this.note = note;
     this.onpick = onpick;
-    this.canvas = element("div", { class: "plot", style: `height: ${height}px`, role: "img" });
+    this.height = height;
+    this.menusOf = menus;
+    this.canvas = element("div", { class: "plot", role: "img" });
     this.caption = element("figcaption");
     this.title = title;
-    this.menus = element("div", { class: "menus" }, menus);
+    this.menus = element("div", { class: "menus" });
     // Wider than a narrow screen, it is scrolled.
     const wide = element("div", { class: "wide" }, this.canvas);
     if (width) this.canvas.style.minWidth = `${width}px`;
@@ -22,24 +24,42 @@ class Plot {
 
   draw() {
     if (!this.root.isConnected) return;
+    this.drawMenus();
     const option = this.option();
-    this.root.hidden = option === null;
-    if (option === null) return;
-    if (!this.chart) {
+    // With a menu the reader can choose what there is.
+    this.root.hidden = option === null && !this.menus.children.length;
+    this.canvas.hidden = option === null;
+    if (option === null) {
+      this.caption.textContent = `${this.title}. There is nothing to draw of what is chosen.`;
+      return;
+    }
+    this.canvas.style.height = `${typeof this.height === "function" ? this.height() : this.height}px`;
+    if (this.chart) this.chart.resize();
+    else {
       this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
-      this.chart.on("click", (event) => this.picked(event));
+      this.chart.on("click", (event) => this.pick(event));
       if (this.onready) this.onready(this.chart);
     }
     if (this.keeps && this.keeps() && this.isDrawn) return;
     this.isDrawn = true;
-    this.chart.setOption({ ...frame(), ...this.asBefore(option) }, { notMerge: true });
+    this.chart.setOption({ ...frame(), ...this.withChoices(option) }, { notMerge: true });
     this.canvas.setAttribute("aria-label", this.title);
     const note = typeof this.note === "function" ? this.note() : this.note;
     this.caption.replaceChildren(element("b", {}, `${this.title}. `), note || "");
   }
 
+  /** Draws the menus, anew only where their entries have changed: one may be open. */
+  drawMenus() {
+    if (!this.menusOf) return;
+    const menus = this.menusOf();
+    const entries = menus.map((each) => each.textContent).join("\n");
+    if (entries === this.entries) return;
+    this.entries = entries;
+    this.menus.replaceChildren(...menus);
+  }
+
   /** Returns an option with the zoom and the hidden names that the reader has chosen so far. */
-  asBefore(option) {
+  withChoices(option) {
     const before = this.chart.getOption();
     if (!before || !before.series) return option;
     const zoom = (before.dataZoom || []).find((each) => each.type === "inside");
@@ -50,7 +70,7 @@ class Plot {
     return option;
   }
 
-  picked(event) {
+  pick(event) {
     const id = (event.data && event.data.trial) || event.seriesId;
     if (this.onpick && id) this.onpick(id);
   }

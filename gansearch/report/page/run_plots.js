@@ -1,8 +1,10 @@
 // The plots of a run as a whole: its ranking, its winner, and where its trials died.
 
 /** Returns the ranked configurations: means, 95 % intervals, seeds, and lines of real data. */
-function rankingPlot(store, scale) {
+function rankingPlot(store, index) {
   const option = () => {
+    const scale = store.data.scales[index];
+    if (!scale) return null;
     const ranked = store.data.ranking.filter((row) => row.scores[scale.key]).slice(0, 40);
     if (!ranked.length) return null;
     const names = ranked.map((row) => `${row.rank ?? "-"}  ${row.label}`);
@@ -23,6 +25,10 @@ function rankingPlot(store, scale) {
         data: entries.map((line) => ({ name: line.name, xAxis: line.value })),
       },
     });
+    const standing = (row) => [
+      element("div", {}, `${row.n_works} of ${row.n} replicas work`),
+      row.tied.length ? element("div", {}, `tied with rank ${row.tied.join(", ")}`) : "",
+    ];
     const show = (name, score) => [
       element("b", {}, name),
       element("div", {}, `mean ${formatNumber(score.mean, 2)} ${scale.unit}`),
@@ -38,7 +44,7 @@ function rankingPlot(store, scale) {
       tooltip: tooltip((event) => {
         if (event.componentType === "markLine") return element("b", {}, `${event.name}: ${formatNumber(event.value, 1)}`);
         const row = scores[event.data.row];
-        return element("div", { class: "tip" }, show(names[event.data.row], row));
+        return element("div", { class: "tip" }, show(names[event.data.row], row), standing(ranked[event.data.row]));
       }),
       series: [
         {
@@ -79,9 +85,9 @@ function rankingPlot(store, scale) {
       ],
     };
   };
-  const n = Math.min(40, store.data.ranking.length);
-  return new Plot(`Ranked configurations by ${scale.title}`, option, {
-    height: 170 + 34 * n,
+  const { title } = store.data.scales[index];
+  return new Plot(`Ranked configurations by ${title}`, option, {
+    height: () => 170 + 34 * Math.min(40, store.data.ranking.length),
     note: "Dots are means over the seeds that work, strokes the seeds, bars 95 % intervals. Click a name in the legend to hide it.",
   });
 }
@@ -165,14 +171,21 @@ function outputsPlot(store) {
 
 /** Returns the survivors of the search in cells of any two parameters. */
 function survivalPlot(store) {
-  const parameters = store.columns.filter((column) => column.isParameter);
-  const wanted = ["config.discriminator_lr", "config.k"].map((key) => parameters.find((column) => column.key === key));
-  const [x, y] = [wanted[0] || parameters[0], wanted[1] || parameters.find((column) => column !== wanted[0]) || parameters[0]];
-  const chosen = { x: x && x.key, y: y && y.key };
+  const parameters = () => store.columns.filter((column) => column.isParameter);
+  const chosen = { x: null, y: null };
+  const choose = () => {
+    const keys = parameters().map((column) => column.key);
+    for (const [axis, wanted] of [["x", "config.discriminator_lr"], ["y", "config.k"]]) {
+      if (keys.includes(chosen[axis])) continue;
+      const others = keys.filter((key) => key !== chosen.x);
+      chosen[axis] = keys.includes(wanted) ? wanted : others[0] || keys[0] || null;
+    }
+  };
   const option = () => {
     const trials = store.trials.filter(
-      (trial) => trial.phase === "search" && [...DIED, ...SURVIVED].includes(trial.status),
+      (trial) => trial.phase === "search" && trial.is_random && [...DIED, ...SURVIVED].includes(trial.status),
     );
+    choose();
     const [across, up] = [store.column(chosen.x), store.column(chosen.y)];
     if (!across || !up || !trials.some((trial) => DIED.includes(trial.status))) return null;
     const [columns, rows] = [binsOf(store, across, trials), binsOf(store, up, trials)];
@@ -210,10 +223,16 @@ function survivalPlot(store) {
       }],
     };
   };
-  const options = parameters.map((column) => [column.key, column.title]);
   const plot = new Plot("Survivors/trials by two parameters", option, {
-    menus: ["x", "y"].map((axis) => menu(axis, options, chosen[axis], (value) => { chosen[axis] = value; plot.draw(); })),
-    note: "A trial survived if it was completed or pruned, and died if it collapsed or diverged. A cell without trials is blank.",
+    menus: () => {
+      choose();
+      const options = parameters().map((column) => [column.key, column.title]);
+      const hasDied = store.trials.some((trial) => trial.phase === "search" && DIED.includes(trial.status));
+      return hasDied && options.length
+        ? ["x", "y"].map((axis) => menu(axis, options, chosen[axis], (value) => { chosen[axis] = value; plot.draw(); }))
+        : [];
+    },
+    note: () => `A trial survived if it was completed or pruned, and died if it collapsed or diverged. A cell without trials is blank.${randomNote(store)}`,
   });
   return plot;
 }
@@ -268,9 +287,8 @@ function importancesPlot(store) {
       })),
     };
   };
-  const n = new Set(store.data.importances.map((row) => row.parameter)).size;
   return new Plot("Importances", option, {
-    height: 110 + 28 * n,
+    height: () => 110 + 28 * new Set(store.data.importances.map((row) => row.parameter)).size,
     note: "The share of a random forest's skill on held-out trials that is lost when a parameter is permuted.",
   });
 }

@@ -9,7 +9,7 @@ class Store {
       statuses: new Set(),
       text: "",
       reason: null,
-      ranges: new Map(), // by column: {low, high} or {values: Set of texts}
+      ranges: new Map(), // by column: {low, high} or {hidden: Set of texts}
       brushed: null, // ids that the parallel coordinates select, or null for all
       sort: null,
       n_rows: 50,
@@ -135,9 +135,11 @@ class Store {
   }
 }
 
+/** Whether a value passes a filter; one without a limit lets everything pass. */
 function isWithin(value, range) {
+  if (range.hidden ? !range.hidden.size : range.low === null && range.high === null) return true;
   if (value === null || value === undefined) return false;
-  if (range.values) return range.values.has(formatValue(value));
+  if (range.hidden) return !range.hidden.has(formatValue(value));
   return (range.low === null || value >= range.low) && (range.high === null || value <= range.high);
 }
 
@@ -153,6 +155,12 @@ function reasonKind(trial) {
   const first = (trial.reason || "").split(/[;,]|: (?=[a-z]* ?\d)/)[0];
   const kind = first.replace(/[-+]?\d[\d.,]*(e[-+]?\d+)?( ?%)?/gi, "#").trim();
   return `${trial.status}\n${kind}`;
+}
+
+/** Returns what to say where a page of a large run counts trials. */
+function randomNote(store) {
+  const [n, all] = [store.trials.filter((trial) => trial.is_random).length, store.data.n_trials];
+  return store.trials.length < all ? ` Counted are ${formatCount(n)} trials that were drawn at random.` : "";
 }
 
 const DIED = ["collapsed", "diverged"];

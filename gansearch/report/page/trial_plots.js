@@ -2,10 +2,8 @@
 
 /** Returns the curves of a measure over the trainings. */
 function curvesPlot(store, open) {
-  const measures = store.data.measures.filter((measure) => measure.of_curves);
-  let key = measures.some((measure) => measure.key === store.run.objective)
-    ? store.run.objective
-    : measures.length && measures[0].key;
+  const measures = () => store.data.measures.filter((measure) => measure.of_curves);
+  let key = store.run.objective;
   let limits = {};
   const option = () => {
     const measure = store.data.measures.find((each) => each.key === key);
@@ -42,10 +40,9 @@ function curvesPlot(store, open) {
       }),
     };
   };
-  const options = measures.map((measure) => [measure.key, measure.title]);
   const plot = new Plot("Learning curves", option, {
     onpick: open,
-    menus: [menu("measure", options, key, (value) => { key = value; plot.draw(); })],
+    menus: () => [menu("measure", measures().map((measure) => [measure.key, measure.title]), key, (value) => { key = value; plot.draw(); })],
     note: () => {
       const line = key === "valid_ll" && store.run.training;
       const n = Object.keys(store.data.curves).length;
@@ -80,17 +77,18 @@ function historyPlot(store, open) {
     const trials = store.filtered().filter((trial) => trial[key] !== null && trial[key] !== undefined);
     if (!trials.length) return null;
     const began = Math.min(...store.trials.map((trial) => trial.started ?? Infinity));
-    const ordered = [...trials].sort((a, b) => a.number - b.number);
-    let spent = 0;
-    const points = ordered.map((trial) => {
-      spent += trial.updates;
-      const x = { number: trial.number, spent, started: trial.started === null ? null : (trial.started - began) / 60 };
-      return { trial: trial.trial_id, status: trial.status, value: [x[by], trial[key]] };
+    const minutes = (trial) => (trial.started === null ? null : (trial.started - began) / 60);
+    const points = trials.map((trial) => {
+      const x = { number: trial.number, spent: trial.spent, started: minutes(trial) };
+      return { trial: trial.trial_id, status: trial.status, phase: trial.phase, value: [x[by], trial[key]] };
     }).filter((point) => point.value[0] !== null);
     const better = store.run.minimize ? Math.min : Math.max;
+    // Final scores come from other numbers of samples than those of the search.
+    const phase = store.view.phase || "search";
     let best = null;
     const steps = [...points].sort((a, b) => a.value[0] - b.value[0]).flatMap((point) => {
-      if (!SURVIVED.includes(point.status) && point.status !== "running") return [];
+      const counts = point.phase === phase && ![...DIED, "failed"].includes(point.status);
+      if (!counts) return [];
       best = best === null ? point.value[1] : better(best, point.value[1]);
       return [[point.value[0], best]];
     });
@@ -128,8 +126,8 @@ function historyPlot(store, open) {
   };
   const plot = new Plot("Optimisation history", option, {
     onpick: open,
-    menus: [menu("by", Object.entries(titles), by, (value) => { by = value; plot.draw(); })],
-    note: () => `Each mark is a trial by its last score; collapsed and diverged ones never count as best.${
+    menus: () => [menu("by", Object.entries(titles), by, (value) => { by = value; plot.draw(); })],
+    note: () => `Each mark is a trial by its last score. Collapsed, diverged and failed trials never count as best.${
       limits.n_outside ? ` ${formatCount(limits.n_outside)} lie far outside and are cut off.` : ""}`,
   });
   return plot;
@@ -198,7 +196,7 @@ function parallelPlot(store, open) {
     height: 440,
     width: 760,
     onpick: open,
-    menus: [clear],
+    menus: () => [clear],
     note: () => {
       const trials = store.filtered({ brush: false });
       const n = store.columns.filter((column) => column.isParameter && store.categories(column.key, trials).length > 1).length;
@@ -224,7 +222,7 @@ function parallelPlot(store, open) {
 
 /** Returns trials by any two columns. */
 function scatterPlot(store, open) {
-  const options = store.columns.map((column) => [column.key, column.title]);
+  const options = () => store.columns.map((column) => [column.key, column.title]);
   const first = store.columns.find((column) => column.isParameter && column.kind === "number")
     || store.columns[0];
   const chosen = { x: first.key, y: store.run.objective };
@@ -261,7 +259,7 @@ function scatterPlot(store, open) {
   };
   const plot = new Plot("Any two columns", option, {
     onpick: open,
-    menus: ["x", "y"].map((axis) => menu(axis, options, chosen[axis], (value) => { chosen[axis] = value; plot.draw(); })),
+    menus: () => ["x", "y"].map((axis) => menu(axis, options(), chosen[axis], (value) => { chosen[axis] = value; plot.draw(); })),
     note: () => limits.n_outside ? `${formatCount(limits.n_outside)} trials lie far outside and are cut off.` : "",
   });
   return plot;
@@ -284,7 +282,7 @@ function timelinePlot(store, open) {
       yAxis: categoryAxis("", names, { inverse: true }),
       tooltip: tooltip((event) => {
         const trial = store.byId.get(event.data.trial);
-        return describeTrial(store, trial, [`trained for ${formatSeconds(trial.ended - trial.started)}, ${trial.phase}`]);
+        return describeTrial(store, trial, [`trained for ${formatSeconds(trial.seconds)}, ${trial.phase}`]);
       }),
       series: statuses.map((status) => ({
         name: status,
@@ -308,9 +306,12 @@ function timelinePlot(store, open) {
       })),
     };
   };
-  const lanes = new Set(lanesOf(store.trials.filter((trial) => trial.started !== null)).map((lane) => lane.name)).size;
+  const height = () => {
+    const lanes = lanesOf(store.trials.filter((trial) => trial.started !== null && trial.ended !== null));
+    return Math.min(900, 130 + 26 * new Set(lanes.map((lane) => lane.name)).size);
+  };
   return new Plot("Timeline of the workers", option, {
-    height: Math.min(900, 130 + 26 * lanes),
+    height,
     onpick: open,
     note: "From the beginning of each training to its last report. Gaps are starts, final scores and waiting.",
   });
