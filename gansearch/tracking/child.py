@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from gansearch.tracking.names import maker
 from gansearch.tracking.tracker import (
-    Report,
+    TrackedEvaluation,
     TrackedRun,
     TrackedTrial,
     Tracker,
@@ -64,7 +64,7 @@ class ChildTracker(Tracker):
         self._make()
         self._ask("begin", trial=asdict(trial))
 
-    def report(self, trial_id: str, reports: Sequence[Report]) -> None:
+    def report(self, trial_id: str, reports: Sequence[TrackedEvaluation]) -> None:
         """Pass reports on."""
         self._ask("report", trial_id=trial_id, reports=list(map(asdict, reports)))
 
@@ -152,8 +152,11 @@ def _call(tracker: Tracker, asked: Mapping[str, Any]) -> None:
         tracker.close()
 
 
-def _reports(values: Sequence[Mapping[str, Any]]) -> list[Report]:
-    return [Report(v["updates"], v["values"], datetime.fromisoformat(v["at"])) for v in values]
+def _reports(values: Sequence[Mapping[str, Any]]) -> list[TrackedEvaluation]:
+    return [
+        TrackedEvaluation(v["updates"], v["values"], datetime.fromisoformat(v["at"]))
+        for v in values
+    ]
 
 
 def _line(message: Mapping[str, Any]) -> bytes:

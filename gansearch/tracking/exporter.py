@@ -14,7 +14,13 @@ from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import config_values
 from gansearch.tracking.child import child_maker
-from gansearch.tracking.tracker import Report, TrackedRun, TrackedTrial, Tracker, TrialEnd
+from gansearch.tracking.tracker import (
+    TrackedEvaluation,
+    TrackedRun,
+    TrackedTrial,
+    Tracker,
+    TrialEnd,
+)
 from gansearch.tracking.worker import Worker
 
 # The pause after a call, as a multiple of the processor time that it took, for all trackers.
@@ -80,7 +86,7 @@ class Exporter:
         makers: Mapping[str, Callable[[TrackedRun], Tracker]],
         tell: Callable[[str], None],
         *,
-        earlier: Callable[[str], Sequence[Report]] = lambda _: (),
+        earlier: Callable[[str], Sequence[TrackedEvaluation]] = lambda _: (),
         hang_seconds: float = _HANG_SECONDS,
         max_waiting: int = _MAX_WAITING,
     ) -> None:
@@ -120,7 +126,7 @@ class Exporter:
     def report(self, row: Mapping[str, Any]) -> None:
         """Export a row of `history/`."""
         if self._workers:
-            report = Report.of(row)
+            report = TrackedEvaluation.of(row)
             for worker in self._workers:
                 worker.report(row["trial_id"], report)
             self._warn()
@@ -159,7 +165,7 @@ class Exporter:
                 self._tell(warning)
 
 
-def _earlier_reports(folder: RunFolder) -> Callable[[str], Sequence[Report]]:
+def _earlier_reports(folder: RunFolder) -> Callable[[str], Sequence[TrackedEvaluation]]:
     """Return a function that reads what a trial has reported up to now; it reads the files once."""
     newest = pd.Timestamp.now(tz="UTC")
 
@@ -168,10 +174,13 @@ def _earlier_reports(folder: RunFolder) -> Callable[[str], Sequence[Report]]:
         history = folder.history()
         return dict(iter(history[history["reported_at"] <= newest].groupby("trial_id")))
 
-    def read(trial_id: str) -> list[Report]:
+    def read(trial_id: str) -> list[TrackedEvaluation]:
         if (reports := groups().get(trial_id)) is None:
             return []
         ordered = reports.sort_values("updates").to_dict("records")
-        return [Report.of({str(name): value for name, value in row.items()}) for row in ordered]
+        return [
+            TrackedEvaluation.of({str(name): value for name, value in row.items()})
+            for row in ordered
+        ]
 
     return read

@@ -7,7 +7,13 @@ import os
 import re
 from collections.abc import Sequence
 
-from gansearch.tracking.tracker import Report, TrackedRun, TrackedTrial, Tracker, TrialEnd
+from gansearch.tracking.tracker import (
+    TrackedEvaluation,
+    TrackedRun,
+    TrackedTrial,
+    Tracker,
+    TrialEnd,
+)
 
 _RUN, _TRIAL = "gansearch.run", "gansearch.trial"
 _LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG = 250, 500, 5000
@@ -64,7 +70,7 @@ class MLflow(Tracker):
         self._runs[trial_id] = run_id
         self.report(trial_id, trial.since(reported))
 
-    def report(self, trial_id: str, reports: Sequence[Report]) -> None:
+    def report(self, trial_id: str, reports: Sequence[TrackedEvaluation]) -> None:
         """Add points to its curves."""
         from mlflow.entities import Metric
 

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gansearch.tracking.tracker import Report, TrackedRun, TrackedTrial, Tracker, TrialEnd
+from gansearch.tracking.tracker import (
+    TrackedEvaluation,
+    TrackedRun,
+    TrackedTrial,
+    Tracker,
+    TrialEnd,
+)
 
 
 class TensorBoard(Tracker):
@@ -35,7 +41,7 @@ class TensorBoard(Tracker):
         self._writers[trial.trial_id] = self._make_writer(str(folder), flush_secs=10)
         self.report(trial.trial_id, trial.earlier)
 
-    def report(self, trial_id: str, reports: Sequence[Report]) -> None:
+    def report(self, trial_id: str, reports: Sequence[TrackedEvaluation]) -> None:
         """Add points to its curves."""
         writer = self._writers[trial_id]
         for report in reports:

@@ -67,7 +67,7 @@ class TrackedRun:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrackedEvaluation:
     """The measures of one evaluation of a trial, at a count of updates; only finite ones."""
 
     updates: int
@@ -94,11 +94,14 @@ class TrackedTrial:
     trial_id: str
     config: Mapping[str, Any]
     tags: Mapping[str, str]
-    earlier: Sequence[Report] = ()
+    earlier: Sequence[TrackedEvaluation] = ()
 
     @classmethod
     def of(
-        cls, row: Mapping[str, Any], config: Mapping[str, Any], earlier: Sequence[Report] = ()
+        cls,
+        row: Mapping[str, Any],
+        config: Mapping[str, Any],
+        earlier: Sequence[TrackedEvaluation] = (),
     ) -> Self:
         """Return the trial of a row of `trials.parquet`, given its parameters."""
         return cls(
@@ -108,7 +111,7 @@ class TrackedTrial:
             earlier,
         )
 
-    def since(self, updates: float) -> list[Report]:
+    def since(self, updates: float) -> list[TrackedEvaluation]:
         """Return what it reported earlier after so many updates."""
         return [report for report in self.earlier if report.updates > updates]
 
@@ -157,7 +160,7 @@ class Tracker(ABC):
         """Begin a trial, or continue it: of `earlier`, add what the tracker lacks."""
 
     @abstractmethod
-    def report(self, trial_id: str, reports: Sequence[Report]) -> None:
+    def report(self, trial_id: str, reports: Sequence[TrackedEvaluation]) -> None:
         """Add measures to the curves of a trial that has begun, in the order of updates."""
 
     @abstractmethod

@@ -7,7 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gansearch.tracking.tracker import Report, TrackedRun, TrackedTrial, Tracker, TrialEnd
+from gansearch.tracking.tracker import (
+    TrackedEvaluation,
+    TrackedRun,
+    TrackedTrial,
+    Tracker,
+    TrialEnd,
+)
 
 _LONGEST_PROJECT = 100
 
@@ -42,7 +48,7 @@ class Trackio(Tracker):
         # It asks its database for the last step of a run that it has; a new one has step 0 next.
         self.report(trial.trial_id, trial.since(getattr(run, "_next_step", 0) - 1))
 
-    def report(self, trial_id: str, reports: Sequence[Report]) -> None:
+    def report(self, trial_id: str, reports: Sequence[TrackedEvaluation]) -> None:
         """Add points to its curves, whose steps are updates."""
         for report in reports:
             self._runs[trial_id].log({**report.values, "n_updates": report.updates}, report.updates)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gansearch.tracking.tracker import (
-    Report,
+    TrackedEvaluation,
     TrackedRun,
     TrackedTrial,
     Tracker,
@@ -68,7 +68,7 @@ class WandB(Tracker):
         last = self._last_step(trial.trial_id) if self._is_offline else run.step - 1
         self.report(trial.trial_id, trial.since(last))
 
-    def report(self, trial_id: str, reports: Sequence[Report]) -> None:
+    def report(self, trial_id: str, reports: Sequence[TrackedEvaluation]) -> None:
         """Add points to its curves, whose steps are updates."""
         for report in reports:
             values = {**report.values, "updates": report.updates}

@@ -17,7 +17,7 @@ from gansearch.rules import count_of
 from gansearch.system.files import write_atomically
 from gansearch.system.object_store import AnyPath
 from gansearch.tracking.tracker import (
-    Report,
+    TrackedEvaluation,
     TrackedTrial,
     Tracker,
     TrackerError,
@@ -36,7 +36,7 @@ class _Waiting:
     """What a tracker has not received yet of a trial."""
 
     begin: Callable[[], TrackedTrial] | None = None
-    reports: list[Report] = field(default_factory=list)
+    reports: list[TrackedEvaluation] = field(default_factory=list)
     end: Callable[[], TrialEnd] | None = None
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Worker:
                 waiting.begin, waiting.end = trial, None
                 self._added(len(waiting))
 
-    def report(self, trial_id: str, report: Report) -> None:
+    def report(self, trial_id: str, report: TrackedEvaluation) -> None:
         """Add a report of a trial that has begun."""
         with self._changed:
             if self._has_begun(trial_id) and self._has_room():

@@ -11,7 +11,7 @@ import pytest
 
 from gansearch.tracking.child import ChildTracker, serve
 from gansearch.tracking.tracker import (
-    Report,
+    TrackedEvaluation,
     TrackedRun,
     TrackedTrial,
     TrackerError,
@@ -22,7 +22,7 @@ from gansearch.tracking.worker import Worker
 
 LONG = 60.0
 TRIAL = TrackedTrial("t00000", {"k": 2}, {"phase": "search", "config_id": "a", "seed": "7"})
-REPORT = Report(100, {"valid_ll": 1.5}, datetime(2026, 1, 1, tzinfo=UTC))
+REPORT = TrackedEvaluation(100, {"valid_ll": 1.5}, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -12,14 +12,22 @@ from PIL import Image
 
 from gansearch.system.object_store import RemotePath
 from gansearch.tracking.names import maker
-from gansearch.tracking.tracker import Report, TrackedRun, TrackedTrial, TrackerError, TrialEnd
+from gansearch.tracking.tracker import (
+    TrackedEvaluation,
+    TrackedRun,
+    TrackedTrial,
+    TrackerError,
+    TrialEnd,
+)
 
 HOSTILE = "<b>\U0001f600 :%?/" + "x" * 300
 
 
 def report(updates, **values):
     values = {"valid_ll": float(updates), "seconds": 1.0, **values}
-    return Report(updates, values, datetime(2026, 1, 1, second=updates // 100, tzinfo=UTC))
+    return TrackedEvaluation(
+        updates, values, datetime(2026, 1, 1, second=updates // 100, tzinfo=UTC)
+    )
 
 
 def trial_of(*, earlier=(), trial_id="t00000"):
