@@ -22,8 +22,9 @@ from gansearch.config import TrialConfig
 from gansearch.errors import BadInputError, ConfigError, SpaceError
 from gansearch.family import DEFAULT_FAMILY, load_family
 from gansearch.rules import Rule
-from gansearch.space import load as load_module
-from gansearch.space.load import builtin_spaces, load_config, load_space
+from gansearch.space import builtin as builtin_module
+from gansearch.space.builtin import builtin_spaces
+from gansearch.space.load import load_config, load_space
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.ranges import Choices, FloatRange, IntRange, parse_by_rule
 from gansearch.space.search_space import SearchSpace
@@ -385,7 +386,7 @@ def test_an_installed_package_finds_the_spaces_beside_its_modules(tmp_path, monk
     (package / "search_spaces").mkdir(parents=True)
     text = (ROOT / "search_spaces" / "ring.yaml").read_text()
     (package / "search_spaces" / "mine.yaml").write_text(text)
-    monkeypatch.setattr(load_module, "__file__", str(package / "space" / "load.py"))
+    monkeypatch.setattr(builtin_module, "__file__", str(package / "space" / "builtin.py"))
     assert builtin_spaces() == {"mine": package / "search_spaces" / "mine.yaml"}
     assert load_space("mine").dataset == "ring"
 
