@@ -59,7 +59,7 @@ _PARTS = {
 
 _LATER_PARTS = (
     ("trials", "trials", True),
-    ("why", "why trials ended", True),
+    ("why", "reasons", True),
     ("workers", "workers", True),
 )
 

@@ -104,7 +104,10 @@ class Store {
       descending: !this.run.minimize,
     };
     const sign = descending ? -1 : 1;
+    // Scores of what collapsed, diverged or failed don't count, unless the reader sorts by them.
+    const isUnsound = (trial) => !this.view.sort && UNSOUND.includes(trial.status);
     return this.filtered().sort((a, b) => {
+      if (isUnsound(a) !== isUnsound(b)) return isUnsound(a) - isUnsound(b);
       const [x, y] = [a[key], b[key]];
       const [noX, noY] = [x === null || x === undefined, y === null || y === undefined];
       if (noX || noY) return noX - noY;
@@ -164,4 +167,5 @@ function randomNote(store) {
 }
 
 const DIED = ["collapsed", "diverged"];
+const UNSOUND = [...DIED, "failed"];
 const SURVIVED = ["completed", "pruned"];

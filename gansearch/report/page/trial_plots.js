@@ -87,7 +87,7 @@ function historyPlot(store, open) {
     const phase = store.view.phase || "search";
     let best = null;
     const steps = [...points].sort((a, b) => a.value[0] - b.value[0]).flatMap((point) => {
-      const counts = point.phase === phase && ![...DIED, "failed"].includes(point.status);
+      const counts = point.phase === phase && !UNSOUND.includes(point.status);
       if (!counts) return [];
       best = best === null ? point.value[1] : better(best, point.value[1]);
       return [[point.value[0], best]];
