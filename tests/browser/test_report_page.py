@@ -256,7 +256,7 @@ def test_a_panel_says_all_of_a_trial(look, url, run_with_everything):
         until(page, "location.hash !== '#trial=t00003'")
         page.keyboard.press("Escape")
         page.wait_for_selector("dialog", state="hidden")
-        assert page.evaluate("location.hash") == ""
+        until(page, "location.hash === ''")
 
 
 def test_a_panel_has_the_line_that_samples_a_completed_trial(look, url, run_with_everything):
