@@ -18,7 +18,7 @@ from gansearch.dashboard.pictures import picture
 from gansearch.dashboard.runs import NoSuchRunError, Runs, address_of
 from gansearch.errors import GansearchError, ResultsError
 from gansearch.report.listing import list_runs
-from gansearch.report.page_parts import asset, policy, template, trusted
+from gansearch.report.page_parts import asset, render_page
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
 
@@ -117,10 +117,9 @@ def _printable(text: str) -> str:
 
 def _html(name: str, code: int = 200, **values: Any) -> Response:
     scripts = (asset("runs.js"),) if name == "runs.html" else ()
-    page = template(name, "gansearch.dashboard").render(
-        style=trusted(asset("page.css")),
-        policy=policy(scripts, is_live=bool(scripts)),
-        scripts=[trusted(script) for script in scripts],
-        **values,
+    return HTMLResponse(
+        render_page(
+            name, values, scripts=scripts, is_live=bool(scripts), package="gansearch.dashboard"
+        ),
+        code,
     )
-    return HTMLResponse(page, code)

@@ -10,14 +10,7 @@ import pandas as pd
 from gansearch.figures.style import evenly_spaced
 from gansearch.report.compare import compare_runs
 from gansearch.report.compare_sections import comparison_sections
-from gansearch.report.page_parts import (
-    asset,
-    data_in_script,
-    page_scripts,
-    policy,
-    template,
-    trusted,
-)
+from gansearch.report.page_parts import page_scripts, render_page
 from gansearch.report.recovery import read_with_warnings
 from gansearch.report.section import PROSE_COLUMNS
 from gansearch.runs.description import ENDED, RunDescription
@@ -50,18 +43,16 @@ def comparison_page(folders: Sequence[RunFolder]) -> str:
             if can_be_drawn  # or the scores would stand on one axis
         ],
     }
+    states = (folder.state_of(run) for folder, run in zip(folders, runs, strict=True))
+    values = {
+        "is_live": any(state not in ENDED for state in states),
+        "names": [folder.path.name for folder in folders],
+        "sections": comparison_sections(comparison),
+        "prose": PROSE_COLUMNS,
+    }
     scripts = page_scripts(*_SCRIPTS)
-    return template("compare.html", "gansearch.dashboard").render(
-        policy=policy(scripts, is_live=False),
-        is_live=any(
-            folder.state_of(run) not in ENDED for folder, run in zip(folders, runs, strict=True)
-        ),
-        names=[folder.path.name for folder in folders],
-        style=trusted(asset("page.css")),
-        sections=comparison_sections(comparison),
-        prose=PROSE_COLUMNS,
-        data=data_in_script(data),
-        scripts=[trusted(script) for script in scripts],
+    return render_page(
+        "compare.html", values, scripts=scripts, data=data, package="gansearch.dashboard"
     )
 
 

@@ -14,14 +14,7 @@ from typing import Any
 from gansearch.report.conclusion import conclusion
 from gansearch.report.export import json_value
 from gansearch.report.page_data import page_data
-from gansearch.report.page_parts import (
-    asset,
-    data_in_script,
-    page_scripts,
-    policy,
-    template,
-    trusted,
-)
+from gansearch.report.page_parts import page_scripts, render_page, template
 from gansearch.report.page_pictures import EmbeddedPictures, Pictures
 from gansearch.report.report import Report, winning_replica
 from gansearch.report.section import PROSE_COLUMNS, Section
@@ -94,9 +87,7 @@ def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
         for key, title in _PARTS.items()
         if live or key == "answer" or key in keys
     ]
-    scripts = page_scripts(*_SCRIPTS)
     values = {
-        "policy": policy(scripts, is_live=live is not None),
         "live": live,
         "run": report.run.to_dict(),
         "parts": [*parts, *_LATER_PARTS],
@@ -104,24 +95,23 @@ def page(report: Report, pictures: Pictures, live: Live | None = None) -> str:
         # The order matters: pictures of the whole run are in the page before those of its trials.
         **_section_values(report, pictures, shown),
     }
-    values["data"] = data_in_script(page_data(report, pictures))
-    values["scripts"] = [trusted(script) for script in scripts]
-    values["style"] = trusted(asset("page.css"))
-    return str(template("page.html").render(values))
+    return render_page(
+        "page.html",
+        values,
+        scripts=page_scripts(*_SCRIPTS),
+        data=page_data(report, pictures),
+        is_live=live is not None,
+    )
 
 
 def trial_page(report: Report, trial_id: str) -> str:
     """Return the panel of one trial as an HTML page that needs no other file."""
-    scripts = page_scripts(*_SCRIPTS)
-    values = {
-        "policy": policy(scripts, is_live=False),
-        "trial_id": trial_id,
-        "name": report.run.name,
-        "style": trusted(asset("page.css")),
-        "data": data_in_script(page_data(report, EmbeddedPictures(_PICTURE_BYTES), trial_id)),
-        "scripts": [trusted(script) for script in scripts],
-    }
-    return str(template("trial.html").render(values))
+    return render_page(
+        "trial.html",
+        {"trial_id": trial_id, "name": report.run.name},
+        scripts=page_scripts(*_SCRIPTS),
+        data=page_data(report, EmbeddedPictures(_PICTURE_BYTES), trial_id),
+    )
 
 
 def sections_html(report: Report, pictures: Pictures) -> str:

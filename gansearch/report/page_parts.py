@@ -41,6 +41,34 @@ def template(name: str, *more: str) -> jinja2.Template:
     ).get_template(name)
 
 
+def render_page(
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    scripts: Sequence[str] = (),
+    data: Mapping[str, Any] | None = None,
+    is_live: bool = False,
+    package: str | None = None,
+) -> str:
+    """Return a page.
+
+    Args:
+        name: of its template, which extends `base.html`.
+        values: that the template names.
+        scripts: of the page, as `page_scripts` returns them.
+        data: that they draw from.
+        is_live: whether the page asks its server for data and pictures.
+        package: whose folder `pages` has the template; None for this one's.
+    """
+    return template(name, *filter(None, [package])).render(
+        policy=policy(scripts, is_live=is_live),
+        style=trusted(asset("page.css")),
+        scripts=[trusted(script) for script in scripts],
+        data=None if data is None else data_in_script(data),
+        **values,
+    )
+
+
 @cache
 def asset(name: str) -> str:
     """Return one of the files that pages are made of."""
