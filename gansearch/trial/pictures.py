@@ -16,6 +16,7 @@ from gansearch.figures.strips import points_overview, strip, strip_size
 from gansearch.scoring.neighbours import nearest_training
 from gansearch.system.files import write_atomically
 from gansearch.system.object_store import AnyPath
+from gansearch.system.pacing import Pacing
 
 # A strip is drawn again when this many times as long has passed since the last one as that one
 # took, so that they cost less than 1 % of the time.
@@ -26,34 +27,14 @@ _MAX_VALUES = 160_000_000
 
 
 @dataclass
-class PicturePace:
-    """When a process of trials drew a strip last, and how long that took, in seconds.
-
-    All its trials share the pace: in an engine they train at the same time.
-    """
-
-    last: float = -math.inf
-    cost: float = 0.0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether another costs little."""
-        return time.monotonic() - self.last >= _PAYS_AFTER * self.cost
-
-    def note(self, start: float) -> None:
-        """Record a picture that was begun at `start`."""
-        self.last = time.monotonic()
-        self.cost = self.last - start
-
-
-@dataclass
 class TrialPictures:
     """What a trial keeps of its evaluations' samples, and draws; that never fails a trial.
 
     Attributes:
         folder: of the trial's generator and pictures.
         dataset: that it learns.
-        pace: of the strips of its process.
+        pace: of the strips of its process, whose trials share it: in an engine they train at the
+            same time.
         samples: the first ones of each evaluation, `[n, dim]` each.
         updates: of each evaluation.
         notes: what could not be drawn and why, for the user.
@@ -61,7 +42,7 @@ class TrialPictures:
 
     folder: AnyPath
     dataset: Dataset
-    pace: PicturePace
+    pace: Pacing
     samples: list[np.ndarray] = field(default_factory=list)
     updates: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -80,7 +61,7 @@ class TrialPictures:
         n = len(self.samples[0]) if self.samples else strip_size(self.dataset)
         self.samples.append(samples[:n])
         self.updates.append(updates)
-        if self._n_drawn == 0 or self.pace.is_due:
+        if self._n_drawn == 0 or self.pace.is_due(_PAYS_AFTER):
             self.draw_strip()
 
     def draw_strip(self) -> None:

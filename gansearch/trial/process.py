@@ -24,8 +24,8 @@ from gansearch.system.failures import (
     lack_of_memory,
     own_code_error,
 )
+from gansearch.system.pacing import Pacing
 from gansearch.system.user_code import describe_error, last_line, provide
-from gansearch.trial.pictures import PicturePace
 from gansearch.trial.plan import TrialPlan
 
 
@@ -51,7 +51,7 @@ class TrialProcess:
     own: OwnEvaluator
     device_name: str
     engine: Engine | None
-    picture_pace: PicturePace = field(default_factory=PicturePace)
+    picture_pace: Pacing = field(default_factory=Pacing)
 
     @classmethod
     def prepare(

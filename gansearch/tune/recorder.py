@@ -8,10 +8,8 @@ longer of the two.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +23,7 @@ from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.system.failures import Failure
 from gansearch.system.files import unwritable
+from gansearch.system.pacing import Pacing
 from gansearch.tracking.exporter import Exporter
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.node_losses import NodeLosses
@@ -39,33 +38,14 @@ from gansearch.tune.rows import (
     summary,
 )
 
-# The least pause between two writes of a kind: in seconds, and as a multiple of the last write.
-_PACE_SECONDS = 1.0
+# The pause between two writes of a kind, as a multiple of the last write.
 _PACE_FACTOR = 200
 # The multiple while the row of a new trial is not on disk yet.
 _HURRY_FACTOR = 100
-# The longest pause, after a slow write to a busy disk: a kill loses what waits.
-_LONGEST_PAUSE_SECONDS = 30.0
+# The least pause, and the longest, after a slow write to a busy disk: a kill loses what waits.
+_PAUSE_SECONDS = (1.0, 30.0)
 # The parts of the history are merged into one when there are this many.
 _COMPACT_AT = 1000
-
-
-@dataclass
-class _Pace:
-    """When something was written last, and how long it took."""
-
-    last: float = -math.inf
-    cost: float = 0.0
-
-    def is_due(self, factor: float = _PACE_FACTOR) -> bool:
-        pause = min(_LONGEST_PAUSE_SECONDS, max(_PACE_SECONDS, factor * self.cost))
-        return time.monotonic() - self.last >= pause
-
-    def note(self, start: float) -> float:
-        """Record a write that began at `start`; return how long it took."""
-        self.last = time.monotonic()
-        self.cost = self.last - start
-        return self.cost
 
 
 class Recorder(Callback):
@@ -115,7 +95,7 @@ class Recorder(Callback):
         self._trials_changed = False
         self._has_new_trial = False
         self._table = TrialsTable(folder)
-        self._history_pace, self._trials_pace = _Pace(), _Pace()
+        self._history_pace, self._trials_pace = Pacing(), Pacing()
         self._n_parts = 0
         self._recorded_updates = _recorded_updates(folder, self.rows)
 
@@ -240,10 +220,12 @@ class Recorder(Callback):
 
     def _write_if_due(self) -> None:
         factor = _HURRY_FACTOR if self._has_new_trial else _PACE_FACTOR
-        trials_are_due = self._trials_pace.is_due(factor)
+        trials_are_due = self._trials_pace.is_due(factor, *_PAUSE_SECONDS)
         # Reports wait for the rows of new trials: a trial whose row a kill has lost can't continue,
         # however much of it was reported.
-        history_is_due = self._history_pace.is_due() and not self._has_new_trial
+        history_is_due = (
+            self._history_pace.is_due(_PACE_FACTOR, *_PAUSE_SECONDS) and not self._has_new_trial
+        )
         if self.faults:
             return
         try:

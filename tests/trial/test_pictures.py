@@ -12,15 +12,17 @@ from gansearch.errors import DivergedError
 from gansearch.figures.strip_layout import strip_layout
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.evaluation import Evaluator
+from gansearch.system import pacing as pacing_module
+from gansearch.system.pacing import Pacing
 from gansearch.trial import pictures as pictures_module
-from gansearch.trial.pictures import PicturePace, TrialPictures
+from gansearch.trial.pictures import TrialPictures
 from gansearch.trial.plan import TrialPlan
 from gansearch.trial.process import TrialProcess
 from gansearch.trial.runner import TrialRunner
 from tests.figures.pictures import ORANGE, dataset, has, images, pixels_of
 from tests.trial.test_runner import CONFIG, TRIAL, reports
 
-SLOW = PicturePace(last=np.inf)  # never due
+SLOW = Pacing(last=np.inf)  # never due
 
 
 def trial_pictures(folder, data, pace=SLOW):
@@ -57,11 +59,12 @@ def test_the_first_evaluation_is_drawn_at_once_the_others_when_it_costs_little(t
 
 def test_a_pace_waits_so_long_that_pictures_cost_below_one_per_cent(monkeypatch):
     now = iter([102.0, 401.9, 502.1])
-    monkeypatch.setattr(pictures_module.time, "monotonic", lambda: next(now))
-    pace = PicturePace()
+    monkeypatch.setattr(pacing_module.time, "monotonic", lambda: next(now))
+    pace = Pacing()
     pace.note(start=100.0)
-    assert not pace.is_due  # 299.9 seconds after a picture that took 2
-    assert pace.is_due
+    factor = pictures_module._PAYS_AFTER
+    assert not pace.is_due(factor)  # 299.9 seconds after a picture that took 2
+    assert pace.is_due(factor)
 
 
 def test_trials_of_one_process_share_the_pace(process):

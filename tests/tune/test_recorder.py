@@ -14,6 +14,7 @@ from gansearch.report.frame import KnownTrial, Score
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
+from gansearch.system import pacing
 from gansearch.system.failures import Failure
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune import recorder as module
@@ -50,7 +51,8 @@ def clock(monkeypatch, folder):
     """Let writing history take .01 s and writing trials .1 s, and tell what was written."""
     clock = Clock()
     clock.written = []
-    monkeypatch.setattr(module, "time", clock)
+    for each in (module, pacing):
+        monkeypatch.setattr(each, "time", clock)
     for name, seconds in (("append_history", 0.01), ("write_trials", 0.1)):
         real = getattr(RunFolder, name)
 
