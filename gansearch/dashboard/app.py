@@ -17,7 +17,8 @@ from gansearch.dashboard.comparison import comparison_page
 from gansearch.dashboard.pictures import picture
 from gansearch.dashboard.runs import NoSuchRunError, Runs, address_of
 from gansearch.errors import GansearchError, ResultsError
-from gansearch.report.listing import list_runs
+from gansearch.report.compare import require_several
+from gansearch.report.listing import list_runs, listing_section
 from gansearch.report.page_parts import asset, render_page
 from gansearch.runs.folder import RunFolder
 from gansearch.system.object_store import AnyPath
@@ -33,10 +34,19 @@ def make_app(results: AnyPath) -> Starlette:
 
     def runs_page(request: Request) -> Response:  # noqa: ARG001
         def answer() -> Response:
-            found = [
-                (run, address_of(run.name), _printable(run.name)) for run in list_runs(results)
+            listed = list_runs(results)
+            section = listing_section(listed)
+            rows = [
+                (address_of(run.name), [_printable(cell) for cell in row])
+                for run, row in zip(listed, section.rows, strict=True)
             ]
-            return _html("runs.html", runs=found, results=_printable(str(results)))
+            return _html(
+                "runs.html",
+                results=_printable(str(results)),
+                columns=section.columns,
+                rows=rows,
+                notes=[_printable(note) for note in section.notes],
+            )
 
         return _answer(answer, _error_page)
 
@@ -51,11 +61,12 @@ def make_app(results: AnyPath) -> Starlette:
         return _of_run(runs, request, answer, lambda text, code: _json({"error": text}, code))
 
     def compare_page(request: Request) -> Response:
-        names = request.query_params.getlist("run")
-        return _answer(
-            lambda: HTMLResponse(comparison_page([runs.folder(name) for name in names])),
-            _error_page,
-        )
+        def answer() -> Response:
+            folders = [runs.folder(name) for name in request.query_params.getlist("run")]
+            require_several(folders)
+            return HTMLResponse(comparison_page([runs.report(folder)[1] for folder in folders]))
+
+        return _answer(answer, _error_page)
 
     def file(request: Request) -> Response:
         def answer(folder: RunFolder) -> Response:

@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from gansearch.figures.style import evenly_spaced
-from gansearch.report.compare import compare_runs
+from gansearch.report.compare import compare_reports
 from gansearch.report.compare_sections import comparison_sections
 from gansearch.report.page_parts import page_scripts, render_page
 from gansearch.report.recovery import read_with_warnings
+from gansearch.report.report import Report
 from gansearch.report.section import PROSE_COLUMNS
-from gansearch.runs.description import ENDED, RunDescription
-from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import UNSOUND
+from gansearch.runs.description import RunDescription
+from gansearch.runs.schemas import is_sound_search
 from gansearch.runs.tables import rows_of
 
 _SCRIPTS = ("values", "plots", "compare")
@@ -23,30 +23,23 @@ _MOST_CURVES = 60  # of one phase of a run
 _MOST_BESTS = 300
 
 
-def comparison_page(folders: Sequence[RunFolder]) -> str:
-    """Return the page of two or more runs side by side.
-
-    Raises:
-        BadInputError: one alone, or one of them twice.
-        ResultsError: a run can't be read.
-    """
-    comparison = compare_runs(folders)
-    runs = [read_with_warnings(folder.read_run)[0] for folder in folders]
-    objective = runs[0].objective
-    can_be_drawn = not comparison.search_obstacles
+def comparison_page(reports: Sequence[Report]) -> str:
+    """Return the page of two or more runs side by side, given their reports."""
+    comparison, first = compare_reports(reports), reports[0].run
+    objective = first.objective
     data = {
-        "updates_title": runs[0].family.updates_title,
+        "updates_title": first.family.updates_title,
         "title": f"{objective.name}{f' ({objective.unit})' if objective.unit else ''}",
-        "runs": [
-            {"name": compared.name, **_drawn(folder, run)}
-            for compared, folder, run in zip(comparison.runs, folders, runs, strict=True)
-            if can_be_drawn  # or the scores would stand on one axis
+        "runs": []
+        if comparison.search_obstacles  # or the scores would stand on one axis
+        else [
+            {"name": compared.name, **_drawn(report)}
+            for compared, report in zip(comparison.runs, reports, strict=True)
         ],
     }
-    states = (folder.state_of(run) for folder, run in zip(folders, runs, strict=True))
     values = {
-        "is_live": any(state not in ENDED for state in states),
-        "names": [folder.path.name for folder in folders],
+        "is_live": any(report.run.is_going_on for report in reports),
+        "names": [report.folder.path.name for report in reports],
         "sections": comparison_sections(comparison),
         "prose": PROSE_COLUMNS,
     }
@@ -56,11 +49,11 @@ def comparison_page(folders: Sequence[RunFolder]) -> str:
     )
 
 
-def _drawn(folder: RunFolder, run: RunDescription) -> dict[str, Any]:
+def _drawn(report: Report) -> dict[str, Any]:
     """Return a run's bests so far and its curves, as `[updates, score]`."""
-    trials, _ = read_with_warnings(folder.trials)
-    column = run.objective.column
-    history, _ = read_with_warnings(lambda: folder.history(["trial_id", "updates", column]))
+    trials, run = report.trials, report.run
+    names = ["trial_id", "updates", run.objective.column]
+    history, _ = read_with_warnings(lambda: report.folder.history(names))
     return {
         "bests": _bests(trials, run),
         "curves": [
@@ -75,7 +68,7 @@ def _bests(trials: pd.DataFrame, run: RunDescription) -> list[list[float]]:
     """Return the best score of the search so far, by the updates that its trials have made."""
     searched = trials[trials["phase"] == "search"].sort_values("number")
     score = run.objective.as_score(searched[run.objective.column])
-    best = score.where(~searched["status"].isin(UNSOUND)).cummax()
+    best = score.where(is_sound_search(searched)).cummax()
     values = run.objective.as_score(best)
     points = [
         [int(spent), float(value)]

@@ -77,7 +77,7 @@ class Runs:
         """
         base = address_of(folder.path.name)
         version, report = self.report(folder)
-        live = Live(f"{base}/data", version, _state(report))
+        live = Live(f"{base}/data", version, report.run.shown_state)
         return page(report, ServedPictures(folder, base), live)
 
     def changes(self, folder: RunFolder, version: str | None) -> dict[str, Any] | None:
@@ -92,15 +92,10 @@ class Runs:
         pictures = ServedPictures(folder, address_of(folder.path.name))
         return {
             "version": version,
-            "state": _state(report),
+            "state": report.run.shown_state,
             "sections": sections_html(report, pictures),
             "data": page_data(report, pictures),
         }
-
-
-def _state(report: Report) -> str:
-    """Return the state of a run in the words of the list of runs."""
-    return "running" if report.run.is_going_on else report.run.state
 
 
 def address_of(name: str) -> str:

@@ -22,7 +22,7 @@ from gansearch.report.report import Report, build_report, lead_between, seed_sco
 from gansearch.report.seeds_section import selection_measure
 from gansearch.rules import short
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import UNSOUND
+from gansearch.runs.schemas import is_sound_search
 from gansearch.runs.tables import rows_of
 
 
@@ -142,18 +142,27 @@ def compare_runs(folders: Sequence[RunFolder]) -> Comparison:
     """Return two or more runs side by side.
 
     Raises:
-        BadInputError: one alone, or one of them twice.
+        BadInputError: as `require_several`.
         ResultsError: a run can't be read.
     """
+    require_several(folders)
+    return compare_reports([build_report(folder) for folder in folders])
+
+
+def require_several(folders: Sequence[RunFolder]) -> None:
+    """Raise BadInputError if there is one run alone, or one of them twice."""
     paths = [folder.path.resolve() for folder in folders]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise BadInputError(f"{twice}: given twice. A run is compared with others. Name another.")
     if len(folders) < 2:
         raise BadInputError("One run alone can't be compared. Name two or more.")
-    reports = [build_report(folder) for folder in folders]
-    names = [folder.path.name for folder in folders]
+
+
+def compare_reports(reports: Sequence[Report]) -> Comparison:
+    """Return two or more runs side by side, given their reports."""
+    names = [report.folder.path.name for report in reports]
     if len(set(names)) < len(names):
-        names = [str(folder.path) for folder in folders]
+        names = [str(report.folder.path) for report in reports]
     runs = tuple(map(_compared, names, reports))
     obstacles = tuple(_obstacles(names, reports))
     return Comparison(
@@ -314,7 +323,7 @@ def _shared(runs: Sequence[ComparedRun], reports: Sequence[Report]) -> Iterator[
 def _best_searched(report: Report) -> dict[str, float]:
     """Return the best sound score of each configuration in the search of a run."""
     trials, objective = report.trials, report.run.objective
-    sound = trials[(trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)]
+    sound = trials[is_sound_search(trials)]
     scores = objective.as_score(sound[objective.column])
     best = scores.groupby(sound["config_id"]).max().dropna().sort_values(ascending=False)
     return {str(name): float(objective.as_score(value)) for name, value in best.items()}

@@ -18,10 +18,10 @@ from gansearch.own_measures import Objective
 from gansearch.report.formatting import format_number
 from gansearch.report.recovery import read_with_warnings
 from gansearch.report.section import Section, make_columns
-from gansearch.runs.description import ENDED, RunDescription
+from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.location import runs_in
-from gansearch.runs.schemas import UNSOUND
+from gansearch.runs.schemas import is_sound_search
 from gansearch.runs.tables import unreadable
 from gansearch.system.object_store import AnyPath
 
@@ -131,7 +131,7 @@ def list_run(folder: RunFolder) -> ListedRun:
         has_ended = trials["status"] != "running"
         return dataclasses.replace(
             listed,
-            state=_state(folder, run),
+            state=dataclasses.replace(run, state=folder.state_of(run)).shown_state,
             n_trials=int((has_ended & (trials["phase"] == "search")).sum()),
             n_replicas=int((has_ended & (trials["phase"] == "replica")).sum()),
             best=best_of(run, trials, ranking),
@@ -173,11 +173,6 @@ def _cells(run: ListedRun) -> dict[str, str]:
     }
 
 
-def _state(folder: RunFolder, run: RunDescription) -> str:
-    state = folder.state_of(run)
-    return state if state in ENDED else "running"
-
-
 def best_of(run: RunDescription, trials: pd.DataFrame, ranking: pd.DataFrame) -> BestScore | None:
     """Return the winner of the ranking or, before there is one, the best trial of the search."""
     objective, ranked = run.objective, ranking[ranking["rank"].notna()]
@@ -188,7 +183,7 @@ def best_of(run: RunDescription, trials: pd.DataFrame, ranking: pd.DataFrame) ->
         ends = [_number(row[f"{column}_{end}"]) for end in ("low", "high")]
         name = f"{measure.name} (test)" if measure else column
         return _score(run, row, objective, name, float(row[column]), *ends)
-    sound = trials[(trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)]
+    sound = trials[is_sound_search(trials)]
     scores = objective.as_score(sound[objective.column]).dropna()
     if scores.empty:
         return None

@@ -1,7 +1,7 @@
 """What the page of a report draws from: its trials, curves, scores and pictures as JSON values.
 
-A page of a large run shows a sample of its trials, and says so: all that were trained on fresh
-seeds, the best of the search, and of the others as many of each status as their share.
+A page of a large run shows some of its trials, and says so: all that were trained on fresh seeds,
+the best of the search, and a random sample of all.
 """
 
 from __future__ import annotations
@@ -49,12 +49,11 @@ def page_data(report: Report, pictures: Pictures, trial_id: str | None = None) -
         pictures: how the page gets at pictures.
         trial_id: of the only trial that the page has; None for all.
     """
-    trials = chosen_trials(report, MOST_TRIALS)
+    trials = chosen_trials(report, MOST_TRIALS if trial_id is None else len(report.trials))
     if trial_id is not None:
-        every = chosen_trials(report, len(report.trials))
-        trials = every[every["trial_id"] == trial_id]
+        trials = trials[trials["trial_id"] == trial_id]
     history = evaluations_of(report, trials["trial_id"])
-    curves = curves_of(report, trials, history)
+    in_order = by_interest(report, trials)
     content = {
         "run": _run(report),
         "statuses": list(STATUSES),
@@ -62,13 +61,13 @@ def page_data(report: Report, pictures: Pictures, trial_id: str | None = None) -
         "measures": measures_of(report, trials, history),
         "parameters": parameters_of(report, trials),
         "trials": trial_columns(report, trials, history),
-        "curves": curves,
+        "curves": curves_of(report, in_order, history),
         "ranking": _ranking(report),
         "scales": _scales(report),
         "importances": _importances(report),
         "score_curve": rows_of(report.curve),
         "outputs": _outputs(report),
-        "pictures": trial_pictures(report.folder, by_interest(report, trials), pictures),
+        "pictures": trial_pictures(report.folder, in_order, pictures),
     }
     return dict(json_value(content))
 
@@ -83,8 +82,8 @@ def _run(report: Report) -> dict[str, Any]:
         "max_updates": report.budget.max_updates,
         "objective": objective.column,
         "minimize": bool(objective.measure and objective.measure.direction == "minimize"),
-        "baseline": report.run.baseline_title if report.baseline is not None else None,
-        "baseline_config": _applying(report.baseline) if report.baseline is not None else None,
+        "baseline": None if report.baseline is None else run.baseline_title,
+        "baseline_config": None if report.baseline is None else _applying(report.baseline),
         "training": report.training,
         "winner": winner,
         "keeps_best": run.keeps_best,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,16 @@ from gansearch.errors import GansearchError
 from gansearch.figures.style import evenly_spaced
 from gansearch.measures import MEASURES, Measure
 from gansearch.own_measures import OwnMeasure
-from gansearch.ranking.stability import DIED
 from gansearch.report.recovery import read_with_warnings
 from gansearch.report.report import Report, winning_replica
 from gansearch.report.section import TABLE_MEASURES
-from gansearch.runs.schemas import config_values, history_schema
+from gansearch.runs.schemas import config_values, history_schema, is_sound_search
 from gansearch.runs.tables import rows_of
 
 _MOST_BEST = 400  # trials of the search that are in a page for their score
 _MOST_CURVES = 300  # trials with curves
 _MOST_POINTS = 60  # of one trial's curves
 _DIGITS = 6
-_NO_MEASURE = ("trial_id", "number", "phase", "verdict", "reported_at", "sigma_at_edge")
 _TRIAL_COLUMNS = (
     *("trial_id", "number", "phase", "config_id", "seed", "status", "reason", "updates"),
     *("d_updates", "g_updates", "seconds", "overhead_seconds", "device", "kept_updates"),
@@ -46,8 +44,7 @@ def chosen_trials(report: Report, most: int) -> pd.DataFrame:
         return trials
     score = report.run.objective.as_score(trials[report.run.objective.column])
     is_replica = trials["phase"] == "replica"
-    is_sound = ~is_replica & ~trials["status"].isin((*DIED, "failed"))
-    best = score[is_sound].nlargest(_MOST_BEST).index
+    best = score[is_sound_search(trials)].nlargest(_MOST_BEST).index
     chosen = is_replica | (trials["status"] == "running") | trials.index.isin(best)
     n = max(0, most - int(chosen.sum()))
     searched = trials.index[~is_replica]
@@ -61,13 +58,12 @@ def by_interest(report: Report, trials: pd.DataFrame) -> list[str]:
     winner = winning_replica(report)
     ranks = trials["config_id"].map(report.ranks).fillna(math.inf)
     is_search = trials["phase"] == "search"
-    # As they are, the scores of collapsed trials mean nothing.
-    is_sound = ~trials["status"].isin((*DIED, "failed"))
+    is_unsound = is_search & ~is_sound_search(trials)
     score = report.run.objective.as_score(trials[report.run.objective.column])
     order = pd.DataFrame(
         {
             "id": trials["trial_id"],
-            "group": is_search.astype(int) + (is_search & ~is_sound).astype(int),
+            "group": is_search.astype(int) + is_unsound.astype(int),
             "rank": ranks.where(~is_search, 0.0),
             "number": trials["number"].where(~is_search, 0),
             "score": -score.fillna(-math.inf),
@@ -75,7 +71,7 @@ def by_interest(report: Report, trials: pd.DataFrame) -> list[str]:
     ).sort_values(["group", "number", "rank", "score"], kind="stable")
     ids = [str(trial_id) for trial_id in order["id"]]
     # Collapsed trials are a reason to look: some stand before the last of the sound ones.
-    died = [str(trial_id) for trial_id in trials.loc[is_search & ~is_sound, "trial_id"]]
+    died = [str(trial_id) for trial_id in trials.loc[is_unsound, "trial_id"]]
     first = [winner] if winner in ids else []
     return list(dict.fromkeys([*first, *ids[:30], *died[:10], *ids]))
 
@@ -90,15 +86,15 @@ def evaluations_of(report: Report, trial_ids: pd.Series[str]) -> pd.DataFrame:
     return history[history["trial_id"].isin(set(trial_ids))]
 
 
-def _measured(history: pd.DataFrame) -> list[str]:
-    """Return the columns of the history that are measures and have a value."""
-    return [
-        name
-        for name in history.columns
-        if name not in _NO_MEASURE
-        and name not in ("updates", "d_updates", "g_updates", "seconds")
-        and pd.to_numeric(history[name], errors="coerce").notna().any()
-    ]
+def _measure_columns(report: Report) -> list[str]:
+    """Return the columns of measures, those that are numbers."""
+    own = [name for each in report.run.measures for name in each.final_columns]
+    known = [measure.column for measure in MEASURES if measure.kind == "float"]
+    return [*known, *own, "p_recovers"]
+
+
+def _with_values(names: Iterable[str], frame: pd.DataFrame) -> list[str]:
+    return [name for name in names if name in frame and frame[name].notna().any()]
 
 
 def measures_of(
@@ -109,12 +105,8 @@ def measures_of(
     own = {
         column: each for each in report.run.measures for column in (each.column, each.test_column)
     }
-    of_trials = [
-        name
-        for name in (*known, *own)
-        if name in trials and name != "sigma_at_edge" and trials[name].notna().any()
-    ]
-    of_curves = _measured(history)
+    columns = _measure_columns(report)
+    of_trials, of_curves = _with_values(columns, trials), _with_values(columns, history)
     first = report.run.objective.column
     beside = [m.column for m in TABLE_MEASURES]
     names = dict.fromkeys([first, "test_ll", *own, *beside, *of_trials, *of_curves])
@@ -187,9 +179,9 @@ def trial_columns(
     rows = rows_of(trials)
     table = report.run.family.config_type
     configs = [config_values(row, table) for row in rows]
+    names = (*_TRIAL_COLUMNS, *_measure_columns(report))
     columns: dict[str, list[Any]] = {
-        name: [plain(row.get(name)) for row in rows]
-        for name in (*_TRIAL_COLUMNS, *_numbers_of(report, trials))
+        name: [plain(row[name]) for row in rows] for name in names if name in trials
     }
     columns["label"] = [report.label(row["config_id"]) for row in rows]
     columns["rank"] = [report.ranks.get(row["config_id"]) for row in rows]
@@ -200,13 +192,6 @@ def trial_columns(
         if any(value is not None for value in values):
             columns[f"config.{name}"] = [plain(value) for value in values]
     return columns
-
-
-def _numbers_of(report: Report, trials: pd.DataFrame) -> list[str]:
-    """Return the columns of trials that are measures."""
-    own = [name for each in report.run.measures for name in each.final_columns]
-    names = [*(measure.column for measure in MEASURES), *own, "p_recovers"]
-    return [name for name in names if name in trials]
 
 
 def _times(history: pd.DataFrame) -> dict[str, tuple[float, float]]:
@@ -228,11 +213,11 @@ def _times(history: pd.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 def curves_of(
-    report: Report, trials: pd.DataFrame, history: pd.DataFrame
+    report: Report, trial_ids: Sequence[str], history: pd.DataFrame
 ) -> dict[str, dict[str, list[Any]]]:
-    """Return the curves of trials by their ids: each measure's values, and `updates`."""
-    chosen = set(by_interest(report, trials)[:_MOST_CURVES])
-    names = ["updates", *_measured(history)]
+    """Return the curves of the first of these trials: each measure's values, and `updates`."""
+    chosen = set(trial_ids[:_MOST_CURVES])
+    names = ["updates", *_with_values(_measure_columns(report), history)]
     found = {}
     for trial_id, rows in history[history["trial_id"].isin(chosen)].groupby("trial_id"):
         thinned = rows.iloc[evenly_spaced(len(rows), _MOST_POINTS)]

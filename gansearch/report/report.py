@@ -33,7 +33,7 @@ from gansearch.report.warnings import (
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import CURVE, REFERENCES, STATUSES, UNSOUND
+from gansearch.runs.schemas import CURVE, REFERENCES, STATUSES, is_sound_search
 from gansearch.runs.tables import rows_of, unreadable
 from gansearch.scoring.lines import edge_warnings
 
@@ -221,9 +221,8 @@ def _labelled(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
 def _leaderboard(
     trials: pd.DataFrame, n: int, names: Mapping[str, str], objective: Objective
 ) -> pd.DataFrame:
-    is_sound = (trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)
     scores = objective.as_score(trials[objective.column])
-    scored = scores[is_sound & np.isfinite(scores)]
+    scored = scores[is_sound_search(trials) & np.isfinite(scores)]
     best = scored.sort_values(ascending=False, kind="stable").head(n)
     return with_names(trials.loc[best.index], names)
 

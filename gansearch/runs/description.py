@@ -50,7 +50,6 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "code": dict,
 }
 _UNFINISHED = ("searching", "replicating")
-ENDED = ("finished", "interrupted", "failed")
 _LONGEST_NAME = 40  # of a preset, in tables and figures
 
 
@@ -185,6 +184,11 @@ class RunDescription:
     def has_tried_all(self, n_tried: int) -> bool:
         """Whether the space has no configuration beside `n_tried` distinct ones."""
         return self.n_configurations is not None and n_tried >= self.n_configurations
+
+    @property
+    def shown_state(self) -> str:
+        """The state in the words of lists: "running" while the run has not stopped."""
+        return "running" if self.is_going_on else self.state
 
     @property
     def is_going_on(self) -> bool:

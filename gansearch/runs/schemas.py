@@ -44,6 +44,11 @@ _MONITORED = ("d_real", "d_fake", "d_grad_norm", "g_grad_norm")
 _TEST = ("test_ll", "test_ll_se")
 
 
+def is_sound_search(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials are of the search and have scores that count."""
+    return (trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)
+
+
 def _measures(*names: str) -> Fields:
     return [_BY_NAME[name] for name in names]
 

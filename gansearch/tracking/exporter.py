@@ -67,7 +67,7 @@ def open_exporter(
 
 
 class Exporter:
-    """Hands trials to trackers, each in a thread of its own; without trackers it does nothing.
+    """Hands trials to trackers, each in a thread of its own.
 
     Args:
         folder: of the run whose trials they are.
@@ -125,11 +125,10 @@ class Exporter:
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Export a row of `history/`."""
-        if self._workers:
-            report = TrackedEvaluation.of(row)
-            for worker in self._workers:
-                worker.report(row["trial_id"], report)
-            self._warn()
+        evaluation = TrackedEvaluation.of(row)
+        for worker in self._workers:
+            worker.report(row["trial_id"], evaluation)
+        self._warn()
 
     def end(self, row: Mapping[str, Any]) -> None:
         """Export how a row's trial ended."""

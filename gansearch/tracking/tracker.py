@@ -76,7 +76,7 @@ class TrackedEvaluation:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """Return the report in a row of `history/`."""
+        """Return the evaluation in a row of `history/`."""
         return cls(int(row["updates"]), measures_of(row), row["reported_at"])
 
 
