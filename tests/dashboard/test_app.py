@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -159,12 +160,16 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
         text=True,
         env={**os.environ, "BROWSER": "false-no-such-browser", "PYTHONUNBUFFERED": "1"},
     )
-    line = process.stdout.readline()
-    address = next(word for word in line.split() if word.startswith("http"))
-    assert FIRST_PORT <= int(address.rstrip("/").rpartition(":")[2]) < FIRST_PORT + 20
-    with urllib.request.urlopen(f"{address}runs/digits-1/data", timeout=60) as answer:
-        assert json.loads(answer.read())["state"] == "finished"
-    process.send_signal(2)
-    out, _ = process.communicate(timeout=60)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        line = process.stdout.readline()
+        address = next(word for word in line.split() if word.startswith("http"))
+        assert FIRST_PORT <= int(address.rstrip("/").rpartition(":")[2]) < FIRST_PORT + 20
+        with direct.open(f"{address}runs/digits-1/data", timeout=60) as answer:
+            assert json.loads(answer.read())["state"] == "finished"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()  # where it has not ended by itself
     assert "No browser could be opened" in out
     assert process.returncode == 0
