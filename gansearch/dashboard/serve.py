@@ -45,12 +45,14 @@ def serve(
     address = f"http://{HOST}:{listener.getsockname()[1]}/"
     server = uvicorn.Server(uvicorn.Config(make_app(results), log_level="error", lifespan="off"))
     # Not in the main thread, where it would replace the handlers of signals.
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread = threading.Thread(
+        target=server.run, args=([listener],), name="gansearch-dashboard", daemon=True
+    )
     thread.start()
-    say(f"The runs in {results} are at {address} (press Ctrl-C to stop).")
-    if open_browser and not webbrowser.open(address):
-        say("No browser could be opened here: open the address in yours.")
     try:
+        say(f"The runs in {results} are at {address} (press Ctrl-C to stop).")
+        if open_browser and not webbrowser.open(address):
+            say("No browser could be opened here: open the address in yours.")
         thread.join()
     except KeyboardInterrupt:  # how a user ends it
         pass

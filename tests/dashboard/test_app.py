@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
@@ -150,6 +151,14 @@ def test_a_taken_port_and_an_absent_folder_are_errors(tmp_path):
             serve(tmp_path, port=port, say=print)
     with pytest.raises(BadInputError, match="there is no such folder"):
         serve(tmp_path / "absent", say=print)
+
+
+def test_an_interrupt_while_it_begins_ends_it_too(tmp_path):
+    def say(text):
+        raise KeyboardInterrupt
+
+    serve(tmp_path, say=say)
+    assert "gansearch-dashboard" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_the_command_serves_until_it_is_interrupted(tmp_path):
