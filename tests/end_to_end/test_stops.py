@@ -127,6 +127,16 @@ def has_torch(pid):
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
+def wait_for_two_trials(process):
+    """Return the processes of trials when there are two; between two trials there is one."""
+    for _ in range(600):
+        found = workers(process, "ResourceTrainable")  # as Tune calls a trial with resources
+        if len(found) == 2:
+            break
+        time.sleep(0.1)
+    return found
+
+
 def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(tmp_path, _ray):
     """As on a GPU, but on a CPU: one process trains, and those that Tune knows are thin."""
     overrides = [*LONGER, "max_updates=2400"]
@@ -142,7 +152,7 @@ def test_trials_share_an_engine_and_go_on_after_its_death_with_the_same_numbers(
     try:
         (engine,) = workers(process, "EngineProcess")
         assert has_torch(engine)
-        thin = workers(process, "ResourceTrainable")  # as Tune calls a trial with resources
+        thin = wait_for_two_trials(process)
         assert len(thin) == 2 and not any(map(has_torch, thin))
         os.kill(engine, signal.SIGKILL)
         out, err = process.communicate(timeout=200)
