@@ -35,6 +35,11 @@ _OTHER_WORDS: dict[str, tuple[str, ...] | str] = {
 }
 
 
+SCHEDULERS = ("asha", "freeze_thaw")
+# With freeze_thaw a trial may pause at the grace, and then whenever it has done so many times more.
+_PAUSE_FACTOR = 1.5
+
+
 @dataclass(frozen=True)
 class Budget(Validated):
     """What a search may spend, counted in parameter updates: k of D and one of G an iteration."""
@@ -60,6 +65,13 @@ class Budget(Validated):
         "at each rung the best 1/reduction_factor of the trials continue (ASHA)",
         low=1.1,
         high=100,
+    )
+    scheduler: str = parameter(
+        "asha",
+        "str",
+        "what is done with trials of a low score: asha stops them at rungs for good; freeze_thaw "
+        "pauses them, and continues those that promise most",
+        choices=SCHEDULERS,
     )
     give_up: float = parameter(
         0.05,
@@ -107,6 +119,14 @@ class Budget(Validated):
             rungs.append(updates)
             updates *= self.reduction_factor
         return rungs
+
+    @property
+    def pause_updates(self) -> list[float]:
+        """Updates at which freeze_thaw may pause a trial, ascending; the last are `max_updates`."""
+        levels = [float(min(self.grace_updates, self.max_updates))]
+        while levels[-1] * _PAUSE_FACTOR < self.max_updates:
+            levels.append(levels[-1] * _PAUSE_FACTOR)
+        return levels if levels[-1] == self.max_updates else [*levels, float(self.max_updates)]
 
     @property
     def expected_updates(self) -> float:

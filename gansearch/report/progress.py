@@ -208,6 +208,11 @@ class Progress:
             if is_evaluation and score is not None:
                 line.values[updates] = score.value
 
+    def trial_paused(self, trial_id: str) -> None:
+        """Record that a trial waits to be continued."""
+        with self._lock:
+            self._waiting[trial_id] = self._lines.pop(trial_id)
+
     def trial_ended(self, trial_id: str, status: str, reason: str, score: Score | None) -> None:
         """Record that a trial has ended, with the reason in words."""
         with self._lock:

@@ -42,6 +42,7 @@ class TrialPlan:
         n_slots: of the groups in the engine that trains all trials of a device, see `Engine`; 0
             for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
+        pauses: whether trials may be paused at the updates that the budget names.
         keep: which state of each training is stored and scored.
         keep_discriminator: whether discriminators are stored beside the generators.
         measures: of the user's own.
@@ -57,6 +58,7 @@ class TrialPlan:
     slice_seconds: float = 2.0
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
+    pauses: bool = False
     keep: Keep = "last"
     keep_discriminator: bool = False
     measures: tuple[OwnMeasure, ...] = ()

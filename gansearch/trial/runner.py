@@ -190,8 +190,23 @@ class TrialRunner:
         result = self._result(metrics, evaluation, samples)
         self._results.append(result)
         if not (result.done or result.is_unsound):
-            self._save_if_it_pays()
+            if self._may_pause(result.updates):
+                self._save()
+            else:
+                self._save_if_it_pays()
         return result
+
+    def _may_pause(self, updates: int) -> bool:
+        """Return whether the trial may be paused at this evaluation, and go on in another worker.
+
+        That worker must find its state, however soon it asks.
+        """
+        plan = self._process.plan
+        levels = [level for level in plan.budget.pause_updates if level <= updates]
+        if not plan.pauses or not levels:
+            return False
+        before = [result.updates for result in self._results[:-1] if result.is_evaluation]
+        return not before or before[-1] < levels[-1]
 
     def _measure(self, updates: int) -> tuple[np.ndarray, Evaluation]:
         """Return samples of the present state, after so many updates, and what they score.

@@ -18,6 +18,7 @@ from gansearch.system.user_code import UserCode
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
+from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.ray_internals import (
     dead_vital_process,
     nothing_asked_of_a_dead_ray,
@@ -53,7 +54,7 @@ def run_experiment(
     `callbacks` come after the recorder.
     """
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
-    plan = _trial_plan(session, grouping)
+    plan = _trial_plan(session, grouping, pauses=scheduler.pauses_trials)
     tuner = Tuner(
         _trainable(session, plan),
         param_space={"trial": tune.grid_search(list(specs))} if specs else {},
@@ -108,11 +109,16 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
             session.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
 
 
-def make_scheduler(session: Session, *, halving: bool) -> GuardedScheduler:
-    """Return the scheduler, which with `halving` stops trials for their score too."""
-    retries = Retries(exclusive_resources(session.share))
+def make_scheduler(
+    session: Session, *, halving: bool, freeze_thaw: FreezeThaw | None = None
+) -> GuardedScheduler:
+    """Return the scheduler, which with `halving` stops or pauses trials for their score too."""
     return GuardedScheduler(
-        session.budget, halving=halving, retries=retries, objective=session.space.objective
+        session.budget,
+        halving=halving,
+        retries=Retries(exclusive_resources(session.share)),
+        objective=session.space.objective,
+        freeze_thaw=freeze_thaw,
     )
 
 
@@ -137,7 +143,7 @@ def _run_config(session: Session, phase: str, callbacks: Sequence[Callback]) -> 
     )
 
 
-def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
+def _trial_plan(session: Session, grouping: Grouping, *, pauses: bool) -> TrialPlan:
     return TrialPlan(
         folder=session.folder.path.resolve(),
         family=session.space.family.sections,
@@ -148,6 +154,7 @@ def _trial_plan(session: Session, grouping: Grouping) -> TrialPlan:
         slice_seconds=slice_seconds(session.share.max_concurrent),
         n_slots=grouping.n_slots,
         n_evaluation_samples=session.description.n_evaluation_samples,
+        pauses=pauses,
         keep=session.space.keep,
         keep_discriminator=session.settings.keep_discriminator,
         measures=session.space.measures,

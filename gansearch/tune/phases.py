@@ -40,6 +40,7 @@ from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
+from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
@@ -76,7 +77,8 @@ def search_phase(session: Session) -> None:
 
 def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
     rows = session.rows("search")
-    scheduler = make_scheduler(session, halving=True)
+    freeze_thaw = _freeze_thaw(session, rows)
+    scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw)
     scheduler.replay(_reports_of_sound_trials(session))
     sampler = make_sampler(session.settings.sampler, trial_seed(session.seed, "sampler", len(rows)))
     study, repairs = open_or_rebuild_study(
@@ -97,6 +99,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
         rows=rows,
         attach=attach,
+        freeze_thaw=freeze_thaw,
+        end=session.recorder.end,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
     if interrupted or n_untried:
@@ -109,13 +113,25 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     for repair in repairs:
         session.progress.note(repair)
     if interrupted or n_untried:
-        n_trials = n_new + len(interrupted)
+        # To Tune, a trial that continues after a pause is another one; the searcher ends the search.
+        n_trials = -1 if scheduler.pauses_trials else n_new + len(interrupted)
         grouping = search_grouping(session.space, session.share.n_together)
         run_experiment(session, "search", scheduler, n_trials, grouping=grouping, searcher=searcher)
     _end_trials_out_of_time(session)
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
         session.progress.note(_exhausted(session, searcher.proposals.n_in_space))
+
+
+def _freeze_thaw(session: Session, rows: Sequence[Mapping[str, Any]]) -> FreezeThaw | None:
+    """Return what decides which trial goes on, knowing how earlier ones ended; None for ASHA."""
+    if session.budget.scheduler != "freeze_thaw":
+        return None
+    freeze_thaw = FreezeThaw(session.budget, session.space.objective)
+    for row in rows:
+        if row["status"] == "completed":
+            freeze_thaw.end(row["trial_id"], session.space.objective.score_of(row))
+    return freeze_thaw
 
 
 def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTrial]:

@@ -89,6 +89,7 @@ class Recorder(Callback):
         self._objective = objective
         self._exporter = exporter
         self._start_times: dict[str, float] = {}
+        self._overhead_seconds: dict[str, float] = {}  # of paused trials
         self._busy_seconds: dict[str, float] = {}
         self._pending_evaluations: list[dict[str, Any]] = []
         self._ended_trials: list[str] = []
@@ -161,9 +162,13 @@ class Recorder(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
-        """Record how a trial ended."""
+        """Record how a trial ended; without an outcome, that it is paused."""
+        trial_id = TrialSpec.from_tune(trial.config).trial_id
         if (outcome := self.outcomes.get(trial.trial_id)) is not None:
-            self.end(TrialSpec.from_tune(trial.config).trial_id, outcome)
+            self.end(trial_id, outcome)
+        else:
+            self._overhead_seconds[trial_id] = self._overhead(trial_id)
+            self._progress.trial_paused(trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Show why a trial has failed, and that it continues in another worker."""
@@ -201,10 +206,8 @@ class Recorder(Callback):
             self._table = TrialsTable(self._folder)  # the old one has the earlier outcome
         row.update(status=outcome.status, reason=outcome.reason)
         self._recorded_updates.pop(trial_id, None)
-        if (started := self._start_times.pop(trial_id, None)) is not None:
-            # The time beside training and evaluation: start, reports, recording.
-            wall = time.monotonic() - started
-            row["overhead_seconds"] = wall - self._busy_seconds.pop(trial_id, 0.0)
+        if trial_id in self._start_times or trial_id in self._overhead_seconds:
+            row["overhead_seconds"] = self._overhead(trial_id)
         self._trials_changed = True
         self._ended_trials.append(trial_id)
         if self._exporter is not None:
@@ -212,6 +215,13 @@ class Recorder(Callback):
         score = score_of_row(row, self._n_evaluation_samples, self._objective)
         self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score)
         self._write_if_due()
+
+    def _overhead(self, trial_id: str) -> float:
+        """Return the time beside training and evaluation: starts, reports, recording."""
+        seconds = self._overhead_seconds.pop(trial_id, 0.0)
+        if (started := self._start_times.pop(trial_id, None)) is not None:
+            seconds += time.monotonic() - started - self._busy_seconds.pop(trial_id, 0.0)
+        return seconds
 
     def flush(self) -> None:
         """Write all that is pending."""
