@@ -12,7 +12,7 @@ from gansearch.space.yaml_source import parse_yaml
 from gansearch.tune.settings import Settings
 
 # What only a search uses, of the budget and of a space.
-_OF_A_SEARCH = ("trials", "top", "grace", "reduction_factor", "start_from")
+_OF_A_SEARCH = ("trials", "top", "grace", "reduction_factor", "scheduler", "start_from")
 
 
 def check_effects(

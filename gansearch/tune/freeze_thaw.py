@@ -165,7 +165,7 @@ class FreezeThaw:
     def _reason(self, name: str, prediction: Prediction, best: float) -> str:
         shown = self._objective.as_score
         expected, limit, best = (shown(x) for x in (prediction.expected, prediction.high, best))
-        bound, side = ("most", "below") if limit >= expected else ("least", "above")
+        bound, side = ("most", "below") if shown(1.0) > 0 else ("least", "above")
         return (
             f"{self._objective.name} at the end is predicted from {self._curves[name].reached:,} "
             f"updates as {expected:.4g}, at {bound} {limit:.4g}: {side} the best, {best:.4g}"

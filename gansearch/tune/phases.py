@@ -113,7 +113,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     for repair in repairs:
         session.progress.note(repair)
     if interrupted or n_untried:
-        # To Tune, a trial that continues after a pause is another one; the searcher ends the search.
+        # To Tune, a trial that goes on after a pause is another one; the searcher ends the search.
         n_trials = -1 if scheduler.pauses_trials else n_new + len(interrupted)
         grouping = search_grouping(session.space, session.share.n_together)
         run_experiment(session, "search", scheduler, n_trials, grouping=grouping, searcher=searcher)

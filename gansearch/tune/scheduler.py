@@ -81,11 +81,10 @@ class GuardedScheduler(FIFOScheduler):
         """Add a new trial, or drop the failure of a retried one, whose scores count again."""
         if trial not in self._open_trials:
             self._open_trials.append(trial)
-        name = TrialSpec.from_tune(trial.config).trial_id
         if self.outcomes.pop(trial.trial_id, None) and self._halving is not None:
-            self._halving.restore(name)
+            self._halving.restore(TrialSpec.from_tune(trial.config).trial_id)
         if self._freeze_thaw is not None:
-            self._freeze_thaw.begin(name)
+            self._freeze_thaw.begin(TrialSpec.from_tune(trial.config).trial_id)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the trial that has waited longest, if any.
