@@ -9,8 +9,10 @@ from optuna.trial import TrialState
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.phases import _end_trials_out_of_time
 from gansearch.tune.rows import Outcome, is_out_of_time
+from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell
 from tests.written_runs import spec, step
@@ -225,3 +227,146 @@ def test_a_configuration_whose_trial_failed_is_proposed_again(study):
     searcher.on_trial_complete("ray-0", None, error=True)
     assert {suggested(searcher, f"ray-{i}").config["k"] for i in (1, 2)} == {1, 2}
     assert searcher.suggest("ray-3") == searcher.FINISHED
+
+
+class Search:
+    """A search with freeze-thaw as Tune runs it, on one worker."""
+
+    def __init__(self, space, study, *, n_new=6, interrupted=(), reports=(), completed=None):
+        self.order = FreezeThaw(space.budget)
+        self.scheduler = GuardedScheduler(space.budget, halving=True, freeze_thaw=self.order)
+        self.scheduler.replay(reports)
+        for name, score in (completed or {}).items():
+            self.order.end(name, score)
+        self.ended = {}
+        self.searcher = OptunaSearcher(
+            space,
+            study,
+            seed=1,
+            n_new=n_new,
+            outcomes=self.scheduler.outcomes,
+            interrupted=interrupted,
+            freeze_thaw=self.order,
+            end=self.ended.__setitem__,
+        )
+        self.n_begun = 0
+        self.reports = {}  # that a trial's checkpoint has
+        self.names = []  # of the trials that trained, one after the other
+
+    def begin(self):
+        tune_id = f"ray-{self.n_begun}"
+        self.n_begun += 1
+        config = self.searcher.suggest(tune_id)
+        if not isinstance(config, dict):
+            return config
+        self.names.append(TrialSpec.from_tune(config).trial_id)
+        trial = SimpleNamespace(trial_id=tune_id, config=config)
+        self.scheduler.on_trial_add(None, trial)
+        return trial
+
+    def train(self, trial, score_of):
+        """Train a trial until it pauses or ends."""
+        name = TrialSpec.from_tune(trial.config).trial_id
+        seen = self.reports.setdefault(name, [])
+        marks = self.space_marks
+        # As a worker does that continues a trial: all earlier results come again.
+        for updates in [*seen, *[mark for mark in marks if mark > (seen[-1] if seen else 0)]]:
+            if updates not in seen:
+                seen.append(updates)
+            result = step(updates, score_of(name, updates), done=updates == marks[-1]).to_tune()
+            if result["done"]:
+                self.scheduler.on_trial_complete(None, trial, result)
+                break
+            if self.scheduler.on_trial_result(None, trial, result) == GuardedScheduler.STOP:
+                self.scheduler.on_trial_complete(None, trial, {**result, "done": True})
+                break
+            self.searcher.on_trial_result(trial.trial_id, result)
+        self.searcher.on_trial_complete(trial.trial_id, result)
+
+    def run(self, score_of, most=1000):
+        for _ in range(most):
+            trial = self.begin()
+            if not isinstance(trial, SimpleNamespace):
+                return trial
+            self.train(trial, score_of)
+        return None
+
+    @property
+    def space_marks(self):
+        return [100 * i for i in range(1, 11)]
+
+
+@pytest.fixture
+def short_space():
+    return load_space("digits", ("max_updates=1000", "reports=10", "grace=0.2", "top=1"))
+
+
+BEST = 2  # the number of the best trial
+
+
+def by_number(name, updates):
+    """Return the score of a trial, which grows more slowly from report to report."""
+    height = (3, 0, 5, 1, 4, 2)[int(name.removeprefix("t"))]
+    return 10 * height * (1 - 1 / (1 + updates / 100))
+
+
+def test_paused_trials_go_on_as_other_trials_of_tune_until_all_have_ended(short_space, study):
+    search = Search(short_space, study)
+    assert search.run(by_number) == search.searcher.FINISHED
+    assert len(set(search.names)) == 6 < len(search.names)
+    states = [trial.state for trial in study.get_trials()]
+    assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert study.best_trial.number == BEST
+    pruned = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]
+    assert {f"t{trial.number:05d}" for trial in pruned} == set(search.ended)
+    assert all("below the best" in trial.user_attrs["reason"] for trial in pruned)
+
+
+def test_a_trial_reports_each_value_once_however_often_it_goes_on(short_space, study):
+    search = Search(short_space, study)
+    search.run(by_number)
+    for trial in study.get_trials():
+        values = trial.intermediate_values
+        assert list(values) == search.reports[f"t{trial.number:05d}"]
+
+
+def test_an_interrupted_search_goes_on_where_it_would_have_been(short_space, tmp_path):
+    sampler = make_sampler("random", 0)
+    whole = Search(short_space, open_study(tmp_path / "whole.journal", sampler))
+    whole.run(by_number)
+
+    study = open_study(tmp_path / "cut.journal", make_sampler("random", 0))
+    first = Search(short_space, study)
+    first.run(by_number, most=4)
+    reports = [
+        (name, updates, by_number(name, updates))
+        for name, marks in first.reports.items()
+        for updates in marks
+    ]
+    running = [trial.number for trial in study.get_trials() if trial.state == TrialState.RUNNING]
+    assert running
+    completed = {
+        f"t{trial.number:05d}": trial.value
+        for trial in study.get_trials()
+        if trial.state == TrialState.COMPLETE
+    }
+    second = Search(
+        short_space,
+        study,
+        n_new=6 - len(study.get_trials()),
+        interrupted=[spec(number) for number in running],
+        reports=reports,
+        completed=completed,
+    )
+    second.reports = first.reports
+    assert second.run(by_number) == second.searcher.FINISHED
+    assert second.reports == whole.reports
+    assert study.best_trial.number == BEST
+
+
+def test_a_worker_without_a_trial_waits_for_those_that_train(short_space, study):
+    search = Search(short_space, study, n_new=1)
+    trial = search.begin()
+    assert search.begin() is None
+    search.train(trial, by_number)
+    assert search.begin() == search.searcher.FINISHED
