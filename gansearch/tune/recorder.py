@@ -138,9 +138,12 @@ class Recorder(Callback):
             self._progress.note(step.note)
         if step.unwritable is not None:
             self.faults.append(StorageError(step.unwritable))
-        row.update(results(step))
         recorded = self._recorded_updates.setdefault(row["trial_id"], set())
-        if step.is_evaluation and step.updates not in recorded:
+        is_new = step.is_evaluation and step.updates not in recorded
+        if step.is_evaluation and not is_new and step.updates < row["updates"]:
+            return  # a trial that goes on repeats all earlier reports
+        row.update(results(step))
+        if is_new:
             recorded.add(step.updates)
             self._pending_evaluations.append(history_row(row, step))
             if self._exporter is not None:

@@ -182,6 +182,18 @@ def test_a_report_of_a_trial_that_the_time_cut_short_is_recorded_once_too(folder
     assert len(list((folder.path / "history").iterdir())) == 1
 
 
+def test_the_repeated_reports_of_a_trial_that_goes_on_do_not_take_its_row_back(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100, 1.0)
+    report(recorder, trial, 200, 2.0)
+    recorder.on_trial_complete(0, [], trial)  # without an outcome: it is paused
+    trial = start(recorder, 0)
+    report(recorder, trial, 100, 1.0)
+    row = recorder.rows["t00000"]
+    assert (row["updates"], row["valid_ll"], row["status"]) == (200, 2.0, "running")
+
+
 def test_a_repeated_last_report_still_brings_the_final_score(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
