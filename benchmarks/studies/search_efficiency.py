@@ -20,10 +20,10 @@ import heapq
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +47,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.curve_prediction import CurvePrediction
 from gansearch.tune.freeze_thaw import FreezeThaw
+from gansearch.tune.pausing_search import PausingScheduler, PausingSearcher
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.study import make_sampler
@@ -185,17 +186,18 @@ class OurPlayer:
         study = optuna.create_study(
             sampler=make_sampler(arm.sampler, trial_seed(seed, "sampler", 0)), direction="maximize"
         )
-        order = FreezeThaw(space.budget) if arm.scheduler == "freeze_thaw" else None
-        self._scheduler = GuardedScheduler(
-            space.budget, halving=arm.scheduler != "none", freeze_thaw=order
-        )
-        self._searcher = OptunaSearcher(
+        make: Callable[..., OptunaSearcher] = OptunaSearcher
+        self._scheduler = GuardedScheduler(space.budget, halving=arm.scheduler == "asha")
+        if arm.scheduler == "freeze_thaw":
+            order = FreezeThaw(space.budget)
+            self._scheduler = PausingScheduler(space.budget, freeze_thaw=order)
+            make = partial(PausingSearcher, freeze_thaw=order)
+        self._searcher = make(
             space,
             study,
             seed=seed,
             n_new=space.budget.trials,
             outcomes=self._scheduler.outcomes,
-            freeze_thaw=order,
         )
         self._is_over = False
 

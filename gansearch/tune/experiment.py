@@ -19,6 +19,7 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
 from gansearch.tune.freeze_thaw import FreezeThaw
+from gansearch.tune.pausing_search import PausingScheduler
 from gansearch.tune.ray_internals import (
     dead_vital_process,
     nothing_asked_of_a_dead_ray,
@@ -54,7 +55,7 @@ def run_experiment(
     `callbacks` come after the recorder.
     """
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
-    plan = _trial_plan(session, grouping, pauses=scheduler.pauses_trials)
+    plan = _trial_plan(session, grouping, pauses=isinstance(scheduler, PausingScheduler))
     tuner = Tuner(
         _trainable(session, plan),
         param_space={"trial": tune.grid_search(list(specs))} if specs else {},
@@ -113,13 +114,13 @@ def make_scheduler(
     session: Session, *, halving: bool, freeze_thaw: FreezeThaw | None = None
 ) -> GuardedScheduler:
     """Return the scheduler, which with `halving` stops or pauses trials for their score too."""
-    return GuardedScheduler(
-        session.budget,
-        halving=halving,
-        retries=Retries(exclusive_resources(session.share)),
-        objective=session.space.objective,
-        freeze_thaw=freeze_thaw,
-    )
+    retries = Retries(exclusive_resources(session.share))
+    objective = session.space.objective
+    if freeze_thaw is not None:
+        return PausingScheduler(
+            session.budget, retries=retries, objective=objective, freeze_thaw=freeze_thaw
+        )
+    return GuardedScheduler(session.budget, halving=halving, retries=retries, objective=objective)
 
 
 def _tune_path(session: Session) -> AnyPath:

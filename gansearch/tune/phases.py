@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,7 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
+from gansearch.tune.pausing_search import PausingSearcher
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
 from gansearch.tune.searcher import OptunaSearcher
@@ -90,7 +91,10 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         enqueue_starts(study, session.space)
-    searcher = OptunaSearcher(
+    make_searcher: Callable[..., OptunaSearcher] = OptunaSearcher
+    if freeze_thaw is not None:
+        make_searcher = partial(PausingSearcher, freeze_thaw=freeze_thaw, end=session.recorder.end)
+    searcher = make_searcher(
         session.space,
         study,
         seed=session.seed,
@@ -99,8 +103,6 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
         rows=rows,
         attach=attach,
-        freeze_thaw=freeze_thaw,
-        end=session.recorder.end,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
     if interrupted or n_untried:
@@ -114,7 +116,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         session.progress.note(repair)
     if interrupted or n_untried:
         # To Tune, a trial that goes on after a pause is another one; the searcher ends the search.
-        n_trials = -1 if scheduler.pauses_trials else n_new + len(interrupted)
+        n_trials = -1 if freeze_thaw else n_new + len(interrupted)
         grouping = search_grouping(session.space, session.share.n_together)
         run_experiment(session, "search", scheduler, n_trials, grouping=grouping, searcher=searcher)
     _end_trials_out_of_time(session)

@@ -18,7 +18,6 @@ from gansearch.own_measures import VALID_LL, Objective
 from gansearch.system.failures import Failure, failure_of
 from gansearch.system.machine import n_oom_kills
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.halving import SuccessiveHalving
 from gansearch.tune.retries import Retries
 from gansearch.tune.rows import Outcome
@@ -29,10 +28,8 @@ _ENDED = (Trial.TERMINATED, Trial.ERROR)
 class GuardedScheduler(FIFOScheduler):
     """Stops a trial for its health first, then for its score as successive halving does.
 
-    With `halving=False`, as for replicas, no trial is stopped for its score. With `freeze_thaw`
-    trials pause instead: to Tune a paused trial has ended, without an outcome, and it goes on as
-    another of Tune's trials. `retries` decides how a failed attempt is repeated; by default with
-    the same resources.
+    With `halving=False`, as for replicas, no trial is stopped for its score. `retries` decides how
+    a failed attempt is repeated; by default with the same resources.
 
     `outcomes` maps Tune's trial ids to outcomes, and `failures` to the causes of the latest failed
     attempts; the searcher and the recorder read both. Scores are those of `objective`.
@@ -45,7 +42,6 @@ class GuardedScheduler(FIFOScheduler):
         halving: bool,
         retries: Retries | None = None,
         objective: Objective = VALID_LL,
-        freeze_thaw: FreezeThaw | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outcomes: dict[str, Outcome] = {}
@@ -54,28 +50,19 @@ class GuardedScheduler(FIFOScheduler):
         self._n_oom_kills = n_oom_kills()
         self._open_trials: list[Trial] = []
         self._objective = objective
-        self._freeze_thaw = freeze_thaw
-        stops = halving and freeze_thaw is None
-        self._halving = SuccessiveHalving(budget, objective) if stops else None
-
-    @property
-    def pauses_trials(self) -> bool:
-        """Whether trials may be paused, and go on in another worker."""
-        return self._freeze_thaw is not None
+        self._halving = SuccessiveHalving(budget, objective) if halving else None
 
     def replay(self, reports: Iterable[tuple[str, int, float]]) -> None:
-        """Learn the reports of earlier sessions, in their order.
+        """Fill the rungs from the reports of earlier sessions, in their order.
 
         Ray does not restore a scheduler's state; the history has all that is needed.
 
         Args:
             reports: trial_id, updates and score of each.
         """
-        for name, updates, score in reports:
-            if self._halving is not None:
+        if self._halving is not None:
+            for name, updates, score in reports:
                 self._halving.add_score(name, updates, score)
-            if self._freeze_thaw is not None:
-                self._freeze_thaw.add_score(name, updates, score)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Add a new trial, or drop the failure of a retried one, whose scores count again."""
@@ -83,8 +70,6 @@ class GuardedScheduler(FIFOScheduler):
             self._open_trials.append(trial)
         if self.outcomes.pop(trial.trial_id, None) and self._halving is not None:
             self._halving.restore(TrialSpec.from_tune(trial.config).trial_id)
-        if self._freeze_thaw is not None:
-            self._freeze_thaw.begin(TrialSpec.from_tune(trial.config).trial_id)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the trial that has waited longest, if any.
@@ -103,29 +88,23 @@ class GuardedScheduler(FIFOScheduler):
         step = StepResult.from_tune(result)
         if self._stops_by_verdict(trial, step):
             return str(TrialScheduler.STOP)
-        if (reason := self._add_score(trial, step)) is not None:
-            self.outcomes[trial.trial_id] = Outcome("pruned", reason)
-            return str(TrialScheduler.STOP)
-        pauses = self._freeze_thaw is not None and self._freeze_thaw.pauses(
-            TrialSpec.from_tune(trial.config).trial_id
-        )
-        return str(TrialScheduler.STOP if pauses else TrialScheduler.CONTINUE)
+        if (reason := self._add_score(trial, step)) is None:
+            return str(TrialScheduler.CONTINUE)
+        self.outcomes[trial.trial_id] = Outcome("pruned", reason)
+        return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Record the outcome of a trial that has done all its updates."""
         if trial.trial_id in self.outcomes or not result.get("done"):
             return
         step = StepResult.from_tune(result)
-        if not step.done:  # Tune's word for a paused trial too
+        if not step.done:  # stopped without an outcome, which Tune calls done too
             return
         if not self._stops_by_verdict(trial, step):
             self._add_score(trial, step)
             verdict = step.verdict
             reason = verdict.reason if verdict and verdict.status == "collapsed" else ""
             self.outcomes[trial.trial_id] = Outcome("completed", reason)
-            if self._freeze_thaw is not None:
-                name = TrialSpec.from_tune(trial.config).trial_id
-                self._freeze_thaw.end(name, step.stored_score(self._objective))
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Record why an attempt failed: the trial's outcome, unless Tune retries it.
@@ -156,13 +135,9 @@ class GuardedScheduler(FIFOScheduler):
 
     def _add_score(self, trial: Trial, step: StepResult) -> str | None:
         """Enter a report's score at its rung; return why the trial stops there, or None."""
-        if (score := step.score(self._objective)) is None:
+        if self._halving is None or (score := step.score(self._objective)) is None:
             return None
         name = TrialSpec.from_tune(trial.config).trial_id
-        if self._freeze_thaw is not None:
-            self._freeze_thaw.add_score(name, step.updates, score)
-        if self._halving is None:
-            return None
         return self._halving.add_score(name, step.updates, score)
 
     def _failure(self, trial: Trial) -> Failure:
@@ -177,11 +152,8 @@ class GuardedScheduler(FIFOScheduler):
     def _withdraw(self, trial: Trial, outcome: Outcome) -> None:
         """Record an outcome, and withdraw the trial's scores from the rungs."""
         self.outcomes[trial.trial_id] = outcome
-        name = TrialSpec.from_tune(trial.config).trial_id
         if self._halving is not None:
-            self._halving.withdraw(name)
-        if self._freeze_thaw is not None:
-            self._freeze_thaw.withdraw(name)
+            self._halving.withdraw(TrialSpec.from_tune(trial.config).trial_id)
 
 
 def _error_text(trial: Trial) -> str:

@@ -15,7 +15,6 @@ from ray.tune.search import Searcher
 
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.tune.freeze_thaw import FreezeThaw, Next
 from gansearch.tune.optuna_internals import reported_values, running_trial_ids
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import Outcome
@@ -34,8 +33,6 @@ class OptunaSearcher(Searcher):
         interrupted: earlier trials, which continue first.
         rows: of all earlier trials of the search, whose configurations are not proposed again.
         attach: called with a trial of the study that is about to end, and the run's id of it.
-        freeze_thaw: decides whether a trial that waits goes on instead of a new one.
-        end: called with the run's id of a waiting trial that is given up, and its outcome.
 
     Attributes:
         proposals: the configurations that are still to be tried.
@@ -53,8 +50,6 @@ class OptunaSearcher(Searcher):
         interrupted: Sequence[TrialSpec] = (),
         rows: Sequence[Mapping[str, Any]] = (),
         attach: Callable[[Trial, str], None] = lambda *_: None,
-        freeze_thaw: FreezeThaw | None = None,
-        end: Callable[[str, Outcome], None] = lambda *_: None,
     ) -> None:
         super().__init__()
         self.proposals = Proposals(space, study, seed=seed, rows=rows)
@@ -68,17 +63,6 @@ class OptunaSearcher(Searcher):
         self._trials: dict[str, Trial] = {}
         self._running_ids = running_trial_ids(study)
         self._attach = attach
-        self._end = end
-        self._freeze_thaw = freeze_thaw
-        self._specs: dict[str, TrialSpec] = {}
-        # Paused trials, and with freeze-thaw the interrupted ones, by the run's ids.
-        self._waiting: dict[str, tuple[TrialSpec, Trial | None]] = {}
-        if freeze_thaw is not None:
-            freeze_thaw.n_new = n_new
-            for spec in self._interrupted:
-                freeze_thaw.wait(spec.trial_id)
-                self._waiting[spec.trial_id] = spec, self._running_trial(spec)
-            self._interrupted = []
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
@@ -90,64 +74,28 @@ class OptunaSearcher(Searcher):
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
         """Return the next trial's `config` for Tune's `trial_id`, or that there is none."""
-        if self._freeze_thaw is not None:
-            return self._suggest_by_promise(self._freeze_thaw, trial_id)
         if self._interrupted:
             spec = self._interrupted.pop(0)
-            return self._begin(trial_id, spec, self._running_trial(spec))
-        return self._suggest_new(trial_id) or Searcher.FINISHED
-
-    def _suggest_by_promise(
-        self, freeze_thaw: FreezeThaw, trial_id: str
-    ) -> dict[str, Any] | str | None:
-        """Return the trial that `freeze_thaw` chooses; None to be asked again later."""
-        for name, reason in freeze_thaw.give_up().items():
-            self._give_up(freeze_thaw, name, Outcome("pruned", reason))
-        chosen = freeze_thaw.choose()
-        if chosen is Next.NEW:
-            if (suggested := self._suggest_new(trial_id)) is not None:
-                return suggested
-            chosen = freeze_thaw.choose()  # no new one is left after all
-        if not isinstance(chosen, Next):
-            return self._begin(trial_id, *self._waiting.pop(chosen))
-        return None if chosen is Next.WAIT else Searcher.FINISHED
-
-    def _suggest_new(self, trial_id: str) -> dict[str, Any] | None:
-        """Return a new trial; None if there is none."""
-        proposed = self.proposals.next() if self._n_new else None
-        if proposed is None:
-            self.is_exhausted = self._n_new > 0
-            self._n_new = 0
-        else:
-            self._n_new -= 1
-        if self._freeze_thaw is not None:
-            self._freeze_thaw.n_new = self._n_new
-        if proposed is None:
-            return None
+            if (running := self._running_trial(spec)) is not None:
+                self._trials[trial_id] = running
+            return spec.to_tune()
+        if self._n_new == 0:
+            return Searcher.FINISHED
+        if (proposed := self.proposals.next()) is None:
+            self.is_exhausted = True
+            return Searcher.FINISHED
         trial, config = proposed
-        return self._begin(trial_id, search_spec(trial.number, self._seed, config), trial)
-
-    def _begin(self, trial_id: str, spec: TrialSpec, trial: Trial | None) -> dict[str, Any]:
-        self._specs[trial_id] = spec
-        if trial is not None:
-            self._trials[trial_id] = trial
-        return spec.to_tune()
+        self._n_new -= 1
+        self._trials[trial_id] = trial
+        return search_spec(trial.number, self._seed, config).to_tune()
 
     def _running_trial(self, spec: TrialSpec) -> Trial | None:
-        """Return the study's trial; None if it has ended there.
+        """Return the study's trial of an interrupted one; None if it has ended there.
 
         After a kill, Optuna may know the end of a trial that the results don't know.
         """
         optuna_id = self._running_ids.get(spec.number)
         return None if optuna_id is None else Trial(self._study, optuna_id)
-
-    def _give_up(self, freeze_thaw: FreezeThaw, name: str, outcome: Outcome) -> None:
-        _, trial = self._waiting.pop(name)
-        freeze_thaw.end(name, None)
-        if trial is not None:
-            self._attach(trial, name)
-            tell(self._study, trial, outcome)
-        self._end(name, outcome)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report an intermediate value to Optuna."""
@@ -157,13 +105,9 @@ class OptunaSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna how a trial ended; one without an outcome is paused and stays open."""
+        """Tell Optuna how a trial ended; one without an outcome was interrupted and stays open."""
         outcome = self._outcomes.get(trial_id)
-        if outcome is None:
-            self._keep_waiting(trial_id, result)
-            return
-        self._specs.pop(trial_id, None)
-        if (trial := self._trials.get(trial_id)) is None:
+        if outcome is None or (trial := self._trials.get(trial_id)) is None:
             return
         step = StepResult.from_tune(result) if result is not None else None
         if step is not None and outcome.status in ("completed", "pruned"):
@@ -185,16 +129,6 @@ class OptunaSearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore, which gansearch never uses.
         return {}
-
-    def _keep_waiting(self, trial_id: str, result: dict[str, Any] | None) -> None:
-        """Keep a paused trial until it goes on."""
-        if self._freeze_thaw is None or result is None:
-            return
-        trial = self._trials.pop(trial_id, None)
-        if trial is not None:
-            self._report_value(trial, StepResult.from_tune(result))
-        spec = self._specs.pop(trial_id)
-        self._waiting[spec.trial_id] = spec, trial
 
     def _report_value(self, trial: Trial, step: StepResult) -> None:
         if (score := step.score(self._objective)) is None:

@@ -10,9 +10,9 @@ from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.freeze_thaw import FreezeThaw
+from gansearch.tune.pausing_search import PausingScheduler, PausingSearcher
 from gansearch.tune.phases import _end_trials_out_of_time
 from gansearch.tune.rows import Outcome, is_out_of_time
-from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell
 from tests.written_runs import spec, step
@@ -234,12 +234,12 @@ class Search:
 
     def __init__(self, space, study, *, n_new=6, interrupted=(), reports=(), completed=None):
         self.order = FreezeThaw(space.budget)
-        self.scheduler = GuardedScheduler(space.budget, halving=True, freeze_thaw=self.order)
+        self.scheduler = PausingScheduler(space.budget, freeze_thaw=self.order)
         self.scheduler.replay(reports)
         for name, score in (completed or {}).items():
             self.order.end(name, score)
         self.ended = {}
-        self.searcher = OptunaSearcher(
+        self.searcher = PausingSearcher(
             space,
             study,
             seed=1,
@@ -277,7 +277,7 @@ class Search:
             if result["done"]:
                 self.scheduler.on_trial_complete(None, trial, result)
                 break
-            if self.scheduler.on_trial_result(None, trial, result) == GuardedScheduler.STOP:
+            if self.scheduler.on_trial_result(None, trial, result) == PausingScheduler.STOP:
                 self.scheduler.on_trial_complete(None, trial, {**result, "done": True})
                 break
             self.searcher.on_trial_result(trial.trial_id, result)
