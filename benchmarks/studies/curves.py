@@ -252,18 +252,20 @@ def load_curves(table: str, data: Path = DATA, seed: int = 0) -> dict[int, Curve
     """Return the kept curves of a table by their cells."""
     runs_path, reports_path = Table(table).paths(data)
     runs, reports = pd.read_parquet(runs_path), pd.read_parquet(reports_path)
-    groups = dict(list(reports[reports["seed"] == seed].groupby("cell")))
+    reports = reports[reports["seed"] == seed]
+    groups = dict(list(reports.groupby("cell")))
+    none = reports.head(0)  # of a trial that diverged before its first
     return {
         row["cell"]: Curve(
-            updates=groups[row["cell"]]["updates"].to_numpy(),
-            scores=groups[row["cell"]]["valid_ll"].to_numpy(),
+            updates=of["updates"].to_numpy(),
+            scores=of["valid_ll"].to_numpy(),
             status=row["status"],
             end=row["updates"],
-            reports=groups[row["cell"]].reset_index(drop=True),
+            reports=of.reset_index(drop=True),
             config=json.loads(row["config"]),
         )
         for row in runs[runs["seed"] == seed].to_dict("records")
-        if row["cell"] in groups
+        for of in [groups.get(row["cell"], none)]
     }
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +143,7 @@ def _play(player: OurPlayer | RayPlayer, cells: _Cells, n_workers: int) -> Searc
     """Let workers train what the player suggests, in the order of their reports."""
     events: list[tuple[float, int, Any, Curve, int]] = []
     completions, spent, n_begun = [], 0.0, 0
+    order = count()  # of events at the same time
     reached: dict[str, int] = {}  # reports so far, by the run's trial
     now = 0.0
 
@@ -160,7 +162,7 @@ def _play(player: OurPlayer | RayPlayer, cells: _Cells, n_workers: int) -> Searc
     def push(trial: Any, curve: Curve, i: int) -> None:
         before = curve.updates[i - 1] if i else 0
         upto = curve.updates[i] if i < len(curve.updates) else curve.end
-        heapq.heappush(events, (now + upto - before, len(events) + n_begun, trial, curve, i))
+        heapq.heappush(events, (now + upto - before, next(order), trial, curve, i))
 
     while True:
         while len(events) < n_workers and begin():
@@ -283,7 +285,11 @@ class RayPlayer:
             self._scheduler.on_trial_error(None, trial)
             self._searcher.on_trial_complete(trial.trial_id, error=True)
             return False
-        result = {"updates": int(curve.updates[i]), "valid_ll": float(curve.scores[i])}
+        result = {
+            "updates": int(curve.updates[i]),
+            "valid_ll": float(curve.scores[i]),
+            "training_iteration": i + 1,
+        }
         if i < len(curve.updates) - 1 or curve.status == "diverged":
             decision = self._scheduler.on_trial_result(None, trial, result)
             if decision == ASHA_CONTINUES:
