@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from gansearch.cli_completion import (
-    SAMPLERS,
     complete_folder,
+    complete_sampler,
     complete_tracker,
     complete_trial,
     one_of,
@@ -155,8 +155,11 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         click.option(
             "--sampler",
             **default("tpe"),
-            help="Optuna sampler that proposes configurations: tpe, random, qmc or gp.",
-            shell_complete=one_of(*SAMPLERS),
+            metavar="NAME",
+            help="Sampler that proposes configurations: tpe, random, qmc, gp, cmaes, nsga2, nsga3, "
+            "grid, brute_force or auto; optunahub:samplers/NAME of OptunaHub; or a folder, "
+            "./my_sampler.",
+            shell_complete=complete_sampler,
         ),
         click.option(
             "--max-concurrent",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gansearch.budget import Budget
 from gansearch.errors import BadInputError
 from gansearch.rules import Config, count_of, short
+from gansearch.space.counting import configurations, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.space.yaml_source import parse_yaml
 from gansearch.tune.settings import Settings
@@ -48,6 +49,21 @@ def check_effects(
             raise _without_search(key, text.strip(), "there is no range to search")
         if key in space.fixed:
             _check_fixed(key, space.fixed[key], configs)
+
+
+def check_search(space: SearchSpace) -> None:
+    """Raise BadInputError where a space has a single configuration, so that nothing is searched."""
+    if n_configurations(space) != 1:
+        return
+    only = next(configurations(space)).config_id
+    same = [name for name in space.preset_names if space.preset(name).config_id == only]
+    given = min(same, default="CONFIG.yaml, a file with its parameters")
+    raise BadInputError(
+        f"{space.name}: search: the space has a single configuration, since no parameter has a "
+        "second value. A search needs one that has: {int: [1, 5]}, {float: [0.01, 0.1]} or "
+        "{choice: [relu, tanh]}. To train this configuration on several seeds, without a search: "
+        f"--only {given}."
+    )
 
 
 def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:

@@ -42,12 +42,14 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
+from gansearch.tune.proposals import Proposals
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
-from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
+from gansearch.tune.study import enqueue_starts, tell_known_ends
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 
 # The longest that the user's own measures of training examples are expected to take.
@@ -120,7 +122,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     _end_trials_out_of_time(session)
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
-        session.progress.note(_exhausted(session, searcher.proposals.n_in_space))
+        session.progress.note(_exhausted(session, searcher.proposals))
 
 
 def _freeze_thaw(session: Session, rows: Sequence[Mapping[str, Any]]) -> FreezeThaw | None:
@@ -147,12 +149,13 @@ def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTri
     return known_trials(rows, run.n_evaluation_samples, session.space, run.names, values)
 
 
-def _exhausted(session: Session, n_in_space: int | None) -> str:
+def _exhausted(session: Session, proposals: Proposals) -> str:
     """Say that a search ends before its budget, since no untried configuration is left."""
+    where = "grid" if proposals.is_of_grid else "space"
     which = (
         "no other configuration was found"
-        if n_in_space is None
-        else f"all {n_in_space:,} configurations of the space have been tried"
+        if proposals.n_in_space is None
+        else f"all {proposals.n_in_space:,} configurations of the {where} have been tried"
     )
     return (
         f"{which}; the search ends after {len(session.rows('search')):,} of "

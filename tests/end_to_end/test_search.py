@@ -28,8 +28,9 @@ from gansearch.tune import driver, experiment
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import plan
 from gansearch.tune.rows import OUT_OF_TIME
+from gansearch.tune.samplers import UNHEALTHY
 from gansearch.tune.settings import Settings
-from gansearch.tune.study import UNHEALTHY, open_study
+from gansearch.tune.study import open_study
 from tests.failing_trials import BrokenTrial, GreedyTrial
 from tests.written_runs import TRIALS_COLUMNS
 

@@ -7,7 +7,8 @@ from gansearch.space.counting import n_configurations
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.tune.proposals import Proposals
-from gansearch.tune.study import SAMPLERS, enqueue_starts, make_sampler, open_study
+from gansearch.tune.samplers import SAMPLERS, make_sampler
+from gansearch.tune.study import enqueue_starts, open_study
 
 SMALL = {
     "k": {"int": [1, 3]},

@@ -8,8 +8,9 @@ from gansearch.errors import BadInputError
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.rows import Outcome
+from gansearch.tune.samplers import UNHEALTHY, make_sampler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell, tell_known_ends
+from gansearch.tune.study import open_study, tell, tell_known_ends
 
 
 @pytest.fixture
