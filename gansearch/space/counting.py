@@ -63,8 +63,10 @@ def configurations(space: SearchSpace) -> Iterator[Config]:
 def grid_of(space: SearchSpace) -> SearchSpace:
     """Return the space with N_POINTS values in place of each range of floats, its ends included.
 
-    They are evenly spaced, where the range is logarithmic by their logarithms.
+    Without a range of floats it is the space itself. The values are evenly spaced, where the range is logarithmic by their logarithms.
     """
+    if not any(isinstance(entry, FloatRange) for entry in space.search.values()):
+        return space
     search: dict[str, Range] = {
         name: Choices(_points(entry), entry.when) if isinstance(entry, FloatRange) else entry
         for name, entry in space.search.items()

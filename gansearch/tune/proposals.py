@@ -17,11 +17,13 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial, TrialState
 
+from gansearch.errors import GansearchError, RunFailedError
 from gansearch.rules import Config
 from gansearch.runs.schemas import config_values
 from gansearch.seeds import trial_seed
 from gansearch.space.counting import configurations, grid_of, n_configurations
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.user_code import describe_error
 from gansearch.tune.samplers import EnumeratingSampler, GridSampler
 
 # How often the sampler is asked again, before the first of so many random draws is taken.
@@ -115,8 +117,17 @@ class Proposals:
             del self._numbers[config_id]
 
     def _ask(self) -> tuple[Trial, Config] | None:
-        trial = self._study.ask()
-        config = self._space.suggest(trial)
+        try:
+            trial = self._study.ask()
+            config = self._space.suggest(trial)
+        except GansearchError:
+            raise
+        except Exception as error:  # of a sampler's code, which may be anybody's
+            raise RunFailedError(
+                f"the sampler fails to propose a configuration: {describe_error(error)}. "
+                "Everything reported is kept. Take another sampler, such as --sampler tpe; a run "
+                "that has begun goes on with it: gansearch resume RUN --sampler tpe."
+            ) from error
         if (earlier := self._numbers.get(config.config_id)) is None:
             self._numbers[config.config_id] = trial.number
             self._note_place(config)

@@ -35,7 +35,7 @@ def take(proposals, study, n=1000):
     return found
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "auto"])
 def test_every_sampler_finds_all_of_a_small_space_within_few_proposals(tmp_path, sampler):
     study = study_of(tmp_path, sampler)
     found = take(Proposals(space_of(), study, seed=0), study)
