@@ -63,7 +63,8 @@ def configurations(space: SearchSpace) -> Iterator[Config]:
 def grid_of(space: SearchSpace) -> SearchSpace:
     """Return the space with N_POINTS values in place of each range of floats, its ends included.
 
-    Without a range of floats it is the space itself. The values are evenly spaced, where the range is logarithmic by their logarithms.
+    The values are evenly spaced, where the range is logarithmic by their logarithms. Without a
+    range of floats it is the space itself.
     """
     if not any(isinstance(entry, FloatRange) for entry in space.search.values()):
         return space

@@ -237,8 +237,12 @@ def test_a_pruned_trial_counts_with_its_last_score_and_a_dead_one_as_the_lowest_
 def test_cmaes_goes_on_from_the_trials_alone_and_neither_stores_nor_reads_a_pickle(tmp_path):
     study = optuna.create_study(direction="maximize")
     trap = {"cma:optimizer:0": pickle.dumps(Trap(tmp_path / "sprung")).hex()}
+    floats = dict.fromkeys("xy", optuna.distributions.FloatDistribution(-1, 1))
+    params = {"x": -1.0, "y": 1.0}
     study.add_trial(
-        optuna.trial.create_trial(state=TrialState.COMPLETE, value=-9.0, system_attrs=trap)
+        optuna.trial.create_trial(
+            value=-9.0, params=params, distributions=floats, system_attrs=trap
+        )
     )
     distances = []
     for i in range(70):
