@@ -88,6 +88,12 @@ keep_discriminator_option = click.option(
     help="Store the discriminator's weights too, beside each generator's: "
     "models/TRIAL/discriminator.safetensors.",
 )
+deterministic_option = click.option(
+    "--deterministic",
+    is_flag=True,
+    help="Make every decision in a fixed order, so that the seed gives the same search with any "
+    "number of workers. They wait for each other, and at most 8 trials train at a time.",
+)
 track_option = click.option(
     "--track",
     multiple=True,
@@ -196,7 +202,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         address_option,
         data_dir_option,
         track_option,
-        *([keep_discriminator_option] if new else []),
+        *([keep_discriminator_option, deterministic_option] if new else []),
     )
 
 
@@ -232,7 +238,7 @@ def check_only(only: Sequence[str], more: Sequence[str]) -> None:
     if not only:
         return
     context = click.get_current_context()
-    for name in ("trials", "top", "sampler", "time_budget_seconds"):
+    for name in ("trials", "top", "sampler", "time_budget_seconds", "deterministic"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = flag_of(name)
             raise click.UsageError(

@@ -21,6 +21,8 @@ from gansearch.system.object_store import AnyPath
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
+from gansearch.tune.fixed_order import FixedOrder
+from gansearch.tune.ordered_search import make_ordered_sampler
 from gansearch.tune.preflight import Prepared, check_request, prepared
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import summary
@@ -180,7 +182,13 @@ def _groups_line(run: Prepared) -> str:
 
 def _proposals(run: Prepared) -> Proposals:
     """Return what the search would try."""
-    sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", 0))
+    name = run.settings.sampler
+    order = FixedOrder(run.space.budget) if run.settings.deterministic else None
+    sampler = (
+        make_sampler(name, trial_seed(run.seed, "sampler", 0))
+        if order is None
+        else make_ordered_sampler(name, run.seed, order)
+    )
     study = optuna.create_study(sampler=sampler, direction="maximize")
     enqueue_starts(study, run.space)
     return Proposals(run.space, study, seed=run.seed)

@@ -10,6 +10,8 @@ from gansearch.rules import Config, count_of, short
 from gansearch.space.counting import configurations, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.space.yaml_source import parse_yaml
+from gansearch.tune.fixed_order import WINDOW
+from gansearch.tune.own_sampler import AUTO, is_elsewhere
 from gansearch.tune.settings import Settings
 
 # What only a search uses, of the budget and of a space.
@@ -38,6 +40,8 @@ def check_effects(
             f"{settings.time_budget_seconds:g}s",
             "replicas are never cut short: --max-updates and --replicas decide their time",
         )
+    if settings.deterministic:
+        raise _without_search("--deterministic", "", "each seed trains the same anyway")
     for override in overrides:
         key, _, text = override.partition("=")
         key = key.strip().removeprefix("budget.")
@@ -79,6 +83,26 @@ def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
     return []
 
 
+def order_notes(settings: Settings) -> list[str]:
+    """Return a note on each setting that goes badly with `deterministic`, if that is given."""
+    if not settings.deterministic:
+        return []
+    notes = []
+    if (settings.max_concurrent or 0) > WINDOW:
+        notes.append(
+            f"--max-concurrent {settings.max_concurrent}: with --deterministic, at most {WINDOW} "
+            "trials of the search train at a time"
+        )
+    if settings.time_budget_seconds is not None:
+        notes.append("--deterministic: how many trials a time budget leaves depends on the machine")
+    if settings.sampler == AUTO or is_elsewhere(settings.sampler):
+        notes.append(
+            f"--deterministic: after a resume, --sampler {settings.sampler} may propose other "
+            "configurations than without an interruption: it may keep something in memory"
+        )
+    return notes
+
+
 def _check_fixed(key: str, value: object, configs: Sequence[Config]) -> None:
     """Raise BadInputError unless a value that is set is that of the configurations."""
     found = [getattr(config, key) for config in configs if config.applies(key)]
@@ -96,6 +120,6 @@ def _check_fixed(key: str, value: object, configs: Sequence[Config]) -> None:
 
 def _without_search(name: str, value: str, instead: str) -> BadInputError:
     return BadInputError(
-        f"{name} {value}: --only compares given configurations without a search, so that it has no "
-        f"effect; {instead}. Leave it out, or search without --only."
+        f"{f'{name} {value}'.rstrip()}: --only compares given configurations without a search, so "
+        f"that it has no effect; {instead}. Leave it out, or search without --only."
     )

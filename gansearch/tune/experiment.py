@@ -18,7 +18,9 @@ from gansearch.system.user_code import UserCode
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
+from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
+from gansearch.tune.ordered_search import OrderedScheduler
 from gansearch.tune.ray_internals import (
     dead_vital_process,
     nothing_asked_of_a_dead_ray,
@@ -110,14 +112,22 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
 
 
 def make_scheduler(
-    session: Session, *, halving: bool, freeze_thaw: FreezeThaw | None = None
+    session: Session,
+    *,
+    halving: bool,
+    freeze_thaw: FreezeThaw | None = None,
+    order: FixedOrder | None = None,
 ) -> GuardedScheduler:
     """Return the scheduler, which with `halving` stops or pauses trials for their score too."""
+    retries = Retries(exclusive_resources(session.share))
+    objective = session.space.objective
+    if order is not None:
+        return OrderedScheduler(session.budget, retries=retries, objective=objective, order=order)
     return GuardedScheduler(
         session.budget,
         halving=halving,
-        retries=Retries(exclusive_resources(session.share)),
-        objective=session.space.objective,
+        retries=retries,
+        objective=objective,
         freeze_thaw=freeze_thaw,
     )
 

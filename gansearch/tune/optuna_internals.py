@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import Study
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 _BEGINS_OR_ENDS = (JournalOperation.CREATE_TRIAL, JournalOperation.SET_TRIAL_STATE_VALUES)
@@ -33,6 +34,15 @@ def running_trial_ids(study: optuna.Study) -> dict[int, int]:
 def reported_values(trial: Trial) -> dict[int, float]:
     """Return the intermediate values of a trial, by step, as the storage has them."""
     return trial.storage.get_trial(trial._trial_id).intermediate_values
+
+
+def without_constraints(system_attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's system attributes without those that hold its constraints."""
+    return {
+        key: value
+        for key, value in system_attrs.items()
+        if key.partition(":")[0] != _CONSTRAINTS_KEY
+    }
 
 
 # What a sampler is shown of a study's trials.

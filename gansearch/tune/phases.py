@@ -40,8 +40,10 @@ from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
+from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
+from gansearch.tune.ordered_search import OrderedSearcher, make_ordered_sampler
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
@@ -78,11 +80,17 @@ def search_phase(session: Session) -> None:
 
 
 def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
-    rows = session.rows("search")
+    rows, settings = session.rows("search"), session.settings
     freeze_thaw = _freeze_thaw(session, rows)
-    scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw)
-    scheduler.replay(_reports_of_sound_trials(session))
-    sampler = make_sampler(session.settings.sampler, trial_seed(session.seed, "sampler", len(rows)))
+    order = FixedOrder(session.budget, session.space.objective) if settings.deterministic else None
+    scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw, order=order)
+    if order is None:
+        scheduler.replay(_reports_of_sound_trials(session))
+        sampler_seed = trial_seed(session.seed, "sampler", len(rows))
+        sampler = make_sampler(settings.sampler, sampler_seed)
+    else:
+        order.recall(rows, _reports_by_number(session))
+        sampler = make_ordered_sampler(settings.sampler, session.seed, order)
     study, repairs = open_or_rebuild_study(
         session.folder, session.space, sampler, rows, faults=session.recorder.faults
     )
@@ -92,7 +100,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         enqueue_starts(study, session.space)
-    searcher = OptunaSearcher(
+    make_searcher = OptunaSearcher if order is None else partial(OrderedSearcher, order=order)
+    searcher = make_searcher(
         session.space,
         study,
         seed=session.seed,
@@ -362,6 +371,17 @@ def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float
     ):
         if trial_id in trial_ids:
             yield trial_id, updates, score
+
+
+def _reports_by_number(session: Session) -> Iterator[tuple[int, int, float | None]]:
+    """Yield number, updates and score of every report of the search, a trial's in their order."""
+    numbers = {row["trial_id"]: int(row["number"]) for row in session.rows("search")}
+    history, objective = session.folder.history(), session.space.objective
+    values = history[["trial_id", "updates", objective.column]]
+    for trial_id, updates, value in values.itertuples(index=False, name=None):
+        if trial_id in numbers:
+            score = objective.score_of({objective.column: value})
+            yield numbers[trial_id], int(updates), score
 
 
 def _raise_if_none_completed(session: Session, phase: str) -> None:

@@ -44,7 +44,7 @@ from gansearch.trial.memory_check import (
     trials_on_gpu,
 )
 from gansearch.tune.cluster import connected
-from gansearch.tune.effects import check_effects, check_search, top_notes
+from gansearch.tune.effects import check_effects, check_search, order_notes, top_notes
 from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
@@ -138,7 +138,7 @@ def check_request(
             "discriminator. Leave the flag out."
         )
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
-    notes += top_notes(space.budget, overrides)
+    notes += top_notes(space.budget, overrides) + order_notes(settings)
     settings = _with_absolute_data_dir(settings, space.dataset)
     return Request(space, configs, notes, seed, settings, given)
 

@@ -40,6 +40,8 @@ class Settings:
         time_budget_seconds: time after which the search ends, in seconds since the run began, or
             None. It ends earlier by the estimated time of the replicas, which are never cut short.
         keep_discriminator: store the discriminator beside each generator that is stored.
+        deterministic: let the seed decide the whole search, with any number of workers, which then
+            wait for each other: at most 8 trials train at a time.
         track: trackers to which trials are exported: "tensorboard", "mlflow", "wandb", "trackio"; a
             name or several. "none" is none.
 
@@ -56,6 +58,7 @@ class Settings:
     data_dir: str | None = None
     time_budget_seconds: float | None = None
     keep_discriminator: bool = False
+    deterministic: bool = False
     track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
