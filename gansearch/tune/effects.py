@@ -83,6 +83,17 @@ def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
     return []
 
 
+def check_order(space: SearchSpace, settings: Settings) -> None:
+    """Raise BadInputError where decisions can't be made in a fixed order."""
+    scheduler = space.budget.scheduler
+    if settings.deterministic and scheduler != "asha":
+        raise BadInputError(
+            f"--deterministic: {space.name}: budget: scheduler: {scheduler} decides by what is "
+            "known at the time, which depends on the workers' speed. Add --set "
+            "budget.scheduler=asha, or leave --deterministic out."
+        )
+
+
 def order_notes(settings: Settings) -> list[str]:
     """Return a note on each setting that goes badly with `deterministic`, if that is given."""
     if not settings.deterministic:

@@ -44,7 +44,7 @@ from gansearch.trial.memory_check import (
     trials_on_gpu,
 )
 from gansearch.tune.cluster import connected
-from gansearch.tune.effects import check_effects, check_search, order_notes, top_notes
+from gansearch.tune.effects import check_effects, check_order, check_search, order_notes, top_notes
 from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
@@ -131,6 +131,7 @@ def check_request(
     else:
         check_sampler(settings.sampler, space)
         check_search(space)
+        check_order(space, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
     if settings.keep_discriminator and not space.family.has_discriminator:
         raise BadInputError(

@@ -289,6 +289,16 @@ def test_a_space_with_a_single_configuration_is_refused_with_what_trains_it(sect
 
 
 @pytest.mark.usefixtures("no_start")
+def test_a_fixed_order_of_decisions_is_refused_where_there_is_none_and_its_limits_are_noted():
+    settings = Settings(deterministic=True, max_concurrent=9, time_budget_seconds=60.0)
+    with pytest.raises(BadInputError, match=r"^--deterministic: ring: budget: scheduler: freeze_"):
+        plan("ring", overrides=["budget.scheduler=freeze_thaw"], settings=settings)
+    said = plan("ring", settings=settings)
+    assert "--max-concurrent 9: with --deterministic, at most 8 trials" in said
+    assert "--deterministic: how many trials a time budget leaves depends on the machine" in said
+
+
+@pytest.mark.usefixtures("no_start")
 def test_a_dry_run_counts_one_of_each_in_the_singular():
     one = ["trials=1", "replicas=1", "reports=1", "max_updates=1"]
     said = plan("ring", overrides=one, settings=Settings(max_concurrent=1))
@@ -339,6 +349,7 @@ def test_a_space_of_python_takes_overrides_like_a_named_one():
         (["k=5"], {}, r"^k=5: a file of --only has k=2, which counts"),
         (["maxout_pieces=3"], {}, r"^maxout_pieces=3: .* applies to none"),
         ([], {"sampler": "random"}, r"^--sampler random: --only"),
+        ([], {"deterministic": True}, r"^--deterministic: --only .*each seed trains the same"),
         ([], {"time_budget_seconds": 60.0}, r"^--time-budget 60s: --only"),
     ],
 )
