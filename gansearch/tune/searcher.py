@@ -116,7 +116,7 @@ class OptunaSearcher(Searcher):
         """Return a new trial; None if there is none."""
         proposed = self.proposals.next() if self._n_new else None
         if proposed is None:
-            self.is_exhausted = self._n_new > 0
+            self.is_exhausted |= self._n_new > 0
             self._n_new = 0
         else:
             self._n_new -= 1
