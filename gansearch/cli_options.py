@@ -219,17 +219,17 @@ def all_overrides(overrides: Sequence[str], options: Mapping[str, Any]) -> list[
     return [*overrides, *(f"budget.{key}={options[key]}" for key in flags)]
 
 
-def check_only(only: Sequence[str], more: Sequence[str]) -> None:
+def check_only(only: Sequence[str], more: Sequence[str], warm_start: Sequence[str] = ()) -> None:
     """Raise UsageError if configurations lack `--only`, or a flag beside it is for a search."""
-    if more and not only:
+    if more and not only and not warm_start:
         raise click.UsageError(
             f"Got unexpected extra argument ({more[0]}). A space is named by --space; "
-            "configurations to compare follow --only."
+            "configurations to compare follow --only, and earlier runs --warm-start."
         )
     if not only:
         return
     context = click.get_current_context()
-    for name in ("trials", "top", "sampler", "time_budget_seconds"):
+    for name in ("trials", "top", "sampler", "time_budget_seconds", "warm_start"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = flag_of(name)
             raise click.UsageError(

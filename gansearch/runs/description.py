@@ -48,6 +48,7 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "n_evaluation_samples": int,
     "trials_per_gpu": int | None,
     "code": dict,
+    "warm_start": list,
 }
 _UNFINISHED = ("searching", "replicating")
 _LONGEST_NAME = 40  # of a preset, in tables and figures
@@ -79,6 +80,7 @@ class RunDescription:
             older versions.
         n_evaluation_samples: how many samples each evaluation of a trial uses.
         code: where in the run's folder the texts of the user's own files lie, by their paths.
+        warm_start: what the run has taken of earlier runs, an entry for each; none for most.
         trials_per_gpu: how many share a GPU, if that was found and not given; else None.
         facts: the machine, the versions and the command, and keys of other versions.
     """
@@ -102,6 +104,7 @@ class RunDescription:
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     trials_per_gpu: int | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+    warm_start: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -199,7 +202,7 @@ class RunDescription:
         """Return plain JSON values; what a run of an older version did not record is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
-        for name in ("training_report", "data", "environments", "code"):
+        for name in ("training_report", "data", "environments", "code", "warm_start"):
             if not values[name]:
                 del values[name]
         values["data_notes"] = list(values["data_notes"])

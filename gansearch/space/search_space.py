@@ -194,6 +194,16 @@ class SearchSpace:
             raise SpaceError(f"{self.name}: outside the space: {', '.join(mismatches.values())}.")
         return self._encode(config)
 
+    def adapted(self, config: Config) -> Config:
+        """Return a configuration with this space's values of all parameters that it doesn't search.
+
+        Raises:
+            SpaceError: a searched parameter has a value outside its range.
+        """
+        nearest = self._compose(lambda name: getattr(config, name))
+        self.encode(nearest)
+        return nearest
+
     def with_budget(self, **changes: Any) -> SearchSpace:
         """Return the same space with changes to its budget.
 

@@ -62,6 +62,7 @@ def search(
     settings: Settings | None = None,
     console: Console | None = None,
     dataset: Any = None,
+    warm_start: Sequence[AnyPath | str] = (),
 ) -> RunFolder:
     """Search a space, train the best (and a baseline) again, rank, and report.
 
@@ -85,6 +86,9 @@ def search(
             set of torch or Hugging Face, or (train, valid, test) of such (`docs/data.md`); or a
             name, as a space has it. Without a space it is searched on `folder` if it has images,
             on `ring` if it has vectors. Data that is given so is stored in the run's folder.
+        warm_start: earlier runs, by path or by name, also of another space or data set: their best
+            configurations are tried first, and the sampler learns from their trials, the less the
+            more their space differs (`docs/search.md`).
 
     Raises:
         BadInputError: the arguments can't be used; nothing was started.
@@ -94,7 +98,14 @@ def search(
     """
     occupy_closed_descriptors()
     request = check_request(
-        space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
+        space,
+        overrides=overrides,
+        only=only,
+        seed=seed,
+        settings=settings,
+        dataset=dataset,
+        warm_start=warm_start,
+        results=results,
     )
     with (
         explaining_stops() as folders,
@@ -118,10 +129,13 @@ def search(
             description,
             trials_per_gpu=run.share.trials_per_gpu,
             code=run.folder.write_code(UserCode.of(run.space.references)),
+            warm_start=run.earlier.sources,
         )
         if run.given is not None:
             save_dataset(run.folder.path / DATA_FILE, run.given)
         run.folder.write_run(description)
+        if run.earlier.rows:
+            run.folder.write_warm_start(run.earlier.rows)
         _execute(
             run.folder,
             description,

@@ -22,6 +22,7 @@ from gansearch.system.object_store import AnyPath
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
+from gansearch.tune.earlier_runs import first_configs
 from gansearch.tune.preflight import Prepared, check_request, prepared
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import summary
@@ -29,6 +30,7 @@ from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
 from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler
+from gansearch.tune.warm_sampler import warmed
 
 _N_PROPOSALS = 5  # that a plan shows
 
@@ -43,6 +45,7 @@ def plan(
     results: AnyPath | str = "results",
     settings: Settings | None = None,
     dataset: Any = None,
+    warm_start: Sequence[AnyPath | str] = (),
 ) -> str:
     """Make all checks of `search`, start and leave nothing, and return what it would do, as text.
 
@@ -54,7 +57,14 @@ def plan(
     occupy_closed_descriptors()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     request = check_request(
-        space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
+        space,
+        overrides=overrides,
+        only=only,
+        seed=seed,
+        settings=settings,
+        dataset=dataset,
+        warm_start=warm_start,
+        results=results,
     )
     with prepared(request, name=name, results=results, start=False, tell=lambda _: None) as run:
         return "\n".join(_plan_lines(run))
@@ -88,7 +98,7 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
         yield _groups_line(run)
     if not run.configs:
         sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", 0))
-        yield from _first_proposals(run.space, sampler, run.seed)
+        yield from _first_proposals(run, warmed(sampler, run.space, run.earlier.rows))
 
 
 def _dataset_line(dataset: Dataset) -> str:
@@ -177,11 +187,12 @@ def _groups_line(run: Prepared) -> str:
     return f"groups       one process trains {n} trials; {'; '.join(described)}"
 
 
-def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:
+def _first_proposals(run: Prepared, sampler: BaseSampler) -> list[str]:
     """Return a line for each of the first configurations that the search would try."""
+    space = run.space
     study = optuna.create_study(sampler=sampler, direction="maximize")
-    enqueue_starts(study, space)
-    proposals = Proposals(space, study, seed=seed)
+    enqueue_starts(study, space, first_configs(space, run.earlier.rows))
+    proposals = Proposals(space, study, seed=run.seed)
     lines: list[str] = []
     while len(lines) < min(_N_PROPOSALS, space.budget.trials) and (found := proposals.next()):
         text = summary(found[1].to_dict(), tuple(space.search))

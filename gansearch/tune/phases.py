@@ -39,6 +39,7 @@ from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.earlier_runs import first_configs, stored_earlier_trials
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
@@ -50,6 +51,7 @@ from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
+from gansearch.tune.warm_sampler import warmed
 
 # The longest that the user's own measures of training examples are expected to take.
 _OWN_SECONDS = 120.0
@@ -82,15 +84,22 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw)
     scheduler.replay(_reports_of_sound_trials(session))
     sampler = make_sampler(session.settings.sampler, trial_seed(session.seed, "sampler", len(rows)))
+    earlier = stored_earlier_trials(session.folder, session.space)
+    first = first_configs(session.space, earlier)
     study, repairs = open_or_rebuild_study(
-        session.folder, session.space, sampler, rows, faults=session.recorder.faults
+        session.folder,
+        session.space,
+        warmed(sampler, session.space, earlier),
+        rows,
+        faults=session.recorder.faults,
+        first=first,
     )
     describe_study(study, session.description)
     attach = partial(attach_pictures, session.folder, session.recorder.faults)
     tell_known_ends(study, rows, session.space.objective, attach)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
-        enqueue_starts(study, session.space)
+        enqueue_starts(study, session.space, first)
     make_searcher: Callable[..., OptunaSearcher] = OptunaSearcher
     if freeze_thaw is not None:
         make_searcher = partial(PausingSearcher, freeze_thaw=freeze_thaw, end=session.recorder.end)

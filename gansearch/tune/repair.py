@@ -21,6 +21,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 from gansearch.errors import GansearchError, ResultsError, StorageError
 from gansearch.measures import Evaluation
 from gansearch.own_measures import Objective, own_columns
+from gansearch.rules import Config
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import EVALUATION_COLUMNS
 from gansearch.runs.tables import TEST_LL_FOLDER, is_damage
@@ -31,6 +32,7 @@ from gansearch.tune.rows import new_row, spec_of_row
 from gansearch.tune.study import (
     STATES,
     UNHEALTHY,
+    enqueue_starts,
     is_unhealthy,
     load_study,
     open_study,
@@ -92,6 +94,7 @@ def open_or_rebuild_study(
     rows: Rows,
     *,
     faults: list[StorageError],
+    first: Sequence[Config] = (),
 ) -> tuple[optuna.Study, list[str]]:
     """Open the run's study, rebuilt if it contradicts the results; return a sentence for a repair.
 
@@ -101,6 +104,7 @@ def open_or_rebuild_study(
         sampler: of the search.
         rows: of the search's trials, as in `trials.parquet`.
         faults: as `open_study` takes them.
+        first: what is tried first, after the space's presets.
     """
     path, name = folder.journal(), folder.path.name
     if not rows:
@@ -125,7 +129,7 @@ def open_or_rebuild_study(
         aside = set_aside(path)
         why += f"; set aside as {aside.name}"
     study = open_study(path, sampler, faults, name)
-    _rebuild_study(study, space, rows, reports)
+    _rebuild_study(study, space, rows, reports, first)
     repair = f"{folder.path / path.name}: {why}. It was rebuilt from trials.parquet and the history"
     return study, [repair]
 
@@ -193,6 +197,7 @@ def _rebuild_study(
     space: SearchSpace,
     rows: Rows,
     reports: Mapping[str, Mapping[int, float]],
+    first: Sequence[Config],
 ) -> None:
     """Add all trials of the results to an empty study, with their numbers."""
     known = {row["number"]: row for row in rows}
@@ -202,8 +207,7 @@ def _rebuild_study(
             study.add_trial(create_trial(state=TrialState.FAIL))
         else:
             study.add_trial(_trial_of(row, space, reports.get(row["trial_id"], {})))
-    for preset in space.start_from[n_trials:]:
-        study.enqueue_trial(space.encode(space.preset(preset)))
+    enqueue_starts(study, space, first, n_done=n_trials)
 
 
 def _trial_of(

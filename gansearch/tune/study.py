@@ -156,10 +156,19 @@ def search_spec(number: int, run_seed: int, config: Config) -> TrialSpec:
     return TrialSpec(search_id(number), number, "search", seed, config.to_dict())
 
 
-def enqueue_starts(study: optuna.Study, space: SearchSpace) -> None:
-    """Enqueue the presets that the space starts from, so that they are tried first."""
-    for preset in space.start_from:
-        study.enqueue_trial(space.encode(space.preset(preset)))
+def start_configs(space: SearchSpace, more: Iterable[Config] = ()) -> list[Config]:
+    """Return what is tried first: the presets that the space starts from, then what `more` adds."""
+    presets = [space.preset(name) for name in space.start_from]
+    known = {config.config_id for config in presets}
+    return [*presets, *(config for config in more if config.config_id not in known)]
+
+
+def enqueue_starts(
+    study: optuna.Study, space: SearchSpace, more: Iterable[Config] = (), *, n_done: int = 0
+) -> None:
+    """Enqueue `start_configs`, but for the first `n_done`, so that they are tried first."""
+    for config in start_configs(space, more)[n_done:]:
+        study.enqueue_trial(space.encode(config))
 
 
 def tell(study: optuna.Study, trial: Trial, outcome: Outcome, score: float | None = None) -> None:
