@@ -197,12 +197,13 @@ class SearchSpace:
     def adapted(self, config: Config) -> Config:
         """Return a configuration with this space's values of all parameters that it doesn't search.
 
-        Raises:
-            SpaceError: a searched parameter has a value outside its range.
+        Searched parameters may lie `outside` their ranges.
         """
-        nearest = self._compose(lambda name: getattr(config, name))
-        self.encode(nearest)
-        return nearest
+        return self._compose(lambda name: getattr(config, name))
+
+    def outside(self, config: Config) -> list[str]:
+        """Return the parameters by which a configuration lies outside the space, if it does."""
+        return list(self._mismatches(config))
 
     def with_budget(self, **changes: Any) -> SearchSpace:
         """Return the same space with changes to its budget.

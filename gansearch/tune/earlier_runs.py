@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from gansearch.data.own_names import GIVEN
-from gansearch.errors import BadInputError, ResultsError, SpaceError
+from gansearch.errors import BadInputError, ResultsError
 from gansearch.rules import Config, count_of
 from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
@@ -59,9 +58,10 @@ class EarlierRuns:
 
 @dataclass(frozen=True)
 class Taken:
-    """What is taken of one run, and how many of its trials lie outside the space, by why."""
+    """What is taken of one run, how many trials lie outside the space, and by which parameters."""
 
     rows: Rows
+    n_outside: int
     outside: Counter[str]
 
 
@@ -183,7 +183,7 @@ def take_trials(space: SearchSpace, earlier: SearchSpace, trials: Rows, ranking:
     stored = {id(row): row for row in [*_thinned(fitting), *(configs[name] for name in firsts)]}
     for i, name in enumerate(firsts):
         configs[name]["first"] = i
-    return Taken([_stored(row) for row in stored.values()], outside)
+    return Taken([_stored(row) for row in stored.values()], len(ended) - len(fitting), outside)
 
 
 def _placed(earlier: SearchSpace, trials: Rows) -> Iterator[dict[str, Any]]:
@@ -217,14 +217,10 @@ def _placed(earlier: SearchSpace, trials: Rows) -> Iterator[dict[str, Any]]:
 
 def _fits(space: SearchSpace, row: dict[str, Any], outside: Counter[str]) -> bool:
     """Give a row the configuration as the space has it; return False if it lies outside."""
-    config = space.table.from_dict(config_values(row, space.table))
-    try:
-        row["adapted"] = space.adapted(config)
-    except SpaceError as error:
-        why = str(error).partition("outside the space: ")[2].rstrip(".")
-        outside[re.sub(r"=.*? is outside", " outside", why)] += 1  # alike whatever the value
-        return False
-    return True
+    row["adapted"] = space.adapted(space.table.from_dict(config_values(row, space.table)))
+    names = space.outside(row["adapted"])
+    outside.update(f"{name} outside {space.search[name].describe()}" for name in names)
+    return not names
 
 
 def _thinned(rows: Rows) -> Rows:
@@ -284,10 +280,9 @@ def _note(
     if earlier.dataset != space.dataset:
         parts[0] += f" (it learned {earlier.dataset})"
     parts.append(f"its best {count_of(n_first, 'configuration')} tried first")
-    if taken.outside:
-        why = ", ".join(f"{text} ({n})" for text, n in taken.outside.most_common(2))
-        n_left = count_of(taken.outside.total(), "trial")
-        parts.append(f"{n_left} left out, outside the space: {why}")
+    if taken.n_outside:
+        why = ", ".join(f"{text} ({n})" for text, n in taken.outside.most_common(3))
+        parts.append(f"{count_of(taken.n_outside, 'trial')} left out: {why}")
     if state in ("searching", "replicating"):
         parts.append("it is still running, and what it finds from now on isn't taken")
     return f"warm start from {run}: {'; '.join(parts)}"

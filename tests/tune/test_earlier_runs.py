@@ -104,7 +104,7 @@ def test_what_lies_outside_the_space_is_left_out_and_the_note_says_why(tmp_path)
     space = space_of(search={**SEARCH, "k": {"int": [1, 2]}})
     earlier = taken(space, write_run(tmp_path, searched()))
     assert placed(earlier).keys() == {"t00000", "t00001", "t00002"}
-    assert "3 trials left out, outside the space: k outside [1, 2] (3)" in earlier.notes[0]
+    assert "3 trials left out: k outside [1, 2] (3)" in earlier.notes[0]
 
 
 def test_the_weight_falls_as_space_data_and_objective_differ(tmp_path):
