@@ -155,6 +155,8 @@ def resume(run: Any, **options: Any) -> Run:
     with in_python_terms():
         if (limit := options.pop("time_budget", None)) is not None:
             options["time_budget_seconds"] = seconds_of(limit)
+        if options.get("space") is None:
+            options.pop("space", None)  # which is no change
         if any(options.get(name) is not None for name in CODE):
             folder = RunFolder.open(_run(run), parse_path(options.get("results", "results")))
             give_again(folder.read_run().space, options)

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from gansearch.cli_completion import (
     SAMPLERS,
     complete_folder,
+    complete_space,
     complete_tracker,
     complete_trial,
     one_of,
@@ -131,6 +132,12 @@ budget_options = _joined(
     ),
 )
 extension_options = _joined(
+    click.option(
+        "--space",
+        shell_complete=complete_space,
+        help="Search this space from now on: other ranges, choices, parameters or presets. Trials "
+        "outside of it are kept as they are.",
+    ),
     click.option(
         "--trials",
         type=BudgetNumberType(),

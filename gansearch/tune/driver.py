@@ -35,6 +35,7 @@ from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
 from gansearch.tune.preflight import (
+    check_configs,
     check_memory,
     check_request,
     machine_notes,
@@ -48,6 +49,7 @@ from gansearch.tune.rows import known_trials
 from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import AUTO, Settings
 from gansearch.tune.share import Share
+from gansearch.tune.space_change import with_changed_space
 
 
 @raised()
@@ -167,6 +169,7 @@ def resume(
     max_concurrent: int | None = None,
     track: str | Sequence[str] | None = None,
     console: Console | None = None,
+    space: str | SearchSpace | None = None,
 ) -> RunFolder:
     """Continue a run that was stopped or killed, or that gets more trials, replicas or time.
 
@@ -189,6 +192,8 @@ def resume(
         track: as in `Settings`; "none" ends the export to the run's trackers. A tracker that the
             run gets late receives all its trials.
         console: as in `search`.
+        space: what is searched from now on, as in `search`: other ranges, choices, parameters or
+            presets. Trials outside of it are kept as they are (`docs/search.md`).
 
     Raises:
         BadInputError: a change can't be made, such as fewer trials than there are.
@@ -196,6 +201,7 @@ def resume(
     """
     occupy_closed_descriptors()
     given = {
+        "space": space,
         "trials": trials,
         "replicas": replicas,
         "time_budget_seconds": time_budget_seconds,
@@ -233,6 +239,9 @@ def resume(
             for note in notes:
                 progress.note(note)
             progress.activity("checking the memory")
+            if plan.former is not None:
+                check_configs(space, configs, dataset)
+                description = with_changed_space(description, space, plan.former, rows)
             largest = check_memory(space, configs, dataset, settings, has_begun=True)
             tell = progress.activity
             with shared_cluster(

@@ -49,6 +49,7 @@ from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
+from gansearch.tune.space_change import is_inside
 from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 from gansearch.tune.warm_sampler import warmed
@@ -93,6 +94,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         rows,
         faults=session.recorder.faults,
         first=first,
+        n_changes=len(session.description.former_spaces),
     )
     describe_study(study, session.description)
     attach = partial(attach_pictures, session.folder, session.recorder.faults)
@@ -110,7 +112,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         n_new=n_new,
         outcomes=scheduler.outcomes,
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
-        rows=rows,
+        rows=_inside(session, rows),
         attach=attach,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
@@ -143,6 +145,13 @@ def _freeze_thaw(session: Session, rows: Sequence[Mapping[str, Any]]) -> FreezeT
         if row["status"] == "completed":
             freeze_thaw.end(row["trial_id"], session.space.objective.score_of(row))
     return freeze_thaw
+
+
+def _inside(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows whose configurations are of the space, which a resume may have changed."""
+    if not session.description.former_spaces:
+        return rows
+    return [row for row in rows if is_inside(session.space, row)]
 
 
 def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTrial]:
@@ -309,8 +318,13 @@ def _generator(session: Session, trial_id: str) -> StoredGenerator:
 
 
 def finalists(session: Session) -> list[Config]:
-    """Return the best completed configurations by score, then the baseline if there is one."""
-    scored = [(session.space.objective.score_of(row), row) for row in _sound_at_their_end(session)]
+    """Return the best completed configurations by score, then the baseline if there is one.
+
+    Where a resume has changed the space, they are of the present one, unless none is.
+    """
+    sound = _sound_at_their_end(session)
+    inside = _inside(session, sound) or sound
+    scored = [(session.space.objective.score_of(row), row) for row in inside]
     scored.sort(key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
     completed = [row for _, row in scored]
     table = session.space.table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from gansearch.tune.rows import Outcome
 UNHEALTHY = "unhealthy"
 # Attribute of a study that tells the two of a run apart, and its value for the replicas'.
 PHASE, REPLICAS = "phase", "replicas"
+# Attribute of the study of a search: how often the run's space had changed before.
+N_CHANGES = "n_changes_of_space"
 STATES = {
     "running": TrialState.RUNNING,
     "completed": TrialState.COMPLETE,
@@ -93,6 +95,29 @@ def open_study(
     )
 
 
+def begin_study(
+    former: optuna.Study,
+    journal: Path,
+    sampler: BaseSampler,
+    faults: list[StorageError],
+    n_changes: int,
+) -> optuna.Study:
+    """Create the study of a changed space beside the former one, whose open trials end there.
+
+    Optuna allows no other choices of a parameter within one study. The new one must be given its
+    attribute `N_CHANGES` once it is complete.
+    """
+    storage = JournalStorage(Journal(str(journal), faults))
+    name = f"{former.study_name.partition('-space-')[0]}-space-{n_changes + 1}"
+    if name in optuna.get_all_study_names(storage):  # a kill has left it incomplete
+        optuna.delete_study(study_name=name, storage=storage)
+    for trial in former.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        former.tell(trial.number, state=TrialState.FAIL)
+    return optuna.create_study(
+        storage=storage, sampler=sampler, study_name=name, direction="maximize"
+    )
+
+
 def open_replica_study(
     journal: Path, faults: list[StorageError], name: str, *, minimize: bool
 ) -> optuna.Study:
@@ -115,11 +140,17 @@ def open_replica_study(
 
 
 def _study_of_search(storage: JournalStorage) -> str | None:
-    """Return the name of the first study that is not the replicas'; None if there is none."""
+    """Return the name of the study of the present space, not the replicas'; None if there is none.
+
+    The first of those for which the space had changed most often: one that a kill has left
+    unfinished does not say so yet.
+    """
+    found: dict[int, str] = {}
     for name in optuna.get_all_study_names(storage):
-        if optuna.load_study(study_name=name, storage=storage).user_attrs.get(PHASE) != REPLICAS:
-            return name
-    return None
+        attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
+        if attributes.get(PHASE) != REPLICAS:
+            found.setdefault(attributes.get(N_CHANGES, 0), name)
+    return found[max(found)] if found else None
 
 
 def load_study(journal: Path) -> optuna.Study | None:
@@ -156,18 +187,21 @@ def search_spec(number: int, run_seed: int, config: Config) -> TrialSpec:
     return TrialSpec(search_id(number), number, "search", seed, config.to_dict())
 
 
-def start_configs(space: SearchSpace, more: Iterable[Config] = ()) -> list[Config]:
-    """Return what is tried first: the presets that the space starts from, then what `more` adds."""
-    presets = [space.preset(name) for name in space.start_from]
-    known = {config.config_id for config in presets}
-    return [*presets, *(config for config in more if config.config_id not in known)]
-
-
 def enqueue_starts(
-    study: optuna.Study, space: SearchSpace, more: Iterable[Config] = (), *, n_done: int = 0
+    study: optuna.Study,
+    space: SearchSpace,
+    more: Iterable[Config] = (),
+    *,
+    tried: Collection[str] = (),
 ) -> None:
-    """Enqueue `start_configs`, but for the first `n_done`, so that they are tried first."""
-    for config in start_configs(space, more)[n_done:]:
+    """Enqueue what is tried first: the space's `start_from`, then `more`; each once.
+
+    Those whose `config_id` is among `tried` are left out.
+    """
+    presets = [space.preset(name) for name in space.start_from]
+    known = {*tried, *(config.config_id for config in presets)}
+    left = [config for config in presets if config.config_id not in tried]
+    for config in (*left, *(config for config in more if config.config_id not in known)):
         study.enqueue_trial(space.encode(config))
 
 
