@@ -110,6 +110,8 @@ def change_space(
     # What is absent from the new one is neither searched nor fixed, nor tried first.
     absent = {name: now[name] for name in ("search", "fixed", "start_from")}
     merged = {**old, **absent, **changed, "presets": presets}
+    if origins := {**space.origins, **new.origins}:
+        merged["origins"] = origins
     if all(merged[name] == old[name] for name in CHANGEABLE if name != "name"):
         return None
     try:
