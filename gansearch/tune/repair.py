@@ -128,8 +128,11 @@ def open_or_rebuild_study(
         n_changes: how often the space of the run has changed.
     """
     path, name = folder.journal(), folder.path.name
-    if not rows and not n_changes:
-        return open_study(path, sampler, faults, name), []
+    if not rows and not (n_changes and path.exists()):
+        study = open_study(path, sampler, faults, name)
+        if n_changes:
+            study.set_user_attr(N_CHANGES, n_changes)
+        return study, []
     outside = [row["number"] for row in rows if n_changes and not is_inside(space, row)]
     objective = space.objective
     history = folder.history(["trial_id", "updates", objective.column])

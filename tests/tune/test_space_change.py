@@ -369,3 +369,15 @@ def test_finalists_are_of_the_present_space_unless_none_is(folder, files):
     without = [row for row in rows if row not in within]
     best = {row["config_id"] for row in completed if row not in within}
     assert finalists_of(folder, space, without) == best | baselines
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_a_run_without_a_trial_begins_with_the_new_space(folder, files, has_journal):
+    folder.write_trials([])
+    if not has_journal:
+        (folder.path / "optuna.journal").unlink()
+    space = changed(folder, files["new"])
+    for _ in range(2):  # the second time it is there
+        study, repairs = reopened(folder, space)
+        assert (repairs, study.trials) == ([], [])
+        assert study.study_name == ("mine-space-2" if has_journal else "mine")
