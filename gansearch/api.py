@@ -69,6 +69,11 @@ def _only(value: Any) -> list[str]:
     )
 
 
+def _runs(value: Any) -> list[Any]:
+    runs = value if isinstance(value, list | tuple) else [value]
+    return [_run(run, "warm_start") for run in runs]
+
+
 def _settings(value: Any) -> Settings | None:
     if value is None or isinstance(value, Settings):
         return value
@@ -79,8 +84,8 @@ def _dataset(value: Any) -> str | Dataset:
     return os.fsdecode(value) if isinstance(value, str | os.PathLike) else as_dataset(value)
 
 
-def _run(value: Any) -> Any:
-    return value.path if isinstance(value, RunFolder) else path_argument("run", value)
+def _run(value: Any, name: str = "run") -> Any:
+    return value.path if isinstance(value, RunFolder) else path_argument(name, value)
 
 
 def _count(name: str) -> Callable[[Any], int | None]:
@@ -108,6 +113,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "settings": _settings,
     "space": _space,
     "trials": _count("trials"),
+    "warm_start": _runs,
 }
 
 
@@ -149,6 +155,8 @@ def resume(run: Any, **options: Any) -> Run:
     with in_python_terms():
         if (limit := options.pop("time_budget", None)) is not None:
             options["time_budget_seconds"] = seconds_of(limit)
+        if options.get("space") is None:
+            options.pop("space", None)  # which is no change
         if any(options.get(name) is not None for name in CODE):
             folder = RunFolder.open(_run(run), parse_path(options.get("results", "results")))
             give_again(folder.read_run().space, options)

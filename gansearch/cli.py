@@ -96,7 +96,15 @@ def cli() -> None:
     help="No search: compare configurations over seeds. Each is a preset of the space, such as "
     "paper, a file, or the trial of a run; several can follow. Repeatable.",
 )
-@click.argument("more", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_preset)
+@click.option(
+    "--warm-start",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Begin where an earlier run ended, also one of another space or data set: try its best "
+    "first, and learn from its trials. A folder or name; several can follow. Repeatable.",
+)
+@click.argument("more", nargs=-1, metavar="[CONFIG|RUN]...", shell_complete=complete_preset)
 @budget_options
 @settings_options(new=True)
 @click.option(
@@ -123,6 +131,7 @@ def run(
     space: str,
     overrides: tuple[str, ...],
     only: tuple[str, ...],
+    warm_start: tuple[str, ...],
     more: tuple[str, ...],
     seed: int,
     name: str | None,
@@ -133,20 +142,22 @@ def run(
 ) -> None:
     """Search a space, retrain the best on fresh seeds, rank them.
 
-    CONFIG... are further configurations for --only.
+    CONFIG... are further configurations for --only, or RUN... further runs for --warm-start.
 
     \b
     gansearch run --space digits --trials 60 --time-budget 1h
     gansearch run --space mnist --set k=1 --dry-run
     gansearch run --space mnist --only paper dcgan --replicas 5
+    gansearch run --space mnist --warm-start mnist-1 digits-1
     """
     from gansearch.tune import driver
     from gansearch.tune.dry_run import plan
 
-    check_only(only, more)
+    check_only(only, more, warm_start)
     request: dict[str, Any] = {
         "overrides": all_overrides(overrides, options),
-        "only": only + more,
+        "only": only + more if only else (),
+        "warm_start": warm_start if only else warm_start + more,
         "seed": seed,
         "name": name,
         "results": results,

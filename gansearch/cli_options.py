@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from gansearch.cli_completion import (
     complete_folder,
     complete_sampler,
+    complete_space,
     complete_tracker,
     complete_trial,
     one_of,
@@ -138,6 +139,12 @@ budget_options = _joined(
 )
 extension_options = _joined(
     click.option(
+        "--space",
+        shell_complete=complete_space,
+        help="Search this space from now on: other ranges, choices, parameters or presets. Trials "
+        "outside of it are kept as they are.",
+    ),
+    click.option(
         "--trials",
         type=BudgetNumberType(),
         help="Raise the number of configurations to try to this, those tried included.",
@@ -228,17 +235,17 @@ def all_overrides(overrides: Sequence[str], options: Mapping[str, Any]) -> list[
     return [*overrides, *(f"budget.{key}={options[key]}" for key in flags)]
 
 
-def check_only(only: Sequence[str], more: Sequence[str]) -> None:
+def check_only(only: Sequence[str], more: Sequence[str], warm_start: Sequence[str] = ()) -> None:
     """Raise UsageError if configurations lack `--only`, or a flag beside it is for a search."""
-    if more and not only:
+    if more and not only and not warm_start:
         raise click.UsageError(
             f"Got unexpected extra argument ({more[0]}). A space is named by --space; "
-            "configurations to compare follow --only."
+            "configurations to compare follow --only, and earlier runs --warm-start."
         )
     if not only:
         return
     context = click.get_current_context()
-    for name in ("trials", "top", "sampler", "time_budget_seconds", "deterministic"):
+    for name in ("trials", "top", "sampler", "time_budget_seconds", "deterministic", "warm_start"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = flag_of(name)
             raise click.UsageError(

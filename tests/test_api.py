@@ -78,6 +78,15 @@ def test_only_may_be_one_preset_and_paths_may_be_paths(asked, tmp_path):
     assert [call["only"] for call in asked] == [["paper"], ["paper", str(mine)]]
 
 
+def test_earlier_runs_may_be_one_or_several_paths_names_and_runs(asked, tmp_path):
+    run = RunFolder(tmp_path)
+    gansearch.search(warm_start="digits-1")
+    gansearch.search(warm_start=(run, tmp_path))
+    assert [call["warm_start"] for call in asked] == [["digits-1"], [tmp_path, tmp_path]]
+    with pytest.raises(BadInputError, match=r"^warm_start: found 3\. It must be a path"):
+        gansearch.search(warm_start=3)
+
+
 def test_what_flags_are_may_be_given_by_keywords(asked):
     gansearch.search(
         *("digits",),

@@ -31,7 +31,7 @@ from gansearch.space.builtin import builtin_spaces
 from gansearch.space.load import load_space
 from tests.saved_generators import save
 from tests.traps import Trap
-from tests.written_runs import finished_run
+from tests.written_runs import finished_run, searched, write_run
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = os.environ.get("GANSEARCH_DATA", "")
@@ -326,7 +326,8 @@ def test_a_configuration_without_only_is_refused(call: Call) -> None:
     code, _, err = call("run", "mine.yaml", "--dry-run")
     assert code == 2
     assert (
-        "(mine.yaml). A space is named by --space; configurations to compare follow --only" in err
+        "(mine.yaml). A space is named by --space; configurations to compare follow --only, and "
+        "earlier runs --warm-start" in err
     )
 
 
@@ -947,6 +948,24 @@ def test_only_takes_several_presets_and_files(scratch: Path, call: Call) -> None
     )
     assert code == 0
     assert "3 given, each on 2 fresh seeds" in out
+
+
+def test_a_warm_start_takes_several_runs_and_tries_their_best_first(
+    scratch: Path, call: Call
+) -> None:
+    for name in ("one", "two"):
+        write_run(scratch / "results", searched(), name=name)
+    code, out, _ = call("run", "--dry-run", "--warm-start", "one", "two")
+    assert code == 0
+    for name in ("one", "two"):
+        assert f"note         warm start from {name}: 2 trials of it, weighted" in out
+    assert "4 trials left out: generator_widths outside the choices [64, 64], [128, 128] (4)" in out
+    # After the preset that the space starts from; that of both runs once, the paper's not again.
+    assert "noise_dim=32" in next(line for line in out.splitlines() if "proposal 1" in line)
+    assert out.count("generator_lr=0.31") == 1
+    code, _, err = call("run", "--dry-run", "--warm-start", "one", "--only", "paper")
+    assert code == 2
+    assert "--warm-start, --only: --only compares given configurations without a search" in err
 
 
 def test_a_dry_run_of_the_paper_alone_searches_nothing(scratch: Path, call: Call) -> None:

@@ -40,12 +40,14 @@ from gansearch.report.section import (
 from gansearch.report.seeds_section import lead, seeds_section, selection_measure
 from gansearch.report.stability_section import stability_section
 from gansearch.report.warnings import given_up
-from gansearch.rules import short
+from gansearch.rules import count_of, short
+from gansearch.runs.description import RunDescription
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of
 from gansearch.scoring.lines import line_title
 
 _N_ENDINGS = 10
+_N_OUTSIDE = 8
 _LAST_BESIDE = "train_nn_ratio"
 _TO_TRAIN = (
     "to train: distance to the nearest training example, relative to that of new real ones; near "
@@ -99,6 +101,7 @@ def _summary(report: Report) -> Section:
         lines.append(f"No search: {comparison}.")
     else:
         lines.append(f"Search: {_tried(report)}{_counts_in_words(report, 'search')}.")
+        lines += [*_earlier_runs(run), *_former_spaces(run)]
     n_replicas = sum(report.counts["replica"].values())
     trainings = (
         "1 training on a fresh seed"
@@ -116,6 +119,28 @@ def _summary(report: Report) -> Section:
             "which would have taken too much of the time."
         )
     return Section("summary", f"{run.name}: {run.state}", lines)
+
+
+def _earlier_runs(run: RunDescription) -> list[str]:
+    """Return a line on the earlier runs that the search has begun with, if there are any."""
+    said = [
+        f"{each.get('path')} ({count_of(each.get('n_trials', 0), 'trial')}, weighted "
+        f"{each.get('weight', 0.0):.2f})"
+        for each in run.warm_start
+    ]
+    return [f"It began with what earlier runs have found: {', '.join(said)}."] if said else []
+
+
+def _former_spaces(run: RunDescription) -> list[str]:
+    """Return a line on how often the space has changed, and which trials lie outside of it now."""
+    if not run.former_spaces:
+        return []
+    changes = " and ".join(count_of(each["n_trials"], "trial") for each in run.former_spaces)
+    outside = [str(trial_id) for trial_id in run.former_spaces[-1]["outside"]]
+    shown = ", ".join(outside[:_N_OUTSIDE]) + (", ..." if len(outside) > _N_OUTSIDE else "")
+    lie = "none lies" if not outside else f"{len(outside)} lie" if len(outside) > 1 else "1 lies"
+    which = f": {shown}" if outside else ""
+    return [f"The space was changed after {changes}; of these, {lie} outside of it now{which}."]
 
 
 def _tried(report: Report) -> str:

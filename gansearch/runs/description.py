@@ -48,7 +48,13 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "n_evaluation_samples": int,
     "trials_per_gpu": int | None,
     "code": dict,
+    "warm_start": list,
+    "former_spaces": list,
 }
+_LEFT_OUT_IF_EMPTY = (
+    *("training_report", "data", "environments", "code"),
+    *("warm_start", "former_spaces"),
+)
 _UNFINISHED = ("searching", "replicating")
 _LONGEST_NAME = 40  # of a preset, in tables and figures
 
@@ -79,6 +85,9 @@ class RunDescription:
             older versions.
         n_evaluation_samples: how many samples each evaluation of a trial uses.
         code: where in the run's folder the texts of the user's own files lie, by their paths.
+        warm_start: what the run has taken of earlier runs, an entry for each; none for most.
+        former_spaces: an entry for each change of the space by a resume, oldest first: the former
+            `space`, the number `n_trials` of trials before, and the trials `outside` the new one.
         trials_per_gpu: how many share a GPU, if that was found and not given; else None.
         facts: the machine, the versions and the command, and keys of other versions.
     """
@@ -102,6 +111,8 @@ class RunDescription:
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     trials_per_gpu: int | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+    warm_start: Sequence[Mapping[str, Any]] = ()
+    former_spaces: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -199,7 +210,7 @@ class RunDescription:
         """Return plain JSON values; what a run of an older version did not record is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
-        for name in ("training_report", "data", "environments", "code"):
+        for name in _LEFT_OUT_IF_EMPTY:
             if not values[name]:
                 del values[name]
         values["data_notes"] = list(values["data_notes"])
@@ -293,6 +304,13 @@ def _fault(values: Mapping[str, Any]) -> str | None:
         return why
     if why := _fault_of_provenance(values):
         return why
+    for earlier in values.get("warm_start", ()):
+        if not isinstance(earlier, dict):
+            return f"warm_start: found {str(earlier)[:40]!r}"
+    for former in values.get("former_spaces", ()):
+        entry = former if isinstance(former, dict) else {}
+        if not isinstance(entry.get("n_trials"), int) or not isinstance(entry.get("outside"), list):
+            return f"former_spaces: found {str(former)[:40]!r}"
     return _fault_of_space(values["space"])
 
 

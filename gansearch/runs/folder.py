@@ -46,6 +46,7 @@ from gansearch.runs.lock import is_held, locked
 from gansearch.runs.tables import (
     TEST_LL_FOLDER,
     TRIALS_FILE,
+    WARM_START_FILE,
     ResultsWarning,
     conform,
     make_table,
@@ -272,6 +273,16 @@ class RunFolder:
     def trials(self) -> pd.DataFrame:
         """Return `trials.parquet` as pandas reads it; no rows while there is no such file."""
         return read_frame(self.path / TRIALS_FILE, self._trials_schema)
+
+    def write_warm_start(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `warm_start.parquet`: what the run takes of earlier ones."""
+        schema = schemas.warm_start_schema(self.table)
+        table = make_table(rows, schema, nan_is_null=True)
+        write_table(self.path / WARM_START_FILE, table)
+
+    def warm_start(self) -> pd.DataFrame:
+        """Return `warm_start.parquet` as pandas reads it; no rows while there is no such file."""
+        return read_frame(self.path / WARM_START_FILE, schemas.warm_start_schema(self.table))
 
     def write_ranking(self, ranking: pd.DataFrame) -> None:
         """Write `ranking.parquet`, in the order of `ranking`."""

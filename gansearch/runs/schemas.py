@@ -132,6 +132,21 @@ def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> 
     return with_own(_completed(fields, "ranking"), own)
 
 
+def warm_start_schema(table: type[Config]) -> pa.Schema:
+    """Return the columns of `warm_start.parquet`, given the parameters of its configurations."""
+    fields = [
+        ("run", STRING),
+        ("trial_id", STRING),
+        ("config_id", STRING),
+        ("status", STRING),
+        ("weight", FLOAT),
+        ("place", FLOAT),
+        ("progress", FLOAT),
+        ("first", INT),
+    ]
+    return pa.schema([*fields, *_config(table)])
+
+
 def history_schema(measures: Sequence[OwnMeasure]) -> pa.Schema:
     """Return the columns of `history/`, given the measures of the user's own."""
     return with_own(HISTORY, own_columns(measures))

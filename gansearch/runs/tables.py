@@ -18,6 +18,7 @@ from gansearch.system.object_store import STORE_REMEDY, AnyPath, RemotePath
 
 TRIALS_FILE = "trials.parquet"
 TEST_LL_FOLDER = "test_ll"
+WARM_START_FILE = "warm_start.parquet"
 # What a resume makes a damaged file of again.
 _REBUILT_FROM = {
     TRIALS_FILE: "optuna.journal and the history",

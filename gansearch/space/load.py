@@ -41,19 +41,7 @@ def load_space(
     Raises:
         SpaceError: no such space, or an error in its file (with line) or in an override.
     """
-    known = builtin_spaces()
-    if name_or_path in known:
-        path = known[name_or_path]
-        item = read_yaml(path, path.name)
-    else:
-        path = local_path(name_or_path)
-        if "/" not in name_or_path and not path.suffix:
-            raise SpaceError(
-                f"space {name_or_path or repr('')}: no built-in space has this name. "
-                f"{did_you_mean(name_or_path, known)} "
-                "A path must have a slash or end in .yaml."
-            )
-        item = _space_of_run(path) if path.name == _RUN_FILE else read_yaml(path)
+    path, item = _read(name_or_path)
     name = path.stem
     if path.name == _RUN_FILE and isinstance(item.value, dict):
         name = str(item.value.pop("name", SourceValue(name, item.where)).value)
@@ -63,6 +51,33 @@ def load_space(
     # A name goes into files and reports, which bytes that aren't UTF-8 can't.
     space = build_space(os.fsencode(name).decode(errors="replace"), item, path.parent)
     return apply_overrides(space, overrides) if overrides else space
+
+
+def given_sections(name_or_path: str) -> dict[str, Any]:
+    """Return the sections that are written in a space, as plain values; see `load_space`.
+
+    Raises:
+        SpaceError: no such space, or no YAML.
+    """
+    _, item = _read(name_or_path)
+    sections = item.plain()
+    return sections if isinstance(sections, dict) else {}
+
+
+def _read(name_or_path: str) -> tuple[Path, SourceValue]:
+    """Return the file of a space, and its content."""
+    known = builtin_spaces()
+    if name_or_path in known:
+        path = known[name_or_path]
+        return path, read_yaml(path, path.name)
+    path = local_path(name_or_path)
+    if "/" not in name_or_path and not path.suffix:
+        raise SpaceError(
+            f"space {name_or_path or repr('')}: no built-in space has this name. "
+            f"{did_you_mean(name_or_path, known)} "
+            "A path must have a slash or end in .yaml."
+        )
+    return path, _space_of_run(path) if path.name == _RUN_FILE else read_yaml(path)
 
 
 def _space_of_run(path: Path) -> SourceValue:

@@ -51,6 +51,7 @@ SECTIONS = (
     "measures",
     "objective",
     "keep",
+    "origins",
 )
 
 
@@ -324,6 +325,28 @@ def parse_presets(table: Table, item: SourceValue) -> dict[str, dict[str, Any]]:
         name: parse_values(table, f"presets.{format_key(name)}", preset)
         for name, preset in presets.items()
     }
+
+
+def parse_origins(item: SourceValue, presets: Collection[str]) -> dict[str, str]:
+    """Return where presets come from, in words, by their names.
+
+    Raises:
+        SpaceError: not a mapping, an unknown preset, or no text.
+    """
+    origins = {}
+    for name, entry in parse_mapping("origins", item).items():
+        if name not in presets:
+            raise entry.error(
+                "origins",
+                f"no preset is called {format_key(name)}. {did_you_mean(name, presets)}",
+            )
+        if entry.name is None or not entry.name.strip():
+            raise entry.error(
+                f"origins.{name}",
+                f"found {entry.show()}. It must be text that says where the preset comes from.",
+            )
+        origins[name] = entry.name
+    return origins
 
 
 def parse_start_from(item: SourceValue, presets: Collection[str], baseline: str) -> tuple[str, ...]:

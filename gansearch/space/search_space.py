@@ -41,6 +41,7 @@ from gansearch.space.parse import (
     parse_dataset,
     parse_family,
     parse_keep,
+    parse_origins,
     parse_presets,
     parse_search,
     parse_start_from,
@@ -74,6 +75,7 @@ class SearchSpace:
         measures: of the family and of the user's own, beside those that are always measured.
         objective: what the search and the ranking go by.
         keep: which state of each training is stored, scored and ranked.
+        origins: where presets come from, in words, by their names.
     """
 
     name: str
@@ -89,6 +91,7 @@ class SearchSpace:
     measures: tuple[OwnMeasure, ...] = ()
     objective: Objective = VALID_LL
     keep: Keep = "last"
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSpace:
@@ -119,6 +122,7 @@ class SearchSpace:
             **({"measures": own} if (own := [each.to_dict() for each in self.measures]) else {}),
             **({"objective": self.objective.name} if self.objective.measure else {}),
             **({"keep": self.keep} if self.keep != "last" else {}),
+            **({"origins": dict(self.origins)} if self.origins else {}),
         }
 
     @property
@@ -198,6 +202,17 @@ class SearchSpace:
             raise SpaceError(f"{self.name}: outside the space: {', '.join(mismatches.values())}.")
         return self._encode(config)
 
+    def adapted(self, config: Config) -> Config:
+        """Return a configuration with this space's values of all parameters that it doesn't search.
+
+        Searched parameters may lie `outside` their ranges.
+        """
+        return self._compose(lambda name: getattr(config, name))
+
+    def outside(self, config: Config) -> list[str]:
+        """Return the parameters by which a configuration lies outside the space, if it does."""
+        return list(self._mismatches(config))
+
     def with_budget(self, **changes: Any) -> SearchSpace:
         """Return the same space with changes to its budget.
 
@@ -249,7 +264,7 @@ class SearchSpace:
         sections = self.to_dict()
         lines = [f"# {format_key(sections.pop('name'))}"]
         for section, content in sections.items():
-            if section in ("search", "presets") and content:
+            if section in ("search", "presets", "origins") and content:
                 lines += [f"{section}:", *(f"  {_flow(k)}: {_flow(v)}" for k, v in content.items())]
             else:
                 lines.append(f"{section}: {_flow(content)}")
@@ -334,6 +349,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         space,
         search=sort_by_dependency(table, space.search, sources),
         start_from=parse_start_from(start, space.preset_names, family.baseline),
+        origins=parse_origins(sections["origins"], space.preset_names),
         baseline_name=parse_baseline(sections["baseline"], space.preset_names, family, dataset),
     )
     check_start(space, dict.fromkeys(table.rules(), start.where))

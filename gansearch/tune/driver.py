@@ -35,6 +35,7 @@ from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
 from gansearch.tune.phases import conclude, finalists, replicate, search_phase
 from gansearch.tune.preflight import (
+    check_configs,
     check_memory,
     check_request,
     machine_notes,
@@ -48,6 +49,7 @@ from gansearch.tune.rows import known_trials
 from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import AUTO, Settings
 from gansearch.tune.share import Share
+from gansearch.tune.space_change import with_changed_space
 
 
 @raised()
@@ -62,6 +64,7 @@ def search(
     settings: Settings | None = None,
     console: Console | None = None,
     dataset: Any = None,
+    warm_start: Sequence[AnyPath | str] = (),
 ) -> RunFolder:
     """Search a space, train the best (and a baseline) again, rank, and report.
 
@@ -85,6 +88,9 @@ def search(
             set of torch or Hugging Face, or (train, valid, test) of such (`docs/data.md`); or a
             name, as a space has it. Without a space it is searched on `folder` if it has images,
             on `ring` if it has vectors. Data that is given so is stored in the run's folder.
+        warm_start: earlier runs, by path or by name, also of another space or data set: their best
+            configurations are tried first, and the sampler learns from their trials, the less the
+            more their space differs (`docs/search.md`).
 
     Raises:
         BadInputError: the arguments can't be used; nothing was started.
@@ -94,7 +100,14 @@ def search(
     """
     occupy_closed_descriptors()
     request = check_request(
-        space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
+        space,
+        overrides=overrides,
+        only=only,
+        seed=seed,
+        settings=settings,
+        dataset=dataset,
+        warm_start=warm_start,
+        results=results,
     )
     with (
         explaining_stops() as folders,
@@ -118,10 +131,13 @@ def search(
             description,
             trials_per_gpu=run.share.trials_per_gpu,
             code=run.folder.write_code(UserCode.of(run.space.references)),
+            warm_start=run.earlier.sources,
         )
         if run.given is not None:
             save_dataset(run.folder.path / DATA_FILE, run.given)
         run.folder.write_run(description)
+        if run.earlier.rows:
+            run.folder.write_warm_start(run.earlier.rows)
         _execute(
             run.folder,
             description,
@@ -153,6 +169,7 @@ def resume(
     max_concurrent: int | None = None,
     track: str | Sequence[str] | None = None,
     console: Console | None = None,
+    space: str | SearchSpace | None = None,
 ) -> RunFolder:
     """Continue a run that was stopped or killed, or that gets more trials, replicas or time.
 
@@ -175,6 +192,8 @@ def resume(
         track: as in `Settings`; "none" ends the export to the run's trackers. A tracker that the
             run gets late receives all its trials.
         console: as in `search`.
+        space: what is searched from now on, as in `search`: other ranges, choices, parameters or
+            presets. Trials outside of it are kept as they are (`docs/search.md`).
 
     Raises:
         BadInputError: a change can't be made, such as fewer trials than there are.
@@ -182,6 +201,7 @@ def resume(
     """
     occupy_closed_descriptors()
     given = {
+        "space": space,
         "trials": trials,
         "replicas": replicas,
         "time_budget_seconds": time_budget_seconds,
@@ -219,6 +239,9 @@ def resume(
             for note in notes:
                 progress.note(note)
             progress.activity("checking the memory")
+            if plan.former is not None:
+                check_configs(space, configs, dataset)
+                description = with_changed_space(description, space, plan.former, rows)
             largest = check_memory(space, configs, dataset, settings, has_begun=True)
             tell = progress.activity
             with shared_cluster(

@@ -21,6 +21,7 @@ from gansearch.system.object_store import AnyPath
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
+from gansearch.tune.earlier_runs import first_configs
 from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.ordered_search import make_ordered_sampler
 from gansearch.tune.preflight import Prepared, check_request, prepared
@@ -31,6 +32,7 @@ from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
 from gansearch.tune.slots import replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts
+from gansearch.tune.warm_sampler import warmed
 
 _N_PROPOSALS = 5  # that a plan shows
 
@@ -45,6 +47,7 @@ def plan(
     results: AnyPath | str = "results",
     settings: Settings | None = None,
     dataset: Any = None,
+    warm_start: Sequence[AnyPath | str] = (),
 ) -> str:
     """Make all checks of `search`, start and leave nothing, and return what it would do, as text.
 
@@ -56,7 +59,14 @@ def plan(
     occupy_closed_descriptors()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     request = check_request(
-        space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
+        space,
+        overrides=overrides,
+        only=only,
+        seed=seed,
+        settings=settings,
+        dataset=dataset,
+        warm_start=warm_start,
+        results=results,
     )
     with prepared(request, name=name, results=results, start=False, tell=lambda _: None) as run:
         return "\n".join(_plan_lines(run))
@@ -189,8 +199,9 @@ def _proposals(run: Prepared) -> Proposals:
         if order is None
         else make_ordered_sampler(name, run.seed, order)
     )
+    sampler = warmed(sampler, run.space, run.earlier.rows)
     study = optuna.create_study(sampler=sampler, direction="maximize")
-    enqueue_starts(study, run.space)
+    enqueue_starts(study, run.space, first_configs(run.space, run.earlier.rows))
     return Proposals(run.space, study, seed=run.seed)
 
 

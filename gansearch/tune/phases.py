@@ -39,6 +39,7 @@ from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.earlier_runs import first_configs, stored_earlier_trials
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
@@ -52,8 +53,10 @@ from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.slots import replica_grouping, search_grouping
+from gansearch.tune.space_change import is_inside
 from gansearch.tune.study import enqueue_starts, tell_known_ends
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
+from gansearch.tune.warm_sampler import warmed
 
 # The longest that the user's own measures of training examples are expected to take.
 _OWN_SECONDS = 120.0
@@ -92,15 +95,23 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     else:
         order.recall(rows, _reports_by_number(session))
         sampler = make_ordered_sampler(settings.sampler, session.seed, order)
+    earlier = stored_earlier_trials(session.folder, session.space)
+    first = first_configs(session.space, earlier)
     study, repairs = open_or_rebuild_study(
-        session.folder, session.space, sampler, rows, faults=session.recorder.faults
+        session.folder,
+        session.space,
+        warmed(sampler, session.space, earlier),
+        rows,
+        faults=session.recorder.faults,
+        first=first,
+        n_changes=len(session.description.former_spaces),
     )
     describe_study(study, session.description)
     attach = partial(attach_pictures, session.folder, session.recorder.faults)
     tell_known_ends(study, rows, session.space.objective, attach)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
-        enqueue_starts(study, session.space)
+        enqueue_starts(study, session.space, first)
     make_searcher: Callable[..., OptunaSearcher] = OptunaSearcher
     if order is not None:
         make_searcher = partial(OrderedSearcher, order=order)
@@ -113,7 +124,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         n_new=n_new,
         outcomes=scheduler.outcomes,
         interrupted=[spec_of_row(row, session.space.table) for row in interrupted],
-        rows=rows,
+        rows=_inside(session, rows),
         attach=attach,
     )
     n_untried = int(min(n_new, searcher.proposals.n_left))
@@ -146,6 +157,13 @@ def _freeze_thaw(session: Session, rows: Sequence[Mapping[str, Any]]) -> FreezeT
         if row["status"] == "completed":
             freeze_thaw.end(row["trial_id"], session.space.objective.score_of(row))
     return freeze_thaw
+
+
+def _inside(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows whose configurations are of the space, which a resume may have changed."""
+    if not session.description.former_spaces:
+        return rows
+    return [row for row in rows if is_inside(session.space, row)]
 
 
 def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTrial]:
@@ -313,8 +331,13 @@ def _generator(session: Session, trial_id: str) -> StoredGenerator:
 
 
 def finalists(session: Session) -> list[Config]:
-    """Return the best completed configurations by score, then the baseline if there is one."""
-    scored = [(session.space.objective.score_of(row), row) for row in _sound_at_their_end(session)]
+    """Return the best completed configurations by score, then the baseline if there is one.
+
+    Where a resume has changed the space, they are of the present one, unless none is.
+    """
+    sound = _sound_at_their_end(session)
+    inside = _inside(session, sound) or sound
+    scored = [(session.space.objective.score_of(row), row) for row in inside]
     scored.sort(key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
     completed = [row for _, row in scored]
     table = session.space.table

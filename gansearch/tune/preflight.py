@@ -44,6 +44,7 @@ from gansearch.trial.memory_check import (
     trials_on_gpu,
 )
 from gansearch.tune.cluster import connected
+from gansearch.tune.earlier_runs import EarlierRuns, read_earlier_runs
 from gansearch.tune.effects import check_effects, check_order, check_search, order_notes, top_notes
 from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
@@ -51,9 +52,10 @@ from gansearch.tune.nodes import require_nodes
 from gansearch.tune.placement import Placement, placement
 from gansearch.tune.ray_internals import resources_here
 from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
-from gansearch.tune.samplers import check_sampler
+from gansearch.tune.samplers import check_sampler, make_sampler
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, cluster_resources, share_of_cluster
+from gansearch.tune.warm_sampler import learns_from_earlier
 
 # A run is not kept waiting for longer by checks, unless the first ones take it.
 _CHECK_SECONDS = 30.0
@@ -71,6 +73,7 @@ class Request:
         seed: of the run.
         settings: of the run, with the folder of the data resolved.
         given: the data, where it was given from Python.
+        earlier: what is taken of earlier runs.
     """
 
     space: SearchSpace
@@ -79,6 +82,7 @@ class Request:
     seed: int
     settings: Settings
     given: Dataset | None = None
+    earlier: EarlierRuns = field(default_factory=EarlierRuns)
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ def check_request(
     seed: int | None,
     settings: Settings | None,
     dataset: Any = None,
+    warm_start: Sequence[AnyPath | str] = (),
+    results: AnyPath | str = "results",
 ) -> Request:
     """Return what a run is to do, after all checks that need neither its data nor a cluster.
 
@@ -141,7 +147,34 @@ def check_request(
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     notes += top_notes(space.budget, overrides) + order_notes(settings)
     settings = _with_absolute_data_dir(settings, space.dataset)
-    return Request(space, configs, notes, seed, settings, given)
+    earlier = _earlier_runs(space, warm_start, results, only, settings.sampler)
+    return Request(space, configs, notes + earlier.notes, seed, settings, given, earlier)
+
+
+def _earlier_runs(
+    space: SearchSpace,
+    runs: Sequence[AnyPath | str],
+    results: AnyPath | str,
+    only: Sequence[str],
+    sampler: str,
+) -> EarlierRuns:
+    """Return what the search takes of earlier runs.
+
+    Raises:
+        BadInputError: as `read_earlier_runs`, or there is no search.
+    """
+    if runs and only:
+        raise BadInputError(
+            f"--warm-start {runs[0]}: --only compares given configurations without a search, which "
+            "an earlier run could help. Leave one of them out; --only RUN/TRIAL trains a trial of "
+            "a run again."
+        )
+    earlier = read_earlier_runs(space, runs, parse_path(results))
+    if runs and not learns_from_earlier(make_sampler(sampler, 0)):
+        earlier.notes.append(
+            f"--sampler {sampler} learns nothing from earlier runs; only their best are tried first"
+        )
+    return earlier
 
 
 def _with_dataset(space: SearchSpace, dataset: Any) -> tuple[SearchSpace, Dataset | None]:

@@ -7,7 +7,7 @@ the history. A damaged file is kept under another name, and reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,31 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 from gansearch.errors import GansearchError, ResultsError, StorageError
 from gansearch.measures import Evaluation
 from gansearch.own_measures import Objective, own_columns
+from gansearch.rules import Config
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import EVALUATION_COLUMNS
-from gansearch.runs.tables import TEST_LL_FOLDER, is_damage
+from gansearch.runs.tables import TEST_LL_FOLDER, WARM_START_FILE, is_damage
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
 from gansearch.system.object_store import AnyPath
 from gansearch.tune.rows import new_row, spec_of_row
 from gansearch.tune.samplers import UNHEALTHY
-from gansearch.tune.study import STATES, is_unhealthy, load_study, open_study, search_spec
+from gansearch.tune.space_change import is_inside
+from gansearch.tune.study import (
+    N_CHANGES,
+    STATES,
+    begin_study,
+    enqueue_starts,
+    is_unhealthy,
+    load_study,
+    open_study,
+    search_spec,
+)
 
 Rows = Sequence[Mapping[str, Any]]
 
+# Attribute of a trial that lies outside the space of its study, since a resume has changed that.
+OUTSIDE = "outside"
 _SCORES = [field.name for field in fields(Evaluation) if field.name != "own"]
 
 
@@ -56,7 +69,19 @@ def repair_run(folder: RunFolder) -> list[str]:
             raise
         lost, why = True, str(error)
     repairs += _rebuild_trials(folder, why) if lost else []
-    return [*repairs, *_set_results_aside(folder)]
+    return [*repairs, *_set_warm_start_aside(folder), *_set_results_aside(folder)]
+
+
+def _set_warm_start_aside(folder: RunFolder) -> Iterator[str]:
+    """Set what the run took of earlier ones aside if it is damaged; yield a sentence."""
+    try:
+        folder.warm_start()
+    except ResultsError as error:
+        if not is_damage(error.__cause__):
+            raise
+        path = folder.path / WARM_START_FILE
+        aside = set_aside(path)
+        yield f"{path}: damaged; set aside as {aside.name}. The search goes on without earlier runs"
 
 
 def _set_results_aside(folder: RunFolder) -> Iterator[str]:
@@ -86,8 +111,12 @@ def open_or_rebuild_study(
     rows: Rows,
     *,
     faults: list[StorageError],
+    first: Sequence[Config] = (),
+    n_changes: int = 0,
 ) -> tuple[optuna.Study, list[str]]:
     """Open the run's study, rebuilt if it contradicts the results; return a sentence for a repair.
+
+    A study of a former space stays as it is, beside a new one of the trials that lie in the space.
 
     Args:
         folder: of the run.
@@ -95,10 +124,16 @@ def open_or_rebuild_study(
         sampler: of the search.
         rows: of the search's trials, as in `trials.parquet`.
         faults: as `open_study` takes them.
+        first: what is tried first, after the space's presets.
+        n_changes: how often the space of the run has changed.
     """
     path, name = folder.journal(), folder.path.name
-    if not rows:
-        return open_study(path, sampler, faults, name), []
+    if not rows and not (n_changes and path.exists()):
+        study = open_study(path, sampler, faults, name)
+        if n_changes:
+            study.set_user_attr(N_CHANGES, n_changes)
+        return study, []
+    outside = [row["number"] for row in rows if n_changes and not is_inside(space, row)]
     objective = space.objective
     history = folder.history(["trial_id", "updates", objective.column])
     reports = {
@@ -109,7 +144,12 @@ def open_or_rebuild_study(
     if path.exists():
         try:
             study = open_study(path, sampler, faults, name)
-            mismatches = _mismatches(study, space, rows, reports)
+            if study.user_attrs.get(N_CHANGES, 0) < n_changes:
+                study = begin_study(study, path, sampler, faults, n_changes)
+                _rebuild_study(study, space, rows, reports, first, outside)
+                study.set_user_attr(N_CHANGES, n_changes)
+                return study, []
+            mismatches = _mismatches(study, space, rows, reports, outside)
             if (why := next(mismatches, "")) == "":
                 return study, []
         except StorageError:
@@ -119,7 +159,9 @@ def open_or_rebuild_study(
         aside = set_aside(path)
         why += f"; set aside as {aside.name}"
     study = open_study(path, sampler, faults, name)
-    _rebuild_study(study, space, rows, reports)
+    _rebuild_study(study, space, rows, reports, first, outside)
+    if n_changes:
+        study.set_user_attr(N_CHANGES, n_changes)
     repair = f"{folder.path / path.name}: {why}. It was rebuilt from trials.parquet and the history"
     return study, [repair]
 
@@ -129,14 +171,17 @@ def _mismatches(
     space: SearchSpace,
     rows: Rows,
     reports: Mapping[str, Mapping[int, float]],
+    outside: Collection[int],
 ) -> Iterator[str]:
-    """Yield how the study contradicts the results."""
+    """Yield how the study contradicts the results; it knows nothing of trials `outside` it."""
     trials = study.get_trials(deepcopy=False)
     for row in rows:
         number = row["number"]
         if number >= len(trials):
             yield f"older than the run: it has no trial {number}"
             return
+        if number in outside and trials[number].state == TrialState.FAIL:
+            continue
         what = _mismatch(trials[number], row, space, reports.get(row["trial_id"], {}))
         if what is not None:
             yield f"damaged: trial {number} has another {what} than in the results"
@@ -187,17 +232,29 @@ def _rebuild_study(
     space: SearchSpace,
     rows: Rows,
     reports: Mapping[str, Mapping[int, float]],
+    first: Sequence[Config],
+    outside: Collection[int],
 ) -> None:
-    """Add all trials of the results to an empty study, with their numbers."""
+    """Add all trials of the results to an empty study, with their numbers.
+
+    Those `outside` the space are there as failed ones, from which no sampler learns.
+    """
     known = {row["number"]: row for row in rows}
-    n_trials = max(known) + 1
-    for number in range(n_trials):
+    for number in range(max(known, default=-1) + 1):
         if (row := known.get(number)) is None:  # it was not continued
             study.add_trial(create_trial(state=TrialState.FAIL))
+        elif number in outside:
+            study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=_attributes(row, space)))
         else:
             study.add_trial(_trial_of(row, space, reports.get(row["trial_id"], {})))
-    for preset in space.start_from[n_trials:]:
-        study.enqueue_trial(space.encode(space.preset(preset)))
+    if rows:  # or else all of them are still to be enqueued
+        enqueue_starts(study, space, first, tried={row["config_id"] for row in rows})
+
+
+def _attributes(row: Mapping[str, Any], space: SearchSpace) -> dict[str, Any]:
+    """Return what a study says of a trial that lies outside its space."""
+    config = spec_of_row(row, space.table).config
+    return {OUTSIDE: True, "status": row["status"], "reason": row["reason"], "config": config}
 
 
 def _trial_of(
@@ -251,10 +308,9 @@ def _rows_of_search(
     study = load_study(journal) if journal.exists() else None
     for trial in study.get_trials(deepcopy=False) if study is not None else ():
         status = _status_of(trial)
-        fixed = FixedTrial(trial.params)
-        if _config_id(fixed, space) is None:
+        if (config := _config_of(trial, space)) is None:
             continue
-        spec = search_spec(trial.number, seed, space.suggest(fixed))
+        spec = search_spec(trial.number, seed, config)
         has_reported = spec.trial_id in reports
         # It never began, or was not continued.
         if status == "failed" and not has_reported:
@@ -282,8 +338,16 @@ def _report_of(
     return next(found, reports[-1])
 
 
+def _config_of(trial: FrozenTrial, space: SearchSpace) -> Config | None:
+    """Return the configuration of a trial of a study; None if it never had one."""
+    if OUTSIDE in trial.user_attrs:
+        return space.table.from_dict(trial.user_attrs["config"])
+    fixed = FixedTrial(trial.params)
+    return None if _config_id(fixed, space) is None else space.suggest(fixed)
+
+
 def _status_of(trial: FrozenTrial) -> str:
-    if trial.state == TrialState.FAIL:
+    if trial.state == TrialState.FAIL and OUTSIDE not in trial.user_attrs:
         return "failed"
     return str(trial.user_attrs.get("status", "running"))
 

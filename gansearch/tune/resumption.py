@@ -17,7 +17,7 @@ from gansearch.report.formatting import duration
 from gansearch.rules import count_of
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.tables import unreadable
+from gansearch.runs.tables import rows_of, unreadable
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import is_given, is_missing, load, provided
@@ -25,8 +25,13 @@ from gansearch.tracking.names import require_trackers
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.samplers import check_sampler
 from gansearch.tune.settings import Settings, flag_of
-
-_BUDGET = ("trials", "replicas")
+from gansearch.tune.space_change import (
+    RAISABLE,
+    SpaceChange,
+    change_space,
+    given_space,
+    raised_budget,
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class Resumption:
         settings: the stored ones with the changes.
         search_on: whether the search goes on, or only what follows it.
         notes: which changes have no effect, for the user.
+        former: the entry of `run.json` for the space that this one replaces; None for the same.
     """
 
     space: SearchSpace
     settings: Settings
     search_on: bool
     notes: list[str]
+    former: Mapping[str, Any] | None = None
 
 
 def resumption(
@@ -54,7 +61,7 @@ def resumption(
     Args:
         folder: of the run, locked.
         description: of the run.
-        given: `trials`, `replicas` and fields of `Settings` by name; None for no change.
+        given: `trials`, `replicas`, `space` and fields of `Settings` by name; None for no change.
 
     Raises:
         BadInputError: a change can't be made.
@@ -63,17 +70,69 @@ def resumption(
     trials = folder.trials()
     if description.only:
         _check_needs_no_search(changes)
-    _check_counts(changes, trials)
     space = SearchSpace.from_dict(description.full_space)
+    given_as_space = changes.pop("space", None)
+    change, raised = _change_of_space(given_as_space, changes, space, trials)
+    changes = {**raised, **changes}
+    _check_counts(changes, trials)
     if changes or description.state != "finished":
         _check_code(space)
-    _check_time(changes, description, trials)
-    more = not changes.keys().isdisjoint({"trials", "time_budget_seconds"})
+    target = {} if change is None else {"trials": description.budget.trials}
+    _check_time({**target, **changes}, description, trials)
+    more = change is not None or not changes.keys().isdisjoint({"trials", "time_budget_seconds"})
     search_on = not description.only and (more or not description.search_is_over)
     notes = _without_effect(changes, description, trials, search_on=search_on)
-    space = space.with_budget(**{name: changes[name] for name in _BUDGET if name in changes})
+    notes += _lowered(changes, description)
+    if change is not None:
+        _check_searches_on(change, changes, description, trials)
+        space = change.space
+        notes.append(change.note)
+    elif given_as_space is not None and not raised:
+        notes.append("--space: it is the space that the run has, and changes nothing")
+    space = space.with_budget(**{name: changes[name] for name in RAISABLE if name in changes})
     settings = _changed_settings(folder, description, space, changes)
-    return Resumption(space, settings, search_on, notes)
+    return Resumption(space, settings, search_on, notes, change.former if change else None)
+
+
+def _change_of_space(
+    given: str | SearchSpace | None,
+    changes: Mapping[str, Any],
+    space: SearchSpace,
+    trials: pd.DataFrame,
+) -> tuple[SpaceChange | None, dict[str, int]]:
+    """Return the change to a new space, if it is one, and what of the budget the new one raises."""
+    if given is None:
+        return None, {}
+    new, sections = given_space(given)
+    raised = raised_budget(new, sections, space.budget, changes)
+    rows = rows_of(trials[trials["phase"] == "search"])
+    return change_space(space, new, sections, rows), raised
+
+
+def _check_searches_on(
+    change: SpaceChange,
+    changes: Mapping[str, Any],
+    description: RunDescription,
+    trials: pd.DataFrame,
+) -> None:
+    """Raise BadInputError if no further trial would be of the new space."""
+    n_tried = int((trials["phase"] == "search").sum())
+    if changes.get("trials", description.budget.trials) <= n_tried:
+        raise BadInputError(
+            f"--space {change.space.name}: the search has begun all its "
+            f"{count_of(n_tried, 'trial')}, and none would be of the new space. Ask for more: "
+            f"--trials with a number greater than {n_tried}, those tried included."
+        )
+
+
+def _lowered(changes: Mapping[str, Any], description: RunDescription) -> list[str]:
+    """Return a sentence for each part of the budget that is lowered, which never happens unsaid."""
+    before = description.budget.to_dict()
+    return [
+        f"--{name} {changes[name]}: fewer than the {before[name]} that the run was to have"
+        for name in RAISABLE
+        if changes.get(name, before[name]) < before[name]
+    ]
 
 
 def load_resumed_data(
@@ -131,7 +190,7 @@ def _check_code(space: SearchSpace) -> None:
 
 
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
-    for name in ("trials", "time_budget_seconds", "sampler"):
+    for name in ("space", "trials", "time_budget_seconds", "sampler"):
         if name in changes:
             flag = flag_of(name)
             raise BadInputError(
@@ -233,7 +292,7 @@ def _changed_settings(
         stored = Settings.from_dict(description.settings)
     except ValueError as error:
         raise unreadable(folder.path / "run.json", f"settings: {error}") from error
-    own = {key: value for key, value in changes.items() if key not in _BUDGET}
+    own = {key: value for key, value in changes.items() if key not in RAISABLE}
     settings = replace(stored, **own)
     if not description.only:
         check_sampler(settings.sampler, space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from gansearch.tune.samplers import UNHEALTHY
 
 # Attribute of a study that tells the two of a run apart, and its value for the replicas'.
 PHASE, REPLICAS = "phase", "replicas"
+# Attribute of the study of a search: how often the run's space had changed before.
+N_CHANGES = "n_changes_of_space"
 STATES = {
     "running": TrialState.RUNNING,
     "completed": TrialState.COMPLETE,
@@ -62,6 +64,29 @@ def open_study(
     )
 
 
+def begin_study(
+    former: optuna.Study,
+    journal: Path,
+    sampler: BaseSampler,
+    faults: list[StorageError],
+    n_changes: int,
+) -> optuna.Study:
+    """Create the study of a changed space beside the former one, whose open trials end there.
+
+    Optuna allows no other choices of a parameter within one study. The new one must be given its
+    attribute `N_CHANGES` once it is complete.
+    """
+    storage = JournalStorage(Journal(str(journal), faults))
+    name = f"{former.study_name.partition('-space-')[0]}-space-{n_changes + 1}"
+    if name in optuna.get_all_study_names(storage):  # a kill has left it incomplete
+        optuna.delete_study(study_name=name, storage=storage)
+    for trial in former.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        former.tell(trial.number, state=TrialState.FAIL)
+    return optuna.create_study(
+        storage=storage, sampler=sampler, study_name=name, direction="maximize"
+    )
+
+
 def open_replica_study(
     journal: Path, faults: list[StorageError], name: str, *, minimize: bool
 ) -> optuna.Study:
@@ -84,11 +109,17 @@ def open_replica_study(
 
 
 def _study_of_search(storage: JournalStorage) -> str | None:
-    """Return the name of the first study that is not the replicas'; None if there is none."""
+    """Return the name of the study of the present space, not the replicas'; None if there is none.
+
+    The first of those for which the space had changed most often: one that a kill has left
+    unfinished does not say so yet.
+    """
+    found: dict[int, str] = {}
     for name in optuna.get_all_study_names(storage):
-        if optuna.load_study(study_name=name, storage=storage).user_attrs.get(PHASE) != REPLICAS:
-            return name
-    return None
+        attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
+        if attributes.get(PHASE) != REPLICAS:
+            found.setdefault(attributes.get(N_CHANGES, 0), name)
+    return found[max(found)] if found else None
 
 
 def load_study(journal: Path) -> optuna.Study | None:
@@ -125,10 +156,22 @@ def search_spec(number: int, run_seed: int, config: Config) -> TrialSpec:
     return TrialSpec(search_id(number), number, "search", seed, config.to_dict())
 
 
-def enqueue_starts(study: optuna.Study, space: SearchSpace) -> None:
-    """Enqueue the presets that the space starts from, so that they are tried first."""
-    for preset in space.start_from:
-        study.enqueue_trial(space.encode(space.preset(preset)))
+def enqueue_starts(
+    study: optuna.Study,
+    space: SearchSpace,
+    more: Iterable[Config] = (),
+    *,
+    tried: Collection[str] = (),
+) -> None:
+    """Enqueue what is tried first: the space's `start_from`, then `more`; each once.
+
+    Those whose `config_id` is among `tried` are left out.
+    """
+    presets = [space.preset(name) for name in space.start_from]
+    known = {*tried, *(config.config_id for config in presets)}
+    left = [config for config in presets if config.config_id not in tried]
+    for config in (*left, *(config for config in more if config.config_id not in known)):
+        study.enqueue_trial(space.encode(config))
 
 
 def tell(study: optuna.Study, trial: Trial, outcome: Outcome, score: float | None = None) -> None:

@@ -273,6 +273,9 @@ def run_gansearch(words: list[str], line: Snippet) -> None:
         words = ["run", "--dry-run", *words[1:]]
     if command == "run" and "--name" in words:
         shutil.rmtree(Path("results", words[words.index("--name") + 1]), ignore_errors=True)
+    if "--warm-start" in words:
+        for word in words[words.index("--warm-start") + 1 :]:
+            write_run(Path(word).name)
     if command in ("resume", "report", "sample", "export", "compare"):
         named = words[1:] if command == "compare" else words[1:2]
         for word in named:

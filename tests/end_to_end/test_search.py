@@ -8,6 +8,7 @@ import optuna
 import pandas as pd
 import pytest
 import ray
+import yaml
 from optuna.artifacts import get_all_artifact_meta
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -426,13 +427,25 @@ def test_a_time_budget_that_ends_before_a_trial_names_itself_and_the_way_on(tmp_
     assert gansearch.load("late", tmp_path).read_run().state == "failed"
 
 
-def test_more_trials_can_be_asked_of_a_finished_run(finished):
-    more = ("--trials", "8", "--replicas", "3", "--max-concurrent", "1")
+def test_more_trials_of_another_space_can_be_asked_of_a_finished_run(finished, tmp_path):
+    before = finished.trials().query("phase == 'search'").set_index("number")
+    narrower = ("k={int: [1, 2]}", "init={choice: [normal]}")
+    sections = load_space("digits", [*SMALL, "start_from=[]", *narrower])
+    new = tmp_path / "new.yaml"
+    new.write_text(yaml.safe_dump({**sections.to_dict(), "name": None}).replace("name: null\n", ""))
+    more = ("--trials", "8", "--replicas", "3", "--max-concurrent", "1", "--space", str(new))
     resumed = command("resume", str(finished.path), *more)
     assert resumed.exit_code == 0
+    assert "The space was changed after 6 trials; of these, 6 lie outside of it now" in " ".join(
+        resumed.output.split()
+    )
     trials = finished.trials()
     searched = trials[trials["phase"] == "search"]
     assert len(searched) == 8
+    by_number = searched.set_index("number").sort_index()
+    pd.testing.assert_frame_equal(by_number.loc[0:5], before.sort_index())
+    assert set(by_number.loc[6:, "config.init"]) == {"normal"}
+    assert by_number.loc[6:, "config.k"].isin([1, 2]).all()
     assert searched["config_id"].nunique() == 8
     run = finished.read_run()
     assert (run.space["budget"]["trials"], run.space["budget"]["replicas"]) == (8, 3)
@@ -442,3 +455,25 @@ def test_more_trials_can_be_asked_of_a_finished_run(finished):
     again = command("resume", str(finished.path))
     assert again.exit_code == 0
     pd.testing.assert_frame_equal(finished.trials(), trials)
+
+
+def test_a_run_begins_with_the_best_of_an_earlier_one_and_counts_its_own_trials_alone(
+    finished, tmp_path
+):
+    changes = [*SMALL, "trials=5", "replicas=0", "max_updates=60", "start_from=[]", "init=glorot"]
+    run = search(
+        "digits", overrides=changes, warm_start=[finished.path], results=tmp_path, name="warm"
+    )
+    trials = run.trials().set_index("number").sort_index()
+    assert list(trials.index) == [0, 1, 2, 3, 4]
+    best = finished.ranking().iloc[0]
+    same = ["config.k", "config.generator_lr", "config.noise_dim"]
+    assert trials.loc[0, same].tolist() == best[same].tolist()
+    assert trials.loc[0, "config.init"] == "glorot"
+    (source,) = run.read_run().warm_start
+    assert source["path"] == str(finished.path) and 0.5 < source["weight"] < 1
+    taken = run.warm_start()
+    n_searched = (finished.trials()["phase"] == "search").sum()
+    assert taken["place"].notna().sum() == source["n_trials"] == n_searched
+    study = open_study(run.path / "optuna.journal", optuna.samplers.RandomSampler())
+    assert len(study.trials) == 5

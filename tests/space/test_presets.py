@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from gansearch.config import TrialConfig
+from gansearch.errors import SpaceError
 from gansearch.family import DEFAULT_FAMILY
 from gansearch.networks.models import Discriminator, Generator
 from gansearch.space.builtin import builtin_spaces
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 
 SHAPES = {
     "cifar10": (32, 32, 3),
@@ -198,3 +200,33 @@ def test_each_remedys_preset_differs_from_vanilla_by_that_remedy_alone(name: str
     # Heusel et al. (2017): D learns the faster.
     two = space.preset("two_time_scales")
     assert two.generator_lr < two.discriminator_lr
+
+
+FOUND = {
+    "dataset": "digits",
+    "search": {"k": {"int": [1, 3]}},
+    "presets": {"found": {"k": 2}},
+    "start_from": ["paper", "found"],
+    "origins": {"found": "best of 400 trials of 5,000 updates"},
+}
+
+
+def test_a_preset_says_where_it_comes_from_and_is_tried_after_the_papers() -> None:
+    space = SearchSpace.from_dict(FOUND)
+    assert [space.preset(name).k for name in space.start_from] == [1, 2]
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    assert "origins:\n  found: best of 400 trials of 5,000 updates\n" in space.describe()
+    assert "origins" not in load_space("ring").to_dict()
+
+
+@pytest.mark.parametrize(
+    ("origins", "message"),
+    [
+        ({"fuond": "here"}, r"origins: no preset is called fuond\. Did you mean found\?"),
+        ({"found": [1]}, r"origins\.found: found \[1\]\. It must be text that says where"),
+        ("found", r"origins: found 'found'\. It must be a mapping of names to values"),
+    ],
+)
+def test_an_origin_of_no_preset_or_without_text_is_refused(origins: object, message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        SearchSpace.from_dict(FOUND | {"origins": origins})

@@ -411,7 +411,7 @@ def test_a_space_survives_json_and_its_own_description(name, tmp_path):
 def test_a_space_is_described_as_a_file_would_say_it(load):
     budget = (
         "{trials: 6, max_updates: 60, reports: 2, grace: 0.1, reduction_factor: 3.0, "
-        "give_up: 0.05, top: 3, replicas: 5}"
+        "scheduler: asha, give_up: 0.05, top: 3, replicas: 5}"
     )
     text = f"""\
 # my
@@ -542,7 +542,7 @@ FILE_FAULTS = {
     "# nothing\n": "my.yaml: the file is empty. A space needs a dataset and a search.",
     "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, generator, "
     "discriminator, output_range, trainable, parameters, dataset, data, budget, search, fixed, "
-    "presets, start_from, baseline, measures, objective, keep.",
+    "presets, start_from, baseline, measures, objective, keep, origins.",
     "dataset: [\n": "my.yaml:2:1: not YAML: expected the node content, but found '<stream end>'. "
     "Check the brackets and quotes, and the space after each colon.",
     "dataset: a: b\n": "my.yaml:1:11: not YAML: mapping values are not allowed here. Check the "

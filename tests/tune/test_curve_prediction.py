@@ -39,7 +39,7 @@ def test_the_end_of_a_training_is_known():
 
 def test_intervals_hold_at_least_as_often_as_they_say_and_are_narrower_than_the_scores_spread():
     rng = np.random.default_rng(0)
-    prediction = CurvePrediction(max_updates=1000)
+    prediction = CurvePrediction(max_updates=1000, from_updates=300)
     for _ in range(60):
         scores = power_law(rng, noise=0.3)
         for n in range(1, len(scores) + 1):

@@ -37,7 +37,7 @@ def finalists_of(*rows, top=2, baseline="paper"):
         space=space,
         budget=space.budget,
         dataset=load_dataset("ring"),
-        description=SimpleNamespace(n_evaluation_samples=1000),
+        description=SimpleNamespace(n_evaluation_samples=1000, former_spaces=()),
         rows=lambda phase: [row for row in rows if row["phase"] == phase],
     )
     found = finalists(session)
@@ -103,6 +103,7 @@ def test_a_resume_goes_on_by_the_objective_in_its_rungs_its_study_and_its_finali
         folder=folder,
         space=space,
         budget=space.budget,
+        description=SimpleNamespace(former_spaces=()),
         rows=lambda phase: [row for row in rows if row["phase"] == phase],
     )
     scheduler = GuardedScheduler(space.budget, halving=True, objective=space.objective)

@@ -167,8 +167,10 @@ def test_presets_that_were_not_tried_yet_wait_in_the_rebuilt_journal(folder, spa
     first = folder.trials().head(1)
     folder.write_trials(first.to_dict("records"))
     (folder.path / "optuna.journal").unlink()
-    waiting = ("paper", "paper", "paper")
-    study, _ = reopened(folder, space.__class__(**vars(space) | {"start_from": waiting}))
+    paper = space.presets["paper"]
+    presets = {"paper": paper, "two": {**paper, "k": 2}, "three": {**paper, "k": 3}}
+    starts = {"presets": presets, "start_from": tuple(presets)}
+    study, _ = reopened(folder, space.__class__(**vars(space) | starts))
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "WAITING", "WAITING"]
 
@@ -303,3 +305,14 @@ def test_one_flipped_bit_is_found_wherever_it_is_or_changes_nothing(folder, spac
         if not (found or also_found):
             assert trials_of(flipped_study) == study, path
         shutil.rmtree(copied)
+
+
+def test_damage_to_what_was_taken_of_earlier_runs_is_set_aside_and_the_search_goes_on(folder):
+    folder.write_warm_start([])
+    path = folder.path / "warm_start.parquet"
+    assert repair_run(folder) == []
+    path.write_bytes(path.read_bytes()[:-9])
+    (repair,) = repair_run(folder)
+    assert repair.startswith(f"{path}: damaged; set aside as _warm_start.parquet.damaged")
+    assert repair.endswith(". The search goes on without earlier runs")
+    assert folder.warm_start().empty
