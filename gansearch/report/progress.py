@@ -175,6 +175,11 @@ class Progress:
             text = self._line()
         self._print_plain(text)
 
+    def expect(self, n_trials: int) -> None:
+        """Expect the phase to have so many trials, as where the time suffices for fewer."""
+        with self._lock:
+            self._n_trials = n_trials
+
     def trial_started(self, trial_id: str, summary: str, updates: int = 0) -> None:
         """Record that a trial starts, or resumes at `updates`; `summary` is its configuration."""
         with self._lock:

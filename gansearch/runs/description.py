@@ -48,7 +48,9 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "n_evaluation_samples": int,
     "trials_per_gpu": int | None,
     "code": dict,
+    "cut_replicas": list,
 }
+_TEXTS = {"data_notes", "cut_replicas"}  # tuples of text
 _UNFINISHED = ("searching", "replicating")
 _LONGEST_NAME = 40  # of a preset, in tables and figures
 
@@ -80,6 +82,7 @@ class RunDescription:
         n_evaluation_samples: how many samples each evaluation of a trial uses.
         code: where in the run's folder the texts of the user's own files lie, by their paths.
         trials_per_gpu: how many share a GPU, if that was found and not given; else None.
+        cut_replicas: the ids of the replicas that the time budget had no room for.
         facts: the machine, the versions and the command, and keys of other versions.
     """
 
@@ -102,6 +105,7 @@ class RunDescription:
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     trials_per_gpu: int | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+    cut_replicas: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -199,10 +203,11 @@ class RunDescription:
         """Return plain JSON values; what a run of an older version did not record is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
-        for name in ("training_report", "data", "environments", "code"):
+        for name in ("training_report", "data", "environments", "code", "cut_replicas"):
             if not values[name]:
                 del values[name]
-        values["data_notes"] = list(values["data_notes"])
+        for name in _TEXTS & values.keys():
+            values[name] = list(values[name])
         return {**values, **facts}
 
     @classmethod
@@ -216,7 +221,7 @@ class RunDescription:
             raise ValueError(why)
         names = [f.name for f in dataclasses.fields(cls) if f.name != "facts"]
         own = {name: values[name] for name in names if name in values}
-        own["data_notes"] = tuple(map(str, values.get("data_notes", ())))
+        own |= {name: tuple(map(str, values.get(name, ()))) for name in _TEXTS}
         return cls(**own, facts={key: v for key, v in values.items() if key not in names})
 
     def encode(self) -> bytes:

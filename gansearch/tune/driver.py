@@ -8,6 +8,7 @@ pickle.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -33,7 +34,7 @@ from gansearch.system.user_code import UserCode
 from gansearch.tracking.exporter import open_exporter
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
-from gansearch.tune.phases import conclude, finalists, replicate, search_phase
+from gansearch.tune.phases import conclude, finalists, measure_costs, replicate, search_phase
 from gansearch.tune.preflight import (
     check_memory,
     check_request,
@@ -92,6 +93,7 @@ def search(
         InterruptedRunError: stopped by SIGINT, SIGTERM or SIGHUP; `resume` continues a run that
             has begun.
     """
+    started = time.monotonic()
     occupy_closed_descriptors()
     request = check_request(
         space, overrides=overrides, only=only, seed=seed, settings=settings, dataset=dataset
@@ -131,6 +133,7 @@ def search(
             run.settings,
             run.share,
             progress,
+            started=started,
             search_on=not run.configs,
         )
     return run.folder
@@ -180,6 +183,7 @@ def resume(
         BadInputError: a change can't be made, such as fewer trials than there are.
         As `search`.
     """
+    started = time.monotonic()
     occupy_closed_descriptors()
     given = {
         "trials": trials,
@@ -249,6 +253,7 @@ def resume(
                     settings,
                     share,
                     progress,
+                    started=started,
                     search_on=plan.search_on,
                 )
     return folder
@@ -283,11 +288,12 @@ def _execute(
     share: Share,
     progress: Progress,
     *,
+    started: float,
     search_on: bool,
 ) -> None:
     """Run the remaining phases of a run; its lock is held and Ray is connected.
 
-    `configs` are trained instead of a search, if there are any.
+    `configs` are trained instead of a search, if there are any. The session began at `started`.
     """
     exporter = open_exporter(folder, description, settings.track, tell=progress.note)
     n_samples = description.n_evaluation_samples
@@ -311,12 +317,14 @@ def _execute(
         progress=progress,
         recorder=recorder,
         initial_description=description,
+        started=started,
     )
     progress.is_stopping = lambda: session.stop.reason == "interrupted"
     progress.pace.earlier_updates = sum(row["updates"] for row in recorder.rows.values())
     with saving_at_the_end(session):
         try:
             with stopping_on_signals(session.stop):
+                measure_costs(session)
                 if search_on:
                     search_phase(session)
                 replicate(session, configs or finalists(session))
