@@ -210,12 +210,16 @@ def _without_effect(
     unfinished = (searched["status"] == "running") | (searched["reason"] == OUT_OF_TIME.reason)
     search_left = search_on and (n_tried < target or bool(unfinished.any()))
     is_cut = bool(description.cut_replicas)
+    is_trained = description.state == "finished" and not is_cut
+    needs_no_time = "time_budget_seconds" in changes and is_trained
+    if needs_no_time and description.only and "replicas" not in changes:
+        return ["--time-budget: all replicas are trained. --replicas adds some."]
     notes = []
     if not search_left and not description.only:
         over = f"the search is over after {count_of(n_tried, 'trial')}"
         if "trials" in changes:
             notes.append(f"--trials {target}: {over}. A greater number adds some.")
-        if "time_budget_seconds" in changes and description.state == "finished" and not is_cut:
+        if needs_no_time:
             notes.append(f"--time-budget: {over}. --trials adds some.")
         if "sampler" in changes:
             notes.append(f"--sampler: {over}, so it proposes none. --trials adds some.")

@@ -38,6 +38,8 @@ _CONCLUSION_SECONDS = 7.0
 # where they aren't cached.
 _CURVES, _LINES, _LINES_OF_IMAGES = 3.0, 10.0, 25.0
 _STOP_SECONDS = 3.0  # until trials have saved their state, and their workers have ended
+_MARGIN = 1.05  # by which the search leaves the replicas more time than they should take
+_SLACK = 0.4  # of the tolerance, by which replicas may end late
 _LEAST_SHARE = 0.1  # of a replica, from which its speed is known
 _REPORT_SECONDS = 4.0  # of a run in which no trial was completed
 
@@ -62,16 +64,19 @@ def search_is_out_of_time(session: Session) -> bool:
     if not any(row["status"] == "completed" for row in rows):
         return session.seconds > limit - _REPORT_SECONDS
     finalists = _expected_finalists(session, rows)
+    without_replicas = limit - _STOP_SECONDS - costs.conclusion
     if not finalists or not session.budget.replicas:
-        return session.seconds > limit - _STOP_SECONDS - costs.conclusion
+        return session.seconds > without_replicas
     beside = _STOP_SECONDS + session.recorder.times.start_seconds + costs.conclusion
 
-    def needed(n_seeds: int) -> float:
-        waiting = rounds_of(finalists, Extent(len(finalists), n_seeds))
-        return beside + makespan((), waiting, session.share.max_concurrent)
+    def needed(n_finalists: int, n_seeds: int) -> float:
+        waiting = rounds_of(finalists, Extent(n_finalists, n_seeds))
+        return beside + _MARGIN * makespan((), waiting, session.share.max_concurrent)
 
-    n_seeds = session.budget.replicas
-    end = search_end(limit, needed(n_seeds), needed(min(LEAST_SEEDS, n_seeds)))
+    if session.seconds + needed(1, 1) > limit:
+        return session.seconds > without_replicas  # not even one would end in time
+    n, n_seeds = len(finalists), session.budget.replicas
+    end = search_end(limit, needed(n, n_seeds), needed(n, min(LEAST_SEEDS, n_seeds)))
     return session.seconds > end
 
 
@@ -188,7 +193,7 @@ class ReplicaPlan:
             self._n_seeds,
             self._running(speeds),
             self.n_at_a_time,
-            available,
+            available + self._slack_seconds,
         )
         kept = ids[: self.extent.n_finalists]
         allowed = [
@@ -204,10 +209,9 @@ class ReplicaPlan:
         available = self._available_seconds()
         if available is None or available > 0:
             return False
-        limit = self.session.settings.time_budget_seconds or 0.0
         speeds = Speeds(self.session, self.session.recorder.rows.values())
         soonest = min(self._running(speeds), default=math.inf)
-        return available + tolerance_seconds(limit) / 2 < soonest
+        return available + self._slack_seconds < soonest
 
     def _show(self, n_left_out: int) -> None:
         """Let the display expect fewer replicas, and say so where there are fewer than before."""
@@ -218,6 +222,11 @@ class ReplicaPlan:
             self._said = self.extent
             said = room_in_words(self.extent, len(self.finalists), n_seeds, limit)
             self.session.progress.note(said)
+
+    @property
+    def _slack_seconds(self) -> float:
+        """By how much trainings may end late, so that none is cut for an estimate's error."""
+        return _SLACK * tolerance_seconds(self.session.settings.time_budget_seconds or 0.0)
 
     @property
     def _n_seeds(self) -> int:

@@ -306,7 +306,6 @@ def test_a_space_of_python_takes_overrides_like_a_named_one():
         (["k=5"], {}, r"^k=5: a file of --only has k=2, which counts"),
         (["maxout_pieces=3"], {}, r"^maxout_pieces=3: .* applies to none"),
         ([], {"sampler": "random"}, r"^--sampler random: --only"),
-        ([], {"time_budget_seconds": 60.0}, r"^--time-budget 60s: --only"),
     ],
 )
 @pytest.mark.usefixtures("no_start")
