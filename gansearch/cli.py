@@ -142,6 +142,7 @@ def run(
     """
     from gansearch.tune import driver
     from gansearch.tune.dry_run import plan
+    from gansearch.tune.step_times import SECONDS
 
     check_only(only, more)
     request: dict[str, Any] = {
@@ -153,7 +154,7 @@ def run(
         "settings": settings_from(options),
     }
     if dry_run:
-        text = plan(space, **request)
+        text = plan(space, **request, measured_seconds=SECONDS)
         if not quiet:
             click.echo(text)
         return
