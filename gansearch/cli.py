@@ -116,7 +116,7 @@ def cli() -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Make every check of a run and show the plan; train and leave nothing.",
+    help="Make every check of a run, show the plan and estimate its time; leave nothing.",
 )
 @quiet_option
 def run(
@@ -142,7 +142,7 @@ def run(
     """
     from gansearch.tune import driver
     from gansearch.tune.dry_run import plan
-    from gansearch.tune.step_times import SECONDS
+    from gansearch.tune.estimate import MEASURED_SECONDS
 
     check_only(only, more)
     request: dict[str, Any] = {
@@ -154,7 +154,7 @@ def run(
         "settings": settings_from(options),
     }
     if dry_run:
-        text = plan(space, **request, measured_seconds=SECONDS)
+        text = plan(space, **request, measured_seconds=MEASURED_SECONDS)
         if not quiet:
             click.echo(text)
         return

@@ -203,7 +203,7 @@ class RunDescription:
         """Return plain JSON values; what a run of an older version did not record is left out."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         facts = values.pop("facts")
-        for name in ("training_report", "data", "environments", "code", "cut_replicas"):
+        for name in ("training_report", "data", "environments", "code"):
             if not values[name]:
                 del values[name]
         for name in _TEXTS & values.keys():

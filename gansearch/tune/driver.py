@@ -168,7 +168,8 @@ def resume(
         results: folder of all runs.
         trials: number of configurations to try, those that were tried included.
         replicas: number of fresh seeds of each finalist, those that were trained included.
-        time_budget_seconds: as in `Settings`, for all sessions of the run together.
+        time_budget_seconds: as in `Settings`. Without it, `replicas` of a run that has used its
+            time budget are not bounded by one.
         sampler: as in `Settings`, for the proposals that are still to be made.
         address: of a Ray cluster to join; "local": of none, although the run began on one.
         data_dir: where the data lies now. Without it, the folder that the run has read; if the data

@@ -23,13 +23,14 @@ from gansearch.system.object_store import AnyPath
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
+from gansearch.trial.step_times import measured_steps
+from gansearch.tune.estimate import N_MEASURED, estimate, expected_updates
 from gansearch.tune.preflight import Prepared, check_request, prepared
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import summary
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
-from gansearch.tune.slots import replica_grouping, search_grouping
-from gansearch.tune.step_times import estimate, expected_updates, measured_steps
+from gansearch.tune.slots import drawn_configs, replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts, make_sampler
 
 _N_PROPOSALS = 5  # that a plan shows
@@ -174,7 +175,7 @@ def _estimate_line(run: Prepared, seconds: float) -> str:
     """Return how long the run will take, from trainings that are measured now."""
     steps = measured_steps(
         run.space,
-        run.configs,
+        run.configs[:N_MEASURED] or drawn_configs(run.space, N_MEASURED),
         run.dataset,
         folder=run.folder.path,
         device=_device_here(run.share),

@@ -922,5 +922,5 @@ def test_the_keys_of_run_json_on_the_page_are_those_that_a_run_writes():
     described = describe_run("run", load_space("digits"), (), 0, Settings(), training, digits)
     keys = [key for key, _ in documented_columns("run.json")]
     keys.remove("seal")  # which every file has
-    assert len(keys) == 22
+    assert len(keys) == 23
     assert sorted(keys) == sorted(described.to_dict())

@@ -7,9 +7,13 @@ from gansearch.budget import Budget
 from gansearch.data.registry import load_dataset
 from gansearch.errors import DivergedError
 from gansearch.space.load import load_space
-from gansearch.tune import step_times
+from gansearch.trial import step_times
+from gansearch.trial.step_times import StepTimes, measured_steps
+from gansearch.tune import dry_run
+from gansearch.tune import estimate as estimates
 from gansearch.tune.dry_run import plan
-from gansearch.tune.step_times import StepTimes, estimate, expected_updates, measured_steps
+from gansearch.tune.estimate import estimate, expected_updates
+from gansearch.tune.slots import drawn_configs
 
 OVERRIDES = ["trials=7", "max_updates=1000", "reports=4", "replicas=2", "top=1"]
 
@@ -23,8 +27,8 @@ def measured(tmp_path, space, *configs, seconds=0.05):
 
 def test_steps_are_measured_of_drawn_or_given_configurations_and_leave_nothing(tmp_path):
     space, n_threads = load_space("ring", OVERRIDES), torch.get_num_threads()
-    found = measured(tmp_path, space)
-    assert 1 <= found.n_configs <= 6  # as many as the time allows
+    found = measured(tmp_path, space, *drawn_configs(space, 4))
+    assert 1 <= found.n_configs <= 4  # as many as the time allows
     assert found.update > 0 and found.evaluation > 0
     assert measured(tmp_path, space, space.preset("vanilla")).n_configs == 1
     assert torch.get_num_threads() == n_threads
@@ -63,7 +67,7 @@ def test_an_estimate_counts_updates_evaluations_final_scores_and_starts(monkeypa
         load_space("digits", [*OVERRIDES, "reduction_factor=100"]),
         load_dataset("digits"),
     )
-    monkeypatch.setattr(step_times, "are_cached", lambda _: True)
+    monkeypatch.setattr(estimates, "are_cached", lambda _: True)
     steps = StepTimes(6, update=0.01, evaluation=0.5)
     found = estimate(space, 0, digits, steps, n_at_a_time=2)
     # A trial of 1,000 updates and four evaluations takes 12 s; a final score 15 s.
@@ -71,14 +75,14 @@ def test_an_estimate_counts_updates_evaluations_final_scores_and_starts(monkeypa
     assert found.replicas == pytest.approx(8 + 2 * (12 + 15))
     assert found.rest == pytest.approx(8 + 7 + 15)
     assert found.seconds == found.search + found.replicas + found.rest
-    monkeypatch.setattr(step_times, "are_cached", lambda _: False)
+    monkeypatch.setattr(estimates, "are_cached", lambda _: False)
     assert estimate(space, 0, digits, steps, 2).rest > found.rest
     given = estimate(space, 3, digits, steps, n_at_a_time=100)
     assert (given.search, given.replicas) == (0, pytest.approx(8 + 12 + 15))
 
 
 def test_a_dry_run_shows_the_updates_in_all_and_the_time(monkeypatch):
-    monkeypatch.setattr(step_times, "_N_CONFIGS", 1)
+    monkeypatch.setattr(dry_run, "N_MEASURED", 1)
     line = "updates      search: about "
     said = plan("digits", overrides=OVERRIDES)
     assert line in said and "expected, 7,000 at most; replicas: 4,000" in said
