@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +16,7 @@ from gansearch.data.dataset import Dataset
 from gansearch.errors import GansearchError
 from gansearch.rules import Config
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.machine import usable_cores
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import UserCode
 from gansearch.trial.plan import TrialPlan
@@ -40,6 +45,7 @@ def measured_steps(
     *,
     folder: AnyPath,
     device: str,
+    n_at_a_time: int,
     n_samples: int,
     seconds: float,
 ) -> StepTimes | None:
@@ -51,6 +57,8 @@ def measured_steps(
         dataset: that they learn.
         folder: of the run; nothing is written there.
         device: that trials train on.
+        n_at_a_time: how many trials share this machine's cores; where others would train, some
+            other work is done meanwhile.
         n_samples: of an evaluation.
         seconds: for which all of them train together.
 
@@ -69,9 +77,25 @@ def measured_steps(
     n_threads = torch.get_num_threads()
     try:
         process = TrialProcess.prepare(dataset, plan)
-        return _means(process, configs, 3 * seconds)
+        n_others = min(n_at_a_time, int(usable_cores())) - 1 if device == "cpu" else 0
+        with _busy_cores(n_others):
+            return _means(process, configs, 3 * seconds)
     finally:
         torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def _busy_cores(n: int) -> Iterator[None]:
+    """Keep so many cores at work, by processes that end with this one."""
+    code = f"import os\nwhile os.getppid() == {os.getpid()}: sum(range(10**5))"
+    command = [sys.executable, "-I", "-S", "-c", code]
+    processes = [subprocess.Popen(command) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def _means(

@@ -179,6 +179,7 @@ def _estimate_line(run: Prepared, seconds: float) -> str:
         run.dataset,
         folder=run.folder.path,
         device=_device_here(run.share),
+        n_at_a_time=run.share.max_concurrent,
         n_samples=run.evaluation.n_samples,
         seconds=seconds,
     )

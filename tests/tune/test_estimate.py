@@ -21,7 +21,14 @@ OVERRIDES = ["trials=7", "max_updates=1000", "reports=4", "replicas=2", "top=1"]
 def measured(tmp_path, space, *configs, seconds=0.05):
     dataset = load_dataset(space.dataset)
     return measured_steps(
-        space, configs, dataset, folder=tmp_path, device="cpu", n_samples=100, seconds=seconds
+        space,
+        configs,
+        dataset,
+        folder=tmp_path,
+        device="cpu",
+        n_at_a_time=2,
+        n_samples=100,
+        seconds=seconds,
     )
 
 
