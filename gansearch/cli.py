@@ -142,7 +142,7 @@ def run(
     """
     from gansearch.tune import driver
     from gansearch.tune.dry_run import plan
-    from gansearch.tune.estimate import MEASURED_SECONDS
+    from gansearch.tune.time_plan import MEASURED_SECONDS
 
     check_only(only, more)
     request: dict[str, Any] = {

@@ -14,7 +14,6 @@ from gansearch.trial.step_times import StepTimes
 from gansearch.tune.halving import SuccessiveHalving
 from gansearch.tune.time_plan import Extent, Finalist, makespan, rounds_of
 
-MEASURED_SECONDS = 2.5  # that the configurations train together
 N_MEASURED = 6  # configurations
 _N_SIMULATED, _MOST_SIMULATED = 8, 200  # searches, and their trials
 # Until the workers of a phase train, and from the command to the first phase.

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+MEASURED_SECONDS = 2.5  # that trainings are measured in a dry run
 LEAST_SEEDS = 2  # of which an interval can be made
 # Of the budget that the search may use although not all replicas fit into the rest.
 _SEARCH_SHARE = 0.5
