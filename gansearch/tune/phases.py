@@ -65,6 +65,7 @@ from gansearch.tune.time_budget import (
     replica_id,
     search_is_out_of_time,
 )
+from gansearch.tune.time_plan import Costs
 
 # The longest that the user's own measures of training examples are expected to take.
 _OWN_SECONDS = 120.0
@@ -76,7 +77,10 @@ _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # of interpolations
 
 def measure_costs(session: Session) -> None:
     """Measure what the run does beside training, which its time budget includes."""
-    if session.settings.time_budget_seconds is not None:
+    limit = session.settings.time_budget_seconds
+    if limit is not None and session.seconds >= limit:
+        session.costs = Costs(0.0, 0.0)  # of no use: nothing will be trained
+    elif limit is not None:
         _prepare_collapse_test(session)
         session.progress.activity("measuring how long a final score takes")
         session.costs = measured_costs(session.dataset, session.collapse_test)
@@ -137,7 +141,9 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     )
     for repair in repairs:
         session.progress.note(repair)
-    if interrupted or n_untried:
+    if search_is_out_of_time(session):
+        session.stop.reason = session.stop.reason or "time"
+    elif interrupted or n_untried:
         # To Tune, a trial that goes on after a pause is another one; the searcher ends the search.
         n_trials = -1 if freeze_thaw else n_new + len(interrupted)
         grouping = search_grouping(session.space, session.share.n_together)

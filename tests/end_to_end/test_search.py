@@ -416,6 +416,7 @@ def test_a_time_budget_that_ends_before_a_trial_names_itself_and_the_way_on(tmp_
             name="late",
             settings=Settings(time_budget_seconds=0.1),
         )
+    assert gansearch.load("late", tmp_path).trials().empty  # no workers were started
     assert gansearch.load("late", tmp_path).read_run().state == "failed"
 
 

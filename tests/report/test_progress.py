@@ -313,8 +313,11 @@ def test_replicas_that_the_time_has_no_room_for_are_not_waited_for(clock):
         clock.seconds += 10
         progress.trial_reported("r-0", BUDGET.max_updates, evaluated(1.0), 0.5)
         progress.trial_ended("r-0", "completed", "", final(1.0))
-    assert to.shown.startswith("replicas 1/4")
-    assert "10 s so far, about 30 s left" in to.shown
+        assert progress.bests.of_search(()) is None
+        assert "10 s so far, about 30 s left" in progress._line()
+        train(progress, "r-1", 100, 9.0, "pruned", "the time budget of the run was spent")
+        assert progress.bests.of_search(()) is None  # it is no trial of the search
+    assert to.shown.startswith("replicas 2/4")
 
 
 def test_a_spent_time_budget_promises_nothing(clock):
