@@ -168,14 +168,12 @@ class ReplicaPlan:
         session: of the run.
         finalists: the configurations, the best first.
         n_at_a_time: how many replicas train at a time.
-        extent: the replicas that had room when this was last asked.
     """
 
     session: Session
     finalists: Sequence[Config]
     n_at_a_time: int
-    extent: Extent | None = None
-    _said: Extent | None = None
+    _n_said: int = 0
 
     def allowed(self, waiting: Sequence[TrialSpec]) -> list[TrialSpec]:
         """Return those of the replicas that wait which may begin, in their order."""
@@ -187,19 +185,20 @@ class ReplicaPlan:
         waits: dict[str, set[int]] = {name: set() for name in ids}
         for spec in waiting:
             waits[_config_id(spec.trial_id)].add(spec.number)
-        finalists = [Finalist(speeds.replica_seconds(name), waits[name]) for name in ids]
-        self.extent = widest_extent(
+        unknown = math.inf if available <= 0 else 0.0
+        finalists = [Finalist(speeds.replica_seconds(name) or unknown, waits[name]) for name in ids]
+        extent = widest_extent(
             finalists,
             self._n_seeds,
             self._running(speeds),
             self.n_at_a_time,
             available + self._slack_seconds,
         )
-        kept = ids[: self.extent.n_finalists]
+        kept = ids[: extent.n_finalists]
         allowed = [
             spec
             for spec in waiting
-            if _config_id(spec.trial_id) in kept and spec.number < self.extent.n_seeds
+            if _config_id(spec.trial_id) in kept and spec.number < extent.n_seeds
         ]
         self._show(len(waiting) - len(allowed))
         return allowed
@@ -215,13 +214,15 @@ class ReplicaPlan:
 
     def _show(self, n_left_out: int) -> None:
         """Let the display expect fewer replicas, and say so where there are fewer than before."""
-        limit, n_seeds = self.session.settings.time_budget_seconds or 0.0, self._n_seeds
-        assert self.extent is not None
-        self.session.progress.expect(len(self.finalists) * n_seeds - n_left_out)
-        if n_left_out and (self._said is None or self.extent < self._said):
-            self._said = self.extent
-            said = room_in_words(self.extent, len(self.finalists), n_seeds, limit)
-            self.session.progress.note(said)
+        n_planned = len(self.finalists) * self._n_seeds
+        self.session.progress.expect(n_planned - n_left_out)
+        if n_left_out > self._n_said:
+            self._n_said = n_left_out
+            limit = duration(self.session.settings.time_budget_seconds or 0.0)
+            self.session.progress.note(
+                f"the time budget of {limit} leaves room for {n_planned - n_left_out} of "
+                f"{count_of(n_planned, 'replica')}"
+            )
 
     @property
     def _slack_seconds(self) -> float:
@@ -262,17 +263,6 @@ def _by_preference(session: Session, finalists: Sequence[Config]) -> list[str]:
 
 def _config_id(trial_id: str) -> str:
     return trial_id.removeprefix("r-").rpartition("-")[0]
-
-
-def room_in_words(extent: Extent, n_finalists: int, n_seeds: int, limit: float) -> str:
-    """Return what a time budget has room for, where that is not all replicas."""
-    budget = f"the time budget of {duration(limit)} leaves room for"
-    if not extent.n_finalists:
-        return f"{budget} no replicas"
-    said = f"{budget} {extent.n_seeds} of {count_of(n_seeds, 'replica')} of each finalist"
-    if extent.n_finalists < n_finalists:
-        said += f", of {extent.n_finalists} of {count_of(n_finalists, 'finalist')}"
-    return said
 
 
 def cut_replicas(session: Session, configs: Sequence[Config]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class Finalist:
     waiting: Collection[int]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Extent:
     """How many replicas fit: `n_seeds` of each of the first `n_finalists`."""
 
@@ -94,7 +94,7 @@ def widest_extent(
     n_at_a_time: int,
     available: float,
 ) -> Extent:
-    """Return the replicas that fit into the time that is left for them.
+    """Return the replicas that fit into the time that is left for them, or have begun already.
 
     Args:
         finalists: those that are given up last first.
@@ -104,7 +104,8 @@ def widest_extent(
         available: seconds.
     """
     for extent in _extents(len(finalists), n_seeds):
-        if makespan(running, rounds_of(finalists, extent), n_at_a_time) <= available:
+        waiting = rounds_of(finalists, extent)
+        if not waiting or makespan(running, waiting, n_at_a_time) <= available:
             return extent
     return Extent(0, 0)
 

@@ -66,6 +66,7 @@ def test_what_has_begun_is_not_counted_again_and_what_runs_goes_on():
     assert rounds_of(found, Extent(2, 3)) == [10.0, 10.0]
     assert room(found, 5, running=[5.0, 5.0]) == (2, 2)
     assert room(found, 15, running=[5.0, 5.0]) == (2, 3)
+    assert room(found, 1, running=[5.0, 5.0]) == (2, 2)  # late, but nothing new begins
 
 
 def test_the_search_leaves_the_replicas_their_time_but_has_half_of_the_budget_if_it_must():
