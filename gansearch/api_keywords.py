@@ -32,8 +32,8 @@ DOCUMENTATION_OF_SEARCH = """\
         trainable: a training loop of your own, likewise.
         trials, max_updates, top, replicas: of the budget, in place of the space's.
         time_budget: time for the whole run: "2h", or seconds.
-        sampler, address, gpus_per_trial, cpus_per_trial, group_trials, max_concurrent, data_dir:
-            as in `Settings`, without writing `settings=Settings(...)`.
+        sampler, address, gpus_per_trial, cpus_per_trial, group_trials, max_concurrent, data_dir,
+            deterministic: as in `Settings`, without writing `settings=Settings(...)`.
 
     """
 

@@ -105,7 +105,7 @@ def cli() -> None:
     default=0,
     show_default=True,
     help="Random seed of every trial. With several trials at a time the proposals also depend on "
-    "which trial ends first: only --max-concurrent 1 repeats a search.",
+    "which trial ends first, unless --deterministic is given.",
 )
 @click.option(
     "--name",

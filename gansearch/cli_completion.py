@@ -15,8 +15,11 @@ from click.shell_completion import CompletionItem
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-# As `SAMPLERS` of `tune/study.py` has them, which imports Optuna.
-SAMPLERS = ("tpe", "random", "qmc", "gp")
+# As `SAMPLERS` of `tune/samplers.py` has them, which imports Optuna.
+SAMPLERS = (
+    *("tpe", "random", "qmc", "gp", "cmaes", "nsga2", "nsga3"),
+    *("grid", "brute_force", "auto"),
+)
 MASKS = ("random", "halves", "blocks")
 # In place of a run's name, as in `runs/location.py`, which imports pandas.
 _LATEST = "latest"
@@ -107,6 +110,7 @@ complete_run = _completing(_runs, else_a="dir")
 complete_trial = _completing(_trials)
 complete_folder = _completing(lambda _: (), else_a="dir")
 complete_tracker = _completing(_trackers)
+complete_sampler = _completing(lambda _: SAMPLERS, else_a="dir")
 
 
 def run_argument(**settings: Any) -> Callable[[Any], Any]:

@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from gansearch.cli_completion import (
-    SAMPLERS,
     complete_folder,
+    complete_sampler,
     complete_tracker,
     complete_trial,
     one_of,
@@ -88,6 +88,12 @@ keep_discriminator_option = click.option(
     help="Store the discriminator's weights too, beside each generator's: "
     "models/TRIAL/discriminator.safetensors.",
 )
+deterministic_option = click.option(
+    "--deterministic",
+    is_flag=True,
+    help="Make every decision in a fixed order, so that the seed gives the same search with any "
+    "number of workers. They wait for each other, and at most 8 trials train at a time.",
+)
 track_option = click.option(
     "--track",
     multiple=True,
@@ -155,8 +161,11 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         click.option(
             "--sampler",
             **default("tpe"),
-            help="Optuna sampler that proposes configurations: tpe, random, qmc or gp.",
-            shell_complete=one_of(*SAMPLERS),
+            metavar="NAME",
+            help="Sampler that proposes configurations: tpe, random, qmc, gp, cmaes, nsga2, nsga3, "
+            "grid, brute_force or auto; optunahub:samplers/NAME of OptunaHub; or a folder, "
+            "./my_sampler.",
+            shell_complete=complete_sampler,
         ),
         click.option(
             "--max-concurrent",
@@ -193,7 +202,7 @@ def settings_options(*, new: bool) -> Callable[[_Command], _Command]:
         address_option,
         data_dir_option,
         track_option,
-        *([keep_discriminator_option] if new else []),
+        *([keep_discriminator_option, deterministic_option] if new else []),
     )
 
 
@@ -229,7 +238,7 @@ def check_only(only: Sequence[str], more: Sequence[str]) -> None:
     if not only:
         return
     context = click.get_current_context()
-    for name in ("trials", "top", "sampler"):
+    for name in ("trials", "top", "sampler", "deterministic"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = flag_of(name)
             raise click.UsageError(

@@ -13,7 +13,7 @@ from gansearch.cli_completion import MASKS, SAMPLERS
 from gansearch.runs.location import LATEST
 from gansearch.scoring.masks import KINDS
 from gansearch.space.load import load_space
-from gansearch.tune import study
+from gansearch.tune import samplers
 from tests.written_runs import finished_run, write_run
 
 ROOT = Path(__file__).parents[1]
@@ -88,7 +88,7 @@ def test_trials_are_those_of_the_run_that_have_a_generator(here, run):
 
 
 def test_words_that_an_option_takes_are_those_of_the_code():
-    assert completed("run --sampler ") == list(SAMPLERS) == list(study.SAMPLERS)
+    assert completed("run --sampler ") == list(SAMPLERS) == list(samplers.SAMPLERS)
     assert completed("sample x --complete ") == list(MASKS) == list(KINDS)
     assert completed("run --group-trials o") == ["on", "off"]
     assert completed("run --track t") == ["tensorboard", "trackio"]

@@ -60,9 +60,10 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.plan import slice_seconds
 from gansearch.tune import driver, experiment
 from gansearch.tune.recorder import Recorder
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import make_sampler, open_study
+from gansearch.tune.study import open_study
 
 UPDATES = 5000
 # Of the updates of a full training, what a trial of a search makes on average, most being pruned.

@@ -49,9 +49,9 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.curve_prediction import CurvePrediction
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.pausing_search import PausingScheduler, PausingSearcher
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import make_sampler
 
 N_WORKERS = 2
 N_TRIALS = 24

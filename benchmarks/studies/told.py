@@ -54,9 +54,10 @@ from gansearch.trial.plan import TrialPlan
 from gansearch.trial.process import TrialProcess
 from gansearch.trial.runner import TrialRunner
 from gansearch.tune.rows import Outcome
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import make_sampler, tell
+from gansearch.tune.study import tell
 
 DATA = Path(__file__).parent / "data" / "told.parquet"
 DEAD = ("collapsed", "diverged")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from gansearch.rules import Config
 from gansearch.space.conditions import dependencies, is_active
+from gansearch.space.ranges import Choices, FloatRange, Range
 from gansearch.space.search_space import SearchSpace
+
+N_POINTS = 5  # of each float on a grid
 
 
 def n_configurations(space: SearchSpace) -> int | None:
@@ -54,6 +58,30 @@ def configurations(space: SearchSpace) -> Iterator[Config]:
     """Yield all configurations of a space whose number is finite, each once."""
     for values in _assignments(space, list(space.search), space.unsearched):
         yield space.table.from_dict(values)
+
+
+def grid_of(space: SearchSpace) -> SearchSpace:
+    """Return the space with N_POINTS values in place of each range of floats, its ends included.
+
+    The values are evenly spaced, where the range is logarithmic by their logarithms. Without a
+    range of floats it is the space itself.
+    """
+    if not any(isinstance(entry, FloatRange) for entry in space.search.values()):
+        return space
+    search: dict[str, Range] = {
+        name: Choices(_points(entry), entry.when) if isinstance(entry, FloatRange) else entry
+        for name, entry in space.search.items()
+    }
+    return replace(space, search=search)
+
+
+def _points(entry: FloatRange) -> tuple[float, ...]:
+    shares = [i / (N_POINTS - 1) for i in range(1, N_POINTS - 1)]
+    low, high = entry.low, entry.high
+    inner = [
+        low * (high / low) ** share if entry.log else low + (high - low) * share for share in shares
+    ]
+    return (low, *inner, high)
 
 
 def _assignments(

@@ -181,6 +181,10 @@ class SearchSpace:
             raise SpaceError(f"{self.name}: no preset {name}. {hint}")
         return self.table.from_dict(self.fixed | self.presets.get(name, {}))
 
+    def contains(self, config: Config) -> bool:
+        """Return whether a configuration lies inside the space."""
+        return not self._mismatches(config)
+
     def encode(self, config: Config) -> dict[str, Any]:
         """Return the Optuna parameters for which `suggest` returns `config`.
 

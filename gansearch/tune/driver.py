@@ -75,8 +75,8 @@ def search(
         seed: a whole number from 0 to 2**128 - 1; None draws one, which `run.json` records. It
             decides every trial's own seed, and with it a training of given parameters, bit for
             bit on a CPU. It decides the proposals, and so the whole search, only with
-            `Settings(max_concurrent=1)`: with several trials at a time, which of them ends first
-            changes what the sampler proposes next.
+            `Settings(deterministic=True)` or `Settings(max_concurrent=1)`: else which of several
+            trials ends first changes what the sampler proposes next.
         name: of the run's folder below `results`; by default the space's and the time.
         results: folder of all runs.
         settings: how to use the machine.

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
 
 from gansearch.budget import Budget
 from gansearch.data.dataset import SPLITS, Dataset
@@ -16,7 +15,7 @@ from gansearch.report.own_section import better
 from gansearch.rules import Config, count_of
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
-from gansearch.space.counting import n_configurations
+from gansearch.space.counting import N_POINTS
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_device
 from gansearch.system.object_store import AnyPath
@@ -25,13 +24,16 @@ from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
 from gansearch.trial.step_times import measured_steps
 from gansearch.tune.estimate import N_MEASURED, estimate, expected_updates
+from gansearch.tune.fixed_order import FixedOrder
+from gansearch.tune.ordered_search import make_ordered_sampler
 from gansearch.tune.preflight import Prepared, check_request, prepared
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import summary
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
 from gansearch.tune.slots import drawn_configs, replica_grouping, search_grouping
-from gansearch.tune.study import enqueue_starts, make_sampler
+from gansearch.tune.study import enqueue_starts
 
 _N_PROPOSALS = 5  # that a plan shows
 
@@ -68,8 +70,9 @@ def plan(
 def _plan_lines(run: Prepared, measured_seconds: float) -> Iterator[str]:
     yield _dataset_line(run.dataset)
     yield from (f"note         {note}" for note in run.dataset.notes)
-    if not run.configs:
-        yield from _space_lines(run.space)
+    proposals = None if run.configs else _proposals(run)
+    if proposals is not None:
+        yield from _space_lines(run.space, proposals)
         yield _search_line(run.space.budget)
     if measure := run.space.objective.measure:
         more = f", from {measure.n_samples:,} samples" if measure.n_samples else ""
@@ -94,9 +97,8 @@ def _plan_lines(run: Prepared, measured_seconds: float) -> Iterator[str]:
         yield f"gpu          {run.share.room.describe()}"
     if run.share.n_together:
         yield _groups_line(run)
-    if not run.configs:
-        sampler = make_sampler(run.settings.sampler, trial_seed(run.seed, "sampler", 0))
-        yield from _first_proposals(run.space, sampler, run.seed)
+    if proposals is not None:
+        yield from _first_proposals(run.space, proposals)
 
 
 def _dataset_line(dataset: Dataset) -> str:
@@ -104,13 +106,14 @@ def _dataset_line(dataset: Dataset) -> str:
     return f"data set     {dataset.name}: {sizes}; examples of {'x'.join(map(str, dataset.shape))}"
 
 
-def _space_lines(space: SearchSpace) -> list[str]:
-    """Return how many configurations a space has, unless there is no end of them."""
-    n = n_configurations(space)
-    if n is None:
+def _space_lines(space: SearchSpace, proposals: Proposals) -> list[str]:
+    """Return how many configurations a space or its grid has, unless there is no end of them."""
+    if (n := proposals.n_in_space) is None:
         return []
     also = f"; the search ends when all have been tried, before its {space.budget.trials:,} trials"
-    return [f"space        {count_of(n, 'configuration')}{also if n < space.budget.trials else ''}"]
+    where = f" on a grid with {N_POINTS} values of each float" if proposals.is_of_grid else ""
+    also = where + (also if n < space.budget.trials else "")
+    return [f"space        {count_of(n, 'configuration')}{also}"]
 
 
 def _search_line(budget: Budget) -> str:
@@ -229,11 +232,22 @@ def _groups_line(run: Prepared) -> str:
     return f"groups       one process trains {n} trials; {'; '.join(described)}"
 
 
-def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:
-    """Return a line for each of the first configurations that the search would try."""
+def _proposals(run: Prepared) -> Proposals:
+    """Return what the search would try."""
+    name = run.settings.sampler
+    order = FixedOrder(run.space.budget) if run.settings.deterministic else None
+    sampler = (
+        make_sampler(name, trial_seed(run.seed, "sampler", 0))
+        if order is None
+        else make_ordered_sampler(name, run.seed, order)
+    )
     study = optuna.create_study(sampler=sampler, direction="maximize")
-    enqueue_starts(study, space)
-    proposals = Proposals(space, study, seed=seed)
+    enqueue_starts(study, run.space)
+    return Proposals(run.space, study, seed=run.seed)
+
+
+def _first_proposals(space: SearchSpace, proposals: Proposals) -> list[str]:
+    """Return a line for each of the first configurations that the search would try."""
     lines: list[str] = []
     while len(lines) < min(_N_PROPOSALS, space.budget.trials) and (found := proposals.next()):
         text = summary(found[1].to_dict(), tuple(space.search))

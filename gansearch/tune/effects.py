@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from gansearch.budget import Budget
 from gansearch.errors import BadInputError
 from gansearch.rules import Config, count_of, short
+from gansearch.space.counting import configurations, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.space.yaml_source import parse_yaml
+from gansearch.tune.fixed_order import WINDOW
+from gansearch.tune.own_sampler import AUTO, is_elsewhere
 from gansearch.tune.settings import Settings
 
 # What only a search uses, of the budget and of a space.
@@ -31,6 +34,8 @@ def check_effects(
     """
     if settings.sampler != Settings.sampler:
         raise _without_search("--sampler", settings.sampler, "no sampler proposes any")
+    if settings.deterministic:
+        raise _without_search("--deterministic", "", "each seed trains the same anyway")
     for override in overrides:
         key, _, text = override.partition("=")
         key = key.strip().removeprefix("budget.")
@@ -44,6 +49,21 @@ def check_effects(
             _check_fixed(key, space.fixed[key], configs)
 
 
+def check_search(space: SearchSpace) -> None:
+    """Raise BadInputError where a space has a single configuration, so that nothing is searched."""
+    if n_configurations(space) != 1:
+        return
+    only = next(configurations(space)).config_id
+    same = [name for name in space.preset_names if space.preset(name).config_id == only]
+    given = min(same, default="CONFIG.yaml, a file with its parameters")
+    raise BadInputError(
+        f"{space.name}: search: the space has a single configuration, since no parameter has a "
+        "second value. A search needs one that has: {int: [1, 5]}, {float: [0.01, 0.1]} or "
+        "{choice: [relu, tanh]}. To train this configuration on several seeds, without a search: "
+        f"--only {given}."
+    )
+
+
 def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
     """Return a note where `top`, as a user has set it, has no effect or less than it says."""
     keys = {override.partition("=")[0].strip().removeprefix("budget.") for override in overrides}
@@ -55,6 +75,37 @@ def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
         tried = count_of(budget.trials, "configuration")
         return [f"top {budget.top}: the search tries only {tried}."]
     return []
+
+
+def check_order(space: SearchSpace, settings: Settings) -> None:
+    """Raise BadInputError where decisions can't be made in a fixed order."""
+    scheduler = space.budget.scheduler
+    if settings.deterministic and scheduler != "asha":
+        raise BadInputError(
+            f"--deterministic: {space.name}: budget: scheduler: {scheduler} decides by what is "
+            "known at the time, which depends on the workers' speed. Add --set "
+            "budget.scheduler=asha, or leave --deterministic out."
+        )
+
+
+def order_notes(settings: Settings) -> list[str]:
+    """Return a note on each setting that goes badly with `deterministic`, if that is given."""
+    if not settings.deterministic:
+        return []
+    notes = []
+    if (settings.max_concurrent or 0) > WINDOW:
+        notes.append(
+            f"--max-concurrent {settings.max_concurrent}: with --deterministic, at most {WINDOW} "
+            "trials of the search train at a time"
+        )
+    if settings.time_budget_seconds is not None:
+        notes.append("--deterministic: how many trials a time budget leaves depends on the machine")
+    if settings.sampler == AUTO or is_elsewhere(settings.sampler):
+        notes.append(
+            f"--deterministic: after a resume, --sampler {settings.sampler} may propose other "
+            "configurations than without an interruption: it may keep something in memory"
+        )
+    return notes
 
 
 def _check_fixed(key: str, value: object, configs: Sequence[Config]) -> None:
@@ -74,6 +125,6 @@ def _check_fixed(key: str, value: object, configs: Sequence[Config]) -> None:
 
 def _without_search(name: str, value: str, instead: str) -> BadInputError:
     return BadInputError(
-        f"{name} {value}: --only compares given configurations without a search, so that it has no "
-        f"effect; {instead}. Leave it out, or search without --only."
+        f"{f'{name} {value}'.rstrip()}: --only compares given configurations without a search, so "
+        f"that it has no effect; {instead}. Leave it out, or search without --only."
     )

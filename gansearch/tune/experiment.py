@@ -18,7 +18,9 @@ from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.system.user_code import UserCode
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
+from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
+from gansearch.tune.ordered_search import OrderedScheduler
 from gansearch.tune.pausing_search import PausingScheduler
 from gansearch.tune.ray_internals import (
     dead_vital_process,
@@ -119,11 +121,17 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
 
 
 def make_scheduler(
-    session: Session, *, halving: bool, freeze_thaw: FreezeThaw | None = None
+    session: Session,
+    *,
+    halving: bool,
+    freeze_thaw: FreezeThaw | None = None,
+    order: FixedOrder | None = None,
 ) -> GuardedScheduler:
     """Return the scheduler, which with `halving` stops or pauses trials for their score too."""
     retries = Retries(exclusive_resources(session.share))
     objective = session.space.objective
+    if order is not None:
+        return OrderedScheduler(session.budget, retries=retries, objective=objective, order=order)
     if freeze_thaw is not None:
         return PausingScheduler(
             session.budget, retries=retries, objective=objective, freeze_thaw=freeze_thaw

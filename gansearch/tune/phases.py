@@ -40,9 +40,12 @@ from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.experiment import make_scheduler, run_experiment
+from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
+from gansearch.tune.ordered_search import OrderedSearcher, make_ordered_sampler
 from gansearch.tune.pausing_search import PausingSearcher
+from gansearch.tune.proposals import Proposals
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.replica_queue import ReplicaQueue
 from gansearch.tune.rows import (
@@ -53,10 +56,11 @@ from gansearch.tune.rows import (
     known_trials,
     spec_of_row,
 )
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.slots import Grouping, replica_grouping, search_grouping
-from gansearch.tune.study import enqueue_starts, make_sampler, tell_known_ends
+from gansearch.tune.study import enqueue_starts, tell_known_ends
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 from gansearch.tune.time_budget import (
     ReplicaPlan,
@@ -104,11 +108,17 @@ def search_phase(session: Session) -> None:
 
 
 def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
-    rows = session.rows("search")
+    rows, settings = session.rows("search"), session.settings
     freeze_thaw = _freeze_thaw(session, rows)
-    scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw)
-    scheduler.replay(_reports_of_sound_trials(session))
-    sampler = make_sampler(session.settings.sampler, trial_seed(session.seed, "sampler", len(rows)))
+    order = FixedOrder(session.budget, session.space.objective) if settings.deterministic else None
+    scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw, order=order)
+    if order is None:
+        scheduler.replay(_reports_of_sound_trials(session))
+        sampler_seed = trial_seed(session.seed, "sampler", len(rows))
+        sampler = make_sampler(settings.sampler, sampler_seed)
+    else:
+        order.recall(rows, _reports_by_number(session))
+        sampler = make_ordered_sampler(settings.sampler, session.seed, order)
     study, repairs = open_or_rebuild_study(
         session.folder, session.space, sampler, rows, faults=session.recorder.faults
     )
@@ -119,6 +129,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     if not rows:
         enqueue_starts(study, session.space)
     make_searcher: Callable[..., OptunaSearcher] = OptunaSearcher
+    if order is not None:
+        make_searcher = partial(OrderedSearcher, order=order)
     if freeze_thaw is not None:
         make_searcher = partial(PausingSearcher, freeze_thaw=freeze_thaw, end=session.recorder.end)
     searcher = make_searcher(
@@ -159,7 +171,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     _end_trials_out_of_time(session, "search", OUT_OF_TIME)
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
-        session.progress.note(_exhausted(session, searcher.proposals.n_in_space))
+        session.progress.note(_exhausted(session, searcher.proposals))
 
 
 def _freeze_thaw(session: Session, rows: Sequence[Mapping[str, Any]]) -> FreezeThaw | None:
@@ -186,12 +198,13 @@ def _known(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[KnownTri
     return known_trials(rows, run.n_evaluation_samples, session.space, run.names, values)
 
 
-def _exhausted(session: Session, n_in_space: int | None) -> str:
+def _exhausted(session: Session, proposals: Proposals) -> str:
     """Say that a search ends before its budget, since no untried configuration is left."""
+    where = "grid" if proposals.is_of_grid else "space"
     which = (
         "no other configuration was found"
-        if n_in_space is None
-        else f"all {n_in_space:,} configurations of the space have been tried"
+        if proposals.n_in_space is None
+        else f"all {proposals.n_in_space:,} configurations of the {where} have been tried"
     )
     return (
         f"{which}; the search ends after {len(session.rows('search')):,} of "
@@ -434,6 +447,17 @@ def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float
     ):
         if trial_id in trial_ids:
             yield trial_id, updates, score
+
+
+def _reports_by_number(session: Session) -> Iterator[tuple[int, int, float | None]]:
+    """Yield number, updates and score of every report of the search, a trial's in their order."""
+    numbers = {row["trial_id"]: int(row["number"]) for row in session.rows("search")}
+    history, objective = session.folder.history(), session.space.objective
+    values = history[["trial_id", "updates", objective.column]]
+    for trial_id, updates, value in values.itertuples(index=False, name=None):
+        if trial_id in numbers:
+            score = objective.score_of({objective.column: value})
+            yield numbers[trial_id], int(updates), score
 
 
 def _raise_if_none_completed(session: Session, phase: str) -> None:

@@ -23,7 +23,7 @@ from gansearch.runs.new_folder import new_folder
 from gansearch.scoring.cost import EvaluationSize
 from gansearch.scoring.own import OwnEvaluator
 from gansearch.scoring.references import evaluate_training_examples
-from gansearch.seeds import run_seed, trial_seed
+from gansearch.seeds import run_seed
 from gansearch.space.load import load_space
 from gansearch.space.overrides import apply_overrides
 from gansearch.space.search_space import SearchSpace
@@ -44,16 +44,16 @@ from gansearch.trial.memory_check import (
     trials_on_gpu,
 )
 from gansearch.tune.cluster import connected
-from gansearch.tune.effects import check_effects, top_notes
+from gansearch.tune.effects import check_effects, check_order, check_search, order_notes, top_notes
 from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.placement import Placement, placement
 from gansearch.tune.ray_internals import resources_here
 from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
+from gansearch.tune.samplers import check_sampler
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, cluster_resources, share_of_cluster
-from gansearch.tune.study import make_sampler
 
 # A run is not kept waiting for longer by checks, unless the first ones take it.
 _CHECK_SECONDS = 30.0
@@ -118,7 +118,6 @@ def check_request(
     """
     settings = settings or Settings()
     seed = run_seed(seed)
-    make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     require_trackers(settings.track)
     if isinstance(space, str):
         space = load_space(space, overrides)
@@ -129,6 +128,10 @@ def check_request(
     configs = distinct(config for _, config in named)
     if only:
         check_effects(space, configs, overrides, settings)
+    else:
+        check_sampler(settings.sampler, space)
+        check_search(space)
+        check_order(space, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
     if settings.keep_discriminator and not space.family.has_discriminator:
         raise BadInputError(
@@ -136,7 +139,7 @@ def check_request(
             "discriminator. Leave the flag out."
         )
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
-    notes += top_notes(space.budget, overrides)
+    notes += top_notes(space.budget, overrides) + order_notes(settings)
     settings = _with_absolute_data_dir(settings, space.dataset)
     return Request(space, configs, notes, seed, settings, given)
 

@@ -251,6 +251,21 @@ def retrying_only(may_retry: Callable[[Any], bool]) -> Iterator[None]:
         TuneTrial.should_recover = original  # type: ignore[method-assign]
 
 
+def train_on(controller: Any, trial: TuneTrial) -> None:
+    """Let a trial train on whose result Tune was told to do nothing about."""
+    _controller(controller)._schedule_trial_train(trial)
+
+
+def free_worker(controller: Any, trial: TuneTrial) -> None:
+    """Pause a trial without Tune's own checkpoint; its worker takes another trial."""
+    _controller(controller)._schedule_trial_pause(trial, should_checkpoint=False)
+
+
+def _controller(controller: Any) -> Any:
+    # Schedulers get it in a wrapper, which warns of what it deems private.
+    return getattr(controller, "_tune_controller", controller)
+
+
 @contextmanager
 def oom_kills_as_lost_workers() -> Iterator[None]:
     """Let Tune treat a worker that Ray's memory monitor has killed as a lost worker.

@@ -28,14 +28,8 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
 from gansearch.system.object_store import AnyPath
 from gansearch.tune.rows import new_row, spec_of_row
-from gansearch.tune.study import (
-    STATES,
-    UNHEALTHY,
-    is_unhealthy,
-    load_study,
-    open_study,
-    search_spec,
-)
+from gansearch.tune.samplers import UNHEALTHY
+from gansearch.tune.study import STATES, is_unhealthy, load_study, open_study, search_spec
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -23,8 +23,8 @@ from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import is_given, is_missing, load, provided
 from gansearch.tracking.names import require_trackers
 from gansearch.tune.rows import OUT_OF_TIME
+from gansearch.tune.samplers import check_sampler
 from gansearch.tune.settings import Settings, flag_of
-from gansearch.tune.study import make_sampler
 
 _BUDGET = ("trials", "replicas")
 
@@ -72,7 +72,7 @@ def resumption(
     search_on = not description.only and (more or not description.search_is_over)
     notes = _without_effect(changes, description, trials, search_on=search_on)
     space = space.with_budget(**{name: changes[name] for name in _BUDGET if name in changes})
-    settings = _changed_settings(folder, description, changes)
+    settings = _changed_settings(folder, description, space, changes)
     return Resumption(space, settings, search_on, notes)
 
 
@@ -252,7 +252,7 @@ def _outlives_its_time(description: RunDescription, changes: Mapping[str, Any]) 
 
 
 def _changed_settings(
-    folder: RunFolder, description: RunDescription, changes: Mapping[str, Any]
+    folder: RunFolder, description: RunDescription, space: SearchSpace, changes: Mapping[str, Any]
 ) -> Settings:
     try:
         stored = Settings.from_dict(description.settings)
@@ -262,6 +262,7 @@ def _changed_settings(
     settings = replace(stored, **own)
     if _outlives_its_time(description, changes):
         settings = replace(settings, time_budget_seconds=None)
-    make_sampler(settings.sampler, 0)
+    if not description.only:
+        check_sampler(settings.sampler, space)
     require_trackers(settings.track)
     return settings

@@ -116,9 +116,13 @@ class OptunaSearcher(Searcher):
         self._attach(trial, search_id(trial.number))
         tell(self._study, trial, outcome, score)
         if outcome.status == "failed":
-            self.proposals.note_failure(trial.number)
+            self.note_failure(trial.number)
         # Only after `tell`: if the journal can't be written, Tune retries the trial.
         del self._trials[trial_id]
+
+    def note_failure(self, number: int) -> None:
+        """Let the configuration of a failed trial be proposed again."""
+        self.proposals.note_failure(number)
 
     def save(self, checkpoint_path: str) -> None:
         """Tune's hook; the journal holds the study, so there is nothing to add."""

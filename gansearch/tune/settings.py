@@ -17,6 +17,7 @@ GROUP_TRIALS = ("auto", "on", "off")
 AUTO = "auto"  # a number that is found from the machine and the space; stored as None
 _FOUND = ("gpus_per_trial", "cpus_per_trial")
 _LEAST_SHARE = 0.0001  # of a GPU or a core that Ray accounts for
+OPTUNAHUB = "optunahub:"  # before the name of a package there
 _OLD_NAMES = {"packing": "group_trials"}  # in a `run.json` of version 0.1
 
 
@@ -25,7 +26,8 @@ class Settings:
     """How a run uses the machine; stored in `run.json` so that `resume` does the same.
 
     Attributes:
-        sampler: name of the Optuna sampler.
+        sampler: name of the Optuna sampler; or `optunahub:PACKAGE`, or the path of a folder, which
+            is made absolute.
         address: of a Ray cluster to join, or None to start Ray on this machine, as "local" does.
         gpus_per_trial: fraction of a GPU, or a whole number; None or "auto": up to 16 trials share
             a GPU, fewer if its memory or the cores don't suffice; 0 if there is none.
@@ -38,6 +40,8 @@ class Settings:
         time_budget_seconds: time for the whole run, from its start to the report, over all
             sessions, or None. If not all replicas fit into it, each finalist gets fewer.
         keep_discriminator: store the discriminator beside each generator that is stored.
+        deterministic: let the seed decide the whole search, with any number of workers, which then
+            wait for each other: at most 8 trials train at a time.
         track: trackers to which trials are exported: "tensorboard", "mlflow", "wandb", "trackio"; a
             name or several. "none" is none.
 
@@ -54,12 +58,16 @@ class Settings:
     data_dir: str | None = None
     time_budget_seconds: float | None = None
     keep_discriminator: bool = False
+    deterministic: bool = False
     track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             object.__setattr__(self, name, _converted(name, getattr(self, name), kind))
         object.__setattr__(self, "track", tracker_names(self.track))
+        if is_folder(self.sampler):  # which a resume finds from any folder
+            absolute = os.path.abspath(os.path.expanduser(self.sampler))  # noqa: PTH100, PTH111
+            object.__setattr__(self, "sampler", absolute)
         if self.address == "local":  # as for `ray.init`; a resume may so leave a cluster
             object.__setattr__(self, "address", None)
         if self.group_trials not in GROUP_TRIALS:
@@ -102,6 +110,16 @@ class Settings:
             return cls(**values)
         except BadInputError as error:
             raise ValueError(str(error)) from error
+
+
+def is_folder(sampler: str) -> bool:
+    """Return whether a sampler is named by a folder.
+
+    >>> [is_folder(name) for name in ("./mine", "tpe", "optunahub:samplers/tpe")]
+    [True, False, False]
+    """
+    has_separator = "/" in sampler or os.sep in sampler or sampler in (".", "..")
+    return has_separator and not sampler.startswith(OPTUNAHUB)
 
 
 def flag_of(name: str) -> str:

@@ -1,25 +1,17 @@
-"""The run's Optuna study: its samplers, its journal, and telling it how trials ended."""
+"""The run's Optuna study: its journal, and telling it how trials ended."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import JournalStorage
 from optuna.trial import Trial, TrialState
 
-from gansearch.errors import (
-    BadInputError,
-    ResultsError,
-    StorageError,
-    did_you_mean,
-    escape_unprintable,
-)
+from gansearch.errors import ResultsError, StorageError, escape_unprintable
 from gansearch.own_measures import VALID_LL, Objective
 from gansearch.rules import Config
 from gansearch.seeds import trial_seed
@@ -28,9 +20,8 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.tune.journal import Journal, drop_torn_line
 from gansearch.tune.optuna_internals import running_trial_ids
 from gansearch.tune.rows import Outcome
+from gansearch.tune.samplers import UNHEALTHY
 
-# Name of the Optuna constraint that marks collapsed and diverged trials: 1 for these, else -1.
-UNHEALTHY = "unhealthy"
 # Attribute of a study that tells the two of a run apart, and its value for the replicas'.
 PHASE, REPLICAS = "phase", "replicas"
 STATES = {
@@ -41,28 +32,6 @@ STATES = {
     "diverged": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    # Grouped: conditional parameters are modelled jointly with those that they appear with.
-    "tpe": lambda seed: TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed),
-    "random": lambda seed: RandomSampler(seed=seed),
-    "qmc": lambda seed: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
-    "gp": lambda seed: GPSampler(seed=seed),
-}
-
-
-def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Return the Optuna sampler of that name, seeded.
-
-    Raises:
-        BadInputError: no such sampler.
-    """
-    if name not in SAMPLERS:
-        raise BadInputError(f"--sampler {name}: no such sampler. {did_you_mean(name, SAMPLERS)}")
-    with warnings.catch_warnings():
-        # `group` is marked experimental since Optuna 2.8; the pinned version is tested.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[name](seed)
 
 
 def open_study(

@@ -24,14 +24,8 @@ from gansearch.system.files import unwritable
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.rows import spec_of_row
-from gansearch.tune.study import (
-    PHASE,
-    REPLICAS,
-    STATES,
-    UNHEALTHY,
-    is_unhealthy,
-    open_replica_study,
-)
+from gansearch.tune.samplers import UNHEALTHY
+from gansearch.tune.study import PHASE, REPLICAS, STATES, is_unhealthy, open_replica_study
 
 
 def describe_study(study: optuna.Study, description: RunDescription) -> None:

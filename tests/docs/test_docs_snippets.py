@@ -155,7 +155,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "examples").symlink_to(TOP / "examples")
     (folder / "my_data.py").write_text(OWN_DATA)
     (folder / "own_space.yaml").write_text(
-        "dataset: my_data.py:load\nfixed: {generator_output: linear}\nstart_from: [paper]\n"
+        "dataset: my_data.py:load\nfixed: {generator_output: linear}\nsearch: {k: {int: [1, 2]}}\n"
     )
     write_generator(folder / "models" / "t00000", "digits")
     return folder

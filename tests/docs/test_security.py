@@ -15,7 +15,8 @@ from gansearch.runs.folder import RunFolder
 from gansearch.trial.plan import TrialPlan
 from gansearch.trial.process import TrialProcess
 from gansearch.trial.runner import TrialRunner
-from gansearch.tune.study import make_sampler, open_study
+from gansearch.tune.samplers import make_sampler
+from gansearch.tune.study import open_study
 from tests.saved_generators import save
 from tests.traps import Trap
 from tests.written_runs import WINNER, finished_run, replicas, spec

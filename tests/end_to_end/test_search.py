@@ -23,13 +23,15 @@ from gansearch.runs.schemas import STATUSES, config_values
 from gansearch.scoring.evaluation import Evaluator
 from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.training.training import AdversarialTraining
 from gansearch.tune import driver, experiment, phases
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import plan
 from gansearch.tune.rows import OUT_OF_TIME, REPLICA_OUT_OF_TIME
+from gansearch.tune.samplers import UNHEALTHY
 from gansearch.tune.settings import Settings
-from gansearch.tune.study import UNHEALTHY, open_study
+from gansearch.tune.study import open_study
 from tests.failing_trials import BrokenTrial, GreedyTrial
 from tests.written_runs import TRIALS_COLUMNS
 
@@ -211,6 +213,30 @@ def test_the_report_and_samples_come_from_the_files_alone(finished, tmp_path):
 def test_a_name_that_is_taken_is_refused_before_anything_starts(finished):
     with pytest.raises(BadInputError, match=f"gansearch resume {finished.path}"):
         command("run", "--results", str(finished.path.parent), "--name", "small", "--trials", "1")
+
+
+def test_a_deterministic_search_is_the_same_to_the_bit_with_one_worker_and_with_three(
+    tmp_path, _ray
+):
+    space = {
+        "dataset": "digits",
+        "budget": {"trials": 8, "max_updates": 400, "reports": 5, "grace": 0.4, "replicas": 0},
+        "search": {
+            "generator_lr": {"float": [0.001, 0.5], "log": True},
+            "k": {"int": [1, 3]},
+            "batch_size": {"choice": [20, 200]},  # trials of unequal speed
+        },
+        "fixed": {"generator_widths": [32], "discriminator_widths": [32]},
+    }
+    found = []
+    for n in (1, 3):
+        settings = Settings(deterministic=True, max_concurrent=n, cpus_per_trial=0.4)
+        run = search(SearchSpace.from_dict(space), results=tmp_path, name=f"{n}", settings=settings)
+        assert run.read_run().settings["deterministic"] is True
+        found.append(run.trials().sort_values("number").reset_index(drop=True))
+    untimed = [name for name in found[0] if not name.endswith("seconds")]
+    pd.testing.assert_frame_equal(found[0][untimed], found[1][untimed], check_exact=True)
+    assert len(found[0]) == 8 and {"completed", "pruned"} <= set(found[0]["status"])
 
 
 def test_dying_trials_end_as_what_they_are_and_are_infeasible_to_optuna(tmp_path, _ray):

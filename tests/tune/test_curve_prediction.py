@@ -47,7 +47,7 @@ def test_intervals_hold_at_least_as_often_as_they_say_and_are_narrower_than_the_
     hits, widths, ends = [], [], []
     for _ in range(400):
         scores = power_law(rng, noise=0.3)
-        predicted = prediction.predict(UPDATES[:3], scores[:3], confidence=0.9)
+        predicted = prediction.predict(UPDATES[:6], scores[:6], confidence=0.9)
         hits.append(predicted.low <= scores[-1] <= predicted.high)
         widths.append(predicted.high - predicted.low)
         ends.append(scores[-1])

@@ -6,8 +6,9 @@ from optuna.trial import TrialState
 
 from gansearch.space.load import load_space
 from gansearch.tune.rows import Outcome
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import make_sampler, open_study
+from gansearch.tune.study import open_study
 from tests.written_runs import step
 
 

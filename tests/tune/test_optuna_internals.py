@@ -9,6 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from gansearch.tune.optuna_internals import without_constraints
+
 PACKAGE = Path(__file__).parents[2] / "gansearch"
 JOURNAL = "optuna.storages.journal._storage"
 FLUSH = "to flush the journal when a trial begins or ends"
@@ -47,6 +49,29 @@ def test_optunas_trials_still_have_the_private_id_of_their_storage():
     assert trial.storage.get_trial(trial._trial_id).intermediate_values == {10: 2.5}
     study.tell(again, state=TrialState.PRUNED)
     assert [each.state for each in study.trials] == [TrialState.PRUNED]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "purpose"),
+    [
+        (optuna.Study, "_get_trials", "to show samplers other states"),
+        (optuna.samplers.CmaEsSampler, "_restore_optimizer", "to read no pickle"),
+        (optuna.samplers.CmaEsSampler, "_init_optimizer", "to compute the state again"),
+        (optuna.samplers.CmaEsSampler, "_get_solution_trials", "to compute the state again"),
+        (optuna.samplers.CmaEsSampler, "_split_optimizer_str", "to store no pickle"),
+    ],
+)
+def test_optuna_still_has_the_method(owner, name, purpose):
+    lacks = f"Optuna {optuna.__version__} has no {owner.__name__}.{name}, used {purpose}."
+    assert hasattr(owner, name), f"{lacks} See optuna_internals.py."
+
+
+def test_constraints_are_still_stored_as_system_attributes():
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.set_constraint("unhealthy", 1.0)
+    attrs = study.trials[0].system_attrs
+    assert attrs and not without_constraints(attrs)
 
 
 def private_names_of_optuna(path):

@@ -15,8 +15,9 @@ from gansearch.trial.messages import TrialSpec
 from gansearch.tune.phases import _known, _reports_of_sound_trials, finalists
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import new_row
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.scheduler import GuardedScheduler
-from gansearch.tune.study import make_sampler, search_spec
+from gansearch.tune.study import search_spec
 from tests.written_runs import described
 
 SOUND = {"coverage": 0.9, "recall": 0.9, "nn_ratio": 1.0}

@@ -258,6 +258,49 @@ def test_a_dry_run_shows_the_groups_of_each_phase(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_start")
+def test_a_dry_run_says_how_many_configurations_a_space_or_its_grid_has():
+    few = {"dataset": "ring", "search": {"k": {"int": [1, 4]}}, "budget": {"trials": 3000}}
+    said = "4 configurations; the search ends when all have been tried, before its 3,000"
+    for name in ("tpe", "grid", "brute_force"):
+        found = plan(SearchSpace.from_dict(few), settings=Settings(sampler=name))
+        assert said in found
+        assert "proposal 3 " in found and "proposal 4 " not in found
+    floats = few | {"search": {"generator_lr": {"float": [0.01, 0.1]}}}
+    found = plan(SearchSpace.from_dict(floats), settings=Settings(sampler="grid"))
+    assert (
+        "space        5 configurations on a grid with 5 values of each float; the search" in found
+    )
+
+
+@pytest.mark.usefixtures("no_start")
+@pytest.mark.parametrize(
+    ("sections", "only"),
+    [
+        ({"search": {"k": {"choice": [2]}}}, "CONFIG.yaml, a file with its parameters"),
+        ({"start_from": ["paper"]}, "paper"),
+        ({"search": {"k": {"int": [1, 3]}}, "overrides": ["k=1"]}, "paper"),
+    ],
+)
+def test_a_space_with_a_single_configuration_is_refused_with_what_trains_it(sections, only):
+    overrides = sections.get("overrides", ())
+    space = {"dataset": "ring", "start_from": ["paper"], "search": {}} | sections
+    space["start_from"] = [] if "choice" in str(sections) else ["paper"]
+    space.pop("overrides", None)
+    with pytest.raises(BadInputError, match=rf"single configuration, since .* --only {only}\.$"):
+        plan(SearchSpace.from_dict(space), overrides=overrides)
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_fixed_order_of_decisions_is_refused_where_there_is_none_and_its_limits_are_noted():
+    settings = Settings(deterministic=True, max_concurrent=9, time_budget_seconds=60.0)
+    with pytest.raises(BadInputError, match=r"^--deterministic: ring: budget: scheduler: freeze_"):
+        plan("ring", overrides=["budget.scheduler=freeze_thaw"], settings=settings)
+    said = plan("ring", settings=settings)
+    assert "--max-concurrent 9: with --deterministic, at most 8 trials" in said
+    assert "--deterministic: how many trials a time budget leaves depends on the machine" in said
+
+
+@pytest.mark.usefixtures("no_start")
 def test_a_dry_run_counts_one_of_each_in_the_singular():
     one = ["trials=1", "replicas=1", "reports=1", "max_updates=1"]
     said = plan("ring", overrides=one, settings=Settings(max_concurrent=1))
@@ -308,6 +351,7 @@ def test_a_space_of_python_takes_overrides_like_a_named_one():
         (["k=5"], {}, r"^k=5: a file of --only has k=2, which counts"),
         (["maxout_pieces=3"], {}, r"^maxout_pieces=3: .* applies to none"),
         ([], {"sampler": "random"}, r"^--sampler random: --only"),
+        ([], {"deterministic": True}, r"^--deterministic: --only .*each seed trains the same"),
     ],
 )
 @pytest.mark.usefixtures("no_start")

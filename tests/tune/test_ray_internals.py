@@ -41,6 +41,16 @@ PRIVATE_NAMES = [
     ("ray.autoscaler.v2.utils", "is_autoscaler_v2", "to know whether a cluster starts nodes"),
     ("ray.tune.experiment", "Trial.should_recover", "to fail at once where code is at fault"),
     (
+        "ray.tune.execution.tune_controller",
+        "TuneController._schedule_trial_train",
+        "to let a trial go on that has waited",
+    ),
+    (
+        "ray.tune.execution.tune_controller",
+        "TuneController._schedule_trial_pause",
+        "to free the worker of a trial that waits",
+    ),
+    (
         "ray.air.execution._internal.actor_manager",
         "RayActorManager._actor_task_failed",
         "to treat a worker killed for memory as a lost one",

@@ -17,8 +17,9 @@ from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.repair import open_or_rebuild_study, repair_run
 from gansearch.tune.rows import Outcome, new_row
+from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import make_sampler, open_study
+from gansearch.tune.study import open_study
 from tests.written_runs import described, step
 
 SEED = 1

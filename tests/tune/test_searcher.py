@@ -13,8 +13,9 @@ from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.pausing_search import PausingScheduler, PausingSearcher
 from gansearch.tune.phases import _end_trials_out_of_time
 from gansearch.tune.rows import Outcome, is_out_of_time
+from gansearch.tune.samplers import UNHEALTHY, make_sampler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell
+from gansearch.tune.study import open_study, tell
 from tests.written_runs import spec, step
 
 

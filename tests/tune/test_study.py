@@ -4,12 +4,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from gansearch.errors import BadInputError
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.rows import Outcome
+from gansearch.tune.samplers import UNHEALTHY, make_sampler
 from gansearch.tune.searcher import OptunaSearcher
-from gansearch.tune.study import UNHEALTHY, make_sampler, open_study, tell, tell_known_ends
+from gansearch.tune.study import open_study, tell, tell_known_ends
 
 
 @pytest.fixture
@@ -52,22 +52,6 @@ def test_an_end_that_only_the_results_know_is_told_to_optuna_at_a_resume(
     assert (trial.state, trial.constraints) == (state, constraints)
     assert trial.value == (3.5 if status == "completed" else None)
     assert attached == ([] if status == "running" else ["t00000"])
-
-
-@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
-def test_every_sampler_proposes_the_same_again_with_the_same_seed(space, tmp_path, name):
-    found = []
-    for i in range(2):
-        study = open_study(tmp_path / f"{i}.journal", make_sampler(name, 7))
-        searcher = searcher_of(space, study, {})
-        found.append([suggested(searcher, f"ray-{j}").config for j in range(3)])
-    assert found[0] == found[1]
-    assert found[0][0] != found[0][1]
-
-
-def test_an_unknown_sampler_is_refused_with_the_nearest_name():
-    with pytest.raises(BadInputError, match=r"--sampler tpee: no such sampler. Did you mean tpe"):
-        make_sampler("tpee", 0)
 
 
 @pytest.mark.parametrize(

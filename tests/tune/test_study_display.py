@@ -17,7 +17,8 @@ from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.rows import Outcome, history_row, new_row
-from gansearch.tune.study import load_study, make_sampler, open_study, tell
+from gansearch.tune.samplers import make_sampler
+from gansearch.tune.study import load_study, open_study, tell
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
 from tests.written_runs import described, spec, step
 
