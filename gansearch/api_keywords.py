@@ -31,7 +31,7 @@ DOCUMENTATION_OF_SEARCH = """\
             (`docs/your-own-gan.md`); output_range: the range of their pixels, such as (-1, 1).
         trainable: a training loop of your own, likewise.
         trials, max_updates, top, replicas: of the budget, in place of the space's.
-        time_budget: time after which the search ends: "2h", or seconds.
+        time_budget: time for the whole run: "2h", or seconds.
         sampler, address, gpus_per_trial, cpus_per_trial, group_trials, max_concurrent, data_dir,
             deterministic: as in `Settings`, without writing `settings=Settings(...)`.
 
@@ -39,7 +39,7 @@ DOCUMENTATION_OF_SEARCH = """\
 
 
 DOCUMENTATION_OF_RESUME = """\
-    time_budget: time after which the search ends: "2h", or seconds.
+    time_budget: time for the whole run: "2h", or seconds.
         generator, discriminator, trainable, measures: code of your own that lies in no file, and
             was given from Python; the run needs it again.
 

@@ -124,7 +124,7 @@ def cli() -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Make every check of a run and show the plan; train and leave nothing.",
+    help="Make every check of a run, show the plan and estimate its time; leave nothing.",
 )
 @quiet_option
 def run(
@@ -152,6 +152,7 @@ def run(
     """
     from gansearch.tune import driver
     from gansearch.tune.dry_run import plan
+    from gansearch.tune.time_plan import MEASURED_SECONDS
 
     check_only(only, more, warm_start)
     request: dict[str, Any] = {
@@ -164,7 +165,7 @@ def run(
         "settings": settings_from(options),
     }
     if dry_run:
-        text = plan(space, **request)
+        text = plan(space, **request, measured_seconds=MEASURED_SECONDS)
         if not quiet:
             click.echo(text)
         return

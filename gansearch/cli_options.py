@@ -115,9 +115,9 @@ time_budget_option = click.option(
     "time_budget_seconds",
     type=DurationType(),
     metavar="TIME",
-    help="Time, such as 2h or 45m, after which the search ends, or earlier by the estimated time "
-    "of the replicas. It counts from when trials may start, over all sessions. Replicas, "
-    "reference lines and the report are never cut short, so a run may take longer.",
+    help="Time, such as 2h or 45m, for the whole run, from its start to the report, over all "
+    "sessions. The search ends when the replicas need the rest. If not all of them fit, each "
+    "finalist gets fewer, which the report says. Held to a tenth or 30 s.",
 )
 budget_options = _joined(
     click.option("--trials", type=BudgetNumberType(), help="Number of configurations to try."),
@@ -245,7 +245,7 @@ def check_only(only: Sequence[str], more: Sequence[str], warm_start: Sequence[st
     if not only:
         return
     context = click.get_current_context()
-    for name in ("trials", "top", "sampler", "time_budget_seconds", "deterministic", "warm_start"):
+    for name in ("trials", "top", "sampler", "deterministic", "warm_start"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = flag_of(name)
             raise click.UsageError(

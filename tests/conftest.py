@@ -62,6 +62,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_dry_runs() -> Iterator[None]:
+    """Let dry runs measure no trainings: each would take some seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gansearch.tune.time_plan.MEASURED_SECONDS", 0.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """Return the folder of the real MNIST; without it the test skips."""

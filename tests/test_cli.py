@@ -937,6 +937,15 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(scratch: Path, call: Call) 
     assert list(scratch.iterdir()) == []
 
 
+def test_a_dry_run_estimates_how_long_the_run_takes(
+    scratch: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gansearch.tune.time_plan.MEASURED_SECONDS", 0.05)
+    _, out, _ = call("run", "--dry-run", "--only", "paper", "--max-updates", 100)
+    assert "updates      replicas: 400\ntime         about " in out
+    assert list(scratch.iterdir()) == []
+
+
 def test_only_takes_several_presets_and_files(scratch: Path, call: Call) -> None:
     (scratch / "space.yaml").write_text(
         "dataset: digits\nsearch: {k: {int: [1, 3]}}\npresets: {wide: {noise_dim: 256}}\n"

@@ -27,7 +27,6 @@ REFUSED = {
     "run --only paper --trials 5": "--trials, --only: --only compares given configurations",
     "run --only paper --top 5": "--top, --only:",
     "run --only paper --sampler tpe": "--sampler, --only:",
-    "run --only paper --time-budget 1h": "--time-budget, --only:",
     "run --only paper --set trials=5": "trials 5: --only compares",
     "run --only paper --set budget.top=5": "top 5: --only compares",
     "run --only paper --set start_from=[paper]": "start_from [paper]: --only compares",
@@ -69,6 +68,7 @@ def test_a_flag_without_effect_is_refused(line, dry, tmp_path):
     "line",
     [
         "run --only paper --max-updates 500 --replicas 2 --seed 3 --set k=2",
+        "run --only paper --time-budget 1h",
         "run --trials 5 --set budget.trials=5",
         "run --space ring --max-concurrent 1 --cpus-per-trial 2 --sampler random",
         "run --address local --name mine --results elsewhere",

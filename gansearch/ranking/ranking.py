@@ -82,7 +82,8 @@ def rank(
     """Rank the replicated configurations by all their replicas; a row each, the best first.
 
     Args:
-        replicas: rows of `trials.parquet`; those of other phases than replica are ignored.
+        replicas: rows of `trials.parquet`; those of other phases than replica are ignored, and
+            those that the time budget cut short.
         test_lls: each completed replica's log-likelihoods (nats) of the test examples, `[n]`, by
             trial id.
         paper_config_id: the configuration that `is_paper` marks.
@@ -103,7 +104,9 @@ def rank(
     A completed replica counts as failed, with a `ResultsWarning`, if its log-likelihoods are
     absent, not finite, or of another number of examples than those of the others.
     """
-    replicas = replicas[replicas["phase"] == "replica"].sort_values("number", kind="stable")
+    # A replica is pruned only if the time budget cut it short, which says nothing of it.
+    ended = (replicas["phase"] == "replica") & (replicas["status"] != "pruned")
+    replicas = replicas[ended].sort_values("number", kind="stable")
     usable = _usable(replicas, test_lls)
     groups = {str(config_id): group for config_id, group in replicas.groupby("config_id")}
     candidates = _candidates(groups, usable, objective)

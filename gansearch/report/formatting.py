@@ -66,7 +66,7 @@ def format_share(share: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as people say it: 40 s, 12 min, 3 h 5 min."""
-    if seconds < 90:
+    if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 120:

@@ -175,6 +175,11 @@ class Progress:
             text = self._line()
         self._print_plain(text)
 
+    def expect(self, n_trials: int) -> None:
+        """Expect the phase to have so many trials, as where the time suffices for fewer."""
+        with self._lock:
+            self._n_trials = n_trials
+
     def trial_started(self, trial_id: str, summary: str, updates: int = 0) -> None:
         """Record that a trial starts, or resumes at `updates`; `summary` is its configuration."""
         with self._lock:
@@ -221,7 +226,7 @@ class Progress:
             line = self._lines.pop(trial_id, waiting)
             self._counts[status] += 1
             self._ended_updates += line.updates
-            if status not in UNSOUND:
+            if status not in UNSOUND and not self._is_cut(status):
                 self.bests.enter(trial_id, score, line.summary)
             self.pace.trial_ended()
             text = f"at {line.updates:,} updates, {self._in_words(score)}"
@@ -238,6 +243,10 @@ class Progress:
         else:
             self._print_plain(text)
 
+    def _is_cut(self, status: str) -> bool:
+        """Return whether it is a replica that ends, cut short by the time budget."""
+        return self.current_phase == _REPLICAS and status == "pruned"
+
     def _remember(self, trial: KnownTrial) -> None:
         """Take a trial of an earlier session into account that has ended, or will continue."""
         self.bests.withdraw(trial.trial_id)
@@ -249,7 +258,7 @@ class Progress:
                 trial.score,
                 values=dict(trial.values),
             )
-        elif trial.status not in UNSOUND:
+        elif trial.status not in UNSOUND and (trial.phase, trial.status) != ("replica", "pruned"):
             self.bests.enter(trial.trial_id, trial.score, trial.summary)
 
     def _in_words(self, score: Score | None) -> str:

@@ -24,6 +24,7 @@ from gansearch.report.recovery import (
 )
 from gansearch.report.warnings import (
     copy_warnings,
+    cut_warnings,
     provenance_warnings,
     ranking_warnings,
     replica_warnings,
@@ -176,6 +177,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
             *curve_faults,
             *run.data_notes,
             *state_warnings(folder, run, ranking, counts),
+            *cut_warnings(folder, run),
             *provenance_warnings(run, trials, test_lls),
             *search_warnings(
                 budget,

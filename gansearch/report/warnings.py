@@ -52,6 +52,26 @@ def state_warnings(
         yield "The run has continued since it was ranked; the ranking is recomputed at its end."
 
 
+def cut_warnings(folder: RunFolder, run: RunDescription) -> Iterator[str]:
+    """Say how many replicas the time budget had room for, where it was not all of them."""
+    if not run.cut_replicas:
+        return
+    n_seeds, trials = run.budget.replicas, folder.trials()
+    cut = Counter(trial_id.removeprefix("r-").rpartition("-")[0] for trial_id in run.cut_replicas)
+    ids = dict.fromkeys([*trials.query("phase == 'replica'")["config_id"], *cut])
+    by_config = ", ".join(
+        f"{run.names.get(name, name)} {max(0, n_seeds - cut[name])}" for name in ids
+    )
+    n_planned = n_seeds * len(ids)
+    limit = run.settings.get("time_budget_seconds")
+    of = "" if limit is None else f" of {duration(limit)}"
+    yield (
+        f"The time budget{of} left room for {max(0, n_planned - len(run.cut_replicas))} of "
+        f"{count_of(n_planned, 'replica')} (of {n_seeds} for each configuration: {by_config}). "
+        f"To train the others: {command('resume', folder.path, '--replicas', str(n_seeds))}"
+    )
+
+
 def given_up(trials: pd.DataFrame) -> pd.Series[bool]:
     """Return which trials were stopped as unlikely to recover; older runs don't say."""
     return (trials["status"] == "collapsed") & trials["p_recovers"].notna()
@@ -75,7 +95,7 @@ def failure_remedy(
         more_time = ["--time-budget", f"{minutes}m"]
         n_unsound = sum(counts.get(status, 0) for status in UNSOUND)
         was_short = run.wall_seconds >= limit and n_unsound < run.budget.trials
-        if phase == "search" and was_short:
+        if (phase == "search" and was_short) or run.cut_replicas:
             return f"Give the run more time: {command('resume', folder.path, *more_time)}"
     if phase == "replica":
         seeds = command("resume", folder.path, "--replicas", str(2 * run.budget.replicas))
@@ -218,7 +238,9 @@ def copy_warnings(ranking: pd.DataFrame) -> Iterator[str]:
 def replica_warnings(trials: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[str]:
     """Warn of replicas that ended badly, and of invalid scores."""
     replicas = trials[
-        (trials["phase"] == "replica") & trials["config_id"].isin(ranking["config_id"])
+        (trials["phase"] == "replica")
+        & (trials["status"] != "pruned")
+        & trials["config_id"].isin(ranking["config_id"])
     ]
     for config_id, group in replicas.groupby("config_id", sort=False):
         ended_badly = group[group["status"].isin(UNSOUND)]

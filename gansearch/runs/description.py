@@ -50,11 +50,13 @@ _OPTIONAL: dict[str, type | UnionType] = {
     "code": dict,
     "warm_start": list,
     "former_spaces": list,
+    "cut_replicas": list,
 }
 _LEFT_OUT_IF_EMPTY = (
     *("training_report", "data", "environments", "code"),
     *("warm_start", "former_spaces"),
 )
+_TEXTS = {"data_notes", "cut_replicas"}  # tuples of text
 _UNFINISHED = ("searching", "replicating")
 _LONGEST_NAME = 40  # of a preset, in tables and figures
 
@@ -89,6 +91,7 @@ class RunDescription:
         former_spaces: an entry for each change of the space by a resume, oldest first: the former
             `space`, the number `n_trials` of trials before, and the trials `outside` the new one.
         trials_per_gpu: how many share a GPU, if that was found and not given; else None.
+        cut_replicas: the ids of the replicas that the time budget had no room for.
         facts: the machine, the versions and the command, and keys of other versions.
     """
 
@@ -113,6 +116,7 @@ class RunDescription:
     code: Mapping[str, str] = field(default_factory=dict)
     warm_start: Sequence[Mapping[str, Any]] = ()
     former_spaces: Sequence[Mapping[str, Any]] = ()
+    cut_replicas: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -213,7 +217,8 @@ class RunDescription:
         for name in _LEFT_OUT_IF_EMPTY:
             if not values[name]:
                 del values[name]
-        values["data_notes"] = list(values["data_notes"])
+        for name in _TEXTS & values.keys():
+            values[name] = list(values[name])
         return {**values, **facts}
 
     @classmethod
@@ -227,7 +232,7 @@ class RunDescription:
             raise ValueError(why)
         names = [f.name for f in dataclasses.fields(cls) if f.name != "facts"]
         own = {name: values[name] for name in names if name in values}
-        own["data_notes"] = tuple(map(str, values.get("data_notes", ())))
+        own |= {name: tuple(map(str, values.get(name, ()))) for name in _TEXTS}
         return cls(**own, facts={key: v for key, v in values.items() if key not in names})
 
     def encode(self) -> bytes:

@@ -80,6 +80,12 @@ def reference_scores(
     return References([*content["lines"], *published_lines(dataset)], content["curve"])
 
 
+def are_cached(dataset: Dataset) -> bool:
+    """Return whether the reference lines of `dataset` need not be computed."""
+    path = _cache_path(dataset)
+    return path is not None and path.exists()
+
+
 def evaluate_training_examples(
     dataset: Dataset, *, n_samples: int = N_EVALUATION_SAMPLES
 ) -> dict[str, Any]:

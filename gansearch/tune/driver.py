@@ -8,6 +8,7 @@ pickle.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -33,7 +34,7 @@ from gansearch.system.user_code import UserCode
 from gansearch.tracking.exporter import open_exporter
 from gansearch.tune.environment import continued
 from gansearch.tune.new_run import describe_run
-from gansearch.tune.phases import conclude, finalists, replicate, search_phase
+from gansearch.tune.phases import conclude, finalists, measure_costs, replicate, search_phase
 from gansearch.tune.preflight import (
     check_configs,
     check_memory,
@@ -98,6 +99,7 @@ def search(
         InterruptedRunError: stopped by SIGINT, SIGTERM or SIGHUP; `resume` continues a run that
             has begun.
     """
+    started = time.monotonic()
     occupy_closed_descriptors()
     request = check_request(
         space,
@@ -147,6 +149,7 @@ def search(
             run.settings,
             run.share,
             progress,
+            started=started,
             search_on=not run.configs,
         )
     return run.folder
@@ -182,7 +185,8 @@ def resume(
         results: folder of all runs.
         trials: number of configurations to try, those that were tried included.
         replicas: number of fresh seeds of each finalist, those that were trained included.
-        time_budget_seconds: as in `Settings`, for all sessions of the run together.
+        time_budget_seconds: as in `Settings`. Without it, `replicas` of a run that has used its
+            time budget are not bounded by one.
         sampler: as in `Settings`, for the proposals that are still to be made.
         address: of a Ray cluster to join; "local": of none, although the run began on one.
         data_dir: where the data lies now. Without it, the folder that the run has read; if the data
@@ -199,6 +203,7 @@ def resume(
         BadInputError: a change can't be made, such as fewer trials than there are.
         As `search`.
     """
+    started = time.monotonic()
     occupy_closed_descriptors()
     given = {
         "space": space,
@@ -272,6 +277,7 @@ def resume(
                     settings,
                     share,
                     progress,
+                    started=started,
                     search_on=plan.search_on,
                 )
     return folder
@@ -306,11 +312,12 @@ def _execute(
     share: Share,
     progress: Progress,
     *,
+    started: float,
     search_on: bool,
 ) -> None:
     """Run the remaining phases of a run; its lock is held and Ray is connected.
 
-    `configs` are trained instead of a search, if there are any.
+    `configs` are trained instead of a search, if there are any. The session began at `started`.
     """
     exporter = open_exporter(folder, description, settings.track, tell=progress.note)
     n_samples = description.n_evaluation_samples
@@ -334,12 +341,14 @@ def _execute(
         progress=progress,
         recorder=recorder,
         initial_description=description,
+        started=started,
     )
     progress.is_stopping = lambda: session.stop.reason == "interrupted"
     progress.pace.earlier_updates = sum(row["updates"] for row in recorder.rows.values())
     with saving_at_the_end(session):
         try:
             with stopping_on_signals(session.stop):
+                measure_costs(session)
                 if search_on:
                     search_phase(session)
                 replicate(session, configs or finalists(session))

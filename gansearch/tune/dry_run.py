@@ -17,11 +17,14 @@ from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
 from gansearch.space.counting import N_POINTS
 from gansearch.space.search_space import SearchSpace
+from gansearch.system.devices import gpu_device
 from gansearch.system.object_store import AnyPath
 from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
+from gansearch.trial.step_times import measured_steps
 from gansearch.tune.earlier_runs import first_configs
+from gansearch.tune.estimate import N_MEASURED, estimate, expected_updates
 from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.ordered_search import make_ordered_sampler
 from gansearch.tune.preflight import Prepared, check_request, prepared
@@ -30,7 +33,7 @@ from gansearch.tune.rows import summary
 from gansearch.tune.samplers import make_sampler
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
-from gansearch.tune.slots import replica_grouping, search_grouping
+from gansearch.tune.slots import drawn_configs, replica_grouping, search_grouping
 from gansearch.tune.study import enqueue_starts
 from gansearch.tune.warm_sampler import warmed
 
@@ -48,10 +51,12 @@ def plan(
     settings: Settings | None = None,
     dataset: Any = None,
     warm_start: Sequence[AnyPath | str] = (),
+    measured_seconds: float = 0.0,
 ) -> str:
     """Make all checks of `search`, start and leave nothing, and return what it would do, as text.
 
-    The folder of results is made and removed again. A data set that is not here is downloaded.
+    The folder of results is made and removed again. A data set that is not here is downloaded. With
+    `measured_seconds`, trainings are measured for that long, to estimate the time of the run.
 
     Raises:
         BadInputError, StorageError: as `search`.
@@ -69,10 +74,10 @@ def plan(
         results=results,
     )
     with prepared(request, name=name, results=results, start=False, tell=lambda _: None) as run:
-        return "\n".join(_plan_lines(run))
+        return "\n".join(_plan_lines(run, measured_seconds))
 
 
-def _plan_lines(run: Prepared) -> Iterator[str]:
+def _plan_lines(run: Prepared, measured_seconds: float) -> Iterator[str]:
     yield _dataset_line(run.dataset)
     yield from (f"note         {note}" for note in run.dataset.notes)
     proposals = None if run.configs else _proposals(run)
@@ -86,6 +91,9 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
         yield "keep         the best state of each training on validation data, not the last"
     yield _evaluation_line(run.evaluation)
     yield _replicas_line(run.space, run.configs)
+    yield _updates_line(run)
+    if measured_seconds:
+        yield _estimate_line(run, measured_seconds)
     yield from (f"note         {note}" for note in run.notes)
     if run.settings.time_budget_seconds is not None:
         yield _time_line(run.settings.time_budget_seconds)
@@ -158,9 +166,53 @@ def _baseline(space: SearchSpace) -> list[str]:
 
 def _time_line(seconds: float) -> str:
     return (
-        f"time budget  {duration(seconds)}, at which the search ends, or earlier by the estimated "
-        "time of the replicas; replicas and reference lines are never cut short"
+        f"time budget  {duration(seconds)} for the whole run; the search ends when the replicas "
+        "need the rest, and if not all of them fit, each finalist gets fewer"
     )
+
+
+def _updates_line(run: Prepared) -> str:
+    """Return how many parameter updates the run makes in all."""
+    budget = run.space.budget
+    n_replicas = (len(run.configs) or run.space.n_finalists) * budget.replicas
+    said = []
+    if not run.configs:
+        expected, most = expected_updates(budget), budget.trials * budget.max_updates
+        said.append(f"search: about {float(f'{expected:.2g}'):,.0f} expected, {most:,} at most")
+    if n_replicas:
+        said.append(f"replicas: {n_replicas * budget.max_updates:,}")
+    return f"updates      {'; '.join(said)}"
+
+
+def _estimate_line(run: Prepared, seconds: float) -> str:
+    """Return how long the run will take, from trainings that are measured now."""
+    steps = measured_steps(
+        run.space,
+        run.configs[:N_MEASURED] or drawn_configs(run.space, N_MEASURED),
+        run.dataset,
+        folder=run.folder.path,
+        device=_device_here(run.share),
+        n_at_a_time=run.share.max_concurrent,
+        n_samples=run.evaluation.n_samples,
+        seconds=seconds,
+    )
+    if steps is None:
+        return "time         unknown: none of some configurations could be trained"
+    n = run.share.max_concurrent
+    found = estimate(run.space, len(run.configs), run.dataset, steps, n)
+    parts = {"search": found.search, "replicas": found.replicas, "the rest": found.rest}
+    said = ", ".join(f"{name} {duration(value)}" for name, value in parts.items() if value)
+    which = "given" if run.configs else "drawn from the space"
+    return (
+        f"time         about {duration(found.seconds)} ({said}). An estimate, measured now on this "
+        f"machine: {1 / steps.update:,.0f} updates/s of a trial by itself, over "
+        f"{count_of(steps.n_configs, 'configuration')} {which}; {count_of(n, 'trial')} at a time"
+    )
+
+
+def _device_here(share: Share) -> str:
+    """Return the device of trials, or the CPU where this machine hasn't got it."""
+    return share.device if share.device == "cpu" or gpu_device() == share.device else "cpu"
 
 
 def _share_line(settings: Settings, share: Share) -> str:

@@ -34,12 +34,6 @@ def check_effects(
     """
     if settings.sampler != Settings.sampler:
         raise _without_search("--sampler", settings.sampler, "no sampler proposes any")
-    if settings.time_budget_seconds is not None:
-        raise _without_search(
-            "--time-budget",
-            f"{settings.time_budget_seconds:g}s",
-            "replicas are never cut short: --max-updates and --replicas decide their time",
-        )
     if settings.deterministic:
         raise _without_search("--deterministic", "", "each seed trains the same anyway")
     for override in overrides:

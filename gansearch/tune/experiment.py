@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.search import Searcher
 
 from gansearch.errors import RunFailedError, StorageError
 from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.system.user_code import UserCode
-from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan, slice_seconds
 from gansearch.tune.engine_actor import end_engines
 from gansearch.tune.fixed_order import FixedOrder
@@ -31,7 +31,6 @@ from gansearch.tune.ray_internals import (
 from gansearch.tune.retries import MAX_FAILURES, Retries
 from gansearch.tune.rows import is_over
 from gansearch.tune.scheduler import GuardedScheduler
-from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
 from gansearch.tune.share import exclusive_resources
 from gansearch.tune.slots import Grouping
@@ -48,19 +47,27 @@ def run_experiment(
     n_samples: int,
     *,
     grouping: Grouping,
-    searcher: OptunaSearcher | None = None,
-    specs: Sequence[TrialSpec] = (),
+    searcher: Searcher,
+    out_of_time: Callable[[], bool],
     callbacks: Sequence[Callback] = (),
 ) -> None:
     """Run one Tune experiment to its end, or until the run is stopped.
 
-    `callbacks` come after the recorder.
+    Args:
+        session: of the run.
+        phase: names the experiment.
+        scheduler: stops single trials.
+        n_samples: how many trials there are at most.
+        grouping: of the trials in engines.
+        searcher: says which trials there are.
+        out_of_time: whether the time budget ends the experiment; asked once a second.
+        callbacks: come after the recorder.
     """
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
     plan = _trial_plan(session, grouping, pauses=isinstance(scheduler, PausingScheduler))
     tuner = Tuner(
         _trainable(session, plan),
-        param_space={"trial": tune.grid_search(list(specs))} if specs else {},
+        param_space={},
         tune_config=TuneConfig(
             num_samples=n_samples,
             search_alg=searcher,
@@ -68,10 +75,11 @@ def run_experiment(
             max_concurrent_trials=session.share.at_a_time(grouping.n_at_a_time),
             reuse_actors=True,
         ),
-        run_config=_run_config(session, phase, callbacks),
+        run_config=_run_config(session, phase, callbacks, out_of_time),
     )
     # A killed driver may have left engines on a cluster, with the state of its trials.
     end_engines(plan)
+    session.recorder.times.phase_begins()
     try:
         _fit(session, tuner, scheduler)
     finally:
@@ -135,7 +143,12 @@ def _tune_path(session: Session) -> AnyPath:
     return session.folder.path.resolve() / "tune"
 
 
-def _run_config(session: Session, phase: str, callbacks: Sequence[Callback]) -> RunConfig:
+def _run_config(
+    session: Session,
+    phase: str,
+    callbacks: Sequence[Callback],
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> RunConfig:
     """Return Tune's configuration of the next attempt at a phase: its storage and callbacks."""
     storage = _tune_path(session)
     attempt = 1 + sum(path.name.startswith(phase) for path in storage.glob("*"))
@@ -143,7 +156,7 @@ def _run_config(session: Session, phase: str, callbacks: Sequence[Callback]) -> 
         name=f"{phase}-{attempt}",
         storage_path=storage.key if isinstance(storage, RemotePath) else str(storage),
         storage_filesystem=storage.store if isinstance(storage, RemotePath) else None,
-        stop=_Stopper(session),
+        stop=_Stopper(session, out_of_time),
         callbacks=[session.recorder, *callbacks],
         checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         failure_config=FailureConfig(max_failures=MAX_FAILURES),
@@ -193,10 +206,11 @@ class _NoReporter(tune.ProgressReporter):
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment when the user interrupts it, or when the search has used its time."""
+    """Ends the experiment when the user interrupts it, or when its time is used up."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, out_of_time: Callable[[], bool] = lambda: False) -> None:
         self._session: Session | None = session
+        self._out_of_time = out_of_time
         self._checked_at = 0.0
         self._noted_at = time.monotonic()
 
@@ -231,28 +245,12 @@ class _Stopper(tune.Stopper):
         if time.monotonic() - self._noted_at > _NOTE_TIME_SECONDS:
             self._noted_at = time.monotonic()
             session.note_time()
-        if _search_time_is_up(session):
+        if self._out_of_time():
             session.stop.reason = "time"
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore, which gansearch never uses.
         return {"_session": None}
-
-
-def _search_time_is_up(session: Session) -> bool:
-    """Return whether the replicas need the rest of the time budget."""
-    limit, elapsed = session.settings.time_budget_seconds, session.seconds
-    if limit is None or session.progress.current_phase != "search" or elapsed < 0.1 * limit:
-        return False
-    rows = session.rows("search")
-    if not any(row["status"] == "completed" for row in rows):
-        # The start of the workers would count as slow training, and there is no finalist yet.
-        return elapsed > limit
-    updates_done = sum(row["updates"] for row in rows)
-    updates_left = session.space.n_finalists * session.budget.replicas * session.budget.max_updates
-    # All the time of the search counts: starts, evaluations and waiting too.
-    reserved: float = elapsed * updates_left / updates_done
-    return bool(elapsed > limit - reserved)
 
 
 def _gpu_loss(session: Session) -> str | None:

@@ -25,7 +25,7 @@ from gansearch.report.labels import trial_label
 from gansearch.report.render import render
 from gansearch.report.report import build_report
 from gansearch.report.sampling import interpolation_of_samples, picture_of_samples, winning_trial
-from gansearch.report.warnings import failure_remedy, none_completed
+from gansearch.report.warnings import cut_warnings, failure_remedy, none_completed
 from gansearch.rules import Config
 from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
@@ -48,14 +48,30 @@ from gansearch.tune.ordered_search import OrderedSearcher, make_ordered_sampler
 from gansearch.tune.pausing_search import PausingSearcher
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.repair import open_or_rebuild_study
-from gansearch.tune.rows import OUT_OF_TIME, is_out_of_time, known_trials, spec_of_row
+from gansearch.tune.replica_queue import ReplicaQueue
+from gansearch.tune.rows import (
+    OUT_OF_TIME,
+    REPLICA_OUT_OF_TIME,
+    Outcome,
+    is_out_of_time,
+    known_trials,
+    spec_of_row,
+)
 from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.session import Session
-from gansearch.tune.slots import replica_grouping, search_grouping
+from gansearch.tune.slots import Grouping, replica_grouping, search_grouping
 from gansearch.tune.space_change import is_inside
 from gansearch.tune.study import enqueue_starts, tell_known_ends
 from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe_study
+from gansearch.tune.time_budget import (
+    ReplicaPlan,
+    cut_replicas,
+    measured_costs,
+    replica_id,
+    search_is_out_of_time,
+)
+from gansearch.tune.time_plan import Costs
 from gansearch.tune.warm_sampler import warmed
 
 # The longest that the user's own measures of training examples are expected to take.
@@ -64,6 +80,17 @@ _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
 # Between the scores of the same samples on a GPU and on a CPU, as a share.
 _LARGEST_ROUNDING = 1e-2
 _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # of interpolations
+
+
+def measure_costs(session: Session) -> None:
+    """Measure what the run does beside training, which its time budget includes."""
+    limit = session.settings.time_budget_seconds
+    if limit is not None and session.seconds >= limit:
+        session.costs = Costs(0.0, 0.0)  # of no use: nothing will be trained
+    elif limit is not None:
+        _prepare_collapse_test(session)
+        session.progress.activity("measuring how long a final score takes")
+        session.costs = measured_costs(session.dataset, session.collapse_test)
 
 
 def search_phase(session: Session) -> None:
@@ -137,12 +164,22 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     )
     for repair in repairs:
         session.progress.note(repair)
-    if interrupted or n_untried:
+    if search_is_out_of_time(session):
+        session.stop.reason = session.stop.reason or "time"
+    elif interrupted or n_untried:
         # To Tune, a trial that goes on after a pause is another one; the searcher ends the search.
         n_trials = -1 if freeze_thaw else n_new + len(interrupted)
         grouping = search_grouping(session.space, session.share.n_together)
-        run_experiment(session, "search", scheduler, n_trials, grouping=grouping, searcher=searcher)
-    _end_trials_out_of_time(session)
+        run_experiment(
+            session,
+            "search",
+            scheduler,
+            n_trials,
+            grouping=grouping,
+            searcher=searcher,
+            out_of_time=partial(search_is_out_of_time, session),
+        )
+    _end_trials_out_of_time(session, "search", OUT_OF_TIME)
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
         session.progress.note(_exhausted(session, searcher.proposals))
@@ -194,39 +231,75 @@ def _exhausted(session: Session, proposals: Proposals) -> str:
 
 
 def replicate(session: Session, configs: Sequence[Config]) -> None:
-    """The second phase: train each of `configs` on its own fresh seeds, without pruning."""
-    session.describe(state="replicating")
-    specs, known = [], []
-    for config in configs:
-        for i in range(session.budget.replicas):
-            trial_id = f"r-{config.config_id}-{i}"
-            if (row := session.recorder.rows.get(trial_id)) is not None:
-                known.append(row)
-                if row["status"] != "running":
-                    continue
-            seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
-            specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
+    """The second phase: train each of `configs` on its own fresh seeds, without pruning.
+
+    Where the time budget has no room for all replicas, those that are left out are noted in the
+    run's description, and a resume with more time trains them.
+    """
+    session.describe(state="replicating", cut_replicas=())
+    for row in filter(is_out_of_time, session.rows("replica")):
+        row.update(status="running", reason="")
+    if session.stop.reason == "time":
+        session.stop.reason = None  # the rest of the time budget is for the replicas
+    # Of all replicas, so that it stays the same when a run is resumed.
+    keys = [session.space.family.group_key(config) for config in configs]
+    grouping = replica_grouping(keys, session.budget.replicas, session.share.n_together)
+    specs = _replica_specs(session, configs, grouping.n_slots)
     if specs:
         _prepare_collapse_test(session)
-        n_replicas = len(configs) * session.budget.replicas
-        session.progress.phase(
-            "replicas",
-            n_replicas,
-            _known(session, known),
-        )
+        _train_replicas(session, configs, specs, grouping)
+        session.raise_if_interrupted()
+    session.describe(cut_replicas=cut_replicas(session, configs))
+    for said in cut_warnings(session.folder, session.description):
+        session.progress.note(said)
+    is_cut = session.description.cut_replicas and not session.description.only
+    if session.budget.replicas and configs and not is_cut:
+        _raise_if_none_completed(session, "replica")
+
+
+def _replica_specs(session: Session, configs: Sequence[Config], n_slots: int) -> list[TrialSpec]:
+    """Return the replicas that have not ended, in the order in which they begin.
+
+    With a time budget, all configurations get their first seeds first, as many as a group has
+    slots, so that all have equally many if the time doesn't suffice.
+    """
+    n_seeds = session.budget.replicas
+    block = n_seeds if session.settings.time_budget_seconds is None else max(1, n_slots)
+    specs = []
+    for start in range(0, n_seeds, max(1, block)):
+        for config in configs:
+            for i in range(start, min(n_seeds, start + block)):
+                row = session.recorder.rows.get(trial_id := replica_id(config, i))
+                if row is None or row["status"] == "running":
+                    seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
+                    specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
+    return specs
+
+
+def _train_replicas(
+    session: Session, configs: Sequence[Config], specs: Sequence[TrialSpec], grouping: Grouping
+) -> None:
+    """Train those of the replicas that the time budget has room for."""
+    plan = ReplicaPlan(session, configs, session.share.at_a_time(grouping.n_at_a_time))
+    ids = {replica_id(config, i) for config in configs for i in range(session.budget.replicas)}
+    known = [row for row in session.rows("replica") if row["trial_id"] in ids]
+    session.progress.phase("replicas", len(ids), _known(session, known))
+    if plan.allowed(specs):
         scheduler = make_scheduler(session, halving=False)
-        if session.stop.reason == "time":
-            session.stop.reason = None  # the rest of the time budget is for the replicas
-        # Of all replicas, so that it stays the same when a run is resumed.
-        keys = [session.space.family.group_key(config) for config in configs]
-        grouping = replica_grouping(keys, session.budget.replicas, session.share.n_together)
         study = ReplicaStudy(session.folder, session.description, session.space, session.recorder)
         run_experiment(
-            session, "replicas", scheduler, 1, grouping=grouping, specs=specs, callbacks=[study]
+            session,
+            "replicas",
+            scheduler,
+            len(specs),
+            grouping=grouping,
+            searcher=ReplicaQueue(specs, plan.allowed),
+            out_of_time=plan.are_out_of_time,
+            callbacks=[study],
         )
-        session.raise_if_interrupted()
-    if session.budget.replicas and configs:
-        _raise_if_none_completed(session, "replica")
+    if session.stop.reason is None and session.settings.time_budget_seconds is not None:
+        session.stop.reason = "time"  # of those that an earlier session has begun
+    _end_trials_out_of_time(session, "replica", REPLICA_OUT_OF_TIME)
 
 
 def _prepare_collapse_test(session: Session) -> None:
@@ -242,7 +315,7 @@ def conclude(session: Session) -> None:
     session.progress.activity("reference lines of the data")
     references = reference_scores(session.dataset, tell=session.progress.activity)
     folder.write_references(_with_own_measures(session, references.lines))
-    if session.rows("replica"):
+    if any(not is_out_of_time(row) for row in session.rows("replica")):
         session.progress.activity("ranking the replicas")
         paper = session.description.paper_config_id
         replicas = folder.trials().query("phase == 'replica'")
@@ -369,15 +442,15 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
     return [row for row in rows if row["config_id"] in begun or is_sound(row)]
 
 
-def _end_trials_out_of_time(session: Session) -> None:
+def _end_trials_out_of_time(session: Session, phase: str, outcome: Outcome) -> None:
     """Record the trials that the time budget cut short as pruned.
 
     In Optuna's study they stay running, so that they can continue when there is more time.
     """
     if session.stop.reason == "time":
-        for row in session.rows("search"):
+        for row in session.rows(phase):
             if row["status"] == "running":
-                session.recorder.end(row["trial_id"], OUT_OF_TIME)
+                session.recorder.end(row["trial_id"], outcome)
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
@@ -427,8 +500,9 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
     if session.stop.reason == "time":
         raise RunFailedError(
             f"{session.folder.path}: the time budget of "
-            f"{duration(session.settings.time_budget_seconds or 0.0)} was over before any trial of "
-            f"the search was completed ({len(rows)} had begun, and keep their state). {remedy}"
+            f"{duration(session.settings.time_budget_seconds or 0.0)} was over before any "
+            f"{'trial of the search' if phase == 'search' else 'replica'} was completed "
+            f"({len(rows)} had begun, and keep their state). {remedy}"
         )
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     commonest = reasons.most_common(1)[0][0] if reasons else "no trial reported anything"

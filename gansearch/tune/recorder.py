@@ -37,6 +37,7 @@ from gansearch.tune.rows import (
     score_of_row,
     summary,
 )
+from gansearch.tune.trial_times import TrialTimes
 
 # The pause between two writes of a kind, as a multiple of the last write.
 _PACE_FACTOR = 200
@@ -58,6 +59,7 @@ class Recorder(Callback):
             list, since Tune would attribute an exception to one trial.
         outcomes: the scheduler's, by Tune's trial ids.
         failures: the scheduler's, by Tune's trial ids.
+        times: how long the trials of this session take.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Recorder(Callback):
         self.faults: list[StorageError] = []
         self.outcomes: Mapping[str, Outcome] = {}
         self.failures: Mapping[str, Failure] = {}
+        self.times = TrialTimes()
         self._nodes: dict[str, str] = {}
         self._node_losses = NodeLosses()
         self._folder = folder
@@ -107,6 +110,7 @@ class Recorder(Callback):
         if spec.trial_id not in self.rows:
             self.rows[spec.trial_id] = new_row(spec, self._folder.table)
             self._trials_changed = self._has_new_trial = True
+        self.times.started(spec.trial_id, self.rows[spec.trial_id]["updates"])
         if self._exporter is not None:
             self._exporter.begin(self.rows[spec.trial_id])
         self._progress.trial_started(
@@ -153,6 +157,7 @@ class Recorder(Callback):
         self._busy_seconds[row["trial_id"]] = result["time_total_s"]
         self._nodes[row["trial_id"]] = result.get("node_ip", "")
         self._trials_changed = True
+        self.times.reported(row["trial_id"], step.updates)
         self._progress.trial_reported(
             row["trial_id"],
             step.updates,
@@ -170,6 +175,7 @@ class Recorder(Callback):
         if (outcome := self.outcomes.get(trial.trial_id)) is not None:
             self.end(trial_id, outcome)
         else:
+            self.times.ended(trial_id)
             self._overhead_seconds[trial_id] = self._overhead(trial_id)
             self._progress.trial_paused(trial_id)
 
@@ -209,6 +215,7 @@ class Recorder(Callback):
             self._table = TrialsTable(self._folder)  # the old one has the earlier outcome
         row.update(status=outcome.status, reason=outcome.reason)
         self._recorded_updates.pop(trial_id, None)
+        self.times.ended(trial_id)
         if trial_id in self._start_times or trial_id in self._overhead_seconds:
             row["overhead_seconds"] = self._overhead(trial_id)
         self._trials_changed = True

@@ -190,7 +190,7 @@ def _check_code(space: SearchSpace) -> None:
 
 
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
-    for name in ("space", "trials", "time_budget_seconds", "sampler"):
+    for name in ("space", "trials", "sampler"):
         if name in changes:
             flag = flag_of(name)
             raise BadInputError(
@@ -229,7 +229,7 @@ def _check_time(
     if limit is not None and limit <= description.wall_seconds:
         raise BadInputError(
             f"--time-budget {limit:g}s: the run has taken {used} so far, and the budget is that of "
-            f"all its sessions. Give more; or end the search here, by --trials {max(n_tried, 1)}."
+            f"all its sessions. Give more{_or_end(description, n_tried)}."
         )
     stored = description.settings.get("time_budget_seconds")
     has_tried_all = description.has_tried_all(searched["config_id"].nunique())
@@ -250,6 +250,12 @@ def _check_time(
         )
 
 
+def _or_end(description: RunDescription, n_tried: int) -> str:
+    if description.only:
+        return ""
+    return f"; or end the search here, by --trials {max(n_tried, 1)}"
+
+
 def _without_effect(
     changes: Mapping[str, Any],
     description: RunDescription,
@@ -262,18 +268,29 @@ def _without_effect(
     n_tried, target = len(searched), changes.get("trials", budget.trials)
     unfinished = (searched["status"] == "running") | (searched["reason"] == OUT_OF_TIME.reason)
     search_left = search_on and (n_tried < target or bool(unfinished.any()))
+    is_cut = bool(description.cut_replicas)
+    is_trained = description.state == "finished" and not is_cut
+    needs_no_time = "time_budget_seconds" in changes and is_trained
+    if needs_no_time and description.only and "replicas" not in changes:
+        return ["--time-budget: all replicas are trained. --replicas adds some."]
     notes = []
     if not search_left and not description.only:
         over = f"the search is over after {count_of(n_tried, 'trial')}"
         if "trials" in changes:
             notes.append(f"--trials {target}: {over}. A greater number adds some.")
-        if "time_budget_seconds" in changes:
+        if needs_no_time:
             notes.append(f"--time-budget: {over}. --trials adds some.")
         if "sampler" in changes:
             notes.append(f"--sampler: {over}, so it proposes none. --trials adds some.")
-    replicas_left = changes.get("replicas", 0) > budget.replicas
-    if changes.get("replicas") == budget.replicas:
+    replicas_left = changes.get("replicas", 0) > budget.replicas or is_cut
+    if changes.get("replicas") == budget.replicas and not is_cut:
         notes.append(f"--replicas {changes['replicas']}: the run has this number already.")
+    if _outlives_its_time(description, changes):
+        limit = duration(description.settings["time_budget_seconds"])
+        notes.append(
+            f"--replicas {changes['replicas']}: the time budget of {limit} is used up, and doesn't "
+            "bound these replicas"
+        )
     if description.state == "finished" and not search_left and not replicas_left:
         flags = [
             flag_of(name)
@@ -285,6 +302,14 @@ def _without_effect(
     return notes
 
 
+def _outlives_its_time(description: RunDescription, changes: Mapping[str, Any]) -> bool:
+    """Return whether replicas are asked for that a used time budget would leave out."""
+    limit = description.settings.get("time_budget_seconds")
+    if limit is None or "replicas" not in changes or "time_budget_seconds" in changes:
+        return False
+    return bool(description.cut_replicas) or description.state == "finished"
+
+
 def _changed_settings(
     folder: RunFolder, description: RunDescription, space: SearchSpace, changes: Mapping[str, Any]
 ) -> Settings:
@@ -294,6 +319,8 @@ def _changed_settings(
         raise unreadable(folder.path / "run.json", f"settings: {error}") from error
     own = {key: value for key, value in changes.items() if key not in RAISABLE}
     settings = replace(stored, **own)
+    if _outlives_its_time(description, changes):
+        settings = replace(settings, time_budget_seconds=None)
     if not description.only:
         check_sampler(settings.sampler, space)
     require_trackers(settings.track)

@@ -36,11 +36,12 @@ class Outcome:
 
 # The outcome of a trial that the time budget cut short. A resume with more time continues it.
 OUT_OF_TIME = Outcome("pruned", "the time budget of the search was spent")
+REPLICA_OUT_OF_TIME = Outcome("pruned", "the time budget of the run was spent")
 
 
 def is_out_of_time(row: Mapping[str, Any]) -> bool:
     """Return whether the time budget cut a row's trial short."""
-    return (row["status"], row["reason"]) == (OUT_OF_TIME.status, OUT_OF_TIME.reason)
+    return Outcome(row["status"], row["reason"]) in (OUT_OF_TIME, REPLICA_OUT_OF_TIME)
 
 
 def is_over(row: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from gansearch.system.signals import deferred, handled_by
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
+from gansearch.tune.time_plan import Costs
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Session:
         initial_description: the content of `run.json` when the session began.
         stop: why the trials must end.
         started: when the session began, on the monotonic clock.
+        costs: what the run does beside training; None without a time budget.
     """
 
     folder: RunFolder
@@ -65,6 +67,7 @@ class Session:
     initial_description: RunDescription
     stop: Stop = field(default_factory=Stop)
     started: float = field(default_factory=time.monotonic)
+    costs: Costs | None = None
 
     @property
     def seconds(self) -> float:

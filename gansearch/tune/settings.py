@@ -37,8 +37,8 @@ class Settings:
             only if several share a GPU.
         max_concurrent: trials at a time; None: as many as the cores, the GPUs and the memory hold.
         data_dir: folder of the data sets.
-        time_budget_seconds: time after which the search ends, in seconds since the run began, or
-            None. It ends earlier by the estimated time of the replicas, which are never cut short.
+        time_budget_seconds: time for the whole run, from its start to the report, over all
+            sessions, or None. If not all replicas fit into it, each finalist gets fewer.
         keep_discriminator: store the discriminator beside each generator that is stored.
         deterministic: let the seed decide the whole search, with any number of workers, which then
             wait for each other: at most 8 trials train at a time.

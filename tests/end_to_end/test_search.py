@@ -26,10 +26,10 @@ from gansearch.scoring.references import evaluate_training_examples
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.training.training import AdversarialTraining
-from gansearch.tune import driver, experiment
+from gansearch.tune import driver, experiment, phases
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import plan
-from gansearch.tune.rows import OUT_OF_TIME
+from gansearch.tune.rows import OUT_OF_TIME, REPLICA_OUT_OF_TIME
 from gansearch.tune.samplers import UNHEALTHY
 from gansearch.tune.settings import Settings
 from gansearch.tune.study import open_study
@@ -360,20 +360,20 @@ def test_workers_that_never_start_end_as_failed_with_their_reason(tmp_path, monk
 def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_more(
     tmp_path, finished, monkeypatch
 ):
-    time_is_up = experiment._search_time_is_up
+    time_is_up = phases.search_is_out_of_time
 
     def up_while_a_trial_trains(session):
         # Trials this short may all be between two of theirs when the time is up: then a moment on.
         rows = session.rows("search")
         return time_is_up(session) and any(r["status"] == "running" and r["updates"] for r in rows)
 
-    monkeypatch.setattr(experiment, "_search_time_is_up", up_while_a_trial_trains)
+    monkeypatch.setattr(phases, "search_is_out_of_time", up_while_a_trial_trains)
     # For one of its trials at least, on a busy machine too: that run had more, and longer ones.
     enough = max(20.0, finished.read_run().wall_seconds)
     run = search(
         "digits",
         # More trials than any machine makes in that time.
-        overrides=[*SMALL, "trials=100000", "max_updates=300", "reports=3", "replicas=1"],
+        overrides=[*SMALL, "trials=100000", "max_updates=300", "reports=3", "replicas=20"],
         results=tmp_path,
         name="timed",
         settings=Settings(time_budget_seconds=enough),
@@ -381,21 +381,40 @@ def test_a_time_budget_ends_the_search_which_goes_on_where_it_was_when_there_is_
     trials = run.trials()
     assert 0 < (trials["phase"] == "search").sum() < 100_000
     assert "running" not in set(trials["status"])
-    assert not run.ranking().empty
+    check_what_was_cut(run)
     took = run.read_run().wall_seconds
-    assert took < 4 * enough
     cut = trials[trials["reason"] == OUT_OF_TIME.reason]
     assert set(cut["status"]) == {"pruned"}
     assert all(run.checkpoint_path(trial_id).exists() for trial_id in cut["trial_id"])
     n_tried = int((trials["phase"] == "search").sum())
-    driver.resume(run.path, trials=n_tried, time_budget_seconds=took + 300)
+    driver.resume(run.path, trials=n_tried, time_budget_seconds=took + 3000)
     after = run.trials()
+    check_what_was_cut(run)
+    assert run.read_run().cut_replicas == ()
     assert after["trial_id"].tolist()[: len(trials)] == trials["trial_id"].tolist()
     ended = after[after["trial_id"].isin(cut["trial_id"])]
     assert OUT_OF_TIME.reason not in set(ended["reason"])
     assert not run.history().duplicated(["trial_id", "updates"]).any()
     assert not any(run.checkpoint_path(trial_id).exists() for trial_id in after["trial_id"])
     assert run.read_run().wall_seconds > took
+
+
+def check_what_was_cut(run):
+    """Check that the replicas are those planned but for those cut, and that this is said."""
+    budget, cut = run.read_run().budget, set(run.read_run().cut_replicas)
+    replicas = run.trials().query("phase == 'replica'")
+    ended = set(replicas.loc[replicas["reason"] != REPLICA_OUT_OF_TIME.reason, "trial_id"])
+    configs = {trial_id.rpartition("-")[0] for trial_id in ended | cut}
+    assert ended | cut == {f"{name}-{i}" for name in configs for i in range(budget.replicas)}
+    assert not ended & cut
+    n, n_planned = len(ended), len(configs) * budget.replicas
+    said = [each for each in build_report(run).warnings if "left room for" in each]
+    assert len(said) == bool(cut)
+    if cut:
+        assert f"left room for {n} of {n_planned} replicas" in said[0]
+        assert f"gansearch resume {run.path} --replicas {budget.replicas}" in said[0]
+    assert (run.path / "report.html").exists()
+    assert run.ranking()["n_seeds"].sum() + run.ranking()["n_failed"].sum() == n
 
 
 def test_a_search_of_one_trial_at_a_time_is_repeated_exactly_by_its_seed(tmp_path, _ray):
@@ -424,6 +443,7 @@ def test_a_time_budget_that_ends_before_a_trial_names_itself_and_the_way_on(tmp_
             name="late",
             settings=Settings(time_budget_seconds=0.1),
         )
+    assert gansearch.load("late", tmp_path).trials().empty  # no workers were started
     assert gansearch.load("late", tmp_path).read_run().state == "failed"
 
 

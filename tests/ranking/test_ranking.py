@@ -402,3 +402,14 @@ def test_the_ranking_is_written_and_read_with_the_columns_of_the_contract(tmp_pa
     assert read["config_id"].tolist() == ["b", "a", "c"]
     names = ["rank", "n_seeds", "n_failed", "test_ll", "test_ll_se", "is_paper", "config.k"]
     pd.testing.assert_frame_equal(read[names], ranking[names], check_dtype=False)
+
+
+def test_a_replica_that_the_time_budget_cut_short_says_nothing_of_its_configuration():
+    rows, lls = study({"a": constant(3.0, 2.0), "b": constant(1.0, 1.5)})
+    whole = rank(rows, lls, paper_config_id=None)
+    cut = rows.iloc[[0, -1]].assign(trial_id=["cut-a", "cut-b"], status="pruned", number=9)
+    pd.testing.assert_frame_equal(
+        rank(pd.concat([rows, cut]), lls, paper_config_id=None), whole, check_dtype=False
+    )
+    alone = cut.iloc[:1].assign(config_id="c")
+    assert "c" not in set(rank(pd.concat([rows, alone]), lls, paper_config_id=None)["config_id"])

@@ -303,6 +303,23 @@ def test_a_time_budget_bounds_the_time_left(clock):
     assert "60 s so far, at most 9 min left" in to.shown
 
 
+def test_replicas_that_the_time_has_no_room_for_are_not_waited_for(clock):
+    to = console(terminal=True)
+    with showing(to, time_budget_seconds=600) as progress:
+        progress.phase("replicas", 8)
+        progress.expect(4)
+        progress.trial_started("r-0", "")
+        progress.trial_reported("r-0", 0, None, None, is_evaluation=False)
+        clock.seconds += 10
+        progress.trial_reported("r-0", BUDGET.max_updates, evaluated(1.0), 0.5)
+        progress.trial_ended("r-0", "completed", "", final(1.0))
+        assert progress.bests.of_search(()) is None
+        assert "10 s so far, about 30 s left" in progress._line()
+        train(progress, "r-1", 100, 9.0, "pruned", "the time budget of the run was spent")
+        assert progress.bests.of_search(()) is None  # it is no trial of the search
+    assert to.shown.startswith("replicas 2/4")
+
+
 def test_a_spent_time_budget_promises_nothing(clock):
     to = console(terminal=True)
     with showing(to, time_budget_seconds=50) as progress:

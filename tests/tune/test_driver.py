@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -62,6 +63,7 @@ def test_a_signal_ends_the_ranking_at_once_and_in_order(folder, monkeypatch, sig
         driver._execute(
             *(folder, folder.read_run(), load_space("ring", []), [], load_dataset("ring")),
             *(Settings(), None, driver._progress(None, load_space("ring", []), [], Settings())),
+            started=time.monotonic(),
             search_on=False,
         )
     assert folder.read_run().state == "interrupted"
@@ -177,6 +179,36 @@ def test_a_run_without_replicas_needs_none_that_was_completed(tmp_path, monkeypa
     assert (folder.path / "report.html").exists() and folder.ranking().empty
 
 
+def test_a_used_time_budget_leaves_the_other_replicas_out_and_the_run_ends(tmp_path, monkeypatch):
+    folder = ended(tmp_path)
+    run = folder.read_run()
+    left_out = tuple(f"r-{load_space('digits').baseline.config_id}-{i}" for i in range(1))
+    folder.write_run(
+        replace(run, wall_seconds=100.0, settings=vars(Settings(time_budget_seconds=90)))
+    )
+    monkeypatch.setattr(preflight, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(preflight, "trial_share", lambda *_: Share(0.0, 1))
+    monkeypatch.setattr(phases, "run_experiment", lambda *_, **__: pytest.fail("it trained"))
+    driver.resume(folder.path)
+    assert folder.read_run().state == "finished"
+    assert folder.read_run().cut_replicas == left_out
+    assert "left room for 0 of 1 replica" in (folder.path / "report.html").read_text()
+    assert folder.ranking().empty
+
+
+def test_given_configurations_without_the_time_for_any_replica_fail_and_say_so(
+    tmp_path, monkeypatch
+):
+    folder = ended(tmp_path, only=True)
+    run = folder.read_run()
+    folder.write_run(
+        replace(run, wall_seconds=100.0, settings=vars(Settings(time_budget_seconds=90)))
+    )
+    said = resumed(folder, monkeypatch)
+    assert "the time budget of 90 s was over before any replica was completed" in said
+    assert f"Give the run more time: gansearch resume {folder.path} --time-budget 20m" in said
+
+
 # Damaged results
 
 
@@ -267,6 +299,7 @@ def test_signals_while_the_end_is_written_lose_nothing(folder, monkeypatch):
         driver._execute(
             *(folder, folder.read_run(), load_space("ring", []), [], load_dataset("ring")),
             *(Settings(), None, driver._progress(None, load_space("ring", []), [], Settings())),
+            started=time.monotonic(),
             search_on=False,
         )
     assert flushed and folder.read_run().state == "interrupted"

@@ -67,10 +67,10 @@ def test_what_can_not_be_changed_is_refused(tmp_path, given, message):
     assert folder.read_run() == before
 
 
-@pytest.mark.parametrize("name", ["trials", "time_budget_seconds", "sampler", "replicas"])
+@pytest.mark.parametrize("name", ["trials", "sampler", "replicas"])
 def test_a_run_without_a_search_takes_nothing_that_is_for_one(tmp_path, name):
     folder = run_of(tmp_path, n_tried=0, only=[PAPER.to_dict()])
-    value = {"trials": 9, "time_budget_seconds": 1e6, "sampler": "random", "replicas": 0}[name]
+    value = {"trials": 9, "sampler": "random", "replicas": 0}[name]
     with pytest.raises(BadInputError, match=r"\(--only\)"):
         resumed(folder, **{name: value})
     assert not resumed(folder, replicas=5).search_on
@@ -129,6 +129,43 @@ def test_trials_that_the_time_budget_cut_short_are_something_to_do(tmp_path):
     rows = folder.trials().to_dict("records")
     folder.write_trials([row | {"reason": OUT_OF_TIME.reason} for row in rows])
     assert resumed(folder, time_budget_seconds=1e6).notes == []
+
+
+def cut_short(tmp_path, **changes):
+    """A run of two replicas each, of which the time budget had no room for the second."""
+    return run_of(
+        tmp_path,
+        n_replicas=1,
+        settings=vars(Settings(time_budget_seconds=90.0)),
+        cut_replicas=[f"r-{PAPER.config_id}-1"],
+        **changes,
+    )
+
+
+def test_more_time_trains_the_replicas_that_were_cut(tmp_path):
+    found = resumed(cut_short(tmp_path), time_budget_seconds=1e6)
+    assert found.notes == [] and found.settings.time_budget_seconds == 1e6
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_replicas_asked_for_after_the_time_is_used_up_are_not_bounded_by_it(tmp_path, replicas):
+    found = resumed(cut_short(tmp_path), replicas=replicas)
+    assert found.settings.time_budget_seconds is None
+    (said,) = found.notes
+    assert said.startswith(f"--replicas {replicas}: the time budget of 90 s is used up, and")
+
+
+def test_given_configurations_take_more_time_if_some_of_their_replicas_were_cut(tmp_path):
+    of = {"n_tried": 0, "only": [PAPER.to_dict()]}
+    assert resumed(cut_short(tmp_path, **of), time_budget_seconds=1e6).notes == []
+    with pytest.raises(BadInputError, match=r"has taken 3 min so far, .* all its sessions. Give m"):
+        resumed(RunFolder(tmp_path / "some"), time_budget_seconds=91)
+
+
+def test_more_time_for_given_configurations_that_are_all_trained_is_said_to_do_nothing(tmp_path):
+    folder = run_of(tmp_path, n_tried=0, n_replicas=2, only=[PAPER.to_dict()])
+    (said,) = resumed(folder, time_budget_seconds=1e6).notes
+    assert said == "--time-budget: all replicas are trained. --replicas adds some."
 
 
 def test_settings_change_to_suit_another_machine_and_the_rest_stays(tmp_path):

@@ -1,0 +1,88 @@
+"""How long a run will take, by an estimate from trainings that are measured before it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from gansearch.budget import Budget
+from gansearch.data.dataset import Dataset
+from gansearch.own_measures import VALID_LL
+from gansearch.scoring.references import are_cached
+from gansearch.space.search_space import SearchSpace
+from gansearch.trial.step_times import StepTimes
+from gansearch.tune.halving import SuccessiveHalving
+from gansearch.tune.time_plan import Extent, Finalist, makespan, rounds_of
+
+N_MEASURED = 6  # configurations
+_N_SIMULATED, _MOST_SIMULATED = 8, 200  # searches, and their trials
+# Until the workers of a phase train, and from the command to the first phase.
+_START_SECONDS = 8.0
+# A final score uses ten times the samples, and all test examples.
+_FINAL_SCORE = 30.0
+# The winner's curve and the report; the reference lines where they aren't cached: in final scores.
+_CONCLUSION_SECONDS, _CURVES, _LINES = 7.0, 1.0, 5.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long the parts of a run take, in seconds."""
+
+    search: float
+    replicas: float
+    rest: float
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.search + self.replicas + self.rest
+
+
+def expected_updates(budget: Budget) -> float:
+    """Return how many updates the trials of a search make, if none is better by its parameters.
+
+    Successive halving of random scores: the first trials meet few others, so that few are stopped.
+    """
+    n = min(budget.trials, _MOST_SIMULATED)
+    updates = 0
+    for seed in range(_N_SIMULATED):
+        rng, halving = random.Random(seed), SuccessiveHalving(budget, VALID_LL)
+        for trial in range(n):
+            score = rng.random()
+            for at in budget.report_updates():
+                if halving.add_score(str(trial), at, score) is not None:
+                    break
+            updates += at
+    return updates / _N_SIMULATED * budget.trials / n
+
+
+def estimate(
+    space: SearchSpace,
+    n_given: int,
+    dataset: Dataset,
+    steps: StepTimes,
+    n_at_a_time: int,
+) -> Estimate:
+    """Return how long a run takes if its trials train as fast as they were measured.
+
+    Args:
+        space: that is searched.
+        n_given: configurations that are compared instead, if any.
+        dataset: that is learned.
+        steps: as measured.
+        n_at_a_time: trials at a time.
+    """
+    budget = space.budget
+    n_reports = len(budget.report_updates())
+    update = steps.update + steps.evaluation * n_reports / budget.max_updates
+    search = 0.0
+    if not n_given:
+        at_a_time = min(n_at_a_time, budget.trials)
+        search = _START_SECONDS + expected_updates(budget) * update / at_a_time
+    final_score = _FINAL_SCORE * steps.evaluation
+    replica = Finalist(budget.max_updates * update + final_score, range(budget.replicas))
+    n = n_given or space.n_finalists
+    training = makespan((), rounds_of([replica] * n, Extent(n, budget.replicas)), n_at_a_time)
+    replicas = training and _START_SECONDS + training
+    scores = _CURVES + (0.0 if are_cached(dataset) else _LINES)
+    return Estimate(search, replicas, _START_SECONDS + _CONCLUSION_SECONDS + scores * final_score)
