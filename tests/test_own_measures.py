@@ -158,7 +158,7 @@ def test_a_failed_objective_says_whether_its_code_is_at_fault(error, kind):
 
     ring, measure = load_dataset("ring"), given(f)
     with pytest.raises(ConfigError, match=f"{type(error).__name__}: .*: raise error") as caught:
-        OwnEvaluator([measure], ring, objective=measure).evaluate(ring.valid[:40], 40)
+        OwnEvaluator([measure], ring, objectives=[measure]).evaluate(ring.valid[:40], 40)
     assert type(caught.value) is kind
 
 

@@ -66,7 +66,9 @@ def _plan_lines(run: Prepared) -> Iterator[str]:
     if not run.configs:
         yield from _space_lines(run.space)
         yield _search_line(run.space.budget)
-    if measure := run.space.objective.measure:
+    if run.space.objective.is_several:
+        yield f"objectives   {run.space.objective.names}: ranks by Pareto fronts"
+    elif measure := run.space.objective.measure:
         more = f", from {measure.n_samples:,} samples" if measure.n_samples else ""
         yield f"objective    {measure.name}{more}: {better(measure)}"
     if run.space.keep == "best":
@@ -179,7 +181,7 @@ def _groups_line(run: Prepared) -> str:
 
 def _first_proposals(space: SearchSpace, sampler: BaseSampler, seed: int) -> list[str]:
     """Return a line for each of the first configurations that the search would try."""
-    study = optuna.create_study(sampler=sampler, direction="maximize")
+    study = optuna.create_study(sampler=sampler, directions=["maximize"] * len(space.objective.all))
     enqueue_starts(study, space)
     proposals = Proposals(space, study, seed=seed)
     lines: list[str] = []

@@ -53,7 +53,7 @@ from gansearch.tune.ray_internals import resources_here
 from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, cluster_resources, share_of_cluster
-from gansearch.tune.study import make_sampler
+from gansearch.tune.study import check_takes_several, make_sampler
 
 # A run is not kept waiting for longer by checks, unless the first ones take it.
 _CHECK_SECONDS = 30.0
@@ -118,13 +118,15 @@ def check_request(
     """
     settings = settings or Settings()
     seed = run_seed(seed)
-    make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
+    sampler = make_sampler(settings.sampler, trial_seed(seed, "sampler", 0))
     require_trackers(settings.track)
     if isinstance(space, str):
         space = load_space(space, overrides)
     elif overrides:
         space = apply_overrides(space, overrides)
     space, given = _with_dataset(space, dataset)
+    if space.objective.is_several and not only:
+        check_takes_several(sampler, settings.sampler)
     named = only_configs(space, only)
     configs = distinct(config for _, config in named)
     if only:
@@ -298,9 +300,9 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
                 break
             space.family.check(config, dataset)
             space.family.check_budget(config, space.budget.max_updates)
-        measure = space.objective.measure
-        if measure is not None and measure.is_of_family:
-            space.family.check_objective(measure.name, dataset)
+        for measure in space.objective.measures:
+            if measure.is_of_family:
+                space.family.check_objective(measure.name, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
 
