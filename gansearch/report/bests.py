@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
+import numpy as np
+
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.own_measures import Objective
+from gansearch.pareto import pareto_ranks
 from gansearch.report.frame import Score
 
 
@@ -66,6 +69,21 @@ class Bests:
     def of_replicas(self) -> ScoredTrial | None:
         """Return the replica with the best final score, None before one has ended."""
         return self._best[True]
+
+    def n_on_front(self, running: Iterable[ScoredTrial], *, final: bool) -> int:
+        """Return how many trials are on the Pareto front of several objectives.
+
+        Of the search, those included that run, or of the replicas with final scores.
+        """
+        objectives = self._objective.all
+        trials = self._ended.values() if final else [*self._ended.values(), *running]
+        scores = [
+            tuple(float(each.as_score(v)) for each, v in zip(objectives, values, strict=True))
+            for trial in trials
+            if self.is_comparable(trial.score) and trial.score.is_final == final
+            if len(values := (trial.score.value, *trial.score.others)) == len(objectives)
+        ]
+        return int((pareto_ranks(np.array(scores), 1) == 1).sum()) if scores else 0
 
     def is_comparable(self, score: Score | None) -> TypeGuard[Score]:
         """Return whether a score is final, or comes from as many samples as an evaluation's."""
