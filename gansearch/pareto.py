@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_LARGEST = 1e300  # in place of infinity, where there are distances
+
 
 def pareto_ranks(scores: np.ndarray, n_first: int | None = None) -> np.ndarray:
     """Return the number of the front, from 1, of each of the scores `[n, m]`; more is better.
@@ -92,9 +94,9 @@ def _by_variety(front: np.ndarray, n: int) -> list[int]:
 
     Distances are Euclidean, in units of the front's range in each objective.
     """
-    low, high = front.min(axis=0), front.max(axis=0)
-    span = np.where(np.isfinite(high - low) & (high > low), high - low, 1.0)
-    places = np.nan_to_num((front - high) / span, neginf=-1.0)
+    front = np.clip(front, -_LARGEST, _LARGEST)
+    span = front.max(axis=0) - front.min(axis=0)
+    places = front / np.where(span > 0, span, 1.0)
     chosen = [int(np.lexsort(-front.T[::-1])[0])]
     distances = np.full(len(front), np.inf)
     while len(chosen) < min(n, len(front)):

@@ -60,7 +60,9 @@ def conclusion(report: Report) -> Conclusion:
 def _of_ranking(report: Report, ranked: list[dict[str, Any]]) -> Conclusion:
     winner = ranked[0]
     if report.run.objective.is_several:
-        return Conclusion(front_said(report, ranked), front_lead(report, ranked), _next(report))
+        shown = f"for samples of {label_of(winner)}"
+        said, lead_said = front_said(report, ranked), front_lead(report, ranked)
+        return Conclusion(said, lead_said, _next(report, shown))
     is_over = report.run.state == "finished"
     what = _described(report, winner)
     name = label_of(winner)
@@ -102,14 +104,14 @@ def _ties(tied: list[str]) -> list[str]:
     return [f"It is tied with {', '.join(tied[:_N_TIED])}{more}."]
 
 
-def _next(report: Report) -> Commands:
+def _next(report: Report, shown: str = "for its samples") -> Commands:
     folder, run = report.folder.path, report.run
     if run.is_going_on:
         return ((command("report", folder), "again, when the run has ended"),)
     if run.state != "finished":
         return ((command("resume", folder), ""),)
     page = command("report", folder, "--out", "report.html")
-    return (command("sample", folder), "for its samples"), (page, "for a page")
+    return (command("sample", folder), shown), (page, "for a page")
 
 
 def _without_ranking(report: Report) -> Conclusion:

@@ -117,8 +117,8 @@ def _heading(objective: Objective) -> str:
 
 def _interval(row: Mapping[str, Any], objective: Objective, decimals: int) -> str:
     if (measure := objective.measure) in objective.built_in:
-        ends = (row[f"{objective.column}{end}"] for end in ("", "_low", "_high"))
-        return format_interval(*ends, 2)
+        mean, low, high = (row[f"{objective.column}{end}"] for end in ("", "_low", "_high"))
+        return format_interval(mean, low, high, 2)
     if measure is not None:
         return own_interval(row, measure.test_column)
     return format_interval(row["test_ll"], row["test_ll_low"], row["test_ll_high"], decimals)

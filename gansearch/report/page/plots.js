@@ -216,7 +216,7 @@ function frontSeries(store, axes, points) {
   return [{
     name: "front",
     type: "line",
-    step: "end",
+    step: "start",
     symbol: "none",
     silent: true,
     z: 1,
