@@ -131,6 +131,12 @@ def test_a_dry_run_says_that_best_states_are_kept(tmp_path):
         assert plan(str(path)).count("keep         the best state of each training") == n
 
 
+def test_a_dry_run_names_several_objectives_and_proposes_as_the_run_does():
+    said = plan("ring", overrides=["objectives=[valid_ll,coverage]"])
+    assert "objectives   valid_ll and coverage: ranks by Pareto fronts\n" in said
+    assert "proposal 0 " in said
+
+
 def test_a_dry_run_names_an_objective_and_which_way_is_better(tmp_path):
     (tmp_path / "mine.py").write_text("def gap(samples, real):\n    return 1.0\n")
     path = tmp_path / "mine.yaml"
