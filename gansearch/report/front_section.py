@@ -133,14 +133,14 @@ def front_scores(row: Mapping[str, Any], objective: Objective) -> str:
 def _legend(report: Report) -> list[str]:
     objective = report.run.objective
     once = [each.name for each in objective.built_in]
-    same = f" {listed(once)} {'has' if len(once) == 1 else 'have'} one value only." if once else ""
+    same = f", of {listed(once)} against training examples" if once else ""
     lines = [
         "work: replicas with a score, of all. The rank is by whether more than half work, then by "
         f"the front, then by {objective.name}. front: 1 where none is at least as good in all of "
-        f"{objective.names} and better in one, by means against validation examples; 2 where only "
+        f"{objective.names} and better in one, by means on validation examples; 2 where only "
         "those dominate, and so on. p front: the probability of the first front, by resampling "
         "seeds.",
-        f"The values are against the test set.{same} [low, high]: 95 % interval over training "
+        f"The values are against the test set{same}. [low, high]: 95 % interval over training "
         "seeds, as if one more seed had ended badly. ties: ranks from which this one isn't told "
         "apart: neither of the two is shown to be better in all objectives (Holm, 5 %).",
     ]
