@@ -24,7 +24,7 @@ from gansearch.system.user_code import is_given, is_missing, load, provided
 from gansearch.tracking.names import require_trackers
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.settings import Settings, flag_of
-from gansearch.tune.study import make_sampler
+from gansearch.tune.study import check_takes_several, make_sampler
 
 _BUDGET = ("trials", "replicas")
 
@@ -73,6 +73,8 @@ def resumption(
     notes = _without_effect(changes, description, trials, search_on=search_on)
     space = space.with_budget(**{name: changes[name] for name in _BUDGET if name in changes})
     settings = _changed_settings(folder, description, changes)
+    if space.objective.is_several and search_on:
+        check_takes_several(make_sampler(settings.sampler, 0), settings.sampler)
     return Resumption(space, settings, search_on, notes)
 
 
