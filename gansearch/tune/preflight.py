@@ -127,6 +127,7 @@ def check_request(
     space, given = _with_dataset(space, dataset)
     if space.objective.is_several and not only:
         check_takes_several(sampler, settings.sampler)
+        _check_scheduler(space)
     named = only_configs(space, only)
     configs = distinct(config for _, config in named)
     if only:
@@ -141,6 +142,15 @@ def check_request(
     notes += top_notes(space.budget, overrides)
     settings = _with_absolute_data_dir(settings, space.dataset)
     return Request(space, configs, notes, seed, settings, given)
+
+
+def _check_scheduler(space: SearchSpace) -> None:
+    """Raise ConfigError if the scheduler goes by one score where there are several objectives."""
+    if space.budget.scheduler == "freeze_thaw":
+        raise ConfigError(
+            f"{space.name}: budget.scheduler: freeze_thaw predicts one score, and the space has the "
+            f"objectives {space.objective.names}. Take budget.scheduler=asha, or one objective."
+        )
 
 
 def _with_dataset(space: SearchSpace, dataset: Any) -> tuple[SearchSpace, Dataset | None]:
