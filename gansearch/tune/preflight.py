@@ -148,8 +148,8 @@ def _check_scheduler(space: SearchSpace) -> None:
     """Raise ConfigError if the scheduler goes by one score where there are several objectives."""
     if space.budget.scheduler == "freeze_thaw":
         raise ConfigError(
-            f"{space.name}: budget.scheduler: freeze_thaw predicts one score, and the space has the "
-            f"objectives {space.objective.names}. Take budget.scheduler=asha, or one objective."
+            f"{space.name}: budget.scheduler: freeze_thaw predicts one score, and the space has "
+            f"the objectives {space.objective.names}. Take budget.scheduler=asha, or one objective."
         )
 
 
