@@ -117,6 +117,11 @@ class StepResult:
             return None
         return objective.rating_of(self.evaluation.measured)
 
+    def stored_score(self, objective: Objective) -> float | None:
+        """Return the score of `stored_evaluation`, as `score` does."""
+        stored = self.stored_evaluation
+        return None if stored is None else objective.score_of(stored.measured)
+
     def stored_rating(self, objective: Objective) -> Rating | None:
         """Return that of `stored_evaluation`, as `rating` does."""
         stored = self.stored_evaluation

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gansearch.budget import Budget
-from gansearch.own_measures import VALID_LL, Objective, Rating
+from gansearch.own_measures import VALID_LL, Objective
 from gansearch.system.failures import Failure, failure_of
 from gansearch.system.machine import n_oom_kills
 from gansearch.trial.messages import StepResult, TrialSpec
@@ -52,7 +52,7 @@ class GuardedScheduler(FIFOScheduler):
         self._objective = objective
         self._halving = make_halving(budget, objective) if halving else None
 
-    def replay(self, reports: Iterable[tuple[str, int, Rating]]) -> None:
+    def replay(self, reports: Iterable[tuple[str, int, Any]]) -> None:
         """Fill the rungs from the reports of earlier sessions, in their order.
 
         Ray does not restore a scheduler's state; the history has all that is needed.

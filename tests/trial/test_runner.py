@@ -167,7 +167,7 @@ def test_the_best_state_is_stored_and_scored_in_place_of_the_last(
     then = last.best.collapsed_p
     assert then is not None and last.evaluation.collapsed_p is None
     assert last.best == dataclasses.replace(found[2].evaluation, collapsed_p=then)
-    assert last.stored_rating(VALID_LL) == 5.0
+    assert last.stored_score(VALID_LL) == 5.0
     folder = RunFolder(process.plan.folder)
     stored = load_generator(folder.model_dir("t00000"), load_dataset).generator
     assert not np.allclose(*runner._pictures.samples[2:4], atol=1e-3)
