@@ -69,7 +69,8 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Change the space: k=2 fixes a parameter, generator_lr='{float: [0.01, 0.1]}' searches "
-    "it, budget.reports=10 changes the budget, data.image_size=64 the data. Repeatable.",
+    "it, budget.reports=10 changes the budget, data.image_size=64 the data, "
+    "objectives=[valid_ll,coverage] what the search goes by. Repeatable.",
 )
 data_set_option = click.option(
     "--set",

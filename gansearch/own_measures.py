@@ -18,8 +18,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeVar, overload
 
+from gansearch.measures import MEASURES
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Direction = Literal["minimize", "maximize"]
+# A score, or those of several objectives; more is better.
+Rating = float | tuple[float, ...]
 
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
 SHARE = "share"  # a unit: of values from 0 to 1
@@ -83,7 +87,7 @@ class OwnMeasure:
         return f"{self.column}_test"
 
     @property
-    def final_columns(self) -> tuple[str, str]:
+    def final_columns(self) -> tuple[str, ...]:
         """Its columns in a replica's final score."""
         return self.column, self.test_column
 
@@ -113,15 +117,97 @@ class OwnMeasure:
         return cls(**values)
 
 
+class BuiltInMeasure(OwnMeasure):
+    """A measure of `MEASURES` that trials report, as one of several objectives.
+
+    A replica's end has one value of it, which is also that of the ranking.
+    """
+
+    @property
+    def is_of_family(self) -> bool:
+        """False: its values come from the samples."""
+        return False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which its values lie."""
+        return (0.0, 1.0) if self.unit == SHARE else (-math.inf, math.inf)
+
+    @property
+    def column(self) -> str:
+        """Its column in every Parquet file."""
+        return self.name
+
+    @property
+    def test_column(self) -> str:
+        """The same column: it has no other value of a replica's final samples."""
+        return self.name
+
+    @property
+    def final_columns(self) -> tuple[str, ...]:
+        """Its column in a replica's final score."""
+        return (self.name,)
+
+
+# Those that every evaluation has. Some runs lack the others: averages of weights, labels.
+BUILT_IN_OBJECTIVES: dict[str, BuiltInMeasure] = {
+    each.column: BuiltInMeasure.of_family(each.column, "maximize", each.unit)
+    for each in MEASURES
+    if "evaluation" in each.stages
+    and each.better == "higher"
+    and each.column not in (_DEFAULT_OBJECTIVE, "n_classes_effective")
+    and not each.column.endswith("_raw")
+}
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What a search and its ranking go by.
+    """What a search and its ranking go by: one measure, or the first of several.
 
     Attributes:
         measure: of the user's own; None for the Parzen log-likelihood, `valid_ll`.
+        others: the other objectives of a search that has several, in their order. What needs one
+            value goes by the first: the state that is kept, and the order of a list.
     """
 
     measure: OwnMeasure | None = None
+    others: tuple[Objective, ...] = ()
+
+    @property
+    def is_several(self) -> bool:
+        """Whether the search has other objectives beside this."""
+        return bool(self.others)
+
+    @property
+    def all(self) -> tuple[Objective, ...]:
+        """Each objective by itself, this one first."""
+        return (Objective(self.measure), *self.others)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of all of them."""
+        return [each.column for each in self.all]
+
+    @property
+    def names(self) -> str:
+        """What messages call all of them, as `valid_ll and coverage`."""
+        return listed([each.name for each in self.all])
+
+    @property
+    def measures(self) -> tuple[OwnMeasure, ...]:
+        """Those of them that are measures beside the log-likelihood."""
+        return tuple(each.measure for each in self.all if each.measure)
+
+    @property
+    def built_in(self) -> tuple[BuiltInMeasure, ...]:
+        """Those of them that gansearch measures in every run."""
+        return tuple(each for each in self.measures if isinstance(each, BuiltInMeasure))
+
+    def scores_of(self, row: Mapping[str, Any]) -> tuple[float, ...] | None:
+        """Return `score_of` by each objective; None unless a row has all of them."""
+        found = [each.score_of(row) for each in self.all]
+        known = tuple(score for score in found if score is not None)
+        return known if len(known) == len(found) else None
 
     @property
     def column(self) -> str:
@@ -156,6 +242,10 @@ class Objective:
         value = self.value_of(row)
         return None if value is None else self.as_score(value)
 
+    def rating_of(self, row: Mapping[str, Any]) -> Rating | None:
+        """Return what trials are compared by: the score or, of several objectives, all scores."""
+        return self.scores_of(row) if self.is_several else self.score_of(row)
+
     def format(self, value: float) -> str:
         """Return a value as text without its unit: log-likelihoods alone have one magnitude."""
         return f"{value:.4g}" if self.measure else f"{value:.2f}"
@@ -165,13 +255,27 @@ VALID_LL = Objective()
 
 
 def stored_objective(space: Mapping[str, Any]) -> Objective:
-    """Return the objective of a space that `SearchSpace.to_dict` gave.
+    """Return the objective, or several, of a space that `SearchSpace.to_dict` gave.
 
     Raises:
         TypeError: as `OwnMeasure.from_dict`.
     """
-    name = space.get("objective")
-    return Objective(next((each for each in stored_measures(space) if each.name == name), None))
+    own = {each.name: each for each in stored_measures(space)}
+    names = space.get("objectives") or [space.get("objective")]
+    first, *others = (own.get(name) or BUILT_IN_OBJECTIVES.get(name) for name in names)
+    return Objective(first, tuple(map(Objective, others)))
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return texts as a list in words, as `valid_ll, coverage and recall`."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def several(objectives: Sequence[Objective]) -> Objective:
+    """Return one or several objectives as one: the first, with the others beside it."""
+    first, *others = objectives
+    return Objective(first.measure, tuple(others))
 
 
 def stored_measures(space: Mapping[str, Any]) -> tuple[OwnMeasure, ...]:

@@ -158,7 +158,7 @@ def test_a_failed_objective_says_whether_its_code_is_at_fault(error, kind):
 
     ring, measure = load_dataset("ring"), given(f)
     with pytest.raises(ConfigError, match=f"{type(error).__name__}: .*: raise error") as caught:
-        OwnEvaluator([measure], ring, objective=measure).evaluate(ring.valid[:40], 40)
+        OwnEvaluator([measure], ring, objectives=[measure]).evaluate(ring.valid[:40], 40)
     assert type(caught.value) is kind
 
 
@@ -342,7 +342,7 @@ def test_a_space_names_one_of_its_measures_as_the_objective(load, tmp_path):
 def test_a_trial_fails_with_the_reason_where_its_objective_does(load):
     ring = load_dataset("ring")
     broken = OwnMeasure("broken", load("[mine.py:gap]").measures[0].function + "pp")
-    own = OwnEvaluator([broken], ring, objective=broken)
+    own = OwnEvaluator([broken], ring, objectives=[broken])
     with pytest.raises(BadInputError, match=r"mine\.py has no gappp"):
         own.evaluate(ring.valid[:40], 40)
 

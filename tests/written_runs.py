@@ -220,7 +220,10 @@ def write_run(tmp_path, search=(), replicated=(), means=None, reference_ll=None,
         test_lls = log_likelihoods(replicated, means)
         for trial_id, lls in test_lls.items():
             folder.write_test_ll(trial_id, lls)
-        folder.write_ranking(rank(folder.trials(), test_lls, paper_config_id=PAPER.config_id))
+        objective = folder.read_run().objective
+        folder.write_ranking(
+            rank(folder.trials(), test_lls, paper_config_id=PAPER.config_id, objective=objective)
+        )
     folder.write_references([] if reference_ll is None else references(reference_ll))
     return folder
 
@@ -243,3 +246,29 @@ def searching_run(tmp_path):
         trial("t00002", SECOND, "running", valid_ll=math.nan, updates=0),
     ]
     return write_run(tmp_path, rows, state="searching", wall_seconds=0.0)
+
+
+# By several objectives: each but the last is best at something.
+ON_FRONT = [TrialConfig(k=k, generator_lr=0.01 * k) for k in (1, 2, 3)]
+BEHIND = TrialConfig(k=4, generator_lr=0.04)
+
+
+def front_run(tmp_path, **info):
+    """A run by valid_ll and coverage: three configurations on the front, two far behind it."""
+    space = described().space | {"objectives": ["valid_ll", "coverage"]}
+    rng = np.random.default_rng(0)
+    search = []
+    for i in range(30):
+        better = rng.uniform()
+        values = {"valid_ll": 9 + 10 * better - rng.exponential(4), "coverage": 0.9 - 0.6 * better}
+        config = TrialConfig(k=1 + i % 4, generator_lr=0.01 * (1 + i))
+        status = ("completed", "pruned", "pruned", "collapsed")[i % 4]
+        search.append(trial(f"t{i:05d}", config, status, **values))
+    means = [(24.0, 0.4), (22.0, 0.6), (19.0, 0.8), (8.0, 0.2), (10.0, 0.1)]
+    replicated = []
+    for config, (ll, coverage) in zip([*ON_FRONT, BEHIND, PAPER], means, strict=True):
+        for i, row in enumerate(replicas(config)):
+            valid = {"valid_ll": ll + 0.1 * i, "valid_ll_all": ll + 0.1 * i}
+            replicated.append(row | valid | {"coverage": coverage + 0.01 * i})
+    of_test = {row["config_id"]: row["valid_ll"] for row in reversed(replicated)}
+    return write_run(tmp_path, search, replicated, of_test, reference_ll=29.12, space=space, **info)

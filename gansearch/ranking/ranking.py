@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -22,6 +22,8 @@ import pandas as pd
 from gansearch.errors import ResultsError
 from gansearch.measures import MEASURES, Measure, columns
 from gansearch.own_measures import VALID_LL, Objective, OwnMeasure
+from gansearch.pareto import pareto_ranks
+from gansearch.ranking.fronts import front_probabilities
 from gansearch.ranking.intervals import (
     LEVEL,
     Difference,
@@ -42,13 +44,15 @@ SELECTION_MEASURES = ("valid_ll_all", "valid_ll")
 class _Candidate:
     """A configuration with a score: its place in the order, and its numbers for the statistics.
 
-    `compared` is what ties are found from: `scored`, or else the objective of the user's own.
+    `selection` and `compared` have an entry for each objective: `compared` is what ties are found
+    from, `scored` or else the objective of the user's own. `front` is None with one objective.
     """
 
     config_id: str
     scored: Scored
-    selection: float
-    compared: Scored
+    selection: tuple[float, ...]
+    compared: tuple[Scored, ...]
+    front: int | None = None
 
     @property
     def n_worked(self) -> int:
@@ -63,11 +67,14 @@ class _Candidate:
         return 2 * self.n_worked > self.n_ended
 
     @property
-    def order(self) -> tuple[bool, float, float]:
-        """The larger, the better; equal validation scores leave it to the test score."""
-        scores = self.selection, self.compared.mean
+    def order(self) -> tuple[bool, int, float, float]:
+        """The larger, the better; equal validation scores leave it to the test score.
+
+        With several objectives the front decides first, and then the first of them.
+        """
+        scores = self.selection[0], self.compared[0].mean
         selection, test = (-math.inf if math.isnan(score) else score for score in scores)
-        return self.mostly_works, selection, test
+        return self.mostly_works, -(self.front or 0), selection, test
 
 
 def rank(
@@ -91,6 +98,7 @@ def rank(
         measures: of the user's own: their means over the replicas that have them, with intervals.
         objective: what the order goes by. One of the user's own orders by its mean against
             validation examples, and ties come from its values against the test set, over seeds.
+            Several order by the Pareto fronts of these means, then by the first of them.
 
     Returns:
         The columns of `ranking.parquet`. The order is by whether more than half of the replicas
@@ -99,7 +107,9 @@ def rank(
         distinguish from this one. `n_seeds` counts the replicas that have a score and `n_failed`
         those that ended without one. With one seed there is no interval, and a tie with all
         others of which as many replicas work. A configuration without any score comes last,
-        unranked.
+        unranked. With several objectives `pareto_rank` is the front, and two configurations are
+        told apart only if the first is shown to be better in all of them; `p_front` is the
+        probability that nothing dominates the configuration, see `fronts.front_probabilities`.
 
     A completed replica counts as failed, with a `ResultsWarning`, if its log-likelihoods are
     absent, not finite, or of another number of examples than those of the others.
@@ -110,19 +120,23 @@ def rank(
     usable = _usable(replicas, test_lls)
     groups = {str(config_id): group for config_id, group in replicas.groupby("config_id")}
     candidates = _candidates(groups, usable, objective)
+    in_front = _front_probabilities(candidates, groups, usable, objective)
     ties = _ties(candidates)
     unranked = sorted(groups.keys() - {candidate.config_id for candidate in candidates})
-    rows = []
+    measured, rows = [*measures, *objective.built_in], []
     for place, candidate in enumerate(candidates, start=1):
-        row = _of_replicas(groups[candidate.config_id], usable, measures)
+        row = _of_replicas(groups[candidate.config_id], usable, measured)
         row |= _score(candidate.scored) | {"rank": place, "tied_with": ties[candidate.config_id]}
+        row |= {"pareto_rank": candidate.front, "p_front": in_front.get(candidate.config_id)}
         rows.append(row)
     rows += [
         _of_replicas(groups[name], usable) | {"rank": math.nan, "tied_with": []}
         for name in unranked
     ]
-    own = [name for measure in measures for name in measure.ranking_columns]
-    ranking = pd.DataFrame(rows, columns=[*_columns(replicas), *own])
+    known = _columns(replicas)
+    own = [name for measure in measured for name in measure.ranking_columns if name not in known]
+    ranking = pd.DataFrame(rows, columns=[*known, *own])
+    ranking = ranking.astype({"pareto_rank": float, "p_front": float})
     ranking["is_paper"] = (ranking["config_id"] == paper_config_id).astype(bool)
     return with_names(ranking, names or {})
 
@@ -211,19 +225,69 @@ def _candidates(
         for name, group in groups.items()
         if not (scored := group[group["trial_id"].isin(list(usable))]).empty
     }
-    column = _selection_measure(with_score.values())
-    if objective.measure:
-        column = objective.column
+    log_likelihood = _selection_measure(with_score.values())
     candidates = []
     for name, group in with_score.items():
         n_failed = _n_failed(groups[name], usable)
         lls = Scored.of([usable[trial_id] for trial_id in group["trial_id"]], n_failed)
-        selection = float(objective.as_score(group[column]).mean())
-        compared = lls
-        if objective.measure:
-            compared = Scored.of_seeds(_on_test(group, objective.measure), n_failed)
-        candidates.append(_Candidate(name, lls, selection, compared))
+        selection, compared = [], []
+        for each in objective.all:
+            column = each.column if each.measure else log_likelihood
+            selection.append(float(each.as_score(group[column]).mean()))
+            own = each.measure
+            compared.append(Scored.of_seeds(_on_test(group, own), n_failed) if own else lls)
+        candidates.append(_Candidate(name, lls, tuple(selection), tuple(compared)))
+    if objective.is_several:
+        candidates = _with_fronts(candidates)
     return sorted(candidates, key=lambda candidate: candidate.order, reverse=True)
+
+
+def _with_fronts(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Return candidates with their fronts: first those that mostly work, then the others'."""
+    found: list[_Candidate] = []
+    for works in (True, False):
+        group = [each for each in candidates if each.mostly_works == works]
+        if not group:
+            continue
+        before = max((each.front or 0 for each in found), default=0)
+        scores = np.nan_to_num([each.selection for each in group], nan=-math.inf)
+        fronts = before + pareto_ranks(scores)
+        found += [
+            replace(each, front=int(front)) for each, front in zip(group, fronts, strict=True)
+        ]
+    return found
+
+
+def _front_probabilities(
+    candidates: Sequence[_Candidate],
+    groups: Mapping[str, pd.DataFrame],
+    usable: Mapping[str, np.ndarray],
+    objective: Objective,
+) -> dict[str, float]:
+    """Return with several objectives, by configuration, the probability that it is in front."""
+    if not objective.is_several:
+        return {}
+    seeds = {
+        each.config_id: _scores_of_seeds(groups[each.config_id], usable, objective)
+        for each in candidates
+        if each.mostly_works
+    }
+    return front_probabilities(seeds)
+
+
+def _scores_of_seeds(
+    group: pd.DataFrame, usable: Mapping[str, np.ndarray], objective: Objective
+) -> np.ndarray:
+    """Return the test scores `[R, m]` of the replicas that have all of them."""
+    scored = group[group["trial_id"].isin(list(usable))]
+    columns = [
+        each.measure.as_score(scored[each.measure.test_column].to_numpy(float))
+        if each.measure
+        else np.array([usable[trial_id].mean() for trial_id in scored["trial_id"]])
+        for each in objective.all
+    ]
+    scores = np.stack(columns, axis=1)
+    return np.asarray(scores[np.isfinite(scores).all(axis=1)])
 
 
 def _on_test(group: pd.DataFrame, measure: OwnMeasure) -> np.ndarray:
@@ -313,11 +377,13 @@ def _ties(candidates: Sequence[_Candidate]) -> dict[str, list[str]]:
     """Return for each configuration those that can't be told from it, in their order."""
     if not candidates:
         return {}
-    means = np.stack([candidate.compared.per_example for candidate in candidates])
-    covariance = np.atleast_2d(np.cov(means)) / means.shape[1]
+    by_objective = []
+    for of in zip(*(candidate.compared for candidate in candidates), strict=True):
+        means = np.stack([scored.per_example for scored in of])
+        by_objective.append(np.atleast_2d(np.cov(means)) / means.shape[1])
     p_values = {}
     for i, j in combinations(range(len(candidates)), 2):
-        examples = max(0.0, covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
+        examples = [max(0.0, c[i, i] + c[j, j] - 2 * c[i, j]) for c in by_objective]
         p_values[i, j] = _p_value(candidates[i], candidates[j], examples)
     testable = [pair for pair, p in p_values.items() if not math.isnan(p)]
     adjusted = holm([p_values[pair] for pair in testable])
@@ -332,14 +398,21 @@ def _ties(candidates: Sequence[_Candidate]) -> dict[str, list[str]]:
     }
 
 
-def _p_value(before: _Candidate, after: _Candidate, example_variance: float) -> float:
+def _p_value(before: _Candidate, after: _Candidate, example_variances: Sequence[float]) -> float:
     """Return the p-value of the earlier one in the order not being better; NaN if unknown.
 
     Where the test set has them the other way round, it is 1. Where only the earlier one mostly
     works, either its share or its score may show that it is better: twice the smaller p-value.
+
+    Of several objectives the largest p-value counts: that it is better in all of them is shown at a
+    level where each by itself shows it there (Berger 1982, an intersection-union test).
     """
-    found = difference(before.compared, after.compared, example_variance)
-    of_score = 1.0 if found.mean <= 0 and not math.isnan(found.p_value) else found.p_value
+    by_objective = []
+    for a, b, examples in zip(before.compared, after.compared, example_variances, strict=True):
+        found = difference(a, b, examples)
+        is_worse = found.mean <= 0 and not math.isnan(found.p_value)
+        by_objective.append(1.0 if is_worse else found.p_value)
+    of_score = float(np.max(by_objective))  # NaN if one is
     if before.mostly_works == after.mostly_works:
         return of_score
     of_share = p_value_of_shares((before.n_worked, before.n_ended), (after.n_worked, after.n_ended))
@@ -361,4 +434,4 @@ def _columns(replicas: pd.DataFrame) -> list[str]:
         *("test_ll_worst", "test_ll_seeds"),
     ]
     measured = (name for name in columns("ranking") if name not in known)
-    return [*known, *measured, "name", "kept_updates"]
+    return [*known, *measured, "name", "kept_updates", "pareto_rank", "p_front"]

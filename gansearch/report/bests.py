@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
+import numpy as np
+
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.own_measures import Objective
+from gansearch.pareto import pareto_ranks
 from gansearch.report.frame import Score
 
 
@@ -40,6 +43,7 @@ class Bests:
         self._ended: dict[str, ScoredTrial] = {}
         # Of the search, and of the final scores: found again only where it is taken back.
         self._best: dict[bool, ScoredTrial | None] = {False: None, True: None}
+        self._front: dict[bool, list[ScoredTrial]] = {False: [], True: []}
 
     def enter(self, trial_id: str, score: Score | None, summary: str) -> None:
         """Enter a trial that has ended soundly, if its score can be compared."""
@@ -48,15 +52,18 @@ class Bests:
             trial = self._ended[trial_id] = ScoredTrial(trial_id, score, summary)
             is_final = score.is_final
             self._best[is_final] = self._best_among([self._best[is_final], trial])
+            self._front[is_final] = self._front_of([*self._front[is_final], trial])
 
     def withdraw(self, trial_id: str) -> None:
         """Take a trial out that goes on: it may end otherwise."""
         if (trial := self._ended.pop(trial_id, None)) is None:
             return
         is_final = trial.score.is_final
+        of_kind = [t for t in self._ended.values() if t.score.is_final == is_final]
         if self._best[is_final] == trial:
-            of_kind = (t for t in self._ended.values() if t.score.is_final == is_final)
             self._best[is_final] = self._best_among(of_kind)
+        if trial in self._front[is_final]:
+            self._front[is_final] = self._front_of(of_kind)
 
     def of_search(self, running: Iterable[ScoredTrial]) -> ScoredTrial | None:
         """Return the best trial of the search, those included that run; None before a score."""
@@ -66,6 +73,31 @@ class Bests:
     def of_replicas(self) -> ScoredTrial | None:
         """Return the replica with the best final score, None before one has ended."""
         return self._best[True]
+
+    def n_on_front(self, running: Iterable[ScoredTrial], *, final: bool) -> int:
+        """Return how many trials are on the Pareto front of several objectives.
+
+        Of the search, those included that run, or of the replicas with final scores.
+        """
+        if final:
+            return len(self._front[True])
+        comparable = [t for t in running if self.is_comparable(t.score) and not t.score.is_final]
+        return len(self._front_of([*self._front[False], *comparable]))
+
+    def _front_of(self, trials: Iterable[ScoredTrial]) -> list[ScoredTrial]:
+        """Return the trials that no other dominates; none with one objective."""
+        if not self._objective.is_several:
+            return []
+        objectives, found, scores = self._objective.all, [], []
+        for trial in trials:
+            values = (trial.score.value, *trial.score.others)
+            if len(values) == len(objectives):  # a measure of the user's own may have failed
+                found.append(trial)
+                scores.append([o.as_score(v) for o, v in zip(objectives, values, strict=True)])
+        if not found:
+            return []
+        is_first = pareto_ranks(np.array(scores, float), 1) == 1
+        return [trial for trial, first in zip(found, is_first, strict=True) if first]
 
     def is_comparable(self, score: Score | None) -> TypeGuard[Score]:
         """Return whether a score is final, or comes from as many samples as an evaluation's."""

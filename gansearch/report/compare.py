@@ -195,9 +195,9 @@ def _compared(name: str, report: Report) -> ComparedRun:
 
 def _ranked(name: str, report: Report, row: Mapping[str, Any]) -> RankedConfig:
     measure = report.run.objective.measure
-    valid, test = (
-        (selection_measure(report.ranking), "test_ll") if measure is None else measure.final_columns
-    )
+    valid, test = (selection_measure(report.ranking), "test_ll")
+    if measure is not None:
+        valid, test = measure.column, measure.test_column
     return RankedConfig(
         run=name,
         config_id=row["config_id"],
@@ -224,10 +224,11 @@ def _obstacles(names: Sequence[str], reports: Sequence[Report]) -> Iterator[str]
         elif first.space["dataset"] != run.space["dataset"] and not (first.data and run.data):
             sets = f"{short_name(first.space['dataset'])}, {short_name(run.space['dataset'])}"
             yield f"{first_name} and {name} have learned different data sets ({sets})."
-        if first.objective.measure != run.objective.measure:
+        if first.objective != run.objective:
+            ours, theirs = first.objective.names, run.objective.names
             yield (
-                f"{first_name} goes by {first.objective.name}, {name} by {run.objective.name}"
-                + ("." if first.objective.name != run.objective.name else ", another of this name.")
+                f"{first_name} goes by {ours}, {name} by {theirs}"
+                + ("." if ours != theirs else ", another of this name.")
             )
 
 
@@ -257,7 +258,7 @@ def _settings(report: Report) -> dict[str, str]:
     values = {
         "data set": short_name(space["dataset"]),
         "family": str(space.get("family", run.family.name)),
-        "objective": run.objective.name,
+        "objective": run.objective.names,
         "baseline": run.baseline_name or "none",
         "keep": str(space.get("keep", "last")),
         **{f"data.{name}": short(value) for name, value in space.get("data", {}).items()},

@@ -9,7 +9,8 @@ from typing import Any
 
 from gansearch.own_measures import Objective
 from gansearch.report.formatting import label_of, score_decimals
-from gansearch.report.report import Report
+from gansearch.report.front_section import front_lead, front_said
+from gansearch.report.report import Report, search_fronts
 from gansearch.report.section import Section
 from gansearch.report.sections import describe_config
 from gansearch.report.seeds_section import lead, lead_in_words
@@ -18,6 +19,7 @@ from gansearch.runs.commands import command
 from gansearch.runs.tables import rows_of
 
 _N_TIED = 3  # that are named
+_BEST = "The best of the search, a single training"
 
 
 # Commands to type next, each with what it is for: "" where that is plain.
@@ -57,6 +59,10 @@ def conclusion(report: Report) -> Conclusion:
 
 def _of_ranking(report: Report, ranked: list[dict[str, Any]]) -> Conclusion:
     winner = ranked[0]
+    if report.run.objective.is_several:
+        shown = f"for samples of {label_of(winner)}"
+        said, lead_said = front_said(report, ranked), front_lead(report, ranked)
+        return Conclusion(said, lead_said, _next(report, shown))
     is_over = report.run.state == "finished"
     what = _described(report, winner)
     name = label_of(winner)
@@ -98,14 +104,14 @@ def _ties(tied: list[str]) -> list[str]:
     return [f"It is tied with {', '.join(tied[:_N_TIED])}{more}."]
 
 
-def _next(report: Report) -> Commands:
+def _next(report: Report, shown: str = "for its samples") -> Commands:
     folder, run = report.folder.path, report.run
     if run.is_going_on:
         return ((command("report", folder), "again, when the run has ended"),)
     if run.state != "finished":
         return ((command("resume", folder), ""),)
     page = command("report", folder, "--out", "report.html")
-    return (command("sample", folder), "for its samples"), (page, "for a page")
+    return (command("sample", folder), shown), (page, "for a page")
 
 
 def _without_ranking(report: Report) -> Conclusion:
@@ -133,14 +139,21 @@ def _best_of_search(report: Report) -> str:
     best = rows_of(report.leaderboard.iloc[:1])[0]
     score = _score(best, report.run.objective, report.run.n_evaluation_samples)
     config = _described(report, best)
-    return (
-        f"The best of the search, a single training: {label_of(best)} ({best['trial_id']}), "
-        f"{score}: {config}"
-    )
+    n_first = _n_on_front(report)
+    which = f"First of {n_first} trainings on the search's front" if n_first else _BEST
+    return f"{which}: {label_of(best)} ({best['trial_id']}), {score}: {config}"
+
+
+def _n_on_front(report: Report) -> int:
+    """Return how many trials of the search are on the first front; 0 with one objective."""
+    if not report.run.objective.is_several:
+        return 0
+    return int((search_fronts(report.trials, report.run.objective) == 1).sum())
 
 
 def _score(row: Mapping[str, Any], objective: Objective, n_evaluation_samples: int) -> str:
     value = objective.format(float(row[objective.column]))
     n_samples = objective.n_samples(n_evaluation_samples)
     what = " ".join(filter(None, (objective.name, value, objective.unit)))
-    return f"{what} from {n_samples:,} samples"
+    others = [f", {o.name} {o.format(float(row[o.column]))}" for o in objective.others]
+    return f"{what} from {n_samples:,} samples{''.join(others)}"

@@ -47,7 +47,7 @@ def _records(report: Report, frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         row
         | {f"config.{name}": value for name, value in config_values(row, table).items()}
-        | ({"rank": _int_or_none(row["rank"])} if "rank" in row else {})
+        | {name: _int_or_none(row[name]) for name in ("rank", "pareto_rank") if name in row}
         for row in rows_of(frame)
     ]
 

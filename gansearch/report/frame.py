@@ -42,12 +42,14 @@ class Score:
     """A value of what the search goes by, and the number of samples it comes from.
 
     The number changes a log-likelihood, as it does a Frechet distance: scores of other numbers of
-    samples are never compared. `is_final` is that of a replica at its end.
+    samples are never compared. `is_final` is that of a replica at its end, and `others` are the
+    values of the other objectives, where there are several.
     """
 
     value: float
     n_samples: int
     is_final: bool = False
+    others: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

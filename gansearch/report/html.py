@@ -142,7 +142,15 @@ def _answer(report: Report) -> dict[str, Any]:
             if not line.endswith(".html")  # the reader has the page
         ],
         "trial": winning_replica(report),
+        "whose": _whose(report),
     }
+
+
+def _whose(report: Report) -> str:
+    """Return whose the training is that the answer links to: of several on a front it is named."""
+    if not report.run.objective.is_several or report.ranking.empty:
+        return "Its first training"
+    return f"The first training of {report.label(report.ranking['config_id'].iloc[0])}"
 
 
 @dataclass(frozen=True)

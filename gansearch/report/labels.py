@@ -17,6 +17,7 @@ from gansearch.report.formatting import (
     printable,
     score_decimals,
 )
+from gansearch.report.front_section import front_scores
 from gansearch.report.own_section import with_ends
 from gansearch.report.recovery import read_or_rank, read_with_warnings
 from gansearch.runs.folder import RunFolder
@@ -44,6 +45,9 @@ def trial_label(folder: RunFolder, trial_id: str) -> str:
     config = _named(run.names.get(row["config_id"], row["config_id"]), row["config_id"])
     value = run.objective.value_of(row)
     score = "" if value is None else f", {_value(value, run.objective)}"
+    for each in run.objective.others:
+        if (value := each.value_of(row)) is not None:
+            score += f", {_value(value, each)}"
     return printable(f"{trial_id}: {config}{score}, {row['status']} {after}")
 
 
@@ -54,6 +58,8 @@ def ranking_label(row: Mapping[str, Any], n_ranked: int, objective: Objective) -
     if pd.isna(row["rank"]):  # none of its replicas works
         return printable(f"without a rank: {config}, {work}")
     rank = f"rank {row['rank']:.0f} of {n_ranked:,}"
+    if objective.is_several:
+        rank += f", front {row['pareto_rank']:.0f}"
     return printable(f"{rank}: {config}, {_score(row, objective)}, {work}")
 
 
@@ -73,6 +79,8 @@ def _kept_updates(row: Mapping[str, Any]) -> float:
 
 def _score(row: Mapping[str, Any], objective: Objective) -> str:
     """Return what a configuration scores on the test set, with its interval."""
+    if objective.is_several:
+        return front_scores(row, objective)
     if measure := objective.measure:
         column = measure.test_column
         ends = (row.get(column), row.get(f"{column}_low"), row.get(f"{column}_high"))

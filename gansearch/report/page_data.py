@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from gansearch.data.own_names import GIVEN
+from gansearch.own_measures import Objective, OwnMeasure
 from gansearch.report.export import json_value
 from gansearch.report.own_section import better
 from gansearch.report.page_pictures import Pictures, trial_pictures
@@ -82,6 +83,7 @@ def _run(report: Report) -> dict[str, Any]:
         "max_updates": report.budget.max_updates,
         "objective": objective.column,
         "minimize": bool(objective.measure and objective.measure.direction == "minimize"),
+        "objectives": _objectives(objective),
         "baseline": None if report.baseline is None else run.baseline_title,
         "baseline_config": None if report.baseline is None else _applying(report.baseline),
         "training": report.training,
@@ -89,6 +91,20 @@ def _run(report: Report) -> dict[str, Any]:
         "keeps_best": run.keeps_best,
         "commands": _commands(report),
     }
+
+
+def _objectives(objective: Objective) -> list[dict[str, Any]]:
+    """Return what several objectives are drawn by; none where there is one."""
+    if not objective.is_several:
+        return []
+    return [
+        {
+            "key": each.column,
+            "test": each.measure.test_column if each.measure else "test_ll",
+            "minimize": bool(each.as_score(1.0) < 0),
+        }
+        for each in objective.all
+    ]
 
 
 def _commands(report: Report) -> dict[str, str | None]:
@@ -122,12 +138,15 @@ def _applying(config: Config) -> dict[str, Any]:
 
 def _ranking(report: Report) -> list[dict[str, Any]]:
     """Return the ranked configurations with their means, intervals and seeds by measure."""
-    columns = ["test_ll", *(each.test_column for each in report.run.measures)]
+    measures = (*report.run.measures, *report.run.objective.built_in)
+    columns = ["test_ll", *(each.test_column for each in measures)]
     return [
         {
             "config_id": row["config_id"],
             "label": report.label(row["config_id"]),
             "rank": plain(row["rank"]),
+            "front": plain(row["pareto_rank"]),
+            "p_front": plain(row["p_front"]),
             "tied": sorted(
                 report.ranks[config_id]
                 for config_id in row["tied_with"]
@@ -160,25 +179,25 @@ def _seeds(report: Report, row: Mapping[str, Any], column: str) -> Sequence[floa
 
 def _scales(report: Report) -> list[dict[str, Any]]:
     """Return what the ranking is drawn by, the objective first, with the lines of real data."""
-    measures = [report.run.objective.measure] if report.run.objective.measure else []
-    scales = [
-        {
-            "key": each.test_column,
-            "title": f"test {each.name}",
-            "unit": each.unit,
-            "better": better(each),
-            "lines": _lines(report.references, each.test_column),
-        }
-        for each in measures
-    ]
-    log_likelihood = {
-        "key": "test_ll",
-        "title": "test log-likelihood",
-        "unit": "nats",
-        "better": "higher is better",
-        "lines": _lines(report.references, "test_ll"),
+    scales = [_scale(report, each.measure) for each in report.run.objective.all]
+    has_log_likelihood = any(each.measure is None for each in report.run.objective.all)
+    return scales if has_log_likelihood else [*scales, _scale(report, None)]
+
+
+def _scale(report: Report, measure: OwnMeasure | None) -> dict[str, Any]:
+    """Return what the ranking is drawn by: a measure, or None for the log-likelihood."""
+    if measure is None:
+        column, title, unit = "test_ll", "test log-likelihood", "nats"
+    else:
+        column, unit = measure.test_column, measure.unit
+        title = measure.name if column == measure.column else f"test {measure.name}"
+    return {
+        "key": column,
+        "title": title,
+        "unit": unit,
+        "better": better(measure) if measure else "higher is better",
+        "lines": _lines(report.references, column),
     }
-    return [*scales, log_likelihood]
 
 
 def _lines(references: pd.DataFrame, column: str) -> list[dict[str, Any]]:

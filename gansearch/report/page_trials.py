@@ -14,7 +14,7 @@ from gansearch.figures.style import evenly_spaced
 from gansearch.measures import MEASURES, Measure
 from gansearch.own_measures import OwnMeasure
 from gansearch.report.recovery import read_with_warnings
-from gansearch.report.report import Report, winning_replica
+from gansearch.report.report import Report, search_fronts, winning_replica
 from gansearch.report.section import TABLE_MEASURES
 from gansearch.runs.schemas import config_values, history_schema, is_sound_search
 from gansearch.runs.tables import rows_of
@@ -100,16 +100,16 @@ def _with_values(names: Iterable[str], frame: pd.DataFrame) -> list[str]:
 def measures_of(
     report: Report, trials: pd.DataFrame, history: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    """Return the measures that trials or their curves have, the objective first."""
+    """Return the measures that trials or their curves have, the objectives first."""
     known = {measure.column: measure for measure in MEASURES}
     own = {
         column: each for each in report.run.measures for column in (each.column, each.test_column)
     }
     columns = _measure_columns(report)
     of_trials, of_curves = _with_values(columns, trials), _with_values(columns, history)
-    first = report.run.objective.column
+    firsts = report.run.objective.columns
     beside = [m.column for m in TABLE_MEASURES]
-    names = dict.fromkeys([first, "test_ll", *own, *beside, *of_trials, *of_curves])
+    names = dict.fromkeys([*firsts, "test_ll", *own, *beside, *of_trials, *of_curves])
     found = []
     for name in names:
         if name not in of_trials and name not in of_curves:
@@ -124,7 +124,7 @@ def measures_of(
                 "decimals": decimals,
                 "of_trials": name in of_trials,
                 "of_curves": name in of_curves,
-                "beside": name in (first, "test_ll", *beside),
+                "beside": name in (*firsts, "test_ll", *beside),
             }
         )
     return found
@@ -185,6 +185,9 @@ def trial_columns(
     }
     columns["label"] = [report.label(row["config_id"]) for row in rows]
     columns["rank"] = [report.ranks.get(row["config_id"]) for row in rows]
+    if report.run.objective.is_several:
+        fronts = search_fronts(report.trials, report.run.objective)
+        columns["front"] = [plain(front) for front in fronts.reindex(trials.index)]
     columns["started"] = [times.get(row["trial_id"], (None, None))[0] for row in rows]
     columns["ended"] = [times.get(row["trial_id"], (None, None))[1] for row in rows]
     for name in table.rules():

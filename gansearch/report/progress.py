@@ -266,7 +266,9 @@ class Progress:
         if score is None or not math.isfinite(score.value):
             return f"{self._objective.name} -"
         what = (self._objective.name, self._objective.format(score.value), self._objective.unit)
-        return f"{' '.join(filter(None, what))} from {score.n_samples:,} samples"
+        pairs = zip(self._objective.others, score.others, strict=False)
+        others = [f", {each.name} {each.format(value)}" for each, value in pairs]
+        return f"{' '.join(filter(None, what))} from {score.n_samples:,} samples{''.join(others)}"
 
     def _due_line(self) -> str | None:
         """Return the line that is due where lines aren't redrawn, if any."""
@@ -360,14 +362,18 @@ class Progress:
         In the phase of replicas it is the best final score; that of the search stays beside it.
         """
         running = self._open_lines() if self.current_phase != _REPLICAS else []
-        of_search = self.bests.of_search(
+        scored = [
             ScoredTrial(line.trial_id, line.score, line.summary)
             for line in running
             if line.score is not None
-        )
+        ]
+        of_search = self.bests.of_search(scored)
         found = {"final score": self.bests.of_replicas(), "of the search": of_search}
         bests = [
-            (f"best {what}: {trial.trial_id}, {self._in_words(trial.score)}", trial.summary)
+            (
+                f"{self._best(what, scored)}: {trial.trial_id}, {self._in_words(trial.score)}",
+                trial.summary,
+            )
             for what, trial in found.items()
             if trial is not None
         ]
@@ -375,6 +381,14 @@ class Progress:
         if self.current_phase == _REPLICAS and found["final score"] is None:
             return [("no final score yet", ""), *bests]
         return bests or ([("no score yet", "")] if self.current_phase else [])
+
+    def _best(self, what: str, running: list[ScoredTrial]) -> str:
+        """Return what the best is called: with several objectives, the first of a front."""
+        if not self._objective.is_several:
+            return f"best {what}"
+        n = self.bests.n_on_front(running, final=what == "final score")
+        of = "of the replicas" if what == "final score" else what
+        return f"front {of}: {n} trial{'' if n == 1 else 's'}, best {self._objective.name}"
 
     def _times(self) -> str:
         elapsed = self._earlier_seconds + time.monotonic() - self._started

@@ -13,6 +13,7 @@ from gansearch.budget import Budget
 from gansearch.errors import ConfigError, ResultsError
 from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.own_measures import Objective
+from gansearch.pareto import pareto_ranks
 from gansearch.ranking.intervals import Difference
 from gansearch.ranking.ranking import compare, compare_seeds, with_names
 from gansearch.ranking.stability import Stability, stability
@@ -59,7 +60,8 @@ class Report:
         ranks: the rank of every ranked configuration, by its id.
         trials: rows of `trials.parquet`.
         leaderboard: the best trials of the search by its objective, in the columns of
-            `trials.parquet` and their `name`; never a collapsed, diverged or failed one.
+            `trials.parquet` and their `name`; never a collapsed, diverged or failed one. Of several
+            objectives they are the first fronts, with the column `pareto_rank`.
         references: scores of real data, and published figures: rows of `references.parquet`.
         training: `name`, `n_samples` and `valid_ll` of training examples, scored as a trial's
             evaluations are; None if an older run has not recorded it.
@@ -225,8 +227,23 @@ def _leaderboard(
 ) -> pd.DataFrame:
     scores = objective.as_score(trials[objective.column])
     scored = scores[is_sound_search(trials) & np.isfinite(scores)]
-    best = scored.sort_values(ascending=False, kind="stable").head(n)
-    return with_names(trials.loc[best.index], names)
+    best = scored.sort_values(ascending=False, kind="stable")
+    if objective.is_several:
+        fronts = search_fronts(trials, objective)
+        order = fronts[best.index].dropna().sort_values(kind="stable").index[:n]
+        return with_names(trials.loc[order].assign(pareto_rank=fronts[order]), names)
+    return with_names(trials.loc[best.head(n).index], names)
+
+
+def search_fronts(trials: pd.DataFrame, objective: Objective) -> pd.Series[float]:
+    """Return the Pareto front, from 1, of each trial of the search with scores; NaN for others."""
+    scores = np.stack(
+        [each.as_score(trials[each.column].to_numpy(float)) for each in objective.all], axis=1
+    )
+    counts = is_sound_search(trials).to_numpy() & np.isfinite(scores).all(axis=1)
+    fronts = np.full(len(trials), np.nan)
+    fronts[counts] = pareto_ranks(scores[counts])
+    return pd.Series(fronts, trials.index)
 
 
 def _lead(

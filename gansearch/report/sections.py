@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from gansearch.report.formatting import (
     label_of,
     score_decimals,
 )
+from gansearch.report.front_section import front_section
 from gansearch.report.own_section import (
     better,
     own_interval,
@@ -63,9 +64,7 @@ def sections(report: Report) -> list[Section]:
     if not report.ranking.empty:
         parts += [_ranking_section(report), seeds_section(report, _marked_config)]
         parts += reference_sections(report.references)
-        parts += more_sections(
-            report.ranking, report.references, with_scores=bool(report.run.objective.measure)
-        )
+        parts += _more_sections(report)
         parts += own_sections(report, _marked_config)
         parts += players_sections(report, _marked_config)
     parts += collapse_sections(report, _marked_config)
@@ -157,6 +156,9 @@ def _tried(report: Report) -> str:
 
 def _ranking_section(report: Report) -> Section:
     decimals = score_decimals(report.ranking["test_ll"])
+    if report.run.objective.is_several:
+        raw = _raw_note(report.ranking, label_of, "test_ll_raw", decimals)
+        return front_section(report, _marked_config, [*raw, *_kept_note(report)])
     columns, scores = _score_columns(report, decimals)
     beside = _beside_scores(report)
     rows = [
@@ -262,12 +264,27 @@ def reference_sections(references: pd.DataFrame) -> Iterator[Section]:
         )
 
 
+def _more_sections(report: Report) -> Iterator[Section]:
+    objective = report.run.objective
+    if not objective.is_several:
+        scores = bool(objective.measure)
+        return more_sections(report.ranking, report.references, with_scores=scores)
+    beside = [m for m in TABLE_MEASURES if m.column not in objective.columns]
+    scores = all(each.measure for each in objective.all)
+    return more_sections(report.ranking, report.references, with_scores=scores, beside=beside)
+
+
 def more_sections(
-    ranking: pd.DataFrame, references: pd.DataFrame, *, with_scores: bool = False
+    ranking: pd.DataFrame,
+    references: pd.DataFrame,
+    *,
+    with_scores: bool = False,
+    beside: Sequence[Measure] | None = None,
 ) -> Iterator[Section]:
     """Yield the measures that the tables of scores have no room for; none if there are none.
 
-    With `with_scores`, for a ranking by an objective, the log-likelihood is one of them.
+    With `with_scores`, for a ranking by an objective, the log-likelihood is one of them. `beside`
+    are those that a ranking by several objectives has no room for.
     """
     computed = references[references["source"].isna()]
     titled = [
@@ -276,6 +293,7 @@ def more_sections(
     ]
     # A run or a cache of an older version lacks them; images have no KL divergence.
     also = [m for m in TABLE_MEASURES if with_scores and m.column == _LAST_BESIDE]
+    also = also if beside is None else list(beside)
     listed = [*also, *MORE_MEASURES]
     shown = [m for m in listed if any(pd.notna(row[m.column]) for _, row in titled)]
     more = [(str(m.heading), m.column, m.decimals) for m in shown]
@@ -293,16 +311,16 @@ def more_sections(
             (),
             make_columns("samples", *(heading for heading, _, _ in more)),
             rows,
-            [_TO_TRAIN] if with_scores else [],
+            [_TO_TRAIN] if any(m.column == _LAST_BESIDE for m in shown) else [],
         )
 
 
 def _objective(report: Report) -> str:
-    """Return in words what the run goes by."""
+    """Return in words what the run goes by: of several objectives, what needs one of them."""
     measure = report.run.objective.measure
     if measure is None:
         return "validation log-likelihood (nats)"
-    return f"{'' if measure.is_of_family else 'your own measure '}{measure.name}"
+    return f"{'your own measure ' if measure.function else ''}{measure.name}"
 
 
 def _rule_of_order(report: Report) -> str:
@@ -359,13 +377,19 @@ def _leaderboard_section(report: Report) -> Section:
     ]
     names = ("updates", "valid LL", *(str(m.heading) for m in in_reports))
     columns = make_columns("trial", "config", "status", *names)
-    if measure := report.run.objective.measure:
+    objective, board = report.run.objective, rows_of(report.leaderboard)
+    for measure in reversed([m for m in objective.measures if m not in objective.built_in]):
         columns.insert(3, (measure.name, "right"))
-        for cells, row in zip(rows, rows_of(report.leaderboard), strict=True):
+        for cells, row in zip(rows, board, strict=True):
             cells.insert(3, own_number(row[measure.column]))
+    if objective.is_several:
+        columns.insert(3, ("front", "right"))
+        for cells, row in zip(rows, board, strict=True):
+            cells.insert(3, format_number(row["pareto_rank"], 0))
+    by = f"the fronts of {objective.names}" if objective.is_several else _objective(report)
     return Section(
         "leaderboard",
-        f"The search's best by {_objective(report)}",
+        f"The search's best by {by}",
         (),
         columns,
         rows,

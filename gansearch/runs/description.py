@@ -5,23 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import UnionType
-from typing import Any
+from typing import Any, TypeVar
 
 from gansearch.budget import Budget
 from gansearch.data.fingerprint import Fingerprint
 from gansearch.errors import BadInputError, ConfigError, escape_unprintable
 from gansearch.family import DEFAULT_FAMILY, NO_BASELINE, ModelFamily, family_of, load_family
 from gansearch.measures import N_EVALUATION_SAMPLES
-from gansearch.own_measures import Objective, OwnMeasure, stored_measures, stored_objective
+from gansearch.own_measures import (
+    BuiltInMeasure,
+    Objective,
+    OwnMeasure,
+    stored_measures,
+    stored_objective,
+)
 from gansearch.rules import Config
 from gansearch.runs.tables import unreadable
 from gansearch.system.files import BLANK_SEAL, fault_of_seal, sealed
 from gansearch.system.object_store import AnyPath
+
+MeasureT = TypeVar("MeasureT", bound=OwnMeasure)
 
 # A run's description, and the copy that is read if it is damaged.
 DESCRIPTION_FILES = ("run.json", "run.json.copy")
@@ -131,7 +139,7 @@ class RunDescription:
 
     @property
     def objective(self) -> Objective:
-        """What the search and the ranking go by."""
+        """What the search and the ranking go by, or several."""
         return stored_objective(self.space)
 
     @property
@@ -283,9 +291,20 @@ def described_family(paths: Iterable[AnyPath]) -> ModelFamily[Any]:
 
 def described_measures(paths: Iterable[AnyPath]) -> tuple[OwnMeasure, ...]:
     """Return the measures of the user's own that the first readable of a run's descriptions has."""
+    return _described(paths, stored_measures)
+
+
+def described_objectives(paths: Iterable[AnyPath]) -> tuple[BuiltInMeasure, ...]:
+    """Return the objectives that gansearch measures in every run, read as `described_measures`."""
+    return _described(paths, lambda space: stored_objective(space).built_in)
+
+
+def _described(
+    paths: Iterable[AnyPath], read: Callable[[Mapping[str, Any]], tuple[MeasureT, ...]]
+) -> tuple[MeasureT, ...]:
     for path in paths:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            return stored_measures(json.loads(path.read_bytes())["space"])
+            return read(json.loads(path.read_bytes())["space"])
     return ()
 
 
@@ -367,11 +386,17 @@ def _fault_of_space(space: Mapping[str, Any]) -> str | None:
         stored_measures(space)
     except (TypeError, AttributeError):
         return f"space: measures: found {str(space['measures'])[:40]!r}"
+    if not _are_names(space.get("objectives", ["valid_ll", "coverage"])):
+        return f"space: objectives: found {str(space['objectives'])[:40]!r}"
     known = family_of(space).config_type.rules()
     for name, entry in space["search"].items():
         if name not in known or not isinstance(entry, dict) or not _is_range(entry, known):
             return f"space: search: found {name}: {str(entry)[:40]}"
     return None
+
+
+def _are_names(objectives: Any) -> bool:
+    return isinstance(objectives, list) and all(isinstance(name, str) for name in objectives)
 
 
 def _is_range(entry: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

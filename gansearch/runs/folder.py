@@ -30,6 +30,7 @@ from gansearch.runs.description import (
     RunDescription,
     described_family,
     described_measures,
+    described_objectives,
     read_description,
 )
 from gansearch.runs.history import History
@@ -91,7 +92,8 @@ class RunFolder:
 
     @cached_property
     def _ranking_schema(self) -> pa.Schema:
-        return schemas.ranking_schema(self.table, self.measures)
+        paths = (self.path / name for name in DESCRIPTION_FILES)
+        return schemas.ranking_schema(self.table, (*self.measures, *described_objectives(paths)))
 
     @cached_property
     def _references_schema(self) -> pa.Schema:

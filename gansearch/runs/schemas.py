@@ -103,7 +103,12 @@ def trials_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> p
 
 
 def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> pa.Schema:
-    """Return the columns of `ranking.parquet`; the arguments are those of `trials_schema`."""
+    """Return the columns of `ranking.parquet`.
+
+    Args:
+        table: as `trials_schema` takes it.
+        measures: of the user's own, then those built in that are objectives, which have intervals.
+    """
     fields = [
         ("rank", INT),
         ("tied_with", pa.list_(STRING)),
@@ -127,9 +132,12 @@ def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> 
         *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
         ("name", STRING),
         ("kept_updates", FLOAT),
+        ("pareto_rank", INT),
+        ("p_front", FLOAT),
     ]
+    schema = _completed(fields, "ranking")
     own = (name for each in measures for name in each.ranking_columns)
-    return with_own(_completed(fields, "ranking"), own)
+    return with_own(schema, (name for name in own if name not in schema.names))
 
 
 def warm_start_schema(table: type[Config]) -> pa.Schema:

@@ -41,7 +41,7 @@ class OwnEvaluator:
         measures: of the space.
         dataset: with the real examples.
         device: where extractors compute.
-        objective: the measure without which a trial fails; None for none.
+        objectives: the measures without which a trial fails.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class OwnEvaluator:
         dataset: Dataset,
         *,
         device: str = "cpu",
-        objective: OwnMeasure | None = None,
+        objectives: Sequence[OwnMeasure] = (),
     ) -> None:
         self._measures = [each for each in measures if not each.is_of_family]
         self._dataset = dataset
         self._device = device
-        self._objective = objective
+        self._objectives = tuple(objectives)
         self._extractors: dict[str, Extractor] = {}
         self._real: dict[tuple[str, str, int], np.ndarray] = {}
         self._noted: set[str] = set()
@@ -132,7 +132,7 @@ class OwnEvaluator:
         try:
             return self._value(measure, samples, real, seen)
         except BadInputError as error:
-            if measure == self._objective:
+            if measure in self._objectives:
                 raise
             if measure.name not in self._noted:
                 self._noted.add(measure.name)

@@ -1,4 +1,4 @@
-"""Parses the sections `measures` and `objective`: built-in measures, and the user's own."""
+"""Parses `measures`, `objective` and `objectives`: built-in measures, and the user's own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from gansearch.errors import BadInputError, SpaceError, did_you_mean
-from gansearch.measures import MEASURES, N_FINAL_SAMPLES
-from gansearch.own_measures import DIRECTIONS, INCEPTION, PIXELS, VALID_LL, Objective, OwnMeasure
+from gansearch.measures import MEASURES, N_FINAL_SAMPLES, Measure
+from gansearch.own_measures import (
+    BUILT_IN_OBJECTIVES,
+    DIRECTIONS,
+    INCEPTION,
+    PIXELS,
+    VALID_LL,
+    Objective,
+    OwnMeasure,
+    several,
+)
 from gansearch.rules import Rule
 from gansearch.space.yaml_source import SourceValue
 from gansearch.system.user_code import (
@@ -29,6 +38,7 @@ _ENDINGS = ("_test", "_low", "_high")  # of columns that belong to another measu
 _N_SAMPLES = Rule("int", "samples of an evaluation", low=20, high=N_FINAL_SAMPLES)
 _KEYS = tuple(field.name for field in fields(OwnMeasure) if field.name != "at_end")
 _BUILT_IN = {measure.column for measure in MEASURES}
+_FEWEST_OBJECTIVES, _MOST_OBJECTIVES = 2, 4
 
 
 def parse_measures(
@@ -92,6 +102,65 @@ def parse_objective(item: SourceValue, measures: Sequence[OwnMeasure], folder: P
         "of your own measures, which the space lists under measures. "
         f"{did_you_mean(str(item.value), names)}",
     )
+
+
+def parse_objectives(
+    one: SourceValue, more: SourceValue, measures: Sequence[OwnMeasure], folder: Path
+) -> Objective:
+    """Return what the search goes by, from the sections `objective` and `objectives`.
+
+    Raises:
+        SpaceError: both are given, one is unknown, or `objectives` is no list of two to four.
+    """
+    if more.value is None:
+        return parse_objective(one, measures, folder)
+    if one.value is not None:
+        raise more.error(
+            "objectives",
+            "the space has an objective too. Keep one of the two: objective for one, objectives "
+            "for several.",
+        )
+    entries = more.value
+    if not isinstance(entries, list) or not _FEWEST_OBJECTIVES <= len(entries) <= _MOST_OBJECTIVES:
+        raise more.error(
+            "objectives",
+            f"found {more.show()}. It must be a list of {_FEWEST_OBJECTIVES} to "
+            f"{_MOST_OBJECTIVES} measures, such as [valid_ll, coverage]. For one, write "
+            "objective: valid_ll.",
+        )
+    found = [_one_of_several(entry, measures, folder) for entry in entries]
+    for i, entry in enumerate(entries):
+        if found[i] in found[:i]:
+            raise entry.error("objectives", f"{found[i].name} stands there twice. Remove one.")
+    return several(found)
+
+
+def _one_of_several(item: SourceValue, measures: Sequence[OwnMeasure], folder: Path) -> Objective:
+    """Return one of several objectives, which may be a built-in measure that trials report."""
+    named = item.value
+    if isinstance(named, str) and named in BUILT_IN_OBJECTIVES:
+        return Objective(BUILT_IN_OBJECTIVES[named])
+    is_own = callable(named) or is_reference(named)
+    names = [VALID_LL.name, *BUILT_IN_OBJECTIVES, *(m.name for m in measures if not m.at_end)]
+    if is_own or named in (VALID_LL.name, *(measure.name for measure in measures)):
+        return parse_objective(item, measures, folder)
+    if (measure := next((m for m in MEASURES if m.column == named), None)) is not None:
+        nearest = str(named).replace("test_ll", VALID_LL.name)
+        raise item.error(
+            "objectives", f"{named}: {_why_none(measure)}. {did_you_mean(nearest, names)}"
+        )
+    raise item.error(
+        "objectives",
+        f"no trial reports {item.show()}. {did_you_mean(str(named), names)} A measure of your own "
+        "is listed under measures first.",
+    )
+
+
+def _why_none(measure: Measure) -> str:
+    """Return why a built-in measure can be no objective."""
+    if not measure.stages & {"evaluation", "history"}:
+        return "trials don't report it: it is measured at the end of a replica only"
+    return "not every run has it" if measure.better == "higher" else "no direction of it is better"
 
 
 def _parse_entry(item: SourceValue, folder: Path, of_family: set[str]) -> OwnMeasure | None:

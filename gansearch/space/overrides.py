@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gansearch.budget import Budget
@@ -11,6 +12,7 @@ from gansearch.data.image_options import ImageOptions
 from gansearch.errors import SpaceError
 from gansearch.family import FAMILY_SECTIONS
 from gansearch.space.conditions import check_conditions, drop_impossible, sort_by_dependency
+from gansearch.space.measures_section import parse_objectives
 from gansearch.space.parse import (
     SECTIONS,
     checked_options,
@@ -101,6 +103,9 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
         return replace(space, baseline_name=parse_baseline(item, names, family, space.dataset))
     if key == "keep":
         return replace(space, keep=parse_keep(item))
+    if key == "objectives":
+        none = SourceValue(None, item.where)
+        return replace(space, objective=parse_objectives(none, item, space.measures, Path()))
     if key == "dataset" or key in FAMILY_SECTIONS:
         noun = "data set" if key == "dataset" else "networks"
         raise item.error(
@@ -109,7 +114,14 @@ def _apply_change(space: SearchSpace, key: str, item: SourceValue) -> SearchSpac
     if key in SECTIONS:
         raise item.error(key, "a whole section can't be set. Name a parameter, such as --set k=3.")
     if key not in space.table.rules():
-        known = {*space.table.rules(), *Budget.rules(), "start_from", "baseline", "keep"}
+        known = {
+            *space.table.rules(),
+            *Budget.rules(),
+            "start_from",
+            "baseline",
+            "keep",
+            "objectives",
+        }
         known |= {f"data.{name}" for name in ImageOptions.rules()}
         answer = words.of_parameter(key, known, item.value)
         raise item.error(format_key(key), f"unknown parameter. {answer}")

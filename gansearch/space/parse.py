@@ -50,6 +50,7 @@ SECTIONS = (
     "baseline",
     "measures",
     "objective",
+    "objectives",
     "keep",
     "origins",
 )

@@ -31,7 +31,7 @@ from gansearch.space.conditions import (
     parameter_error,
     sort_by_dependency,
 )
-from gansearch.space.measures_section import parse_measures, parse_objective
+from gansearch.space.measures_section import parse_measures, parse_objectives
 from gansearch.space.parse import (
     check_sections,
     format_key,
@@ -73,7 +73,7 @@ class SearchSpace:
         baseline_name: the preset that is trained again beside the best, for comparison; None for
             none.
         measures: of the family and of the user's own, beside those that are always measured.
-        objective: what the search and the ranking go by.
+        objective: what the search and the ranking go by, or several.
         keep: which state of each training is stored, scored and ranked.
         origins: where presets come from, in words, by their names.
     """
@@ -120,7 +120,7 @@ class SearchSpace:
             "start_from": list(self.start_from),
             "baseline": self.baseline_name or NO_BASELINE,
             **({"measures": own} if (own := [each.to_dict() for each in self.measures]) else {}),
-            **({"objective": self.objective.name} if self.objective.measure else {}),
+            **_objective_section(self.objective),
             **({"keep": self.keep} if self.keep != "last" else {}),
             **({"origins": dict(self.origins)} if self.origins else {}),
         }
@@ -334,7 +334,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
         presets=parse_presets(table, sections["presets"]),
         start_from=(),
         measures=measures,
-        objective=parse_objective(sections["objective"], measures, folder),
+        objective=parse_objectives(sections["objective"], sections["objectives"], measures, folder),
         keep=parse_keep(sections["keep"]),
     )
     sources = {name: entry.where for name, entry in (sections["search"].value or {}).items()}
@@ -386,6 +386,13 @@ def check_start(space: SearchSpace, sources: Mapping[str, str], *, by_set: bool 
                 f"{sources[name]}: start_from: {preset} lies outside the space: {mismatch}. "
                 f"Widen the search, {remedy}"
             )
+
+
+def _objective_section(objective: Objective) -> dict[str, Any]:
+    """Return the section that names an objective other than the default, or several."""
+    if objective.is_several:
+        return {"objectives": [each.name for each in objective.all]}
+    return {"objective": objective.name} if objective.measure else {}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def open_exporter(
         "run": folder.path.name,
         "space": description.space["name"],
         "dataset": description.space["dataset"],
-        "objective": description.objective.column,
+        "objective": ", ".join(description.objective.columns),
         "run_seed": str(description.seed),
     }
     run = TrackedRun.of(

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from gansearch.family import Counts, Metrics
 from gansearch.measures import Evaluation
-from gansearch.own_measures import Objective
+from gansearch.own_measures import Objective, Rating
 from gansearch.scoring.verdict import Verdict
 
 Phase = Literal["search", "replica"]
@@ -111,10 +111,21 @@ class StepResult:
         """Return the score of the samples, more is better; None between two evaluations."""
         return None if self.evaluation is None else objective.score_of(self.evaluation.measured)
 
+    def rating(self, objective: Objective) -> Rating | None:
+        """Return `score` or, of several objectives, all scores; None without one of them."""
+        if self.evaluation is None:
+            return None
+        return objective.rating_of(self.evaluation.measured)
+
     def stored_score(self, objective: Objective) -> float | None:
         """Return the score of `stored_evaluation`, as `score` does."""
         stored = self.stored_evaluation
         return None if stored is None else objective.score_of(stored.measured)
+
+    def stored_rating(self, objective: Objective) -> Rating | None:
+        """Return that of `stored_evaluation`, as `rating` does."""
+        stored = self.stored_evaluation
+        return None if stored is None else objective.rating_of(stored.measured)
 
     def with_collapsed_p(self, p: float | None) -> Self:
         """Return a copy with what the collapse test has found for the state that is kept."""

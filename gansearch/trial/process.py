@@ -87,7 +87,7 @@ class TrialProcess:
                 collapse_test=collapse_test,
             ),
             OwnEvaluator(
-                plan.measures, dataset, device=plan.device, objective=plan.objective.measure
+                plan.measures, dataset, device=plan.device, objectives=plan.objective.measures
             ),
             torch.cuda.get_device_name() if is_cuda else plan.device,
             family.engine(dataset, plan.device, plan.n_slots) if plan.n_slots else None,

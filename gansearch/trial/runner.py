@@ -245,8 +245,9 @@ class TrialRunner:
         with full_precision(plan.scoring_device):
             found = self._training.measure(split, at_end=at_end)
         values = {each: found.get(each.name, math.nan) for each in due}
-        if (objective := plan.objective.measure) and not math.isfinite(values.get(objective, 0)):
-            raise DivergedError(f"{objective.name} not finite by update {updates:,}")
+        for objective in plan.objective.measures:
+            if not math.isfinite(values.get(objective, 0)):
+                raise DivergedError(f"{objective.name} not finite by update {updates:,}")
         return {
             each.test_column if split == "test" else each.column: (
                 value if math.isfinite(value) else None
@@ -287,9 +288,9 @@ class TrialRunner:
     @property
     def _needs_sound_samples(self) -> bool:
         """Whether samples that are collapsed end the trial."""
-        objective = self._process.plan.objective.measure
-        is_of_family = objective is not None and objective.is_of_family
-        return self._process.family.needs_sound_samples or not is_of_family
+        objectives = self._process.plan.objective.all
+        are_of_family = all(each.measure and each.measure.is_of_family for each in objectives)
+        return self._process.family.needs_sound_samples or not are_of_family
 
     def _note_if_best(self, result: StepResult) -> None:
         """Take along the state of an evaluation if it is to be kept, should none be better."""

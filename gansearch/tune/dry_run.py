@@ -84,7 +84,9 @@ def _plan_lines(run: Prepared, measured_seconds: float) -> Iterator[str]:
     if proposals is not None:
         yield from _space_lines(run.space, proposals)
         yield _search_line(run.space.budget)
-    if measure := run.space.objective.measure:
+    if run.space.objective.is_several:
+        yield f"objectives   {run.space.objective.names}: ranks by Pareto fronts"
+    elif measure := run.space.objective.measure:
         more = f", from {measure.n_samples:,} samples" if measure.n_samples else ""
         yield f"objective    {measure.name}{more}: {better(measure)}"
     if run.space.keep == "best":
@@ -252,7 +254,9 @@ def _proposals(run: Prepared) -> Proposals:
         else make_ordered_sampler(name, run.seed, order)
     )
     sampler = warmed(sampler, run.space, run.earlier.rows)
-    study = optuna.create_study(sampler=sampler, direction="maximize")
+    study = optuna.create_study(
+        sampler=sampler, directions=["maximize"] * len(run.space.objective.all)
+    )
     enqueue_starts(study, run.space, first_configs(run.space, run.earlier.rows))
     return Proposals(run.space, study, seed=run.seed)
 

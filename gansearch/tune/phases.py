@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 
@@ -17,6 +18,8 @@ from gansearch.errors import BadInputError, ResultsError, RunFailedError, Sample
 from gansearch.figures.samples import png
 from gansearch.figures.tiles import with_label
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
+from gansearch.own_measures import Rating
+from gansearch.pareto import pareto_order
 from gansearch.ranking.ranking import rank
 from gansearch.report.finalists import finalists_picture
 from gansearch.report.formatting import duration
@@ -135,7 +138,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     )
     describe_study(study, session.description)
     attach = partial(attach_pictures, session.folder, session.recorder.faults)
-    tell_known_ends(study, rows, session.space.objective, attach)
+    objective, most = session.space.objective, session.budget.max_updates
+    tell_known_ends(study, rows, objective, attach, max_updates=most)
     _close_orphans(study, {row["number"] for row in interrupted})
     if not rows:
         enqueue_starts(study, session.space, first)
@@ -406,16 +410,30 @@ def _generator(session: Session, trial_id: str) -> StoredGenerator:
 def finalists(session: Session) -> list[Config]:
     """Return the best completed configurations by score, then the baseline if there is one.
 
+    By several objectives those of the first front, spread over it, then those of the second, ...
     Where a resume has changed the space, they are of the present one, unless none is.
     """
     sound = _sound_at_their_end(session)
-    inside = _inside(session, sound) or sound
-    scored = [(session.space.objective.score_of(row), row) for row in inside]
-    scored.sort(key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
-    completed = [row for _, row in scored]
+    rows = _best_first(session, _inside(session, sound) or sound)
     table = session.space.table
-    best = distinct(table.from_dict(config_values(row, table)) for row in completed)
+    best = distinct(table.from_dict(config_values(row, table)) for row in rows)
     return distinct([*best[: session.budget.top], *session.space.baselines])
+
+
+def _best_first(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of completed trials of the search, the best first."""
+    objective = session.space.objective
+    if objective.is_several:
+        scored = [(scores, row) for row in rows if (scores := objective.scores_of(row))]
+        if not scored:
+            return rows
+        return [scored[i][1] for i in pareto_order(np.array([scores for scores, _ in scored]))]
+
+    def score(row: dict[str, Any]) -> float:
+        found = objective.score_of(row)
+        return -math.inf if found is None else found
+
+    return sorted(rows, key=score, reverse=True)
 
 
 def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
@@ -460,10 +478,16 @@ def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, float]]:
+def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, Rating]]:
     """Yield the reports that refill the rungs of successive halving, in their order."""
     trial_ids = {row["trial_id"] for row in session.rows("search") if row["status"] not in UNSOUND}
     history, objective = session.folder.history(), session.space.objective
+    if objective.is_several:
+        for row in history[["trial_id", "updates", *objective.columns]].to_dict("records"):
+            several = objective.scores_of({str(name): value for name, value in row.items()})
+            if row["trial_id"] in trial_ids and several is not None:
+                yield row["trial_id"], row["updates"], several
+        return
     scores = objective.as_score(history[objective.column])
     for trial_id, updates, score in zip(
         history["trial_id"], history["updates"], scores, strict=True

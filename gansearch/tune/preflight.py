@@ -130,6 +130,8 @@ def check_request(
     elif overrides:
         space = apply_overrides(space, overrides)
     space, given = _with_dataset(space, dataset)
+    if space.objective.is_several and not only:
+        _check_scheduler(space)
     named = only_configs(space, only)
     configs = distinct(config for _, config in named)
     if only:
@@ -175,6 +177,15 @@ def _earlier_runs(
             f"--sampler {sampler} learns nothing from earlier runs; only their best are tried first"
         )
     return earlier
+
+
+def _check_scheduler(space: SearchSpace) -> None:
+    """Raise ConfigError if the scheduler goes by one score where there are several objectives."""
+    if space.budget.scheduler == "freeze_thaw":
+        raise ConfigError(
+            f"{space.name}: budget.scheduler: freeze_thaw predicts one score, and the space has "
+            f"the objectives {space.objective.names}. Take budget.scheduler=asha, or one objective."
+        )
 
 
 def _with_dataset(space: SearchSpace, dataset: Any) -> tuple[SearchSpace, Dataset | None]:
@@ -334,9 +345,9 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
                 break
             space.family.check(config, dataset)
             space.family.check_budget(config, space.budget.max_updates)
-        measure = space.objective.measure
-        if measure is not None and measure.is_of_family:
-            space.family.check_objective(measure.name, dataset)
+        for measure in space.objective.measures:
+            if measure.is_of_family:
+                space.family.check_objective(measure.name, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
 

@@ -29,17 +29,17 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.files import set_aside
 from gansearch.system.object_store import AnyPath
 from gansearch.tune.rows import new_row, spec_of_row
-from gansearch.tune.samplers import UNHEALTHY
 from gansearch.tune.space_change import is_inside
 from gansearch.tune.study import (
     N_CHANGES,
     STATES,
     begin_study,
+    constraints_of,
     enqueue_starts,
-    is_unhealthy,
     load_study,
     open_study,
     search_spec,
+    state_of,
 )
 
 Rows = Sequence[Mapping[str, Any]]
@@ -128,18 +128,17 @@ def open_or_rebuild_study(
         n_changes: how often the space of the run has changed.
     """
     path, name = folder.journal(), folder.path.name
+    n_objectives = len(space.objective.all)
     if not rows and not (n_changes and path.exists()):
-        study = open_study(path, sampler, faults, name)
+        study = open_study(path, sampler, faults, name, n_objectives)
         if n_changes:
             study.set_user_attr(N_CHANGES, n_changes)
         return study, []
     outside = [row["number"] for row in rows if n_changes and not is_inside(space, row)]
     objective = space.objective
-    history = folder.history(["trial_id", "updates", objective.column])
-    reports = {
-        str(name): dict(zip(of["updates"], objective.as_score(of[objective.column]), strict=True))
-        for name, of in history.groupby("trial_id", sort=False)
-    }
+    reports = (
+        {} if objective.is_several else _reports(folder, objective)
+    )  # of which a study has none
     why = "absent"
     if path.exists():
         try:
@@ -158,12 +157,21 @@ def open_or_rebuild_study(
             why = f"damaged ({type(error).__name__}: {error})"
         aside = set_aside(path)
         why += f"; set aside as {aside.name}"
-    study = open_study(path, sampler, faults, name)
+    study = open_study(path, sampler, faults, name, n_objectives)
     _rebuild_study(study, space, rows, reports, first, outside)
     if n_changes:
         study.set_user_attr(N_CHANGES, n_changes)
     repair = f"{folder.path / path.name}: {why}. It was rebuilt from trials.parquet and the history"
     return study, [repair]
+
+
+def _reports(folder: RunFolder, objective: Objective) -> dict[str, dict[int, float]]:
+    """Return the scores that trials have reported, by their ids and updates."""
+    history = folder.history(["trial_id", "updates", objective.column])
+    return {
+        str(name): dict(zip(of["updates"], objective.as_score(of[objective.column]), strict=True))
+        for name, of in history.groupby("trial_id", sort=False)
+    }
 
 
 def _mismatches(
@@ -213,7 +221,14 @@ def _mismatch(
     attrs = {} if is_old else expected.user_attrs
     if any(trial.user_attrs.get(name) != value for name, value in attrs.items()):
         return "end"
-    return "score" if is_sound and _differ(trial.value, expected.value) else None
+    ours, theirs = _values_of(expected), _values_of(trial)
+    differ = len(ours) != len(theirs) or any(map(_differ, ours, theirs))
+    return "score" if (is_sound or space.objective.is_several) and differ else None
+
+
+def _values_of(trial: FrozenTrial) -> Sequence[float | None]:
+    """Return the values of a trial by each objective, [None] for none."""
+    return trial.values or [None]  # noqa: PD011  # not of pandas
 
 
 def _differ(one: float | None, other: float | None) -> bool:
@@ -262,17 +277,22 @@ def _trial_of(
 ) -> FrozenTrial:
     fixed = FixedTrial(space.encode(space.table.from_dict(spec_of_row(row, space.table).config)))
     space.suggest(fixed)  # which adds the distributions
-    status = row["status"]
+    status, several = row["status"], space.objective.is_several
+    scores = space.objective.scores_of(row) if several else None
+    state = state_of(status, has_scores=scores is not None)
     attrs, constraints = {}, {}
     if status != "running":
         attrs = {"status": status, "reason": row["reason"]}
     if status not in ("running", "failed"):
-        constraints = {UNHEALTHY: 1.0 if is_unhealthy(status) else -1.0}
+        share = row["updates"] / space.budget.max_updates if several else None
+        constraints = constraints_of(status, share)
     # Optuna takes the last report of a pruned trial as its value.
-    last = reports[max(reports)] if reports and STATES[status] == TrialState.PRUNED else None
+    value = reports[max(reports)] if reports and state == TrialState.PRUNED else None
+    if status == "completed" and not several:
+        value = space.objective.score_of(row)
     return create_trial(
-        state=STATES[status],
-        value=space.objective.score_of(row) if status == "completed" else last,
+        state=state,
+        **{"values": scores} if several and state == TrialState.COMPLETE else {"value": value},
         params=fixed.params,
         distributions=fixed.distributions,
         user_attrs=attrs,
@@ -322,7 +342,7 @@ def _rows_of_search(
             measured = (*EVALUATION_COLUMNS, *own_columns(space.measures))
             row |= {column: _value(last[column]) for column in measured}
         if has_reported and status == "completed":
-            stored = _report_of(trial.value, reports[spec.trial_id], space.objective)
+            stored = _report_of(_values_of(trial), reports[spec.trial_id], space.objective)
             scores = (*_SCORES, *own_columns(space.measures))
             row |= {column: _value(stored[column]) for column in scores}
             row["kept_updates"] = stored["updates"]
@@ -330,11 +350,11 @@ def _rows_of_search(
 
 
 def _report_of(
-    score: float | None, reports: Sequence[dict[Hashable, Any]], objective: Objective
+    scores: Sequence[float | None], reports: Sequence[dict[Hashable, Any]], objective: Objective
 ) -> dict[Hashable, Any]:
-    """Return the report of the state that was stored: the latest with its score, or the last."""
-    latest_first = reversed(reports)
-    found = (each for each in latest_first if objective.score_of(each) == score)
+    """Return the report of the state that was stored: the latest with its scores, or the last."""
+    latest_first, scores = reversed(reports), tuple(scores)
+    found = (each for each in latest_first if objective.scores_of(each) == scores)
     return next(found, reports[-1])
 
 

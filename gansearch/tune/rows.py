@@ -76,9 +76,11 @@ def score_of_row(
     """
     if (value := objective.value_of(row)) is None:
         return None
+    values = [each.value_of(row) for each in objective.others]
+    others = tuple(each for each in values if each is not None)
     if not pd.isna(row.get("test_ll")):
-        return Score(value, N_FINAL_SAMPLES, is_final=True)
-    return Score(value, objective.n_samples(n_evaluation_samples))
+        return Score(value, N_FINAL_SAMPLES, is_final=True, others=others)
+    return Score(value, objective.n_samples(n_evaluation_samples), others=others)
 
 
 def known_trials(

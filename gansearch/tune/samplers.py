@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
+import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -102,7 +103,7 @@ def check_sampler(name: str, space: SearchSpace) -> None:
     Raises:
         BadInputError: not so.
     """
-    make_sampler(name, 0)
+    made = make_sampler(name, 0)
     if name == "brute_force" and n_configurations(space) is None:
         floats = [key for key, entry in space.search.items() if isinstance(entry, FloatRange)]
         raise BadInputError(
@@ -110,6 +111,25 @@ def check_sampler(name: str, space: SearchSpace) -> None:
             "values, so not all configurations can be tried. Take --sampler grid, which tries a "
             "few values of each, or list values: {choice: [0.01, 0.1]}."
         )
+    if space.objective.is_several:
+        check_takes_several(made, name)
+
+
+def check_takes_several(sampler: BaseSampler, name: str) -> None:
+    """Raise BadInputError if a sampler takes one objective only: it is asked, and raises then."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a study says that it has been made
+    study = optuna.create_study(sampler=sampler, directions=["maximize"] * 2)
+    try:
+        for _ in range(2):
+            trial = study.ask()
+            trial.suggest_float("x", 0, 1)
+            trial.suggest_float("y", 0, 1)
+            study.tell(trial, [0.0, 0.0])
+    except ValueError as error:
+        raise BadInputError(
+            f"--sampler {name}: it searches by one objective, and the space has several. Choose "
+            "--sampler tpe, or one objective."
+        ) from error
 
 
 def as_complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -119,7 +139,11 @@ def as_complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     stays infeasible: its score may be high, and means nothing. The lowest lies as far below the
     median of the healthy ones as the best lies above it, since one young trial with a score of
     -10,000 would make all others look alike to a model.
+
+    A study of several objectives is told of them as complete, and is shown as it is.
     """
+    if any(len(trial.values or ()) > 1 for trial in trials):
+        return list(trials)
     scores = {
         trial.number: score
         for trial in trials

@@ -18,7 +18,7 @@ from gansearch.own_measures import VALID_LL, Objective
 from gansearch.system.failures import Failure, failure_of
 from gansearch.system.machine import n_oom_kills
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.tune.halving import SuccessiveHalving
+from gansearch.tune.pareto_halving import make_halving
 from gansearch.tune.retries import Retries
 from gansearch.tune.rows import Outcome
 
@@ -50,15 +50,15 @@ class GuardedScheduler(FIFOScheduler):
         self._n_oom_kills = n_oom_kills()
         self._open_trials: list[Trial] = []
         self._objective = objective
-        self._halving = SuccessiveHalving(budget, objective) if halving else None
+        self._halving = make_halving(budget, objective) if halving else None
 
-    def replay(self, reports: Iterable[tuple[str, int, float]]) -> None:
+    def replay(self, reports: Iterable[tuple[str, int, Any]]) -> None:
         """Fill the rungs from the reports of earlier sessions, in their order.
 
         Ray does not restore a scheduler's state; the history has all that is needed.
 
         Args:
-            reports: trial_id, updates and score of each.
+            reports: trial_id, updates and score of each, or scores by several objectives.
         """
         if self._halving is not None:
             for name, updates, score in reports:
@@ -135,7 +135,7 @@ class GuardedScheduler(FIFOScheduler):
 
     def _add_score(self, trial: Trial, step: StepResult) -> str | None:
         """Enter a report's score at its rung; return why the trial stops there, or None."""
-        if self._halving is None or (score := step.score(self._objective)) is None:
+        if self._halving is None or (score := step.rating(self._objective)) is None:
             return None
         name = TrialSpec.from_tune(trial.config).trial_id
         return self._halving.add_score(name, step.updates, score)

@@ -56,6 +56,13 @@ class OptunaSearcher(Searcher):
         self.is_exhausted = False
         self._study = study
         self._objective = space.objective
+        self._max_updates = space.budget.max_updates
+        # The last scores of open trials by several objectives, which a study can't keep.
+        self._ratings = {
+            row["number"]: space.objective.scores_of(row)
+            for row in rows
+            if space.objective.is_several
+        }
         self._seed = seed
         self._n_new = n_new
         self._outcomes = outcomes
@@ -112,9 +119,12 @@ class OptunaSearcher(Searcher):
         step = StepResult.from_tune(result) if result is not None else None
         if step is not None and outcome.status in ("completed", "pruned"):
             self._report_value(trial, step)
-        score = step.stored_score(self._objective) if step is not None else None
+        rating = step.stored_rating(self._objective) if step is not None else None
+        if self._objective.is_several and rating is None:
+            rating = self._ratings.get(trial.number)
+        share = step.updates / self._max_updates if step is not None else 0.0
         self._attach(trial, search_id(trial.number))
-        tell(self._study, trial, outcome, score)
+        tell(self._study, trial, outcome, rating, share=share)
         if outcome.status == "failed":
             self.note_failure(trial.number)
         # Only after `tell`: if the journal can't be written, Tune retries the trial.
@@ -135,6 +145,11 @@ class OptunaSearcher(Searcher):
         return {}
 
     def _report_value(self, trial: Trial, step: StepResult) -> None:
+        if self._objective.is_several:  # Optuna takes no reports then
+            if (scores := step.rating(self._objective)) is not None:
+                assert isinstance(scores, tuple)
+                self._ratings[trial.number] = scores
+            return
         if (score := step.score(self._objective)) is None:
             return
         # A trial that continues from its checkpoint repeats reports.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import Trial, TrialState
 
 from gansearch.errors import ResultsError, StorageError, escape_unprintable
-from gansearch.own_measures import VALID_LL, Objective
+from gansearch.own_measures import VALID_LL, Objective, Rating
 from gansearch.rules import Config
 from gansearch.seeds import trial_seed
 from gansearch.space.search_space import SearchSpace
@@ -22,6 +22,8 @@ from gansearch.tune.optuna_internals import running_trial_ids
 from gansearch.tune.rows import Outcome
 from gansearch.tune.samplers import UNHEALTHY
 
+# With several objectives, that of trials that didn't end: the share of their budget that is left.
+UNFINISHED = "unfinished"
 # Attribute of a study that tells the two of a run apart, and its value for the replicas'.
 PHASE, REPLICAS = "phase", "replicas"
 # Attribute of the study of a search: how often the run's space had changed before.
@@ -34,6 +36,7 @@ STATES = {
     "diverged": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+_TEACHING = ("completed", "pruned", "collapsed", "diverged")
 
 
 def open_study(
@@ -41,6 +44,7 @@ def open_study(
     sampler: BaseSampler,
     faults: list[StorageError] | None = None,
     name: str | None = None,
+    n_objectives: int = 1,
 ) -> optuna.Study:
     """Open or create the study of a run's search in its journal, which `optuna-dashboard` reads.
 
@@ -51,6 +55,7 @@ def open_study(
             a trial.
         name: of the run; None for that of the journal's folder. A study that is there keeps its
             name, which in older versions was `gansearch`, and before a move the run's former one.
+        n_objectives: of a study that is created.
     """
     drop_torn_line(journal)
     storage = JournalStorage(Journal(str(journal), [] if faults is None else faults))
@@ -60,7 +65,7 @@ def open_study(
         storage=storage,
         sampler=sampler,
         study_name=escape_unprintable(name or journal.absolute().parent.name),
-        direction="maximize",
+        directions=["maximize"] * n_objectives,
     )
 
 
@@ -83,14 +88,17 @@ def begin_study(
     for trial in former.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         former.tell(trial.number, state=TrialState.FAIL)
     return optuna.create_study(
-        storage=storage, sampler=sampler, study_name=name, direction="maximize"
+        storage=storage, sampler=sampler, study_name=name, directions=former.directions
     )
 
 
 def open_replica_study(
-    journal: Path, faults: list[StorageError], name: str, *, minimize: bool
+    journal: Path, faults: list[StorageError], name: str, *, minimize: Sequence[bool]
 ) -> optuna.Study:
-    """Open or create the study of a run's replicas, `NAME-replicas` in the same journal."""
+    """Open or create the study of a run's replicas, `NAME-replicas` in the same journal.
+
+    `minimize` says of each objective whether less of it is better.
+    """
     drop_torn_line(journal)
     storage = JournalStorage(Journal(str(journal), faults))
     for there in optuna.get_all_study_names(storage):
@@ -101,7 +109,7 @@ def open_replica_study(
         storage=storage,
         sampler=RandomSampler(seed=0),
         study_name=f"{escape_unprintable(name)}-{REPLICAS}",
-        direction="minimize" if minimize else "maximize",
+        directions=["minimize" if each else "maximize" for each in minimize],
         load_if_exists=True,  # a kill has left it without the attribute
     )
     study.set_user_attr(PHASE, REPLICAS)
@@ -174,22 +182,60 @@ def enqueue_starts(
         study.enqueue_trial(space.encode(config))
 
 
-def tell(study: optuna.Study, trial: Trial, outcome: Outcome, score: float | None = None) -> None:
+def tell(
+    study: optuna.Study,
+    trial: Trial,
+    outcome: Outcome,
+    rating: Rating | None = None,
+    *,
+    share: float = 0.0,
+) -> None:
     """Tell the study how a trial ended.
 
     A completed trial has its score; a pruned one is pruned; a collapsed or diverged one is pruned
     and infeasible, from which TPE learns where training dies; a failed one teaches nothing.
+
+    With several objectives no sampler of Optuna's learns from what a pruned trial scored. So it is
+    told as complete with its last scores, and as infeasible by the share of its budget that was
+    left: any completed trial goes before it, then those that came further, then the dead.
+
+    Args:
+        study: of the search.
+        trial: that has ended.
+        outcome: how.
+        rating: its score, or those of several objectives; None for none.
+        share: of its budget that the trial has used, with several objectives.
     """
     trial.set_user_attr("status", outcome.status)
     trial.set_user_attr("reason", outcome.reason)
-    if outcome.status == "failed":
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    trial.set_constraint(UNHEALTHY, 1.0 if is_unhealthy(outcome.status) else -1.0)
-    if outcome.status == "completed":
-        study.tell(trial, score)
+    is_several = len(study.directions) > 1
+    state = state_of(outcome.status, has_scores=is_several and rating is not None)
+    if state != TrialState.FAIL:
+        for name, value in constraints_of(outcome.status, share if is_several else None).items():
+            trial.set_constraint(name, value)
+    if state == TrialState.COMPLETE:
+        study.tell(trial, rating)
     else:
-        study.tell(trial, state=TrialState.PRUNED)
+        study.tell(trial, state=state)
+
+
+def state_of(status: str, *, has_scores: bool = False) -> TrialState:
+    """Return the state in a study of a trial that ended so.
+
+    `has_scores`: it has scores by several objectives.
+    """
+    return TrialState.COMPLETE if has_scores and status in _TEACHING else STATES[status]
+
+
+def constraints_of(status: str, share: float | None = None) -> dict[str, float]:
+    """Return the constraints in a study of a trial that ended so, unless it failed.
+
+    `share` of its budget was used; None with one objective.
+    """
+    found = {UNHEALTHY: 1.0 if is_unhealthy(status) else -1.0}
+    if share is not None:
+        found[UNFINISHED] = -1.0 if status == "completed" else 1.0 - share
+    return found
 
 
 def tell_known_ends(
@@ -197,6 +243,7 @@ def tell_known_ends(
     rows: Iterable[Mapping[str, Any]],
     objective: Objective = VALID_LL,
     attach: Callable[[Trial, str], None] = lambda *_: None,
+    max_updates: int = 1,
 ) -> None:
     """Tell the study how trials ended that run in the journal and have ended in the results.
 
@@ -207,10 +254,14 @@ def tell_known_ends(
         rows: of the search's trials, as in `trials.parquet`.
         objective: what the search goes by.
         attach: called with a trial that is about to end, and the run's id of it.
+        max_updates: of a full training.
     """
     running = running_trial_ids(study)
     for row in rows:
         if row["status"] != "running" and row["number"] in running:
             trial = Trial(study, running[row["number"]])
             attach(trial, row["trial_id"])
-            tell(study, trial, Outcome(row["status"], row["reason"]), objective.score_of(row))
+            outcome, share = Outcome(row["status"], row["reason"]), 0.0
+            if objective.is_several:
+                share = row["updates"] / max_updates
+            tell(study, trial, outcome, objective.rating_of(row), share=share)

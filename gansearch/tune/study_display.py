@@ -34,12 +34,13 @@ def describe_study(study: optuna.Study, description: RunDescription) -> None:
     facts = {
         PHASE: "search",
         **_facts(description),
-        "objective": objective.column,
-        "unit": objective.unit,
+        "objective": ", ".join(objective.columns),
+        "unit": ", ".join(each.unit for each in objective.all),
     }
     _set_attributes(study, facts)
-    sign = "-" if objective.as_score(1.0) < 0 else ""  # a study is told that more is better
-    _name_values(study, f"{sign}{objective.column}")
+    # A study is told that more is better.
+    signs = ("-" if each.as_score(1.0) < 0 else "" for each in objective.all)
+    _name_values(study, list(map("".join, zip(signs, objective.columns, strict=True))))
 
 
 def attach_pictures(
@@ -92,11 +93,12 @@ class ReplicaStudy(Callback):
             folder.journal(),
             recorder.faults,
             folder.path.name,
-            minimize=self._objective.as_score(1.0) < 0,
+            minimize=[each.as_score(1.0) < 0 for each in self._objective.all],
         )
-        facts = {PHASE: REPLICAS, **_facts(description), "objective": self._column}
-        _set_attributes(self._study, {**facts, "unit": self._objective.unit})
-        _name_values(self._study, self._column)
+        facts = {PHASE: REPLICAS, **_facts(description), "objective": ", ".join(self._columns)}
+        units = ", ".join(each.unit for each in self._objective.all)
+        _set_attributes(self._study, {**facts, "unit": units})
+        _name_values(self._study, self._columns)
         self._written = {t.user_attrs["trial_id"] for t in self._study.get_trials(deepcopy=False)}
         self._reports: dict[str, dict[int, float]] = {}
         self._add_earlier()
@@ -129,9 +131,9 @@ class ReplicaStudy(Callback):
         self._add(TrialSpec.from_tune(trial.config).trial_id)
 
     @property
-    def _column(self) -> str:
-        """Of the value of a replica: its final score."""
-        return self._objective.column if self._objective.measure else "test_ll"
+    def _columns(self) -> list[str]:
+        """Of the values of a replica: its final scores."""
+        return [each.column if each.measure else "test_ll" for each in self._objective.all]
 
     def _add_earlier(self) -> None:
         """Write replicas of which the study lacks the end, as after a kill."""
@@ -146,6 +148,8 @@ class ReplicaStudy(Callback):
             self._add(row["trial_id"])
 
     def _note(self, trial_id: str, updates: int, measured: Mapping[str, Any]) -> None:
+        if self._objective.is_several:  # Optuna takes no reports then
+            return
         if (value := self._objective.value_of(measured)) is not None:
             self._reports.setdefault(trial_id, {})[int(updates)] = float(value)
 
@@ -162,13 +166,14 @@ class ReplicaStudy(Callback):
     def _trial_of(self, row: Mapping[str, Any]) -> FrozenTrial:
         config = self._space.table.from_dict(spec_of_row(row, self._space.table).config)
         is_completed = row["status"] == "completed"
-        found = row.get(self._column) if is_completed else None
-        value = None if pd.isna(found) else found  # NaN where it was read from a file
-        state = STATES["failed" if is_completed and value is None else row["status"]]
+        found = [row.get(column) for column in self._columns] if is_completed else [None]
+        known = [float(each) for each in found if not pd.isna(each)]  # NaN where read from a file
+        values = known if len(known) == len(found) else None
+        state = STATES["failed" if is_completed and values is None else row["status"]]
         searched = _searched(self._space, config)
         return create_trial(
             state=state,
-            value=value,
+            values=values,
             params=searched.params if searched else {},
             distributions=searched.distributions if searched else {},
             user_attrs={
@@ -218,11 +223,11 @@ def _set_attributes(study: optuna.Study, facts: Mapping[str, Any]) -> None:
             study.set_user_attr(name, value)
 
 
-def _name_values(study: optuna.Study, name: str) -> None:
-    if study.metric_names != [name]:
+def _name_values(study: optuna.Study, names: list[str]) -> None:
+    if study.metric_names != names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([name])
+            study.set_metric_names(names)
 
 
 def _searched(space: SearchSpace, config: Any) -> FixedTrial | None:

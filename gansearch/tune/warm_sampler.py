@@ -44,7 +44,7 @@ def learns_from_earlier(sampler: BaseSampler) -> bool:
 
 def warmed(sampler: BaseSampler, space: SearchSpace, rows: Rows) -> BaseSampler:
     """Return a sampler that sees earlier trials too, if it learns from them."""
-    if not rows or not learns_from_earlier(sampler):
+    if not rows or space.objective.is_several or not learns_from_earlier(sampler):
         return sampler
     return ShownSampler(sampler, EarlierTrials(space, rows))
 

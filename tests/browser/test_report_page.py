@@ -10,7 +10,16 @@ from gansearch.runs.folder import RunFolder
 from tests.browser.conftest import until
 from tests.browser.pages import played_run, searched_trials
 from tests.report.conftest import HOSTILE
-from tests.written_runs import PAPER, WINNER, described, run_info, searching_run, trial, write_run
+from tests.written_runs import (
+    PAPER,
+    WINNER,
+    described,
+    front_run,
+    run_info,
+    searching_run,
+    trial,
+    write_run,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -418,3 +427,24 @@ def test_the_best_so_far_is_that_of_the_search_where_replicas_are_shown_too(look
         page.get_by_label("phase").select_option("")
         page.wait_for_selector("text=54 of 54 shown")
         assert page.evaluate(last) == best
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_run_by_several_objectives_has_its_front_drawn(look, written, tmp_path, scheme):
+    with look.at(written(front_run(tmp_path)), width=420, scheme=scheme) as page:
+        assert "3 of 5 configurations are on the front" in page.locator("#answer").inner_text()
+        # Five means, their intervals, and the edge of three.
+        assert values_drawn(page, "The front") == 5 + 5 + 3
+        assert page.locator("figure[data-title^='Ranked configurations by']").count() == 2
+        axes = [page.get_by_label(axis, exact=True).nth(-1).input_value() for axis in ("x", "y")]
+        assert axes == ["valid_ll", "coverage"]
+        front = [t for t in view(page, "trials") if t["front"] == 1]
+        sound = [t for t in view(page, "trials") if t["front"] is not None]
+        assert values_drawn(page, "Any two columns") == 30 + len(front)
+        assert 2 <= len(front) < len(sound)
+        page.get_by_role("button", name="front", exact=True).click()
+        page.wait_for_selector("th[aria-sort=ascending] >> text=front")
+        n_first = len(front)
+        assert all(view(page, f"byId.get('{each}').front") == 1 for each in ids(page)[:n_first])
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        look.keep(page, scheme, full_page=True)

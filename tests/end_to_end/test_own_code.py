@@ -12,6 +12,7 @@ import pytest
 
 import gansearch
 from gansearch.errors import BadInputError
+from gansearch.tune.study import load_study
 
 from .searches import COMMAND, command, in_process, wait_for_reports
 
@@ -76,13 +77,13 @@ def samples_of(run, out, *options):
 def test_a_loop_goes_on_after_a_kill_though_its_file_is_gone_and_fails_at_once_where_it_raises(
     tmp_path, mine, cluster
 ):
-    """So do its measures, one of which is what it goes by."""
+    """So do its measures, one of which is an objective of the run, beside a built-in one."""
     line = "        for _ in range(config.n_critic):"
     fault = '        if step == 60 and config.lr == 0.01:\n            raise ValueError("odd")\n'
     replace(mine / "own_loop.py", line, fault + line)
     with (mine / "own_loop.yaml").open("a") as file:
         file.write("presets: {odd: {lr: 0.01}}\nstart_from: [odd]\nbaseline: none\n")
-        file.write("measures: [own_measure.py:ink]\nobjective: ink\n")
+        file.write("measures: [own_measure.py:ink]\nobjectives: [ink, coverage]\n")
     run, said = killed_and_resumed(mine / "own_loop.yaml", tmp_path, cluster, "replicas=1")
     assert "own_loop.py is no longer there. The run continues with the code that it" in said
     trials = run.trials()
@@ -98,8 +99,17 @@ def test_a_loop_goes_on_after_a_kill_though_its_file_is_gone_and_fails_at_once_w
     completed = trials.query("phase == 'search' and status == 'completed'")
     best = completed.loc[completed["measure.ink"].idxmin(), "config_id"]
     assert best in run.ranking()["config_id"].tolist()
-    assert "by your own measure ink" in said
-    assert re.search(r"best of the search: t\d+, ink \d", said)
+    assert "then by the Pareto fronts of ink and coverage" in said
+    first = r"front of the search: \d trials?, best ink: t\d+, ink \S+ share of the ink from "
+    assert re.search(first + r"[\d,]+ samples, coverage \d", said)
+    assert run.ranking().iloc[0]["pareto_rank"] == 1
+    study = load_study(run.path / "optuna.journal")
+    assert study.metric_names == ["-measure.ink", "coverage"]
+    told = {trial.number: trial.values for trial in study.trials if trial.state.name == "COMPLETE"}
+    searched = trials.query("phase == 'search' and status != 'failed'").set_index("number")
+    assert told == {
+        number: [-row["measure.ink"], row["coverage"]] for number, row in searched.iterrows()
+    }
     samples_of(run, tmp_path / "samples.npy")
     assert np.load(tmp_path / "samples.npy").shape == (64, 64)
 

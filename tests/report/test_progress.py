@@ -3,6 +3,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,13 @@ from rich.console import Console
 
 from gansearch.budget import Budget
 from gansearch.errors import InterruptedRunError
-from gansearch.own_measures import Objective, OwnMeasure
+from gansearch.own_measures import (
+    BUILT_IN_OBJECTIVES,
+    VALID_LL,
+    Objective,
+    OwnMeasure,
+    several,
+)
 from gansearch.report import display as display_module
 from gansearch.report import pace as pace_module
 from gansearch.report import progress as progress_module
@@ -556,6 +563,39 @@ def test_an_objective_is_shown_by_its_name_and_the_best_by_its_direction(
     else:
         ended = "[1/10] t00000 completed at 100 updates, fid 1235 px from 5,000 samples\n"
         assert ended in to.file.getvalue()
+
+
+def test_by_several_objectives_the_front_is_counted_beside_the_best_by_the_first(clock):
+    to = console(terminal=False)
+    objective = several([VALID_LL, Objective(BUILT_IN_OBJECTIVES["coverage"])])
+
+    def score(ll, coverage, **more):
+        return Score(ll, 1000, others=(coverage,), **more)
+
+    scores = [score(5.0, 0.1), score(3.0, 0.6), score(2.0, 0.5), score(1.0, 0.9)]
+    with showing(to, objective=objective) as progress:
+        progress.phase("search", 10)
+        for i, found in enumerate(scores):
+            progress.trial_started(f"t{i}", "k=2")
+            progress.trial_reported(f"t{i}", 100, found, 0.5)
+        for i in range(3):
+            progress.trial_ended(f"t{i}", "completed", "", scores[i])
+        assert (
+            "front of the search: 3 trials, best valid_ll: t0, valid_ll 5.00 nats from 1,000 "
+            "samples, coverage 0.1"
+        ) in progress._line()
+        progress.trial_started("t1", "k=2")  # it goes on: what it dominated may be in front
+        progress.trial_reported("t1", 200, score(0.0, 0.0), 0.0)
+        assert "front of the search: 3 trials" in progress._line()
+        progress.trial_ended("t3", "collapsed", "", scores[3])
+        assert "front of the search: 2 trials" in progress._line()
+        final = replace(scores[0], n_samples=10_000, is_final=True)
+        progress.bests.enter("r0", final, "k=2")
+        assert "front of the replicas: 1 trial, best valid_ll: r0," in progress._line()
+    assert (
+        "[1/10] t0 completed at 100 updates, valid_ll 5.00 nats from 1,000 samples, coverage 0.1"
+        in (to.file.getvalue())
+    )
 
 
 def test_a_resume_shows_the_best_of_all_sessions_before_its_first_phase(clock):

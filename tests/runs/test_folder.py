@@ -670,7 +670,7 @@ def test_the_columns_of_the_ranking_are_the_contract():
         "test_ll_low test_ll_high nn_ratio sigma is_paper train_nn_ratio p_works p_works_low "
         "p_works_high updates_per_success test_ll_worst test_ll_seeds test_ll_raw coverage_raw "
         "valid_ll_all n_classes_effective precision clipped_density clipped_coverage fld copy_p "
-        "kl name kept_updates"
+        "kl name kept_updates pareto_rank p_front"
     )
     assert RANKING_COLUMNS[10] == "config.k"
 

@@ -542,7 +542,7 @@ FILE_FAULTS = {
     "# nothing\n": "my.yaml: the file is empty. A space needs a dataset and a search.",
     "- a\n- b\n": "my.yaml:1: found ['a', 'b']. A space is a mapping with family, generator, "
     "discriminator, output_range, trainable, parameters, dataset, data, budget, search, fixed, "
-    "presets, start_from, baseline, measures, objective, keep, origins.",
+    "presets, start_from, baseline, measures, objective, objectives, keep, origins.",
     "dataset: [\n": "my.yaml:2:1: not YAML: expected the node content, but found '<stream end>'. "
     "Check the brackets and quotes, and the space after each colon.",
     "dataset: a: b\n": "my.yaml:1:11: not YAML: mapping values are not allowed here. Check the "

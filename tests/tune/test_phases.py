@@ -31,8 +31,8 @@ def row(number, valid_ll, indicators=SOUND, phase="search", updates=5000):
     return new_row(spec, TrialConfig) | ended | indicators
 
 
-def finalists_of(*rows, top=2, baseline="paper"):
-    space = load_space("ring", [f"budget.top={top}", f"baseline={baseline}"])
+def finalists_of(*rows, top=2, baseline="paper", more=()):
+    space = load_space("ring", [f"budget.top={top}", f"baseline={baseline}", *more])
     session = SimpleNamespace(
         space=space,
         budget=space.budget,
@@ -48,6 +48,19 @@ def finalists_of(*rows, top=2, baseline="paper"):
 
 def test_the_best_completed_configurations_become_finalists():
     assert finalists_of(row(0, 1.0), row(1, 3.0), row(2, 2.0)) == [1, 2]
+
+
+def test_the_finalists_of_several_objectives_are_spread_over_the_front():
+    front = [(5.0, 0.1), (4.9, 0.11), (4.8, 0.12), (3.0, 0.5), (1.0, 0.9)]
+    dominated = (4.0, 0.1)
+    rows = [
+        row(i, ll, SOUND | {"coverage": coverage})
+        for i, (ll, coverage) in enumerate([dominated, *front])
+    ]
+    by_both = ["objectives=[valid_ll,coverage]"]
+    assert finalists_of(*rows, top=3, more=by_both) == [1, 5, 4]
+    assert finalists_of(*rows, top=6, more=by_both)[-1] == 0
+    assert finalists_of(*rows, top=3) == [1, 2, 3]
 
 
 def test_a_space_without_a_baseline_has_the_best_alone_as_finalists():

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 import ray
+from optuna.samplers import CmaEsSampler
 
 from gansearch.errors import BadInputError, ConfigError, GansearchError
 from gansearch.scoring.cost import EvaluationSize
@@ -15,6 +16,7 @@ from gansearch.tune import driver, preflight
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import _evaluation_line, plan
 from gansearch.tune.settings import Settings
+from gansearch.tune.study import SAMPLERS
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,29 @@ def test_a_dry_run_says_that_best_states_are_kept(tmp_path):
         path = tmp_path / f"{name}.yaml"
         path.write_text(space + section)
         assert plan(str(path)).count("keep         the best state of each training") == n
+
+
+def test_a_dry_run_names_several_objectives_and_proposes_as_the_run_does():
+    said = plan("ring", overrides=["objectives=[valid_ll,coverage]"])
+    assert "objectives   valid_ll and coverage: ranks by Pareto fronts\n" in said
+    assert "proposal 0 " in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "settings", "message"),
+    [
+        ([], Settings(sampler="cmaes"), "--sampler cmaes: it searches by one objective"),
+        (["budget.scheduler=freeze_thaw"], Settings(), "freeze_thaw predicts one score, and the"),
+    ],
+)
+def test_what_goes_by_one_score_is_refused_for_several_objectives(
+    monkeypatch, overrides, settings, message
+):
+    monkeypatch.setitem(SAMPLERS, "cmaes", lambda seed: CmaEsSampler(seed=seed))
+    several = ["objectives=[valid_ll,coverage]", *overrides]
+    with pytest.raises(BadInputError, match=message):
+        plan("ring", overrides=several, settings=settings)
+    assert "replicas" in plan("ring", overrides=several[:1], only=["paper"])
 
 
 def test_a_dry_run_names_an_objective_and_which_way_is_better(tmp_path):

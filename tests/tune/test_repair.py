@@ -32,9 +32,13 @@ def _quiet():
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+SEVERAL = ["objectives=[valid_ll,coverage]"]
+one_and_several = pytest.mark.parametrize("space", [[], SEVERAL], indirect=True)
+
+
 @pytest.fixture
-def space():
-    return load_space("digits")
+def space(request):
+    return load_space("digits", getattr(request, "param", []))
 
 
 @pytest.fixture
@@ -43,7 +47,11 @@ def folder(tmp_path, space):
     folder = RunFolder.create(tmp_path, "digits-1")
     folder.write_run(described(space=space.to_dict(), seed=SEED, state="interrupted", settings={}))
     rows = []
-    study = open_study(folder.path / "optuna.journal", make_sampler("random", 0))
+    study = open_study(
+        folder.path / "optuna.journal",
+        make_sampler("random", 0),
+        n_objectives=len(space.objective.all),
+    )
     study.enqueue_trial(space.encode(space.preset("paper")))
     outcomes = {}
     searcher = OptunaSearcher(space, study, seed=SEED, n_new=99, outcomes=outcomes)
@@ -79,7 +87,7 @@ def trials_of(study):
         (
             t.number,
             t.state,
-            t.value,
+            t.values,  # noqa: PD011  # not of pandas
             t.params,
             t.distributions,
             t.intermediate_values,
@@ -96,6 +104,7 @@ def aside(folder):
 # Optuna's journal
 
 
+@one_and_several
 def test_a_sound_journal_is_left_as_it_is(folder, space):
     before = (folder.path / "optuna.journal").read_bytes()
     study, found = reopened(folder, space)
@@ -132,7 +141,11 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize(
+    ("space", "how"),
+    [*(([], how) for how in DAMAGE), *((SEVERAL, how) for how in DAMAGE if how != "another score")],
+    indirect=["space"],
+)
 def test_a_journal_that_does_not_fit_the_results_is_rebuilt_from_them(folder, space, how):
     journal = folder.path / "optuna.journal"
     before = trials_of(open_study(journal, make_sampler("random", 0)))
@@ -148,6 +161,18 @@ def test_a_journal_that_does_not_fit_the_results_is_rebuilt_from_them(folder, sp
     assert reopened(folder, space)[1] == []
 
 
+def test_a_trial_with_another_score_by_one_of_several_objectives_is_found(folder):
+    space = load_space("digits", SEVERAL)
+    rows = folder.trials()
+    rows.loc[0, "coverage"] = 0.5
+    folder.write_run(dataclasses.replace(folder.read_run(), space=space.to_dict()))
+    folder.write_trials(rows.to_dict("records"))
+    assert "damaged" in reopened(folder, space)[1][0]
+    study = reopened(folder, space)[0]
+    assert study.trials[0].values == [7.0, 0.5]  # noqa: PD011  # not of pandas
+
+
+@one_and_several
 def test_an_absent_journal_is_rebuilt_and_the_search_goes_on_with_the_same_proposals(folder, space):
     def proposals():
         study, _ = open_or_rebuild_study(
@@ -178,6 +203,7 @@ def test_presets_that_were_not_tried_yet_wait_in_the_rebuilt_journal(folder, spa
 # trials.parquet
 
 
+@one_and_several
 @pytest.mark.parametrize("is_absent", [False, True])
 def test_damaged_trials_are_read_from_the_journal_and_the_history(folder, space, is_absent):
     path = folder.path / "trials.parquet"

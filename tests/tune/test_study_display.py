@@ -144,6 +144,21 @@ def test_replicas_are_a_second_study_with_their_final_scores(folder, description
     assert search_study(folder).study_name == "ring-7"
 
 
+def test_a_study_of_several_objectives_names_all_and_has_their_values(folder):
+    space = load_space("ring", ["objectives=[valid_ll,coverage]"])
+    description = described(space=space.to_dict())
+    study = open_study(folder.journal(), make_sampler("random", 0), n_objectives=2)
+    describe_study(study, description)
+    assert study.metric_names == ["valid_ll", "coverage"]
+    assert study.user_attrs["objective"] == "valid_ll, coverage"
+    replicas = Replicas(folder, description, space)
+    replicas.play("r-a-0", space.preset("paper"), "completed", test_ll=7.5, coverage=0.5)
+    replicas.play("r-a-1", space.preset("paper"), "completed", test_ll=7.5)
+    assert replicas.study._study.metric_names == ["test_ll", "coverage"]
+    first, lacking = replicas.study._study.trials
+    assert first.values == [7.5, 0.5] and lacking.state.name == "FAIL"
+
+
 def test_replicas_that_a_kill_has_left_out_are_added_once(folder, description, space):
     config = space.preset("paper")
     of = TrialSpec("r-a-0", 0, "replica", 3, config.to_dict())

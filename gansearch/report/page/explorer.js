@@ -208,6 +208,7 @@ function tableColumns(store) {
     { key: "trial_id", title: "trial", kind: "text" },
     { key: "status", title: "status", kind: "text" },
     { key: "label", title: "configuration", kind: "text" },
+    ...(store.run.objectives.length ? [store.column("front")] : []),
     ...measures,
     store.column("updates"),
     store.column("seconds"),

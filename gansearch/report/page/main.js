@@ -1,8 +1,13 @@
 // Puts the plots where the page has room for them and, on a live page, keeps them up to date.
 
 const PLACES = {
-  ranking: (store) => [rankingPlot(store, 0)],
-  measures: (store) => (store.data.scales.length > 1 ? [rankingPlot(store, 1)] : []),
+  ranking: (store) => (store.run.objectives.length
+    ? [frontPlot(store), ...store.run.objectives.map((_, i) => rankingPlot(store, i))]
+    : [rankingPlot(store, 0)]),
+  measures: (store) => {
+    const i = store.run.objectives.length || 1;
+    return store.data.scales.length > i ? [rankingPlot(store, i)] : [];
+  },
   curve: (store) => [scoreCurvePlot(store)],
   players: (store) => [outputsPlot(store)],
   stability: (store) => [survivalPlot(store), importancesPlot(store)],

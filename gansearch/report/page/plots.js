@@ -205,6 +205,26 @@ function describeTrial(store, trial, lines = []) {
   );
 }
 
+/** Returns the edge of what a front dominates, as a line; none but of two objectives on the axes. */
+function frontSeries(store, axes, points) {
+  const { objectives } = store.run;
+  const isDrawn = objectives.length === 2 && objectives.every((each) =>
+    [axes.x, axes.y].some((key) => key === each.key || key === each.test));
+  if (!isDrawn || points.length < 2) return [];
+  const sign = (key) => (objectives.find((each) => key === each.key || key === each.test).minimize ? -1 : 1);
+  const sorted = [...points].sort((a, b) => sign(axes.x) * (a.value[0] - b.value[0]));
+  return [{
+    name: "front",
+    type: "line",
+    step: "start",
+    symbol: "none",
+    silent: true,
+    z: 1,
+    lineStyle: { color: pageColour("soft"), width: 1.5, type: "dashed" },
+    data: sorted.map((point) => point.value),
+  }];
+}
+
 /** Returns limits that leave out what lies far from the rest, and how many values they leave out. */
 function robustLimits(values) {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);

@@ -1,5 +1,85 @@
 // The plots of a run as a whole: its ranking, its winner, and where its trials died.
 
+/** Returns the ranked configurations by two of several objectives, with their intervals. */
+function frontPlot(store) {
+  const { objectives } = store.run;
+  const titles = () => store.data.scales.slice(0, objectives.length);
+  const chosen = { x: objectives[0].test, y: objectives[1].test };
+  const option = () => {
+    const [x, y] = [chosen.x, chosen.y].map((key) => store.data.scales.find((scale) => scale.key === key));
+    const ranked = store.data.ranking.filter((row) => row.scores[chosen.x] && row.scores[chosen.y]);
+    if (!x || !y || !ranked.length) return null;
+    const place = (row) => [row.scores[chosen.x].mean, row.scores[chosen.y].mean];
+    const isFirst = (row) => row.front === 1;
+    const ends = (key) => ranked.flatMap(({ scores: { [key]: score } }) => [score.low ?? score.mean, score.high ?? score.mean]);
+    const axis = (scale, more) => valueAxis(
+      `${scale.title}${scale.unit && ` (${scale.unit})`}, ${scale.better}`, { min: niceEnd(ends(scale.key), -1), max: niceEnd(ends(scale.key), 1), ...more },
+    );
+    const show = (scale, row) => {
+      const { mean, low, high } = row.scores[scale.key];
+      return element("div", {}, `${scale.title} ${formatNumber(mean)}${low === null ? "" : ` [${formatNumber(low)}, ${formatNumber(high)}]`} ${scale.unit}`);
+    };
+    const points = (name, rows, colour, symbol) => ({
+      name,
+      type: "scatter",
+      symbol,
+      symbolSize: 12,
+      itemStyle: { color: colour },
+      label: { show: true, position: "top", color: pageColour("ink"), fontSize: 11, formatter: (event) => event.data.name },
+      labelLayout: { hideOverlap: true },
+      data: rows.map((row) => ({ value: place(row), name: `${row.rank ?? "-"} ${row.label}`, row: ranked.indexOf(row) })),
+    });
+    return {
+      legend: { left: 0, top: 0, data: ["first front", "behind it"], textStyle: { color: pageColour("ink"), fontSize: 12 } },
+      grid: { left: 28, right: 24, top: 44, bottom: 44, containLabel: true },
+      xAxis: axis(x, {}),
+      yAxis: axis(y, { nameGap: 42 }),
+      tooltip: tooltip((event) => {
+        const row = ranked[event.data.row];
+        return element("div", { class: "tip" },
+          element("b", {}, event.data.name), show(x, row), show(y, row),
+          element("div", {}, `front ${row.front}, probability of the first ${formatNumber(row.p_front, 2)}`),
+          element("div", {}, `${row.n_works} of ${row.n} replicas work`));
+      }),
+      series: [
+        {
+          name: "95 % intervals",
+          type: "custom",
+          silent: true,
+          renderItem: (_, api) => {
+            const at = (i, j) => api.coord([api.value(i), api.value(j)]);
+            const lines = [[at(2, 1), at(3, 1)], [at(0, 4), at(0, 5)]];
+            const style = { stroke: api.value(6) ? BLUE : pageColour("soft"), lineWidth: 1, opacity: 0.6 };
+            return { type: "group", children: lines.map(([[x1, y1], [x2, y2]]) => ({ type: "line", shape: { x1, y1, x2, y2 }, style })) };
+          },
+          data: ranked.filter((row) => row.scores[chosen.x].low !== null && row.scores[chosen.y].low !== null).map((row) => {
+            const [across, along] = [row.scores[chosen.x], row.scores[chosen.y]];
+            return [...place(row), across.low, across.high, along.low, along.high, Number(isFirst(row))];
+          }),
+        },
+        points("first front", ranked.filter(isFirst), BLUE, "circle"),
+        points("behind it", ranked.filter((row) => !isFirst(row)), pageColour("soft"), "emptyCircle"),
+        ...frontSeries(store, chosen, ranked.filter(isFirst).map((row) => ({ value: place(row) }))),
+      ],
+    };
+  };
+  const plot = new Plot("The front", option, {
+    height: 380,
+    menus: () => (objectives.length > 2
+      ? ["x", "y"].map((axis) => menu(axis, titles().map((scale) => [scale.key, scale.title]), chosen[axis], (value) => { chosen[axis] = value; plot.draw(); }))
+      : []),
+    note: "Means over the replicas that work, and 95 % intervals over training seeds. Fronts go by validation examples, what is drawn is against the test set.",
+  });
+  return plot;
+}
+
+/** Returns a round end of an axis for values, a little beyond them: the lower for side -1. */
+function niceEnd(values, side) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const margin = 0.08 * (high - low) || 1;
+  return Number((side < 0 ? low - margin : high + margin).toPrecision(2));
+}
+
 /** Returns the ranked configurations: means, 95 % intervals, seeds, and lines of real data. */
 function rankingPlot(store, index) {
   const option = () => {

@@ -57,7 +57,10 @@ class Store {
       { key: "seconds", title: "seconds", kind: "number", isNumber: true, decimals: 1 },
       { key: "number", title: "number", kind: "number", isNumber: true },
     ];
-    return [...measures, ...counts, ...parameters];
+    const fronts = this.run.objectives.length
+      ? [{ key: "front", title: "front", kind: "number", isNumber: true, isInteger: true, better: "lower" }]
+      : [];
+    return [...measures, ...fronts, ...counts, ...parameters];
   }
 
   column(key) {

@@ -225,7 +225,11 @@ function scatterPlot(store, open) {
   const options = () => store.columns.map((column) => [column.key, column.title]);
   const first = store.columns.find((column) => column.isParameter && column.kind === "number")
     || store.columns[0];
-  const chosen = { x: first.key, y: store.run.objective };
+  const [along, up] = store.run.objectives;
+  const chosen = up ? { x: along.key, y: up.key } : { x: first.key, y: store.run.objective };
+  const front = (trials) => frontSeries(store, chosen, trials
+    .filter((trial) => trial.front === 1)
+    .map((trial) => ({ trial: trial.trial_id, value: [trial[chosen.x], trial[chosen.y]] })));
   let limits = {};
   const option = () => {
     const [x, y] = [store.column(chosen.x), store.column(chosen.y)];
@@ -244,7 +248,7 @@ function scatterPlot(store, open) {
         const trial = store.byId.get(event.data.trial);
         return describeTrial(store, trial, [x, y].map((column) => `${column.title} ${formatValue(trial[column.key])}`));
       }),
-      series: statuses.map((status) => ({
+      series: [...statuses.map((status) => ({
         name: status,
         type: "scatter",
         symbol: SYMBOLS[status],
@@ -253,14 +257,18 @@ function scatterPlot(store, open) {
         data: trials.filter((trial) => trial.status === status).map((trial) => ({
           trial: trial.trial_id,
           value: [axisValue(x, trial), axisValue(y, trial)],
+          symbolSize: trial.front === 1 ? 15 : 9,
         })),
-      })),
+      })), ...front(trials)],
     };
   };
   const plot = new Plot("Any two columns", option, {
     onpick: open,
     menus: () => ["x", "y"].map((axis) => menu(axis, options(), chosen[axis], (value) => { chosen[axis] = value; plot.draw(); })),
-    note: () => limits.n_outside ? `${formatCount(limits.n_outside)} trials lie far outside and are cut off.` : "",
+    note: () => [
+      up && "Larger: on the first Pareto front of the search.",
+      limits.n_outside && `${formatCount(limits.n_outside)} trials lie far outside and are cut off.`,
+    ].filter(Boolean).join(" "),
   });
   return plot;
 }
