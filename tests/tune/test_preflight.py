@@ -15,8 +15,8 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.tune import driver, preflight
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import _evaluation_line, plan
+from gansearch.tune.samplers import SAMPLERS
 from gansearch.tune.settings import Settings
-from gansearch.tune.study import SAMPLERS
 
 
 @pytest.mark.parametrize(
