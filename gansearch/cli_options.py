@@ -70,7 +70,7 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change the space: k=2 fixes a parameter, generator_lr='{float: [0.01, 0.1]}' searches "
     "it, budget.reports=10 changes the budget, data.image_size=64 the data, "
-    "objectives=[valid_ll,coverage] what the search goes by. Repeatable.",
+    "'objectives=[valid_ll,coverage]' what the search goes by. Repeatable.",
 )
 data_set_option = click.option(
     "--set",
@@ -118,7 +118,7 @@ time_budget_option = click.option(
     metavar="TIME",
     help="Time, such as 2h or 45m, for the whole run, from its start to the report, over all "
     "sessions. The search ends when the replicas need the rest. If not all of them fit, each "
-    "finalist gets fewer, which the report says. Held to a tenth or 30 s.",
+    "finalist gets fewer, which the report says. Accurate to 10 % or 30 s, whichever is more.",
 )
 budget_options = _joined(
     click.option("--trials", type=BudgetNumberType(), help="Number of configurations to try."),

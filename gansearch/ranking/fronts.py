@@ -18,17 +18,18 @@ def front_probabilities(seeds: Mapping[str, np.ndarray]) -> dict[str, float]:
     It is the share of bootstrap samples of the seeds in which its mean is on the first front. The
     objectives of a seed stay together. R seeds vary by (R - 1) / R too little in a bootstrap, so
     that the deviations from the mean are drawn out by the root of the inverse. The test examples
-    are taken as they are. NaN for all if a configuration has fewer than two seeds.
+    are taken as they are. A configuration with fewer than two seeds is left out, and has NaN.
 
     Args:
         seeds: of each configuration, the scores `[R, m]` of its replicas; more is better.
     """
-    if not seeds or any(len(scores) < 2 for scores in seeds.values()):
-        return dict.fromkeys(seeds, math.nan)
-    rng = np.random.default_rng(0)
-    means = np.stack([_means(scores, rng) for scores in seeds.values()], axis=1)
-    in_front = np.mean([pareto_ranks(drawn, 1) == 1 for drawn in means], axis=0)
-    return {name: float(p) for name, p in zip(seeds, in_front, strict=True)}
+    found = dict.fromkeys(seeds, math.nan)
+    if compared := {name: scores for name, scores in seeds.items() if len(scores) >= 2}:
+        rng = np.random.default_rng(0)
+        means = np.stack([_means(scores, rng) for scores in compared.values()], axis=1)
+        in_front = np.mean([pareto_ranks(drawn, 1) == 1 for drawn in means], axis=0)
+        found |= {name: float(p) for name, p in zip(compared, in_front, strict=True)}
+    return found
 
 
 def _means(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:

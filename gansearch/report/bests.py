@@ -91,7 +91,8 @@ class Bests:
         objectives, found, scores = self._objective.all, [], []
         for trial in trials:
             values = (trial.score.value, *trial.score.others)
-            if len(values) == len(objectives):  # a measure of the user's own may have failed
+            # A measure of the user's own may have failed.
+            if len(values) == len(objectives) and all(map(math.isfinite, values)):
                 found.append(trial)
                 scores.append([o.as_score(v) for o, v in zip(objectives, values, strict=True)])
         if not found:

@@ -140,7 +140,7 @@ def _best_of_search(report: Report) -> str:
     score = _score(best, report.run.objective, report.run.n_evaluation_samples)
     config = _described(report, best)
     n_first = _n_on_front(report)
-    which = f"First of {n_first} trainings on the search's front" if n_first else _BEST
+    which = f"First of {n_first} trainings on the search's front" if n_first > 1 else _BEST
     return f"{which}: {label_of(best)} ({best['trial_id']}), {score}: {config}"
 
 

@@ -18,7 +18,6 @@ from gansearch.report.formatting import (
 from gansearch.report.own_section import own_interval
 from gansearch.report.report import Report
 from gansearch.report.section import Column, Section
-from gansearch.report.seeds_section import selection_measure
 from gansearch.runs.tables import rows_of
 
 _MOST_NAMED = 5
@@ -54,15 +53,14 @@ def front_section(
 
 
 def front_said(report: Report, ranked: Sequence[Mapping[str, Any]]) -> str:
-    """Return which configurations are on the front, as `Front of a and b, 2 of 5: X and Y`."""
+    """Return which are in front, as `2 of 5 configurations are on the front of a and b: ...`."""
     front = [label_of(row) for row in ranked if row["pareto_rank"] == 1]
     is_over = report.run.state == "finished"
-    more = [f"{len(front) - _MOST_NAMED} more"] if len(front) > _MOST_NAMED else []
     noun = "configuration" if len(ranked) == 1 else "configurations"
     return (
         f"{len(front)} of {len(ranked)} {noun} {'is' if len(front) == 1 else 'are'} on the front "
         f"of {report.run.objective.names}{'' if is_over else ' so far'}: "
-        f"{listed([*front[:_MOST_NAMED], *more])}"
+        f"{_named(front)}"
     )
 
 
@@ -76,7 +74,7 @@ def _bests(report: Report, ranked: Sequence[Mapping[str, Any]]) -> str:
     front = [row for row in ranked if row["pareto_rank"] == 1]
     said = []
     for each in report.run.objective.all:
-        column = each.column if each.measure else selection_measure(report.ranking)
+        column = each.measure.test_column if each.measure else "test_ll"
         best = max(front, key=lambda row: _score(row, column, each))
         value = _interval(best, each, decimals)
         said.append(f"{_heading(each)} is best with {label_of(best)}, {value}")
@@ -133,13 +131,14 @@ def front_scores(row: Mapping[str, Any], objective: Objective) -> str:
 def _legend(report: Report) -> list[str]:
     objective = report.run.objective
     once = [each.name for each in objective.built_in]
-    same = f", of {listed(once)} against training examples" if once else ""
+    same = f"; those of {listed(once)} are against training examples" if once else ""
     lines = [
         "work: replicas with a score, of all. The rank is by whether more than half work, then by "
         f"the front, then by {objective.name}. front: 1 where none is at least as good in all of "
         f"{objective.names} and better in one, by means on validation examples; 2 where only "
-        "those dominate, and so on. p front: the probability of the first front, by resampling "
-        "seeds.",
+        "those dominate, and so on; configurations of which at most half work come after all "
+        "others. p front: the probability of the first front by the values against the test set, "
+        "by resampling seeds.",
         f"The values are against the test set{same}. [low, high]: 95 % interval over training "
         "seeds, as if one more seed had ended badly. ties: ranks from which this one isn't told "
         "apart: neither of the two is shown to be better in all objectives (Holm, 5 %).",

@@ -267,7 +267,10 @@ class Progress:
             return f"{self._objective.name} -"
         what = (self._objective.name, self._objective.format(score.value), self._objective.unit)
         pairs = zip(self._objective.others, score.others, strict=False)
-        others = [f", {each.name} {each.format(value)}" for each, value in pairs]
+        others = [
+            f", {each.name} {'-' if math.isnan(value) else each.format(value)}"
+            for each, value in pairs
+        ]
         return f"{' '.join(filter(None, what))} from {score.n_samples:,} samples{''.join(others)}"
 
     def _due_line(self) -> str | None:

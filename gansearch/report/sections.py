@@ -378,7 +378,8 @@ def _leaderboard_section(report: Report) -> Section:
     names = ("updates", "valid LL", *(str(m.heading) for m in in_reports))
     columns = make_columns("trial", "config", "status", *names)
     objective, board = report.run.objective, rows_of(report.leaderboard)
-    for measure in reversed([m for m in objective.measures if m not in objective.built_in]):
+    shown = {measure.column for measure in in_reports}
+    for measure in reversed([m for m in objective.measures if m.column not in shown]):
         columns.insert(3, (measure.name, "right"))
         for cells, row in zip(rows, board, strict=True):
             cells.insert(3, own_number(row[measure.column]))

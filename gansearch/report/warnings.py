@@ -58,15 +58,15 @@ def cut_warnings(folder: RunFolder, run: RunDescription) -> Iterator[str]:
         return
     n_seeds, trials = run.budget.replicas, folder.trials()
     cut = Counter(trial_id.removeprefix("r-").rpartition("-")[0] for trial_id in run.cut_replicas)
-    ids = dict.fromkeys([*trials.query("phase == 'replica'")["config_id"], *cut])
-    by_config = ", ".join(
-        f"{run.names.get(name, name)} {max(0, n_seeds - cut[name])}" for name in ids
-    )
-    n_planned = n_seeds * len(ids)
+    replicas = trials.query("phase == 'replica'")
+    had_room = Counter(replicas.loc[~replicas["trial_id"].isin(run.cut_replicas), "config_id"])
+    ids = dict.fromkeys([*replicas["config_id"], *cut])
+    by_config = ", ".join(f"{run.names.get(name, name)} {had_room[name]}" for name in ids)
+    n_planned = had_room.total() + cut.total()
     limit = run.settings.get("time_budget_seconds")
     of = "" if limit is None else f" of {duration(limit)}"
     yield (
-        f"The time budget{of} left room for {max(0, n_planned - len(run.cut_replicas))} of "
+        f"The time budget{of} left room for {had_room.total()} of "
         f"{count_of(n_planned, 'replica')} (of {n_seeds} for each configuration: {by_config}). "
         f"To train the others: {command('resume', folder.path, '--replicas', str(n_seeds))}"
     )

@@ -177,8 +177,8 @@ def resume(
     """Continue a run that was stopped or killed, or that gets more trials, replicas or time.
 
     Interrupted trials continue from their checkpoints, with the same configuration. A search that
-    was over continues only if `trials` or `time_budget_seconds` is given. An argument of None
-    leaves the run's value; a change is stored for the next resume.
+    was over continues only if `trials`, `time_budget_seconds` or `space` is given. An argument of
+    None leaves the run's value; a change is stored for the next resume.
 
     Args:
         run: the path of its folder, or its name below `results`.

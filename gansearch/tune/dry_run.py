@@ -15,7 +15,7 @@ from gansearch.report.own_section import better
 from gansearch.rules import Config, count_of
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
-from gansearch.space.counting import N_POINTS
+from gansearch.space.counting import N_POINTS, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_device
 from gansearch.system.object_store import AnyPath
@@ -175,7 +175,7 @@ def _time_line(seconds: float) -> str:
 
 def _updates_line(run: Prepared) -> str:
     """Return how many parameter updates the run makes in all."""
-    budget = run.space.budget
+    budget = _with_real_trials(run.space).budget
     n_replicas = (len(run.configs) or run.space.n_finalists) * budget.replicas
     said = []
     if not run.configs:
@@ -184,6 +184,12 @@ def _updates_line(run: Prepared) -> str:
     if n_replicas:
         said.append(f"replicas: {n_replicas * budget.max_updates:,}")
     return f"updates      {'; '.join(said)}"
+
+
+def _with_real_trials(space: SearchSpace) -> SearchSpace:
+    """Return a space with no more trials than it has configurations: each is tried once."""
+    n = n_configurations(space)
+    return space if n is None else space.with_budget(trials=min(n, space.budget.trials))
 
 
 def _estimate_line(run: Prepared, seconds: float) -> str:
@@ -199,9 +205,9 @@ def _estimate_line(run: Prepared, seconds: float) -> str:
         seconds=seconds,
     )
     if steps is None:
-        return "time         unknown: none of some configurations could be trained"
+        return "time         unknown: none of the configurations that were tried could be trained"
     n = run.share.max_concurrent
-    found = estimate(run.space, len(run.configs), run.dataset, steps, n)
+    found = estimate(_with_real_trials(run.space), len(run.configs), run.dataset, steps, n)
     parts = {"search": found.search, "replicas": found.replicas, "the rest": found.rest}
     said = ", ".join(f"{name} {duration(value)}" for name, value in parts.items() if value)
     which = "given" if run.configs else "drawn from the space"

@@ -80,6 +80,12 @@ def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
 def check_order(space: SearchSpace, settings: Settings) -> None:
     """Raise BadInputError where decisions can't be made in a fixed order."""
     scheduler = space.budget.scheduler
+    if settings.deterministic and space.objective.is_several:
+        raise BadInputError(
+            f"--deterministic: {space.name}: several objectives ({space.objective.names}) are "
+            "compared as trials report, which depends on the workers' speed. Search by one "
+            "objective, or leave --deterministic out."
+        )
     if settings.deterministic and scheduler != "asha":
         raise BadInputError(
             f"--deterministic: {space.name}: budget: scheduler: {scheduler} decides by what is "

@@ -172,9 +172,11 @@ def _earlier_runs(
             "a run again."
         )
     earlier = read_earlier_runs(space, runs, parse_path(results))
-    if runs and not learns_from_earlier(make_sampler(sampler, 0)):
+    if runs and (space.objective.is_several or not learns_from_earlier(make_sampler(sampler, 0))):
+        why = "with several objectives, " if space.objective.is_several else ""
         earlier.notes.append(
-            f"--sampler {sampler} learns nothing from earlier runs; only their best are tried first"
+            f"{why}--sampler {sampler} learns nothing from earlier runs; only their best are tried "
+            "first"
         )
     return earlier
 

@@ -307,7 +307,8 @@ def _outlives_its_time(description: RunDescription, changes: Mapping[str, Any]) 
     limit = description.settings.get("time_budget_seconds")
     if limit is None or "replicas" not in changes or "time_budget_seconds" in changes:
         return False
-    return bool(description.cut_replicas) or description.state == "finished"
+    is_used = description.state == "finished" and description.wall_seconds >= limit
+    return bool(description.cut_replicas) or is_used
 
 
 def _changed_settings(

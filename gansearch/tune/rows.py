@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ def score_of_row(
     if (value := objective.value_of(row)) is None:
         return None
     values = [each.value_of(row) for each in objective.others]
-    others = tuple(each for each in values if each is not None)
+    others = tuple(math.nan if each is None else each for each in values)
     if not pd.isna(row.get("test_ll")):
         return Score(value, N_FINAL_SAMPLES, is_final=True, others=others)
     return Score(value, objective.n_samples(n_evaluation_samples), others=others)

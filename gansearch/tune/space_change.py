@@ -25,7 +25,7 @@ from gansearch.space.yaml_source import shorten
 # Sections of a space that a resume may change, and entries of its budget that it may raise.
 CHANGEABLE = ("name", "search", "fixed", "presets", "start_from", "baseline")
 RAISABLE = ("trials", "replicas", "top")
-_SAME = ("data", "measures", "objective", "keep")
+_SAME = ("data", "measures", "objective", "objectives", "keep")
 
 
 @dataclass(frozen=True)
