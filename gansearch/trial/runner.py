@@ -101,9 +101,14 @@ class TrialRunner:
         Also if the trial has ended: when Tune stops an experiment, it drops the results of the
         steps under way.
         """
-        if self._has_state:
+        # Nothing new: another worker may have continued the trial, which was paused here.
+        if self._has_state and self._saved_at_progress != self._how_far:
             self._save()
             self._pictures.draw_strip()
+
+    @property
+    def _how_far(self) -> tuple[int, int]:
+        return self._training.updates, len(self._results)
 
     def close(self) -> None:
         """End what the training has begun: another trial takes its place."""
@@ -179,6 +184,7 @@ class TrialRunner:
         self._to_resend = []
         self._has_state = True
         self._saved_at = time.monotonic()
+        self._saved_at_progress: tuple[int, int] | None = None
         self._save_seconds = 0.0
 
     def _evaluate(self, metrics: Metrics) -> StepResult:
@@ -426,6 +432,7 @@ class TrialRunner:
         path = self._folder.checkpoint_path(self._spec.trial_id)
         write_atomically(path, checkpoint.encode())
         self._saved_at = time.monotonic()
+        self._saved_at_progress = self._how_far
         self._save_seconds = self._saved_at - start
 
     def _load(self, content: bytes) -> None:

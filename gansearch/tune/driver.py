@@ -137,9 +137,9 @@ def search(
         )
         if run.given is not None:
             save_dataset(run.folder.path / DATA_FILE, run.given)
-        run.folder.write_run(description)
         if run.earlier.rows:
             run.folder.write_warm_start(run.earlier.rows)
+        run.folder.write_run(description)
         _execute(
             run.folder,
             description,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -50,24 +51,27 @@ class EngineProcess:
         self._calls = _Calls()
         threading.Thread(target=self._end_when_idle, daemon=True).start()
 
-    def begin(self, spec: TrialSpec, replaces: str | None) -> None:
-        """Begin a trial, or continue it from its checkpoint; drop the one that it replaces."""
+    def begin(self, client: str, spec: TrialSpec) -> None:
+        """Begin a trial, or continue it from its checkpoint, in place of the client's last one.
+
+        By clients, since a paused trial may go on with another before its own takes the next one.
+        """
         from gansearch.trial.runner import TrialRunner
 
         with self._calls, self._process.guarded():
-            if replaces is not None and (replaced := self._runners.pop(replaces, None)):
+            if replaced := self._runners.pop(client, None):
                 replaced.close()
-            self._runners[spec.trial_id] = TrialRunner(spec, self._process)
+            self._runners[client] = TrialRunner(spec, self._process)
 
-    def step(self, trial_id: str) -> StepResult:
+    def step(self, client: str) -> StepResult:
         """Call `TrialRunner.step`."""
         with self._calls, self._process.guarded():
-            return self._runners[trial_id].step()
+            return self._runners[client].step()
 
-    def stop(self, trial_id: str) -> None:
+    def stop(self, client: str) -> None:
         """Call `TrialRunner.stop`, and drop the trial."""
         with self._calls:
-            if (runner := self._runners.pop(trial_id, None)) is not None:
+            if (runner := self._runners.pop(client, None)) is not None:
                 runner.stop()
 
     def _end_when_idle(self) -> None:
@@ -106,17 +110,16 @@ class EngineClient:
     def __init__(self, data: Sequence[ObjectRef[TrialData]], plan: TrialPlan) -> None:
         self._data, self._plan = data, plan
         self._engine = _engine_here(data, plan)
-        self._trial_id: str | None = None
+        self._name = uuid.uuid4().hex
 
     def begin(self, spec: TrialSpec) -> None:
         """Begin a trial there, in place of the last one."""
-        before, self._trial_id = self._trial_id, spec.trial_id
         try:
-            ray.get(self._engine.begin.remote(spec, before))
+            ray.get(self._engine.begin.remote(self._name, spec))
         except (RayActorError, OutOfMemoryError):
             # Tune doesn't retry a trial that a reused worker fails to begin.
             self._engine = _engine_here(self._data, self._plan)
-            ray.get(self._engine.begin.remote(spec, None))
+            ray.get(self._engine.begin.remote(self._name, spec))
 
     def step(self) -> StepResult:
         """Call `TrialRunner.step` there.
@@ -125,7 +128,7 @@ class EngineClient:
             EngineLostError: the engine is lost; Tune retries the trial.
         """
         try:
-            result: StepResult = ray.get(self._engine.step.remote(self._trial_id))
+            result: StepResult = ray.get(self._engine.step.remote(self._name))
         except RayActorError as error:
             raise EngineLostError(
                 f"engine: the process that trains here was lost: {error}"
@@ -134,7 +137,7 @@ class EngineClient:
 
     def stop(self) -> None:
         """Call `TrialRunner.stop` there."""
-        ray.get(self._engine.stop.remote(self._trial_id), timeout=_STOP_TIMEOUT_SECONDS)
+        ray.get(self._engine.stop.remote(self._name), timeout=_STOP_TIMEOUT_SECONDS)
 
 
 def end_engines(plan: TrialPlan) -> None:

@@ -246,7 +246,7 @@ class _Stopper(tune.Stopper):
             self._noted_at = time.monotonic()
             session.note_time()
         if self._out_of_time():
-            session.stop.reason = "time"
+            session.stop.reason = session.stop.reason or "time"
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments for a restore, which gansearch never uses.

@@ -50,7 +50,10 @@ Show = Callable[[Sequence[FrozenTrial]], list[FrozenTrial]]
 
 
 class _ShownStudy(Study):
-    """A study as a sampler is shown it: with other trials, and one that no sampler can stop."""
+    """A study as a sampler is shown it: with other trials, and one that no sampler can stop.
+
+    One of several objectives has its own trials: it is told of all that ended as complete.
+    """
 
     def __init__(self, study: Study, show: Show) -> None:
         vars(self).update(vars(study))
@@ -63,7 +66,9 @@ class _ShownStudy(Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         del use_cache  # of this very thread's last call, as it was stored
-        trials = self._show(self._study._get_trials(deepcopy=deepcopy))
+        trials = self._study._get_trials(deepcopy=deepcopy)
+        if not self._study._is_multi_objective():
+            trials = self._show(trials)
         return [trial for trial in trials if states is None or trial.state in states]
 
     def stop(self) -> None:

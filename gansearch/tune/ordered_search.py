@@ -141,6 +141,11 @@ class OrderedScheduler(GuardedScheduler):
             return str(TrialScheduler.NOOP)
         return self._decide(number, trial)
 
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """As the base class says; a trial that has lost its worker waits no more."""
+        self._waiting.pop(TrialSpec.from_tune(trial.config).number, None)
+        super().on_trial_error(tune_controller, trial)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Let trials that wait go on or stop, if now it can be decided; then as the base class."""
         if self._waiting and self._settled != self._order.n_changes:

@@ -59,8 +59,8 @@ class PausingSearcher(OptunaSearcher):
         chosen = self._freeze_thaw.choose()
         if chosen is Next.NEW:
             found = super().suggest(trial_id)
-            # None is left although there should be: then no other is proposed.
-            self._n_new *= found != Searcher.FINISHED
+            if found == Searcher.FINISHED:  # none is left although there should be
+                self._n_new = 0
             self._freeze_thaw.n_new = self._n_new
             if isinstance(found, dict):
                 self._specs[trial_id] = TrialSpec.from_tune(found)
@@ -75,9 +75,11 @@ class PausingSearcher(OptunaSearcher):
     ) -> None:
         """Tell Optuna how a trial ended; one without an outcome is paused, and waits."""
         super().on_trial_complete(trial_id, result, error)
-        spec = self._specs[trial_id]
-        if trial_id in self._outcomes or result is None:
+        if trial_id in self._outcomes:
+            self._specs.pop(trial_id)
+        if trial_id in self._outcomes or result is None:  # ended, or interrupted
             return
+        spec = self._specs.pop(trial_id)
         trial = self._trials.pop(trial_id, None)
         if trial is not None:
             self._report_value(trial, StepResult.from_tune(result))

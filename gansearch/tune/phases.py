@@ -103,9 +103,7 @@ def search_phase(session: Session) -> None:
     """
     session.describe(state="searching", search_is_over=False)
     rows = session.rows("search")
-    for row in filter(is_out_of_time, rows):
-        row.update(status="running", reason="")
-    interrupted = [row for row in rows if row["status"] == "running"]
+    interrupted = session.recorder.reopen("search")
     n_new = max(0, session.budget.trials - len(rows))
     if interrupted or n_new:
         _continue_search(session, interrupted, n_new)
@@ -183,18 +181,19 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
             searcher=searcher,
             out_of_time=partial(search_is_out_of_time, session),
         )
-    _end_trials_out_of_time(session, "search", OUT_OF_TIME)
+    if session.stop.reason == "time":
+        _end_open_trials(session, "search", OUT_OF_TIME)
     session.raise_if_interrupted()
     if searcher.is_exhausted or (n_new and not n_untried):
         session.progress.note(_exhausted(session, searcher.proposals))
 
 
-def _freeze_thaw(session: Session, rows: Sequence[Mapping[str, Any]]) -> FreezeThaw | None:
+def _freeze_thaw(session: Session, rows: Sequence[dict[str, Any]]) -> FreezeThaw | None:
     """Return what decides which trial goes on, knowing how earlier ones ended; None for ASHA."""
     if session.budget.scheduler != "freeze_thaw":
         return None
     freeze_thaw = FreezeThaw(session.budget, session.space.objective)
-    for row in rows:
+    for row in _inside(session, list(rows)):
         if row["status"] == "completed":
             freeze_thaw.end(row["trial_id"], session.space.objective.score_of(row))
     return freeze_thaw
@@ -241,8 +240,7 @@ def replicate(session: Session, configs: Sequence[Config]) -> None:
     run's description, and a resume with more time trains them.
     """
     session.describe(state="replicating", cut_replicas=())
-    for row in filter(is_out_of_time, session.rows("replica")):
-        row.update(status="running", reason="")
+    session.recorder.reopen("replica")
     if session.stop.reason == "time":
         session.stop.reason = None  # the rest of the time budget is for the replicas
     # Of all replicas, so that it stays the same when a run is resumed.
@@ -301,9 +299,9 @@ def _train_replicas(
             out_of_time=plan.are_out_of_time,
             callbacks=[study],
         )
-    if session.stop.reason is None and session.settings.time_budget_seconds is not None:
-        session.stop.reason = "time"  # of those that an earlier session has begun
-    _end_trials_out_of_time(session, "replica", REPLICA_OUT_OF_TIME)
+    # Unless it was interrupted, what is still open had no room, in this session or an earlier one.
+    if session.stop.reason in (None, "time"):
+        _end_open_trials(session, "replica", REPLICA_OUT_OF_TIME)
 
 
 def _prepare_collapse_test(session: Session) -> None:
@@ -460,15 +458,15 @@ def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:
     return [row for row in rows if row["config_id"] in begun or is_sound(row)]
 
 
-def _end_trials_out_of_time(session: Session, phase: str, outcome: Outcome) -> None:
-    """Record the trials that the time budget cut short as pruned.
+def _end_open_trials(session: Session, phase: str, outcome: Outcome) -> None:
+    """Record the trials that the time budget cut short.
 
     In Optuna's study they stay running, so that they can continue when there is more time.
     """
-    if session.stop.reason == "time":
-        for row in session.rows(phase):
-            if row["status"] == "running":
-                session.recorder.end(row["trial_id"], outcome)
+    for row in session.rows(phase):
+        if row["status"] == "running":
+            session.recorder.end(row["trial_id"], outcome)
+    session.recorder.flush()
 
 
 def _close_orphans(study: optuna.Study, keep: set[int]) -> None:
@@ -498,11 +496,14 @@ def _reports_of_sound_trials(session: Session) -> Iterator[tuple[str, int, Ratin
 
 def _reports_by_number(session: Session) -> Iterator[tuple[int, int, float | None]]:
     """Yield number, updates and score of every report of the search, a trial's in their order."""
-    numbers = {row["trial_id"]: int(row["number"]) for row in session.rows("search")}
+    rows = session.rows("search")
+    numbers = {row["trial_id"]: int(row["number"]) for row in rows}
+    # A report that ended its trial by the verdict decides nothing else.
+    ended_at = {row["trial_id"]: row["updates"] for row in rows if row["status"] in UNSOUND}
     history, objective = session.folder.history(), session.space.objective
     values = history[["trial_id", "updates", objective.column]]
     for trial_id, updates, value in values.itertuples(index=False, name=None):
-        if trial_id in numbers:
+        if trial_id in numbers and ended_at.get(trial_id) != updates:
             score = objective.score_of({objective.column: value})
             yield numbers[trial_id], int(updates), score
 
@@ -521,7 +522,8 @@ def _raise_if_none_completed(session: Session, phase: str) -> None:
     session.note_time()
     _write_report(session.folder)
     remedy = failure_remedy(session.folder, session.description, phase, counts)
-    if session.stop.reason == "time":
+    is_cut = phase == "replica" and session.description.cut_replicas
+    if session.stop.reason == "time" or is_cut:
         raise RunFailedError(
             f"{session.folder.path}: the time budget of "
             f"{duration(session.settings.time_budget_seconds or 0.0)} was over before any "

@@ -52,10 +52,9 @@ from gansearch.tune.nodes import require_nodes
 from gansearch.tune.placement import Placement, placement
 from gansearch.tune.ray_internals import resources_here
 from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
-from gansearch.tune.samplers import check_sampler, make_sampler
+from gansearch.tune.samplers import check_sampler
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share, cluster_resources, share_of_cluster
-from gansearch.tune.warm_sampler import learns_from_earlier
 
 # A run is not kept waiting for longer by checks, unless the first ones take it.
 _CHECK_SECONDS = 30.0
@@ -149,7 +148,7 @@ def check_request(
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     notes += top_notes(space.budget, overrides) + order_notes(settings)
     settings = _with_absolute_data_dir(settings, space.dataset)
-    earlier = _earlier_runs(space, warm_start, results, only, settings.sampler)
+    earlier = _earlier_runs(space, warm_start, results, only, settings)
     return Request(space, configs, notes + earlier.notes, seed, settings, given, earlier)
 
 
@@ -158,7 +157,7 @@ def _earlier_runs(
     runs: Sequence[AnyPath | str],
     results: AnyPath | str,
     only: Sequence[str],
-    sampler: str,
+    settings: Settings,
 ) -> EarlierRuns:
     """Return what the search takes of earlier runs.
 
@@ -172,11 +171,13 @@ def _earlier_runs(
             "a run again."
         )
     earlier = read_earlier_runs(space, runs, parse_path(results))
-    if runs and (space.objective.is_several or not learns_from_earlier(make_sampler(sampler, 0))):
-        why = "with several objectives, " if space.objective.is_several else ""
+    learns = settings.sampler == "tpe" and not (
+        space.objective.is_several or settings.deterministic
+    )
+    if runs and not learns:
         earlier.notes.append(
-            f"{why}--sampler {sampler} learns nothing from earlier runs; only their best are tried "
-            "first"
+            "only --sampler tpe learns from earlier runs, with one objective and without "
+            "--deterministic; here their best are tried first, and no more"
         )
     return earlier
 

@@ -31,6 +31,7 @@ from gansearch.tune.rows import (
     Outcome,
     TrialsTable,
     history_row,
+    is_out_of_time,
     is_over,
     new_row,
     results,
@@ -225,6 +226,14 @@ class Recorder(Callback):
         score = score_of_row(row, self._n_evaluation_samples, self._objective)
         self._progress.trial_ended(trial_id, outcome.status, outcome.reason, score)
         self._write_if_due()
+
+    def reopen(self, phase: str) -> list[dict[str, Any]]:
+        """Let the trials of a phase go on that the time budget cut short; return its open rows."""
+        rows = [row for row in self.rows.values() if row["phase"] == phase]
+        for row in filter(is_out_of_time, rows):
+            row.update(status="running", reason="")
+            self._table = TrialsTable(self._folder)  # the old one has the earlier outcome
+        return [row for row in rows if row["status"] == "running"]
 
     def _overhead(self, trial_id: str) -> float:
         """Return the time beside training and evaluation: starts, reports, recording."""

@@ -82,7 +82,10 @@ def begin_study(
     attribute `N_CHANGES` once it is complete.
     """
     storage = JournalStorage(Journal(str(journal), faults))
-    name = f"{former.study_name.partition('-space-')[0]}-space-{n_changes + 1}"
+    first = former.study_name
+    if former.user_attrs.get(N_CHANGES):
+        first = first.rpartition("-space-")[0]
+    name = f"{first}-space-{n_changes + 1}"
     if name in optuna.get_all_study_names(storage):  # a kill has left it incomplete
         optuna.delete_study(study_name=name, storage=storage)
     for trial in former.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
