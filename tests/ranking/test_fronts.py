@@ -128,6 +128,12 @@ def test_what_mostly_fails_is_behind_every_front_of_what_works():
     assert ranking["config_id"].tolist() == ["a", "b", "lucky"]
     assert ranking["pareto_rank"].tolist() == [1, 2, 3]
     assert ranking["p_front"].isna().tolist() == [False, False, True]
+
+
+def test_a_configuration_with_one_seed_takes_no_probability_from_the_others():
+    configs = {"a": around(10, 0.5), "b": around(9, 0.4), "once": [(8.0, 0.3)]}
+    ranking = replicas_of(configs).set_index("config_id")
+    assert ranking["p_front"].notna().to_dict() == {"a": True, "b": True, "once": False}
     nothing = replicas_of({"a": [None, None]}).iloc[0]
     assert math.isnan(nothing["rank"]) and math.isnan(nothing["pareto_rank"])
 

@@ -185,14 +185,14 @@ def test_replicas_that_the_time_budget_had_no_room_for_are_told_with_the_way_on(
     rows = [row for config in (WINNER, PAPER) for row in replicas(config)]
     n = len(rows) // 2
     run = {"settings": {"time_budget_seconds": 90.0}}
-    run["cut_replicas"] = [f"r-{PAPERS}-{n}", f"r-{WINS}-{n}", f"r-{WINS}-{n + 1}"]
+    run["cut_replicas"] = [f"r-{name}-{i}" for name in (PAPERS, WINS) for i in (n, n + 1)]
     space = described().space
     space = {**space, "budget": {**space["budget"], "replicas": n + 2}}
     folder = write_run(tmp_path, searched(), rows, MEANS, space=space, **run)
     said = next(each for each in build_report(folder).warnings if "left room" in each)
     assert said == (
-        f"The time budget of 90 s left room for {2 * n + 1} of {2 * n + 4} replicas (of {n + 2} "
-        f"for each configuration: {WINS} {n}, paper {n + 1}). To train the others: gansearch "
+        f"The time budget of 90 s left room for {2 * n} of {2 * n + 4} replicas (of {n + 2} "
+        f"for each configuration: {WINS} {n}, paper {n}). To train the others: gansearch "
         f"resume {folder.path} --replicas {n + 2}"
     )
 

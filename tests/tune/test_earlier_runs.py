@@ -250,11 +250,11 @@ def test_a_comparison_of_given_configurations_takes_no_earlier_run(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "gp"])
-def test_a_sampler_that_can_not_learn_from_earlier_trials_is_named(tmp_path, sampler):
+def test_where_the_sampler_can_not_learn_from_earlier_trials_it_is_said(tmp_path, sampler):
     asked = request(write_run(tmp_path, searched()), settings=Settings(sampler=sampler))
-    assert asked.notes[-1] == (
-        f"--sampler {sampler} learns nothing from earlier runs; only their best are tried first"
-    )
+    assert asked.notes[-1].startswith("only --sampler tpe learns from earlier runs")
+    again = request(write_run(tmp_path / "b", searched()), settings=Settings(deterministic=True))
+    assert "without --deterministic; here their best are tried first" in again.notes[-1]
 
 
 def test_the_source_in_run_json_changes_with_what_was_taken(tmp_path):

@@ -73,10 +73,12 @@ def test_a_trial_that_another_replaces_in_an_engine_is_closed(tmp_path, monkeypa
     monkeypatch.setattr("gansearch.trial.process.TrialProcess.prepare", lambda *_, **__: process)
     monkeypatch.setattr("gansearch.trial.runner.TrialRunner", runner)
     engine = engine_actor.EngineProcess("", [None], TrialPlan(tmp_path, {}, Budget(), n_slots=1))
-    engine.begin(spec(0), None)
-    engine.begin(spec(1), "t00000")
-    engine.begin(spec(2), "t00099")  # which another engine has had
-    assert (begun, closed) == (["t00000", "t00001", "t00002"], ["t00000"])
+    engine.begin("a", spec(0))
+    engine.begin("a", spec(1))
+    engine.begin("b", spec(1))  # which was paused, and goes on with another client
+    assert (begun, closed) == (["t00000", "t00001", "t00001"], ["t00000"])
+    engine.begin("a", spec(2))
+    assert closed == ["t00000", "t00001"] and set(engine._runners) == {"a", "b"}
 
 
 def test_a_trial_in_a_process_of_its_own_sees_no_gpu_but_its_own(monkeypatch):

@@ -194,6 +194,24 @@ def test_the_repeated_reports_of_a_trial_that_goes_on_do_not_take_its_row_back(f
     assert (row["updates"], row["valid_ll"], row["status"]) == (200, 2.0, "running")
 
 
+def test_a_trial_that_the_time_budget_cut_is_written_anew_once_it_goes_on(folder, clock):
+    recorder = recorder_of(folder)
+    trial = start(recorder, 0)
+    report(recorder, trial, 100, 1.0)
+    recorder.end("t00000", OUT_OF_TIME)
+    recorder.flush()
+    assert [row["trial_id"] for row in recorder.reopen("search")] == ["t00000"]
+    assert recorder.reopen("replica") == []
+    trial = start(recorder, 0)
+    report(recorder, trial, 200, 2.0)
+    recorder.flush()
+    assert folder.trials()["status"].tolist() == ["running"]
+    end(recorder, trial)
+    recorder.flush()
+    row = folder.trials().iloc[0]
+    assert (row["status"], row["updates"]) == ("completed", 200)
+
+
 def test_a_repeated_last_report_still_brings_the_final_score(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)

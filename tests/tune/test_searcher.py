@@ -11,7 +11,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.pausing_search import PausingScheduler, PausingSearcher
-from gansearch.tune.phases import _end_trials_out_of_time
+from gansearch.tune.phases import _end_open_trials
 from gansearch.tune.rows import OUT_OF_TIME, Outcome, is_out_of_time
 from gansearch.tune.samplers import UNHEALTHY, make_sampler
 from gansearch.tune.searcher import OptunaSearcher
@@ -205,7 +205,7 @@ def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_
             )
         ),
     )
-    _end_trials_out_of_time(run, "search", OUT_OF_TIME)
+    _end_open_trials(run, "search", OUT_OF_TIME)
     assert [row["status"] for row in rows.values()] == ["pruned", "pruned"]
     assert all(map(is_out_of_time, rows.values()))
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]

@@ -23,7 +23,7 @@ from gansearch.tune.samplers import make_sampler
 from gansearch.tune.searcher import OptunaSearcher
 from gansearch.tune.settings import Settings
 from gansearch.tune.space_change import is_inside, with_changed_space
-from gansearch.tune.study import open_study
+from gansearch.tune.study import N_CHANGES, begin_study, open_study
 from tests.written_runs import described, step
 
 SEED = 1
@@ -155,6 +155,15 @@ def test_trials_keep_their_numbers_and_the_sampler_learns_from_those_that_fit(fo
         assert new.params["dropout_input"] == 0.1  # what it was fixed to
         assert "noise" not in new.params
         assert new.distributions["generator_activation"].choices == ("elu", "relu", "tanh")
+
+
+def test_the_study_of_a_run_whose_name_ends_like_a_changed_ones_stays(tmp_path):
+    journal = tmp_path / "optuna.journal"
+    former = open_study(journal, RandomSampler(), name="x-space-2")
+    begun = begin_study(former, journal, RandomSampler(), [], 1)
+    assert begun.study_name == "x-space-2-space-2"
+    begun.set_user_attr(N_CHANGES, 1)
+    assert begin_study(begun, journal, RandomSampler(), [], 2).study_name == "x-space-2-space-3"
 
 
 def test_the_former_study_stays_in_the_journal_and_the_new_one_is_opened_from_then_on(
