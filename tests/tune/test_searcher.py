@@ -202,7 +202,8 @@ def test_a_cut_trial_is_pruned_in_the_results_and_open_to_optuna_so_that_it_can_
         recorder=SimpleNamespace(
             end=lambda name, outcome: rows[name].update(
                 status=outcome.status, reason=outcome.reason
-            )
+            ),
+            flush=lambda: None,
         ),
     )
     _end_open_trials(run, "search", OUT_OF_TIME)
