@@ -203,7 +203,7 @@ class Searcher(OptunaSearcher):
         """Pass the end of a trial to Optuna as the arm does."""
         assert result is not None
         step = StepResult.from_tune(result)
-        trial, outcome = self._asked.pop(trial_id), self._outcomes[trial_id]
+        trial, outcome = self._trials.pop(trial_id), self._outcomes[trial_id]
         self._keep(trial_id, step)
         if outcome.status in ("completed", "pruned"):
             self._report_value(trial, step)
