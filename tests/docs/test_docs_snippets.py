@@ -276,6 +276,10 @@ def run_gansearch(words: list[str], line: Snippet) -> None:
     if "--warm-start" in words:
         for word in words[words.index("--warm-start") + 1 :]:
             write_run(Path(word).name)
+    if "--only" in words:
+        for word in words[words.index("--only") + 1 :]:
+            if word.startswith("results/"):  # a trial of a run
+                write_run(word.split("/")[1])
     if command in ("resume", "report", "sample", "export", "compare"):
         named = words[1:] if command == "compare" else words[1:2]
         for word in named:
