@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,9 +59,7 @@ class FixedOrder:
     ) -> None:
         self.n_changes = 0
         self._rungs = budget.rung_updates
-        self._halving: Callable[[], SuccessiveHalving] = lambda: SuccessiveHalving(
-            budget, objective
-        )
+        self._budget, self._objective = budget, objective
         self._window = window
         self._numbers: list[int] = []  # ascending
         self._trials: dict[int, _Trial] = {}
@@ -145,7 +143,7 @@ class FixedOrder:
         trial.decided.add(rung)
         if (score := trial.scores[rung]) is None:
             return None
-        halving = self._halving()
+        halving = SuccessiveHalving(self._budget, self._objective)
         place = bisect.bisect_left(self._numbers, number)
         for rank, other in enumerate(self._numbers[:place]):
             earlier = self._trials[other]

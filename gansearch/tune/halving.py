@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import bisect
 import math
+from abc import ABC, abstractmethod
+from typing import Generic, Protocol, TypeVar
 
 from gansearch.budget import Budget
-from gansearch.own_measures import VALID_LL, Objective
+from gansearch.own_measures import VALID_LL, Objective, Rating, listed
+
+RatingT = TypeVar("RatingT", bound=Rating)
+RungT = TypeVar("RungT", bound="AnyRung")  # type: ignore[type-arg]  # no variable in a bound
 
 
-class SuccessiveHalving:
-    """Asynchronous successive halving (Li et al. 2020) over parameter updates.
+class AnyRung(Protocol[RatingT]):
+    """What has been reported at a number of updates."""
 
-    A trial that reaches a rung continues if its score belongs to the best 1/reduction_factor of the
-    trials that were there before.
+    updates: float
+    scores: dict[str, RatingT]
+
+    def add(self, name: str, score: RatingT) -> None:
+        """Enter a trial's score."""
+
+    def remove(self, name: str) -> RatingT:
+        """Remove a trial's score, and return it."""
+
+
+class Halving(ABC, Generic[RatingT, RungT]):
+    """Asynchronous successive halving over parameter updates: the rungs, and who is there.
+
+    A subclass says by what a trial is not among the best of a rung.
     """
 
     def __init__(self, budget: Budget, objective: Objective = VALID_LL) -> None:
         self._objective = objective
         self._reduction_factor = budget.reduction_factor
-        self._rungs = [Rung(updates) for updates in budget.rung_updates]  # the lowest first
-        self._withdrawn: dict[str, list[tuple[Rung, float]]] = {}
+        self._rungs = [self._make_rung(u) for u in budget.rung_updates]  # the lowest first
+        self._withdrawn: dict[str, list[tuple[RungT, RatingT]]] = {}
 
-    def add_score(self, name: str, updates: int, score: float) -> str | None:
-        """Enter a trial's score, by `Objective.as_score`, at its rung.
+    def add_score(self, name: str, updates: int, score: RatingT) -> str | None:
+        """Enter a trial's score, by `Objective.rating_of`, at its rung.
 
         Returns:
             Why the trial stops there, or None.
@@ -33,15 +50,17 @@ class SuccessiveHalving:
             return None
         rung, n_earlier = reached[-1], len(reached[-1].scores)
         # Fewer earlier trials have no best 1/reduction_factor: the second of two would be stopped.
-        can_prune = n_earlier >= self._reduction_factor
-        cutoff = rung.cutoff(self._reduction_factor) if can_prune else -math.inf
+        why = self._why_not(rung, score) if n_earlier >= self._reduction_factor else None
         rung.add(name, score)
-        if score >= cutoff:
+        if why is None:
             return None
-        value, limit = map(self._objective.as_score, (score, cutoff))
-        side = "below" if value < limit else "above"
+        ratings = score if isinstance(score, tuple) else (score,)
+        values = [
+            f"{each.name} {each.as_score(value):.4g}"
+            for each, value in zip(self._objective.all, ratings, strict=True)
+        ]
         return (
-            f"{self._objective.name} {value:.4g} at rung {rung.updates:,.0f}, {side} {limit:.4g}: "
+            f"{listed(values)} at rung {rung.updates:,.0f}, {why}: "
             f"not in the best 1/{self._reduction_factor:g} of {n_earlier} earlier trials"
         )
 
@@ -56,6 +75,34 @@ class SuccessiveHalving:
         for rung, score in self._withdrawn.pop(name, ()):
             if name not in rung.scores:
                 rung.add(name, score)
+
+    @staticmethod
+    @abstractmethod
+    def _make_rung(updates: float) -> RungT:
+        """Return an empty rung."""
+
+    @abstractmethod
+    def _why_not(self, rung: RungT, score: RatingT) -> str | None:
+        """Return why a score is not among the best of a rung, which it isn't on yet, or None."""
+
+
+class SuccessiveHalving(Halving[float, "Rung"]):
+    """Asynchronous successive halving (Li et al. 2020) by one objective.
+
+    A trial that reaches a rung continues if its score belongs to the best 1/reduction_factor of the
+    trials that were there before.
+    """
+
+    @staticmethod
+    def _make_rung(updates: float) -> Rung:
+        return Rung(updates)
+
+    def _why_not(self, rung: Rung, score: float) -> str | None:
+        cutoff = rung.cutoff(self._reduction_factor)
+        if score >= cutoff:
+            return None
+        value, limit = map(self._objective.as_score, (score, cutoff))
+        return f"{'below' if value < limit else 'above'} {limit:.4g}"
 
 
 class Rung:
