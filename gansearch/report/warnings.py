@@ -19,7 +19,7 @@ from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.provenance import software_changes, software_warning
-from gansearch.runs.schemas import UNSOUND
+from gansearch.runs.schemas import UNSOUND, config_id_of_replica
 
 _IDLE_SECONDS = 120
 # Below this share of the real data's coverage, a generator misses much of the data.
@@ -57,7 +57,7 @@ def cut_warnings(folder: RunFolder, run: RunDescription) -> Iterator[str]:
     if not run.cut_replicas:
         return
     n_seeds, trials = run.budget.replicas, folder.trials()
-    cut = Counter(trial_id.removeprefix("r-").rpartition("-")[0] for trial_id in run.cut_replicas)
+    cut = Counter(map(config_id_of_replica, run.cut_replicas))
     replicas = trials.query("phase == 'replica'")
     had_room = Counter(replicas.loc[~replicas["trial_id"].isin(run.cut_replicas), "config_id"])
     ids = dict.fromkeys([*replicas["config_id"], *cut])

@@ -25,6 +25,21 @@ PHASES = ("search", "replica")
 
 Fields = Sequence[tuple[str, pa.DataType]]
 
+
+def replica_id(config_id: str, number: int) -> str:
+    """Return the id of a configuration's replica on one of its seeds, from 0."""
+    return f"r-{config_id}-{number}"
+
+
+def config_id_of_replica(trial_id: str) -> str:
+    """Return the configuration of the replica that `replica_id` names.
+
+    >>> config_id_of_replica(replica_id("10d738cc", 3))
+    '10d738cc'
+    """
+    return trial_id.removeprefix("r-").rpartition("-")[0]
+
+
 INT, FLOAT, STRING, BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
 _KINDS = {"int": INT, "float": FLOAT, "bool": BOOL, "str": STRING, "widths": pa.list_(INT)}
 _BY_NAME = {m.column: (m.column, _KINDS[m.kind]) for m in MEASURES}

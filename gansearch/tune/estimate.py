@@ -12,7 +12,7 @@ from gansearch.scoring.references import are_cached
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.step_times import StepTimes
 from gansearch.tune.halving import SuccessiveHalving
-from gansearch.tune.time_plan import Extent, Finalist, makespan, rounds_of
+from gansearch.tune.time_plan import CONCLUSION_SECONDS, Extent, Finalist, makespan, rounds_of
 
 N_MEASURED = 6  # configurations
 _N_SIMULATED, _MOST_SIMULATED = 8, 200  # searches, and their trials
@@ -20,8 +20,8 @@ _N_SIMULATED, _MOST_SIMULATED = 8, 200  # searches, and their trials
 _START_SECONDS = 8.0
 # A final score uses ten times the samples, and all test examples.
 _FINAL_SCORE = 30.0
-# The winner's curve and the report; the reference lines where they aren't cached: in final scores.
-_CONCLUSION_SECONDS, _CURVES, _LINES = 7.0, 1.0, 5.0
+# In final scores: the winner's curve, and the reference lines where they aren't cached.
+_CURVES, _LINES = 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -85,4 +85,4 @@ def estimate(
     training = makespan((), rounds_of([replica] * n, Extent(n, budget.replicas)), n_at_a_time)
     replicas = training and _START_SECONDS + training
     scores = _CURVES + (0.0 if are_cached(dataset) else _LINES)
-    return Estimate(search, replicas, _START_SECONDS + _CONCLUSION_SECONDS + scores * final_score)
+    return Estimate(search, replicas, _START_SECONDS + CONCLUSION_SECONDS + scores * final_score)

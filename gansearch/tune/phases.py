@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
 
@@ -19,7 +17,6 @@ from gansearch.figures.samples import png
 from gansearch.figures.tiles import with_label
 from gansearch.measures import N_FINAL_SAMPLES, Indicators
 from gansearch.own_measures import Rating
-from gansearch.pareto import pareto_order
 from gansearch.ranking.ranking import rank
 from gansearch.report.finalists import finalists_picture
 from gansearch.report.formatting import duration
@@ -33,7 +30,7 @@ from gansearch.rules import Config
 from gansearch.runs.commands import command
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.generators import StoredGenerator, load_generator
-from gansearch.runs.schemas import UNSOUND, config_values
+from gansearch.runs.schemas import UNSOUND, config_values, replica_id
 from gansearch.scoring.comparison import curve_with_references
 from gansearch.scoring.evaluation import Evaluator, final_score
 from gansearch.scoring.own import N_TRIED, OwnEvaluator
@@ -56,6 +53,7 @@ from gansearch.tune.rows import (
     OUT_OF_TIME,
     REPLICA_OUT_OF_TIME,
     Outcome,
+    best_first,
     is_out_of_time,
     known_trials,
     spec_of_row,
@@ -71,7 +69,6 @@ from gansearch.tune.time_budget import (
     ReplicaPlan,
     cut_replicas,
     measured_costs,
-    replica_id,
     search_is_out_of_time,
 )
 from gansearch.tune.time_plan import Costs
@@ -271,7 +268,7 @@ def _replica_specs(session: Session, configs: Sequence[Config], n_slots: int) ->
     for start in range(0, n_seeds, max(1, block)):
         for config in configs:
             for i in range(start, min(n_seeds, start + block)):
-                row = session.recorder.rows.get(trial_id := replica_id(config, i))
+                row = session.recorder.rows.get(trial_id := replica_id(config.config_id, i))
                 if row is None or row["status"] == "running":
                     seed = trial_seed(session.seed, f"replica of {config.config_id}", i)
                     specs.append(TrialSpec(trial_id, i, "replica", seed, config.to_dict()))
@@ -283,7 +280,11 @@ def _train_replicas(
 ) -> None:
     """Train those of the replicas that the time budget has room for."""
     plan = ReplicaPlan(session, configs, session.share.at_a_time(grouping.n_at_a_time))
-    ids = {replica_id(config, i) for config in configs for i in range(session.budget.replicas)}
+    ids = {
+        replica_id(config.config_id, i)
+        for config in configs
+        for i in range(session.budget.replicas)
+    }
     known = [row for row in session.rows("replica") if row["trial_id"] in ids]
     session.progress.phase("replicas", len(ids), _known(session, known))
     if plan.allowed(specs):
@@ -412,26 +413,10 @@ def finalists(session: Session) -> list[Config]:
     Where a resume has changed the space, they are of the present one, unless none is.
     """
     sound = _sound_at_their_end(session)
-    rows = _best_first(session, _inside(session, sound) or sound)
+    rows = best_first(_inside(session, sound) or sound, session.space.objective)
     table = session.space.table
     best = distinct(table.from_dict(config_values(row, table)) for row in rows)
     return distinct([*best[: session.budget.top], *session.space.baselines])
-
-
-def _best_first(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of completed trials of the search, the best first."""
-    objective = session.space.objective
-    if objective.is_several:
-        scored = [(scores, row) for row in rows if (scores := objective.scores_of(row))]
-        if not scored:
-            return rows
-        return [scored[i][1] for i in pareto_order(np.array([scores for scores, _ in scored]))]
-
-    def score(row: dict[str, Any]) -> float:
-        found = objective.score_of(row)
-        return -math.inf if found is None else found
-
-    return sorted(rows, key=score, reverse=True)
 
 
 def _sound_at_their_end(session: Session) -> list[dict[str, Any]]:

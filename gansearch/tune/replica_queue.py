@@ -8,9 +8,10 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.stateless_searcher import StatelessSearcher
 
 
-class ReplicaQueue(Searcher):
+class ReplicaQueue(StatelessSearcher):
     """Gives Tune the replicas, one after the other, as long as they may begin.
 
     Args:
@@ -28,12 +29,6 @@ class ReplicaQueue(Searcher):
         self._allowed = allowed
         self._open: set[str] = set()
 
-    def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
-    ) -> bool:
-        """Tune's hook."""
-        return True
-
     def suggest(  # type: ignore[override]  # FINISHED is a string
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
@@ -50,13 +45,3 @@ class ReplicaQueue(Searcher):
     ) -> None:
         """Tune's hook: a replica has ended."""
         self._open.discard(trial_id)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Tune's hook; a resumed run makes a new queue."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Tune's hook; a resumed run makes a new queue."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its arguments for a restore, which gansearch never uses.
-        return {}

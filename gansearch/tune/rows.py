@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from gansearch.measures import N_FINAL_SAMPLES
 from gansearch.own_measures import VALID_LL, Objective
+from gansearch.pareto import pareto_order
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
@@ -23,6 +24,7 @@ from gansearch.runs.schemas import EVALUATION_COLUMNS, config_values
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 
+RowT = TypeVar("RowT", bound=Mapping[str, Any])
 # Columns of `trials.parquet` that a trial's results fill.
 RESULT_COLUMNS = (*EVALUATION_COLUMNS, "device", "p_recovers", "kept_updates")
 
@@ -82,6 +84,26 @@ def score_of_row(
     if not pd.isna(row.get("test_ll")):
         return Score(value, N_FINAL_SAMPLES, is_final=True, others=others)
     return Score(value, objective.n_samples(n_evaluation_samples), others=others)
+
+
+def best_first(rows: Iterable[RowT], objective: Objective) -> list[RowT]:
+    """Return rows of trials, the best first; without a score they come last.
+
+    By several objectives those of the first front, spread over it, then those of the second, ...;
+    those without all scores are left out, unless all are.
+    """
+    rows = list(rows)
+    if objective.is_several:
+        scored = [(scores, row) for row in rows if (scores := objective.scores_of(row))]
+        if not scored:
+            return rows
+        return [scored[i][1] for i in pareto_order(np.array([scores for scores, _ in scored]))]
+
+    def score(row: Mapping[str, Any]) -> float:
+        found = objective.score_of(row)
+        return -math.inf if found is None else found
+
+    return sorted(rows, key=score, reverse=True)
 
 
 def known_trials(

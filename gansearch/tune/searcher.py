@@ -18,10 +18,11 @@ from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.optuna_internals import reported_values, running_trial_ids
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import Outcome
+from gansearch.tune.stateless_searcher import StatelessSearcher
 from gansearch.tune.study import search_id, search_spec, tell
 
 
-class OptunaSearcher(Searcher):
+class OptunaSearcher(StatelessSearcher):
     """Proposes `n_new` configurations of a space, after trials that an earlier session left open.
 
     Args:
@@ -70,12 +71,6 @@ class OptunaSearcher(Searcher):
         self._trials: dict[str, Trial] = {}
         self._running_ids = running_trial_ids(study)
         self._attach = attach
-
-    def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
-    ) -> bool:
-        """Tune's hook; the space and the objective are the study's own."""
-        return True
 
     def suggest(  # type: ignore[override]  # FINISHED is a string
         self, trial_id: str
@@ -133,16 +128,6 @@ class OptunaSearcher(Searcher):
     def note_failure(self, number: int) -> None:
         """Let the configuration of a failed trial be proposed again."""
         self.proposals.note_failure(number)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Tune's hook; the journal holds the study, so there is nothing to add."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Tune's hook; a resumed run builds a new searcher from the journal."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its arguments for a restore, which gansearch never uses.
-        return {}
 
     def _report_value(self, trial: Trial, step: StepResult) -> None:
         if self._objective.is_several:  # Optuna takes no reports then

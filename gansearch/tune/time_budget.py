@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +11,15 @@ from typing import Any
 from gansearch.data.dataset import Dataset
 from gansearch.report.formatting import duration
 from gansearch.rules import Config, count_of
+from gansearch.runs.schemas import config_id_of_replica, replica_id
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.evaluation import final_score
 from gansearch.scoring.references import are_cached
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.rows import is_out_of_time
+from gansearch.tune.rows import best_first, is_out_of_time
 from gansearch.tune.session import Session
 from gansearch.tune.time_plan import (
+    CONCLUSION_SECONDS,
     LEAST_SEEDS,
     Costs,
     Extent,
@@ -32,8 +33,6 @@ from gansearch.tune.time_plan import (
 
 # A final score is measured with few samples, of which a quarter to a half of the time depends.
 _N_MEASURED, _WHOLE = 500, 2.5
-# The winner's curve and pictures, the sheet of all finalists, the report and the end of Ray.
-_CONCLUSION_SECONDS = 7.0
 # What takes as long as so many measured final scores: the winner's curve, and the reference lines
 # where they aren't cached.
 _CURVES, _LINES, _LINES_OF_IMAGES = 3.0, 10.0, 25.0
@@ -52,7 +51,7 @@ def measured_costs(dataset: Dataset, test: CollapseTest) -> Costs:
         final_score(dataset, samples, collapse_test=test)
         seconds = time.monotonic() - start
     lines = 0.0 if are_cached(dataset) else _LINES_OF_IMAGES if dataset.is_image else _LINES
-    return Costs(_WHOLE * seconds, _CONCLUSION_SECONDS + (_CURVES + lines) * seconds)
+    return Costs(_WHOLE * seconds, CONCLUSION_SECONDS + (_CURVES + lines) * seconds)
 
 
 def search_is_out_of_time(session: Session) -> bool:
@@ -82,21 +81,14 @@ def search_is_out_of_time(session: Session) -> bool:
 
 def _expected_finalists(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[Finalist]:
     """Return the replicas of the best so far and of the baseline, as far as they are known."""
-    score_of = session.space.objective.score_of
     completed = [row for row in rows if row["status"] == "completed"]
-    best = heapq.nlargest(
-        session.budget.top, completed, key=lambda row: _or_least(score_of(row), row)
-    )
+    best = best_first(completed, session.space.objective)[: session.budget.top]
     baselines = {config.config_id for config in session.space.baselines}
     named = list(dict.fromkeys([*(row["config_id"] for row in best), *baselines]))
     speeds = Speeds(session, rows)
     n_unknown = max(0, session.space.n_finalists - len(named))
     seeds = range(session.budget.replicas)
     return [Finalist(speeds.replica_seconds(name), seeds) for name in [*named, *[""] * n_unknown]]
-
-
-def _or_least(score: float | None, row: Mapping[str, Any]) -> tuple[float, int]:
-    return (-math.inf if score is None or math.isnan(score) else score, row["number"])
 
 
 class Speeds:
@@ -184,7 +176,7 @@ class ReplicaPlan:
         speeds = Speeds(self.session, self.session.recorder.rows.values())
         waits: dict[str, set[int]] = {name: set() for name in ids}
         for spec in waiting:
-            waits[_config_id(spec.trial_id)].add(spec.number)
+            waits[config_id_of_replica(spec.trial_id)].add(spec.number)
         unknown = math.inf if available <= 0 else 0.0
         finalists = [Finalist(speeds.replica_seconds(name) or unknown, waits[name]) for name in ids]
         extent = widest_extent(
@@ -198,7 +190,7 @@ class ReplicaPlan:
         allowed = [
             spec
             for spec in waiting
-            if _config_id(spec.trial_id) in kept and spec.number < extent.n_seeds
+            if config_id_of_replica(spec.trial_id) in kept and spec.number < extent.n_seeds
         ]
         self._show(len(waiting) - len(allowed))
         return allowed
@@ -247,11 +239,6 @@ class ReplicaPlan:
         return limit - costs.conclusion - start - self.session.seconds
 
 
-def replica_id(config: Config, number: int) -> str:
-    """Return the id of a configuration's replica on one of its seeds, from 0."""
-    return f"r-{config.config_id}-{number}"
-
-
 def _by_preference(session: Session, finalists: Sequence[Config]) -> list[str]:
     """Return the ids of configurations: the best, what it is compared with, then the others."""
     ids = [config.config_id for config in finalists]
@@ -261,14 +248,10 @@ def _by_preference(session: Session, finalists: Sequence[Config]) -> list[str]:
     return ids[:1] + sorted(ids[1:], key=lambda name: name not in baselines)
 
 
-def _config_id(trial_id: str) -> str:
-    return trial_id.removeprefix("r-").rpartition("-")[0]
-
-
 def cut_replicas(session: Session, configs: Sequence[Config]) -> tuple[str, ...]:
     """Return the ids of the replicas that are planned and have not ended."""
     rows = session.recorder.rows
-    planned = [replica_id(c, i) for c in configs for i in range(session.budget.replicas)]
+    planned = [replica_id(c.config_id, i) for c in configs for i in range(session.budget.replicas)]
     return tuple(
         name
         for name in planned

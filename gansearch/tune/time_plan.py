@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 MEASURED_SECONDS = 2.5  # that trainings are measured in a dry run
+# The winner's curve and pictures, the sheet of all finalists, the report and the end of Ray.
+CONCLUSION_SECONDS = 7.0
 LEAST_SEEDS = 2  # of which an interval can be made
 # Of the budget that the search may use although not all replicas fit into the rest.
 _SEARCH_SHARE = 0.5

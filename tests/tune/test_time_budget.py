@@ -8,6 +8,8 @@ from ray.tune.search import Searcher
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
+from gansearch.own_measures import VALID_LL
+from gansearch.runs.schemas import replica_id
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune import time_budget, trial_times
 from gansearch.tune.replica_queue import ReplicaQueue
@@ -16,10 +18,9 @@ from gansearch.tune.settings import Settings
 from gansearch.tune.time_budget import (
     ReplicaPlan,
     cut_replicas,
-    replica_id,
     search_is_out_of_time,
 )
-from gansearch.tune.time_plan import Costs, tolerance_seconds
+from gansearch.tune.time_plan import CONCLUSION_SECONDS, Costs, tolerance_seconds
 from gansearch.tune.trial_times import TrialTimes
 
 CONFIGS = [TrialConfig(k=1 + i) for i in range(3)]
@@ -40,7 +41,7 @@ class Simulation:
         rows, times = {}, TrialTimes()
         self.notes, self.expected = [], []
         budget = Budget(max_updates=5000, replicas=replicas, top=2)
-        objective = SimpleNamespace(score_of=lambda row: row["valid_ll"])
+        objective = VALID_LL
         self.session = SimpleNamespace(
             settings=Settings(time_budget_seconds=limit),
             costs=Costs(final_score=1.0, conclusion=CONCLUSION),
@@ -107,10 +108,10 @@ class Simulation:
         plan = ReplicaPlan(self.session, CONFIGS, self.n_workers)
         queue = ReplicaQueue(
             [
-                TrialSpec(replica_id(config, i), i, "replica", 0, config.to_dict())
+                TrialSpec(replica_id(config.config_id, i), i, "replica", 0, config.to_dict())
                 for i in range(self.session.budget.replicas)
                 for config in CONFIGS
-                if self.rows.get(replica_id(config, i), {}).get("status") != "completed"
+                if self.rows.get(replica_id(config.config_id, i), {}).get("status") != "completed"
             ],
             plan.allowed,
         )
@@ -230,7 +231,7 @@ def test_a_search_that_no_replica_could_follow_has_all_of_the_time(monkeypatch):
 def test_without_a_time_budget_all_replicas_may_begin(monkeypatch):
     run = Simulation(monkeypatch, 60, lambda now, k: 10)
     run.session.settings = Settings()
-    specs = [TrialSpec(replica_id(CONFIGS[0], 0), 0, "replica", 0, CONFIGS[0].to_dict())]
+    specs = [TrialSpec(replica_id(CONFIGS[0].config_id, 0), 0, "replica", 0, CONFIGS[0].to_dict())]
     assert ReplicaPlan(run.session, CONFIGS, 2).allowed(specs) == specs
     assert not ReplicaPlan(run.session, CONFIGS, 2).are_out_of_time()
     assert not search_is_out_of_time(run.session)
@@ -243,7 +244,7 @@ def test_what_a_run_does_beside_training_is_measured_on_its_data(monkeypatch):
     digits = load_dataset("digits")
     monkeypatch.setattr(time_budget, "are_cached", lambda _: True)
     cached = time_budget.measured_costs(digits, CollapseTest(digits))
-    assert cached.final_score > 0 and cached.conclusion > time_budget._CONCLUSION_SECONDS
+    assert cached.final_score > 0 and cached.conclusion > CONCLUSION_SECONDS
     monkeypatch.setattr(time_budget, "are_cached", lambda _: False)
     monkeypatch.setattr(time_budget.time, "monotonic", iter([0.0, 1.0, 5.0, 7.0]).__next__)
     computed = time_budget.measured_costs(digits, CollapseTest(digits))
