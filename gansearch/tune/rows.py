@@ -20,7 +20,7 @@ from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.history import HISTORY_COLUMNS
-from gansearch.runs.schemas import EVALUATION_COLUMNS, config_values
+from gansearch.runs.schemas import EVALUATION_COLUMNS, config_columns, config_values
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 
@@ -66,7 +66,7 @@ def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
         "reason": "",
         "updates": 0,
     }
-    return row | {f"config.{name}": value for name, value in config.to_dict().items()}
+    return row | config_columns(config)
 
 
 def score_of_row(
