@@ -39,6 +39,10 @@ class Point:
         """Return plain JSON values: `at`, and the new values by name."""
         return {"at": self.at, **dict(self.values)}
 
+    def __str__(self) -> str:
+        values = ", ".join(f"{name}: {value}" for name, value in self.to_dict().items())
+        return f"{{{values}}}"
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -325,11 +329,12 @@ def count_of(n: float, noun: str) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a parameter's value as reports show it: `0.0307`, `64-64` for widths."""
+    """Return a parameter's value as messages show it: `0.0307`, `64-64` for widths."""
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
-        return "-".join(map(str, value)) or "none"
+        is_schedule = any(isinstance(each, Point) for each in value)
+        return (", " if is_schedule else "-").join(map(str, value)) or "none"
     return str(value)
 
 

@@ -16,8 +16,7 @@ from gansearch.errors import ConfigError
 from gansearch.rules import Config, Point, Rule, parameter
 
 AT = Rule("int", "parameter updates after which a point is reached", low=1, high=10**12)
-_SCHEDULE = "schedule"  # the kind of rule
-_NEEDED = "It must be a list of points such as {at: 5000, discriminator_lr: 0.02}."
+_SCHEDULE = "schedule"  # the parameter, and the kind of its rule
 
 
 class ScheduleFault(ValueError):  # noqa: N818  # a ValueError like those of `Rule.parse`
@@ -133,7 +132,10 @@ def parse_schedule(table: type[ScheduledConfig], value: object) -> tuple[Point, 
         ScheduleFault: a point, or their order, breaks a rule.
     """
     if not isinstance(value, list | tuple):
-        raise ScheduleFault((), f"found {reprlib.repr(value)}. {_NEEDED}")
+        needed = table.rules()[_SCHEDULE]
+        raise ScheduleFault(
+            (), f"found {reprlib.repr(value)}. It must be {needed.describe()}.", needed
+        )
     points: list[Point] = []
     for i, given in enumerate(value):
         point = _parse_point(table, i, given.to_dict() if isinstance(given, Point) else given)
@@ -149,7 +151,10 @@ def parse_schedule(table: type[ScheduledConfig], value: object) -> tuple[Point, 
 
 def _parse_point(table: type[ScheduledConfig], i: int, given: object) -> Point:
     if not isinstance(given, Mapping):
-        raise ScheduleFault((i,), f"found {reprlib.repr(given)}. {_NEEDED}")
+        raise ScheduleFault(
+            (i,),
+            f"found {reprlib.repr(given)}. It must be a point such as {{at: 5000, momentum: 0.5}}.",
+        )
     if "at" not in given:
         raise ScheduleFault(
             (i,), "it has no at: the parameter updates after which it is reached, such as at: 5000."

@@ -102,8 +102,7 @@ def test_networks_of_ones_own_keep_their_parameters_in_every_stage():
         ),
         (
             [5000],
-            "point 1: found 5000. It must be a list of points such as {at: 5000, "
-            "discriminator_lr: 0.02}.",
+            "point 1: found 5000. It must be a point such as {at: 5000, momentum: 0.5}.",
         ),
         (
             [{"momentum": 0.1}],
