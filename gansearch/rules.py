@@ -39,10 +39,6 @@ class Point:
         """Return plain JSON values: `at`, and the new values by name."""
         return {"at": self.at, **dict(self.values)}
 
-    def __str__(self) -> str:
-        values = ", ".join(f"{name}: {value}" for name, value in self.to_dict().items())
-        return f"{{{values}}}"
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -329,12 +325,18 @@ def count_of(n: float, noun: str) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a parameter's value as messages show it: `0.0307`, `64-64` for widths."""
+    """Return a parameter's value as reports show it: `0.0307`, `64-64` for widths.
+
+    A schedule may be given by its plain values.
+
+    >>> short([{"at": 500, "lr": 0.02}, {"at": 900, "lr": 0.01}])
+    '{at: 500, lr: 0.02}, {at: 900, lr: 0.01}'
+    """
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
-        is_schedule = any(isinstance(each, Point) for each in value)
-        return (", " if is_schedule else "-").join(map(str, value)) or "none"
+        points = [each for each in plain(tuple(value)) if isinstance(each, dict)]
+        return ", ".join(map(_flow, points)) or "-".join(map(str, value)) or "none"
     return str(value)
 
 
@@ -343,3 +345,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [each.to_dict() if isinstance(each, Point) else each for each in value]
     return value
+
+
+def _flow(values: Mapping[str, Any]) -> str:
+    """Return a point as YAML has it on one line."""
+    return f"{{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"

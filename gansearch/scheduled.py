@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from gansearch.errors import ConfigError
-from gansearch.rules import Config, Point, Rule, parameter
+from gansearch.rules import Config, Point, Rule, parameter, short
 
 AT = Rule("int", "parameter updates after which a point is reached", low=1, high=10**12)
 _SCHEDULE = "schedule"  # the parameter, and the kind of its rule
@@ -123,6 +123,25 @@ def _stages(config: Any) -> tuple[Any, ...]:
     for point in config.schedule:
         stages.append(stages[-1].replaced(**dict(point.values)))
     return tuple(stages)
+
+
+def schedule_in_words(config: Config) -> str | None:
+    """Return what changes when in a training; None where nothing does.
+
+    >>> @dataclass(frozen=True)
+    ... class Table(ScheduledConfig):
+    ...     schedulable = ("lr",)
+    ...     lr: float = parameter(0.1, "float", "learning rate")
+    >>> schedule_in_words(Table(schedule=[{"at": 500, "lr": 0.02}, {"at": 9000, "lr": 0.01}]))
+    'lr 0.1 -> 0.02 at 500; lr 0.02 -> 0.01 at 9,000'
+    """
+    if not isinstance(config, ScheduledConfig) or not config.schedule:
+        return None
+    points = []
+    for point, before in zip(config.schedule, config.stages, strict=False):
+        new = (f"{n} {short(getattr(before, n))} -> {short(value)}" for n, value in point.values)
+        points.append(f"{', '.join(new)} at {point.at:,}")
+    return "; ".join(points)
 
 
 def parse_schedule(table: type[ScheduledConfig], value: object) -> tuple[Point, ...]:
