@@ -366,6 +366,11 @@ def test_the_page_of_parameters_agrees_with_the_code(kind):
         pytest.fail(f"docs/parameters.md should have this table:\n\n{table}")
 
 
+def test_the_page_names_what_may_change_in_mid_training():
+    names = ", ".join(f"`{name}`" for name in TrialConfig.schedulable)
+    assert f"mid-training: {names}." in " ".join(PAGE.read_text().split())
+
+
 def test_the_page_has_the_defaults_of_own_networks_that_differ_and_their_last_parameters():
     own, paper = OwnNetworkParameters(), TrialConfig()
     names = list(OwnNetworkParameters.rules())

@@ -100,6 +100,19 @@ def test_a_schedule_is_not_searched(entry):
     )
 
 
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"schedule": []}, "no section of a space has this name. It belongs under fixed."),
+        ({"budget": {"schedule": "asha"}}, "unknown. Did you mean scheduler?"),
+    ],
+)
+def test_a_schedule_in_the_wrong_place_is_answered_with_the_right_one(sections, message):
+    with pytest.raises(SpaceError) as error:
+        SearchSpace.from_dict(RING.to_dict() | sections)
+    assert str(error.value).endswith(message)
+
+
 def test_a_point_that_is_never_reached_is_refused_before_a_run():
     config = RING.preset("paper").replaced(schedule=[{"at": 2000, "momentum": 0.1}])
     data = load_dataset("ring")

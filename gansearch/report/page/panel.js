@@ -156,10 +156,10 @@ function panelSchedule(store, trial) {
     legend: { left: 0, top: 0, textStyle: { color: pageColour("ink") } },
     grid: { left: 24, right: 24, top: 32, bottom: 44, containLabel: true },
     xAxis: valueAxis(store.run.updates_title, { min: 0, max: end, scale: false }),
-    yAxis: { ...valueAxis("times the first value", { nameGap: 44 }), type: "log" },
+    yAxis: { ...valueAxis("times the first", { nameGap: 34 }), type: "log" },
     tooltip: { ...tooltip(), trigger: "axis", valueFormatter: (value) => formatNumber(value) },
     series: names.map(series),
-  }), { height: 200, note: "The table has what changes from and to no number above 0." });
+  }), { height: 240, note: "As multiples of the values at the start; names and zeros are in the table alone." });
 }
 
 /** Returns the curve of any measure of one trial. */
