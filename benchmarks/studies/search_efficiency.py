@@ -450,11 +450,11 @@ def _row(
     reached = [own.spent_until(quality) <= other.spent for own, other in pairs]
     return {
         "arm": arm,
-        "updates in all": _ratio([own.spent / other.spent for own, other in pairs]),
-        "updates to the quality": _ratio([own / other for own, other in until]),
+        "updates in all": ratio([own.spent / other.spent for own, other in pairs]),
+        "updates to the quality": ratio([own / other for own, other in until]),
         "reached within today's": f"{np.mean(reached):.2f}",
-        "best valid_ll at equal updates": _difference(gains),
-        "winner's test_ll on fresh seeds": _difference(tested) if tested else "-",
+        "best valid_ll at equal updates": difference(gains),
+        "winner's test_ll on fresh seeds": difference(tested) if tested else "-",
     }
 
 
@@ -482,7 +482,7 @@ def _test_gains(pairs: Sequence[tuple[Search, Search]], table: str, data: Path) 
     return gains
 
 
-def _ratio(ratios: Sequence[float]) -> str:
+def ratio(ratios: Sequence[float]) -> str:
     logs = np.log(ratios)
     if not logs.any():
         return "1"
@@ -490,7 +490,7 @@ def _ratio(ratios: Sequence[float]) -> str:
     return f"{np.exp(mean):.2f} [{np.exp(mean - half):.2f}, {np.exp(mean + half):.2f}]"
 
 
-def _difference(values: Sequence[float]) -> str:
+def difference(values: Sequence[float]) -> str:
     known = np.array([value for value in values if math.isfinite(value)])
     if not known.any():
         return "0"

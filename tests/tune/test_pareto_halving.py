@@ -10,7 +10,7 @@ from gansearch.tune.pareto_halving import ParetoHalving, make_halving
 
 COVERAGE = Objective(BUILT_IN_OBJECTIVES["coverage"])
 BOTH = several([VALID_LL, COVERAGE])
-BUDGET = Budget(max_updates=1000, grace=0.1, reduction_factor=3)
+BUDGET = Budget(trials=10, max_updates=1000, grace=0.1, reduction_factor=3)
 
 
 def halving_with(*scores, objective=BOTH):
