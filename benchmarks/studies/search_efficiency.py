@@ -62,11 +62,18 @@ TODAY = "tpe + asha"
 
 @dataclass(frozen=True)
 class Arm:
-    """A sampler and a scheduler; `trials` is how many they get, in multiples of the others'."""
+    """A sampler and a scheduler.
+
+    Attributes:
+        trials: how many they get, in multiples of the others'.
+        top: finalists, if not as many as the space has. If they are many, ASHA lets the first three
+            trials at a rung go on (`Halving`).
+    """
 
     sampler: str
     scheduler: str
     trials: float = 1.0
+    top: int | None = None
 
 
 ARMS = {
@@ -74,7 +81,9 @@ ARMS = {
     "random + asha": Arm("random", "asha"),
     "random + freeze_thaw": Arm("random", "freeze_thaw", 1.5),
     TODAY: Arm("tpe", "asha"),
+    "tpe + asha, three go on": Arm("tpe", "asha", top=N_TRIALS),
     "tpe + freeze_thaw": Arm("tpe", "freeze_thaw", 1.5),
+    "gp + asha": Arm("gp", "asha"),
     "ray": Arm("ray", "ray"),
 }
 
@@ -133,7 +142,7 @@ def search(table: str, arm: str, seed: int, n_trials: int, n_workers: int, data:
     warnings.simplefilter("ignore")
     curves, space = _curves(table, data), sampled_space(table)
     of = ARMS[arm]
-    space = space.with_budget(trials=round(n_trials * of.trials))
+    space = space.with_budget(trials=round(n_trials * of.trials), top=of.top or space.budget.top)
     player = (RayPlayer if of.sampler == "ray" else OurPlayer)(space, of, seed)
     cells = _Cells(Table(table), curves)
     return _play(player, cells, n_workers)
