@@ -37,6 +37,7 @@ def expected_updates(budget: Budget) -> float:
     """Return how many updates the trials of a search make, if none is better by its parameters.
 
     Successive halving of random scores: the first trials meet few others, so that few are stopped.
+    Under freeze_thaw it is that, with what the two were measured to differ by.
     """
     n = min(budget.trials, _MOST_SIMULATED)
     updates = 0
@@ -48,7 +49,7 @@ def expected_updates(budget: Budget) -> float:
                 if halving.add_score(str(trial), at, score) is not None:
                     break
             updates += at
-    return updates / _N_SIMULATED * budget.trials / n
+    return budget.with_scheduler(updates / _N_SIMULATED / n) * budget.trials
 
 
 def estimate(
