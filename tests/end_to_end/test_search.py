@@ -456,7 +456,7 @@ def test_more_trials_of_another_space_can_be_asked_of_a_finished_run(finished, t
     more = ("--trials", "8", "--replicas", "3", "--max-concurrent", "1", "--space", str(new))
     resumed = command("resume", str(finished.path), *more)
     assert resumed.exit_code == 0
-    assert "The space was changed after 6 trials; of these, 6 lie outside of it now" in " ".join(
+    assert "The space was changed after 6 trials; 6 of them lie outside of it now" in " ".join(
         resumed.output.split()
     )
     trials = finished.trials()
