@@ -38,6 +38,11 @@ _OTHER_WORDS: dict[str, tuple[str, ...] | str] = {
 SCHEDULERS = ("asha", "freeze_thaw")
 # With freeze_thaw a trial may pause at the grace, and then whenever it has done so many times more.
 _PAUSE_FACTOR = 1.5
+# The share of freeze_thaw's updates for trials before their grace, as long as there are new ones.
+NEW_SHARE = 0.5
+# The updates of a whole search by freeze_thaw, beside one by ASHA of as many trials: 0.73 to 0.97
+# times as many on kept curves of two data sets, with 6 to 48 trials.
+_FREEZE_THAW_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,20 @@ class Budget(Validated):
     def expected_updates(self) -> float:
         """Updates of a trial of the search on average, if each rung stops as many as it should."""
         ends = [0.0, *self.rung_updates, float(self.max_updates)]
-        return sum(
-            self.reduction_factor**-i * (end - start)
-            for i, (start, end) in enumerate(pairwise(ends))
+        return self.with_scheduler(
+            sum(
+                self.reduction_factor**-i * (end - start)
+                for i, (start, end) in enumerate(pairwise(ends))
+            )
         )
+
+    def with_scheduler(self, updates: float) -> float:
+        """Return the updates of a trial on average from those under ASHA.
+
+        Under freeze_thaw they are a little fewer, as measured, but so many that the part before the
+        grace has no more than its share.
+        """
+        if self.scheduler != "freeze_thaw":
+            return updates
+        least = self.grace_updates / NEW_SHARE
+        return min(float(self.max_updates), max(_FREEZE_THAW_SHARE * updates, least))

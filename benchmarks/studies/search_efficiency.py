@@ -62,11 +62,18 @@ TODAY = "tpe + asha"
 
 @dataclass(frozen=True)
 class Arm:
-    """A sampler and a scheduler; `trials` is how many they get, in multiples of the others'."""
+    """A sampler and a scheduler.
+
+    Attributes:
+        trials: how many they get, in multiples of the others'.
+        top: finalists, if not as many as the space has. If they are many, ASHA lets the first three
+            trials at a rung go on (`Halving`).
+    """
 
     sampler: str
     scheduler: str
     trials: float = 1.0
+    top: int | None = None
 
 
 ARMS = {
@@ -74,7 +81,9 @@ ARMS = {
     "random + asha": Arm("random", "asha"),
     "random + freeze_thaw": Arm("random", "freeze_thaw", 1.5),
     TODAY: Arm("tpe", "asha"),
+    "tpe + asha, three go on": Arm("tpe", "asha", top=N_TRIALS),
     "tpe + freeze_thaw": Arm("tpe", "freeze_thaw", 1.5),
+    "gp + asha": Arm("gp", "asha"),
     "ray": Arm("ray", "ray"),
 }
 
@@ -133,7 +142,7 @@ def search(table: str, arm: str, seed: int, n_trials: int, n_workers: int, data:
     warnings.simplefilter("ignore")
     curves, space = _curves(table, data), sampled_space(table)
     of = ARMS[arm]
-    space = space.with_budget(trials=round(n_trials * of.trials))
+    space = space.with_budget(trials=round(n_trials * of.trials), top=of.top or space.budget.top)
     player = (RayPlayer if of.sampler == "ray" else OurPlayer)(space, of, seed)
     cells = _Cells(Table(table), curves)
     return _play(player, cells, n_workers)
@@ -450,11 +459,11 @@ def _row(
     reached = [own.spent_until(quality) <= other.spent for own, other in pairs]
     return {
         "arm": arm,
-        "updates in all": _ratio([own.spent / other.spent for own, other in pairs]),
-        "updates to the quality": _ratio([own / other for own, other in until]),
+        "updates in all": ratio([own.spent / other.spent for own, other in pairs]),
+        "updates to the quality": ratio([own / other for own, other in until]),
         "reached within today's": f"{np.mean(reached):.2f}",
-        "best valid_ll at equal updates": _difference(gains),
-        "winner's test_ll on fresh seeds": _difference(tested) if tested else "-",
+        "best valid_ll at equal updates": difference(gains),
+        "winner's test_ll on fresh seeds": difference(tested) if tested else "-",
     }
 
 
@@ -482,7 +491,7 @@ def _test_gains(pairs: Sequence[tuple[Search, Search]], table: str, data: Path) 
     return gains
 
 
-def _ratio(ratios: Sequence[float]) -> str:
+def ratio(ratios: Sequence[float]) -> str:
     logs = np.log(ratios)
     if not logs.any():
         return "1"
@@ -490,7 +499,7 @@ def _ratio(ratios: Sequence[float]) -> str:
     return f"{np.exp(mean):.2f} [{np.exp(mean - half):.2f}, {np.exp(mean + half):.2f}]"
 
 
-def _difference(values: Sequence[float]) -> str:
+def difference(values: Sequence[float]) -> str:
     known = np.array([value for value in values if math.isfinite(value)])
     if not known.any():
         return "0"

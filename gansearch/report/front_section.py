@@ -134,9 +134,9 @@ def _legend(report: Report) -> list[str]:
     same = f"; those of {listed(once)} are against training examples" if once else ""
     lines = [
         "work: replicas with a score, of all. The rank is by whether more than half work, then by "
-        f"the front, then by {objective.name}. front: 1 where none is at least as good in all of "
-        f"{objective.names} and better in one, by means on validation examples; 2 where only "
-        "those dominate, and so on; configurations of which at most half work come after all "
+        f"the front, then by {objective.name}. front: 1 where no other is at least as good in all "
+        f"of {objective.names} and better in one, by means on validation examples; 2 where only "
+        "those of front 1 are, and so on; configurations of which at most half work come after all "
         "others. p front: the probability of the first front by the values against the test set, "
         "by resampling seeds.",
         f"The values are against the test set{same}. [low, high]: 95 % interval over training "

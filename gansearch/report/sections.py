@@ -135,12 +135,14 @@ def _former_spaces(run: RunDescription) -> list[str]:
     """Return a line on how often the space has changed, and which trials lie outside of it now."""
     if not run.former_spaces:
         return []
-    changes = " and ".join(count_of(each["n_trials"], "trial") for each in run.former_spaces)
+    changes = ", and again after ".join(
+        count_of(each["n_trials"], "trial") for each in run.former_spaces
+    )
     outside = [str(trial_id) for trial_id in run.former_spaces[-1]["outside"]]
     shown = ", ".join(outside[:_N_OUTSIDE]) + (", ..." if len(outside) > _N_OUTSIDE else "")
-    lie = "none lies" if not outside else f"{len(outside)} lie" if len(outside) > 1 else "1 lies"
-    which = f": {shown}" if outside else ""
-    return [f"The space was changed after {changes}; of these, {lie} outside of it now{which}."]
+    lie = f"{len(outside)} of them lie" if len(outside) > 1 else "1 of them lies"
+    outcome = f"{lie} outside of it now: {shown}" if outside else "all of them lie in it now"
+    return [f"The space was changed after {changes}; {outcome}."]
 
 
 def _tried(report: Report) -> str:

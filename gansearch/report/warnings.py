@@ -19,7 +19,7 @@ from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.provenance import software_changes, software_warning
-from gansearch.runs.schemas import UNSOUND, config_id_of_replica
+from gansearch.runs.schemas import SEARCH_TIME_SPENT, UNSOUND, config_id_of_replica
 
 _IDLE_SECONDS = 120
 # Below this share of the real data's coverage, a generator misses much of the data.
@@ -89,12 +89,11 @@ def failure_remedy(
 ) -> str:
     """Return what may help a run in which no trial of a phase, counted by status, was completed."""
     more = []
-    more_time: list[str] = []
+    more_time = _more_time(run)
     if (limit := run.settings.get("time_budget_seconds")) is not None:
-        minutes = 10 * math.ceil(max(limit, run.wall_seconds) / 60)
-        more_time = ["--time-budget", f"{minutes}m"]
         n_unsound = sum(counts.get(status, 0) for status in UNSOUND)
         was_short = run.wall_seconds >= limit and n_unsound < run.budget.trials
+        was_short |= time_ended_search(run, folder.trials())
         if (phase == "search" and was_short) or run.cut_replicas:
             return f"Give the run more time: {command('resume', folder.path, *more_time)}"
     if phase == "replica":
@@ -113,12 +112,38 @@ def failure_remedy(
     return f"{'. '.join(more)}."
 
 
+def time_ended_search(run: RunDescription, trials: pd.DataFrame) -> bool:
+    """Return whether a search would have tried more, or for longer, with a greater time budget."""
+    if run.settings.get("time_budget_seconds") is None:
+        return False
+    searched = trials[trials["phase"] == "search"]
+    if (searched["reason"] == SEARCH_TIME_SPENT).any():
+        return True
+    has_tried_all = run.has_tried_all(searched["config_id"].nunique())
+    return run.search_is_over and len(searched) < run.budget.trials and not has_tried_all
+
+
+def _more_time(run: RunDescription) -> list[str]:
+    """Return the flag that gives a run much more time; empty for one without a time budget."""
+    if (limit := run.settings.get("time_budget_seconds")) is None:
+        return []
+    return ["--time-budget", f"{10 * math.ceil(max(limit, run.wall_seconds) / 60)}m"]
+
+
+def more_trials(folder: RunFolder, run: RunDescription, trials: pd.DataFrame) -> str:
+    """Return what gives a search more trials: `increase --trials.`; empty if there is no more."""
+    if time_ended_search(run, trials):
+        return f"give the run more time: {command('resume', folder.path, *_more_time(run))}"
+    n_tried = trials.loc[trials["phase"] == "search", "config_id"].nunique()
+    return "" if run.has_tried_all(n_tried) else "increase --trials."
+
+
 def search_warnings(
     budget: Budget,
     counts: Mapping[str, int],
     *,
     n_completed: int,
-    has_tried_all: bool,
+    more: str,
     n_finalists: int,
 ) -> Iterator[str]:
     """Warn of a search with too few completed trials, too many bad ones, or no replicas.
@@ -127,7 +152,7 @@ def search_warnings(
         budget: of the run.
         counts: its trials by status.
         n_completed: distinct configurations that were completed.
-        has_tried_all: whether the space has no other configuration.
+        more: see `more_trials`.
         n_finalists: how many configurations are to be trained again.
     """
     n_ended = sum(counts.values()) - counts["running"]
@@ -138,7 +163,7 @@ def search_warnings(
         if n_completed < counts["completed"]:  # an older version may have repeated configurations
             noun = "configuration" if n_completed == 1 else "configurations"
             completed = f"{n_completed} {noun}, in {completed},"
-        remedy = "The space has no other: widen it." if has_tried_all else "Increase --trials."
+        remedy = more[:1].upper() + more[1:] or "The space has no other: widen it."
         yield (
             f"Only {completed} were completed, fewer than the {budget.top} finalists that the "
             f"replicas need. {remedy}"
@@ -147,7 +172,7 @@ def search_warnings(
         by_status = ", ".join(f"{counts[status]} {status}" for status in UNSOUND if counts[status])
         yield (
             f"{n_unsound} of {n_ended} trials of the search were unsuccessful: {by_status}. "
-            f"{_search_remedy(counts, has_tried_all=has_tried_all)}"
+            f"{_search_remedy(counts, more)}"
         )
     if over and not (budget.replicas and n_finalists):
         yield (
@@ -156,25 +181,28 @@ def search_warnings(
         )
 
 
-def _search_remedy(counts: Mapping[str, int], *, has_tried_all: bool) -> str:
+def _search_remedy(counts: Mapping[str, int], more: str) -> str:
     if counts["failed"] > counts["collapsed"] + counts["diverged"]:
         return "Most of them failed for reasons outside the training: see 'Why trials ended'."
-    if has_tried_all:
+    if not more:
         return "The space has no other configuration: widen it where trainings are sound."
     return (
         "The space is too wide for this number of trials. Narrow it where trainings collapse or "
-        "diverge, or increase --trials."
+        f"diverge, or {more}"
     )
 
 
 def ranking_warnings(
-    ranking: pd.DataFrame, references: pd.DataFrame, curve: pd.DataFrame
+    ranking: pd.DataFrame, references: pd.DataFrame, curve: pd.DataFrame, *, is_cut: bool = False
 ) -> Iterator[str]:
-    """Warn of single seeds, of scores above those of training images, and of low coverage."""
+    """Warn of single seeds, of scores above those of training images, and of low coverage.
+
+    With `is_cut`, `cut_warnings` say how to train the replicas that are lacking.
+    """
     if single := ranking.loc[ranking["n_seeds"] == 1, "config_id"].tolist():
         yield (
             f"{_ids(single)}: one seed only, so there are no intervals and no difference can be "
-            "distinguished from chance. Increase --replicas."
+            f"distinguished from chance.{'' if is_cut else ' Increase --replicas.'}"
         )
     of_training = references[references["name"].str.startswith("training")]
     if of_training.empty:

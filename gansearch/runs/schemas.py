@@ -23,6 +23,9 @@ from gansearch.rules import Config
 UNSOUND = ("collapsed", "diverged", "failed")
 STATUSES = ("running", "completed", "pruned", *UNSOUND)
 PHASES = ("search", "replica")
+# Why a trial was pruned that the time budget cut short.
+SEARCH_TIME_SPENT = "the time budget of the search was spent"
+RUN_TIME_SPENT = "the time budget of the run was spent"
 
 Fields = Sequence[tuple[str, pa.DataType]]
 

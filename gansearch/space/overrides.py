@@ -24,7 +24,7 @@ from gansearch.space.parse import (
     parse_start_from,
 )
 from gansearch.space.ranges import Range, parse_range, parse_value
-from gansearch.space.search_space import SearchSpace, check_start
+from gansearch.space.search_space import SearchSpace, check_start, drop_outside
 from gansearch.space.words import Words
 from gansearch.space.yaml_source import SourceValue, parse_yaml
 
@@ -46,6 +46,8 @@ def apply_overrides(space: SearchSpace, overrides: Sequence[str]) -> SearchSpace
     )
     check_conditions(space.table, search, space.fixed, everywhere)
     space = replace(space, search=sort_by_dependency(space.table, search, everywhere))
+    if "start_from" not in changes:
+        space = drop_outside(space)
     check_start(space, everywhere, by_set=True)
     if not space.search and not space.start_from:
         raise SpaceError(

@@ -362,6 +362,21 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
     return space
 
 
+def drop_outside(space: SearchSpace) -> SearchSpace:
+    """Return the space without those of `start_from` that lie outside and whose origin is known.
+
+    What an earlier search found is a hint for the space that it searched, no wish of the user's.
+    """
+    return replace(
+        space,
+        start_from=tuple(
+            preset
+            for preset in space.start_from
+            if preset not in space.origins or not space._mismatches(space.preset(preset))
+        ),
+    )
+
+
 def check_start(space: SearchSpace, sources: Mapping[str, str], *, by_set: bool = False) -> None:
     """Check that the presets of `start_from` lie inside the space.
 

@@ -13,6 +13,7 @@ from gansearch.measures import N_EVALUATION_SAMPLES
 from gansearch.report.formatting import duration
 from gansearch.report.own_section import better
 from gansearch.rules import Config, count_of
+from gansearch.scoring.collapse import CollapseTest
 from gansearch.scoring.cost import MAX_SHARE, EvaluationSize
 from gansearch.seeds import trial_seed
 from gansearch.space.counting import N_POINTS, n_configurations
@@ -23,6 +24,7 @@ from gansearch.system.streams import occupy_closed_descriptors
 from gansearch.trial.footprint import gib
 from gansearch.trial.memory_check import fitting_trials
 from gansearch.trial.step_times import measured_steps
+from gansearch.tune.costs import measured_costs
 from gansearch.tune.earlier_runs import first_configs
 from gansearch.tune.estimate import N_MEASURED, estimate, expected_updates
 from gansearch.tune.fixed_order import FixedOrder
@@ -206,8 +208,10 @@ def _estimate_line(run: Prepared, seconds: float) -> str:
     )
     if steps is None:
         return "time         unknown: none of the configurations that were tried could be trained"
-    n = run.share.max_concurrent
-    found = estimate(_with_real_trials(run.space), len(run.configs), run.dataset, steps, n)
+    n, test = run.share.max_concurrent, CollapseTest(run.dataset)
+    test.prepare(run.evaluation.n_samples)
+    costs = measured_costs(run.dataset, test)
+    found = estimate(_with_real_trials(run.space), len(run.configs), steps, costs, n)
     parts = {"search": found.search, "replicas": found.replicas, "the rest": found.rest}
     said = ", ".join(f"{name} {duration(value)}" for name, value in parts.items() if value)
     which = "given" if run.configs else "drawn from the space"

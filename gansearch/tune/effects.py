@@ -11,7 +11,7 @@ from gansearch.space.counting import configurations, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.space.yaml_source import parse_yaml
 from gansearch.tune.fixed_order import WINDOW
-from gansearch.tune.own_sampler import AUTO, is_elsewhere
+from gansearch.tune.own_sampler import AUTO, is_named_by_place
 from gansearch.tune.settings import Settings
 
 # What only a search uses, of the budget and of a space.
@@ -106,7 +106,7 @@ def order_notes(settings: Settings) -> list[str]:
         )
     if settings.time_budget_seconds is not None:
         notes.append("--deterministic: how many trials a time budget leaves depends on the machine")
-    if settings.sampler == AUTO or is_elsewhere(settings.sampler):
+    if settings.sampler == AUTO or is_named_by_place(settings.sampler):
         notes.append(
             f"--deterministic: after a resume, --sampler {settings.sampler} may propose other "
             "configurations than without an interruption: it may keep something in memory"

@@ -6,22 +6,17 @@ import random
 from dataclasses import dataclass
 
 from gansearch.budget import Budget
-from gansearch.data.dataset import Dataset
 from gansearch.own_measures import VALID_LL
-from gansearch.scoring.references import are_cached
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.step_times import StepTimes
+from gansearch.tune.costs import Costs
 from gansearch.tune.halving import SuccessiveHalving
-from gansearch.tune.time_plan import CONCLUSION_SECONDS, Extent, Finalist, makespan, rounds_of
+from gansearch.tune.time_plan import Extent, Finalist, replicas_seconds
 
 N_MEASURED = 6  # configurations
 _N_SIMULATED, _MOST_SIMULATED = 8, 200  # searches, and their trials
 # Until the workers of a phase train, and from the command to the first phase.
 _START_SECONDS = 8.0
-# A final score uses ten times the samples, and all test examples.
-_FINAL_SCORE = 30.0
-# In final scores: the winner's curve, and the reference lines where they aren't cached.
-_CURVES, _LINES = 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,7 @@ def expected_updates(budget: Budget) -> float:
     """Return how many updates the trials of a search make, if none is better by its parameters.
 
     Successive halving of random scores: the first trials meet few others, so that few are stopped.
+    Under freeze_thaw it is that, with what the two were measured to differ by.
     """
     n = min(budget.trials, _MOST_SIMULATED)
     updates = 0
@@ -53,14 +49,14 @@ def expected_updates(budget: Budget) -> float:
                 if halving.add_score(str(trial), at, score) is not None:
                     break
             updates += at
-    return updates / _N_SIMULATED * budget.trials / n
+    return budget.with_scheduler(updates / _N_SIMULATED / n) * budget.trials
 
 
 def estimate(
     space: SearchSpace,
     n_given: int,
-    dataset: Dataset,
     steps: StepTimes,
+    costs: Costs,
     n_at_a_time: int,
 ) -> Estimate:
     """Return how long a run takes if its trials train as fast as they were measured.
@@ -68,8 +64,8 @@ def estimate(
     Args:
         space: that is searched.
         n_given: configurations that are compared instead, if any.
-        dataset: that is learned.
-        steps: as measured.
+        steps: of trainings, as measured.
+        costs: of what is done beside training, as measured.
         n_at_a_time: trials at a time.
     """
     budget = space.budget
@@ -79,10 +75,10 @@ def estimate(
     if not n_given:
         at_a_time = min(n_at_a_time, budget.trials)
         search = _START_SECONDS + expected_updates(budget) * update / at_a_time
-    final_score = _FINAL_SCORE * steps.evaluation
-    replica = Finalist(budget.max_updates * update + final_score, range(budget.replicas))
-    n = n_given or space.n_finalists
-    training = makespan((), rounds_of([replica] * n, Extent(n, budget.replicas)), n_at_a_time)
-    replicas = training and _START_SECONDS + training
-    scores = _CURVES + (0.0 if are_cached(dataset) else _LINES)
-    return Estimate(search, replicas, _START_SECONDS + CONCLUSION_SECONDS + scores * final_score)
+    seconds = costs.replica_seconds(update, budget.max_updates)
+    finalists = [Finalist(seconds, range(budget.replicas))] * (n_given or space.n_finalists)
+    extent = Extent(len(finalists), budget.replicas)
+    training = replicas_seconds(finalists, extent, n_at_a_time)
+    return Estimate(
+        search, training and _START_SECONDS + training, _START_SECONDS + costs.conclusion
+    )

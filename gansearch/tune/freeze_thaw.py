@@ -12,12 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gansearch.budget import Budget
+from gansearch.budget import NEW_SHARE, Budget
 from gansearch.own_measures import VALID_LL, Objective
 from gansearch.tune.curve_prediction import CurvePrediction, Prediction
 
-# The share of all updates that goes to trials before their grace, as long as there are new ones.
-_NEW_SHARE = 0.5
 # Trials that begin before any goes on beyond the grace.
 _LEAST_BEGUN = 4
 # A waiting trial is given up when the interval of this confidence lies below the best score.
@@ -144,7 +142,7 @@ class FreezeThaw:
             max(curve.reached, curve.level if name in self._running else 0)
             for name, curve in self._curves.items()
         ]
-        return sum(min(each, grace) for each in planned) <= _NEW_SHARE * sum(planned)
+        return sum(min(each, grace) for each in planned) <= NEW_SHARE * sum(planned)
 
     def _best_waiting(self, better_than: float = -math.inf) -> str | None:
         """Return the waiting trial with the best expected score; one without any comes first."""

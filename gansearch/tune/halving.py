@@ -9,6 +9,11 @@ from typing import Generic, Protocol, TypeVar
 
 from gansearch.budget import Budget
 from gansearch.own_measures import VALID_LL, Objective, Rating, listed
+from gansearch.rules import count_of
+
+# With so many trials for each finalist, enough are completed although the second trial at a rung is
+# already compared with the first. Measured in docs/search.md.
+_TRIALS_A_FINALIST = 8
 
 RatingT = TypeVar("RatingT", bound=Rating)
 RungT = TypeVar("RungT", bound="AnyRung")  # type: ignore[type-arg]  # no variable in a bound
@@ -30,12 +35,15 @@ class AnyRung(Protocol[RatingT]):
 class Halving(ABC, Generic[RatingT, RungT]):
     """Asynchronous successive halving over parameter updates: the rungs, and who is there.
 
-    A subclass says by what a trial is not among the best of a rung.
+    A subclass says by what a trial is not among the best of a rung. The first trial there goes on,
+    and in a search of few trials as many as `reduction_factor`, so that finalists are left.
     """
 
     def __init__(self, budget: Budget, objective: Objective = VALID_LL) -> None:
         self._objective = objective
         self._reduction_factor = budget.reduction_factor
+        has_many = budget.trials >= _TRIALS_A_FINALIST * budget.top
+        self._n_first = 1 if has_many else budget.reduction_factor
         self._rungs = [self._make_rung(u) for u in budget.rung_updates]  # the lowest first
         self._withdrawn: dict[str, list[tuple[RungT, RatingT]]] = {}
 
@@ -49,8 +57,7 @@ class Halving(ABC, Generic[RatingT, RungT]):
         if not reached or name in reached[-1].scores:
             return None
         rung, n_earlier = reached[-1], len(reached[-1].scores)
-        # Fewer earlier trials have no best 1/reduction_factor: the second of two would be stopped.
-        why = self._why_not(rung, score) if n_earlier >= self._reduction_factor else None
+        why = self._why_not(rung, score) if n_earlier >= self._n_first else None
         rung.add(name, score)
         if why is None:
             return None
@@ -61,7 +68,7 @@ class Halving(ABC, Generic[RatingT, RungT]):
         ]
         return (
             f"{listed(values)} at rung {rung.updates:,.0f}, {why}: "
-            f"not in the best 1/{self._reduction_factor:g} of {n_earlier} earlier trials"
+            f"not in the best 1/{self._reduction_factor:g} of {count_of(n_earlier, 'earlier trial')}"
         )
 
     def withdraw(self, name: str) -> None:

@@ -19,7 +19,7 @@ from gansearch.seeds import trial_seed
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.optuna_internals import ShownSampler, without_constraints
-from gansearch.tune.own_sampler import AUTO, is_elsewhere
+from gansearch.tune.own_sampler import AUTO, is_named_by_place
 from gansearch.tune.ray_internals import free_worker, train_on
 from gansearch.tune.rows import Outcome
 from gansearch.tune.samplers import EnumeratingSampler, make_sampler
@@ -41,7 +41,7 @@ def make_ordered_sampler(name: str, run_seed: int, order: FixedOrder) -> BaseSam
     sampler = make_sampler(name, seed(0))
     if isinstance(sampler, EnumeratingSampler):  # which `Proposals` knows by its class
         return sampler
-    is_kept = is_elsewhere(name) or name in (AUTO, "qmc")
+    is_kept = is_named_by_place(name) or name in (AUTO, "qmc")
     return _OrderedSampler(name, sampler, None if is_kept else seed, order)
 
 

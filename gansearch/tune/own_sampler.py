@@ -26,8 +26,8 @@ AUTO = "auto"  # OptunaHub's AutoSampler, which takes one by the space and the n
 _AUTO_SAMPLER = f"{OPTUNAHUB}samplers/auto_sampler"
 
 
-def is_elsewhere(name: str) -> bool:
-    """Return whether a sampler is named by where it lies."""
+def is_named_by_place(name: str) -> bool:
+    """Return whether a sampler is named by where it lies: on OptunaHub or in a folder."""
     return name.startswith(OPTUNAHUB) or is_folder(name)
 
 

@@ -65,4 +65,4 @@ class ParetoRung:
             return None
         if pareto_ranks(scores, 1)[place] > 1:
             return "dominated by others"
-        return "which none dominates, but others add more variety"
+        return "dominated by none, but adding less variety than others"

@@ -39,6 +39,7 @@ from gansearch.scoring.verdict import LEAST_UPDATES, judge_indicators
 from gansearch.seeds import trial_seed
 from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.costs import Costs, measured_costs
 from gansearch.tune.earlier_runs import first_configs, stored_earlier_trials
 from gansearch.tune.experiment import make_scheduler, run_experiment
 from gansearch.tune.fixed_order import FixedOrder
@@ -68,10 +69,8 @@ from gansearch.tune.study_display import ReplicaStudy, attach_pictures, describe
 from gansearch.tune.time_budget import (
     ReplicaPlan,
     cut_replicas,
-    measured_costs,
     search_is_out_of_time,
 )
-from gansearch.tune.time_plan import Costs
 from gansearch.tune.warm_sampler import warmed
 
 # The longest that the user's own measures of training examples are expected to take.

@@ -22,6 +22,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import is_given, is_missing, load, provided
 from gansearch.tracking.names import require_trackers
+from gansearch.tune.effects import order_notes
 from gansearch.tune.rows import OUT_OF_TIME
 from gansearch.tune.samplers import check_sampler
 from gansearch.tune.settings import Settings, flag_of
@@ -91,6 +92,7 @@ def resumption(
         notes.append("--space: it is the space that the run has, and changes nothing")
     space = space.with_budget(**{name: changes[name] for name in RAISABLE if name in changes})
     settings = _changed_settings(folder, description, space, changes)
+    notes += order_notes(settings) if search_on else []
     return Resumption(space, settings, search_on, notes, change.former if change else None)
 
 

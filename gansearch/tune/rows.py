@@ -20,7 +20,13 @@ from gansearch.report.frame import KnownTrial, Score
 from gansearch.rules import Config, short
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.history import HISTORY_COLUMNS
-from gansearch.runs.schemas import EVALUATION_COLUMNS, config_columns, config_values
+from gansearch.runs.schemas import (
+    EVALUATION_COLUMNS,
+    RUN_TIME_SPENT,
+    SEARCH_TIME_SPENT,
+    config_columns,
+    config_values,
+)
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
 
@@ -38,8 +44,8 @@ class Outcome:
 
 
 # The outcome of a trial that the time budget cut short. A resume with more time continues it.
-OUT_OF_TIME = Outcome("pruned", "the time budget of the search was spent")
-REPLICA_OUT_OF_TIME = Outcome("pruned", "the time budget of the run was spent")
+OUT_OF_TIME = Outcome("pruned", SEARCH_TIME_SPENT)
+REPLICA_OUT_OF_TIME = Outcome("pruned", RUN_TIME_SPENT)
 
 
 def is_out_of_time(row: Mapping[str, Any]) -> bool:

@@ -31,7 +31,7 @@ from gansearch.space.counting import n_configurations
 from gansearch.space.ranges import FloatRange
 from gansearch.space.search_space import SearchSpace
 from gansearch.tune.optuna_internals import CmaEsWithoutPickles, ShownSampler
-from gansearch.tune.own_sampler import AUTO, is_elsewhere, load_sampler
+from gansearch.tune.own_sampler import AUTO, is_named_by_place, load_sampler
 
 # Name of the Optuna constraint that marks collapsed and diverged trials: 1 for these, else -1.
 UNHEALTHY = "unhealthy"
@@ -88,7 +88,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
     Raises:
         BadInputError: no such sampler, or it can't be loaded.
     """
-    if name not in SAMPLERS and not is_elsewhere(name):
+    if name not in SAMPLERS and not is_named_by_place(name):
         raise BadInputError(f"--sampler {name}: no such sampler. {did_you_mean(name, SAMPLERS)}")
     with warnings.catch_warnings():
         # `group` is marked experimental since Optuna 2.8; the pinned version is tested.

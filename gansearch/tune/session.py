@@ -20,10 +20,10 @@ from gansearch.runs.location import is_run
 from gansearch.scoring.collapse import CollapseTest
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.signals import deferred, handled_by
+from gansearch.tune.costs import Costs
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.settings import Settings
 from gansearch.tune.share import Share
-from gansearch.tune.time_plan import Costs
 
 
 @dataclass

@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansearch.data.dataset import Dataset
 from gansearch.report.formatting import duration
 from gansearch.rules import Config, count_of
 from gansearch.runs.schemas import config_id_of_replica, replica_id
-from gansearch.scoring.collapse import CollapseTest
-from gansearch.scoring.evaluation import final_score
-from gansearch.scoring.references import are_cached
 from gansearch.trial.messages import TrialSpec
+from gansearch.tune.costs import Costs
 from gansearch.tune.rows import best_first, is_out_of_time
 from gansearch.tune.session import Session
 from gansearch.tune.time_plan import (
-    CONCLUSION_SECONDS,
     LEAST_SEEDS,
-    Costs,
     Extent,
     Finalist,
-    makespan,
-    rounds_of,
+    replicas_seconds,
     search_end,
     tolerance_seconds,
     widest_extent,
 )
 
-# A final score is measured with few samples, of which a quarter to a half of the time depends.
-_N_MEASURED, _WHOLE = 500, 2.5
-# What takes as long as so many measured final scores: the winner's curve, and the reference lines
-# where they aren't cached.
-_CURVES, _LINES, _LINES_OF_IMAGES = 3.0, 10.0, 25.0
 _STOP_SECONDS = 3.0  # until trials have saved their state, and their workers have ended
 _MARGIN = 1.05  # by which the search leaves the replicas more time than they should take
 _SLACK = 0.4  # of the tolerance, by which replicas may end late
 _LEAST_SHARE = 0.1  # of a replica, from which its speed is known
 _REPORT_SECONDS = 4.0  # of a run in which no trial was completed
-
-
-def measured_costs(dataset: Dataset, test: CollapseTest) -> Costs:
-    """Return what a run on `dataset` does beside training, from a final score measured now."""
-    samples = dataset.to_float(dataset.train[:_N_MEASURED])
-    for _ in range(2):  # the first one loads what the others find
-        start = time.monotonic()
-        final_score(dataset, samples, collapse_test=test)
-        seconds = time.monotonic() - start
-    lines = 0.0 if are_cached(dataset) else _LINES_OF_IMAGES if dataset.is_image else _LINES
-    return Costs(_WHOLE * seconds, CONCLUSION_SECONDS + (_CURVES + lines) * seconds)
 
 
 def search_is_out_of_time(session: Session) -> bool:
@@ -69,8 +46,8 @@ def search_is_out_of_time(session: Session) -> bool:
     beside = _STOP_SECONDS + session.recorder.times.start_seconds + costs.conclusion
 
     def needed(n_finalists: int, n_seeds: int) -> float:
-        waiting = rounds_of(finalists, Extent(n_finalists, n_seeds))
-        return beside + _MARGIN * makespan((), waiting, session.share.max_concurrent)
+        extent = Extent(n_finalists, n_seeds)
+        return beside + _MARGIN * replicas_seconds(finalists, extent, session.share.max_concurrent)
 
     if session.seconds + needed(1, 1) > limit:
         return session.seconds > without_replicas  # not even one would end in time
@@ -118,11 +95,11 @@ class Speeds:
         if whole:
             return sum(whole) / len(whole)
         # The first updates of a training are slower.
-        begun = [row for row in replicas if row["updates"] >= _LEAST_SHARE * max_updates]
+        begun = self._begun(replicas)
         every = [row for rows in self._of_config.values() for row in rows]
         for rows in (begun, own, every):
             if (seconds := self._seconds_per_update(rows)) is not None:
-                return float(seconds * max_updates + self._final_seconds)
+                return self._costs.replica_seconds(seconds, max_updates)
         return 0.0
 
     def seconds_left(self, row: Mapping[str, Any]) -> float:
@@ -133,12 +110,36 @@ class Speeds:
             return math.inf
         share = max(0.0, 1 - row["updates"] / self._session.budget.max_updates)
         since = times.seconds_since_report(row["trial_id"])
-        left: float = share * (whole - self._final_seconds) + self._final_seconds - since
+        final_score = self._costs.final_score
+        left: float = share * (whole - final_score) + final_score - since
         return max(0.0, left)
 
+    def conclusion_seconds(self) -> float:
+        """Return how long the conclusion takes: longer than measured if the machine is slower now.
+
+        It is as much slower as replicas are beside the search's trials of their configurations.
+        """
+        took = expected = 0.0
+        for rows in self._of_config.values():
+            replicas = self._begun([row for row in rows if row["phase"] == "replica"])
+            before = self._seconds_per_update([row for row in rows if row["phase"] == "search"])
+            now = self._seconds_per_update(replicas)
+            if before is not None and now is not None:
+                updates = sum(row["updates"] for row in replicas)
+                scored = sum(row["status"] == "completed" for row in replicas)
+                took += now * updates - scored * self._costs.final_score
+                expected += before * updates
+        slowdown = max(1.0, took / expected) if expected else 1.0
+        return slowdown * self._costs.conclusion
+
     @property
-    def _final_seconds(self) -> float:
-        return self._session.costs.final_score if self._session.costs is not None else 0.0
+    def _costs(self) -> Costs:
+        return self._session.costs or Costs(0.0, 0.0)
+
+    def _begun(self, replicas: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the replicas that have trained for long enough to know their speed."""
+        least = _LEAST_SHARE * self._session.budget.max_updates
+        return [row for row in replicas if row["updates"] >= least]
 
     def _seconds_per_update(self, rows: Sequence[Mapping[str, Any]]) -> float | None:
         """Return the mean of some trials: of this session, or as earlier ones have trained."""
@@ -169,11 +170,11 @@ class ReplicaPlan:
 
     def allowed(self, waiting: Sequence[TrialSpec]) -> list[TrialSpec]:
         """Return those of the replicas that wait which may begin, in their order."""
-        available = self._available_seconds()
+        speeds = Speeds(self.session, self.session.recorder.rows.values())
+        available = self._available_seconds(speeds)
         if available is None:
             return list(waiting)
         ids = _by_preference(self.session, self.finalists)
-        speeds = Speeds(self.session, self.session.recorder.rows.values())
         waits: dict[str, set[int]] = {name: set() for name in ids}
         for spec in waiting:
             waits[config_id_of_replica(spec.trial_id)].add(spec.number)
@@ -197,10 +198,10 @@ class ReplicaPlan:
 
     def are_out_of_time(self) -> bool:
         """Return whether the conclusion needs the rest, and no replica ends soon."""
-        available = self._available_seconds()
+        speeds = Speeds(self.session, self.session.recorder.rows.values())
+        available = self._available_seconds(speeds)
         if available is None or available > 0:
             return False
-        speeds = Speeds(self.session, self.session.recorder.rows.values())
         soonest = min(self._running(speeds), default=math.inf)
         return available + self._slack_seconds < soonest
 
@@ -230,13 +231,13 @@ class ReplicaPlan:
         running = (rows[trial_id] for trial_id in self.session.recorder.times.running)
         return [speeds.seconds_left(row) for row in running if row["phase"] == "replica"]
 
-    def _available_seconds(self) -> float | None:
+    def _available_seconds(self, speeds: Speeds) -> float | None:
         """Return the seconds that are left for trainings, None without a time budget."""
-        limit, costs = self.session.settings.time_budget_seconds, self.session.costs
-        if limit is None or costs is None:
+        limit = self.session.settings.time_budget_seconds
+        if limit is None or self.session.costs is None:
             return None
         start = self.session.recorder.times.seconds_until_start
-        return limit - costs.conclusion - start - self.session.seconds
+        return limit - speeds.conclusion_seconds() - start - self.session.seconds
 
 
 def _by_preference(session: Session, finalists: Sequence[Config]) -> list[str]:

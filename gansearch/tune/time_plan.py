@@ -12,25 +12,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 MEASURED_SECONDS = 2.5  # that trainings are measured in a dry run
-# The winner's curve and pictures, the sheet of all finalists, the report and the end of Ray.
-CONCLUSION_SECONDS = 7.0
 LEAST_SEEDS = 2  # of which an interval can be made
 # Of the budget that the search may use although not all replicas fit into the rest.
 _SEARCH_SHARE = 0.5
 _TOLERANCE, _TOLERANCE_SECONDS = 0.1, 30.0
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a run does beside training, in seconds.
-
-    Attributes:
-        final_score: of a replica: its samples at the end are scored against the test set.
-        conclusion: reference lines, ranking, pictures and the report.
-    """
-
-    final_score: float
-    conclusion: float
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,11 @@ def rounds_of(finalists: Sequence[Finalist], extent: Extent) -> list[float]:
         for finalist in finalists[: extent.n_finalists]
         if seed in finalist.waiting
     ]
+
+
+def replicas_seconds(finalists: Sequence[Finalist], extent: Extent, n_at_a_time: int) -> float:
+    """Return how long the replicas of an extent take that have not begun, if no other runs."""
+    return makespan((), rounds_of(finalists, extent), n_at_a_time)
 
 
 def widest_extent(

@@ -38,10 +38,10 @@ TINY = {
     "ring": DENSE,
     "tfd": [*DENSE, "pretraining_updates=20", "output_init_inputs=4"],
 }
-# Their likes are searched in every test run: other points, other convolutional networks, and the
-# model families of digits (test_families.py).
+# Their likes are searched in every test run: other points, other convolutional networks, digits
+# (test_search.py) and its model families (test_families.py).
 SLOW = (
-    *(name for name in TINY if name.startswith("digits-")),
+    *(name for name in TINY if name.startswith("digits")),
     *("gaussian", "grid", "mnist-conditional", "tfd"),
 )
 N = 800

@@ -10,6 +10,7 @@ import pytest
 from gansearch.report.render import render
 from gansearch.report.report import build_report
 from gansearch.report.warnings import failure_remedy
+from gansearch.runs.schemas import SEARCH_TIME_SPENT
 from tests.written_runs import (
     MEANS,
     PAPER,
@@ -134,6 +135,23 @@ def test_a_search_with_few_completed_or_many_bad_trials_is_warned_of(tmp_path):
         "space is too wide for this number of trials. Narrow it where trainings collapse or "
         "diverge, or increase --trials.",
     ]
+
+
+def test_more_trials_are_no_remedy_for_what_the_time_budget_has_cut(tmp_path):
+    rows = searched()
+    rows[0].update(status="pruned", reason=SEARCH_TIME_SPENT)
+    for row in rows[1:3]:
+        row.update(status="diverged")
+    cut = [f"r-{name}-{i}" for name in (PAPERS, WINS) for i in (1, 2)]
+    seeds = [row for config in (WINNER, PAPER) for row in replicas(config, 1)]
+    run = {"settings": {"time_budget_seconds": 90.0}, "wall_seconds": 86.0, "cut_replicas": cut}
+    folder = write_run(tmp_path, rows, seeds, MEANS, **run)
+    found = build_report(folder).warnings
+    more = f"ive the run more time: gansearch resume {folder.path} --time-budget 20m"
+    assert any(f"that the replicas need. G{more}" in each for each in found)
+    assert any(f"collapse or diverge, or g{more}" in each for each in found)
+    assert any(each.endswith("no difference can be distinguished from chance.") for each in found)
+    assert failure_remedy(folder, folder.read_run(), "search", {}) == f"G{more}"
 
 
 def test_a_search_of_few_distinct_configurations_is_warned_of(tmp_path):

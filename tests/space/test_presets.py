@@ -182,9 +182,10 @@ def test_the_preset_pacgan_is_that_of_its_authors_code(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_no_preset_has_an_average_of_g_and_the_spaces_of_images_search_one(name: str) -> None:
+def test_no_published_preset_has_an_average_of_g_and_the_spaces_of_images_search_one(name: str) -> None:
     space = load_space(name)
-    assert all(space.preset(each).generator_ema == 0 for each in ("paper", *space.presets))
+    published = {"paper", *space.presets} - space.origins.keys()
+    assert all(space.preset(each).generator_ema == 0 for each in published)
     assert ("generator_ema" in space.search) == (name != "gaussian")
 
 
@@ -196,7 +197,7 @@ def test_each_remedys_preset_differs_from_vanilla_by_that_remedy_alone(name: str
         values = space.preset(preset).to_dict()
         changed = {key: value for key, value in values.items() if value != vanilla[key]}
         assert (changed if isinstance(remedy, dict) else set(changed)) == remedy, preset
-    assert {"paper", "pacgan", "vanilla", *REMEDIES} == set(space.presets)
+    assert {"paper", "pacgan", "vanilla", "found", *REMEDIES} == set(space.presets)
     # Heusel et al. (2017): D learns the faster.
     two = space.preset("two_time_scales")
     assert two.generator_lr < two.discriminator_lr
@@ -216,7 +217,16 @@ def test_a_preset_says_where_it_comes_from_and_is_tried_after_the_papers() -> No
     assert [space.preset(name).k for name in space.start_from] == [1, 2]
     assert SearchSpace.from_dict(space.to_dict()) == space
     assert "origins:\n  found: best of 400 trials of 5,000 updates\n" in space.describe()
-    assert "origins" not in load_space("ring").to_dict()
+    assert "origins" not in load_space("gaussian").to_dict()
+
+
+def test_what_was_found_is_not_tried_where_a_change_leaves_it_outside() -> None:
+    narrow = "generator_lr={float: [0.01, 0.15], log: true}"
+    assert load_space("digits").start_from == ("paper", "found")
+    assert load_space("digits", [narrow]).start_from == ("paper",)
+    assert load_space("digits", ["k=2"]).start_from == ("paper", "found")
+    with pytest.raises(SpaceError, match="start_from: found lies outside the space: generator_lr"):
+        load_space("digits", [narrow, "start_from=[paper, found]"])
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,9 @@ def test_all_trials_of_a_space_follow_a_fixed_schedule_and_a_preset_may_have_its
     assert SearchSpace.from_dict(space.to_dict()) == space
     assert "schedule: [{at: 50, label_smoothing: 0.1}]" in space.describe()
     assert all(config.schedule[0].at == 50 for config in space.variants())
-    sections = space.to_dict() | {"presets": {"late": {"schedule": [{"at": 90, "momentum": 0}]}}}
-    assert SearchSpace.from_dict(sections | {"start_from": []}).preset("late").schedule[0].at == 90
+    late = {"presets": {"late": {"schedule": [{"at": 90, "momentum": 0}]}}}
+    sections = space.to_dict() | late | {"start_from": [], "origins": {}}
+    assert SearchSpace.from_dict(sections).preset("late").schedule[0].at == 90
 
 
 def test_a_configuration_with_a_schedule_is_outside_a_space_without_it():

@@ -743,7 +743,7 @@ def test_the_remedy_for_a_preset_outside_a_changed_space_starts_from_those_insid
     change, outside, remedy
 ):
     with pytest.raises(SpaceError) as error:
-        load_space("ring", [change])
+        load_space("ring", ["start_from=[paper, vanilla]", change])
     assert f"start_from: {outside} lies outside the space" in str(error.value)
     assert re.findall("--set '(.+?)'", str(error.value)) == [remedy]
     space = load_space("ring", [change, remedy])
@@ -829,7 +829,7 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         ),
         (
             ["start_from=[mine]"],
-            "--set start_from=[mine]: start_from: no preset is called 'mine'. Known: dcgan, paper.",
+            "--set start_from=[mine]: start_from: no preset is called 'mine'. Known: dcgan, found, paper.",
         ),
         (
             ["maxout_pieces={int: [2, 3]}", "discriminator_activation=leaky_relu"],

@@ -1,5 +1,7 @@
 """How long a run will take, from trainings that are measured now."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from gansearch.space.load import load_space
 from gansearch.trial import step_times
 from gansearch.trial.step_times import StepTimes, measured_steps
 from gansearch.tune import dry_run
-from gansearch.tune import estimate as estimates
+from gansearch.tune.costs import Costs
 from gansearch.tune.dry_run import plan
 from gansearch.tune.estimate import estimate, expected_updates
 from gansearch.tune.slots import drawn_configs
@@ -69,22 +71,24 @@ def test_a_search_is_expected_to_make_fewer_updates_than_at_most_and_more_with_f
     assert shares[0] > shares[1] > shares[2] > budgets[0].expected_updates / 9000 * 0.9
 
 
-def test_an_estimate_counts_updates_evaluations_final_scores_and_starts(monkeypatch):
-    space, digits = (
-        load_space("digits", [*OVERRIDES, "reduction_factor=100"]),
-        load_dataset("digits"),
-    )
-    monkeypatch.setattr(estimates, "are_cached", lambda _: True)
-    steps = StepTimes(6, update=0.01, evaluation=0.5)
-    found = estimate(space, 0, digits, steps, n_at_a_time=2)
+def test_freeze_thaw_takes_fewer_updates_than_asha_but_twice_those_before_the_grace():
+    asha = Budget(trials=30, max_updates=9000, reports=9)
+    of = [replace(asha, scheduler="freeze_thaw", grace=grace) for grace in (0.15, 0.4, 0.8)]
+    expected = [expected_updates(each) / 30 for each in of]
+    assert expected == [pytest.approx(0.9 * expected_updates(asha) / 30), 7200, 9000]
+    assert [each.expected_updates for each in of] == [2700, 7200, 9000]
+
+
+def test_an_estimate_counts_updates_evaluations_final_scores_and_starts():
+    space = load_space("digits", [*OVERRIDES, "reduction_factor=100"])
+    steps, costs = StepTimes(6, update=0.01, evaluation=0.5), Costs(final_score=15, conclusion=22)
+    found = estimate(space, 0, steps, costs, n_at_a_time=2)
     # A trial of 1,000 updates and four evaluations takes 12 s; a final score 15 s.
     assert found.search == pytest.approx(8 + 12 * expected_updates(space.budget) / 1000 / 2)
     assert found.replicas == pytest.approx(8 + 2 * (12 + 15))
-    assert found.rest == pytest.approx(8 + 7 + 15)
+    assert found.rest == pytest.approx(8 + 22)
     assert found.seconds == found.search + found.replicas + found.rest
-    monkeypatch.setattr(estimates, "are_cached", lambda _: False)
-    assert estimate(space, 0, digits, steps, 2).rest > found.rest
-    given = estimate(space, 3, digits, steps, n_at_a_time=100)
+    given = estimate(space, 3, steps, costs, n_at_a_time=100)
     assert (given.search, given.replicas) == (0, pytest.approx(8 + 12 + 15))
 
 

@@ -6,7 +6,7 @@ from gansearch.budget import Budget
 from gansearch.tune.fixed_order import FixedOrder
 
 # Rungs at 100 and 300 of 900 updates.
-BUDGET = Budget(max_updates=900, reports=9, grace=1 / 9, reduction_factor=3)
+BUDGET = Budget(trials=10, max_updates=900, reports=9, grace=1 / 9, reduction_factor=3)
 
 
 def order_of(n, window=4):

@@ -10,7 +10,7 @@ from gansearch.tune.pareto_halving import ParetoHalving, make_halving
 
 COVERAGE = Objective(BUILT_IN_OBJECTIVES["coverage"])
 BOTH = several([VALID_LL, COVERAGE])
-BUDGET = Budget(max_updates=1000, grace=0.1, reduction_factor=3)
+BUDGET = Budget(trials=10, max_updates=1000, grace=0.1, reduction_factor=3)
 
 
 def halving_with(*scores, objective=BOTH):
@@ -42,8 +42,8 @@ def test_of_too_large_a_front_those_go_on_that_add_variety():
     front = [(0.0, 1.0), (0.1, 0.9), (0.11, 0.89), (0.9, 0.1), (1.0, 0.0)]
     why = halving_with(*front).add_score("neighbour", 100, (0.105, 0.895))
     assert why == (
-        "valid_ll 0.105 and coverage 0.895 at rung 100, which none dominates, but others add more "
-        "variety: not in the best 1/3 of 5 earlier trials"
+        "valid_ll 0.105 and coverage 0.895 at rung 100, dominated by none, but adding less variety "
+        "than others: not in the best 1/3 of 5 earlier trials"
     )
     assert halving_with(*front[1:4]).add_score("end", 100, (1.0, 0.05)) is None
 

@@ -396,3 +396,11 @@ def test_measures_that_a_resume_can_not_take_are_named(monkeypatch, given, messa
         give_again({"measures": [lost.to_dict(), filed.to_dict()]}, {"measures": given})
     with pytest.raises(BadInputError, match="needs none again"):
         give_again({"measures": [filed.to_dict()]}, {"measures": [gap]})
+
+
+def test_a_resumed_search_is_told_again_what_goes_badly_with_a_fixed_order(tmp_path):
+    settings = vars(Settings(deterministic=True, time_budget_seconds=900.0))
+    (note,) = resumed(run_of(tmp_path, n_tried=3, settings=settings)).notes
+    assert note.startswith("--deterministic: how many trials a time budget leaves depends on")
+    (tmp_path / "over").mkdir()
+    assert resumed(run_of(tmp_path / "over", settings=settings)).notes == []

@@ -1,5 +1,6 @@
 """Pruning and guarding, decision by decision."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -68,8 +69,17 @@ def test_a_trial_below_the_best_third_of_its_rung_is_pruned_with_the_numbers():
     assert decide(scheduler, "high", 95, 31.0) == TrialScheduler.CONTINUE
 
 
-def test_too_few_earlier_trials_decide_nothing():
+def test_of_many_trials_the_second_at_a_rung_goes_on_only_if_it_is_better():
     scheduler = GuardedScheduler(BUDGET, halving=True)
+    assert decide(scheduler, "first", 95, 10.0) == TrialScheduler.CONTINUE
+    assert decide(scheduler, "second", 95, 9.0) == TrialScheduler.STOP
+    reason = scheduler.outcomes["ray-second"].reason
+    assert reason.endswith("below 10: not in the best 1/3 of 1 earlier trial")
+    assert decide(scheduler, "third", 95, 11.0) == TrialScheduler.CONTINUE
+
+
+def test_of_few_trials_the_first_three_at_a_rung_go_on():
+    scheduler = GuardedScheduler(replace(BUDGET, trials=23), halving=True)
     for i in range(3):
         assert decide(scheduler, f"t{i}", 95, -10.0 * i) == TrialScheduler.CONTINUE
     assert decide(scheduler, "t3", 95, -30.0) == TrialScheduler.STOP

@@ -272,7 +272,7 @@ def test_the_description_keeps_the_former_space_and_the_report_says_so_in_a_line
     assert former["outside"] == names
     lines = sections(build_report(folder))[0].text
     assert (
-        f"The space was changed after {N} trials; of these, {len(names)} lie outside of it now: "
+        f"The space was changed after {N} trials; {len(names)} of them lie outside of it now: "
         f"{', '.join(names)}."
     ) in lines
 
