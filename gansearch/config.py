@@ -15,13 +15,14 @@ from gansearch.budget import Budget
 from gansearch.network_parameters import NetworkParameters
 from gansearch.own_network_parameters import OwnNetworkParameters
 from gansearch.parameter_words import PARAMETER_WORDS, Answer
+from gansearch.scheduled import ScheduledConfig
 from gansearch.training_parameters import TrainingParameters
 
 __all__ = ["AdversarialConfig", "Budget", "TrialConfig"]
 
 
 @dataclass(frozen=True)
-class TrialConfig(NetworkParameters, TrainingParameters):
+class TrialConfig(ScheduledConfig, NetworkParameters, TrainingParameters):
     """The hyperparameters of one adversarial training; the defaults are the paper's for MNIST.
 
     `TrialConfig.rules()` has the meaning and the range of every parameter. Space files are checked

@@ -69,9 +69,10 @@ import numpy as np
 
 from gansearch.artifacts import GeneratorExport, Observer, SavedGenerator
 from gansearch.data.dataset import Dataset
-from gansearch.errors import BadInputError, did_you_mean
+from gansearch.errors import BadInputError, ConfigError, did_you_mean
 from gansearch.own_measures import OwnMeasure
 from gansearch.rules import Config
+from gansearch.scheduled import ScheduledConfig
 from gansearch.system import user_code
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -356,8 +357,15 @@ class ModelFamily(ABC, Generic[ConfigT]):
     def check_budget(self, config: ConfigT, max_updates: int) -> None:
         """Raise ConfigError if a training of `config` can't have a budget of so many updates.
 
-        Called with `check`.
+        Called with `check`. By default it refuses points of a schedule that are never reached.
         """
+        points = config.schedule if isinstance(config, ScheduledConfig) else ()
+        for i, point in enumerate(points):
+            if point.at >= max_updates:
+                raise ConfigError(
+                    f"configuration: schedule: point {i + 1}: at: {point.at}, with max_updates: "
+                    f"{max_updates}: it is never reached. Raise max_updates, or leave it out."
+                )
 
     def check_objective(self, name: str, dataset: Dataset) -> None:
         """Raise ConfigError if one of the `measures` has no value on `dataset`.

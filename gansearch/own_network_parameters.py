@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from gansearch.network_parameters import NoiseParameters
 from gansearch.parameter_words import PARAMETER_WORDS, Answer
+from gansearch.scheduled import ScheduledConfig
 from gansearch.training_parameters import TrainingParameters
 
 
@@ -22,7 +23,7 @@ def _from(base: type[NoiseParameters | TrainingParameters], name: str, default: 
 
 
 @dataclass(frozen=True)
-class OwnNetworkParameters(NoiseParameters, TrainingParameters):
+class OwnNetworkParameters(ScheduledConfig, NoiseParameters, TrainingParameters):
     """The defaults are those of Radford et al. (2016), on half as many examples a minibatch.
 
     Their Adam with a constant learning rate of .0002 and a first decay rate of .5 suits most

@@ -24,12 +24,29 @@ _PLAIN_KINDS = {"bool": "true or false", "str": "text"}
 
 
 @dataclass(frozen=True)
+class Point:
+    """Values that parameters have from a point of the training on.
+
+    Attributes:
+        at: the point, in parameter updates.
+        values: the new values with the names of their parameters.
+    """
+
+    at: int
+    values: tuple[tuple[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values: `at`, and the new values by name."""
+        return {"at": self.at, **dict(self.values)}
+
+
+@dataclass(frozen=True)
 class Rule:
     """The values that a parameter may have, when it applies, and what it means.
 
     Attributes:
-        kind: int, float, bool, str (one of `choices`, or any text where there are none), or widths:
-            a list of ints, one for each layer.
+        kind: int, float, bool, str (one of `choices`, or any text where there are none), widths: a
+            list of ints, one for each layer, or schedule: `Point`s (see `scheduled`).
         doc: the meaning, as the documentation has it.
         low, high: the range of a number, or of each entry of widths, both ends included.
         low_is_open: whether `low` itself is excluded.
@@ -60,6 +77,8 @@ class Rule:
             return f"a list of whole numbers{within}{none}"
         if self.kind in _PLAIN_KINDS:
             return _PLAIN_KINDS[self.kind]
+        if self.kind == "schedule":
+            return "a list of points such as {at: 5000, discriminator_lr: 0.02}"
         noun = "a whole number" if self.kind == "int" else "a number"
         if self.low == -math.inf and self.high == math.inf:
             return noun
@@ -124,7 +143,7 @@ class Validated:
         for name, rule in self.rules().items():
             value = getattr(self, name)
             try:
-                object.__setattr__(self, name, rule.parse(value))
+                object.__setattr__(self, name, self.parsed(name, value))
             except ValueError as found:
                 raise ConfigError(
                     f"{self._what}: {name}: found {found}. It must be {rule.describe()}."
@@ -137,6 +156,11 @@ class Validated:
             # Read-only, since all callers share it.
             cls._rules = MappingProxyType({f.name: f.metadata["rule"] for f in fields(cls)})  # type: ignore[arg-type]
         return cls._rules
+
+    @classmethod
+    def parsed(cls, name: str, value: object) -> Any:
+        """Return a parameter's value as `Rule.parse` does, with its errors."""
+        return cls.rules()[name].parse(value)
 
     @classmethod
     def answer_to(cls, name: str) -> str | None:
@@ -220,7 +244,7 @@ class Config(Validated):
         later version do not change it.
         """
         differs = {
-            name: value
+            name: plain(value)
             for name, default in self.defaults().items()
             if self.applies(name) and (value := getattr(self, name)) != default
         }
@@ -301,14 +325,28 @@ def count_of(n: float, noun: str) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a parameter's value as reports show it: `0.0307`, `64-64` for widths."""
+    """Return a parameter's value as reports show it: `0.0307`, `64-64` for widths.
+
+    A schedule may be given by its plain values.
+
+    >>> short([{"at": 500, "lr": 0.02}, {"at": 900, "lr": 0.01}])
+    '{at: 500, lr: 0.02}, {at: 900, lr: 0.01}'
+    """
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, list | tuple):
-        return "-".join(map(str, value)) or "none"
+        points = [each for each in plain(tuple(value)) if isinstance(each, dict)]
+        return ", ".join(map(_flow, points)) or "-".join(map(str, value)) or "none"
     return str(value)
 
 
 def plain(value: Any) -> Any:
-    """Return a parameter's value as plain JSON: widths as a list."""
-    return list(value) if isinstance(value, tuple) else value
+    """Return a parameter's value as plain JSON: widths and points as a list."""
+    if isinstance(value, tuple):
+        return [each.to_dict() if isinstance(each, Point) else each for each in value]
+    return value
+
+
+def _flow(values: Mapping[str, Any]) -> str:
+    """Return a point as YAML has it on one line."""
+    return f"{{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"

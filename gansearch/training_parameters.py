@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gansearch.rules import Config, parameter
 
@@ -10,6 +11,16 @@ from gansearch.rules import Config, parameter
 @dataclass(frozen=True)
 class TrainingParameters(Config):
     """The training of the two networks; the defaults are the paper's for MNIST."""
+
+    # What is read anew in each iteration, and no network or moment is made by. Not the average of
+    # G's parameters, which must be kept from the beginning. See `scheduled`.
+    schedulable: ClassVar[tuple[str, ...]] = (
+        *("generator_lr", "discriminator_lr", "lr_decay", "min_lr", "final_lr_share"),
+        *("momentum", "final_momentum", "momentum_epochs", "momentum_share"),
+        *("adam_beta1", "adam_beta2", "discriminator_loss_scale", "label_smoothing"),
+        *("gradient_penalty", "gradient_penalty_weight"),
+        *("instance_noise_sd", "instance_noise_updates"),
+    )
 
     k: int = parameter(1, "int", "updates of D for each update of G (Algorithm 1)", low=1, high=100)
     update: str = parameter(

@@ -97,6 +97,8 @@ def test_the_defaults_are_the_papers_for_mnist():
         "output_init_inputs": 100,
         "pretraining_updates": 98000,
         "pretrained_layers": 2,
+        # From populations.
+        "schedule": (),
     }
 
 
@@ -138,7 +140,7 @@ def test_a_number_beyond_the_range_of_floats_breaks_the_rule():
         TrialConfig(k=10**400)
 
 
-@pytest.mark.parametrize("name", list(TrialConfig.rules()))
+@pytest.mark.parametrize("name", [n for n in TrialConfig.rules() if n != "schedule"])
 def test_the_ends_of_every_range_belong_to_it_unless_they_are_open(name):
     rule = TrialConfig.rules()[name]
     if rule.choices:
@@ -364,7 +366,12 @@ def test_the_page_of_parameters_agrees_with_the_code(kind):
         pytest.fail(f"docs/parameters.md should have this table:\n\n{table}")
 
 
-def test_the_page_has_the_defaults_of_own_networks_that_differ_and_their_last_parameter():
+def test_the_page_names_what_may_change_in_mid_training():
+    names = ", ".join(f"`{name}`" for name in TrialConfig.schedulable)
+    assert f"mid-training: {names}." in " ".join(PAGE.read_text().split())
+
+
+def test_the_page_has_the_defaults_of_own_networks_that_differ_and_their_last_parameters():
     own, paper = OwnNetworkParameters(), TrialConfig()
     names = list(OwnNetworkParameters.rules())
     table = "| parameter | default |\n| --- | --- |\n" + "".join(
@@ -374,8 +381,9 @@ def test_the_page_has_the_defaults_of_own_networks_that_differ_and_their_last_pa
     )
     if table not in PAGE.read_text():
         pytest.fail(f"docs/parameters.md should have this table:\n\n{table}")
-    assert names == list(TrialConfig.rules())[: len(names)]
-    assert (names[0], names[-1]) == ("k", "noise_dim")
+    *shared, last = names
+    assert shared == list(TrialConfig.rules())[: len(shared)]
+    assert (names[0], shared[-1], last) == ("k", "noise_dim", "schedule")
 
 
 def test_own_networks_share_the_rules_of_training_and_noise_but_have_no_layers_to_set():

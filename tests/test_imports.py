@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "gansearch"
 
 # From the top of the package to its end: its folders, and the modules that lie in none.
 ORDER = (
-    *("errors", "lazy", "rules", "arguments", "seeds", "budget", "measures", "pareto"),
+    *("errors", "lazy", "rules", "scheduled", "arguments", "seeds", "budget", "measures", "pareto"),
     *(
         "network_parameters",
         "training_parameters",

@@ -13,7 +13,7 @@ from gansearch.measures import Evaluation
 from gansearch.ranking.ranking import rank
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import ranking_schema, trials_schema
+from gansearch.runs.schemas import config_columns, ranking_schema, trials_schema
 from gansearch.scoring.verdict import Verdict
 from gansearch.system.files import BLANK_SEAL, sealed
 from gansearch.trial.messages import StepResult, TrialSpec
@@ -134,7 +134,7 @@ def trial(trial_id, config, status="completed", phase="search", valid_ll=5.0, **
         "clipped_coverage": 0.6,
         "fld": 12.3,
         "copy_p": 0.4,
-        **{f"config.{name}": value for name, value in config.to_dict().items()},
+        **config_columns(config),
         **values,
     }
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gansearch.data.dataset import Dataset
+from gansearch.errors import ConfigError
 from gansearch.families.coordinated_parameters import CoordinatedConfig
 from gansearch.families.pair_family import PairFamily
 
@@ -27,3 +29,18 @@ class CoordinatedNets(PairFamily[CoordinatedConfig]):
         from gansearch.families.coordinated_training import CoordinatedTraining
 
         return CoordinatedTraining
+
+    def check(self, config: CoordinatedConfig, dataset: Dataset) -> None:
+        """Raise ConfigError as its base does, or if points of a schedule can't be told."""
+        super().check(config, dataset)
+        targets = [
+            name
+            for name in ("d_target", "g_target")
+            if config.applies(name) and getattr(config, name) > 0
+        ]
+        if config.schedule and targets:
+            raise ConfigError(
+                f"schedule: it does not go with {' and '.join(targets)}, by which iterations have "
+                "more or fewer updates, so that points are not reached at a known one. Leave out "
+                "either."
+            )

@@ -62,7 +62,8 @@ class InferenceNets(PairFamily[InferenceConfig]):
         return super().training_bytes(along, dataset, device, exact=exact)
 
     def check_budget(self, config: InferenceConfig, max_updates: int) -> None:
-        """Raise ConfigError if a budget is too small for two stages."""
+        """Raise ConfigError as its base does, or if a budget is too small for two stages."""
+        super().check_budget(config, max_updates)
         if config.inference == "after" and stages(config, max_updates)[0] < 1:
             raise ConfigError(
                 f"configuration: inference: after, with max_updates: {max_updates} and k: "

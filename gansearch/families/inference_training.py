@@ -191,8 +191,11 @@ class InferenceTraining(TrainedPairTraining):
 
     def _encoder_steps(self, schedule: Schedule) -> list[Step]:
         """Return the k + 1 steps of E in this iteration, with G's schedule from its own rate."""
-        config = dataclasses.replace(self.config, generator_lr=self.config.encoder_lr)
-        first = steps_at(config, self.stage_iteration, self.horizon)[1]
+        config, before = (
+            dataclasses.replace(each, generator_lr=self.config.encoder_lr)
+            for each in (self.present, self._before)
+        )
+        first = steps_at(config, self.stage_iteration, self.horizon, before)[1]
         number = self.stage_iteration * (config.k + 1) + 1
         # Within an iteration the rate stays, so that only the first update finds another before it.
         decays = [first.decay] + [schedule.momentum] * config.k

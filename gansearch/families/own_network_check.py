@@ -44,7 +44,8 @@ def check_networks(maker: OwnNetworkMaker, config: AdversarialConfig, dataset: D
     """Raise ConfigError if the networks of a configuration can't be trained on a data set."""
     try:
         with seeded(0, "cpu"), one_thread():
-            _Check(maker, config, dataset).run()
+            for stage in config.stages:
+                _Check(maker, stage, dataset).run()
     except ConfigError as error:
         raise ConfigError(f"{error}{_arguments_in(config, str(error))}") from error.__cause__
 

@@ -172,7 +172,7 @@ class SemisupervisedTraining(TrainedPairTraining):
             return 0.0
         which = self._draw_labels()
         x = self.examples.at(self._rows[which])
-        if self.config.instance_noise_sd > 0:
+        if self.present.instance_noise_sd > 0:
             noise = self._on_device(torch.randn(x.shape, **self._how))
             x = with_instance_noise(x, noise, self._coefficients)
         logits = as_float(self.discriminator.class_logits(x, self._draw_masks(len(x))))

@@ -33,8 +33,9 @@ _SWITCHES = (
 def structure_of(config: AdversarialConfig) -> TrialConfig | None:
     """Return what trainings must have in common to share a group with `config`.
 
-    None where it can't train in a group: networks of the user's own, and what reaches over the
-    members' own steps (unrolling, spectral norm, minibatch standard deviation, pretraining).
+    None where it can't train in a group: networks of the user's own, what reaches over the
+    members' own steps (unrolling, spectral norm, minibatch standard deviation, pretraining), and
+    what changes in mid-training (a schedule).
     """
     if not isinstance(config, TrialConfig):
         return None
@@ -43,6 +44,7 @@ def structure_of(config: AdversarialConfig) -> TrialConfig | None:
         or config.minibatch_sd > 0
         or config.discriminator_normalization == "spectral"
         or config.pretraining != "none"
+        or bool(config.schedule)
     )
     if apart:
         return None

@@ -72,14 +72,16 @@ def json_value(value: Any) -> Any:
 def to_csv(report: Report) -> str:
     """Return the ranking as CSV or, while there is none, the leaderboard."""
     table = report.leaderboard if report.ranking.empty else report.ranking
-    flat = [
-        {
-            name: " ".join(map(str, value)) if isinstance(value, list | np.ndarray) else value
-            for name, value in row.items()
-        }
-        for row in _records(report, table)
-    ]
+    flat = [{name: _flat(value) for name, value in row.items()} for row in _records(report, table)]
     return pd.DataFrame(flat, columns=table.columns, dtype=object).to_csv(index=False)
+
+
+def _flat(value: Any) -> Any:
+    """Return a value as a cell: lists as words, a schedule as JSON."""
+    if not isinstance(value, list | np.ndarray):
+        return value
+    is_schedule = any(isinstance(each, Mapping) for each in value)
+    return json.dumps(value) if is_schedule else " ".join(map(str, value))
 
 
 def to_markdown(report: Report) -> str:

@@ -35,6 +35,7 @@ from gansearch.runs.commands import command
 from gansearch.runs.generators import read_outputs
 from gansearch.runs.schemas import STATUSES
 from gansearch.runs.tables import rows_of
+from gansearch.scheduled import schedule_in_words
 from gansearch.scoring.lines import line_title
 from gansearch.space.builtin import builtin_spaces
 
@@ -132,8 +133,11 @@ def _space_source(report: Report) -> str:
 
 
 def _applying(config: Config) -> dict[str, Any]:
-    """Return the parameters that apply."""
-    return {name: value for name, value in config.to_dict().items() if value is not None}
+    """Return the parameters that apply, a schedule in words."""
+    values = config.to_dict()
+    if (schedule := schedule_in_words(config)) is not None:
+        values["schedule"] = schedule
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _ranking(report: Report) -> list[dict[str, Any]]:

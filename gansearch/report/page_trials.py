@@ -18,6 +18,7 @@ from gansearch.report.report import Report, search_fronts, winning_replica
 from gansearch.report.section import TABLE_MEASURES
 from gansearch.runs.schemas import config_values, history_schema, is_sound_search
 from gansearch.runs.tables import rows_of
+from gansearch.scheduled import schedule_in_words
 
 _MOST_BEST = 400  # trials of the search that are in a page for their score
 _MOST_CURVES = 300  # trials with curves
@@ -160,7 +161,8 @@ def parameters_of(report: Report, trials: pd.DataFrame) -> list[dict[str, Any]]:
                 "doc": rule.doc,
                 "log": bool(isinstance(entry, Mapping) and entry.get("log")),
                 "choice": isinstance(entry, Mapping) and "choice" in entry,
-                "varies": len(set(values)) > 1,
+                # A schedule is drawn by itself, and no axis.
+                "varies": rule.kind != "schedule" and len(set(values)) > 1,
                 "searched": name in searched,
             }
         )
@@ -174,7 +176,10 @@ def _hashable(value: Any) -> Any:
 def trial_columns(
     report: Report, trials: pd.DataFrame, history: pd.DataFrame
 ) -> dict[str, list[Any]]:
-    """Return the trials by column, the values of their parameters among them."""
+    """Return the trials by column, the values of their parameters among them.
+
+    A schedule is there in words, and as `points` to draw.
+    """
     times = _times(history)
     rows = rows_of(trials)
     table = report.run.family.config_type
@@ -190,10 +195,14 @@ def trial_columns(
         columns["front"] = [plain(front) for front in fronts.reindex(trials.index)]
     columns["started"] = [times.get(row["trial_id"], (None, None))[0] for row in rows]
     columns["ended"] = [times.get(row["trial_id"], (None, None))[1] for row in rows]
-    for name in table.rules():
+    for name, rule in table.rules().items():
         values = [config[name] for config in configs]
-        if any(value is not None for value in values):
-            columns[f"config.{name}"] = [plain(value) for value in values]
+        if all(value is None for value in values):
+            continue
+        if rule.kind == "schedule":
+            columns["points"] = values
+            values = [schedule_in_words(table.from_dict(config)) for config in configs]
+        columns[f"config.{name}"] = [plain(value) for value in values]
     return columns
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,10 +41,11 @@ from gansearch.report.section import (
 from gansearch.report.seeds_section import lead, seeds_section, selection_measure
 from gansearch.report.stability_section import stability_section
 from gansearch.report.warnings import given_up
-from gansearch.rules import count_of, short
+from gansearch.rules import Config, count_of, short
 from gansearch.runs.description import RunDescription
 from gansearch.runs.schemas import config_values
 from gansearch.runs.tables import rows_of
+from gansearch.scheduled import schedule_in_words
 from gansearch.scoring.lines import line_title
 
 _N_ENDINGS = 10
@@ -472,11 +473,11 @@ def _differences(report: Report, row: Mapping[str, Any]) -> str:
     table = report.run.family.config_type
     config = table.from_dict(config_values(row, table))
     differences = [
-        f"{name}={short(getattr(config, name))}"
+        name
         for name in table.rules()
         if config.applies(name) and getattr(config, name) != getattr(report.baseline, name)
     ]
-    return " ".join(differences) or "nothing"
+    return _in_words(config, differences) or "nothing"
 
 
 def _parameters(report: Report, row: Mapping[str, Any]) -> str:
@@ -485,12 +486,21 @@ def _parameters(report: Report, row: Mapping[str, Any]) -> str:
     config = table.from_dict(config_values(row, table))
     default = table.from_dict(space["fixed"])
     shown = [
-        f"{name}={short(getattr(config, name))}"
+        name
         for name in table.rules()
         if config.applies(name)
         and (name in space["search"] or getattr(config, name) != getattr(default, name))
     ]
-    return " ".join(shown) or "the defaults"
+    return _in_words(config, shown) or "the defaults"
+
+
+def _in_words(config: Config, names: Iterable[str]) -> str:
+    """Return the values of some parameters, and last the schedule if it is among them."""
+    values = {name: getattr(config, name) for name in names}
+    has_schedule = values.pop("schedule", None) is not None
+    words = " ".join(f"{name}={short(value)}" for name, value in values.items())
+    schedule = f"schedule: {schedule_in_words(config)}" if has_schedule else ""
+    return "; ".join(filter(None, (words, schedule)))
 
 
 def _marked_config(report: Report, config_id: str) -> str:

@@ -7,6 +7,7 @@ after its others: none is renamed or moved.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,14 @@ def config_id_of_replica(trial_id: str) -> str:
 
 
 INT, FLOAT, STRING, BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
-_KINDS = {"int": INT, "float": FLOAT, "bool": BOOL, "str": STRING, "widths": pa.list_(INT)}
+_KINDS = {
+    "int": INT,
+    "float": FLOAT,
+    "bool": BOOL,
+    "str": STRING,
+    "widths": pa.list_(INT),
+    "schedule": STRING,  # as JSON
+}
 _BY_NAME = {m.column: (m.column, _KINDS[m.kind]) for m in MEASURES}
 
 _COUNTS: Fields = [
@@ -115,6 +123,7 @@ def trials_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> p
         *_measures("n_classes_effective", "collapsed_p"),
         *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
         ("kept_updates", INT),
+        *_schedule(table),
     ]
     own = (name for each in measures for name in each.final_columns)
     return with_own(_completed(fields, "evaluation", "final"), own)
@@ -152,6 +161,7 @@ def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> 
         ("kept_updates", FLOAT),
         ("pareto_rank", INT),
         ("p_front", FLOAT),
+        *_schedule(table),
     ]
     schema = _completed(fields, "ranking")
     own = (name for each in measures for name in each.ranking_columns)
@@ -170,7 +180,7 @@ def warm_start_schema(table: type[Config]) -> pa.Schema:
         ("progress", FLOAT),
         ("first", INT),
     ]
-    return pa.schema([*fields, *_config(table)])
+    return pa.schema([*fields, *_config(table), *_schedule(table)])
 
 
 def history_schema(measures: Sequence[OwnMeasure]) -> pa.Schema:
@@ -243,13 +253,25 @@ TEST_LL = pa.schema([("test_ll", FLOAT)])
 EVALUATION_COLUMNS: tuple[str, ...] = (*(name for name, _ in _COUNTS), *columns("evaluation"))
 
 
+def config_columns(config: Config) -> dict[str, Any]:
+    """Return the `config.<name>` entries of a configuration's row: its values, or null."""
+    rules = config.rules()
+    return {
+        f"config.{name}": json.dumps(value)
+        if rules[name].kind == "schedule" and value is not None
+        else value
+        for name, value in config.to_dict().items()
+    }
+
+
 def config_values(
     row: Mapping[str, Any], table: type[Config], names: Iterable[str] | None = None
 ) -> dict[str, Any]:
     """Return a row's `config.<name>` entries as `Config.to_dict` returns them.
 
     Undoes the conversions of pandas: NaN is None again, 5.0 in a whole-number column is 5, and an
-    array of widths is a list. `table.from_dict` takes the result. `names` limits it to some.
+    array of widths is a list; and that of a schedule to text. `table.from_dict` takes the result.
+    `names` limits it to some.
     """
     rules = table.rules()
     return {
@@ -259,7 +281,13 @@ def config_values(
 
 
 def _config(table: type[Config]) -> Fields:
-    return [(f"config.{name}", _KINDS[rule.kind]) for name, rule in table.rules().items()]
+    rules = table.rules().items()
+    return [(f"config.{name}", _KINDS[r.kind]) for name, r in rules if r.kind != "schedule"]
+
+
+def _schedule(table: type[Config]) -> Fields:
+    """Return the column of schedules, which came after those of all other parameters."""
+    return [(f"config.{name}", STRING) for name, r in table.rules().items() if r.kind == "schedule"]
 
 
 def _value(value: Any, kind: str) -> Any:
@@ -267,4 +295,6 @@ def _value(value: Any, kind: str) -> Any:
         return [int(width) for width in value]
     if pd.isna(value):
         return None
+    if kind == "schedule":
+        return json.loads(value)
     return {"int": int, "float": float, "bool": bool, "str": str}[kind](value)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from gansearch.errors import SpaceError
+from gansearch.rules import plain
 from gansearch.space.ranges import Condition, Range, Table
 from gansearch.space.yaml_source import shorten
 
@@ -141,7 +142,7 @@ def parameter_error(sources: Mapping[str, str], name: str, message: str) -> Spac
 
 def format_value(value: Any) -> str:
     """Return a parameter's value as messages show it."""
-    return value if isinstance(value, str) else shorten(value)
+    return value if isinstance(value, str) else shorten(plain(value))
 
 
 def _circle(table: Table, waiting: list[str], search: Mapping[str, Range]) -> list[str]:

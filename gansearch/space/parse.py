@@ -442,7 +442,8 @@ def _check_parameter(table: Table, key: str, name: str, item: SourceValue) -> No
 def _suggest_section(key: str, table: Table) -> str:
     """Return the advice for a key that was found among the sections."""
     if key in table.rules():
-        return "It belongs under search or fixed."
+        is_searched = table.rules()[key].kind != "schedule"
+        return f"It belongs under {'search or ' if is_searched else ''}fixed."
     if key in Budget.rules():
         return "It belongs under budget."
     if key in ImageOptions.rules():

@@ -14,6 +14,7 @@ import optuna
 
 from gansearch.errors import did_you_mean
 from gansearch.rules import Config, Rule, short
+from gansearch.scheduled import AT, ScheduledConfig, ScheduleFault, parse_schedule
 from gansearch.space.yaml_source import SourceValue, shorten
 
 # (parameter, values) pairs, all of which must hold: the parameter has one of the values.
@@ -152,7 +153,27 @@ def parse_value(table: Table, key: str, name: str, item: SourceValue) -> Any:
     Raises:
         SpaceError: the value breaks the parameter's rule.
     """
-    return parse_by_rule(table.rules()[name], key, item)
+    rule = table.rules()[name]
+    if rule.kind == "schedule" and issubclass(table, ScheduledConfig):
+        return _parse_schedule(table, key, item)
+    return parse_by_rule(rule, key, item)
+
+
+def _parse_schedule(table: type[ScheduledConfig], key: str, item: SourceValue) -> Any:
+    """Return a schedule; messages name the line, the point and the key in it."""
+    try:
+        points = parse_schedule(table, item.plain())
+    except ScheduleFault as fault:
+        at = item
+        for step in fault.path:
+            at = at.value[step]
+        key = f"{key}: {fault.words}" if fault.words else key
+        if fault.rule is not None:
+            raise at.rule_error(key, fault.rule.describe()) from None
+        raise at.error(key, fault.fault) from None
+    for i, point in enumerate(item.value):
+        parse_by_rule(AT, f"{key}: point {i + 1}: at", point.value["at"])  # not 60.000
+    return points
 
 
 def parse_by_rule(rule: Rule, key: str, item: SourceValue) -> Any:
@@ -181,6 +202,12 @@ def parse_range(table: Table, name: str, item: SourceValue) -> Range:
         SpaceError: the entry has another form, or breaks the parameter's rule.
     """
     entry = item.value
+    if table.rules()[name].kind == "schedule":
+        raise item.error(
+            name,
+            "a schedule can't be searched. Search the parameters themselves; a schedule that all "
+            "trials follow belongs under fixed.",
+        )
     if not isinstance(entry, dict):
         raise item.error(
             name,

@@ -41,7 +41,7 @@ class Words:
 
     def of_budget(self, name: str, value: Any = None) -> str:
         """Return the end of a message about an unknown entry of the budget, given as `value`."""
-        if name in self.table.rules():
+        if name in self.table.rules() and not self._is_schedule(name):  # it may mean scheduler
             return "It belongs under search or fixed."
         answer = Budget.answer_to(name)
         if answer is None:
@@ -57,6 +57,9 @@ class Words:
             of_table = isinstance(self.table.other_words[_key(name)], tuple)
             return f"{answer}{', under search or fixed' if of_table else ''}."
         return self.of_budget(name) if Budget.answer_to(name) else None
+
+    def _is_schedule(self, name: str) -> bool:
+        return self.table.rules()[name].kind == "schedule"
 
     def _conversion(self, name: str, value: Any) -> str:
         """Return a number of epochs in parameter updates, if the data set's size is known."""

@@ -95,7 +95,7 @@ class PairTraining(AdversarialTraining):
             with torch.no_grad():
                 real, fake = self.real_pairs(batch), self.fake_pairs(batch)
             loss, objective, _ = discriminator_objective(
-                self.config, self.discriminator, real, fake, batch.drawn, coefficients
+                self.present, self.discriminator, real, fake, batch.drawn, coefficients
             )
             objective = objective + self.discriminator_term(batch, real, fake)
         return Update(loss.detach(), self.players.gradients(objective, self.players.discriminator))

@@ -42,7 +42,8 @@ def peak_bytes(
 ) -> float:
     """Return the peak memory, in bytes, of an iteration or of sampling on a device.
 
-    No such device is needed. The examples themselves don't count.
+    No such device is needed. The examples themselves don't count. Of what changes in mid-training
+    it is the highest.
 
     Args:
         config: what is trained.
@@ -54,6 +55,9 @@ def peak_bytes(
     Raises:
         ConfigError: the configuration has no networks on such examples.
     """
+    if config.schedule:
+        stages = config.stages
+        return max(peak_bytes(each, dataset, device, beside=beside, build=build) for each in stages)
     few = dataclasses.replace(dataset, train=dataset.train[:2])  # a training may hold all labels
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak:
@@ -114,7 +118,8 @@ def rough_bytes_of(
     n_copies = 4 if config.optimizer == "adam" else 3  # with the gradients and the moments
     k = config.k
     drawn = (k + 1) * generator.noise_dim + 2 * k  # rows are of 64 bits
-    drawn += (config.instance_noise_sd > 0) * (2 * k + 1) * generator.dim
+    is_noisy = any(stage.instance_noise_sd > 0 for stage in config.stages)
+    drawn += is_noisy * (2 * k + 1) * generator.dim
     return 4.0 * (
         n_copies * sum(weights)
         + (config.generator_ema > 0) * weights[0]

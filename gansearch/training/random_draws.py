@@ -197,6 +197,11 @@ class DrawStream:
         """Drop the remaining draws."""
         self.draw_by(self._n_drawn)
 
+    def draw_otherwise(self, draw_many: Callable[[int, int], Draws]) -> None:
+        """Drop the remaining draws, and draw by another function from here on."""
+        self._draw_many = draw_many
+        self.discard()
+
     @property
     def n_used(self) -> int:
         """Iterations that were taken of what was drawn at once, since `rng_state`."""

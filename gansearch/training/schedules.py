@@ -84,9 +84,17 @@ class Horizon:
         return np.minimum(iteration / max(self.n_iterations, 1), 1.0)
 
 
-def schedule_at(config: AdversarialConfig, iteration: int, horizon: Horizon) -> Schedule:
-    """Return the schedule of an iteration (from 0 in its stage)."""
-    d_steps, g_step = steps_at(config, iteration, horizon)
+def schedule_at(
+    config: AdversarialConfig,
+    iteration: int,
+    horizon: Horizon,
+    before: AdversarialConfig | None = None,
+) -> Schedule:
+    """Return the schedule of an iteration (from 0 in its stage).
+
+    `before` is the configuration of the iteration before, if that was another.
+    """
+    d_steps, g_step = steps_at(config, iteration, horizon, before)
     momentum = rates_at(config, iteration, horizon).momentum
     return Schedule(coefficients_at(config, iteration), d_steps, g_step, momentum)
 
@@ -127,10 +135,17 @@ def _momentum_at(config: AdversarialConfig, iteration: int | np.ndarray, horizon
 
 
 def steps_at(
-    config: AdversarialConfig, iteration: int, horizon: Horizon
+    config: AdversarialConfig,
+    iteration: int,
+    horizon: Horizon,
+    before: AdversarialConfig | None = None,
 ) -> tuple[list[Step], Step]:
-    """Return the k steps of D in an iteration (from 0 in its stage), and that of G."""
-    now, last = (rates_at(config, max(i, 0), horizon) for i in (iteration, iteration - 1))
+    """Return the k steps of D in an iteration (from 0 in its stage), and that of G.
+
+    `before` is as in `schedule_at`.
+    """
+    now = rates_at(config, iteration, horizon)
+    last = rates_at(before or config, max(iteration - 1, 0), horizon)
 
     def step(lr: float, last_lr: float, number: int) -> Step:
         decay = now.momentum * last_lr / lr

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -53,6 +54,8 @@ class AdversarialTraining(Training):
 
     Attributes:
         config, seed, device: as given.
+        present: the configuration as its schedule has it in the last iteration that was begun, or
+            the first; that of `players`.
         iteration: how many are done.
         seconds: that it has trained for.
         examples: that it learns from.
@@ -80,6 +83,7 @@ class AdversarialTraining(Training):
         make: NetworkMaker = make_networks,
     ) -> None:
         self.config = config
+        self.present = self._before = config.at(0)
         self.seed = seed
         self.device = device
         self.max_updates = max_updates
@@ -93,9 +97,9 @@ class AdversarialTraining(Training):
         self.average = networks.average
         # No method of self: a cycle would keep the training's memory until Python collects it.
         shuffled = ShuffledExamples(seed, self.examples.n, self._rng.device.type)
-        draw_many = partial(
+        self._draw_many = partial(
             _draw,
-            config=config,
+            config=self.present,
             generator=self.generator,
             discriminator=self.discriminator,
             n_train=self.examples.n,
@@ -103,7 +107,7 @@ class AdversarialTraining(Training):
             rng=self._rng,
             device=device,
         )
-        self.stream = DrawStream(draw_many, self._rng, ITERATIONS_DRAWN[device])
+        self.stream = DrawStream(self._draw_many, self._rng, ITERATIONS_DRAWN[device])
         self._train_from(self._first_layer())
         self.loss_sums = torch.zeros(2, device=device)
         self._iterations_summed = 0
@@ -147,8 +151,10 @@ class AdversarialTraining(Training):
         """Do one iteration of Algorithm 1; with `measure`, note the gradients' norms."""
         if self.iteration == self._n_first_stage > 0:
             self._begin_second_stage()
+        self._before = self.present
+        self._reach(self.iteration)
         draws = self.stream.take(1)[0]
-        schedule = schedule_at(self.config, self.stage_iteration, self.horizon)
+        schedule = schedule_at(self.present, self.stage_iteration, self.horizon, self._before)
         batches = self.examples.at(draws.rows)
         with self.global_random.in_use() if self.global_random else nullcontext():
             d_updates, g_update = self._iterate(batches, draws, schedule)
@@ -157,6 +163,15 @@ class AdversarialTraining(Training):
         self.count(1)
         if measure:
             self._grad_norms = torch.stack((norm(d_updates[-1].grads), norm(g_update.grads)))
+
+    def _reach(self, iteration: int) -> None:
+        """Train by what the configuration's schedule has in an iteration; all else goes on."""
+        present = self.config.at(max(iteration, 0) * (self.config.k + 1))
+        if present == self.present:
+            return
+        self.present = present
+        self.players = replace(self.players, config=present)
+        self.stream.draw_otherwise(partial(self._draw_many, config=present))
 
     def _iterate(
         self, batches: Tensor, draws: Draws, schedule: Schedule
@@ -236,18 +251,24 @@ class AdversarialTraining(Training):
     def load(self, state: bytes) -> None:
         """Take over a state that `save` returned, of the same configuration and seed.
 
+        Points of the schedule that the state has not reached may differ: it goes on by this one's.
+
         Raises:
             GansearchError: the state belongs to another configuration or seed, or is damaged.
         """
         header, tensors = training_state.decode(state)
         # Parsed, since an older version knew fewer parameters.
         saved = type(self.config).from_dict(header["config"])
-        if saved.config_id != self.config.config_id or header["seed"] != self.seed:
+        begun = (header["iteration"] - 1) * (saved.k + 1)  # updates before the last iteration
+        same = saved.until(begun).config_id == self.config.until(begun).config_id
+        if not same or header["seed"] != self.seed:
             raise GansearchError(
                 "checkpoint: it belongs to another configuration or seed than this trial's. "
-                "A state can only be resumed by the trial that saved it."
+                "A state can only be resumed by the trial that saved it, or by one that differs in "
+                "later points of its schedule."
             )
         self.iteration = header["iteration"]
+        self._reach(self.iteration - 1)
         self._train_from(self._first_layer())
         training_state.copy_into(self._tensors(), tensors)
         self.stream.restore(tensors["rng"], header["iterations_used"], self.iteration)
@@ -281,7 +302,7 @@ class AdversarialTraining(Training):
 
     def _train_from(self, first_layer: int) -> None:
         """Train all of D, and G's layers from `first_layer` on, with moments of zero."""
-        config = self.config
+        config = self.present
         g_bound, d_bound = _bounds_of(config)
         self.generator.first_layer = first_layer
         average = self._average_from(first_layer)

@@ -23,7 +23,7 @@ from gansearch.rules import Config, count_of
 from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import config_values
+from gansearch.runs.schemas import config_columns, config_values
 from gansearch.runs.tables import rows_of
 from gansearch.space.likeness import likeness
 from gansearch.space.search_space import SearchSpace
@@ -236,8 +236,7 @@ def _stored(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(config: Config) -> dict[str, Any]:
-    values = {f"config.{name}": value for name, value in config.to_dict().items()}
-    return {"config_id": config.config_id, **values}
+    return {"config_id": config.config_id, **config_columns(config)}
 
 
 def _distinct_firsts(rows: Rows) -> Rows:

@@ -24,6 +24,7 @@ from gansearch.runs.schemas import (
     EVALUATION_COLUMNS,
     RUN_TIME_SPENT,
     SEARCH_TIME_SPENT,
+    config_columns,
     config_values,
 )
 from gansearch.space.search_space import SearchSpace
@@ -71,7 +72,7 @@ def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
         "reason": "",
         "updates": 0,
     }
-    return row | {f"config.{name}": value for name, value in config.to_dict().items()}
+    return row | config_columns(config)
 
 
 def score_of_row(

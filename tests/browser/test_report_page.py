@@ -299,6 +299,33 @@ def test_the_curve_of_a_panel_shows_pairs_of_measures(look, url):
         )
 
 
+def test_a_panel_draws_the_schedule_of_a_trial_that_has_one(look, tmp_path, written):
+    points = [
+        {"at": 2000, "discriminator_lr": 0.05, "gradient_penalty": "r1"},
+        {"at": 6000, "discriminator_lr": 0.025, "generator_lr": 0.2},
+    ]
+    rows = [trial("t00000", PAPER.replaced(schedule=points)), trial("t00001", PAPER)]
+    title = "Schedule of t00000"
+    with look.at(f"{written(write_run(tmp_path, rows))}#trial=t00000") as page:
+        until(page, f"[...window.gansearch.plots].some((plot) => plot.title === '{title}')")
+        series = page.evaluate(
+            """title => [...window.gansearch.plots].find((plot) => plot.title === title)
+                .chart.getOption().series.map((each) => [each.name, each.data])""",
+            title,
+        )
+        assert dict(series) == {
+            "discriminator_lr": [[0, 1], [2000, 0.5], [6000, 0.25], [8000, 0.25]],
+            "generator_lr": [[0, 1], [6000, 2], [8000, 2]],
+        }
+        text = page.locator("dialog").inner_text()
+        assert "discriminator_lr 0.1 -> 0.05 at 2,000; generator_lr 0.1 -> 0.2" in text
+        page.locator(f"figure[data-title='{title}']").scroll_into_view_if_needed()
+        look.keep(page, "panel")
+        page.get_by_role("button", name="next").click()
+        until(page, "location.hash === '#trial=t00001'")
+        assert page.locator(f"figure[data-title='{title}']").count() == 0
+
+
 def test_reasons_are_counted_and_filter_the_trials(look, url):
     with look.at(url) as page:
         rows = page.locator("table.reasons tbody tr")

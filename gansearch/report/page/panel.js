@@ -4,7 +4,7 @@
 function trialPanel(store) {
   const body = element("div");
   const dialog = element("dialog", { class: "panel", "aria-label": "trial" }, body);
-  let chart = null;
+  let charts = [];
   let key = null;
   let shown = null;
   const kept = { trial: null, updates: null }; // where the slider stands
@@ -18,14 +18,14 @@ function trialPanel(store) {
   };
   const show = (id) => {
     const trial = store.byId.get(id);
-    if (chart) chart.dispose();
-    chart = panelCurve(store, trial, key, (chosen) => { key = chosen; });
-    body.replaceChildren(panelBar(store, trial, { open, close }), ...panelParts(store, trial, chart, kept, open));
+    charts.forEach((chart) => chart.dispose());
+    charts = panelCharts(store, trial, key, (chosen) => { key = chosen; });
+    body.replaceChildren(panelBar(store, trial, { open, close }), ...panelParts(store, trial, charts, kept, open));
     shown = signature(id);
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
     store.change({ selected: id });
-    chart.draw();
+    charts.forEach((chart) => chart.draw());
   };
   dialog.addEventListener("close", () => {
     store.change({ selected: null });
@@ -52,9 +52,9 @@ function trialPanel(store) {
 /** Fills the page with the panel of its only trial. */
 function showAlone(store, id) {
   const trial = store.byId.get(id);
-  const chart = panelCurve(store, trial, null, () => {});
-  document.querySelector("main").replaceChildren(...panelParts(store, trial, chart, {}));
-  chart.draw();
+  const charts = panelCharts(store, trial, null, () => {});
+  document.querySelector("main").replaceChildren(...panelParts(store, trial, charts, {}));
+  charts.forEach((chart) => chart.draw());
   window.gansearch = { store, plots };
 }
 
@@ -96,15 +96,15 @@ function panelBar(store, trial, { open, close }) {
 }
 
 /** Returns what a panel has; `open` leads to another trial, null where the page has no other. */
-function panelParts(store, trial, chart, kept, open = null) {
+function panelParts(store, trial, [curve, schedule], kept, open = null) {
   return [
     element("h2", {}, `${trial.trial_id} · ${trial.label}`),
     element("p", {}, statusBadge(trial.status), ` · ${trialFacts(store, trial)}`),
     trial.reason ? element("p", { class: "why" }, trial.reason) : null,
     element("h3", {}, "Scores"), scoresList(store, trial),
-    element("h3", {}, "Curves"), chart.root,
+    element("h3", {}, "Curves"), curve.root,
     ...picturesOf(store, trial, kept),
-    element("h3", {}, "Configuration"), configurationTable(store, trial),
+    element("h3", {}, "Configuration"), schedule ? schedule.root : null, configurationTable(store, trial),
     ...(open ? siblings(store, trial, open) : []),
     element("h3", {}, "Commands"), ...commandsOf(store, trial),
   ].filter(Boolean);
@@ -125,6 +125,41 @@ function scoresList(store, trial) {
   return element("dl", { class: "facts" }, measures.map((measure) => element("div", {},
     element("dt", {}, measure.title),
     element("dd", {}, `${formatNumber(trial[measure.key], measure.decimals)} ${SPOKEN_UNITS.includes(measure.unit) ? "" : measure.unit}`))));
+}
+
+/** Returns the plots of a panel: its curve, and its schedule where it has one to draw. */
+function panelCharts(store, trial, chosen, onchoose) {
+  return [panelCurve(store, trial, chosen, onchoose), panelSchedule(store, trial)].filter(Boolean);
+}
+
+/** Returns the numbers that change in mid-training, as multiples of what they are at the start. */
+function panelSchedule(store, trial) {
+  const points = trial.points || [];
+  const start = (name) => trial[`config.${name}`];
+  const names = [...new Set(points.flatMap((point) => Object.keys(point)))].filter((name) => name !== "at" && start(name) > 0);
+  if (!names.length) return null;
+  const end = store.run.max_updates;
+  const series = (name, i) => {
+    const found = [[0, 1]];
+    for (const point of points) if (point[name] > 0) found.push([point.at, point[name] / start(name)]);
+    return {
+      name,
+      type: "line",
+      step: "end",
+      symbolSize: 5,
+      lineStyle: { type: ["solid", "dashed", "dotted"][Math.floor(i / 2) % 3] },
+      itemStyle: { color: [BLUE, VERMILION][i % 2] },
+      data: [...found, [end, found[found.length - 1][1]]],
+    };
+  };
+  return new Plot(`Schedule of ${trial.trial_id}`, () => ({
+    legend: { left: 0, top: 0, textStyle: { color: pageColour("ink") } },
+    grid: { left: 24, right: 24, top: 32, bottom: 44, containLabel: true },
+    xAxis: valueAxis(store.run.updates_title, { min: 0, max: end, scale: false }),
+    yAxis: { ...valueAxis("times the first", { nameGap: 34 }), type: "log" },
+    tooltip: { ...tooltip(), trigger: "axis", valueFormatter: (value) => formatNumber(value) },
+    series: names.map(series),
+  }), { height: 240, note: "As multiples of the values at the start; names and zeros are in the table alone." });
 }
 
 /** Returns the curve of any measure of one trial. */
