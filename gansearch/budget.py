@@ -40,9 +40,6 @@ SCHEDULERS = ("asha", "freeze_thaw")
 _PAUSE_FACTOR = 1.5
 # The share of freeze_thaw's updates for trials before their grace, as long as there are new ones.
 NEW_SHARE = 0.5
-# The updates of a whole search by freeze_thaw, beside one by ASHA of as many trials: 0.73 to 0.97
-# times as many on kept curves of two data sets, with 6 to 48 trials.
-_FREEZE_THAW_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,9 @@ class Budget(Validated):
     def with_scheduler(self, updates: float) -> float:
         """Return the updates of a trial on average from those under ASHA.
 
-        Under freeze_thaw they are a little fewer, as measured, but so many that the part before the
+        Under freeze_thaw they are about as many, as measured, but so many that the part before the
         grace has no more than its share.
         """
         if self.scheduler != "freeze_thaw":
             return updates
-        least = self.grace_updates / NEW_SHARE
-        return min(float(self.max_updates), max(_FREEZE_THAW_SHARE * updates, least))
+        return min(float(self.max_updates), max(updates, self.grace_updates / NEW_SHARE))

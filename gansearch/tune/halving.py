@@ -66,9 +66,10 @@ class Halving(ABC, Generic[RatingT, RungT]):
             f"{each.name} {each.as_score(value):.4g}"
             for each, value in zip(self._objective.all, ratings, strict=True)
         ]
+        earlier = count_of(n_earlier, "earlier trial")
         return (
             f"{listed(values)} at rung {rung.updates:,.0f}, {why}: "
-            f"not in the best 1/{self._reduction_factor:g} of {count_of(n_earlier, 'earlier trial')}"
+            f"not in the best 1/{self._reduction_factor:g} of {earlier}"
         )
 
     def withdraw(self, name: str) -> None:

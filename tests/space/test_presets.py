@@ -182,7 +182,9 @@ def test_the_preset_pacgan_is_that_of_its_authors_code(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_no_published_preset_has_an_average_of_g_and_the_spaces_of_images_search_one(name: str) -> None:
+def test_no_published_preset_has_an_average_of_g_and_the_spaces_of_images_search_one(
+    name: str,
+) -> None:
     space = load_space(name)
     published = {"paper", *space.presets} - space.origins.keys()
     assert all(space.preset(each).generator_ema == 0 for each in published)

@@ -829,7 +829,8 @@ def test_a_change_narrows_the_conditions_that_name_the_parameter(load):
         ),
         (
             ["start_from=[mine]"],
-            "--set start_from=[mine]: start_from: no preset is called 'mine'. Known: dcgan, found, paper.",
+            "--set start_from=[mine]: start_from: no preset is called 'mine'. Known: dcgan, found, "
+            "paper.",
         ),
         (
             ["maxout_pieces={int: [2, 3]}", "discriminator_activation=leaky_relu"],
