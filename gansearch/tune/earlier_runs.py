@@ -217,7 +217,11 @@ def _placed(earlier: SearchSpace, trials: Rows) -> Iterator[dict[str, Any]]:
 
 def _fits(space: SearchSpace, row: dict[str, Any], outside: Counter[str]) -> bool:
     """Give a row the configuration as the space has it; return False if it lies outside."""
-    row["adapted"] = space.adapted(space.table.from_dict(config_values(row, space.table)))
+    config = space.table.from_dict(config_values(row, space.table))
+    row["adapted"] = space.adapted(config)
+    if getattr(row["adapted"], "schedule", ()) != getattr(config, "schedule", ()):
+        outside["with a schedule that the space doesn't have"] += 1
+        return False
     names = space.outside(row["adapted"])
     outside.update(f"{name} outside {space.search[name].describe()}" for name in names)
     return not names

@@ -107,6 +107,14 @@ def test_what_lies_outside_the_space_is_left_out_and_the_note_says_why(tmp_path)
     assert "3 trials left out: k outside [1, 2] (3)" in earlier.notes[0]
 
 
+def test_a_trial_by_a_schedule_says_nothing_of_its_configuration_without_it(tmp_path):
+    scheduled = replace(WINNER, schedule=[{"at": 2000, "discriminator_lr": 0.01}])
+    rows = [trial("t00000", SECOND), trial("t00001", scheduled, valid_ll=4.0)]
+    earlier = taken(space_of(), write_run(tmp_path, rows))
+    assert placed(earlier).keys() == {"t00000"}
+    assert "1 trial left out: with a schedule that the space doesn't have (1)" in earlier.notes[0]
+
+
 def test_the_weight_falls_as_space_data_and_objective_differ(tmp_path):
     run = write_run(tmp_path, searched(), space=space_of().to_dict())
     other = {**SEARCH, "k": {"int": [1, 10]}}
