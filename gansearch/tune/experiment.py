@@ -24,6 +24,7 @@ from gansearch.tune.ordered_search import OrderedScheduler
 from gansearch.tune.pausing_search import PausingScheduler
 from gansearch.tune.ray_internals import (
     dead_vital_process,
+    lean_tune,
     nothing_asked_of_a_dead_ray,
     oom_kills_as_lost_workers,
     retrying_only,
@@ -97,6 +98,7 @@ def _fit(session: Session, tuner: Tuner, scheduler: GuardedScheduler) -> None:
     """
     try:
         with (
+            lean_tune(),
             oom_kills_as_lost_workers(),
             nothing_asked_of_a_dead_ray(),
             retrying_only(scheduler.may_retry),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gansearch.trial.process import TrialProcess
     from gansearch.trial.runner import TrialRunner
 
+# What Tune and the recorder read of a result; Tune adds the configuration and much else to each.
+_SENT = ("step", "done", "time_total_s", "training_iteration", "node_ip", "pid")
+
 
 class GanTrial(tune.Trainable):
     """One training as a Tune trial; actors are reused for one trial after another.
@@ -53,6 +56,11 @@ class GanTrial(tune.Trainable):
         """Train for a slice of time; return the progress, or an evaluation when one is due."""
         with self._guard():
             return self._runner.step().to_tune()
+
+    def train(self) -> dict[str, Any]:
+        """Take a step, and return what the driver reads of its result."""
+        result = super().train()  # type: ignore[no-untyped-call]
+        return {name: result[name] for name in _SENT if name in result}
 
     def cleanup(self) -> None:
         """Call `TrialRunner.stop`: Tune ends the worker."""
