@@ -14,7 +14,11 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from gansearch.errors import StorageError
 from gansearch.system.files import unwritable
-from gansearch.tune.optuna_internals import backend_of, begins_or_ends_a_trial
+from gansearch.tune.optuna_internals import (
+    backend_of,
+    begins_or_ends_a_trial,
+    forget_where_lines_begin,
+)
 
 
 class Journal(JournalFileBackend):
@@ -41,9 +45,7 @@ class Journal(JournalFileBackend):
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the lines from a number on."""
         yield from super().read_logs(log_number_from)
-        # Where each line begins would fill the memory; the next read begins at the last one.
-        last = max(self._log_number_offset)
-        self._log_number_offset = {0: 0, last: self._log_number_offset[last]}
+        forget_where_lines_begin(self)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import Study
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
@@ -62,6 +62,15 @@ class QueuedTrialsStorage(JournalStorage):
 def backend_of(study: optuna.Study) -> Any:
     """Return the backend of a study's journal; None for a study that has no journal."""
     return getattr(study._storage, "_backend", None)
+
+
+def forget_where_lines_begin(backend: JournalFileBackend) -> None:
+    """Let a journal forget where its lines begin, which would fill the memory, but for the last.
+
+    The next read begins there.
+    """
+    last = max(backend._log_number_offset)
+    backend._log_number_offset = {0: 0, last: backend._log_number_offset[last]}
 
 
 def running_trial_ids(study: optuna.Study) -> dict[int, int]:

@@ -23,6 +23,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution.resources import placement_group
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.experimental import internal_kv
 from ray.tune import ExperimentAnalysis
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
@@ -237,6 +238,21 @@ def nothing_asked_of_a_dead_ray() -> Iterator[None]:
         yield
     finally:
         module.remove_placement_group = original
+
+
+def leave_note(name: str) -> None:
+    """Leave a note for all processes of the cluster."""
+    internal_kv._internal_kv_put(name, b"1", overwrite=True)
+
+
+def has_note(name: str) -> bool:
+    """Return whether a process of the cluster has left a note."""
+    return bool(internal_kv._internal_kv_exists(name))
+
+
+def forget_note(name: str) -> None:
+    """Remove a note, if there is one."""
+    internal_kv._internal_kv_del(name)
 
 
 def has_autoscaler() -> bool:
