@@ -57,7 +57,7 @@ from gansearch.scoring.verdict import Verdict
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.trial.plan import slice_seconds
+from gansearch.trial.plan import sign_seconds
 from gansearch.tune import driver, experiment
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.samplers import make_sampler
@@ -638,8 +638,8 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
     """Print how many GPUs one driver can feed, by the speed of the GPUs.
 
     On `mnist`, at the paper's width: 20 reports on a full training of 60,000 updates, of which a
-    trial makes `_SHARE_TRAINED`. Each training says how far it is after every slice, unless it
-    reports more often; that costs the driver as much as a report.
+    trial makes `_SHARE_TRAINED`. Each training says now and then how far it is, unless it reports
+    more often; that costs the driver as much as a report.
 
     Args:
         report_ms: what a report, or a sign of progress, takes of the driver.
@@ -655,7 +655,7 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
 
         def signs(n_gpus: float, members: int = members, reports: float = reports) -> float:
             n_trials = n_gpus * members
-            return max(0.0, n_trials / slice_seconds(round(n_trials)) - n_gpus * reports)
+            return max(0.0, n_trials / sign_seconds(round(n_trials)) - n_gpus * reports)
 
         def busy(n_gpus: float, reports: float = reports, trials: float = trials) -> float:
             heard = n_gpus * reports + signs(n_gpus)
