@@ -57,7 +57,7 @@ from gansearch.scoring.verdict import Verdict
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.trial.plan import slice_seconds
+from gansearch.trial.plan import sign_seconds
 from gansearch.tune import driver, experiment
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.samplers import make_sampler
@@ -162,7 +162,7 @@ def invented_reports(
 class NullTrial(tune.Trainable):
     """In place of `GanTrial`: reports invented numbers, at once."""
 
-    def setup(self, config: dict[str, Any], dataset: Any, plan: Any) -> None:  # noqa: ARG002
+    def setup(self, config: dict[str, Any], data: Any, plan: Any) -> None:  # noqa: ARG002
         self._plan = plan
         self.reset_config(config)
 
@@ -529,19 +529,7 @@ def write_large_run(place: Path, n_trials: int, n_reports: int) -> RunFolder:
     """Write the folder of an invented search, as a finished run leaves it."""
     space = load_space("digits", [f"budget.trials={n_trials}", "budget.replicas=0"])
     folder = RunFolder.create(place, "large")
-    folder.write_run(
-        RunDescription(
-            name="large",
-            space=space.to_dict(),
-            seed=0,
-            only=None,
-            paper_config_id=space.baseline.config_id,
-            started_at="2026-11-24T06:00:00+00:00",
-            state="finished",
-            wall_seconds=1e5,
-            facts={"command": "gansearch run"},
-        )
-    )
+    folder.write_run(description_of(space, "large"))
     trials = large_trials(space, n_trials)
     table = pa.Table.from_pandas(trials, TRIALS, preserve_index=False)
     pq.write_table(table, folder.path / "trials.parquet", compression="zstd")
@@ -549,6 +537,21 @@ def write_large_run(place: Path, n_trials: int, n_reports: int) -> RunFolder:
     (folder.path / "history").mkdir()
     pq.write_table(history, folder.path / "history/part-00000000.parquet", compression="zstd")
     return folder
+
+
+def description_of(space: SearchSpace, name: str) -> RunDescription:
+    """Return the description of a finished run."""
+    return RunDescription(
+        name=name,
+        space=space.to_dict(),
+        seed=0,
+        only=None,
+        paper_config_id=space.baseline.config_id,
+        started_at="2026-11-24T06:00:00+00:00",
+        state="finished",
+        wall_seconds=1e5,
+        facts={"command": "gansearch run"},
+    )
 
 
 def large_trials(space: SearchSpace, n: int) -> pd.DataFrame:
@@ -635,8 +638,8 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
     """Print how many GPUs one driver can feed, by the speed of the GPUs.
 
     On `mnist`, at the paper's width: 20 reports on a full training of 60,000 updates, of which a
-    trial makes `_SHARE_TRAINED`. Each training says how far it is after every slice, unless it
-    reports more often; that costs the driver as much as a report.
+    trial makes `_SHARE_TRAINED`. Each training says now and then how far it is, unless it reports
+    more often; that costs the driver as much as a report.
 
     Args:
         report_ms: what a report, or a sign of progress, takes of the driver.
@@ -652,7 +655,7 @@ def print_scale(report_ms: float, trial_ms: float) -> None:
 
         def signs(n_gpus: float, members: int = members, reports: float = reports) -> float:
             n_trials = n_gpus * members
-            return max(0.0, n_trials / slice_seconds(round(n_trials)) - n_gpus * reports)
+            return max(0.0, n_trials / sign_seconds(round(n_trials)) - n_gpus * reports)
 
         def busy(n_gpus: float, reports: float = reports, trials: float = trials) -> float:
             heard = n_gpus * reports + signs(n_gpus)

@@ -85,6 +85,12 @@ class StepResult:
         return self.evaluation is not None
 
     @property
+    def is_sign(self) -> bool:
+        """Whether it says no more than how far the trial is."""
+        has_more = (self.evaluation, self.verdict, self.final, self.note, self.unwritable)
+        return not self.done and all(each is None for each in has_more)
+
+    @property
     def is_unsound(self) -> bool:
         """Whether the verdict ends the trial."""
         verdict = self.verdict

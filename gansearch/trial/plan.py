@@ -38,7 +38,8 @@ class TrialPlan:
         budget: updates, reports and grace of a full training.
         device: that trials train on: "cpu", "cuda" or "mps".
         memory_fraction: share of a GPU's memory that a process of trials may use, in (0, 1].
-        slice_seconds: after which a trial returns its progress, if no report is due by then.
+        slice_seconds: after which a trial saves its state if it pays, and hears of a stop.
+        sign_seconds: after which a trial tells its progress, if no report is due by then.
         n_slots: of the groups in the engine that trains all trials of a device, see `Engine`; 0
             for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
@@ -56,6 +57,7 @@ class TrialPlan:
     device: str = "cpu"
     memory_fraction: float = 1.0
     slice_seconds: float = 2.0
+    sign_seconds: float = 0.0
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     pauses: bool = False
@@ -63,6 +65,11 @@ class TrialPlan:
     keep_discriminator: bool = False
     measures: tuple[OwnMeasure, ...] = ()
     objective: Objective = VALID_LL
+
+    @property
+    def signs_are_rare(self) -> bool:
+        """Whether trials train for several slices without a word to the driver."""
+        return self.sign_seconds > self.slice_seconds
 
     @property
     def scoring_device(self) -> str:
@@ -75,13 +82,23 @@ class TrialPlan:
 def slice_seconds(n_trials: int) -> float:
     """Return the length of a slice where `n_trials` run at a time.
 
-    The driver then receives about 32 results per second. A slice takes at most 10 s, so that a run
-    stops in time.
+    A slice takes at most 10 s, so that a run stops in time.
 
     >>> [slice_seconds(n) for n in (8, 128, 1024)]
     [2.0, 4.0, 10.0]
     """
-    return min(max(2.0, n_trials / 32), 10.0)
+    return min(sign_seconds(n_trials), 10.0)
+
+
+def sign_seconds(n_trials: int) -> float:
+    """Return after how long each of `n_trials` tells its progress.
+
+    The driver then receives about 32 signs per second, however many trials there are.
+
+    >>> [sign_seconds(n) for n in (8, 128, 1024)]
+    [2.0, 4.0, 32.0]
+    """
+    return max(2.0, n_trials / 32)
 
 
 def trials_per_gpu(fraction: float) -> int:

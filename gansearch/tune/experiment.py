@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import ray
@@ -16,7 +17,7 @@ from gansearch.errors import RunFailedError, StorageError
 from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.system.user_code import UserCode
-from gansearch.trial.plan import TrialPlan, slice_seconds
+from gansearch.trial.plan import TrialPlan, sign_seconds, slice_seconds
 from gansearch.tune.engine_actor import end_engines
 from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
@@ -24,6 +25,7 @@ from gansearch.tune.ordered_search import OrderedScheduler
 from gansearch.tune.pausing_search import PausingScheduler
 from gansearch.tune.ray_internals import (
     dead_vital_process,
+    lean_tune,
     nothing_asked_of_a_dead_ray,
     oom_kills_as_lost_workers,
     retrying_only,
@@ -34,6 +36,7 @@ from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.session import Session
 from gansearch.tune.share import exclusive_resources
 from gansearch.tune.slots import Grouping
+from gansearch.tune.stopping import let_go_on, tell_to_stop
 from gansearch.tune.trainable import GanTrial
 
 # How often the time used so far is written to run.json; a kill loses at most this much of it.
@@ -75,10 +78,13 @@ def run_experiment(
             max_concurrent_trials=session.share.at_a_time(grouping.n_at_a_time),
             reuse_actors=True,
         ),
-        run_config=_run_config(session, phase, callbacks, out_of_time),
+        run_config=_run_config(
+            session, phase, callbacks, _Stopper(session, out_of_time, partial(tell_to_stop, plan))
+        ),
     )
     # A killed driver may have left engines on a cluster, with the state of its trials.
     end_engines(plan)
+    let_go_on(plan)
     session.recorder.times.phase_begins()
     try:
         _fit(session, tuner, scheduler)
@@ -97,6 +103,7 @@ def _fit(session: Session, tuner: Tuner, scheduler: GuardedScheduler) -> None:
     """
     try:
         with (
+            lean_tune(),
             oom_kills_as_lost_workers(),
             nothing_asked_of_a_dead_ray(),
             retrying_only(scheduler.may_retry),
@@ -147,7 +154,7 @@ def _run_config(
     session: Session,
     phase: str,
     callbacks: Sequence[Callback],
-    out_of_time: Callable[[], bool] = lambda: False,
+    stopper: tune.Stopper,
 ) -> RunConfig:
     """Return Tune's configuration of the next attempt at a phase: its storage and callbacks."""
     storage = _tune_path(session)
@@ -156,7 +163,7 @@ def _run_config(
         name=f"{phase}-{attempt}",
         storage_path=storage.key if isinstance(storage, RemotePath) else str(storage),
         storage_filesystem=storage.store if isinstance(storage, RemotePath) else None,
-        stop=_Stopper(session, out_of_time),
+        stop=stopper,
         callbacks=[session.recorder, *callbacks],
         checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         failure_config=FailureConfig(max_failures=MAX_FAILURES),
@@ -174,6 +181,7 @@ def _trial_plan(session: Session, grouping: Grouping, *, pauses: bool) -> TrialP
         device=session.share.device,
         memory_fraction=session.share.memory_fraction,
         slice_seconds=slice_seconds(session.share.max_concurrent),
+        sign_seconds=sign_seconds(session.share.max_concurrent),
         n_slots=grouping.n_slots,
         n_evaluation_samples=session.description.n_evaluation_samples,
         pauses=pauses,
@@ -206,22 +214,41 @@ class _NoReporter(tune.ProgressReporter):
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment when the user interrupts it, or when its time is used up."""
+    """Ends the experiment when the user interrupts it, or when its time is used up.
 
-    def __init__(self, session: Session, out_of_time: Callable[[], bool] = lambda: False) -> None:
+    Args:
+        session: of the run.
+        out_of_time: whether the time budget ends the experiment; asked once a second.
+        tell: called once when the experiment ends early.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        out_of_time: Callable[[], bool] = lambda: False,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         self._session: Session | None = session
-        self._out_of_time = out_of_time
+        self._out_of_time, self._tell = out_of_time, tell
         self._checked_at = 0.0
         self._noted_at = time.monotonic()
+        self._has_told = False
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return False: the scheduler stops single trials."""
         return False
 
     def stop_all(self) -> bool:
-        """Return whether the experiment ends; slow checks are made once a second."""
-        if (session := self._session) is None:
+        """Return whether the experiment ends, and tell its trials."""
+        if self._session is None or not self._is_over(self._session):
             return False
+        if not self._has_told:
+            self._has_told = True
+            self._tell()
+        return True
+
+    def _is_over(self, session: Session) -> bool:
+        """Return whether the experiment ends; slow checks are made once a second."""
         if session.recorder.faults:
             return True
         if session.stop.reason is None and time.monotonic() - self._checked_at > 1:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from gansearch.errors import StorageError
 from gansearch.system.files import unwritable
-from gansearch.tune.optuna_internals import begins_or_ends_a_trial
+from gansearch.tune.optuna_internals import (
+    backend_of,
+    begins_or_ends_a_trial,
+    forget_where_lines_begin,
+)
 
 
 class Journal(JournalFileBackend):
@@ -33,6 +40,37 @@ class Journal(JournalFileBackend):
         super().__init__(path, lock_obj=self._own_lock)
         self._path = Path(path)
         self._faults = faults
+        self._is_held = self._must_flush = False
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yield the lines from a number on."""
+        yield from super().read_logs(log_number_from)
+        forget_where_lines_begin(self)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Write what follows under one lock, and flush it once; each line is written at once."""
+        if self._is_held:
+            yield
+            return
+        try:
+            self._own_lock.acquire()
+        except OSError as error:
+            raise self._fault(error) from error
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            try:
+                if self._must_flush:
+                    self._must_flush = False
+                    with self._path.open("ab") as file:
+                        os.fsync(file.fileno())
+            except OSError as error:
+                raise self._fault(error) from error
+            finally:
+                self._own_lock.release()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append complete lines.
@@ -41,23 +79,24 @@ class Journal(JournalFileBackend):
             StorageError: the file can't be written; `drop_torn_line` removes an incomplete line
                 when the journal is opened again.
         """
-        try:
-            self._append(logs)
-        except OSError as error:
-            self._faults.append(unwritable(self._path, error))
-            raise self._faults[-1] from error
-
-    def _append(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._own_lock.acquire()
-        try:
-            with self._path.open("ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                if any(begins_or_ends_a_trial(log) for log in logs):
-                    os.fsync(file.fileno())
-        finally:
-            self._own_lock.release()
+        with self.held():
+            self._must_flush |= any(begins_or_ends_a_trial(log) for log in logs)
+            try:
+                with self._path.open("ab") as file:
+                    file.write(lines.encode())
+            except OSError as error:
+                raise self._fault(error) from error
+
+    def _fault(self, error: OSError) -> StorageError:
+        self._faults.append(unwritable(self._path, error))
+        return self._faults[-1]
+
+
+def written_together(study: optuna.Study) -> AbstractContextManager[None]:
+    """Write what a study is told in one go, if it has a `Journal`: a lock takes long on a disk."""
+    backend = backend_of(study)
+    return backend.held() if isinstance(backend, Journal) else nullcontext()
 
 
 def drop_torn_line(journal: Path) -> None:

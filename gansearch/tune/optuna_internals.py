@@ -6,12 +6,15 @@ A release of Optuna may move or change any of them without notice.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import Study
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
@@ -25,10 +28,83 @@ def begins_or_ends_a_trial(log: Mapping[str, Any]) -> bool:
     return log["op_code"] in _BEGINS_OR_ENDS
 
 
+class QueuedTrialsStorage(JournalStorage):
+    """Optuna's storage of a journal, which finds waiting trials without looking at all others.
+
+    Every proposal asks for them; a trial that waits no more never waits again.
+    """
+
+    def __init__(self, backend: BaseJournalBackend) -> None:
+        super().__init__(backend)
+        # How many trials of a study were looked at, and which of them waited then.
+        self._looked_at: dict[int, tuple[int, list[int]]] = {}
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """As `JournalStorage` says."""
+        if states != (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        with self._thread_lock:
+            self._sync_with_backend()
+            known = self._replay_result
+            ids = known._study_id_to_trial_ids.get(study_id, [])
+            n, waited = self._looked_at.get(study_id, (0, []))
+            trials = [known._trials[each] for each in (*waited, *ids[n:])]
+            waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+            self._looked_at[study_id] = len(ids), [trial._trial_id for trial in waiting]
+            return copy.deepcopy(waiting) if deepcopy else waiting
+
+
+def backend_of(study: optuna.Study) -> Any:
+    """Return the backend of a study's journal; None for a study that has no journal."""
+    return getattr(study._storage, "_backend", None)
+
+
+def forget_where_lines_begin(backend: JournalFileBackend) -> None:
+    """Let a journal forget where its lines begin, which would fill the memory, but for the last.
+
+    The next read begins there.
+    """
+    last = max(backend._log_number_offset)
+    backend._log_number_offset = {0: 0, last: backend._log_number_offset[last]}
+
+
 def running_trial_ids(study: optuna.Study) -> dict[int, int]:
     """Return the storage's ids of the trials that run, by their numbers; a `Trial` takes such."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return {trial.number: trial._trial_id for trial in running}
+
+
+def report_all(study: optuna.Study, reports: Sequence[tuple[Trial, int, float]]) -> None:
+    """Report values of trials, as `Trial.report` does, with one write to a journal for all.
+
+    Args:
+        study: of the trials.
+        reports: trial, step and value of each, none of them reported before.
+    """
+    storage = study._storage
+    if not isinstance(storage, JournalStorage):
+        for trial, step, value in reports:
+            trial.report(value, step)
+        return
+    with storage._thread_lock:
+        storage._backend.append_logs(
+            [
+                {
+                    "op_code": JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE,
+                    "worker_id": storage._replay_result.worker_id,
+                    "trial_id": trial._trial_id,
+                    "step": step,
+                    "intermediate_value": value,
+                }
+                for trial, step, value in reports
+            ]
+        )
+        storage._sync_with_backend()
 
 
 def reported_values(trial: Trial) -> dict[int, float]:

@@ -28,6 +28,7 @@ from gansearch.tune.searcher import OptunaSearcher
 
 # After so long without a training, a trial that waits makes room for one that has no worker.
 _IDLE_SECONDS = 30.0
+_ENDED = (Trial.TERMINATED, Trial.ERROR)
 
 
 def make_ordered_sampler(name: str, run_seed: int, order: FixedOrder) -> BaseSampler:
@@ -126,6 +127,13 @@ class OrderedScheduler(GuardedScheduler):
         self._waiting: dict[int, Trial] = {}
         self._settled = 0  # the order's changes at the last look at those that wait
         self._trained_at = time.monotonic()
+        self._open_trials: list[Trial] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """As the base class says."""
+        super().on_trial_add(tune_controller, trial)
+        if trial not in self._open_trials:
+            self._open_trials.append(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report: to stop, to go on, or to wait in its worker."""
@@ -175,10 +183,13 @@ class OrderedScheduler(GuardedScheduler):
         """
         if time.monotonic() - self._trained_at < _IDLE_SECONDS:
             return
+        self._open_trials = [trial for trial in self._open_trials if trial.status not in _ENDED]
         running = [trial for trial in self._open_trials if trial.status == Trial.RUNNING]
         if all(trial in self._waiting.values() for trial in running):
             self._trained_at = time.monotonic()
-            free_worker(tune_controller, self._waiting.pop(max(self._waiting)))
+            freed = self._waiting.pop(max(self._waiting))
+            free_worker(tune_controller, freed)
+            self._await_start(freed)
 
     def _decide(self, number: int, trial: Trial) -> str:
         if (reason := self._order.decide(number)) is None:

@@ -96,6 +96,7 @@ class PausingSearcher(OptunaSearcher):
         _, trial = self._waiting.pop(name)
         self._freeze_thaw.end(name, None)
         if trial is not None:
+            self.write_reports()
             self._attach(trial, name)
             tell(self._study, trial, outcome)
         self._end(name, outcome)

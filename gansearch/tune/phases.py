@@ -152,6 +152,8 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         rows=_inside(session, rows),
         attach=attach,
     )
+    # A study without a report that the history has would be rebuilt at a resume.
+    session.recorder.before_history = searcher.write_reports
     n_untried = int(min(n_new, searcher.proposals.n_left))
     if interrupted or n_untried:
         _prepare_collapse_test(session)

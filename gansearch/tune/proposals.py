@@ -24,6 +24,7 @@ from gansearch.seeds import trial_seed
 from gansearch.space.counting import configurations, grid_of, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.user_code import describe_error
+from gansearch.tune.journal import written_together
 from gansearch.tune.samplers import EnumeratingSampler, GridSampler
 
 # How often the sampler is asked again, before the first of so many random draws is taken.
@@ -119,7 +120,8 @@ class Proposals:
     def _ask(self) -> tuple[Trial, Config] | None:
         try:
             trial = self._study.ask()
-            config = self._space.suggest(trial)
+            with written_together(self._study):
+                config = self._space.suggest(trial)
         except GansearchError:
             raise
         except Exception as error:  # of a sampler's code, which may be anybody's

@@ -6,20 +6,29 @@ then fails by the name that is missing.
 
 from __future__ import annotations
 
+import math
+import random
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, ClassVar
 
 import ray
 from ray import _raylet
 from ray._private import ray_constants, services, utils, worker
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution.resources import placement_group
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.experimental import internal_kv
+from ray.tune import ExperimentAnalysis
+from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.registry import _Registry
 
 from gansearch.system.signals import deferred
 
@@ -27,6 +36,9 @@ psutil: Any = vars(services)["psutil"]  # the one that Ray brings
 _LOOPBACK = "127.0.0.1"
 # No trial trains without these processes of Ray's.
 _VITAL = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
+# How many results of trials are taken at once from those that have come, if so many are awaited
+# that each look at them costs more than a result.
+_MOST_AT_ONCE, _MANY_AWAITED = 100, 16
 
 
 @contextmanager
@@ -228,6 +240,21 @@ def nothing_asked_of_a_dead_ray() -> Iterator[None]:
         module.remove_placement_group = original
 
 
+def leave_note(name: str) -> None:
+    """Leave a note for all processes of the cluster."""
+    internal_kv._internal_kv_put(name, b"1", overwrite=True)
+
+
+def has_note(name: str) -> bool:
+    """Return whether a process of the cluster has left a note."""
+    return bool(internal_kv._internal_kv_exists(name))
+
+
+def forget_note(name: str) -> None:
+    """Remove a note, if there is one."""
+    internal_kv._internal_kv_del(name)
+
+
 def has_autoscaler() -> bool:
     """Return whether the connected cluster starts nodes when work waits for them."""
     return is_autoscaler_v2(fetch_from_server=True)
@@ -284,3 +311,102 @@ def oom_kills_as_lost_workers() -> Iterator[None]:
         yield
     finally:
         RayActorManager._actor_task_failed = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def lean_tune() -> Iterator[None]:
+    """Spare the driver what Tune does for users other than gansearch.
+
+    Tune saves its own state again and again, with that of all trials, imports every tracker that is
+    installed to count its callbacks, and reads tables at the end which its loggers would have
+    written. It fetches the trainable from Ray for every trial, and looks through all awaited
+    results for each one that it takes.
+    """
+    with ExitStack() as stack:
+        for owner, name, replacement in (
+            (_ExperimentCheckpointManager, "sync_up_experiment_state", _saved_once()),
+            (TuneController, "_get_trial_checkpoints", lambda _self: {}),
+            (_Registry, "contains", _fetched_once(_Registry.contains)),
+            (_Registry, "get", _fetched_once(_Registry.get)),
+            (usage, "tag_callbacks", lambda _callbacks: False),
+            (ExperimentAnalysis, "_fetch_trial_dataframes", lambda _self: {}),
+            (RayActorManager, "next", _next_of_many),
+        ):
+            stack.enter_context(_replaced(owner, name, replacement))
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, replacement: Any) -> Iterator[None]:
+    original = getattr(owner, name)
+    setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def _saved_once() -> Callable[..., None]:
+    """Return what saves Tune's state at the beginning, since Tune looks for the file at the end.
+
+    At the end it still copies the error messages of trials into the run's folder.
+    """
+    original = _ExperimentCheckpointManager.sync_up_experiment_state
+
+    def sync(self: Any, save_fn: Any, force: bool = False, wait: bool = False) -> None:
+        is_first = self._last_save_time == -math.inf
+        if is_first or force:
+            original(self, save_fn if is_first else lambda: None, force=force, wait=wait)
+
+    return sync
+
+
+def _fetched_once(fetch: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what fetches each value of Tune's registry once: an experiment changes none."""
+    found: dict[tuple[str, str], Any] = {}
+
+    def get(self: Any, category: str, key: str) -> Any:
+        if not (value := found.get((category, key))):
+            value = found[category, key] = fetch(self, category, key)
+        return value
+
+    return get
+
+
+def _next_of_many(manager: Any, timeout: float | None = None) -> bool:
+    """Handle the next event of a `RayActorManager`, as its own `next` does.
+
+    Events that have come are kept, so that the many that are awaited are looked through once for
+    all of them, and not for each.
+    """
+    killed = manager._try_kill_actor()
+    manager._try_start_actors()
+    if killed:
+        return True
+    if not (come := vars(manager).setdefault("_come", deque())):
+        come.extend(_come_events(manager, timeout))
+    while come:
+        future = come.popleft()
+        # Events of an actor that was removed meanwhile are awaited no more.
+        for events in (manager._actor_state_events, manager._actor_task_events):
+            if future in events._tracked_futures:
+                events.resolve_future(future)
+                manager._try_start_actors()
+                return True
+        if future in manager._resource_manager.get_resource_futures():
+            manager._handle_ready_resource_future()
+    return False
+
+
+def _come_events(manager: Any, timeout: float | None) -> list[Any]:
+    """Return awaited futures that are ready: of resources before those of actors and of tasks."""
+    states = list(manager._actor_state_events._tracked_futures)
+    tasks = list(manager._actor_task_events._tracked_futures)
+    random.shuffle(states)
+    random.shuffle(tasks)
+    awaited = [*manager._resource_manager.get_resource_futures(), *states, *tasks]
+    ready, _ = ray.wait(awaited, num_returns=1, timeout=timeout)
+    if ready and len(awaited) > _MANY_AWAITED:
+        most = min(_MOST_AT_ONCE, len(awaited))
+        ready, _ = ray.wait(awaited, num_returns=most, timeout=0)
+    return list(ready)

@@ -9,7 +9,7 @@ longer of the two.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -61,6 +61,7 @@ class Recorder(Callback):
         outcomes: the scheduler's, by Tune's trial ids.
         failures: the scheduler's, by Tune's trial ids.
         times: how long the trials of this session take.
+        before_history: called before reports are written, which another record must have by then.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Recorder(Callback):
         self.outcomes: Mapping[str, Outcome] = {}
         self.failures: Mapping[str, Failure] = {}
         self.times = TrialTimes()
+        self.before_history: Callable[[], None] = lambda: None
         self._nodes: dict[str, str] = {}
         self._node_losses = NodeLosses()
         self._folder = folder
@@ -269,6 +271,7 @@ class Recorder(Callback):
             self.faults.append(unwritable(self._folder.path, error))
 
     def _write_history(self) -> None:
+        self.before_history()
         if not self._pending_evaluations:
             return
         start = time.monotonic()

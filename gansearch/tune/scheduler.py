@@ -22,7 +22,7 @@ from gansearch.tune.pareto_halving import make_halving
 from gansearch.tune.retries import Retries
 from gansearch.tune.rows import Outcome
 
-_ENDED = (Trial.TERMINATED, Trial.ERROR)
+_UNSTARTED = (Trial.PENDING, Trial.PAUSED)
 
 
 class GuardedScheduler(FIFOScheduler):
@@ -48,7 +48,7 @@ class GuardedScheduler(FIFOScheduler):
         self.failures: dict[str, Failure] = {}
         self._retries = retries or Retries()
         self._n_oom_kills = n_oom_kills()
-        self._open_trials: list[Trial] = []
+        self._unstarted: list[Trial] = []  # in the order in which they start
         self._objective = objective
         self._halving = make_halving(budget, objective) if halving else None
 
@@ -66,8 +66,7 @@ class GuardedScheduler(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Add a new trial, or drop the failure of a retried one, whose scores count again."""
-        if trial not in self._open_trials:
-            self._open_trials.append(trial)
+        self._await_start(trial)
         if self.outcomes.pop(trial.trial_id, None) and self._halving is not None:
             self._halving.restore(TrialSpec.from_tune(trial.config).trial_id)
 
@@ -76,9 +75,9 @@ class GuardedScheduler(FIFOScheduler):
 
         Ray's own method looks at every trial of the experiment, and is called at every report.
         """
-        self._open_trials = [trial for trial in self._open_trials if trial.status not in _ENDED]
-        for status in (Trial.PENDING, Trial.PAUSED):
-            for trial in self._open_trials:
+        self._unstarted = [trial for trial in self._unstarted if trial.status in _UNSTARTED]
+        for status in _UNSTARTED:
+            for trial in self._unstarted:
                 if trial.status == status:
                     return trial
         return None
@@ -125,6 +124,10 @@ class GuardedScheduler(FIFOScheduler):
     def may_retry(self, trial: Trial) -> bool:
         """Return whether a failed trial may be tried again: not if its code is at fault."""
         return failure_of(_error_text(trial)).kind != "code"
+
+    def _await_start(self, trial: Trial) -> None:
+        if trial not in self._unstarted:
+            self._unstarted.append(trial)
 
     def _stops_by_verdict(self, trial: Trial, step: StepResult) -> bool:
         """Return whether the verdict ends a trial, and record its outcome if so."""

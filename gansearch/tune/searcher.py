@@ -6,6 +6,7 @@ pruned, collapsed, diverged or failed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,14 @@ from ray.tune.search import Searcher
 
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.tune.optuna_internals import reported_values, running_trial_ids
+from gansearch.tune.optuna_internals import report_all, reported_values, running_trial_ids
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.rows import Outcome
 from gansearch.tune.stateless_searcher import StatelessSearcher
 from gansearch.tune.study import search_id, search_spec, tell
+
+# The longest that a report waits for others, to be written with them.
+_REPORT_SECONDS = 1.0
 
 
 class OptunaSearcher(StatelessSearcher):
@@ -71,6 +75,10 @@ class OptunaSearcher(StatelessSearcher):
         self._trials: dict[str, Trial] = {}
         self._running_ids = running_trial_ids(study)
         self._attach = attach
+        # The steps that open trials have reported, by their numbers, and what the study lacks.
+        self._steps: dict[int, set[int]] = {}
+        self._unwritten: list[tuple[Trial, int, float]] = []
+        self._written_at = 0.0
 
     def suggest(  # type: ignore[override]  # FINISHED is a string
         self, trial_id: str
@@ -83,6 +91,7 @@ class OptunaSearcher(StatelessSearcher):
             return spec.to_tune()
         if self._n_new == 0:
             return Searcher.FINISHED
+        self.write_reports()
         if (proposed := self.proposals.next()) is None:
             self.is_exhausted = True
             return Searcher.FINISHED
@@ -103,6 +112,19 @@ class OptunaSearcher(StatelessSearcher):
         """Report an intermediate value to Optuna."""
         if (trial := self._trials.get(trial_id)) is not None:
             self._report_value(trial, StepResult.from_tune(result))
+            if time.monotonic() - self._written_at > _REPORT_SECONDS:
+                self.write_reports()
+
+    def write_reports(self) -> None:
+        """Write reports that the study lacks.
+
+        They are written together, before anything that builds on them: a proposal, an end, the
+        run's own record of them.
+        """
+        self._written_at = time.monotonic()
+        if self._unwritten:
+            report_all(self._study, self._unwritten)
+            self._unwritten = []
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -118,12 +140,14 @@ class OptunaSearcher(StatelessSearcher):
         if self._objective.is_several and rating is None:
             rating = self._ratings.get(trial.number)
         share = step.updates / self._max_updates if step is not None else 0.0
+        self.write_reports()
         self._attach(trial, search_id(trial.number))
         tell(self._study, trial, outcome, rating, share=share)
         if outcome.status == "failed":
             self.note_failure(trial.number)
         # Only after `tell`: if the journal can't be written, Tune retries the trial.
         del self._trials[trial_id]
+        self._steps.pop(trial.number, None)
 
     def note_failure(self, number: int) -> None:
         """Let the configuration of a failed trial be proposed again."""
@@ -137,6 +161,10 @@ class OptunaSearcher(StatelessSearcher):
             return
         if (score := step.score(self._objective)) is None:
             return
+        steps = self._steps.get(trial.number)
+        if steps is None:
+            steps = self._steps[trial.number] = set(reported_values(trial))
         # A trial that continues from its checkpoint repeats reports.
-        if step.updates not in reported_values(trial):
-            trial.report(score, step.updates)
+        if step.updates not in steps:
+            steps.add(step.updates)
+            self._unwritten.append((trial, step.updates, float(score)))

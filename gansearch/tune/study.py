@@ -17,8 +17,8 @@ from gansearch.rules import Config
 from gansearch.seeds import trial_seed
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.journal import Journal, drop_torn_line
-from gansearch.tune.optuna_internals import running_trial_ids
+from gansearch.tune.journal import Journal, drop_torn_line, written_together
+from gansearch.tune.optuna_internals import QueuedTrialsStorage, running_trial_ids
 from gansearch.tune.rows import Outcome
 from gansearch.tune.samplers import UNHEALTHY
 
@@ -58,7 +58,7 @@ def open_study(
         n_objectives: of a study that is created.
     """
     drop_torn_line(journal)
-    storage = JournalStorage(Journal(str(journal), [] if faults is None else faults))
+    storage = QueuedTrialsStorage(Journal(str(journal), [] if faults is None else faults))
     if (there := _study_of_search(storage)) is not None:
         return optuna.load_study(study_name=there, storage=storage, sampler=sampler)
     return optuna.create_study(
@@ -81,7 +81,7 @@ def begin_study(
     Optuna allows no other choices of a parameter within one study. The new one must be given its
     attribute `N_CHANGES` once it is complete.
     """
-    storage = JournalStorage(Journal(str(journal), faults))
+    storage = QueuedTrialsStorage(Journal(str(journal), faults))
     first = former.study_name
     if former.user_attrs.get(N_CHANGES):
         first = first.rpartition("-space-")[0]
@@ -209,17 +209,19 @@ def tell(
         rating: its score, or those of several objectives; None for none.
         share: of its budget that the trial has used, with several objectives.
     """
-    trial.set_user_attr("status", outcome.status)
-    trial.set_user_attr("reason", outcome.reason)
     is_several = len(study.directions) > 1
     state = state_of(outcome.status, has_scores=is_several and rating is not None)
-    if state != TrialState.FAIL:
-        for name, value in constraints_of(outcome.status, share if is_several else None).items():
-            trial.set_constraint(name, value)
-    if state == TrialState.COMPLETE:
-        study.tell(trial, rating)
-    else:
-        study.tell(trial, state=state)
+    constraints = constraints_of(outcome.status, share if is_several else None)
+    with written_together(study):
+        trial.set_user_attr("status", outcome.status)
+        trial.set_user_attr("reason", outcome.reason)
+        if state != TrialState.FAIL:
+            for name, value in constraints.items():
+                trial.set_constraint(name, value)
+        if state == TrialState.COMPLETE:
+            study.tell(trial, rating)
+        else:
+            study.tell(trial, state=state)
 
 
 def state_of(status: str, *, has_scores: bool = False) -> TrialState:

@@ -6,6 +6,7 @@ this process imports no torch.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,14 @@ from ray import ObjectRef, tune
 from gansearch.trial.messages import TrialSpec
 from gansearch.trial.plan import TrialPlan
 from gansearch.tune.engine_actor import EngineClient, TrialData, use_own_gpu
+from gansearch.tune.stopping import is_stopping
 
 if TYPE_CHECKING:
     from gansearch.trial.process import TrialProcess
     from gansearch.trial.runner import TrialRunner
+
+# What Tune and the recorder read of a result; Tune adds the configuration and much else to each.
+_SENT = ("step", "done", "time_total_s", "training_iteration", "node_ip", "pid")
 
 
 class GanTrial(tune.Trainable):
@@ -50,9 +55,19 @@ class GanTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for a slice of time; return the progress, or an evaluation when one is due."""
+        """Train until an evaluation or a sign of progress is due, or until the run stops."""
+        due = time.monotonic() + self._plan.sign_seconds
         with self._guard():
-            return self._runner.step().to_tune()
+            while (result := self._runner.step()).is_sign:
+                # Where signs are not rarer than slices, every slice ends with one.
+                if time.monotonic() + self._plan.slice_seconds >= due or is_stopping(self._plan):
+                    break
+            return result.to_tune()
+
+    def train(self) -> dict[str, Any]:
+        """Take a step, and return what the driver reads of its result."""
+        result = super().train()  # type: ignore[no-untyped-call]
+        return {name: result[name] for name in _SENT if name in result}
 
     def cleanup(self) -> None:
         """Call `TrialRunner.stop`: Tune ends the worker."""

@@ -9,7 +9,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from gansearch.tune.optuna_internals import without_constraints
+from gansearch.tune.optuna_internals import (
+    QueuedTrialsStorage,
+    report_all,
+    without_constraints,
+)
 
 PACKAGE = Path(__file__).parents[2] / "gansearch"
 JOURNAL = "optuna.storages.journal._storage"
@@ -55,6 +59,7 @@ def test_optunas_trials_still_have_the_private_id_of_their_storage():
     ("owner", "name", "purpose"),
     [
         (optuna.Study, "_get_trials", "to show samplers other states"),
+        (optuna.storages.JournalStorage, "_sync_with_backend", "to write many reports at once"),
         (optuna.samplers.CmaEsSampler, "_restore_optimizer", "to read no pickle"),
         (optuna.samplers.CmaEsSampler, "_init_optimizer", "to compute the state again"),
         (optuna.samplers.CmaEsSampler, "_get_solution_trials", "to compute the state again"),
@@ -91,3 +96,45 @@ def private_names_of_optuna(path):
 def test_no_other_module_uses_a_private_name_of_optunas():
     found = {path.name for path in PACKAGE.rglob("*.py") if private_names_of_optuna(path)}
     assert found == {"optuna_internals.py"}
+
+
+def test_waiting_trials_are_found_among_many_others(tmp_path):
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "journal"))
+    study = optuna.create_study(storage=QueuedTrialsStorage(backend))
+    plain = optuna.load_study(
+        study_name=study.study_name, storage=optuna.storages.JournalStorage(backend)
+    )
+    waiting = (TrialState.WAITING,)
+
+    def found():
+        ours, theirs = (each.get_trials(states=waiting) for each in (study, plain))
+        assert ours == theirs
+        return [trial.number for trial in ours]
+
+    assert found() == []
+    study.tell(study.ask(), 1.0)
+    for x in (1.0, 2.0):
+        study.enqueue_trial({"x": x})
+    plain.enqueue_trial({"x": 3.0})  # by another process
+    assert found() == [1, 2, 3]
+    begun = study.ask()
+    assert begun.number == 1 and begun.suggest_float("x", 0, 9) == 1.0
+    study.tell(begun, 1.0)
+    study.enqueue_trial({"x": 4.0})
+    assert found() == [2, 3, 4]
+    assert [study.ask().number for _ in range(4)] == [2, 3, 4, 5]
+    assert found() == []
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_many_reports_in_one_write_are_what_single_ones_are(tmp_path, in_memory):
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "journal"))
+    storage = optuna.storages.JournalStorage(backend)
+    studies = [optuna.create_study(storage=None if in_memory else storage) for _ in range(2)]
+    one, all_ = ([study.ask() for _ in range(2)] for study in studies)
+    reports = [(0, 10, 1.5), (1, 10, -2.0), (0, 20, 2.5)]
+    for number, at, value in reports:
+        one[number].report(value, at)
+    report_all(studies[1], [(all_[number], at, value) for number, at, value in reports])
+    single, together = ([t.intermediate_values for t in study.trials] for study in studies)
+    assert single == together == [{10: 1.5, 20: 2.5}, {10: -2.0}]

@@ -15,6 +15,8 @@ import pytest
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError
 
+from gansearch.tune import ray_internals
+
 PACKAGE = Path(__file__).parents[2] / "gansearch"
 
 # Module, attribute in it, and what gansearch uses it for.
@@ -54,6 +56,26 @@ PRIVATE_NAMES = [
         "ray.air.execution._internal.actor_manager",
         "RayActorManager._actor_task_failed",
         "to treat a worker killed for memory as a lost one",
+    ),
+    (
+        "ray.tune.execution.experiment_state",
+        "_ExperimentCheckpointManager.sync_up_experiment_state",
+        "to save Tune's state once",
+    ),
+    ("ray.air._internal.usage", "tag_callbacks", "to import no tracker that isn't asked for"),
+    ("ray.tune", "ExperimentAnalysis._fetch_trial_dataframes", "to read no tables at the end"),
+    *(
+        (
+            "ray.air.execution._internal.actor_manager",
+            f"RayActorManager.{name}",
+            "to take many results at once",
+        )
+        for name in (
+            "next",
+            "_try_kill_actor",
+            "_try_start_actors",
+            "_handle_ready_resource_future",
+        )
     ),
 ]
 
@@ -241,3 +263,91 @@ def test_what_ray_had_started_ends_if_the_rest_does_not_start(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ray_internals.init_on_loopback("/tmp/f", [])
     assert begun[0].wait(10) == -signal.SIGKILL
+
+
+class AwaitedEvents:
+    """Stands in for a `RayEventManager`: awaits futures, and notes those that it resolves."""
+
+    def __init__(self, futures, resolved):
+        self._tracked_futures = dict.fromkeys(futures)
+        self._resolved = resolved
+
+    def resolve_future(self, future):
+        del self._tracked_futures[future]
+        self._resolved.append(future)
+
+
+class AwaitingManager:
+    """Stands in for a `RayActorManager` without actors, whose `next` is the one of lean Tune."""
+
+    def __init__(self, states=(), tasks=(), resources=()):
+        self.resolved = []
+        self._actor_state_events = AwaitedEvents(states, self.resolved)
+        self._actor_task_events = AwaitedEvents(tasks, self.resolved)
+        self._resource_manager = SimpleNamespace(get_resource_futures=lambda: list(resources))
+
+    def _try_kill_actor(self):
+        return False
+
+    def _try_start_actors(self):
+        return None
+
+    def _handle_ready_resource_future(self):
+        self.resolved.append("resource")
+
+
+def lean_next(manager, monkeypatch, ready):
+    """Call the `next` that lean Tune uses, where `ready` are the futures that have come."""
+    waits = []
+
+    def wait(awaited, num_returns, timeout):
+        waits.append((len(awaited), num_returns))
+        come = [future for future in awaited if future in ready][:num_returns]
+        return come, [future for future in awaited if future not in come]
+
+    monkeypatch.setattr(ray, "wait", wait)
+    with ray_internals.lean_tune():
+        found = ray_internals.RayActorManager.next(manager, timeout=0.1)
+    return found, waits
+
+
+def test_many_awaited_results_are_looked_through_once_for_all_that_have_come(monkeypatch):
+    manager = AwaitingManager(tasks=range(1000))
+    ready = set(range(0, 1000, 100))
+    n_waits = 0
+    for i in range(10):
+        found, waits = lean_next(manager, monkeypatch, ready)
+        n_waits += len(waits)
+        assert found and len(manager.resolved) == i + 1  # one event a call, as Tune expects
+    assert set(manager.resolved) == ready
+    assert n_waits == 2
+
+
+def test_an_event_of_an_actor_that_was_removed_meanwhile_is_dropped(monkeypatch):
+    manager = AwaitingManager(states=["started"], tasks=range(100))
+    lean_next(manager, monkeypatch, set(range(100)) | {"started"})
+    assert manager.resolved == ["started"]  # states come first
+    manager._actor_task_events._tracked_futures.clear()
+    found, _ = lean_next(manager, monkeypatch, set())
+    assert not found and manager.resolved == ["started"]
+
+
+def test_a_ready_resource_is_handled_and_is_no_event(monkeypatch):
+    manager = AwaitingManager(resources=["placed"])
+    found, _ = lean_next(manager, monkeypatch, {"placed"})
+    assert not found and manager.resolved == ["resource"]
+
+
+def test_tunes_state_is_saved_at_the_beginning_only(tmp_path):
+    saved = []
+    manager = importlib.import_module("ray.tune.execution.experiment_state")
+    storage = SimpleNamespace(
+        experiment_driver_staging_path=str(tmp_path),
+        experiment_fs_path=str(tmp_path),
+        syncer=SimpleNamespace(wait=lambda: None, sync_up=lambda *_: saved.append("copied")),
+    )
+    with ray_internals.lean_tune():
+        kept = manager._ExperimentCheckpointManager(storage=storage, checkpoint_period=0)
+        for force in (False, False, True):
+            kept.sync_up_experiment_state(lambda: saved.append("saved"), force=force)
+    assert saved == ["saved", "copied", "copied"]

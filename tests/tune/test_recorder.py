@@ -392,3 +392,13 @@ def test_a_trial_that_failed_without_an_outcome_stays_open(folder):
     recorder = Recorder(folder, Progress(Console(quiet=True), **quiet))
     recorder.on_trial_error(0, [], PlayedTrial(0))
     assert [row["status"] for row in recorder.rows.values()] == ["running"]
+
+
+def test_other_records_of_reports_are_written_before_the_history(folder, clock):
+    recorder = recorder_of(folder)
+    recorder.before_history = lambda: clock.written.append("study")
+    report(recorder, start(recorder, 0), 100)
+    recorder.flush()
+    assert "append_history" in clock.written
+    for i, name in enumerate(clock.written):
+        assert name != "append_history" or clock.written[i - 1] == "study"

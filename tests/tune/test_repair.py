@@ -63,6 +63,7 @@ def folder(tmp_path, space):
         steps = [step(r["updates"], r["valid_ll"]).to_tune() for r in reports]
         for result in steps:
             searcher.on_trial_result(f"ray-{i}", result)
+        searcher.write_reports()
         folder.append_history([r | {"verdict": "sound"} for r in reports])
         row |= {key: reports[-1][key] for key in (*SCORES, "updates")}
         if status:

@@ -1,11 +1,13 @@
 """What the searcher asks Optuna and tells it, without Ray running."""
 
+import time
 from types import SimpleNamespace
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from gansearch.errors import StorageError
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
@@ -372,3 +374,50 @@ def test_a_worker_without_a_trial_waits_for_those_that_train(short_space, study)
     assert search.begin() is None
     search.train(trial, by_number)
     assert search.begin() == search.searcher.FINISHED
+
+
+def steps_in(study):
+    """Return the steps that the file of a study has, of every trial."""
+    again = optuna.load_study(study_name=study.study_name, storage=study._storage)
+    return {trial.number: sorted(trial.intermediate_values) for trial in again.trials}
+
+
+def test_reports_are_written_together_and_before_what_builds_on_them(space, study, monkeypatch):
+    outcomes = {}
+    searcher = searcher_of(space, study, outcomes)
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    searcher.suggest("ray-0")
+    for updates in (100, 200, 300):
+        searcher.on_trial_result("ray-0", report(updates, 1.0))
+    assert steps_in(study) == {0: []}
+    searcher.suggest("ray-1")
+    assert steps_in(study) == {0: [100, 200, 300], 1: []}
+    searcher.on_trial_result("ray-0", report(400, 1.0))
+    searcher.on_trial_result("ray-1", report(100, 1.0))
+    outcomes["ray-1"] = Outcome("pruned")
+    searcher.on_trial_complete("ray-1", report(200, 1.0))
+    assert steps_in(study) == {0: [100, 200, 300, 400], 1: [100, 200]}
+    assert study.trials[1].state == TrialState.PRUNED
+    searcher.on_trial_result("ray-0", report(500, 1.0))
+    assert steps_in(study)[0][-1] == 400
+    now[0] += 2  # none waits for long
+    searcher.on_trial_result("ray-0", report(600, 1.0))
+    assert steps_in(study)[0][-2:] == [500, 600]
+
+
+def test_reports_that_could_not_be_written_are_written_later(space, study, monkeypatch):
+    searcher = searcher_of(space, study, {})
+    searcher.suggest("ray-0")
+    searcher.on_trial_result("ray-0", report(100, 1.0))
+    with monkeypatch.context() as full:
+        full.setattr("gansearch.tune.searcher.report_all", failing)
+        with pytest.raises(StorageError):
+            searcher.on_trial_result("ray-0", report(200, 1.0))
+            searcher.write_reports()
+    searcher.write_reports()
+    assert steps_in(study) == {0: [100, 200]}
+
+
+def failing(*_):
+    raise StorageError("the disk is full")

@@ -97,6 +97,7 @@ def folder(tmp_path, files):
         for result in results:
             searcher.on_trial_result(f"ray-{i}", result.to_tune())
         reports = [{**row, **each.measured, "verdict": "sound"} for each in results]
+        searcher.write_reports()
         folder.append_history(reports)
         row |= {key: value for key, value in reports[-1].items() if key in row}
         if status is not None:
