@@ -35,8 +35,9 @@ _OTHER_WORDS: dict[str, tuple[str, ...] | str] = {
 }
 
 
-SCHEDULERS = ("asha", "freeze_thaw")
-# With freeze_thaw a trial may pause at the grace, and then whenever it has done so many times more.
+SCHEDULERS = ("asha", "freeze_thaw", "pbt")
+# With freeze_thaw and pbt a trial may pause at the grace, and then whenever it has done so many
+# times more.
 _PAUSE_FACTOR = 1.5
 # The share of freeze_thaw's updates for trials before their grace, as long as there are new ones.
 NEW_SHARE = 0.5
@@ -72,7 +73,8 @@ class Budget(Validated):
         "asha",
         "str",
         "what is done with trials of a low score: asha stops them at rungs for good; freeze_thaw "
-        "pauses them, and continues those that promise most",
+        "pauses them, and continues those that promise most; pbt puts copies of better ones in "
+        "their places, which train on with changed hyperparameters",
         choices=SCHEDULERS,
     )
     give_up: float = parameter(
@@ -124,7 +126,7 @@ class Budget(Validated):
 
     @property
     def pause_updates(self) -> list[float]:
-        """Updates at which freeze_thaw may pause a trial, ascending; the last are `max_updates`."""
+        """Updates at which a trial may be paused, ascending; the last are `max_updates`."""
         levels = [float(min(self.grace_updates, self.max_updates))]
         while levels[-1] * _PAUSE_FACTOR < self.max_updates:
             levels.append(levels[-1] * _PAUSE_FACTOR)

@@ -15,7 +15,7 @@ from gansearch.report.recovery import read_with_warnings
 from gansearch.report.report import Report
 from gansearch.report.section import PROSE_COLUMNS
 from gansearch.runs.description import RunDescription
-from gansearch.runs.schemas import is_sound_search
+from gansearch.runs.schemas import is_sound_search, updates_of_their_own
 from gansearch.runs.tables import rows_of
 
 _SCRIPTS = ("values", "plots", "compare")
@@ -72,7 +72,7 @@ def _bests(trials: pd.DataFrame, run: RunDescription) -> list[list[float]]:
     values = run.objective.as_score(best)
     points = [
         [int(spent), float(value)]
-        for spent, value in zip(searched["updates"].cumsum(), values, strict=True)
+        for spent, value in zip(updates_of_their_own(searched).cumsum(), values, strict=True)
         if pd.notna(value)
     ]
     return [points[i] for i in evenly_spaced(len(points), _MOST_BESTS)]

@@ -16,7 +16,12 @@ from gansearch.own_measures import OwnMeasure
 from gansearch.report.recovery import read_with_warnings
 from gansearch.report.report import Report, search_fronts, winning_replica
 from gansearch.report.section import TABLE_MEASURES
-from gansearch.runs.schemas import config_values, history_schema, is_sound_search
+from gansearch.runs.schemas import (
+    config_values,
+    history_schema,
+    is_sound_search,
+    updates_of_their_own,
+)
 from gansearch.runs.tables import rows_of
 from gansearch.scheduled import schedule_in_words
 
@@ -39,7 +44,7 @@ def chosen_trials(report: Report, most: int) -> pd.DataFrame:
     """
     trials = report.trials.copy()
     order = trials.sort_values(["phase", "number"], ascending=[False, True], kind="stable").index
-    trials["spent"] = trials["updates"].reindex(order).cumsum()
+    trials["spent"] = updates_of_their_own(trials).reindex(order).cumsum()
     trials["is_random"] = True
     if len(trials) <= most:
         return trials

@@ -36,7 +36,13 @@ from gansearch.report.warnings import (
 from gansearch.rules import Config
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
-from gansearch.runs.schemas import CURVE, REFERENCES, STATUSES, is_sound_search
+from gansearch.runs.schemas import (
+    CURVE,
+    REFERENCES,
+    STATUSES,
+    is_sound_search,
+    updates_of_their_own,
+)
 from gansearch.runs.tables import rows_of, unreadable
 from gansearch.scoring.lines import edge_warnings
 
@@ -160,7 +166,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         baseline=baseline,
         counts=counts,
         n_tried=n_tried,
-        updates=int(trials["updates"].sum()),
+        updates=int(updates_of_their_own(trials).sum()),
         ranking=ranking.head(top) if top else ranking,
         ranks=dict(zip(ranked["config_id"], ranked["rank"].astype(int), strict=True)),
         trials=trials,
@@ -345,7 +351,7 @@ def _compute_stability(
         )
     )
     found = stability(
-        trials,
+        trials[trials["forked_at"].isna()],  # the others died or survived by their schedules
         history,
         family=run.family,
         search=run.space["search"],

@@ -62,6 +62,8 @@ from gansearch.system.files import set_aside, write_atomically
 from gansearch.system.object_store import AnyPath
 from gansearch.system.user_code import UserCode
 
+# Between a trial's id and the updates of a state that is kept for its forks.
+_AT = "."
 # No log-likelihood of an example is further from 0 than this (nats), however small sigma is.
 _LARGEST_LL = 1e15
 
@@ -385,6 +387,21 @@ class RunFolder:
 
     def checkpointed_trials(self) -> list[str]:
         """Return the ids of the trials whose state lies in `checkpoints/`."""
+        return [name for name in self._checkpoints() if _AT not in name]
+
+    def state_path(self, trial_id: str, updates: int) -> AnyPath:
+        """Return where an earlier state of a trial lies, for its forks.
+
+        `checkpoints/<trial_id>.<updates>.safetensors`.
+        """
+        return self.checkpoint_path(f"{trial_id}{_AT}{updates}")
+
+    def kept_states(self) -> list[tuple[str, int]]:
+        """Return the trial and the updates of each state at a `state_path`."""
+        found = (name.partition(_AT) for name in self._checkpoints())
+        return [(trial_id, int(updates)) for trial_id, _, updates in found if updates.isdigit()]
+
+    def _checkpoints(self) -> list[str]:
         return [path.stem for path in (self.path / "checkpoints").glob("[!._]*.safetensors")]
 
     def _test_ll_path(self, trial_id: str) -> AnyPath:

@@ -124,9 +124,16 @@ def trials_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> p
         *_measures("precision", "clipped_density", "clipped_coverage", "fld", "copy_p", "kl"),
         ("kept_updates", INT),
         *_schedule(table),
+        ("forked_from", STRING),
+        ("forked_at", INT),
     ]
     own = (name for each in measures for name in each.final_columns)
     return with_own(_completed(fields, "evaluation", "final"), own)
+
+
+def updates_of_their_own(trials: pd.DataFrame) -> pd.Series[int]:
+    """Return the updates that each trial has trained for itself, without those before a fork."""
+    return (trials["updates"] - trials["forked_at"].fillna(0)).astype(int)
 
 
 def ranking_schema(table: type[Config], measures: Sequence[OwnMeasure] = ()) -> pa.Schema:

@@ -7,6 +7,7 @@ run on tensors without memory (`footprint`).
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.system.devices import gpu_bytes
 from gansearch.system.failures import MemoryKind
 from gansearch.system.machine import limit_bytes, usable_bytes
+from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.trial.footprint import CONTEXT_BYTES, PROCESS_BYTES, Footprint, footprint, gib
-from gansearch.trial.plan import gpu_fraction, trials_per_gpu
+from gansearch.trial.plan import N_KEPT_STATES, gpu_fraction, trials_per_gpu
 
 # The rough estimate is trusted where this many times as much memory is available.
 _MARGIN = 4.0
@@ -159,6 +161,32 @@ def require_memory(
             savings = {} if configs else _savings(space, config, rough_size)
             raise _too_large(space, config, needs, shared, savings, has_begun=has_begun)
     return Largest(config, needs)
+
+
+def require_disk(space: SearchSpace, config: Config, dataset: Dataset, results: AnyPath) -> None:
+    """Check that the members of a population, which wait as files, fit on the disk of `results`.
+
+    `config` is the largest configuration. The room of an object store isn't known here.
+
+    Raises:
+        ConfigError: they don't fit; with the bytes and the remedies.
+    """
+    if isinstance(results, RemotePath):
+        return
+    training = space.family.build(config, dataset, 0, "cpu")
+    state = len(training.save())
+    training.close()
+    of_member, n = (1 + N_KEPT_STATES) * state, space.budget.trials
+    folder = results.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if n * of_member > free:
+        raise ConfigError(
+            f"{space.name}: budget.trials: {n:,} members of a population wait as files, "
+            f"{gib(of_member)} each at most, and need {gib(n * of_member)} in {results}, where "
+            f"{gib(free)} are free. Give a folder on a larger disk by --results, or try fewer: "
+            f"--trials {max(1, int(free / of_member))}."
+        )
 
 
 def _largest_config(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from gansearch.family import Counts, Metrics
 from gansearch.measures import Evaluation
@@ -18,17 +18,27 @@ from gansearch.scoring.verdict import Verdict
 Phase = Literal["search", "replica"]
 
 
+class Origin(NamedTuple):
+    """The state that a fork begins from: of which trial, after how many updates."""
+
+    trial_id: str
+    updates: int
+
+
 @dataclass(frozen=True)
 class TrialSpec:
     """What a trial is.
 
     Attributes:
         trial_id: unique in its run.
-        number: in the search, from 0; of a replica, the index of its seed.
+        number: in the search, from 0, and of a fork that of the training from scratch whose seed it
+            has; of a replica, the index of its seed.
         phase: "search" or "replica".
         seed: of the training.
         config: as `Config.to_dict` gives it.
         is_alone: whether it has a GPU or node to itself, after it ran out of memory.
+        origin: of a fork: a state that a training from scratch with the same configuration and seed
+            comes to as well. None for a training from scratch.
     """
 
     trial_id: str
@@ -37,6 +47,12 @@ class TrialSpec:
     seed: int
     config: Mapping[str, Any]
     is_alone: bool = False
+    origin: Origin | None = None
+
+    @property
+    def begins_at(self) -> int:
+        """Updates after which the trial's own training begins."""
+        return 0 if self.origin is None else self.origin.updates
 
     def to_tune(self) -> dict[str, Any]:
         """Return Tune's `config` of the trial."""

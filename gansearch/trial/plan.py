@@ -21,6 +21,8 @@ SHARING_PER_GPU = 16
 OTHERS_PER_GPU = 4
 # Cores for a trial's process where an engine trains it: it only waits.
 CPUS_IN_ENGINE = 0.25
+# States of a trial that are kept for its forks, beside its checkpoint.
+N_KEPT_STATES = 3
 # Trainings in a group: about eight use the bandwidth of a GPU well.
 MAX_SLOTS = 8
 # Share of the slots that must be taken: an empty one is computed like the others.
@@ -44,6 +46,7 @@ class TrialPlan:
             for no engine: each trial trains in its own process.
         n_evaluation_samples: that each evaluation uses.
         pauses: whether trials may be paused at the updates that the budget names.
+        keeps_states: whether the latest sound states of each trial are kept, for its forks.
         keep: which state of each training is stored and scored.
         keep_discriminator: whether discriminators are stored beside the generators.
         measures: of the user's own.
@@ -61,6 +64,7 @@ class TrialPlan:
     n_slots: int = 0
     n_evaluation_samples: int = N_EVALUATION_SAMPLES
     pauses: bool = False
+    keeps_states: bool = False
     keep: Keep = "last"
     keep_discriminator: bool = False
     measures: tuple[OwnMeasure, ...] = ()

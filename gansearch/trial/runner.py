@@ -32,11 +32,13 @@ from gansearch.scoring.verdict import LEAST_UPDATES, Verdict
 from gansearch.system.failures import is_lack_of_memory
 from gansearch.system.features import take_notes
 from gansearch.system.files import set_aside, write_atomically
+from gansearch.system.object_store import AnyPath
 from gansearch.system.precision import full_precision
 from gansearch.trial.best import BestState
 from gansearch.trial.checkpoint import Checkpoint
 from gansearch.trial.messages import StepResult, TrialSpec
 from gansearch.trial.pictures import TrialPictures
+from gansearch.trial.plan import N_KEPT_STATES
 from gansearch.trial.process import TrialProcess
 
 # A checkpoint is written when this many times as long has passed since the last one as that one
@@ -146,21 +148,36 @@ class TrialRunner:
 
     def _begin(self) -> None:
         self._set_up()
-        path = self._folder.checkpoint_path(self._spec.trial_id)
-        if path.exists():
-            try:
-                self._load(path.read_bytes())
+        if self._begin_from(self._folder.checkpoint_path(self._spec.trial_id)):
+            return
+        if (origin := self._spec.origin) is not None:
+            path = self._folder.state_path(*origin)
+            if self._begin_from(path):
+                self._save()  # from now on the state of its origin isn't needed
                 return
-            except (GansearchError, ValueError, KeyError, TypeError) as error:
-                if is_lack_of_memory(error):
-                    raise
-                aside = set_aside(path)
-                self._notes.append(
-                    f"{path}: damaged ({error}); set aside as {aside.name}. "
-                    f"{self._spec.trial_id} begins again from its start"
-                )
-                self._set_up()  # half a state may have been taken over
+            self._notes.append(
+                f"{self._spec.trial_id}: the state of {origin.trial_id} after {origin.updates:,} "
+                "updates isn't there. It trains from scratch to the same state"
+            )
         self._observe()
+
+    def _begin_from(self, path: AnyPath) -> bool:
+        """Take over the state of a file, if there is one; return whether it was."""
+        if not path.exists():
+            return False
+        try:
+            self._load(path.read_bytes())
+            return True
+        except (GansearchError, ValueError, KeyError, TypeError) as error:
+            if is_lack_of_memory(error):
+                raise
+            aside = set_aside(path)
+            self._notes.append(
+                f"{path}: damaged ({error}); set aside as {aside.name}. "
+                f"{self._spec.trial_id} begins again from its start"
+            )
+            self._set_up()  # half a state may have been taken over
+        return False
 
     def _set_up(self) -> None:
         process, budget = self._process, self._process.plan.budget
@@ -195,7 +212,10 @@ class TrialRunner:
         self._observe()
         result = self._result(metrics, evaluation, samples)
         self._results.append(result)
+        if result.updates <= self._spec.begins_at:  # on its way to the state of its origin
+            return self._progress()
         if not (result.done or result.is_unsound):
+            self._keep_state(result)
             if self._may_pause(result.updates):
                 self._save()
             else:
@@ -207,12 +227,45 @@ class TrialRunner:
 
         That worker must find its state, however soon it asks.
         """
-        plan = self._process.plan
-        levels = [level for level in plan.budget.pause_updates if level <= updates]
-        if not plan.pauses or not levels:
-            return False
-        before = [result.updates for result in self._results[:-1] if result.is_evaluation]
-        return not before or before[-1] < levels[-1]
+        return self._process.plan.pauses and self._is_at_level(updates)
+
+    def _is_at_level(self, updates: int) -> bool:
+        """Return whether an evaluation is the first at one of the budget's levels."""
+        levels = [level for level in self._process.plan.budget.pause_updates if level <= updates]
+        before = [each for each in self._evaluated if each < updates]
+        return bool(levels) and (not before or before[-1] < levels[-1])
+
+    @property
+    def _evaluated(self) -> list[int]:
+        """Updates of all evaluations."""
+        return [result.updates for result in self._results if result.is_evaluation]
+
+    def _keep_state(self, result: StepResult) -> None:
+        """Keep the state of a sound evaluation for forks, and no longer that of an older one."""
+        assert result.verdict is not None
+        if not self._process.plan.keeps_states or result.verdict.status != "sound":
+            return
+        kept = self._kept(result.updates)
+        self._write(self._folder.state_path(self._spec.trial_id, result.updates))
+        for updates in self._kept(result.updates - 1):
+            if updates not in kept:
+                path = self._folder.state_path(self._spec.trial_id, updates)
+                path.unlink(missing_ok=True)
+
+    def _kept(self, until: int) -> list[int]:
+        """Return the updates of the states that are kept after so many.
+
+        The last, and the last at levels: a fork may begin after its origin has gone on.
+        """
+        sound = [
+            result.updates
+            for result in self._results
+            if result.verdict is not None
+            and result.verdict.status == "sound"
+            and self._spec.begins_at < result.updates <= until
+        ]
+        at_levels = [updates for updates in sound[:-1] if self._is_at_level(updates)]
+        return [*at_levels[1 - N_KEPT_STATES :], *sound[-1:]]
 
     def _measure(self, updates: int) -> tuple[np.ndarray, Evaluation]:
         """Return samples of the present state, after so many updates, and what they score.
@@ -420,6 +473,13 @@ class TrialRunner:
 
     def _save(self) -> None:
         start = time.monotonic()
+        self._write(self._folder.checkpoint_path(self._spec.trial_id))
+        self._saved_at = time.monotonic()
+        self._saved_at_progress = self._how_far
+        self._save_seconds = self._saved_at - start
+
+    def _write(self, path: AnyPath) -> None:
+        """Write the state to a file."""
         checkpoint = Checkpoint(
             training=self._training.save(),
             strip=np.array(self._pictures.samples, np.float32),
@@ -429,11 +489,7 @@ class TrialRunner:
             observed=self._observer.state() if self._observer is not None else {},
             best=self._best,
         )
-        path = self._folder.checkpoint_path(self._spec.trial_id)
         write_atomically(path, checkpoint.encode())
-        self._saved_at = time.monotonic()
-        self._saved_at_progress = self._how_far
-        self._save_seconds = self._saved_at - start
 
     def _load(self, content: bytes) -> None:
         checkpoint = Checkpoint.decode(content)
@@ -443,7 +499,9 @@ class TrialRunner:
         if self._observer is not None:
             self._observer.load_state(checkpoint.observed)
         self._n_evaluations = checkpoint.n_evaluations
-        self._results, self._to_resend = checkpoint.results, list(checkpoint.results)
+        self._results = checkpoint.results
+        begins_at = self._spec.begins_at
+        self._to_resend = [each for each in self._results if each.updates > begins_at]
         self._health.load_state_dict(dict(checkpoint.health))
         self._best = checkpoint.best
 

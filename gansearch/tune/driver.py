@@ -46,7 +46,7 @@ from gansearch.tune.preflight import (
 from gansearch.tune.recorder import Recorder
 from gansearch.tune.repair import repair_run
 from gansearch.tune.resumption import load_resumed_data, own_code, resumption
-from gansearch.tune.rows import known_trials
+from gansearch.tune.rows import is_fork, known_trials
 from gansearch.tune.session import Session, explaining_stops, saving_at_the_end, stopping_on_signals
 from gansearch.tune.settings import AUTO, Settings
 from gansearch.tune.share import Share
@@ -344,7 +344,10 @@ def _execute(
         started=started,
     )
     progress.is_stopping = lambda: session.stop.reason == "interrupted"
-    progress.pace.earlier_updates = sum(row["updates"] for row in recorder.rows.values())
+    progress.pace.earlier_updates = sum(
+        row["updates"] - (int(row["forked_at"]) if is_fork(row) else 0)
+        for row in recorder.rows.values()
+    )
     with saving_at_the_end(session):
         try:
             with stopping_on_signals(session.stop):

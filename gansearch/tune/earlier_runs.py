@@ -28,7 +28,7 @@ from gansearch.runs.tables import rows_of
 from gansearch.space.likeness import likeness
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
-from gansearch.tune.rows import is_out_of_time
+from gansearch.tune.rows import is_fork, is_out_of_time
 
 # How many configurations of each earlier run are tried first.
 N_FIRST = 3
@@ -190,13 +190,16 @@ def _placed(earlier: SearchSpace, trials: Rows) -> Iterator[dict[str, Any]]:
     """Yield the ended trials of a search from the worst to the best, with their place in [0, 1].
 
     In the order of TPE: dying ones, pruned ones by how far they came, completed ones by score. A
-    `place` is that among trials of the same kind.
+    `place` is that among trials of the same kind. Forks aren't among them: what they score is not
+    by the parameters that they began with.
     """
     objective, max_updates = earlier.objective, earlier.budget.max_updates
     searched = [
         row
         for row in trials
-        if row["phase"] == "search" and row["status"] in _LEARNED and not is_out_of_time(row)
+        if row["phase"] == "search"
+        and row["status"] in _LEARNED
+        and not (is_out_of_time(row) or is_fork(row))
     ]
     kinds: dict[int, Rows] = {0: [], 1: [], 2: []}
     for row in searched:

@@ -10,8 +10,11 @@ from gansearch.rules import Config, count_of, short
 from gansearch.space.counting import configurations, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.space.yaml_source import parse_yaml
+from gansearch.system.user_code import shown
 from gansearch.tune.fixed_order import WINDOW
+from gansearch.tune.fork_configs import perturbed_parameters
 from gansearch.tune.own_sampler import AUTO, is_named_by_place
+from gansearch.tune.population import levels_of, n_first_forks
 from gansearch.tune.settings import Settings
 
 # What only a search uses, of the budget and of a space.
@@ -62,6 +65,37 @@ def check_search(space: SearchSpace) -> None:
         "{choice: [relu, tanh]}. To train this configuration on several seeds, without a search: "
         f"--only {given}."
     )
+
+
+def check_population(space: SearchSpace) -> None:
+    """Raise BadInputError where a population has nothing to change, or is never compared."""
+    if space.budget.scheduler != "pbt":
+        return
+    where = f"{space.name}: budget: scheduler: pbt"
+    other = "or take budget.scheduler=asha"
+    schedulable = getattr(space.table, "schedulable", ())
+    if not schedulable:
+        raise BadInputError(
+            f"{where} changes parameters of trainings in progress, and those of the model family "
+            f"{shown(space.family.name)} can't change then. Take budget.scheduler=asha."
+        )
+    if not perturbed_parameters(space):
+        raise BadInputError(
+            f"{where} changes parameters of trainings in progress, and the space searches none "
+            f"that can change then. Search at least one of {', '.join(schedulable)}, {other}."
+        )
+    if len(levels_of(space.budget)) == 1:
+        raise BadInputError(
+            f"{where} compares trials before their end, at evaluations after the grace, and there "
+            f"is none: grace {space.budget.grace:g}, reports {space.budget.reports}. Give less "
+            f"grace or more reports, {other}."
+        )
+    if not n_first_forks(space.budget):
+        raise BadInputError(
+            f"{where}: {count_of(space.budget.trials, 'trial')}, whose updates don't suffice for a "
+            "fork after all have trained from scratch up to the grace. Give more trials or less "
+            f"grace, {other}."
+        )
 
 
 def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:

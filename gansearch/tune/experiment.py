@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneC
 from ray.tune.search import Searcher
 
 from gansearch.errors import RunFailedError, StorageError
+from gansearch.runs.folder import RunFolder
 from gansearch.system.files import unwritable
 from gansearch.system.object_store import AnyPath, RemotePath
 from gansearch.system.user_code import UserCode
@@ -23,6 +24,8 @@ from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.ordered_search import OrderedScheduler
 from gansearch.tune.pausing_search import PausingScheduler
+from gansearch.tune.population import Population
+from gansearch.tune.population_search import PopulationScheduler
 from gansearch.tune.ray_internals import (
     dead_vital_process,
     lean_tune,
@@ -67,7 +70,12 @@ def run_experiment(
         callbacks: come after the recorder.
     """
     session.recorder.outcomes, session.recorder.failures = scheduler.outcomes, scheduler.failures
-    plan = _trial_plan(session, grouping, pauses=isinstance(scheduler, PausingScheduler))
+    plan = _trial_plan(
+        session,
+        grouping,
+        pauses=isinstance(scheduler, PausingScheduler),
+        keeps_states=isinstance(scheduler, PopulationScheduler),
+    )
     tuner = Tuner(
         _trainable(session, plan),
         param_space={},
@@ -125,6 +133,15 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
     for trial_id in session.folder.checkpointed_trials():
         if (row := session.recorder.rows.get(trial_id)) and is_over(row):
             session.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
+    if session.stop.reason is None:  # or else forks may begin when the run is resumed
+        drop_states(session.folder, ())
+
+
+def drop_states(folder: RunFolder, needed: Collection[str]) -> None:
+    """Delete the states that are kept for forks, but those of the trials that are `needed`."""
+    for trial_id, updates in folder.kept_states():
+        if trial_id not in needed:
+            folder.state_path(trial_id, updates).unlink(missing_ok=True)
 
 
 def make_scheduler(
@@ -132,6 +149,7 @@ def make_scheduler(
     *,
     halving: bool,
     freeze_thaw: FreezeThaw | None = None,
+    population: Population | None = None,
     order: FixedOrder | None = None,
 ) -> GuardedScheduler:
     """Return the scheduler, which with `halving` stops or pauses trials for their score too."""
@@ -142,6 +160,10 @@ def make_scheduler(
     if freeze_thaw is not None:
         return PausingScheduler(
             session.budget, retries=retries, objective=objective, freeze_thaw=freeze_thaw
+        )
+    if population is not None:
+        return PopulationScheduler(
+            session.budget, retries=retries, objective=objective, population=population
         )
     return GuardedScheduler(session.budget, halving=halving, retries=retries, objective=objective)
 
@@ -172,7 +194,9 @@ def _run_config(
     )
 
 
-def _trial_plan(session: Session, grouping: Grouping, *, pauses: bool) -> TrialPlan:
+def _trial_plan(
+    session: Session, grouping: Grouping, *, pauses: bool, keeps_states: bool
+) -> TrialPlan:
     return TrialPlan(
         folder=session.folder.path.resolve(),
         family=session.space.family.sections,
@@ -185,6 +209,7 @@ def _trial_plan(session: Session, grouping: Grouping, *, pauses: bool) -> TrialP
         n_slots=grouping.n_slots,
         n_evaluation_samples=session.description.n_evaluation_samples,
         pauses=pauses,
+        keeps_states=keeps_states,
         keep=session.space.keep,
         keep_discriminator=session.settings.keep_discriminator,
         measures=session.space.measures,

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from gansearch.budget import NEW_SHARE, Budget
 from gansearch.own_measures import VALID_LL, Objective
@@ -28,6 +29,40 @@ class Next(Enum):
     NEW = "begin a new trial"
     WAIT = "wait until another trial pauses or ends"
     NOTHING = "no trial is left"
+
+
+class Pausing(Protocol):
+    """What decides which trials of a search pause and continue, by the names of its trials.
+
+    Attributes:
+        n_new: trials that the search may still begin; the searcher keeps it up to date.
+    """
+
+    n_new: int
+
+    def begin(self, name: str) -> None:
+        """Note that a trial trains: a new one, one that has waited, or one that is tried again."""
+
+    def wait(self, name: str) -> None:
+        """Note that a trial waits to be continued."""
+
+    def add_score(self, name: str, updates: int, score: float) -> None:
+        """Note a report of a trial."""
+
+    def pauses(self, name: str) -> bool:
+        """Return whether a running trial makes room for another; it then waits."""
+
+    def end(self, name: str, score: float | None = None) -> None:
+        """Note that a trial is over, with its final score if it was completed."""
+
+    def withdraw(self, name: str) -> None:
+        """Forget a trial that has collapsed, diverged or failed."""
+
+    def choose(self) -> str | Next:
+        """Return the trial that goes on next, or what else a worker does."""
+
+    def give_up(self) -> dict[str, str]:
+        """Return the waiting trials that end now, with the reason in words."""
 
 
 @dataclass
@@ -97,7 +132,7 @@ class FreezeThaw:
         self.begin(name)
         return False
 
-    def end(self, name: str, score: float | None) -> None:
+    def end(self, name: str, score: float | None = None) -> None:
         """Note that a trial is over, with its final score if it was completed."""
         self._running.discard(name)
         self._waiting.discard(name)
@@ -106,7 +141,7 @@ class FreezeThaw:
 
     def withdraw(self, name: str) -> None:
         """Forget a trial that has collapsed, diverged or failed."""
-        self.end(name, None)
+        self.end(name)
         self._completed.pop(name, None)
 
     def choose(self) -> str | Next:

@@ -15,7 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from gansearch.trial.messages import StepResult, TrialSpec
-from gansearch.tune.freeze_thaw import FreezeThaw, Next
+from gansearch.tune.freeze_thaw import Next, Pausing
 from gansearch.tune.rows import Outcome
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.searcher import OptunaSearcher
@@ -35,7 +35,7 @@ class PausingSearcher(OptunaSearcher):
     def __init__(
         self,
         *arguments: Any,
-        freeze_thaw: FreezeThaw,
+        freeze_thaw: Pausing,
         end: Callable[[str, Outcome], None] = lambda *_: None,
         **others: Any,
     ) -> None:
@@ -54,9 +54,7 @@ class PausingSearcher(OptunaSearcher):
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
         """Return the next trial's `config`, that there is none, or None while none can go on."""
-        for name, reason in self._freeze_thaw.give_up().items():
-            self._give_up(name, Outcome("pruned", reason))
-        chosen = self._freeze_thaw.choose()
+        chosen = self._choose()
         if chosen is Next.NEW:
             found = super().suggest(trial_id)
             if found == Searcher.FINISHED:  # none is left although there should be
@@ -65,7 +63,7 @@ class PausingSearcher(OptunaSearcher):
             if isinstance(found, dict):
                 self._specs[trial_id] = TrialSpec.from_tune(found)
                 return found
-            chosen = self._freeze_thaw.choose()
+            chosen = self._choose()
         if isinstance(chosen, Next):
             return None if chosen is Next.WAIT else Searcher.FINISHED
         return self._continue(trial_id, chosen)
@@ -85,6 +83,12 @@ class PausingSearcher(OptunaSearcher):
             self._report_value(trial, StepResult.from_tune(result))
         self._waiting[spec.trial_id] = spec, trial
 
+    def _choose(self) -> str | Next:
+        """Return the trial that goes on next, or what else a worker does."""
+        for name, reason in self._freeze_thaw.give_up().items():
+            self._give_up(name, Outcome("pruned", reason))
+        return self._freeze_thaw.choose()
+
     def _continue(self, trial_id: str, name: str) -> dict[str, Any]:
         spec, trial = self._waiting.pop(name)
         self._specs[trial_id] = spec
@@ -94,7 +98,7 @@ class PausingSearcher(OptunaSearcher):
 
     def _give_up(self, name: str, outcome: Outcome) -> None:
         _, trial = self._waiting.pop(name)
-        self._freeze_thaw.end(name, None)
+        self._freeze_thaw.end(name)
         if trial is not None:
             self.write_reports()
             self._attach(trial, name)
@@ -105,7 +109,7 @@ class PausingSearcher(OptunaSearcher):
 class PausingScheduler(GuardedScheduler):
     """Stops a trial for its health, and pauses it when `freeze_thaw` says so."""
 
-    def __init__(self, *arguments: Any, freeze_thaw: FreezeThaw, **others: Any) -> None:
+    def __init__(self, *arguments: Any, freeze_thaw: Pausing, **others: Any) -> None:
         super().__init__(*arguments, halving=False, **others)
         self._freeze_thaw = freeze_thaw
 
@@ -117,12 +121,12 @@ class PausingScheduler(GuardedScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Note that a trial trains: a new one, or one that goes on."""
         super().on_trial_add(tune_controller, trial)
-        self._freeze_thaw.begin(_name(trial))
+        self._freeze_thaw.begin(name_of(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report."""
         decision = super().on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.CONTINUE and self._freeze_thaw.pauses(_name(trial)):
+        if decision == TrialScheduler.CONTINUE and self._freeze_thaw.pauses(name_of(trial)):
             return str(TrialScheduler.STOP)  # without an outcome
         return decision
 
@@ -132,18 +136,18 @@ class PausingScheduler(GuardedScheduler):
         outcome = self.outcomes.get(trial.trial_id)
         if outcome is not None and outcome.status == "completed":
             score = StepResult.from_tune(result).stored_score(self._objective)
-            self._freeze_thaw.end(_name(trial), score)
+            self._freeze_thaw.end(name_of(trial), score)
 
     def _add_score(self, trial: Trial, step: StepResult) -> str | None:
         if (score := step.score(self._objective)) is not None:
-            self._freeze_thaw.add_score(_name(trial), step.updates, score)
+            self._freeze_thaw.add_score(name_of(trial), step.updates, score)
         return None
 
     def _withdraw(self, trial: Trial, outcome: Outcome) -> None:
         super()._withdraw(trial, outcome)
-        self._freeze_thaw.withdraw(_name(trial))
+        self._freeze_thaw.withdraw(name_of(trial))
 
 
-def _name(trial: Trial) -> str:
+def name_of(trial: Trial) -> str:
     """Return the run's id of a trial of Tune's."""
     return TrialSpec.from_tune(trial.config).trial_id

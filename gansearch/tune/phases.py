@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pandas as pd
@@ -41,12 +41,14 @@ from gansearch.system.files import write_atomically
 from gansearch.trial.messages import TrialSpec
 from gansearch.tune.costs import Costs, measured_costs
 from gansearch.tune.earlier_runs import first_configs, stored_earlier_trials
-from gansearch.tune.experiment import make_scheduler, run_experiment
+from gansearch.tune.experiment import drop_states, make_scheduler, run_experiment
 from gansearch.tune.fixed_order import FixedOrder
 from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
 from gansearch.tune.ordered_search import OrderedSearcher, make_ordered_sampler
 from gansearch.tune.pausing_search import PausingSearcher
+from gansearch.tune.population import Known, Population
+from gansearch.tune.population_search import PopulationSearcher, n_rescues
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.replica_queue import ReplicaQueue
@@ -55,6 +57,7 @@ from gansearch.tune.rows import (
     REPLICA_OUT_OF_TIME,
     Outcome,
     best_first,
+    is_fork,
     is_out_of_time,
     known_trials,
     spec_of_row,
@@ -100,18 +103,21 @@ def search_phase(session: Session) -> None:
     session.describe(state="searching", search_is_over=False)
     rows = session.rows("search")
     interrupted = session.recorder.reopen("search")
-    n_new = max(0, session.budget.trials - len(rows))
-    if interrupted or n_new:
+    n_new = max(0, session.budget.trials - sum(not is_fork(row) for row in rows))
+    if interrupted or n_new or session.budget.scheduler == "pbt":  # a fork may be left to begin
         _continue_search(session, interrupted, n_new)
     _raise_if_none_completed(session, "search")
     session.describe(state="searching", search_is_over=True)
 
 
 def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new: int) -> None:
-    rows, settings = session.rows("search"), session.settings
-    freeze_thaw = _freeze_thaw(session, rows)
+    all_rows, settings = session.rows("search"), session.settings
+    rows = [row for row in all_rows if not is_fork(row)]  # those that the study knows
+    freeze_thaw, population = _freeze_thaw(session, rows), _population(session, all_rows)
     order = FixedOrder(session.budget, session.space.objective) if settings.deterministic else None
-    scheduler = make_scheduler(session, halving=True, freeze_thaw=freeze_thaw, order=order)
+    scheduler = make_scheduler(
+        session, halving=True, freeze_thaw=freeze_thaw, population=population, order=order
+    )
     if order is None:
         scheduler.replay(_reports_of_sound_trials(session))
         sampler_seed = trial_seed(session.seed, "sampler", len(rows))
@@ -134,7 +140,7 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     attach = partial(attach_pictures, session.folder, session.recorder.faults)
     objective, most = session.space.objective, session.budget.max_updates
     tell_known_ends(study, rows, objective, attach, max_updates=most)
-    _close_orphans(study, {row["number"] for row in interrupted})
+    _close_orphans(study, {row["number"] for row in interrupted if not is_fork(row)})
     if not rows:
         enqueue_starts(study, session.space, first)
     make_searcher: Callable[..., OptunaSearcher] = OptunaSearcher
@@ -142,6 +148,14 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
         make_searcher = partial(OrderedSearcher, order=order)
     if freeze_thaw is not None:
         make_searcher = partial(PausingSearcher, freeze_thaw=freeze_thaw, end=session.recorder.end)
+    if population is not None:
+        make_searcher = partial(
+            PopulationSearcher,
+            population=population,
+            known=[spec_of_row(row, session.space.table) for row in all_rows],
+            drop_states=partial(drop_states, session.folder),
+            end=session.recorder.end,
+        )
     searcher = make_searcher(
         session.space,
         study,
@@ -155,20 +169,23 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     # A study without a report that the history has would be rebuilt at a resume.
     session.recorder.before_history = searcher.write_reports
     n_untried = int(min(n_new, searcher.proposals.n_left))
-    if interrupted or n_untried:
+    is_left = bool(interrupted or n_untried)
+    if isinstance(searcher, PopulationSearcher):
+        is_left = not searcher.is_over
+    if is_left:
         _prepare_collapse_test(session)
     session.progress.phase(
         "search",
-        len(rows) + n_untried,
-        _known(session, rows),
+        len(all_rows) + n_untried,
+        _known(session, all_rows),
     )
     for repair in repairs:
         session.progress.note(repair)
     if search_is_out_of_time(session):
         session.stop.reason = session.stop.reason or "time"
-    elif interrupted or n_untried:
+    elif is_left:
         # To Tune, a trial that goes on after a pause is another one; the searcher ends the search.
-        n_trials = -1 if freeze_thaw else n_new + len(interrupted)
+        n_trials = -1 if freeze_thaw or population else n_new + len(interrupted)
         grouping = search_grouping(session.space, session.share.n_together)
         run_experiment(
             session,
@@ -195,6 +212,35 @@ def _freeze_thaw(session: Session, rows: Sequence[dict[str, Any]]) -> FreezeThaw
         if row["status"] == "completed":
             freeze_thaw.end(row["trial_id"], session.space.objective.score_of(row))
     return freeze_thaw
+
+
+def _population(session: Session, rows: Sequence[Mapping[str, Any]]) -> Population | None:
+    """Return what decides about members and forks, knowing what earlier ones have reported."""
+    if session.budget.scheduler != "pbt":
+        return None
+    objective = session.space.objective
+    reports: dict[str, list[tuple[int, float | None, bool]]] = {}
+    history = session.folder.history(["trial_id", "updates", objective.column, "verdict"])
+    for name, updates, value, verdict in history.itertuples(index=False, name=None):
+        score = objective.score_of({objective.column: value})
+        reports.setdefault(name, []).append((int(updates), score, verdict == "sound"))
+    return Population(
+        session.budget,
+        objective,
+        {row["trial_id"]: _known_member(row, reports.get(row["trial_id"], [])) for row in rows},
+        max_rescues=n_rescues(session.space),
+    )
+
+
+def _known_member(
+    row: Mapping[str, Any], reports: Sequence[tuple[int, float | None, bool]]
+) -> Known:
+    """Return what is known of a trial, given its reports."""
+    is_dead = row["status"] in UNSOUND
+    # The report by which a trial ended decides nothing else.
+    counted = [each for each in reports if not (is_dead and each[0] == row["updates"])]
+    end: Literal["unsound", "failed"] = "failed" if row["status"] == "failed" else "unsound"
+    return Known(counted, end if is_dead else None, is_fork(row))
 
 
 def _inside(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -40,12 +40,20 @@ from gansearch.trial.memory_check import (
     Largest,
     fitting_trials,
     memory_here,
+    require_disk,
     require_memory,
     trials_on_gpu,
 )
 from gansearch.tune.cluster import connected
 from gansearch.tune.earlier_runs import EarlierRuns, read_earlier_runs
-from gansearch.tune.effects import check_effects, check_order, check_search, order_notes, top_notes
+from gansearch.tune.effects import (
+    check_effects,
+    check_order,
+    check_population,
+    check_search,
+    order_notes,
+    top_notes,
+)
 from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
@@ -138,6 +146,7 @@ def check_request(
     else:
         check_sampler(settings.sampler, space)
         check_search(space)
+        check_population(space)
         check_order(space, settings)
     check_data_dir(space.dataset, optional_path(settings.data_dir))
     if settings.keep_discriminator and not space.family.has_discriminator:
@@ -184,10 +193,12 @@ def _earlier_runs(
 
 def _check_scheduler(space: SearchSpace) -> None:
     """Raise ConfigError if the scheduler goes by one score where there are several objectives."""
-    if space.budget.scheduler == "freeze_thaw":
+    does = {"freeze_thaw": "predicts", "pbt": "compares trials by"}.get(space.budget.scheduler)
+    if does is not None:
         raise ConfigError(
-            f"{space.name}: budget.scheduler: freeze_thaw predicts one score, and the space has "
-            f"the objectives {space.objective.names}. Take budget.scheduler=asha, or one objective."
+            f"{space.name}: budget.scheduler: {space.budget.scheduler} {does} one score, and the "
+            f"space has the objectives {space.objective.names}. Take budget.scheduler=asha, or one "
+            "objective."
         )
 
 
@@ -245,6 +256,8 @@ def prepared(
             space.family.check_rewind(next(space.variants()), dataset)
         OwnEvaluator(space.measures, dataset).check()
     largest = check_memory(space, configs, dataset, settings)
+    if space.budget.scheduler == "pbt" and not configs:
+        require_disk(space, largest.config, dataset, parse_path(results))
     tell("scoring training examples")
     evaluation = choose_evaluation_size(space, configs, dataset)
     report = evaluate_training_examples(dataset, n_samples=evaluation.n_samples)

@@ -306,13 +306,13 @@ class Recorder(Callback):
 def _recorded_updates(
     folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, set[int]]:
-    """Return the updates of all reports in the history, by trial, of trials that may continue."""
+    """Return the updates of the reports in the history, by trial, of trials that may continue."""
     recorded: dict[str, set[int]] = {
         trial_id: set() for trial_id, row in rows.items() if not is_over(row)
     }
     if recorded:
         history = folder.history(["trial_id", "updates"])
         for trial_id, updates in zip(history["trial_id"], history["updates"], strict=True):
-            if trial_id in recorded:
-                recorded[trial_id].add(int(updates))
+            if trial_id in recorded or trial_id not in rows:  # a fork, if `trials` was rebuilt
+                recorded.setdefault(trial_id, set()).add(int(updates))
     return recorded

@@ -75,6 +75,8 @@ def resumption(
     given_as_space = changes.pop("space", None)
     change, raised = _change_of_space(given_as_space, changes, space, trials)
     changes = {**raised, **changes}
+    if space.budget.scheduler == "pbt":
+        _check_population(changes, change, space)
     _check_counts(changes, trials)
     if changes or description.state != "finished":
         _check_code(space)
@@ -191,6 +193,21 @@ def _check_code(space: SearchSpace) -> None:
         load(reference)
 
 
+def _check_population(
+    changes: Mapping[str, Any], change: SpaceChange | None, space: SearchSpace
+) -> None:
+    """Raise BadInputError if a population would change: each decision is by all its members."""
+    n = space.budget.trials
+    if change is None and changes.get("trials", n) == n:
+        return
+    flag = f"--trials {changes['trials']}" if change is None else f"--space {change.space.name}"
+    raise BadInputError(
+        f"{flag}: the run has a population of {n} (budget.scheduler=pbt), whose members were "
+        "compared with each other: neither their number nor their space can change. Leave it out, "
+        "or start a new run: --warm-start begins where this one ended."
+    )
+
+
 def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
     for name in ("space", "trials", "sampler"):
         if name in changes:
@@ -205,7 +222,7 @@ def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
 
 def _check_counts(changes: Mapping[str, Any], trials: pd.DataFrame) -> None:
     """Raise BadInputError if there is to be less than there is already."""
-    n_tried = int((trials["phase"] == "search").sum())
+    n_tried = _n_tried(trials)
     counts = trials.loc[trials["phase"] == "replica", "config_id"].value_counts()
     there = {"trials": n_tried, "replicas": int(counts.max()) if len(counts) else 0}
     what = {"trials": "trial", "replicas": "replica"}
@@ -225,7 +242,7 @@ def _check_time(
 ) -> None:
     """Raise BadInputError if the time budget leaves nothing for what is asked for."""
     searched = trials[trials["phase"] == "search"]
-    n_tried = len(searched)
+    n_tried = _n_tried(trials)
     used = duration(description.wall_seconds)
     limit = changes.get("time_budget_seconds")
     if limit is not None and limit <= description.wall_seconds:
@@ -252,6 +269,11 @@ def _check_time(
         )
 
 
+def _n_tried(trials: pd.DataFrame) -> int:
+    """Return how many trials the search has begun from scratch."""
+    return int(((trials["phase"] == "search") & trials["forked_at"].isna()).sum())
+
+
 def _or_end(description: RunDescription, n_tried: int) -> str:
     if description.only:
         return ""
@@ -267,7 +289,7 @@ def _without_effect(
 ) -> list[str]:
     """Return a line for each change that has no effect because nothing is left to do."""
     searched, budget = trials[trials["phase"] == "search"], description.budget
-    n_tried, target = len(searched), changes.get("trials", budget.trials)
+    n_tried, target = _n_tried(trials), changes.get("trials", budget.trials)
     unfinished = (searched["status"] == "running") | (searched["reason"] == OUT_OF_TIME.reason)
     search_left = search_on and (n_tried < target or bool(unfinished.any()))
     is_cut = bool(description.cut_replicas)

@@ -28,7 +28,7 @@ from gansearch.runs.schemas import (
     config_values,
 )
 from gansearch.space.search_space import SearchSpace
-from gansearch.trial.messages import StepResult, TrialSpec
+from gansearch.trial.messages import Origin, StepResult, TrialSpec
 
 RowT = TypeVar("RowT", bound=Mapping[str, Any])
 # Columns of `trials.parquet` that a trial's results fill.
@@ -70,8 +70,12 @@ def new_row(spec: TrialSpec, table: type[Config]) -> dict[str, Any]:
         "seed": spec.seed,
         "status": "running",
         "reason": "",
-        "updates": 0,
+        "updates": spec.begins_at,
+        "forked_from": None,
+        "forked_at": None,
     }
+    if spec.origin is not None:
+        row |= {"forked_from": spec.origin.trial_id, "forked_at": spec.origin.updates}
     return row | config_columns(config)
 
 
@@ -149,7 +153,14 @@ def known_trials(
 def spec_of_row(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:
     """Return the specification of a row's trial: the inverse of `new_row`."""
     names = ("trial_id", "number", "phase", "seed")
-    return TrialSpec(**{name: row[name] for name in names}, config=config_values(row, table))
+    origin = Origin(row["forked_from"], int(row["forked_at"])) if is_fork(row) else None
+    values = {name: row[name] for name in names}
+    return TrialSpec(**values, config=config_values(row, table), origin=origin)
+
+
+def is_fork(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's trial began from the state of another."""
+    return not pd.isna(row.get("forked_at"))
 
 
 def summary(config: Mapping[str, Any], names: Sequence[str], title: str | None = None) -> str:

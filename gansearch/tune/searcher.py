@@ -105,6 +105,8 @@ class OptunaSearcher(StatelessSearcher):
 
         After a kill, Optuna may know the end of a trial that the results don't know.
         """
+        if spec.origin is not None:  # a fork, which has the number of another
+            return None
         optuna_id = self._running_ids.get(spec.number)
         return None if optuna_id is None else Trial(self._study, optuna_id)
 

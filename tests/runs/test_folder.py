@@ -354,7 +354,7 @@ def test_the_columns_of_trials_are_the_contract():
         "test_ll test_ll_se overhead_seconds train_nn_ratio p_recovers missing_classes "
         "test_ll_raw valid_ll_raw coverage_raw "
         "valid_ll_all n_classes_effective collapsed_p precision clipped_density clipped_coverage "
-        "fld copy_p kl kept_updates"
+        "fld copy_p kl kept_updates forked_from forked_at"
     )
     assert TRIALS_COLUMNS[20] == "config.k"
     assert [c for c in TRIALS_COLUMNS if c.startswith("config.")] == [

@@ -3,6 +3,7 @@
 import socket
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -144,6 +145,7 @@ def test_a_dry_run_names_several_objectives_and_proposes_as_the_run_does():
     [
         ([], Settings(sampler="cmaes"), "--sampler cmaes: it searches by one objective"),
         (["budget.scheduler=freeze_thaw"], Settings(), "freeze_thaw predicts one score, and the"),
+        (["budget.scheduler=pbt"], Settings(), "pbt compares trials by one score, and the"),
     ],
 )
 def test_what_goes_by_one_score_is_refused_for_several_objectives(
@@ -313,6 +315,48 @@ def test_a_space_with_a_single_configuration_is_refused_with_what_trains_it(sect
     space.pop("overrides", None)
     with pytest.raises(BadInputError, match=rf"single configuration, since .* --only {only}\.$"):
         plan(SearchSpace.from_dict(space), overrides=overrides)
+
+
+@pytest.mark.usefixtures("no_start")
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["generator_lr=0.1", "discriminator_lr=0.1"],
+            "searches none that can change then. Search",
+        ),
+        (["budget.trials=4"], "4 trials, whose updates don't suffice for a fork"),
+        (["budget.grace=1"], "and there is none: grace 1, reports 10"),
+    ],
+)
+def test_a_population_that_could_change_nothing_is_refused(overrides, message):
+    with pytest.raises(BadInputError, match=rf"^digits: budget: scheduler: pbt.*{message}"):
+        plan("digits", overrides=["budget.scheduler=pbt", *overrides])
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_family_of_which_nothing_can_change_in_mid_training_has_no_population():
+    space = {
+        "trainable": lambda config, data, trial: None,
+        "dataset": "ring",
+        "search": {"lr": {"float": [0.1, 1]}},
+        "budget": {"scheduler": "pbt"},
+    }
+    with pytest.raises(BadInputError, match=r"_lambda_ can't change then\. Take budget\.sched"):
+        plan(SearchSpace.from_dict(space))
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_population_that_does_not_fit_on_the_disk_is_refused_with_how_many_do(monkeypatch):
+    population = ["budget.scheduler=pbt"]
+    assert "replicas" in plan("digits", overrides=population)
+    disk = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=30 * 2**20))
+    monkeypatch.setattr("gansearch.trial.memory_check.shutil", disk)
+    with pytest.raises(
+        BadInputError, match=r"24 members .* are free\. Give a folder .* --trials \d+\.$"
+    ):
+        plan("digits", overrides=population)
+    assert "replicas" in plan("digits")
 
 
 @pytest.mark.usefixtures("no_start")

@@ -67,6 +67,17 @@ def test_what_can_not_be_changed_is_refused(tmp_path, given, message):
     assert folder.read_run() == before
 
 
+@pytest.mark.parametrize(
+    "given", [{"trials": 8}, {"space": load_space("digits", ["k={int: [1, 2]}"])}]
+)
+def test_a_population_keeps_its_number_and_its_space(tmp_path, given):
+    space = load_space("digits", ["trials=6", "replicas=2", "scheduler=pbt"])
+    folder = run_of(tmp_path, space=space.to_dict())
+    with pytest.raises(BadInputError, match=r"^--(trials 8|space digits): .*a population of 6 "):
+        resumed(folder, **given)
+    assert resumed(folder, trials=6, replicas=5).space.budget.replicas == 5
+
+
 @pytest.mark.parametrize("name", ["trials", "sampler", "replicas"])
 def test_a_run_without_a_search_takes_nothing_that_is_for_one(tmp_path, name):
     folder = run_of(tmp_path, n_tried=0, only=[PAPER.to_dict()])
