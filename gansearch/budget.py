@@ -136,14 +136,14 @@ class Budget(Validated):
     def expected_updates(self) -> float:
         """Updates of a trial of the search on average, if each rung stops as many as it should."""
         ends = [0.0, *self.rung_updates, float(self.max_updates)]
-        return self.with_scheduler(
+        return self.updates_under_scheduler(
             sum(
                 self.reduction_factor**-i * (end - start)
                 for i, (start, end) in enumerate(pairwise(ends))
             )
         )
 
-    def with_scheduler(self, updates: float) -> float:
+    def updates_under_scheduler(self, updates: float) -> float:
         """Return the updates of a trial on average from those under ASHA.
 
         Under freeze_thaw they are about as many, as measured, but so many that the part before the

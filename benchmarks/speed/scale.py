@@ -83,7 +83,7 @@ class SimulatedMembers:
     """In place of Tune's `RayActorManager`: members that report in turns, in this process."""
 
     n_results = 0
-    on_result: Callable[[], None] = staticmethod(lambda: None)
+    n_reports = 20
 
     def __init__(self, resource_manager: Any) -> None:
         del resource_manager
@@ -173,15 +173,12 @@ class SimulatedMembers:
             parts.TrialConfig.from_dict(spec.config), spec.seed, SimulatedMembers.n_reports
         )
 
-    n_reports = 20
-
     def _report(self, actor: TrackedActor, on_result: Any) -> None:
         SimulatedMembers.n_results += 1
         result = next(self._reports[actor]).to_tune()
         # As `GanTrial.train` returns it.
         result |= {"time_total_s": 1.0, "training_iteration": 1, "node_ip": "node", "pid": 1}
         on_result(actor, result)
-        SimulatedMembers.on_result()
 
 
 def time_search(n_trials: int, n_members: int, n_reports: int, sampler: str) -> None:

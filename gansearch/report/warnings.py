@@ -116,7 +116,7 @@ def time_ended_search(run: RunDescription, trials: pd.DataFrame) -> bool:
     """Return whether a search would have tried more, or for longer, with a greater time budget."""
     if run.settings.get("time_budget_seconds") is None:
         return False
-    searched = trials[trials["phase"] == "search"]
+    searched = trials[(trials["phase"] == "search") & trials["forked_at"].isna()]
     if (searched["reason"] == SEARCH_TIME_SPENT).any():
         return True
     has_tried_all = run.has_tried_all(searched["config_id"].nunique())
@@ -134,7 +134,8 @@ def more_trials(folder: RunFolder, run: RunDescription, trials: pd.DataFrame) ->
     """Return what gives a search more trials: `increase --trials.`; empty if there is no more."""
     if time_ended_search(run, trials):
         return f"give the run more time: {command('resume', folder.path, *_more_time(run))}"
-    n_tried = trials.loc[trials["phase"] == "search", "config_id"].nunique()
+    is_tried = (trials["phase"] == "search") & trials["forked_at"].isna()
+    n_tried = trials.loc[is_tried, "config_id"].nunique()
     return "" if run.has_tried_all(n_tried) else "increase --trials."
 
 

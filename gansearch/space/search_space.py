@@ -365,7 +365,7 @@ def build_space(name: str, item: SourceValue, folder: Path | None = None) -> Sea
 def drop_outside(space: SearchSpace) -> SearchSpace:
     """Return the space without those of `start_from` that lie outside and whose origin is known.
 
-    What an earlier search found is a hint for the space that it searched, no wish of the user's.
+    What an earlier search found is a hint for the space that it searched.
     """
     return replace(
         space,

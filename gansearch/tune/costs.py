@@ -20,7 +20,7 @@ from gansearch.scoring.references import are_cached
 CONCLUSION_SECONDS = 7.0
 # A final score is measured with few samples, of which a quarter to a half of the time depends; so
 # that the first measurement stays, if it took so many seconds: loading is little of it.
-_N_MEASURED, _WHOLE, _LONG_SECONDS = 500, 2.5, 2.0
+_N_MEASURED, _FULL_SCORE_FACTOR, _LONG_SECONDS = 500, 2.5, 2.0
 # What takes as long as so many measured final scores: the winner's curve, and the reference lines
 # where they aren't cached.
 _CURVES, _LINES, _LINES_OF_IMAGES = 3.0, 10.0, 25.0
@@ -50,7 +50,7 @@ def measured_costs(dataset: Dataset, test: CollapseTest) -> Costs:
     if seconds < _LONG_SECONDS:  # the first one loads what the others find
         seconds = _final_score_seconds(dataset, samples, test)
     lines = 0.0 if are_cached(dataset) else _LINES_OF_IMAGES if dataset.is_image else _LINES
-    return Costs(_WHOLE * seconds, CONCLUSION_SECONDS + (_CURVES + lines) * seconds)
+    return Costs(_FULL_SCORE_FACTOR * seconds, CONCLUSION_SECONDS + (_CURVES + lines) * seconds)
 
 
 def _final_score_seconds(dataset: Dataset, samples: np.ndarray, test: CollapseTest) -> float:

@@ -49,7 +49,7 @@ def expected_updates(budget: Budget) -> float:
                 if halving.add_score(str(trial), at, score) is not None:
                     break
             updates += at
-    return budget.with_scheduler(updates / _N_SIMULATED / n) * budget.trials
+    return budget.updates_under_scheduler(updates / _N_SIMULATED / n) * budget.trials
 
 
 def estimate(

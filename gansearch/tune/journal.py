@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Journal(JournalFileBackend):
         forget_where_lines_begin(self)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def batch(self) -> Iterator[None]:
         """Write what follows under one lock, and flush it once; each line is written at once."""
         if self._is_held:
             yield
@@ -70,7 +70,8 @@ class Journal(JournalFileBackend):
             except OSError as error:
                 raise self._fault(error) from error
             finally:
-                self._own_lock.release()
+                with suppress(RuntimeError):  # held for so long that another has taken it for stale
+                    self._own_lock.release()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append complete lines.
@@ -80,7 +81,7 @@ class Journal(JournalFileBackend):
                 when the journal is opened again.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self.held():
+        with self.batch():
             self._must_flush |= any(begins_or_ends_a_trial(log) for log in logs)
             try:
                 with self._path.open("ab") as file:
@@ -93,10 +94,18 @@ class Journal(JournalFileBackend):
         return self._faults[-1]
 
 
-def written_together(study: optuna.Study) -> AbstractContextManager[None]:
+def journal_batch(study: optuna.Study) -> AbstractContextManager[None]:
     """Write what a study is told in one go, if it has a `Journal`: a lock takes long on a disk."""
     backend = backend_of(study)
-    return backend.held() if isinstance(backend, Journal) else nullcontext()
+    return backend.batch() if isinstance(backend, Journal) else nullcontext()
+
+
+def drop_stale_lock(journal: Path) -> None:
+    """Remove the lock that a killed process has left, for which Optuna would wait 30 s.
+
+    To be called by the process that holds the run's own lock.
+    """
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
 
 
 def drop_torn_line(journal: Path) -> None:

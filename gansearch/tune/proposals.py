@@ -24,7 +24,7 @@ from gansearch.seeds import trial_seed
 from gansearch.space.counting import configurations, grid_of, n_configurations
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.user_code import describe_error
-from gansearch.tune.journal import written_together
+from gansearch.tune.journal import journal_batch
 from gansearch.tune.samplers import EnumeratingSampler, GridSampler
 
 # How often the sampler is asked again, before the first of so many random draws is taken.
@@ -120,7 +120,7 @@ class Proposals:
     def _ask(self) -> tuple[Trial, Config] | None:
         try:
             trial = self._study.ask()
-            with written_together(self._study):
+            with journal_batch(self._study):
                 config = self._space.suggest(trial)
         except GansearchError:
             raise

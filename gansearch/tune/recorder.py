@@ -245,9 +245,12 @@ class Recorder(Callback):
         return seconds
 
     def flush(self) -> None:
-        """Write all that is pending."""
-        self._write_history()
-        self._write_trials()
+        """Write all that is pending, also where another record can't be written."""
+        try:
+            self.before_history()
+        finally:
+            self._append_history()
+            self._write_trials()
 
     def _write_if_due(self) -> None:
         factor = _HURRY_FACTOR if self._has_new_trial else _PACE_FACTOR
@@ -272,6 +275,9 @@ class Recorder(Callback):
 
     def _write_history(self) -> None:
         self.before_history()
+        self._append_history()
+
+    def _append_history(self) -> None:
         if not self._pending_evaluations:
             return
         start = time.monotonic()

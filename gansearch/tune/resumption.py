@@ -204,7 +204,7 @@ def _check_population(
     raise BadInputError(
         f"{flag}: the run has a population of {n} (budget.scheduler=pbt), whose members were "
         "compared with each other: neither their number nor their space can change. Leave it out, "
-        "or start a new run: --warm-start begins where this one ended."
+        "or start a new run."
     )
 
 
@@ -241,7 +241,7 @@ def _check_time(
     changes: Mapping[str, Any], description: RunDescription, trials: pd.DataFrame
 ) -> None:
     """Raise BadInputError if the time budget leaves nothing for what is asked for."""
-    searched = trials[trials["phase"] == "search"]
+    searched = trials[(trials["phase"] == "search") & trials["forked_at"].isna()]
     n_tried = _n_tried(trials)
     used = duration(description.wall_seconds)
     limit = changes.get("time_budget_seconds")
@@ -275,7 +275,7 @@ def _n_tried(trials: pd.DataFrame) -> int:
 
 
 def _or_end(description: RunDescription, n_tried: int) -> str:
-    if description.only:
+    if description.only or description.budget.scheduler == "pbt":
         return ""
     return f"; or end the search here, by --trials {max(n_tried, 1)}"
 

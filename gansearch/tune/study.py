@@ -17,7 +17,7 @@ from gansearch.rules import Config
 from gansearch.seeds import trial_seed
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.journal import Journal, drop_torn_line, written_together
+from gansearch.tune.journal import Journal, drop_stale_lock, drop_torn_line, journal_batch
 from gansearch.tune.optuna_internals import QueuedTrialsStorage, running_trial_ids
 from gansearch.tune.rows import Outcome
 from gansearch.tune.samplers import UNHEALTHY
@@ -57,6 +57,7 @@ def open_study(
             name, which in older versions was `gansearch`, and before a move the run's former one.
         n_objectives: of a study that is created.
     """
+    drop_stale_lock(journal)
     drop_torn_line(journal)
     storage = QueuedTrialsStorage(Journal(str(journal), [] if faults is None else faults))
     if (there := _study_of_search(storage)) is not None:
@@ -102,6 +103,7 @@ def open_replica_study(
 
     `minimize` says of each objective whether less of it is better.
     """
+    drop_stale_lock(journal)
     drop_torn_line(journal)
     storage = JournalStorage(Journal(str(journal), faults))
     for there in optuna.get_all_study_names(storage):
@@ -212,7 +214,7 @@ def tell(
     is_several = len(study.directions) > 1
     state = state_of(outcome.status, has_scores=is_several and rating is not None)
     constraints = constraints_of(outcome.status, share if is_several else None)
-    with written_together(study):
+    with journal_batch(study):
         trial.set_user_attr("status", outcome.status)
         trial.set_user_attr("reason", outcome.reason)
         if state != TrialState.FAIL:

@@ -6,7 +6,7 @@ from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import TrialState
 
 from gansearch.space.load import load_space
-from gansearch.tune.journal import written_together
+from gansearch.tune.journal import journal_batch
 from gansearch.tune.optuna_internals import backend_of
 from gansearch.tune.rows import Outcome
 from gansearch.tune.samplers import make_sampler
@@ -50,6 +50,15 @@ def test_the_journal_is_flushed_where_a_trial_begins_or_ends_and_read_by_optunas
     assert read.trials[0].value == 2.5
 
 
+def test_the_lock_of_a_killed_process_is_not_waited_for(space, tmp_path):
+    journal = tmp_path / "optuna.journal"
+    open_study(journal, make_sampler("random", 0))
+    JournalFileSymlinkLock(str(journal)).acquire()
+    study = open_study(journal, make_sampler("random", 0))
+    assert [path.name for path in tmp_path.iterdir()] == ["optuna.journal"]
+    assert searcher_of(space, study, {}).suggest("ray-0") is not None
+
+
 @pytest.mark.parametrize("n_torn", [1, 30])
 def test_a_journal_that_ends_within_a_line_loses_no_more_than_that_line(space, tmp_path, n_torn):
     journal = tmp_path / "optuna.journal"
@@ -85,7 +94,7 @@ def test_a_proposal_takes_the_lock_twice_and_an_end_once(space, tmp_path, monkey
 def test_a_journal_that_is_held_is_readable_and_released_after_an_error(space, tmp_path):
     journal = tmp_path / "optuna.journal"
     study = open_study(journal, make_sampler("random", 0))
-    with pytest.raises(ZeroDivisionError), written_together(study):
+    with pytest.raises(ZeroDivisionError), journal_batch(study):
         study.set_user_attr("within", 1)
         assert b"within" in journal.read_bytes()  # a kill at this moment loses nothing
         raise ZeroDivisionError

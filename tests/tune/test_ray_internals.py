@@ -62,6 +62,13 @@ PRIVATE_NAMES = [
         "_ExperimentCheckpointManager.sync_up_experiment_state",
         "to save Tune's state once",
     ),
+    (
+        "ray.tune.execution.tune_controller",
+        "TuneController._get_trial_checkpoints",
+        "to read no checkpoints of Tune's at the end",
+    ),
+    ("ray.tune.registry", "_Registry.get", "to fetch a trainable once"),
+    ("ray.tune.registry", "_Registry.contains", "to fetch a trainable once"),
     ("ray.air._internal.usage", "tag_callbacks", "to import no tracker that isn't asked for"),
     ("ray.tune", "ExperimentAnalysis._fetch_trial_dataframes", "to read no tables at the end"),
     *(

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
+from gansearch.errors import StorageError
 from gansearch.own_measures import Objective, OwnMeasure
 from gansearch.report.frame import KnownTrial, Score
 from gansearch.report.progress import Progress
@@ -402,3 +403,17 @@ def test_other_records_of_reports_are_written_before_the_history(folder, clock):
     assert "append_history" in clock.written
     for i, name in enumerate(clock.written):
         assert name != "append_history" or clock.written[i - 1] == "study"
+
+
+def test_reports_are_written_although_another_record_of_them_fails(folder):
+    recorder = recorder_of(folder)
+
+    def fail():
+        raise StorageError("optuna.journal: no space left on device")
+
+    recorder.before_history = fail
+    report(recorder, start(recorder, 0), 100)
+    with pytest.raises(StorageError, match="no space left"):
+        recorder.flush()
+    assert folder.history().updates.tolist() == [100]
+    assert folder.trials().trial_id.tolist() == ["t00000"]

@@ -382,7 +382,7 @@ def steps_in(study):
     return {trial.number: sorted(trial.intermediate_values) for trial in again.trials}
 
 
-def test_reports_are_written_together_and_before_what_builds_on_them(space, study, monkeypatch):
+def test_reports_are_journal_batch_and_before_what_builds_on_them(space, study, monkeypatch):
     outcomes = {}
     searcher = searcher_of(space, study, outcomes)
     now = [1000.0]
