@@ -78,7 +78,7 @@ SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "tfd": (12, 12, 1)}
 FOREIGN = {"aws", "bash", "chmod", "docker", "export", "kubectl", "ssh", "tail"}
 # How indented blocks begin that show what is printed, a formula or a diagram.
 PRINTED = (
-    "Winner: 10d738cc, generator_lr=0.103",
+    "Winner: 0219e238, generator_lr=0.238",
     "search_spaces/*.yaml ->",
     "Error: --address 10.77.0.11:6379:",
     "max(1, ceil(",
