@@ -32,13 +32,13 @@ import gansearch  # before Ray, which looks for the settings made here when it i
 import numpy as np
 import optuna
 import ray
-import search as parts
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution.resources import FixedResourceManager, ResourceRequest
 from ray.tune.execution import tune_controller
 from rich.console import Console
 
+from benchmarks.speed import search as parts
 from gansearch.report.progress import Progress
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.schemas import UNSOUND
