@@ -159,7 +159,7 @@ def make_scheduler(
         return OrderedScheduler(session.budget, retries=retries, objective=objective, order=order)
     if freeze_thaw is not None:
         return PausingScheduler(
-            session.budget, retries=retries, objective=objective, freeze_thaw=freeze_thaw
+            session.budget, retries=retries, objective=objective, pausing=freeze_thaw
         )
     if population is not None:
         return PopulationScheduler(

@@ -55,9 +55,10 @@ def perturbed(
 def with_point(
     config: ScheduledConfig, updates: int, changes: Mapping[str, Any]
 ) -> ScheduledConfig:
-    """Return a configuration with changes after so many updates, the last of its schedule."""
+    """Return a configuration with changes after so many updates; later points stay."""
     present = config.at(updates)
     before = [point for point in config.schedule if point.at < updates]
+    after = [point for point in config.schedule if point.at > updates]
     merged = {
         name: value
         for point in config.schedule
@@ -68,7 +69,7 @@ def with_point(
     merged |= changed
     if not merged:
         return config
-    return config.replaced(schedule=(*before, Point(updates, tuple(merged.items()))))
+    return config.replaced(schedule=(*before, Point(updates, tuple(merged.items())), *after))
 
 
 def _is_free(entry: Range) -> bool:

@@ -23,30 +23,30 @@ from gansearch.tune.study import tell
 
 
 class PausingSearcher(OptunaSearcher):
-    """Proposes a new trial, or one that waits, as `freeze_thaw` chooses.
+    """Proposes a new trial, or one that waits, as `pausing` chooses.
 
     Interrupted trials wait like paused ones.
 
     Args:
-        freeze_thaw: what decides, which the scheduler informs.
+        pausing: what decides, which the scheduler informs.
         end: called with the run's id of a waiting trial that is given up, and its outcome.
     """
 
     def __init__(
         self,
         *arguments: Any,
-        freeze_thaw: Pausing,
+        pausing: Pausing,
         end: Callable[[str, Outcome], None] = lambda *_: None,
         **others: Any,
     ) -> None:
         super().__init__(*arguments, **others)
-        self._freeze_thaw = freeze_thaw
+        self._pausing = pausing
         self._end = end
         self._specs: dict[str, TrialSpec] = {}  # of those that train, by Tune's trial ids
         self._waiting: dict[str, tuple[TrialSpec, OptunaTrial | None]] = {}  # by the run's ids
-        freeze_thaw.n_new = self._n_new
+        pausing.n_new = self._n_new
         for spec in self._interrupted:
-            freeze_thaw.wait(spec.trial_id)
+            pausing.wait(spec.trial_id)
             self._waiting[spec.trial_id] = spec, self._running_trial(spec)
         self._interrupted = []
 
@@ -59,7 +59,7 @@ class PausingSearcher(OptunaSearcher):
             found = super().suggest(trial_id)
             if found == Searcher.FINISHED:  # none is left although there should be
                 self._n_new = 0
-            self._freeze_thaw.n_new = self._n_new
+            self._pausing.n_new = self._n_new
             if isinstance(found, dict):
                 self._specs[trial_id] = TrialSpec.from_tune(found)
                 return found
@@ -85,9 +85,9 @@ class PausingSearcher(OptunaSearcher):
 
     def _choose(self) -> str | Next:
         """Return the trial that goes on next, or what else a worker does."""
-        for name, reason in self._freeze_thaw.give_up().items():
+        for name, reason in self._pausing.give_up().items():
             self._give_up(name, Outcome("pruned", reason))
-        return self._freeze_thaw.choose()
+        return self._pausing.choose()
 
     def _continue(self, trial_id: str, name: str) -> dict[str, Any]:
         spec, trial = self._waiting.pop(name)
@@ -98,7 +98,7 @@ class PausingSearcher(OptunaSearcher):
 
     def _give_up(self, name: str, outcome: Outcome) -> None:
         _, trial = self._waiting.pop(name)
-        self._freeze_thaw.end(name)
+        self._pausing.end(name)
         if trial is not None:
             self.write_reports()
             self._attach(trial, name)
@@ -107,26 +107,26 @@ class PausingSearcher(OptunaSearcher):
 
 
 class PausingScheduler(GuardedScheduler):
-    """Stops a trial for its health, and pauses it when `freeze_thaw` says so."""
+    """Stops a trial for its health, and pauses it when `pausing` says so."""
 
-    def __init__(self, *arguments: Any, freeze_thaw: Pausing, **others: Any) -> None:
+    def __init__(self, *arguments: Any, pausing: Pausing, **others: Any) -> None:
         super().__init__(*arguments, halving=False, **others)
-        self._freeze_thaw = freeze_thaw
+        self._pausing = pausing
 
     def replay(self, reports: Iterable[tuple[str, int, float]]) -> None:
         """Learn the reports of earlier sessions."""
         for name, updates, score in reports:
-            self._freeze_thaw.add_score(name, updates, score)
+            self._pausing.add_score(name, updates, score)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Note that a trial trains: a new one, or one that goes on."""
         super().on_trial_add(tune_controller, trial)
-        self._freeze_thaw.begin(name_of(trial))
+        self._pausing.begin(name_of(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on a report."""
         decision = super().on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.CONTINUE and self._freeze_thaw.pauses(name_of(trial)):
+        if decision == TrialScheduler.CONTINUE and self._pausing.pauses(name_of(trial)):
             return str(TrialScheduler.STOP)  # without an outcome
         return decision
 
@@ -136,16 +136,16 @@ class PausingScheduler(GuardedScheduler):
         outcome = self.outcomes.get(trial.trial_id)
         if outcome is not None and outcome.status == "completed":
             score = StepResult.from_tune(result).stored_score(self._objective)
-            self._freeze_thaw.end(name_of(trial), score)
+            self._pausing.end(name_of(trial), score)
 
     def _add_score(self, trial: Trial, step: StepResult) -> str | None:
         if (score := step.score(self._objective)) is not None:
-            self._freeze_thaw.add_score(name_of(trial), step.updates, score)
+            self._pausing.add_score(name_of(trial), step.updates, score)
         return None
 
     def _withdraw(self, trial: Trial, outcome: Outcome) -> None:
         super()._withdraw(trial, outcome)
-        self._freeze_thaw.withdraw(name_of(trial))
+        self._pausing.withdraw(name_of(trial))
 
 
 def name_of(trial: Trial) -> str:

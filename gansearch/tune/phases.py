@@ -47,7 +47,7 @@ from gansearch.tune.freeze_thaw import FreezeThaw
 from gansearch.tune.given_configs import distinct
 from gansearch.tune.ordered_search import OrderedSearcher, make_ordered_sampler
 from gansearch.tune.pausing_search import PausingSearcher
-from gansearch.tune.population import Known, Population
+from gansearch.tune.population import EarlierMember, Population
 from gansearch.tune.population_search import PopulationSearcher, n_rescues
 from gansearch.tune.proposals import Proposals
 from gansearch.tune.repair import open_or_rebuild_study
@@ -82,6 +82,13 @@ _N_PICTURED, _N_PICTURED_POINTS = 40, 1000
 # Between the scores of the same samples on a GPU and on a CPU, as a share.
 _LARGEST_ROUNDING = 1e-2
 _N_ROWS, _N_STEPS, _N_POINT_STEPS = 8, 10, 50  # of interpolations
+# What a trial's status says to a population.
+_ENDS: Mapping[str, Literal["unsound", "failed", "pruned"]] = {
+    "collapsed": "unsound",
+    "diverged": "unsound",
+    "failed": "failed",
+    "pruned": "pruned",
+}
 
 
 def measure_costs(session: Session) -> None:
@@ -147,12 +154,12 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     if order is not None:
         make_searcher = partial(OrderedSearcher, order=order)
     if freeze_thaw is not None:
-        make_searcher = partial(PausingSearcher, freeze_thaw=freeze_thaw, end=session.recorder.end)
+        make_searcher = partial(PausingSearcher, pausing=freeze_thaw, end=session.recorder.end)
     if population is not None:
         make_searcher = partial(
             PopulationSearcher,
             population=population,
-            known=[spec_of_row(row, session.space.table) for row in all_rows],
+            earlier=[spec_of_row(row, session.space.table) for row in all_rows],
             drop_states=partial(drop_states, session.folder),
             end=session.recorder.end,
         )
@@ -227,20 +234,19 @@ def _population(session: Session, rows: Sequence[Mapping[str, Any]]) -> Populati
     return Population(
         session.budget,
         objective,
-        {row["trial_id"]: _known_member(row, reports.get(row["trial_id"], [])) for row in rows},
+        {row["trial_id"]: _earlier_member(row, reports.get(row["trial_id"], [])) for row in rows},
         max_rescues=n_rescues(session.space),
     )
 
 
-def _known_member(
+def _earlier_member(
     row: Mapping[str, Any], reports: Sequence[tuple[int, float | None, bool]]
-) -> Known:
-    """Return what is known of a trial, given its reports."""
-    is_dead = row["status"] in UNSOUND
-    # The report by which a trial ended decides nothing else.
-    counted = [each for each in reports if not (is_dead and each[0] == row["updates"])]
-    end: Literal["unsound", "failed"] = "failed" if row["status"] == "failed" else "unsound"
-    return Known(counted, end if is_dead else None, is_fork(row))
+) -> EarlierMember:
+    """Return what earlier sessions have seen of a trial, given its reports."""
+    status = row["status"]
+    # The report by which a trial collapsed decides nothing else. Others end without a report.
+    counted = [each for each in reports if status != "collapsed" or each[0] != row["updates"]]
+    return EarlierMember(counted, _ENDS.get(status), is_fork(row))
 
 
 def _inside(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

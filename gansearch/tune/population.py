@@ -49,18 +49,18 @@ class Fork:
     rescue: int = 0
 
 
-class Known(NamedTuple):
+class EarlierMember(NamedTuple):
     """What earlier sessions have seen of a trial.
 
     Attributes:
         reports: updates and score of each, and whether it looked sound; without the one by which a
             collapsed trial ended.
-        end: "unsound" for a trial that has collapsed or diverged, "failed", or None.
+        end: "unsound" for a trial that has collapsed or diverged, "failed", "pruned", or None.
         is_fork: whether it is one, which is a member once it has been decided.
     """
 
     reports: Sequence[tuple[int, float | None, bool]] = ()
-    end: Literal["unsound", "failed"] | None = None
+    end: Literal["unsound", "failed", "pruned"] | None = None
     is_fork: bool = False
 
 
@@ -98,7 +98,7 @@ class Population:
         budget: of the search; `trials` trainings begin from scratch, and all trials together get as
             many updates as with successive halving.
         objective: of the scores.
-        known: what earlier sessions have seen of trials, by name.
+        earlier: what earlier sessions have seen of trials, by name.
         max_rescues: attempts to rescue a training that dies, or those that rescue it.
 
     Attributes:
@@ -111,7 +111,7 @@ class Population:
         self,
         budget: Budget,
         objective: Objective = VALID_LL,
-        known: Mapping[str, Known] = MappingProxyType({}),
+        earlier: Mapping[str, EarlierMember] = MappingProxyType({}),
         *,
         max_rescues: int = MAX_ATTEMPTS,
     ) -> None:
@@ -120,14 +120,14 @@ class Population:
         self._total = budget.trials * budget.expected_updates
         self._objective = objective
         self.new_forks: list[Fork] = []
-        self._known = known
+        self._earlier = earlier
         self._max_rescues = max_rescues
         self._members: dict[str, _Member] = {}
         self._running: set[str] = set()
         self._waiting: dict[str, None] = {}  # in their order
         self._i = 0  # of the level that is decided next
-        for name in known:
-            if not known[name].is_fork:
+        for name in earlier:
+            if not earlier[name].is_fork:
                 self._add(name, _Member())
 
     def __contains__(self, name: str) -> bool:
@@ -218,13 +218,16 @@ class Population:
 
     def _add(self, name: str, member: _Member) -> None:
         self._members[name] = member
-        known = self._known.get(name, Known())
-        for updates, score, is_sound in known.reports:
+        earlier = self._earlier.get(name, EarlierMember())
+        for updates, score, is_sound in earlier.reports:
             self.add_score(name, updates, score, is_sound=is_sound)
-        member.end = known.end
+        member.end = earlier.end
 
     def _rescue_one(self) -> bool:
-        """End a member that has died on the way to the next level; perhaps a fork begins for it."""
+        """End a member that has died on the way to the next level; perhaps a fork begins for it.
+
+        Also one that an earlier session has pruned: nothing waits for what will never come.
+        """
         for name, member in self._members.items():
             if member.end is None or member.is_over or self._is_at_level(member):
                 continue

@@ -30,7 +30,7 @@ class PopulationSearcher(PausingSearcher):
 
     Args:
         population: what decides, which the scheduler informs.
-        known: all trials of earlier sessions.
+        earlier: all trials of earlier sessions.
         drop_states: called with the trials whose kept states may still be needed, when others no
             longer are.
     """
@@ -40,15 +40,15 @@ class PopulationSearcher(PausingSearcher):
         space: SearchSpace,
         *arguments: Any,
         population: Population,
-        known: Sequence[TrialSpec] = (),
+        earlier: Sequence[TrialSpec] = (),
         drop_states: Callable[[Collection[str]], None] = lambda _: None,
         **others: Any,
     ) -> None:
         self._population = population
         self._space = space
-        self._all = {spec.trial_id: spec for spec in known}
+        self._all = {spec.trial_id: spec for spec in earlier}
         self._drop_states = drop_states
-        super().__init__(space, *arguments, freeze_thaw=population, **others)
+        super().__init__(space, *arguments, pausing=population, **others)
 
     @property
     def is_over(self) -> bool:
@@ -126,7 +126,7 @@ class PopulationScheduler(PausingScheduler):
     """Stops a trial for its health, and pauses it at each level."""
 
     def __init__(self, *arguments: Any, population: Population, **others: Any) -> None:
-        super().__init__(*arguments, freeze_thaw=population, **others)
+        super().__init__(*arguments, pausing=population, **others)
         self._population = population
 
     def replay(self, reports: Iterable[tuple[str, int, float]]) -> None:

@@ -63,6 +63,15 @@ def test_a_fork_of_a_fork_has_both_points_and_one_at_the_same_updates_joins_them
     assert TrialConfig.from_dict(second.to_dict()) == second
 
 
+def test_a_fork_keeps_the_points_of_its_donor_that_are_still_to_come(space):
+    points = [{"at": 500, "momentum": 0.1}, {"at": 3000, "discriminator_lr": 0.01}]
+    donor = TrialConfig.from_dict(space.preset("paper").to_dict() | {"schedule": points})
+    config = with_point(donor, 1000, {"momentum": 0.3})
+    assert [point.to_dict() for point in config.schedule] == [
+        *(points[0], {"at": 1000, "momentum": 0.3}, points[1]),
+    ]
+
+
 def test_a_value_is_multiplied_or_drawn_anew_and_stays_in_its_range():
     rng = random.Random(0)
     entry = FloatRange(0.01, 1.0, log=True)

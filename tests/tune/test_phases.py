@@ -12,7 +12,7 @@ from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import TrialSpec
-from gansearch.tune.phases import _known, _reports_of_sound_trials, finalists
+from gansearch.tune.phases import _earlier_member, _known, _reports_of_sound_trials, finalists
 from gansearch.tune.repair import open_or_rebuild_study
 from gansearch.tune.rows import new_row
 from gansearch.tune.samplers import make_sampler
@@ -151,3 +151,21 @@ def test_a_trial_that_goes_on_is_shown_with_its_earlier_evaluations_and_its_name
     going_on, ended = _known(session, rows)
     assert (going_on.values, ended.values) == ({100: 1.0, 200: 2.0}, {})
     assert going_on.summary.startswith("vanilla: k=1 optimizer=adam ")
+
+
+@pytest.mark.parametrize(
+    ("status", "end", "n_counted"),
+    [
+        ("running", None, 2),
+        ("pruned", "pruned", 2),
+        ("failed", "failed", 2),  # before its next report: the last one had been counted
+        ("diverged", "unsound", 2),
+        ("collapsed", "unsound", 1),  # by its last one
+    ],
+)
+def test_a_population_counts_all_reports_but_that_by_which_a_trial_collapsed(
+    status, end, n_counted
+):
+    reports = [(1000, 1.0, True), (2000, 2.0, True)]
+    member = _earlier_member({"status": status, "updates": 2000, "forked_at": None}, reports)
+    assert member == (reports[:n_counted], end, False)

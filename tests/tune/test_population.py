@@ -8,7 +8,7 @@ import pytest
 
 from gansearch.budget import Budget
 from gansearch.tune.freeze_thaw import Next
-from gansearch.tune.population import Known, Population, levels_of
+from gansearch.tune.population import EarlierMember, Population, levels_of
 from gansearch.tune.rescue import MAX_ATTEMPTS
 
 BUDGET = Budget(trials=16, max_updates=1000, reports=10, grace=0.2)
@@ -24,20 +24,21 @@ def chance(*of):
 class Search:
     """A search as the searcher and the scheduler make it, with scores that follow from names."""
 
-    known: dict = field(default_factory=dict)
-    open: tuple = ()  # of the known ones, those that go on
+    earlier: dict = field(default_factory=dict)
+    open: tuple = ()  # of the earlier ones, those that go on
     death: float = 0.0  # the probability at each report
     unsound: float = 0.0  # of a report that looks collapsed
     order: int = 0
     n_workers: int = 3
 
     def __post_init__(self):
-        self.population = Population(BUDGET, known=self.known)
-        roots = [name for name, known in self.known.items() if not known.is_fork]
+        self.population = Population(BUDGET, earlier=self.earlier)
+        roots = [name for name, member in self.earlier.items() if not member.is_fork]
         self.n_begun = len(roots)
         self.population.n_new -= len(roots)
-        self.reports = {name: list(known.reports) for name, known in self.known.items()}
-        self.ends = {name: known.end for name, known in self.known.items() if known.end}
+        self.reports = {name: list(member.reports) for name, member in self.earlier.items()}
+        ends = {name: member.end for name, member in self.earlier.items()}
+        self.ends = {name: end for name, end in ends.items() if end in ("unsound", "failed")}
         self.forks, self.reasons, self.completed = {}, {}, []
         self.running = []
         self.random = random.Random(self.order)
@@ -50,7 +51,7 @@ class Search:
             self.population.end(name)
         for fork in self.population.new_forks:
             self.forks[fork.name] = fork
-            if fork.name not in self.known:
+            if fork.name not in self.earlier:
                 self.population.wait(fork.name)
         self.population.new_forks.clear()
         return self.population.choose()
@@ -100,15 +101,17 @@ class Search:
 
     def resumed(self):
         """Return the search as a later session goes on with it."""
-        known = {
-            name: Known(reports, self.ends.get(name), name in self.forks)
+        # Whether a kill has lost the end of a trial makes no difference.
+        pruned = sorted(self.reasons)[::2]
+        ends = dict.fromkeys(pruned, "pruned") | self.ends
+        earlier = {
+            name: EarlierMember(reports, ends.get(name), name in self.forks)
             for name, reports in self.reports.items()
         }
-        # Whether a kill has lost the end of a trial makes no difference.
         completed = [name for name, of in self.reports.items() if of and of[-1][0] == MARKS[-1]]
-        over = {*self.ends, *completed, *sorted(self.reasons)[::2]}
-        rest = tuple(name for name in known if name not in over)
-        return Search(known, rest, self.death, self.unsound, self.order + 1, self.n_workers)
+        over = {*self.ends, *completed, *pruned}
+        rest = tuple(name for name in earlier if name not in over)
+        return Search(earlier, rest, self.death, self.unsound, self.order + 1, self.n_workers)
 
     @property
     def spent(self):
@@ -193,6 +196,26 @@ def test_a_failed_trial_leaves_its_place_without_a_rescue():
     search.run()
     assert f"{name}-r" not in search.forks
     assert search.completed
+
+
+def test_a_member_that_fails_before_its_next_report_is_replayed_as_it_was_counted():
+    search = Search().run(most=34)  # the first level is decided, and its best go on
+    name = next(name for name in search.running if name not in search.forks)
+    search.running.remove(name)
+    search.ends[name] = "failed"
+    search.population.withdraw(name, is_unsound=False)
+    again = search.resumed().run()
+    search.run()
+    assert (again.forks, again.reports) == (search.forks, search.reports)
+
+
+def test_a_member_that_was_pruned_holds_nobody_up_even_if_its_reports_are_lost():
+    search = Search().run(most=60)
+    later = search.resumed()
+    for name in sorted(search.reasons)[::2]:
+        later.earlier[name] = later.earlier[name]._replace(reports=search.reports[name][:1])
+    again = Search(later.earlier, later.open).run()
+    assert again.completed
 
 
 @pytest.mark.parametrize("most", [0, 5, 31, 40, 47, 60, 75])

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from gansearch.config import TrialConfig
 from gansearch.space.load import load_space
 from gansearch.trial.messages import Origin, TrialSpec
-from gansearch.tune.population import Known, Population
+from gansearch.tune.population import EarlierMember, Population
 from gansearch.tune.population_search import PopulationScheduler, PopulationSearcher
 from gansearch.tune.samplers import make_sampler
 from gansearch.tune.study import open_study
@@ -28,25 +28,27 @@ def space():
 class Search:
     """A search on one worker. The score of a trial is the logarithm of its first D rate."""
 
-    def __init__(self, space, path, *, known=(), open_trials=(), reports=None, ends=None):
+    def __init__(self, space, path, *, earlier=(), open_trials=(), reports=None, ends=None):
         self.space, self.reports, self.ends = space, reports or {}, ends or {}
         self.study = open_study(path, make_sampler("random", 0))
         members = {
-            spec.trial_id: Known(self.reports.get(spec.trial_id, ()), None, spec.origin is not None)
-            for spec in known
+            spec.trial_id: EarlierMember(
+                self.reports.get(spec.trial_id, ()), None, spec.origin is not None
+            )
+            for spec in earlier
         }
-        self.population = Population(space.budget, known=members)
+        self.population = Population(space.budget, earlier=members)
         self.scheduler = PopulationScheduler(space.budget, population=self.population)
         self.needed = []
-        self.specs = {spec.trial_id: spec for spec in known}
+        self.specs = {spec.trial_id: spec for spec in earlier}
         self.searcher = PopulationSearcher(
             space,
             self.study,
             seed=1,
-            n_new=space.budget.trials - sum(spec.origin is None for spec in known),
+            n_new=space.budget.trials - sum(spec.origin is None for spec in earlier),
             outcomes=self.scheduler.outcomes,
             interrupted=[self.specs[name] for name in open_trials],
-            known=known,
+            earlier=earlier,
             population=self.population,
             end=lambda name, outcome: self.ends.update({name: outcome}),
             drop_states=self.needed.append,
@@ -151,12 +153,12 @@ def test_states_are_needed_of_the_living_and_of_those_that_they_began_from(space
 def test_an_interrupted_search_goes_on_to_the_same_trials(space, tmp_path, most):
     whole = Search(space, tmp_path / "whole").run()
     first = Search(space, tmp_path / "cut").run(most)
-    known = list(first.specs.values())
-    left = [spec.trial_id for spec in known if spec.trial_id not in first.ends]
+    earlier = list(first.specs.values())
+    left = [spec.trial_id for spec in earlier if spec.trial_id not in first.ends]
     second = Search(
         space,
         tmp_path / "cut",
-        known=known,
+        earlier=earlier,
         open_trials=left,
         reports=first.reports,
         ends=first.ends,
@@ -170,13 +172,13 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(space, tmp_path, most)
 
 def test_a_fork_that_no_report_leads_to_any_more_ends_and_says_why(space, tmp_path):
     first = Search(space, tmp_path / "journal").run(most=12)
-    known = [*first.specs.values()]
-    lost = dataclasses.replace(known[0], trial_id="t00000-700", origin=Origin("t00000", 700))
-    left = [spec.trial_id for spec in (*known, lost)]
+    earlier = [*first.specs.values()]
+    lost = dataclasses.replace(earlier[0], trial_id="t00000-700", origin=Origin("t00000", 700))
+    left = [spec.trial_id for spec in (*earlier, lost)]
     second = Search(
         space,
         tmp_path / "journal",
-        known=[*known, lost],
+        earlier=[*earlier, lost],
         open_trials=left,
         reports=first.reports,
     ).run()

@@ -238,7 +238,7 @@ class Search:
 
     def __init__(self, space, study, *, n_new=6, interrupted=(), reports=(), completed=None):
         self.order = FreezeThaw(space.budget)
-        self.scheduler = PausingScheduler(space.budget, freeze_thaw=self.order)
+        self.scheduler = PausingScheduler(space.budget, pausing=self.order)
         self.scheduler.replay(reports)
         for name, score in (completed or {}).items():
             self.order.end(name, score)
@@ -250,7 +250,7 @@ class Search:
             n_new=n_new,
             outcomes=self.scheduler.outcomes,
             interrupted=interrupted,
-            freeze_thaw=self.order,
+            pausing=self.order,
             end=self.ended.__setitem__,
         )
         self.n_begun = 0
