@@ -174,7 +174,8 @@ def require_disk(space: SearchSpace, config: Config, dataset: Dataset, results: 
     if isinstance(results, RemotePath):
         return
     training = space.family.build(config, dataset, 0, "cpu")
-    state = len(training.save())
+    # Each file has the best state beside the present one, if that is what is kept in the end.
+    state = len(training.save()) * (2 if space.keep == "best" else 1)
     training.close()
     of_member, n = (1 + N_KEPT_STATES) * state, space.budget.trials
     folder = results.absolute()

@@ -98,6 +98,17 @@ def check_population(space: SearchSpace) -> None:
         )
 
 
+def population_notes(space: SearchSpace, settings: Settings) -> list[str]:
+    """Return a note where a time budget may end a population before any trial is completed."""
+    if space.budget.scheduler != "pbt" or settings.time_budget_seconds is None:
+        return []
+    return [
+        "budget: scheduler: pbt with a time budget: members wait for each other, so that none is "
+        "completed before the last part of the search. If the time is over before that, there is "
+        "nothing to rank until the run is resumed with more"
+    ]
+
+
 def top_notes(budget: Budget, overrides: Sequence[str]) -> list[str]:
     """Return a note where `top`, as a user has set it, has no effect or less than it says."""
     keys = {override.partition("=")[0].strip().removeprefix("budget.") for override in overrides}

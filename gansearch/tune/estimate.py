@@ -11,6 +11,7 @@ from gansearch.space.search_space import SearchSpace
 from gansearch.trial.step_times import StepTimes
 from gansearch.tune.costs import Costs
 from gansearch.tune.halving import SuccessiveHalving
+from gansearch.tune.population import planned_updates
 from gansearch.tune.time_plan import Extent, Finalist, replicas_seconds
 
 N_MEASURED = 6  # configurations
@@ -37,8 +38,11 @@ def expected_updates(budget: Budget) -> float:
     """Return how many updates the trials of a search make, if none is better by its parameters.
 
     Successive halving of random scores: the first trials meet few others, so that few are stopped.
-    Under freeze_thaw it is that, with what the two were measured to differ by.
+    Under freeze_thaw it is that, with what the two were measured to differ by. A population has its
+    own plan.
     """
+    if budget.scheduler == "pbt":
+        return planned_updates(budget)
     n = min(budget.trials, _MOST_SIMULATED)
     updates = 0
     for seed in range(_N_SIMULATED):

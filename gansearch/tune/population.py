@@ -96,7 +96,7 @@ class Population:
 
     Args:
         budget: of the search; `trials` trainings begin from scratch, and all trials together get as
-            many updates as with successive halving.
+            many updates as with successive halving, or more where the best `top` take more.
         objective: of the scores.
         earlier: what earlier sessions have seen of trials, by name.
         max_rescues: attempts to rescue a training that dies, or those that rescue it.
@@ -118,6 +118,7 @@ class Population:
         self.n_new = budget.trials
         self.levels = levels_of(budget)
         self._total = budget.trials * budget.expected_updates
+        self._n_last = _n_last(budget)
         self._objective = objective
         self.new_forks: list[Fork] = []
         self._earlier = earlier
@@ -269,7 +270,7 @@ class Population:
     def _n_slots(self, level: float) -> int:
         """Return for how many members up to the next level the updates suffice that are left."""
         spent = sum(member.reached(level) - member.start for member in self._members.values())
-        return _n_members(self._total - spent, self.levels[self._i :])
+        return _n_members(self._total - spent, self.levels[self._i :], self._n_last)
 
     def _reason(self, name: str, kept: Sequence[str], fork: str | None, level: float) -> str:
         def shown(of: str) -> str:
@@ -294,6 +295,19 @@ def levels_of(budget: Budget) -> list[int]:
     return sorted({next(mark for mark in marks if mark >= u) for u in budget.pause_updates})
 
 
+def planned_updates(budget: Budget) -> float:
+    """Return how many updates all members make, if no training dies.
+
+    As many as with successive halving, or more where the best `top` take more.
+    """
+    levels = levels_of(budget)
+    total = budget.trials * budget.expected_updates
+    updates = float(budget.trials * levels[0])
+    for i, (start, end) in enumerate(pairwise(levels)):
+        updates += (end - start) * _n_members(total - updates, levels[i:], _n_last(budget))
+    return updates
+
+
 def n_first_forks(budget: Budget) -> int:
     """Return how many forks begin at the first level, if no training dies."""
     levels = levels_of(budget)
@@ -301,12 +315,17 @@ def n_first_forks(budget: Budget) -> int:
     return round(FORK_SHARE * _n_members(left, levels))
 
 
-def _n_members(updates: float, levels: Sequence[int]) -> int:
+def _n_last(budget: Budget) -> int:
+    """Return how many members are trained to the end at least: the finalists."""
+    return min(budget.top, budget.trials)
+
+
+def _n_members(updates: float, levels: Sequence[int], least: int = 1) -> int:
     """Return how many members go on from the first of `levels`, if so many updates are left."""
     ahead = list(pairwise(levels))
     weights = [math.pow(start, -DECREASE) for start, _ in ahead]
     cost = sum((end - start) * weight for (start, end), weight in zip(ahead, weights, strict=True))
-    return max(1, round(updates * weights[0] / cost))
+    return max(1, least, round(updates * weights[0] / cost))
 
 
 def _letters() -> Iterator[str]:

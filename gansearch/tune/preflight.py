@@ -20,6 +20,7 @@ from gansearch.errors import BadInputError, ConfigError
 from gansearch.rules import Config
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.new_folder import new_folder
+from gansearch.scheduled import ScheduledConfig
 from gansearch.scoring.cost import EvaluationSize
 from gansearch.scoring.own import OwnEvaluator
 from gansearch.scoring.references import evaluate_training_examples
@@ -52,12 +53,15 @@ from gansearch.tune.effects import (
     check_population,
     check_search,
     order_notes,
+    population_notes,
     top_notes,
 )
+from gansearch.tune.fork_configs import perturbed
 from gansearch.tune.given_configs import distinct, only_configs, same_configs
 from gansearch.tune.new_run import default_name
 from gansearch.tune.nodes import require_nodes
 from gansearch.tune.placement import Placement, placement
+from gansearch.tune.population import levels_of
 from gansearch.tune.ray_internals import resources_here
 from gansearch.tune.room import Room, trials_by_budget, trials_that_pay
 from gansearch.tune.samplers import check_sampler
@@ -156,6 +160,7 @@ def check_request(
         )
     notes = same_configs(named or [(name, space.preset(name)) for name in space.start_from])
     notes += top_notes(space.budget, overrides) + order_notes(settings)
+    notes += [] if only else population_notes(space, settings)
     settings = _with_absolute_data_dir(settings, space.dataset)
     earlier = _earlier_runs(space, warm_start, results, only, settings)
     return Request(space, configs, notes + earlier.notes, seed, settings, given, earlier)
@@ -360,12 +365,27 @@ def check_configs(space: SearchSpace, configs: Sequence[Config], dataset: Datase
             if i >= _N_CHECKED and time.monotonic() > end:
                 break
             space.family.check(config, dataset)
+            if space.budget.scheduler == "pbt" and not configs:
+                _check_fork(space, config, dataset)
             space.family.check_budget(config, space.budget.max_updates)
         for measure in space.objective.measures:
             if measure.is_of_family:
                 space.family.check_objective(measure.name, dataset)
     except ConfigError as error:
         raise ConfigError(f"{space.name}: {error}") from None
+
+
+def _check_fork(space: SearchSpace, config: Config, dataset: Dataset) -> None:
+    """Raise ConfigError unless a configuration's parameters can change in mid-training."""
+    assert isinstance(config, ScheduledConfig)
+    fork = perturbed(space, config, levels_of(space.budget)[0], seed=0)
+    try:
+        space.family.check(fork, dataset)
+    except ConfigError as error:
+        raise ConfigError(
+            "budget: scheduler: pbt gives forks a schedule, and not every configuration of the "
+            f"space can have one. {error} Without forks: budget.scheduler=asha."
+        ) from None
 
 
 def check_memory(

@@ -79,6 +79,13 @@ def test_freeze_thaw_takes_as_many_updates_as_asha_but_twice_those_before_the_gr
     assert [each.expected_updates for each in of] == [2800, 7200, 9000]
 
 
+def test_a_population_is_expected_to_make_the_updates_of_its_plan():
+    asha = Budget(trials=30, max_updates=9000, reports=9)
+    planned = expected_updates(replace(asha, scheduler="pbt"))
+    assert planned == pytest.approx(30 * asha.expected_updates, rel=0.03)
+    assert planned != expected_updates(asha)
+
+
 def test_an_estimate_counts_updates_evaluations_final_scores_and_starts():
     space = load_space("digits", [*OVERRIDES, "reduction_factor=100"])
     steps, costs = StepTimes(6, update=0.01, evaluation=0.5), Costs(final_score=15, conclusion=22)

@@ -2,13 +2,13 @@
 
 import hashlib
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from gansearch.budget import Budget
 from gansearch.tune.freeze_thaw import Next
-from gansearch.tune.population import EarlierMember, Population, levels_of
+from gansearch.tune.population import EarlierMember, Population, levels_of, planned_updates
 from gansearch.tune.rescue import MAX_ATTEMPTS
 
 BUDGET = Budget(trials=16, max_updates=1000, reports=10, grace=0.2)
@@ -30,9 +30,10 @@ class Search:
     unsound: float = 0.0  # of a report that looks collapsed
     order: int = 0
     n_workers: int = 3
+    budget: Budget = BUDGET
 
     def __post_init__(self):
-        self.population = Population(BUDGET, earlier=self.earlier)
+        self.population = Population(self.budget, earlier=self.earlier)
         roots = [name for name, member in self.earlier.items() if not member.is_fork]
         self.n_begun = len(roots)
         self.population.n_new -= len(roots)
@@ -149,6 +150,16 @@ def test_the_updates_are_those_of_as_many_trials_with_successive_halving(death):
     total = BUDGET.trials * BUDGET.expected_updates
     rescued = sum(1000 - fork.updates for fork in search.forks.values() if fork.rescue)
     assert 0.8 * total < search.spent < 1.1 * total + rescued
+
+
+@pytest.mark.parametrize(("trials", "top"), [(16, 1), (16, 3), (6, 3), (4, 4)])
+def test_as_many_are_trained_to_the_end_as_become_finalists_by_the_planned_updates(trials, top):
+    search = Search(budget=replace(BUDGET, trials=trials, top=top)).run()
+    assert len(search.completed) >= top
+    assert search.spent == planned_updates(search.budget)
+    least = trials * search.budget.expected_updates
+    assert search.spent > 0.9 * least
+    assert search.spent < 1.1 * least or trials < 16
 
 
 def test_what_is_decided_does_not_depend_on_which_worker_is_faster():

@@ -1,5 +1,6 @@
 """What is refused before a trial starts, by a dry run as by a run."""
 
+import re
 import socket
 import sys
 from contextlib import closing
@@ -9,10 +10,12 @@ import pytest
 import ray
 from optuna.samplers import CmaEsSampler
 
+from gansearch.data.registry import load_dataset
 from gansearch.errors import BadInputError, ConfigError, GansearchError
 from gansearch.scoring.cost import EvaluationSize
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
+from gansearch.trial.memory_check import require_disk
 from gansearch.tune import driver, preflight
 from gansearch.tune.driver import search
 from gansearch.tune.dry_run import _evaluation_line, plan
@@ -335,6 +338,28 @@ def test_a_population_that_could_change_nothing_is_refused(overrides, message):
 
 
 @pytest.mark.usefixtures("no_start")
+def test_a_population_whose_forks_could_not_have_a_schedule_is_refused():
+    space = {
+        "family": "coordinated_nets",
+        "dataset": "ring",
+        "search": {"generator_lr": {"float": [0.1, 1]}, "d_target": {"choice": [0, 0.5]}},
+        "budget": {"scheduler": "pbt", "trials": 24},
+    }
+    with pytest.raises(ConfigError, match=r"pbt gives forks a schedule.*not go with d_target"):
+        plan(SearchSpace.from_dict(space))
+    space["search"].pop("d_target")
+    assert "replicas" in plan(SearchSpace.from_dict(space))
+
+
+@pytest.mark.usefixtures("no_start")
+def test_a_population_with_a_time_budget_is_told_that_its_members_are_completed_late():
+    settings = Settings(time_budget_seconds=60.0)
+    notes = "members wait for each other"
+    assert notes in plan("digits", overrides=["budget.scheduler=pbt"], settings=settings)
+    assert notes not in plan("digits", settings=settings)
+
+
+@pytest.mark.usefixtures("no_start")
 def test_a_family_of_which_nothing_can_change_in_mid_training_has_no_population():
     space = {
         "trainable": lambda config, data, trial: None,
@@ -357,6 +382,18 @@ def test_a_population_that_does_not_fit_on_the_disk_is_refused_with_how_many_do(
     ):
         plan("digits", overrides=population)
     assert "replicas" in plan("digits")
+
+
+def test_members_that_keep_their_best_state_take_twice_the_disk(tmp_path, monkeypatch):
+    disk = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=2**30))
+    monkeypatch.setattr("gansearch.trial.memory_check.shutil", disk)
+    fit = []
+    for keep in ("last", "best"):
+        space = load_space("digits", [f"keep={keep}", "trials=100000"])
+        with pytest.raises(ConfigError) as refused:
+            require_disk(space, space.preset("paper"), load_dataset("digits"), tmp_path)
+        fit.append(int(re.search(r"--trials (\d+)", str(refused.value))[1]))
+    assert fit[0] == pytest.approx(2 * fit[1], abs=1)
 
 
 @pytest.mark.usefixtures("no_start")
