@@ -70,10 +70,14 @@ class TrialRunner:
         self._to_resend = []
         # Why the trial could not start.
         self._shortage: ShortOfMemoryError | None = None
+        self._unwritable: StorageError | None = None
         # Messages for the user, one of them sent with each result.
         self._notes: list[str] = []
         try:
             self._begin()
+        except StorageError as error:
+            self._has_state = False
+            self._unwritable = error  # which ends the run, not this trial alone
         except Exception as error:
             if not is_lack_of_memory(error):
                 raise
@@ -123,6 +127,8 @@ class TrialRunner:
             return self._to_resend.pop(0)
         if self._shortage is not None:
             raise self._shortage
+        if self._unwritable is not None:
+            return dataclasses.replace(self._progress(), unwritable=str(self._unwritable))
         try:
             metrics = self._process.advance(
                 self._training, self._evaluation_updates[self._n_evaluations]
@@ -163,10 +169,12 @@ class TrialRunner:
 
     def _begin_from(self, path: AnyPath) -> bool:
         """Take over the state of a file, if there is one; return whether it was."""
-        if not path.exists():
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
             return False
         try:
-            self._load(path.read_bytes())
+            self._load(content)
             return True
         except (GansearchError, ValueError, KeyError, TypeError) as error:
             if is_lack_of_memory(error):

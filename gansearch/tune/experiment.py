@@ -133,8 +133,6 @@ def _drop_checkpoints_of_ended_trials(session: Session) -> None:
     for trial_id in session.folder.checkpointed_trials():
         if (row := session.recorder.rows.get(trial_id)) and is_over(row):
             session.folder.checkpoint_path(trial_id).unlink(missing_ok=True)
-    if session.stop.reason is None:  # or else forks may begin when the run is resumed
-        drop_states(session.folder, ())
 
 
 def drop_states(folder: RunFolder, needed: Collection[str]) -> None:

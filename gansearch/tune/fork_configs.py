@@ -77,23 +77,23 @@ def _is_free(entry: Range) -> bool:
 
 
 def _perturbed(entry: Range, value: Any, rng: random.Random) -> Any:
-    """Return another value of a range: a step away, or anywhere."""
+    """Return another value of a range: a step away, inwards at its end, or any other."""
     if rng.random() < _DRAWN_ANEW:
-        return _drawn(entry, rng)
+        return _drawn(entry, value, rng)
     up = rng.random() < 0.5
     if isinstance(entry, FloatRange):
         new = min(max(value * _FACTORS[up], entry.low), entry.high)
-        return _drawn(entry, rng) if new == value else new
+        return _drawn(entry, value, rng) if new == value else new
     options = _sorted(entry)
     if options is None:  # they have no order
-        return _drawn(entry, rng)
-    at = bisect.bisect_left(options, value)
+        return _drawn(entry, value, rng)
+    # A rescue may have led to a value that is none of them.
+    below, above = bisect.bisect_left(options, value) - 1, bisect.bisect_right(options, value)
+    up = below < 0 or (up and above < len(options))
     if isinstance(entry, IntRange):
         beyond = bisect.bisect_left(options, value * _FACTORS[up])
-        at = max(beyond, at + 1) if up else min(beyond, at - 1)
-    else:
-        at += 1 if up else -1
-    return options[min(max(at, 0), len(options) - 1)]
+        return options[min(max(beyond, above), len(options) - 1) if up else min(beyond, below)]
+    return options[above if up else below]
 
 
 def _sorted(entry: IntRange | Choices) -> Sequence[Any] | None:
@@ -106,13 +106,15 @@ def _sorted(entry: IntRange | Choices) -> Sequence[Any] | None:
     return sorted(entry.values) if are_numbers else None
 
 
-def _drawn(entry: Range, rng: random.Random) -> Any:
-    """Return any value of a range, uniformly, in the logarithm where it says so."""
+def _drawn(entry: Range, value: Any, rng: random.Random) -> Any:
+    """Return any other value of a range, uniformly, in the logarithm where it says so."""
     if isinstance(entry, Choices):
-        return rng.choice(entry.values)
-    if isinstance(entry, IntRange):
-        return _int_near(entry, _uniform(entry, rng))
-    return _uniform(entry, rng)
+        return rng.choice([each for each in entry.values if each != value])
+    while True:
+        drawn = _uniform(entry, rng)
+        new = _int_near(entry, drawn) if isinstance(entry, IntRange) else drawn
+        if new != value:
+            return new
 
 
 def _uniform(entry: IntRange | FloatRange, rng: random.Random) -> float:

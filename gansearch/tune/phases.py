@@ -206,6 +206,9 @@ def _continue_search(session: Session, interrupted: list[dict[str, Any]], n_new:
     if session.stop.reason == "time":
         _end_open_trials(session, "search", OUT_OF_TIME)
     session.raise_if_interrupted()
+    is_cut = session.stop.reason is not None  # forks may begin when the run is resumed
+    if isinstance(searcher, PopulationSearcher) and not is_cut and searcher.is_over:
+        drop_states(session.folder, ())
     if searcher.is_exhausted or (n_new and not n_untried):
         session.progress.note(_exhausted(session, searcher.proposals))
 

@@ -49,6 +49,8 @@ class PopulationSearcher(PausingSearcher):
         self._all = {spec.trial_id: spec for spec in earlier}
         self._drop_states = drop_states
         super().__init__(space, *arguments, pausing=population, **others)
+        if self.proposals.n_left <= 0:  # an earlier session has tried all that there are
+            population.n_new = self._n_new = 0
 
     @property
     def is_over(self) -> bool:

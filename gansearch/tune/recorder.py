@@ -316,9 +316,8 @@ def _recorded_updates(
     recorded: dict[str, set[int]] = {
         trial_id: set() for trial_id, row in rows.items() if not is_over(row)
     }
-    if recorded:
-        history = folder.history(["trial_id", "updates"])
-        for trial_id, updates in zip(history["trial_id"], history["updates"], strict=True):
-            if trial_id in recorded or trial_id not in rows:  # a fork, if `trials` was rebuilt
-                recorded.setdefault(trial_id, set()).add(int(updates))
+    history = folder.history(["trial_id", "updates"])
+    for trial_id, updates in zip(history["trial_id"], history["updates"], strict=True):
+        if trial_id in recorded or trial_id not in rows:  # a fork, if `trials` was rebuilt
+            recorded.setdefault(trial_id, set()).add(int(updates))
     return recorded

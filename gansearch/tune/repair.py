@@ -314,9 +314,10 @@ def _rebuild_trials(folder: RunFolder, why: str) -> list[str]:
     if path.exists():
         why = f"damaged; set aside as {set_aside(path).name}"
     folder.write_trials(rows)
+    which = "forks of the population and replicas" if run.budget.scheduler == "pbt" else "replicas"
     return [
         f"{path}: {why}. {len(rows)} trials of the search were read from {journal.name} and the "
-        "history; replicas are trained again, to the same scores"
+        f"history; {which} are trained again, to the same scores"
     ]
 
 

@@ -8,6 +8,7 @@ import torch
 from gansearch.budget import Budget
 from gansearch.config import TrialConfig
 from gansearch.data.registry import load_dataset
+from gansearch.errors import StorageError
 from gansearch.runs.folder import RunFolder
 from gansearch.scoring.health import HealthMonitor
 from gansearch.scoring.verdict import Verdict
@@ -127,6 +128,21 @@ def test_a_fork_has_its_own_state_from_its_beginning(process):
     donor, *_ = trained(DONOR, process, until=300)
     TrialRunner(FORK, process)
     assert "t00000-200" in donor._folder.checkpointed_trials()
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_fork_that_can_t_write_its_state_ends_the_run_and_not_itself(process, monkeypatch):
+    trained(DONOR, process, until=300)
+
+    def full(path, _):
+        raise StorageError(f"{path}: can't be written")
+
+    with monkeypatch.context() as context:
+        context.setattr("gansearch.trial.runner.write_atomically", full)
+        runner = TrialRunner(FORK, process)
+        assert "t00000-200" in runner.step().unwritable
+        runner.stop()
+        runner.close()
 
 
 @pytest.mark.usefixtures("judged")

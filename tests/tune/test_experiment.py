@@ -43,6 +43,23 @@ def test_a_lost_gpu_ends_the_experiment_and_the_run_says_how_to_go_on(tmp_path):
         experiment._raise_if_gpu_lost(session)
 
 
+def test_the_end_of_an_experiment_leaves_the_states_that_forks_may_begin_from(tmp_path):
+    folder = RunFolder.create(tmp_path, "run")
+    state, checkpoint = folder.state_path("t00000", 200), folder.checkpoint_path("t00000")
+    state.parent.mkdir(exist_ok=True)
+    for path in (state, checkpoint):
+        path.write_bytes(b"state")
+    rows = {"t00000": {"status": "pruned", "reason": "low"}}
+    session = SimpleNamespace(
+        folder=folder, recorder=SimpleNamespace(rows=rows), stop=SimpleNamespace(reason=None)
+    )
+    experiment._drop_checkpoints_of_ended_trials(session)
+    assert not checkpoint.exists()
+    assert state.exists()  # without a reason to stop too, as after the loss of a GPU
+    experiment.drop_states(folder, ())
+    assert not state.exists()
+
+
 def test_trials_are_told_once_that_their_run_stops():
     told = []
     session = SimpleNamespace(

@@ -90,17 +90,21 @@ def test_a_value_is_multiplied_or_drawn_anew_and_stays_in_its_range():
     [
         (IntRange(1, 5), 2, {1, 3}),
         (IntRange(10, 1000, step=10), 100, {80, 130}),
-        (IntRange(1, 5), 5, {4, 5}),
+        (IntRange(1, 5), 5, {4}),
+        (IntRange(10, 1000, step=10), 990, {800, 1000}),
         (Choices((0.9, 0.0, 0.5)), 0.5, {0.0, 0.9}),
+        (Choices((0.9, 0.0, 0.5)), 0.9, {0.5}),
+        (Choices((0.9, 0.5)), 0.0, {0.5}),  # after a rescue
     ],
 )
 def test_whole_numbers_and_numeric_choices_move_to_the_next_value(entry, value, neighbours):
     rng = random.Random(1)
     found = [_perturbed(entry, value, rng) for _ in range(1000)]
     assert sum(each in neighbours for each in found) > 0.7 * len(found)
-    assert all(entry.contains(each) for each in found)
+    assert all(entry.contains(each) and each != value for each in found)
 
 
 def test_choices_without_an_order_are_drawn():
     rng = random.Random(2)
-    assert {_perturbed(Choices(("none", "r1")), "none", rng) for _ in range(50)} == {"none", "r1"}
+    others = {_perturbed(Choices(("none", "r1", "wgan_gp")), "none", rng) for _ in range(50)}
+    assert others == {"r1", "wgan_gp"}

@@ -8,9 +8,11 @@ from optuna.trial import TrialState
 
 from gansearch.config import TrialConfig
 from gansearch.space.load import load_space
+from gansearch.space.search_space import SearchSpace
 from gansearch.trial.messages import Origin, TrialSpec
 from gansearch.tune.population import EarlierMember, Population
 from gansearch.tune.population_search import PopulationScheduler, PopulationSearcher
+from gansearch.tune.rows import new_row
 from gansearch.tune.samplers import make_sampler
 from gansearch.tune.study import open_study
 from tests.written_runs import step
@@ -48,6 +50,7 @@ class Search:
             n_new=space.budget.trials - sum(spec.origin is None for spec in earlier),
             outcomes=self.scheduler.outcomes,
             interrupted=[self.specs[name] for name in open_trials],
+            rows=[new_row(spec, space.table) for spec in earlier if spec.origin is None],
             earlier=earlier,
             population=self.population,
             end=lambda name, outcome: self.ends.update({name: outcome}),
@@ -168,6 +171,23 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(space, tmp_path, most)
     assert second.reports == whole.reports
     states = {trial.number: trial.state for trial in second.study.get_trials()}
     assert states == {trial.number: trial.state for trial in whole.study.get_trials()}
+
+
+def test_a_search_that_has_tried_all_configurations_is_over_when_it_is_resumed(tmp_path):
+    space = SearchSpace.from_dict(
+        {
+            "dataset": "ring",
+            "search": {"discriminator_lr": {"choice": [0.01, 0.02, 0.04, 0.06, 0.08, 0.1]}},
+            "budget": {"scheduler": "pbt", "trials": 12, "max_updates": 1000, "reports": 10},
+            "baseline": "none",
+        }
+    )
+    first = Search(space, tmp_path / "journal").run()
+    assert sum(spec.origin is None for spec in first.specs.values()) == 6
+    again = Search(
+        space, tmp_path / "journal", earlier=list(first.specs.values()), reports=first.reports
+    )
+    assert again.searcher.is_over
 
 
 def test_a_fork_that_no_report_leads_to_any_more_ends_and_says_why(space, tmp_path):

@@ -171,6 +171,23 @@ def test_a_report_that_a_resumed_trial_repeats_is_recorded_once(folder, clock):
     assert [n for part in parts for n in part["updates"].to_pylist()] == [100, 200, 300]
 
 
+def test_the_reports_of_a_fork_whose_row_is_lost_are_recorded_once(folder, clock):
+    recorder = recorder_of(folder)
+    first, fork = start(recorder, 0), start(recorder, 1)
+    for trial in (first, fork):
+        report(recorder, trial, 100)
+    end(recorder, first)
+    recorder.flush()
+    folder.write_trials([recorder.rows["t00000"]])  # as `trials.parquet` is rebuilt
+    again = recorder_of(folder)
+    fork = start(again, 1)
+    for updates in (100, 200):
+        report(again, fork, updates)
+    again.flush()
+    history = folder.history()
+    assert history["updates"][history["trial_id"] == "t00001"].tolist() == [100, 200]
+
+
 def test_a_report_of_a_trial_that_the_time_cut_short_is_recorded_once_too(folder, clock):
     recorder = recorder_of(folder)
     trial = start(recorder, 0)
