@@ -36,7 +36,7 @@ from gansearch.tune.rows import (
     new_row,
     results,
     score_of_row,
-    summary,
+    summary_of,
 )
 from gansearch.tune.trial_times import TrialTimes
 
@@ -118,8 +118,8 @@ class Recorder(Callback):
             self._exporter.begin(self.rows[spec.trial_id])
         self._progress.trial_started(
             spec.trial_id,
-            summary(
-                spec.config,
+            summary_of(
+                spec,
                 self._searched,
                 self._names.get(self.rows[spec.trial_id]["config_id"]),
             ),

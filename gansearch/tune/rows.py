@@ -139,11 +139,7 @@ def known_trials(
             row["updates"],
             score_of_row(row, n_evaluation_samples, space.objective),
             row["phase"],
-            summary(
-                config_values(row, space.table, space.search),
-                tuple(space.search),
-                names.get(row["config_id"]),
-            ),
+            _summary_of_row(row, space, names.get(row["config_id"])),
             values.get(row["trial_id"], {}),
         )
         for row in rows
@@ -161,6 +157,19 @@ def spec_of_row(row: Mapping[str, Any], table: type[Config]) -> TrialSpec:
 def is_fork(row: Mapping[str, Any]) -> bool:
     """Return whether a row's trial began from the state of another."""
     return not pd.isna(row.get("forked_at"))
+
+
+def _summary_of_row(row: Mapping[str, Any], space: SearchSpace, title: str | None) -> str:
+    if is_fork(row):
+        return summary_of(spec_of_row(row, space.table), tuple(space.search), title)
+    return summary(config_values(row, space.table, space.search), tuple(space.search), title)
+
+
+def summary_of(spec: TrialSpec, names: Sequence[str], title: str | None = None) -> str:
+    """Return the summary of a trial's parameters: of a fork, those with which it goes on."""
+    reached = [each for each in spec.config.get("schedule") or () if each["at"] <= spec.begins_at]
+    changed = {name: value for point in reached for name, value in point.items()}
+    return summary({**spec.config, **changed}, names, title)
 
 
 def summary(config: Mapping[str, Any], names: Sequence[str], title: str | None = None) -> str:

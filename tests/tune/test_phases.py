@@ -1,5 +1,6 @@
 """What a search goes on with, and which configurations are trained again, without Ray."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +12,10 @@ from gansearch.own_measures import OwnMeasure
 from gansearch.runs.folder import RunFolder
 from gansearch.space.load import load_space
 from gansearch.space.search_space import SearchSpace
-from gansearch.trial.messages import TrialSpec
+from gansearch.trial.messages import Origin, TrialSpec
 from gansearch.tune.phases import _earlier_member, _known, _reports_of_sound_trials, finalists
 from gansearch.tune.repair import open_or_rebuild_study
-from gansearch.tune.rows import new_row
+from gansearch.tune.rows import known_trials, new_row, summary_of
 from gansearch.tune.samplers import make_sampler
 from gansearch.tune.scheduler import GuardedScheduler
 from gansearch.tune.study import search_spec
@@ -151,6 +152,18 @@ def test_a_trial_that_goes_on_is_shown_with_its_earlier_evaluations_and_its_name
     going_on, ended = _known(session, rows)
     assert (going_on.values, ended.values) == ({100: 1.0, 200: 2.0}, {})
     assert going_on.summary.startswith("vanilla: k=1 optimizer=adam ")
+
+
+def test_a_fork_is_shown_with_the_parameters_with_which_it_goes_on():
+    points = [{"at": 1000, "momentum": 0.3}, {"at": 5000, "momentum": 0.1}]
+    config = TrialConfig.from_dict({"momentum": 0.5, "schedule": points}).to_dict()
+    donor = TrialSpec("t00000", 0, "search", 1, config)
+    fork = replace(donor, trial_id="t00000-1000", origin=Origin("t00000", 1000))
+    shown = [summary_of(spec, ("momentum",)) for spec in (donor, fork)]
+    assert shown == ["momentum=0.5", "momentum=0.3"]
+    space = load_space("digits", ("momentum={float: [0, 0.9]}",))
+    row = new_row(fork, TrialConfig) | {"status": "running", "updates": 1000}
+    assert "momentum=0.3" in known_trials([row], 2000, space)[0].summary
 
 
 @pytest.mark.parametrize(
