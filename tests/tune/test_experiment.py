@@ -71,7 +71,7 @@ def test_trials_are_told_once_that_their_run_stops():
     assert told == ["stop"]
 
 
-@pytest.mark.parametrize(("n_trials", "is_told"), [(320, False), (8000, True)])
+@pytest.mark.parametrize(("n_trials", "is_told"), [(160, False), (8000, True)])
 def test_only_trials_whose_signs_are_rare_need_a_note_to_stop(
     tmp_path, monkeypatch, n_trials, is_told
 ):

@@ -38,7 +38,7 @@ one_and_several = pytest.mark.parametrize("space", [[], SEVERAL], indirect=True)
 
 @pytest.fixture
 def space(request):
-    return load_space("digits", getattr(request, "param", []))
+    return load_space("digits", ["start_from=[paper]", *getattr(request, "param", [])])
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_journal_that_does_not_fit_the_results_is_rebuilt_from_them(folder, sp
 
 
 def test_a_trial_with_another_score_by_one_of_several_objectives_is_found(folder):
-    space = load_space("digits", SEVERAL)
+    space = load_space("digits", ["start_from=[paper]", *SEVERAL])
     rows = folder.trials()
     rows.loc[0, "coverage"] = 0.5
     folder.write_run(dataclasses.replace(folder.read_run(), space=space.to_dict()))
