@@ -309,8 +309,8 @@ def test_a_folder_is_no_space(scratch: Path, refused: Refused) -> None:
 def test_an_absent_configuration_is_named(refused: Refused) -> None:
     assert refused("run", "--space", "digits", "--only", "nothere.yaml") == (
         "--only nothere.yaml: there is no such file. It takes a preset of the space "
-        "(dcgan, paper), the path of a YAML or JSON file with a configuration's parameters, or "
-        "RUN/TRIAL for the configuration of a trial."
+        "(dcgan, found, paper), the path of a YAML or JSON file with a configuration's parameters, "
+        "or RUN/TRIAL for the configuration of a trial."
     )
     assert refused("run", "--only", "").startswith("--only : there is no such file. ")
 

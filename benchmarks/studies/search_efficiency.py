@@ -201,8 +201,8 @@ class OurPlayer:
         self._scheduler = GuardedScheduler(space.budget, halving=arm.scheduler == "asha")
         if arm.scheduler == "freeze_thaw":
             order = FreezeThaw(space.budget)
-            self._scheduler = PausingScheduler(space.budget, freeze_thaw=order)
-            make = partial(PausingSearcher, freeze_thaw=order)
+            self._scheduler = PausingScheduler(space.budget, pausing=order)
+            make = partial(PausingSearcher, pausing=order)
         self._searcher = make(
             space,
             study,

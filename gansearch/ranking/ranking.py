@@ -419,6 +419,9 @@ def _p_value(before: _Candidate, after: _Candidate, example_variances: Sequence[
     return min(1.0, 2 * float(np.nanmin([of_share, of_score])))
 
 
+_SCHEDULE = "config.schedule"  # which came after all other columns
+
+
 def _config_columns(replicas: pd.DataFrame) -> list[str]:
     return [name for name in replicas.columns if name.startswith("config.")]
 
@@ -428,10 +431,11 @@ def _columns(replicas: pd.DataFrame) -> list[str]:
     known = [
         *first,
         *("valid_ll", "coverage", "recall"),
-        *_config_columns(replicas),
+        *(name for name in _config_columns(replicas) if name != _SCHEDULE),
         *("test_ll_low", "test_ll_high", "nn_ratio", "sigma", "is_paper", "train_nn_ratio"),
         *("p_works", "p_works_low", "p_works_high", "updates_per_success"),
         *("test_ll_worst", "test_ll_seeds"),
     ]
     measured = (name for name in columns("ranking") if name not in known)
-    return [*known, *measured, "name", "kept_updates", "pareto_rank", "p_front"]
+    last = ["name", "kept_updates", "pareto_rank", "p_front"]
+    return [*known, *measured, *last, *({_SCHEDULE} & {*replicas.columns})]
