@@ -166,7 +166,7 @@ def train_cell(table: str, cell: int, seed: int) -> tuple[dict[str, Any], list[d
     with tempfile.TemporaryDirectory() as folder:
         plan = TrialPlan(Path(folder), made.space.family.sections, made.budget)
         runner = TrialRunner(spec, TrialProcess.prepare(_dataset(table), plan))
-        reports, end = _run(runner)
+        reports, end = run_to_end(runner)
         runner.close()
     final = end.final or {}
     row = {
@@ -181,7 +181,7 @@ def train_cell(table: str, cell: int, seed: int) -> tuple[dict[str, Any], list[d
     return row, [{"cell": cell, "seed": seed, **report} for report in reports]
 
 
-def _run(runner: TrialRunner) -> tuple[list[dict[str, Any]], StepResult]:
+def run_to_end(runner: TrialRunner) -> tuple[list[dict[str, Any]], StepResult]:
     """Return the reports of a trial, and its last result."""
     reports = []
     while True:

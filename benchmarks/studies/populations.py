@@ -32,8 +32,9 @@ import optuna
 import pandas as pd
 import torch
 
+from benchmarks.studies.curves import run_to_end
 from benchmarks.studies.recovery import print_table
-from benchmarks.studies.search_efficiency import difference
+from benchmarks.studies.search_efficiency import difference, goes_on
 from gansearch.data.registry import load_dataset
 from gansearch.runs.folder import RunFolder
 from gansearch.seeds import trial_seed
@@ -250,9 +251,7 @@ class Search:
             with tempfile.TemporaryDirectory() as folder:
                 plan = replace(self._process.plan, folder=Path(folder))
                 runner = TrialRunner(spec, replace(self._process, plan=plan))
-                step = runner.step()
-                while not (step.done or step.is_unsound):
-                    step = runner.step()
+                _, step = run_to_end(runner)
                 runner.close()
             if step.final is not None:
                 found.append(step.final["test_ll"])
@@ -293,17 +292,7 @@ class Player:
 
     def report(self, trial: Any, step: StepResult) -> bool:
         """Take a report; return whether the trial goes on."""
-        result = step.to_tune()
-        if step.done:
-            self._scheduler.on_trial_complete(None, trial, result)
-        elif self._scheduler.on_trial_result(None, trial, result) == GuardedScheduler.CONTINUE:
-            self._searcher.on_trial_result(trial.trial_id, result)
-            return True
-        else:
-            done = {**result, "done": True}  # as Tune marks a trial that it stops
-            self._scheduler.on_trial_complete(None, trial, done)
-        self._searcher.on_trial_complete(trial.trial_id, result)
-        return False
+        return goes_on(self._scheduler, self._searcher, trial, step)
 
 
 if __name__ == "__main__":

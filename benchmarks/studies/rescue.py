@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from benchmarks.studies.collapse import DATA, N_SAMPLES, one_thread, prepared, truth, wide_spaces
 from benchmarks.studies.curves import Curve, Table, load_curves
@@ -406,8 +406,7 @@ def print_tables(rows: pd.DataFrame) -> None:
 def share_saved(healthy: pd.Series) -> str:
     """Return a share of runs with its 95 % interval (Clopper and Pearson), in words."""
     n, k = len(healthy), int(healthy.sum())
-    low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
-    high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+    low, high = binomtest(k, n).proportion_ci()
     return f"{k / n:.2f} [{low:.2f}, {high:.2f}] of {n}"
 
 

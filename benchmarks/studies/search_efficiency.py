@@ -226,18 +226,7 @@ class OurPlayer:
 
     def report(self, trial: Any, curve: Curve, i: int) -> bool:
         """Take report i of a curve; return whether the trial goes on."""
-        step = _step(curve, i)
-        result = step.to_tune()
-        if step.done:
-            self._scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
-        elif self._scheduler.on_trial_result(None, trial, result) == GuardedScheduler.CONTINUE:
-            self._searcher.on_trial_result(trial.trial_id, result)
-            return True
-        else:
-            done = {**result, "done": True}  # as Tune marks a trial that it stops
-            self._scheduler.on_trial_complete(None, trial, done)  # type: ignore[arg-type]
-        self._searcher.on_trial_complete(trial.trial_id, result)
-        return False
+        return goes_on(self._scheduler, self._searcher, trial, _step(curve, i))
 
     def as_trained(self, curve: Curve) -> Curve:
         """Return a curve as the arm's trials train it."""
@@ -250,6 +239,23 @@ class OurPlayer:
     def config_of(self, trial: Any) -> Mapping[str, Any]:
         """Return a trial's parameters."""
         return TrialSpec.from_tune(trial.config).config
+
+
+def goes_on(
+    scheduler: GuardedScheduler, searcher: OptunaSearcher, trial: Any, step: StepResult
+) -> bool:
+    """Tell a report to both as Tune does; return whether the trial goes on."""
+    result = step.to_tune()
+    if step.done:
+        scheduler.on_trial_complete(None, trial, result)
+    elif scheduler.on_trial_result(None, trial, result) == GuardedScheduler.CONTINUE:
+        searcher.on_trial_result(trial.trial_id, result)
+        return True
+    else:
+        done = {**result, "done": True}  # as Tune marks a trial that it stops
+        scheduler.on_trial_complete(None, trial, done)
+    searcher.on_trial_complete(trial.trial_id, result)
+    return False
 
 
 class RayPlayer:

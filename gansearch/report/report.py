@@ -40,6 +40,7 @@ from gansearch.runs.schemas import (
     CURVE,
     REFERENCES,
     STATUSES,
+    is_from_scratch,
     is_sound_search,
     updates_of_their_own,
 )
@@ -152,7 +153,7 @@ def build_report(folder: RunFolder, *, top: int | None = None, recompute: bool =
         survival, history_warnings = _compute_stability(folder, trials, run, budget)
     counts = _counts(trials)
     searched = trials[trials["phase"] == "search"]
-    n_tried = searched.loc[searched["forked_at"].isna(), "config_id"].nunique()
+    n_tried = trials.loc[is_from_scratch(trials), "config_id"].nunique()
     ranked = ranking.dropna(subset=["rank"])
     first, second, *_ = [*ranked["config_id"], None, None]
 

@@ -19,7 +19,12 @@ from gansearch.runs.commands import command
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
 from gansearch.runs.provenance import software_changes, software_warning
-from gansearch.runs.schemas import SEARCH_TIME_SPENT, UNSOUND, config_id_of_replica
+from gansearch.runs.schemas import (
+    SEARCH_TIME_SPENT,
+    UNSOUND,
+    config_id_of_replica,
+    is_from_scratch,
+)
 
 _IDLE_SECONDS = 120
 # Below this share of the real data's coverage, a generator misses much of the data.
@@ -116,7 +121,7 @@ def time_ended_search(run: RunDescription, trials: pd.DataFrame) -> bool:
     """Return whether a search would have tried more, or for longer, with a greater time budget."""
     if run.settings.get("time_budget_seconds") is None:
         return False
-    searched = trials[(trials["phase"] == "search") & trials["forked_at"].isna()]
+    searched = trials[is_from_scratch(trials)]
     if (searched["reason"] == SEARCH_TIME_SPENT).any():
         return True
     has_tried_all = run.has_tried_all(searched["config_id"].nunique())
@@ -134,8 +139,7 @@ def more_trials(folder: RunFolder, run: RunDescription, trials: pd.DataFrame) ->
     """Return what gives a search more trials: `increase --trials.`; empty if there is no more."""
     if time_ended_search(run, trials):
         return f"give the run more time: {command('resume', folder.path, *_more_time(run))}"
-    is_tried = (trials["phase"] == "search") & trials["forked_at"].isna()
-    n_tried = trials.loc[is_tried, "config_id"].nunique()
+    n_tried = trials.loc[is_from_scratch(trials), "config_id"].nunique()
     return "" if run.has_tried_all(n_tried) else "increase --trials."
 
 

@@ -75,6 +75,11 @@ def is_sound_search(trials: pd.DataFrame) -> pd.Series[bool]:
     return (trials["phase"] == "search") & ~trials["status"].isin(UNSOUND)
 
 
+def is_from_scratch(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials are of the search and no forks: those that `budget.trials` counts."""
+    return (trials["phase"] == "search") & trials["forked_at"].isna()
+
+
 def _measures(*names: str) -> Fields:
     return [_BY_NAME[name] for name in names]
 

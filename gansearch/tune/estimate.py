@@ -38,8 +38,7 @@ def expected_updates(budget: Budget) -> float:
     """Return how many updates the trials of a search make, if none is better by its parameters.
 
     Successive halving of random scores: the first trials meet few others, so that few are stopped.
-    Under freeze_thaw it is that, with what the two were measured to differ by. A population has its
-    own plan.
+    Under freeze_thaw they are about as many, and a population has its own plan.
     """
     if budget.scheduler == "pbt":
         return planned_updates(budget)

@@ -12,7 +12,7 @@ from gansearch.own_measures import VALID_LL, Objective, Rating, listed
 from gansearch.rules import count_of
 
 # With so many trials for each finalist, enough are completed although the second trial at a rung is
-# already compared with the first: of 24, three or more in all of 60 replayed searches.
+# already compared with the first. docs/search.md has what that is worth.
 _TRIALS_A_FINALIST = 8
 
 RatingT = TypeVar("RatingT", bound=Rating)

@@ -17,6 +17,7 @@ from gansearch.report.formatting import duration
 from gansearch.rules import count_of
 from gansearch.runs.description import RunDescription
 from gansearch.runs.folder import RunFolder
+from gansearch.runs.schemas import is_from_scratch
 from gansearch.runs.tables import rows_of, unreadable
 from gansearch.space.search_space import SearchSpace
 from gansearch.system.object_store import AnyPath
@@ -222,7 +223,7 @@ def _check_needs_no_search(changes: Mapping[str, Any]) -> None:
 
 def _check_counts(changes: Mapping[str, Any], trials: pd.DataFrame) -> None:
     """Raise BadInputError if there is to be less than there is already."""
-    n_tried = _n_tried(trials)
+    n_tried = int(is_from_scratch(trials).sum())
     counts = trials.loc[trials["phase"] == "replica", "config_id"].value_counts()
     there = {"trials": n_tried, "replicas": int(counts.max()) if len(counts) else 0}
     what = {"trials": "trial", "replicas": "replica"}
@@ -241,8 +242,8 @@ def _check_time(
     changes: Mapping[str, Any], description: RunDescription, trials: pd.DataFrame
 ) -> None:
     """Raise BadInputError if the time budget leaves nothing for what is asked for."""
-    searched = trials[(trials["phase"] == "search") & trials["forked_at"].isna()]
-    n_tried = _n_tried(trials)
+    searched = trials[is_from_scratch(trials)]
+    n_tried = len(searched)
     used = duration(description.wall_seconds)
     limit = changes.get("time_budget_seconds")
     if limit is not None and limit <= description.wall_seconds:
@@ -269,11 +270,6 @@ def _check_time(
         )
 
 
-def _n_tried(trials: pd.DataFrame) -> int:
-    """Return how many trials the search has begun from scratch."""
-    return int(((trials["phase"] == "search") & trials["forked_at"].isna()).sum())
-
-
 def _or_end(description: RunDescription, n_tried: int) -> str:
     if description.only or description.budget.scheduler == "pbt":
         return ""
@@ -289,7 +285,7 @@ def _without_effect(
 ) -> list[str]:
     """Return a line for each change that has no effect because nothing is left to do."""
     searched, budget = trials[trials["phase"] == "search"], description.budget
-    n_tried, target = _n_tried(trials), changes.get("trials", budget.trials)
+    n_tried, target = int(is_from_scratch(trials).sum()), changes.get("trials", budget.trials)
     unfinished = (searched["status"] == "running") | (searched["reason"] == OUT_OF_TIME.reason)
     search_left = search_on and (n_tried < target or bool(unfinished.any()))
     is_cut = bool(description.cut_replicas)
